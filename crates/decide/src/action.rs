@@ -1,0 +1,61 @@
+//! Effects as data. `step` returns them in the order in which they are to be carried out; each is idempotent.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::event::StatMark;
+
+/// Something to do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// Put a question to the local server now, not at the next poll.
+    AskServer,
+    /// Probe the gateway now.
+    AskGateway,
+    /// Read the host's addresses and cards anew.
+    AskHost,
+    /// Ask the server of this member what it is (`Event::Peer`).
+    AskPeer(IpAddr),
+    /// Ask by ARP for the members' addresses, so that their MACs are known (`Event::Neighbour`).
+    LearnNeighbours,
+    /// Send one ARP probe for the VIP (RFC 5227: sender address 0.0.0.0).
+    SendProbe,
+    /// Add the VIP to this card, or set its lifetime anew where it is there already. `Done` comes back. Where it
+    /// fails, the rest of the same decision's actions is not carried out.
+    AddAddress {
+        /// The card.
+        card: String,
+        /// After this the kernel itself drops the address; none: it stays until removed.
+        lifetime: Option<Duration>,
+    },
+    /// Remove the VIP from this card. `Done` comes back.
+    RemoveAddress {
+        /// The card.
+        card: String,
+    },
+    /// Tell the network that the VIP is here: gratuitous ARP, request and reply forms.
+    Announce,
+    /// Remember the VIP's TCP connections, as they are now, for the next two actions.
+    ListConnections,
+    /// Send each remembered client one bare ACK from the VIP, so that its kernel asks the new holder's, which resets it.
+    TickleClients,
+    /// Close this host's ends of the remembered connections, and forget them.
+    DestroyConnections,
+    /// Poll the local server at this interval from now on.
+    PollEvery(Duration),
+    /// Write the state file (S6).
+    WriteStat(StatMark),
+}
+
+/// How an action went.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Done, or it was so already.
+    Succeeded,
+    /// Not done, in the words of what failed.
+    Failed(String),
+}

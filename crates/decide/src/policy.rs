@@ -1,0 +1,122 @@
+//! Validated limits and choices: what the rules may assume of the configuration.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// One cluster's limits and choices. Build one with [`Policy::new`] and change what the configuration names; then
+/// [`Policy::validate`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Policy {
+    /// The virtual IP.
+    pub vip: IpAddr,
+    /// Member address → card (the seed's `cluser_ip`).
+    pub members: BTreeMap<IpAddr, String>,
+    /// Time between two questions to the local server when all is well.
+    pub poll_interval: Duration,
+    /// Time between two questions while something is in the air.
+    pub alert_interval: Duration,
+    /// How long `alert_interval` lasts at the most after what called for it.
+    pub alert_limit: Duration,
+    /// The safety net under the events: everything is looked at anew at least this often (the seed's loop).
+    pub sleeptime: Duration,
+    /// Unanswered probes before the VIP is taken (1–20).
+    pub probe_count: u32,
+    /// Time between two probes.
+    pub probe_spacing: Duration,
+    /// Time between two probes of a claim that has long been answered "taken".
+    pub probe_spacing_when_taken: Duration,
+    /// In a dispute, how long the holder's own server may take to answer before the claimant's word counts alone.
+    pub own_answer_limit: Duration,
+    /// In a dispute, when the holder yields though it knows nothing of either server.
+    pub dispute_limit: Duration,
+    /// How long a former primary whose server lives waits for a claim before it lets go by itself.
+    pub claim_wait: Duration,
+    /// How long a dead server's address stays, so that clients are refused and not left hanging, when nobody claims it.
+    pub linger: Duration,
+    /// The address's lifetime in the kernel; none: it stays until it is removed.
+    pub lease: Option<Duration>,
+    /// How long a holder whose server does not answer in time keeps the VIP.
+    pub hung_patience: Duration,
+    /// How long a holder keeps the VIP while its server lives and can't be asked (wrong password, too many
+    /// connections, no privilege); none: as long as it lasts.
+    pub refused_patience: Option<Duration>,
+    /// How old a fact may be and still start a VIP.
+    pub evidence_age: Duration,
+    /// Time between two announcements while the VIP is held, after the first burst.
+    pub announce_interval: Duration,
+}
+
+/// A policy that can't be kept.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{key}: {problem}")]
+pub struct BadPolicy {
+    /// The configuration's key.
+    pub key: &'static str,
+    /// What is wrong and what to write.
+    pub problem: String,
+}
+
+impl Policy {
+    /// The defaults.
+    pub fn new(vip: IpAddr, members: BTreeMap<IpAddr, String>) -> Self {
+        Self {
+            vip,
+            members,
+            poll_interval: Duration::from_millis(100),
+            alert_interval: Duration::from_millis(10),
+            alert_limit: Duration::from_secs(30),
+            sleeptime: Duration::from_secs(7),
+            probe_count: 3,
+            probe_spacing: Duration::from_millis(20),
+            probe_spacing_when_taken: Duration::from_millis(200),
+            own_answer_limit: Duration::from_millis(100),
+            dispute_limit: Duration::from_millis(500),
+            claim_wait: Duration::from_secs(1),
+            linger: Duration::from_secs(60),
+            lease: Some(Duration::from_secs(6)),
+            hung_patience: Duration::from_secs(30),
+            refused_patience: None,
+            evidence_age: Duration::from_secs(1),
+            announce_interval: Duration::from_secs(60),
+        }
+    }
+
+    /// Checks that the limits make sense together.
+    ///
+    /// # Errors
+    /// The first key that can't be kept, with what to write instead.
+    pub fn validate(&self) -> Result<(), BadPolicy> {
+        let bad = |key, problem: &str| Err(BadPolicy { key, problem: problem.to_owned() });
+        if self.members.is_empty() {
+            return bad("members", "no member is named; write each member's address and card");
+        }
+        if self.members.contains_key(&self.vip) {
+            return bad("vip", "the VIP is also a member's own address; it must be one that no host has");
+        }
+        if self.members.keys().any(|member| member.is_ipv4() != self.vip.is_ipv4()) {
+            return bad("members", "members and VIP must all be IPv4 or all be IPv6");
+        }
+        if self.poll_interval < Duration::from_millis(10) || self.poll_interval > Duration::from_secs(60) {
+            return bad("poll_interval", "must be from 10ms to 60s");
+        }
+        if self.sleeptime < Duration::from_secs(1) || self.sleeptime > Duration::from_secs(3600) {
+            return bad("sleeptime", "must be from 1 to 3600 seconds");
+        }
+        if self.probe_count == 0 || self.probe_count > 20 {
+            return bad("probe_count", "must be from 1 to 20");
+        }
+        if self.probe_spacing < Duration::from_millis(5) || self.probe_spacing > Duration::from_secs(2) {
+            return bad("probe_spacing", "must be from 5ms to 2s");
+        }
+        if self.lease.is_some_and(|lease| lease < Duration::from_secs(2) || lease > Duration::from_secs(3600)) {
+            return bad("lease", "must be from 2s to 3600s, or 0 for none");
+        }
+        if self.announce_interval < Duration::from_secs(1) {
+            return bad("announce_interval", "must be at least 1s");
+        }
+        Ok(())
+    }
+}

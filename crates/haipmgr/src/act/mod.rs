@@ -1,0 +1,6 @@
+//! What carries an action out: address, announcements, sockets, state file. Never imports `observe`.
+
+pub mod address;
+pub mod announce;
+pub mod sockets;
+pub mod statfile;

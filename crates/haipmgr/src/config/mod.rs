@@ -1,0 +1,1 @@
+//! Configuration files: TOML, and the seed's `parameter.py`.

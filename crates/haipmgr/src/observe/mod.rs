@@ -1,0 +1,6 @@
+//! What sees: each module turns one source into facts, and decides nothing. Never imports `act`.
+
+pub mod gateway;
+pub mod link;
+pub mod mysql;
+pub mod neighbour;

@@ -1,0 +1,3 @@
+//! Packets as pure encode and decode.
+
+pub mod arp;
