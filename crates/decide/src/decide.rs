@@ -146,9 +146,14 @@ impl Turn<'_> {
         if seen.asked_at < self.state.server.asked_at {
             return;
         }
+        // Silence and the refusals of a server that lives have patiences of their own: each counts from its own start.
+        let lives = |fact: &Fact<Server>| matches!(fact, Fact::Unknown(why) if why.server_lives());
+        let same_kind = lives(&seen.fact) == lives(&self.state.server.fact);
         self.state.server_unknown_since = match &seen.fact {
             Fact::Known(_) => None,
-            Fact::Unknown(_) => Some(self.state.server_unknown_since.unwrap_or(seen.asked_at)),
+            Fact::Unknown(_) => {
+                Some(self.state.server_unknown_since.filter(|_| same_kind).unwrap_or(seen.asked_at))
+            }
         };
         if let Some(view) = view_of(seen) {
             self.state.remember_view(&view);

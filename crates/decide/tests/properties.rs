@@ -260,8 +260,7 @@ impl Watch {
     }
 
     fn check_purity(&self, before: &State, event: &Event, decision: &Decision) {
-        let mut again: State =
-            serde_json::from_str(&serde_json::to_string(before).unwrap()).unwrap();
+        let mut again: State = serde_json::from_str(&serde_json::to_string(before).unwrap()).unwrap();
         assert_eq!(again, *before);
         let event_again: Event = serde_json::from_str(&serde_json::to_string(event).unwrap()).unwrap();
         let decision_again = step(&self.policy, &mut again, &event_again, self.now);
