@@ -227,10 +227,18 @@ impl Turn<'_> {
         {
             let own = self.state.own_view();
             let own_id = own.and_then(|own| own.view.as_ref());
-            let (newer, older) = match (&view.view, own_id) {
-                (Some(theirs), Some(own)) => (theirs.is_newer_than(own), own.is_newer_than(theirs)),
-                _ => (false, false),
+            let newer = match (&view.view, own_id) {
+                (Some(theirs), Some(own)) => theirs.is_newer_than(own),
+                _ => false,
             };
+            // Measured by the newest view known and not by our server's last word: that may be silence.
+            let older = match (&view.view, &self.state.newest_view) {
+                (Some(theirs), Some(newest)) => newest.is_newer_than(theirs),
+                _ => false,
+            };
+            if older && self.now >= dispute.since + self.policy.own_answer_limit {
+                return Settled::Stay;
+            }
             let own_read_only = own.is_some_and(|own| own.super_read_only);
             if newer || (!older && own_read_only) {
                 return Settled::Yield(LetGo::ClaimantLeads(member));
