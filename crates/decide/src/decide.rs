@@ -113,8 +113,12 @@ impl Turn<'_> {
                     self.state.remember_view(&view);
                 }
                 let peer = self.state.peers.entry(*member).or_default();
-                peer.waiting_since = None;
-                peer.seen = Some(seen.clone());
+                if peer.waiting_since.is_some_and(|asked| asked <= seen.asked_at) {
+                    peer.waiting_since = None;
+                }
+                if peer.seen.as_ref().is_none_or(|known| known.asked_at <= seen.asked_at) {
+                    peer.seen = Some(seen.clone());
+                }
             }
             Event::Gateway(seen) => self.take_in_gateway(seen),
             Event::Frame(frame) => self.take_in_frame(*frame),
