@@ -33,6 +33,7 @@ impl Turn<'_> {
                 Tenure::Absent
             }
             Verdict::Up if self.now < self.state.retry_at => {
+                self.say(Reason::Retrying);
                 self.wake(self.state.retry_at);
                 Tenure::Absent
             }
