@@ -106,8 +106,8 @@ impl Turn<'_> {
             }
         } else if let Some((mac, _)) = claim.answered {
             self.say(Reason::Taken(mac, self.state.member_of(mac)));
-            if self.state.member_of(mac).is_none() && claim.probes == 0 {
-                self.act(Action::LearnNeighbours);
+            if self.state.member_of(mac).is_none() {
+                self.learn_neighbours();
             }
         } else {
             self.say(Reason::Claiming);

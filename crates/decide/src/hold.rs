@@ -8,7 +8,7 @@ use crate::decide::{Turn, announce_after};
 use crate::event::{Fact, Mac, Says, Server, StatMark, Why};
 use crate::reason::{LetGo, Reason};
 use crate::stages::{Cause, Stage, Stages, Verdict};
-use crate::state::{Dispute, Hold, LeftBehind, Tenure};
+use crate::state::{Dispute, Hold, LeftBehind, Stranger, Tenure};
 use crate::time::Time;
 
 /// A member that was found to have no better right is not asked about again for this long.
@@ -65,8 +65,10 @@ impl Turn<'_> {
     /// A frame about the VIP while it is held.
     pub(crate) fn frame_while_holding(&mut self, hold: &mut Hold, from: Mac, says: Says) {
         let Some(member) = self.state.member_of(from) else {
-            self.say(Reason::Stranger(from));
-            self.act(Action::LearnNeighbours);
+            if self.state.stranger.is_none_or(|known| known.mac != from) {
+                self.state.stranger = Some(Stranger { mac: from, since: self.now, named_at: None });
+            }
+            self.learn_neighbours();
             let due = self.state.defended_at.is_none_or(|at| self.now.since(at) >= DEFEND_INTERVAL);
             if says != Says::Probe && due && self.state.stages(self.policy).verdict_to_keep() == Verdict::Up {
                 self.state.defended_at = Some(self.now);
