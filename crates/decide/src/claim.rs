@@ -13,8 +13,6 @@ use crate::time::Time;
 
 /// A claim that has been answered "taken" for this long slows its probes down.
 const EAGER: Duration = Duration::from_secs(1);
-/// A rival that has not been heard for this long has given up.
-const RIVAL_SILENT: Duration = Duration::from_millis(150);
 /// Another holder's server is asked for its view at most this often while it answers.
 const ASK_HOLDER_EVERY: Duration = Duration::from_secs(1);
 /// A probe from a host that answered for the address no longer ago than this says "it is free".
@@ -133,7 +131,9 @@ impl Turn<'_> {
             Fact::Unknown(_) => None,
         };
         let (state, now) = (&self.state, self.now);
-        claim.rivals.retain(|_, rival| now.since(rival.heard_at) < RIVAL_SILENT);
+        // Two probes and a half without a word: it has given up. A claimant that was told "taken" probes slowly.
+        let silent = self.policy.probe_spacing.max(self.policy.probe_spacing_when_taken) * 5 / 2;
+        claim.rivals.retain(|_, rival| now.since(rival.heard_at) < silent);
         let limit = self.policy.dispute_limit;
         claim
             .rivals
@@ -148,8 +148,8 @@ impl Turn<'_> {
                         !older.unwrap_or(false) && goes_first
                     }
                     Some(Fact::Known(_)) => false,
-                    Some(Fact::Unknown(_)) => goes_first,
-                    None => goes_first || now.since(rival.since) < limit,
+                    // The one that goes first may know more of us than we of it, and take at once: leave it the time.
+                    Some(Fact::Unknown(_)) | None => goes_first || now.since(rival.since) < limit,
                 }
             })
             .map(|(member, _)| *member)
