@@ -40,6 +40,7 @@ impl Turn<'_> {
                 self.act(Action::AskGateway);
                 self.pursue(Claim {
                     since: self.now,
+                    asked_at: self.now,
                     probes: 0,
                     next_probe: self.now,
                     taken_since: None,
@@ -93,9 +94,19 @@ impl Turn<'_> {
         }
         let rival = self.unsettled_rival(&mut claim);
         let unanswered = claim.probes >= self.policy.probe_count && self.now >= claim.next_probe;
-        let fresh =
-            [Stage::Server, Stage::Gateway].into_iter().all(|stage| stages.asked_at(stage) >= claim.since)
-                && self.now.since(stages.asked_at(Stage::Server)) <= self.policy.evidence_age;
+        let fresh = [Stage::Server, Stage::Gateway].into_iter().all(|stage| {
+            let asked_at = stages.asked_at(stage);
+            asked_at >= claim.since && self.now.since(asked_at) <= self.policy.evidence_age
+        });
+        // A claim may last for hours, and the polls may be seconds apart: when the address falls free, the proof is to
+        // be at hand.
+        let ask_every = self.policy.evidence_age / 2;
+        if self.now.since(claim.asked_at) >= ask_every {
+            claim.asked_at = self.now;
+            self.act(Action::AskServer);
+            self.act(Action::AskGateway);
+        }
+        self.wake(claim.asked_at + ask_every);
         if claim.released || unanswered {
             match rival {
                 Some(member) => self.say(Reason::Rival(member)),

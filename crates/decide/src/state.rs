@@ -114,6 +114,8 @@ pub enum Tenure {
 pub struct Claim {
     /// When the wish arose: facts asked for after this are the second check (S13).
     pub since: Time,
+    /// When the server and the gateway were last asked for this claim.
+    pub asked_at: Time,
     /// Probes sent since the last answer.
     pub probes: u32,
     /// When the next is due.
