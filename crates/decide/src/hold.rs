@@ -165,11 +165,10 @@ impl Turn<'_> {
     fn doubt(&mut self, mut hold: Hold, stages: &Stages, stage: Stage, cause: Cause) -> Tenure {
         let Some(doubt_since) = hold.doubt_since else {
             hold.doubt_since = Some(self.now);
-            self.act(match stage {
-                Stage::Member => Action::AskHost,
-                Stage::Server | Stage::Primary => Action::AskServer,
-                Stage::Gateway => Action::AskGateway,
-            });
+            // S13: stages 1 to 4 are checked a second time, all of them: another may fail when this one no longer does.
+            for question in [Action::AskHost, Action::AskServer, Action::AskGateway] {
+                self.act(question);
+            }
             self.say(Reason::Doubting(stage, cause));
             self.refresh(&mut hold, false);
             return Tenure::Holding(hold);
