@@ -171,6 +171,8 @@ pub struct Dispute {
     pub claimant: IpAddr,
     /// Only answers asked for after this count.
     pub since: Time,
+    /// Our own server answered, asked after the claim, and all stages passed: a later silence does not undo that.
+    pub proven: bool,
     /// It announced the address as its own: two holders, settle it and announce again.
     pub announced: bool,
 }

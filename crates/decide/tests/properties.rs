@@ -238,7 +238,7 @@ impl Watch {
         self.wake_at = decision.wake_at;
         self.check_purity(&before, event, &decision);
         self.check_evidence(&before, &decision);
-        self.check_letting_go(&decision);
+        self.check_letting_go(&before, &decision);
         self.check_lease(event, &decision);
         assert!(decision.wake_at > self.now, "a wake-up that is already past: {decision:#?}");
         assert!(
@@ -299,7 +299,7 @@ impl Watch {
         }
     }
 
-    fn check_letting_go(&self, decision: &Decision) {
+    fn check_letting_go(&self, before: &State, decision: &Decision) {
         for reason in &decision.reasons {
             let Reason::Stopped { because, .. } = reason else { continue };
             match because {
@@ -327,11 +327,14 @@ impl Watch {
                     }
                 }
                 LetGo::NothingKnown(claimant) => {
-                    let stale =
-                        self.state.peers.get(claimant).and_then(|peer| match &peer.seen.as_ref()?.fact {
-                            Fact::Known(Server::Member(view)) => view.view.clone(),
-                            _ => None,
-                        });
+                    let since = match &before.tenure {
+                        Tenure::Holding(hold) => hold.dispute.map_or(self.now, |dispute| dispute.since),
+                        _ => panic!("let go of what was not held"),
+                    };
+                    let stale = match self.state.peer_since(*claimant, since) {
+                        Some(Fact::Known(Server::Member(view))) => view.view.clone(),
+                        _ => None,
+                    };
                     if let Some(stale) = stale
                         && let Some(newest) = self.newest_of(&stale)
                     {
