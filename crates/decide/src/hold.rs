@@ -57,6 +57,9 @@ impl Turn<'_> {
             next_renewal: self.policy.lease.map(|_| self.now),
         };
         if matches!(self.state.stages(self.policy).verdict_to_keep(), Verdict::Unknown(_, Why::NotAskedYet)) {
+            if let Some(lease) = self.policy.lease {
+                self.wake(self.now + lease / 3);
+            }
             return Tenure::Holding(hold);
         }
         self.keep(hold)

@@ -201,6 +201,14 @@ impl State {
         }
     }
 
+    /// Takes nothing for known any more; answers to questions put before `now` count no more either.
+    pub(crate) fn forget_facts(&mut self, now: Time) {
+        self.host = Seen { asked_at: now, fact: Fact::Unknown(Why::NotAskedYet) };
+        self.server = Seen { asked_at: now, fact: Fact::Unknown(Why::NotAskedYet) };
+        self.gateway = Seen { asked_at: now, fact: Fact::Unknown(Why::NotAskedYet) };
+        self.server_unknown_since = Some(now);
+    }
+
     /// The stages, as the facts stand.
     pub fn stages(&self, policy: &Policy) -> Stages {
         Stages::look(policy, &self.host, &self.server, &self.gateway, self.newest_view.as_ref())

@@ -637,3 +637,34 @@ fn every_view_and_mac_survives_the_way_through_json() {
     assert!(read.is_err() || read.unwrap() == view);
     assert_eq!(Role::Primary, serde_json::from_str("\"PRIMARY\"").unwrap());
 }
+
+#[test]
+fn an_agent_that_stood_still_for_longer_than_its_lease_asks_anew_and_renews_nothing() {
+    let mut model = model_host::ModelHost::settled_holder();
+    let stale = model.host_event(model.now);
+    model.vip_here = false;
+    model.now = model.now + Duration::from_secs(20);
+    let decision = model.tell(Event::Wake);
+    assert!(
+        !decision.actions.iter().any(|action| matches!(action, Action::AddAddress { .. } | Action::Announce))
+    );
+    let decision = model.tell(stale);
+    assert!(
+        !decision.actions.iter().any(|action| matches!(action, Action::AddAddress { .. } | Action::Announce))
+    );
+    model.answering = Some(2);
+    model.run(Duration::from_secs(5));
+    assert!(!model.vip_here, "another host answers for it by now");
+}
+
+#[test]
+fn probes_sent_before_the_agent_stood_still_prove_nothing() {
+    let mut model = model_host::ModelHost::new(model_host::Answers::all_pass(), false);
+    while model.count(|action| *action == Action::SendProbe) < 3 {
+        model.run(ms(1));
+    }
+    model.now = model.now + Duration::from_secs(20);
+    model.answering = Some(2);
+    model.run(Duration::from_secs(5));
+    assert!(!model.vip_here, "another host answers for it by now");
+}

@@ -61,6 +61,10 @@ pub struct ModelHost {
     pub well_since: Option<Time>,
     poll: Duration,
     wake: u64,
+    /// A question to its server is under way: one kept connection takes one at a time.
+    asking: bool,
+    /// … and another is to be put when it is answered.
+    ask_again: bool,
 }
 
 /// Something that is due.
@@ -168,6 +172,8 @@ impl World {
             well_since: None,
             poll: policy.poll_interval,
             wake: 0,
+            asking: false,
+            ask_again: false,
         };
         let mut world = Self {
             now,
@@ -274,12 +280,15 @@ impl World {
             Due::Wake { .. } => {}
             Due::Deed { host, actions, .. } => self.carry_out(host, actions),
             Due::Poll { host, life } if self.runs(host, life) => {
-                self.ask_server(host);
+                if !self.hosts[host].asking {
+                    self.ask_server(host);
+                }
                 self.ask_gateway(host);
                 let again = self.now + self.hosts[host].poll;
                 self.push(again, Due::Poll { host, life });
             }
             Due::Poll { .. } => {}
+            Due::AskedServer { host, life, .. } if self.hosts[host].life != life => {}
             Due::AskedServer { host, life, asked_at } => {
                 let fact = match self.hosts[host].server.answer() {
                     Some(fact) => fact,
@@ -290,6 +299,10 @@ impl World {
                     }
                 };
                 self.to_agent(host, life, Event::Server(Seen { asked_at, fact }));
+                self.hosts[host].asking = false;
+                if self.hosts[host].ask_again {
+                    self.ask_server(host);
+                }
             }
             Due::AskedPeer { host, life, peer, asked_at } => {
                 let fact = if self.hosts[peer].powered {
@@ -413,7 +426,6 @@ impl World {
                 }
                 Action::PollEvery(every) => {
                     self.hosts[host].poll = *every;
-                    self.hosts[host].life += 0;
                 }
                 Action::ListConnections
                 | Action::TickleClients
@@ -458,6 +470,12 @@ impl World {
     }
 
     fn ask_server(&mut self, host: Place) {
+        if self.hosts[host].asking {
+            self.hosts[host].ask_again = true;
+            return;
+        }
+        self.hosts[host].asking = true;
+        self.hosts[host].ask_again = false;
         let (life, asked_at) = (self.hosts[host].life, self.now);
         let wait = self.between_us(200, 2000);
         self.push(self.now + wait, Due::AskedServer { host, life, asked_at });
@@ -559,6 +577,8 @@ impl World {
                 agent.life += 1;
                 agent.agent = Some(State::new(self.now));
                 agent.busy_until = self.now;
+                agent.asking = false;
+                agent.ask_again = false;
                 agent.poll = self.policy.poll_interval;
                 let life = agent.life;
                 self.push(self.now, Due::Poll { host, life });
