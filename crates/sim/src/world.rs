@@ -33,11 +33,13 @@ pub struct Chances {
     pub loss: f64,
     /// Of an agent to be held up for up to 80 ms before it handles an event, 0–1.
     pub held_up: f64,
+    /// Of a peer's server to turn the question away (wrong password, too many connections), 0–1.
+    pub peer_unknown: f64,
 }
 
 impl Chances {
     /// Nothing is lost, nobody is held up.
-    pub const FAIR: Self = Self { loss: 0.0, held_up: 0.0 };
+    pub const FAIR: Self = Self { loss: 0.0, held_up: 0.0, peer_unknown: 0.0 };
 }
 
 /// One host.
@@ -305,7 +307,9 @@ impl World {
                 }
             }
             Due::AskedPeer { host, life, peer, asked_at } => {
-                let fact = if self.hosts[peer].powered {
+                let fact = if self.hosts[peer].powered && self.chance(self.chances.peer_unknown) {
+                    Fact::Unknown(Why::WrongPassword("1045".to_owned()))
+                } else if self.hosts[peer].powered {
                     match self.hosts[peer].server.answer() {
                         Some(fact) => fact,
                         None if self.now.since(asked_at) >= PEER_LIMIT => no_answer(PEER_LIMIT),
