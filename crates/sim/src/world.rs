@@ -57,6 +57,12 @@ pub struct ModelHost {
     pub server: ModelServer,
     /// The kernel bears the VIP, and drops it then.
     pub vip: Option<Option<Time>>,
+    /// It hears nobody on the segment, and nobody hears it.
+    pub isolated: bool,
+    /// What its agent last said of how things stand, and how often that changed: each change is a line in its log.
+    pub stands: Option<Reason>,
+    /// How often `stands` changed.
+    pub changes_of_mind: usize,
     /// Since when the gateway does not answer it.
     pub gateway_lost_since: Option<Time>,
     /// Since when its own server has led, its gateway answered and its agent run undisturbed.
@@ -104,6 +110,8 @@ pub enum Change {
     RemoveByHand(Place),
     /// The gateway answers this host no more, or again.
     GatewayAnswers(Place, bool),
+    /// The host is cut off from the whole segment, its gateway too, or is back on it.
+    Isolated(Place, bool),
     /// The agent is held up until then.
     Hang(Place, Time),
     /// The agent ends, with or without a word.
@@ -170,6 +178,9 @@ impl World {
             busy_until: now,
             server: ModelServer { process: Process::Answers, shows: group.seen_by(place, place != 0, &[]) },
             vip: None,
+            isolated: false,
+            stands: None,
+            changes_of_mind: 0,
             gateway_lost_since: None,
             well_since: None,
             poll: policy.poll_interval,
@@ -307,7 +318,10 @@ impl World {
                 }
             }
             Due::AskedPeer { host, life, peer, asked_at } => {
-                let fact = if self.hosts[peer].powered && self.chance(self.chances.peer_unknown) {
+                let apart = self.hosts[host].isolated || self.hosts[peer].isolated;
+                let fact = if apart {
+                    Fact::Unknown(Why::Unreachable("no route to host".to_owned()))
+                } else if self.hosts[peer].powered && self.chance(self.chances.peer_unknown) {
                     Fact::Unknown(Why::WrongPassword("1045".to_owned()))
                 } else if self.hosts[peer].powered {
                     match self.hosts[peer].server.answer() {
@@ -354,6 +368,10 @@ impl World {
                 }
             }
         }
+        if self.hosts[host].stands.as_ref() != decision.reason() {
+            self.hosts[host].stands = decision.reason().cloned();
+            self.hosts[host].changes_of_mind += 1;
+        }
         if decision.wake_at <= now {
             self.broken.push(format!("db{}: wakes up in the past", host + 1));
         }
@@ -395,7 +413,8 @@ impl World {
                 }
                 Action::LearnNeighbours => {
                     for other in (0..self.hosts.len()).filter(|other| *other != host) {
-                        if self.hosts[other].powered && !self.chance(self.chances.loss) {
+                        let apart = self.hosts[host].isolated || self.hosts[other].isolated;
+                        if !apart && self.hosts[other].powered && !self.chance(self.chances.loss) {
                             self.to_agent(
                                 host,
                                 life,
@@ -503,7 +522,8 @@ impl World {
     }
 
     fn send(&mut self, from: Place, to: Place, says: Says) {
-        if !self.hosts[to].powered || self.chance(self.chances.loss) {
+        let apart = self.hosts[from].isolated || self.hosts[to].isolated;
+        if apart || !self.hosts[to].powered || self.chance(self.chances.loss) {
             return;
         }
         let wait = self.between_us(50, 400);
@@ -558,6 +578,10 @@ impl World {
                 self.hosts[host].gateway_lost_since = (!answers).then_some(self.now);
                 self.following_since = None;
             }
+            Change::Isolated(host, isolated) => {
+                self.hosts[host].isolated = isolated;
+                self.hosts[host].gateway_lost_since = isolated.then_some(self.now);
+            }
             Change::Hang(host, until) => self.hosts[host].busy_until = until,
             Change::AgentEnds { host, told } => {
                 if told {
@@ -595,7 +619,8 @@ impl World {
     /// The invariants that can be seen from outside at any moment.
     fn look(&mut self) {
         let holders = self.holders();
-        if holders.len() > 1 && self.chances.loss == 0.0 {
+        let hearing = holders.iter().filter(|place| !self.hosts[**place].isolated).count();
+        if hearing > 1 && self.chances.loss == 0.0 {
             let words = format!("ONE-HOLDER: {holders:?}");
             if !self.broken.contains(&words) {
                 self.tell(words.clone());
@@ -610,11 +635,13 @@ impl World {
                 && host.agent.is_some()
                 && host.busy_until <= self.now + Duration::from_millis(100)
                 && host.server.process == Process::Answers
-                && host.gateway_lost_since.is_none();
+                && host.gateway_lost_since.is_none()
+                && !host.isolated;
             self.hosts[place].well_since = well.then(|| self.hosts[place].well_since.unwrap_or(self.now));
         }
         if let (Some(since), Some((primary, _))) = (self.following_since, self.group.writable)
-            && holders == [primary]
+            && holders.contains(&primary)
+            && holders.iter().all(|place| *place == primary || self.hosts[*place].isolated)
         {
             self.followed.add(self.now.since(since));
             self.following_since = None;

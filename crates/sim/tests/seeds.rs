@@ -47,6 +47,7 @@ fn budget(fault: Fault) -> Duration {
 fn one_fault_one_holder_and_the_vip_follows_within_the_budget() {
     let mut followed: BTreeMap<Fault, Durations> = BTreeMap::new();
     let mut late = Vec::new();
+    let mut lines: BTreeMap<Fault, usize> = BTreeMap::new();
     for fault in Fault::EACH {
         for seed in seeds(20) {
             let world = one_fault(seed, fault, Chances::FAIR);
@@ -64,11 +65,15 @@ fn one_fault_one_holder_and_the_vip_follows_within_the_budget() {
             if longest > budget(fault) {
                 late.push(format!("seed {seed}, {fault:?}: {longest:?}\n{}", world.story()));
             }
+            let said = world.hosts.iter().map(|host| host.changes_of_mind).max().unwrap_or(0);
+            let most = lines.entry(fault).or_default();
+            *most = said.max(*most);
+            assert!(said < 60, "seed {seed}, {fault:?}: {said} lines in one log\n{}", world.story());
             followed.entry(fault).or_default().add(longest);
         }
     }
     for (fault, durations) in &followed {
-        println!("{:22} {durations}", format!("{fault:?}"));
+        println!("{:22} {durations}  log lines {}", format!("{fault:?}"), lines[fault]);
     }
     assert!(late.is_empty(), "{} late, the first:\n{}", late.len(), late[0]);
 }
