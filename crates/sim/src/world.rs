@@ -31,7 +31,7 @@ const GATEWAY_LOST_AFTER: Duration = Duration::from_millis(600);
 pub struct Chances {
     /// Of a frame to be lost on its way to one receiver, 0–1.
     pub loss: f64,
-    /// Of an agent to be held up for up to 80 ms before it handles an event, 0–1.
+    /// Of an agent to be held up for up to 80 ms before it handles an event, and between proof and deed, 0–1.
     pub held_up: f64,
     /// Of a peer's server to turn the question away (wrong password, too many connections), 0–1.
     pub peer_unknown: f64,
@@ -68,6 +68,7 @@ pub struct ModelHost {
     /// Since when its own server has led, its gateway answered and its agent run undisturbed.
     pub well_since: Option<Time>,
     poll: Duration,
+    last_frame: Time,
     wake: u64,
     /// A question to its server is under way: one kept connection takes one at a time.
     asking: bool,
@@ -185,6 +186,7 @@ impl World {
             well_since: None,
             poll: policy.poll_interval,
             wake: 0,
+            last_frame: now,
             asking: false,
             ask_again: false,
         };
@@ -351,7 +353,13 @@ impl World {
             let until = self.now + wait;
             self.hosts[host].busy_until = self.hosts[host].busy_until.max(until);
         }
-        self.push(self.now + wait, Due::ToAgent { host, life, event });
+        let mut at = self.now + wait;
+        if matches!(event, Event::Frame(_)) {
+            // One packet socket: frames reach the loop in the order of their arrival.
+            at = at.max(self.hosts[host].last_frame);
+            self.hosts[host].last_frame = at;
+        }
+        self.push(at, Due::ToAgent { host, life, event });
     }
 
     fn step(&mut self, host: Place, event: &Event) {
@@ -382,7 +390,10 @@ impl World {
         self.push(decision.wake_at, Due::Wake { host, life, wake });
         if !decision.actions.is_empty() {
             // Between proof and deed time passes; the loop does nothing else meanwhile.
-            let deed = now + self.between_us(20, 800);
+            let mut deed = now + self.between_us(20, 800);
+            if self.chance(self.chances.held_up) {
+                deed = deed + self.between_ms(0, 80);
+            }
             self.hosts[host].busy_until = self.hosts[host].busy_until.max(deed);
             self.push(deed, Due::Deed { host, life, actions: decision.actions });
         }

@@ -108,6 +108,18 @@ fn two_or_three_faults_at_any_distance_never_make_two_holders() {
 }
 
 #[test]
+fn agents_on_a_starved_processor_never_make_two_holders() {
+    for fault in Fault::EACH {
+        for seed in seeds(10) {
+            for held_up in [0.02, 0.2] {
+                let world = one_fault(seed, fault, Chances { held_up, ..Chances::FAIR });
+                judge(seed, &format!("{fault:?}, held up {held_up}"), &world);
+            }
+        }
+    }
+}
+
+#[test]
 fn servers_that_turn_the_peers_questions_away_never_make_two_holders() {
     for fault in [Fault::Shutdown, Fault::TwoClaimants, Fault::Switchover, Fault::GroupPortCut] {
         for seed in seeds(20) {
@@ -121,12 +133,19 @@ fn servers_that_turn_the_peers_questions_away_never_make_two_holders() {
 
 #[test]
 fn frame_loss_is_measured_and_not_denied() {
+    let mut worst = (Duration::ZERO, String::new());
     for loss in [0.0, 0.1, 0.3] {
         let (mut stories, mut overlaps, mut followed) = (0, Durations::default(), Durations::default());
         for fault in Fault::EACH {
             for seed in seeds(4) {
                 let world = one_fault(seed, fault, Chances { loss, ..Chances::FAIR });
                 stories += 1;
+                if world.two_holders > worst.0 {
+                    worst = (
+                        world.two_holders,
+                        format!("seed {seed}, {fault:?}, loss {loss}\n{}", world.story()),
+                    );
+                }
                 if world.two_holders > Duration::ZERO {
                     overlaps.add(world.two_holders);
                 }
@@ -138,4 +157,5 @@ fn frame_loss_is_measured_and_not_denied() {
         println!("loss {loss:.1}: of {stories} stories, two holders in {overlaps}");
         println!("loss {loss:.1}: the VIP follows      {followed}");
     }
+    println!("the worst: {}", worst.1);
 }
