@@ -23,6 +23,8 @@ pub const VIP: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 77, 0, 100));
 const QUERY_LIMIT: Duration = Duration::from_millis(1000);
 /// A query to a peer's server is given up after this long.
 const PEER_LIMIT: Duration = Duration::from_millis(400);
+/// An agent that gets to add the address only this long after it was decided does not add it.
+const PROOF_HOLDS_FOR: Duration = Duration::from_millis(20);
 /// A gateway is called lost after this long without an answer.
 const GATEWAY_LOST_AFTER: Duration = Duration::from_millis(600);
 
@@ -82,7 +84,7 @@ enum Due {
     ToAgent { host: Place, life: u32, event: Event },
     Wake { host: Place, life: u32, wake: u64 },
     Poll { host: Place, life: u32 },
-    Deed { host: Place, life: u32, actions: Vec<Action> },
+    Deed { host: Place, life: u32, decided: Time, actions: Vec<Action> },
     AskedServer { host: Place, life: u32, asked_at: Time },
     AskedPeer { host: Place, life: u32, peer: Place, asked_at: Time },
     Arp { to: Place, from: Place, says: Says },
@@ -290,10 +292,17 @@ impl World {
                 // One loop: it waits its turn, in the order of arrival.
                 self.due.insert((self.hosts[host].busy_until, serial), due);
             }
+            Due::ToAgent { host, ref event, .. }
+                if !matches!(event, Event::Frame(_)) && self.frame_waits(host) =>
+            {
+                // The loop takes frames first.
+                self.push(self.now, due);
+            }
+            Due::Wake { host, .. } if self.frame_waits(host) => self.push(self.now, due),
             Due::ToAgent { host, event, .. } => self.step(host, &event),
             Due::Wake { host, wake, .. } if self.hosts[host].wake == wake => self.step(host, &Event::Wake),
             Due::Wake { .. } => {}
-            Due::Deed { host, actions, .. } => self.carry_out(host, actions),
+            Due::Deed { host, decided, actions, .. } => self.carry_out(host, decided, actions),
             Due::Poll { host, life } if self.runs(host, life) => {
                 if !self.hosts[host].asking {
                     self.ask_server(host);
@@ -346,6 +355,12 @@ impl World {
         }
     }
 
+    fn frame_waits(&self, host: Place) -> bool {
+        self.chances.held_up > 0.0 && self.due.range(..=(self.now, u64::MAX)).any(|(_, due)| {
+            matches!(due, Due::ToAgent { host: to, event: Event::Frame(_), life } if *to == host && self.runs(host, *life))
+        })
+    }
+
     fn to_agent(&mut self, host: Place, life: u32, event: Event) {
         let mut wait = self.between_us(20, 200);
         if self.chance(self.chances.held_up) {
@@ -395,7 +410,7 @@ impl World {
                 deed = deed + self.between_ms(0, 80);
             }
             self.hosts[host].busy_until = self.hosts[host].busy_until.max(deed);
-            self.push(deed, Due::Deed { host, life, actions: decision.actions });
+            self.push(deed, Due::Deed { host, life, decided: now, actions: decision.actions });
         }
     }
 
@@ -407,7 +422,7 @@ impl World {
         }
     }
 
-    fn carry_out(&mut self, host: Place, actions: Vec<Action>) {
+    fn carry_out(&mut self, host: Place, decided: Time, actions: Vec<Action>) {
         let life = self.hosts[host].life;
         for action in actions {
             match &action {
@@ -439,6 +454,11 @@ impl World {
                     // The request form and the reply form.
                     self.broadcast(host, Says::Announcement);
                     self.broadcast(host, Says::Announcement);
+                }
+                Action::AddAddress { .. } if self.now.since(decided) > PROOF_HOLDS_FOR => {
+                    let outcome = Outcome::Failed("the proof is too old".to_owned());
+                    self.to_agent(host, life, Event::Done { action: action.clone(), outcome });
+                    return;
                 }
                 Action::AddAddress { lifetime, .. } => {
                     let expires = lifetime.map(|lifetime| self.now + lifetime);
@@ -604,8 +624,8 @@ impl World {
                         .map(|(key, _)| *key)
                         .collect();
                     for key in ready {
-                        if let Some(Due::Deed { actions, .. }) = self.due.remove(&key) {
-                            self.carry_out(host, actions);
+                        if let Some(Due::Deed { decided, actions, .. }) = self.due.remove(&key) {
+                            self.carry_out(host, decided, actions);
                         }
                     }
                 }
