@@ -46,6 +46,7 @@ impl Chances {
 
 /// One host.
 #[derive(Clone, Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "independent of each other, each set by a fault of its own")]
 pub struct ModelHost {
     /// It has power.
     pub powered: bool,
@@ -242,7 +243,7 @@ impl World {
         self.due.insert((at, self.serial), due);
     }
 
-    fn tell(&mut self, words: String) {
+    fn tell(&mut self, words: &str) {
         self.story.push(format!("{} {words}", self.now));
     }
 
@@ -281,7 +282,7 @@ impl World {
             Due::Change(change) => self.change(change),
             Due::Expire { host, at } => {
                 if self.hosts[host].vip == Some(Some(at)) {
-                    self.tell(format!("db{}: the lease ran out", host + 1));
+                    self.tell(&format!("db{}: the lease ran out", host + 1));
                     self.set_vip(host, None);
                 }
             }
@@ -301,7 +302,6 @@ impl World {
             Due::Wake { host, .. } if self.frame_waits(host) => self.push(self.now, due),
             Due::ToAgent { host, event, .. } => self.step(host, &event),
             Due::Wake { host, wake, .. } if self.hosts[host].wake == wake => self.step(host, &Event::Wake),
-            Due::Wake { .. } => {}
             Due::Deed { host, decided, actions, .. } => self.carry_out(host, decided, actions),
             Due::Poll { host, life } if self.runs(host, life) => {
                 if !self.hosts[host].asking {
@@ -311,7 +311,7 @@ impl World {
                 let again = self.now + self.hosts[host].poll;
                 self.push(again, Due::Poll { host, life });
             }
-            Due::Poll { .. } => {}
+            Due::Wake { .. } | Due::Poll { .. } => {}
             Due::AskedServer { host, life, .. } if self.hosts[host].life != life => {}
             Due::AskedServer { host, life, asked_at } => {
                 let fact = match self.hosts[host].server.answer() {
@@ -322,7 +322,7 @@ impl World {
                         return self.push(again, Due::AskedServer { host, life, asked_at });
                     }
                 };
-                self.to_agent(host, life, Event::Server(Seen { asked_at, fact }));
+                self.tell_agent(host, life, Event::Server(Seen { asked_at, fact }));
                 self.hosts[host].asking = false;
                 if self.hosts[host].ask_again {
                     self.ask_server(host);
@@ -346,7 +346,7 @@ impl World {
                 } else {
                     Fact::Unknown(Why::Unreachable("no route to host".to_owned()))
                 };
-                self.to_agent(
+                self.tell_agent(
                     host,
                     life,
                     Event::Peer { member: address(peer), seen: Seen { asked_at, fact } },
@@ -361,7 +361,7 @@ impl World {
         })
     }
 
-    fn to_agent(&mut self, host: Place, life: u32, event: Event) {
+    fn tell_agent(&mut self, host: Place, life: u32, event: Event) {
         let mut wait = self.between_us(20, 200);
         if self.chance(self.chances.held_up) {
             wait += self.between_ms(0, 80);
@@ -387,7 +387,7 @@ impl World {
             {
                 let words = format!("db{}: {reason}", host + 1);
                 if self.story.iter().rev().take(4).all(|line| !line.ends_with(&words)) {
-                    self.tell(words);
+                    self.tell(&words);
                 }
             }
         }
@@ -441,7 +441,7 @@ impl World {
                     for other in (0..self.hosts.len()).filter(|other| *other != host) {
                         let apart = self.hosts[host].isolated || self.hosts[other].isolated;
                         if !apart && self.hosts[other].powered && !self.chance(self.chances.loss) {
-                            self.to_agent(
+                            self.tell_agent(
                                 host,
                                 life,
                                 Event::Neighbour { address: address(other), mac: mac(other) },
@@ -457,13 +457,13 @@ impl World {
                 }
                 Action::AddAddress { .. } if self.now.since(decided) > PROOF_HOLDS_FOR => {
                     let outcome = Outcome::Failed("the proof is too old".to_owned());
-                    self.to_agent(host, life, Event::Done { action: action.clone(), outcome });
+                    self.tell_agent(host, life, Event::Done { action: action.clone(), outcome });
                     return;
                 }
                 Action::AddAddress { lifetime, .. } => {
                     let expires = lifetime.map(|lifetime| self.now + lifetime);
                     self.set_vip(host, Some(expires));
-                    self.to_agent(
+                    self.tell_agent(
                         host,
                         life,
                         Event::Done { action: action.clone(), outcome: Outcome::Succeeded },
@@ -472,7 +472,7 @@ impl World {
                 Action::RemoveAddress { .. } => {
                     self.check_flap(host);
                     self.set_vip(host, None);
-                    self.to_agent(
+                    self.tell_agent(
                         host,
                         life,
                         Event::Done { action: action.clone(), outcome: Outcome::Succeeded },
@@ -502,6 +502,7 @@ impl World {
         }
     }
 
+    #[allow(clippy::option_option, reason = "here or not; and if here, for ever or until then")]
     fn set_vip(&mut self, host: Place, vip: Option<Option<Time>>) {
         let changes = self.hosts[host].vip.is_some() != vip.is_some();
         self.hosts[host].vip = vip;
@@ -509,7 +510,7 @@ impl World {
             self.push(at, Due::Expire { host, at });
         }
         if changes {
-            self.tell(format!("db{}: VIP {}", host + 1, if vip.is_some() { "up" } else { "down" }));
+            self.tell(&format!("db{}: VIP {}", host + 1, if vip.is_some() { "up" } else { "down" }));
             self.tell_addresses(host);
         }
     }
@@ -520,7 +521,7 @@ impl World {
         addresses.extend(self.hosts[host].vip.map(|_| on_card(VIP, 32)));
         let cards = vec![Card { name: "eth0".to_owned(), running: true }];
         let fact = Fact::Known(Host { addresses, cards });
-        self.to_agent(host, self.hosts[host].life, Event::Host(Seen { asked_at: self.now, fact }));
+        self.tell_agent(host, self.hosts[host].life, Event::Host(Seen { asked_at: self.now, fact }));
     }
 
     fn ask_server(&mut self, host: Place) {
@@ -543,7 +544,7 @@ impl World {
             }
             _ => Fact::Known(Gateway::Reachable),
         };
-        self.to_agent(host, self.hosts[host].life, Event::Gateway(Seen { asked_at: self.now, fact }));
+        self.tell_agent(host, self.hosts[host].life, Event::Gateway(Seen { asked_at: self.now, fact }));
     }
 
     fn broadcast(&mut self, from: Place, says: Says) {
@@ -572,11 +573,11 @@ impl World {
         if says == Says::Probe && self.hosts[to].vip.is_some() {
             self.send(to, from, Says::Reply);
         }
-        self.to_agent(to, self.hosts[to].life, Event::Frame(Frame { from: mac(from), says }));
+        self.tell_agent(to, self.hosts[to].life, Event::Frame(Frame { from: mac(from), says }));
     }
 
     fn change(&mut self, change: Change) {
-        self.tell(format!("— {change:?}"));
+        self.tell(&format!("— {change:?}"));
         match change {
             Change::Process(host, process) => self.hosts[host].server.process = process,
             Change::Show(host, read_only, unreachable) => {
@@ -641,7 +642,7 @@ impl World {
                 agent.poll = self.policy.poll_interval;
                 let life = agent.life;
                 self.push(self.now, Due::Poll { host, life });
-                self.to_agent(host, life, Event::Wake);
+                self.tell_agent(host, life, Event::Wake);
             }
             Change::AgentStarts(_) => {}
         }
@@ -654,7 +655,7 @@ impl World {
         if hearing > 1 && self.chances.loss == 0.0 {
             let words = format!("ONE-HOLDER: {holders:?}");
             if !self.broken.contains(&words) {
-                self.tell(words.clone());
+                self.tell(&words);
                 self.broken.push(words);
             }
         }
