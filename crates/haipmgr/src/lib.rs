@@ -5,6 +5,7 @@ pub mod clock;
 pub mod config;
 pub mod journal;
 pub mod lock;
+pub mod netlink;
 pub mod observe;
 pub mod packet_socket;
 pub mod wire;
