@@ -2,6 +2,7 @@
 
 pub mod act;
 pub mod clock;
+pub mod commands;
 pub mod config;
 pub mod journal;
 pub mod lock;
