@@ -7,7 +7,7 @@ use std::time::Duration;
 use decide::event::{Event, Frame, Mac, Says};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, interval_at};
 
 use crate::packet_socket::{PacketListener, PacketSocketError, Received};
 use crate::wire::arp::{ArpFrame, Operation};
@@ -234,8 +234,10 @@ where
         listener: &PacketListener,
         asked: &mut mpsc::UnboundedReceiver<Question>,
     ) -> Result<(), PacketSocketError> {
+        // Everyone is asked at once, the unknown again a second later.
         let mut learn = interval(LEARN_INTERVAL);
-        let mut check = interval(CHECK_INTERVAL);
+        learn.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut check = interval_at(Instant::now() + CHECK_INTERVAL, CHECK_INTERVAL);
         check.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
@@ -257,7 +259,11 @@ where
 
     fn ask(&self, listener: &PacketListener, address: Ipv4Addr) -> Result<(), PacketSocketError> {
         let socket = listener.socket();
-        socket.send(&ArpFrame::request(socket.mac(), self.own_address, address))
+        match socket.send(&ArpFrame::request(socket.mac(), self.own_address, address)) {
+            // Full queues and the like pass, and the question is put again: no reason to stop listening.
+            Err(PacketSocketError::Failed { .. }) => Ok(()),
+            sent => sent,
+        }
     }
 
     fn ask_everyone(&self, listener: &PacketListener) -> Result<(), PacketSocketError> {

@@ -81,11 +81,11 @@ impl Host {
     }
 
     pub fn link_up(&self, card: &'static str) {
-        self.change(card, |link| link.up());
+        self.change(card, LinkMessageBuilder::up);
     }
 
     pub fn link_down(&self, card: &'static str) {
-        self.change(card, |link| link.down());
+        self.change(card, LinkMessageBuilder::down);
     }
 
     fn wait_until_running(&self, card: String) {
@@ -205,13 +205,9 @@ pub fn wait_for<Seen, Out>(
     let until = Instant::now() + LIMIT;
     loop {
         let left = until.saturating_duration_since(Instant::now());
-        match seen.recv_timeout(left) {
-            Ok(one) => {
-                if let Some(out) = wanted(one) {
-                    return out;
-                }
-            }
-            Err(_) => panic!("never seen: {what}"),
+        let one = seen.recv_timeout(left).unwrap_or_else(|_| panic!("never seen: {what}"));
+        if let Some(out) = wanted(one) {
+            return out;
         }
     }
 }
