@@ -184,15 +184,22 @@ impl Segment {
             let far = LinkMessageBuilder::<LinkUnspec>::new().name(CARD).setns_by_fd(namespace).build();
             let near = LinkVeth::new(&port, CARD).set_info_data(InfoData::Veth(InfoVeth::Peer(far)));
             handle.link().add(near.build()).execute().await.expect("a cable");
-            let bridge = if_nametoindex("br0").expect("the bridge");
             let index = if_nametoindex(port.as_str()).expect("the port");
-            let message = LinkUnspec::new_with_index(index).controller(bridge).up().build();
-            handle.link().change(message).execute().await.expect("the port is on the bridge");
+            let up = LinkUnspec::new_with_index(index).up().build();
+            handle.link().change(up).execute().await.expect("the port is up");
         });
         host.link_up(CARD);
-        // A bridge's port forwards once its carrier is seen, which the kernel settles by itself, soon.
         self.switch.wait_until_running(format!("port{}", self.joined));
         host.wait_until_running(CARD.to_owned());
+        // Only now, so that the bridge forwards from the moment the port is on it. The change also waits for the lock
+        // under which the kernel readies a card whose carrier has come: before that a card drops what it is to send.
+        let port = format!("port{}", self.joined);
+        self.switch.run(move |handle| async move {
+            let bridge = if_nametoindex("br0").expect("the bridge");
+            let index = if_nametoindex(port.as_str()).expect("the port");
+            let joined = LinkUnspec::new_with_index(index).controller(bridge).build();
+            handle.link().change(joined).execute().await.expect("the port is on the bridge");
+        });
     }
 }
 
