@@ -21,7 +21,8 @@ use crate::wire::arp::{ArpFrame, FRAME_LENGTH};
 /// `ARPHRD_ETHER`: the only kind of card that ARP frames of this kind fit.
 const HARDWARE_ETHERNET: u16 = libc::ARPHRD_ETHER;
 
-/// About a thousand frames: a burst that comes while the agent is busy is kept, a flood is dropped by the kernel.
+/// Bytes asked for; the kernel gives less where `net.core.rmem_max` is less. Some hundreds of frames fit: a burst that
+/// comes while the agent is busy is kept, a flood is dropped.
 const RECEIVE_BUFFER: usize = 512 * 1024;
 
 /// What went wrong with a card's packet socket.
@@ -48,7 +49,7 @@ pub enum PacketSocketError {
     NotEthernet {
         /// Its name.
         card: String,
-        /// `ARPHRD_…` of linux/if_arp.h.
+        /// `ARPHRD_…` of `linux/if_arp.h`.
         hardware_type: u16,
     },
     /// The card's MAC or index is no longer the one that the socket was opened with: open a new one.
@@ -252,8 +253,8 @@ struct Bound {
 fn bound_to(socket: &Socket) -> io::Result<Bound> {
     let address = socket.local_addr()?;
     let link = read_link_address(&address).ok_or(io::ErrorKind::InvalidData)?;
-    let [a, b, c, d, e, f, ..] = link.sll_addr;
-    Ok(Bound { index: link.sll_ifindex, hardware_type: link.sll_hatype, mac: Mac([a, b, c, d, e, f]) })
+    let (mac, _) = link.sll_addr.split_first_chunk().ok_or(io::ErrorKind::InvalidData)?;
+    Ok(Bound { index: link.sll_ifindex, hardware_type: link.sll_hatype, mac: Mac(*mac) })
 }
 
 #[allow(clippy::cast_possible_truncation, reason = "AF_PACKET is 17, and a sockaddr_ll has 20 bytes")]

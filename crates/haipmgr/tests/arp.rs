@@ -5,6 +5,7 @@
 mod segment;
 
 use std::net::Ipv4Addr;
+use std::os::fd::AsRawFd;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
@@ -13,6 +14,7 @@ use haipmgr::act::announce::{AnnounceError, Announcer};
 use haipmgr::observe::neighbour::{NeighbourReport, NeighbourSettings, watch};
 use haipmgr::packet_socket::{PacketListener, PacketSocket, PacketSocketError};
 use haipmgr::wire::arp::ArpFrame;
+use nix::sys::socket::{AddressFamily, LinkAddr, MsgFlags, SockFlag, SockProtocol, SockType, sendto, socket};
 use segment::{CARD, Host, LIMIT, Segment, wait_for};
 
 const VIP: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 100);
@@ -82,6 +84,7 @@ fn act(host: &Host, what: fn(&mut Announcer) -> Result<(), AnnounceError>) {
     host.run(move |_| async move { what(&mut Announcer::new(CARD, VIP.into())).expect("sent") });
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "it is handed to `wait_for`")]
 fn frame(heard: Heard) -> Option<Frame> {
     match heard {
         Heard::Event(Event::Frame(frame), _) => Some(frame),
@@ -216,9 +219,12 @@ fn garbage_is_ignored_and_the_next_frame_is_heard() {
     assert_eq!(wait_for(&heard, "the probe", frame), Frame { from: mac(&b), says: Says::Probe });
 }
 
+fn send_to(raw: &impl AsRawFd, bytes: &[u8], card: &LinkAddr) {
+    sendto(raw.as_raw_fd(), bytes, card, MsgFlags::empty()).expect("sent");
+}
+
 /// ARP frames that are cut off, of another hardware, of another protocol, and of an unknown operation.
 fn send_raw(host: &Host, from: Mac) {
-    use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, socket};
     host.run(move |_| async move {
         let good = ArpFrame::gratuitous_request(from, VIP).encode();
         let card = nix::ifaddrs::getifaddrs()
@@ -234,10 +240,6 @@ fn send_raw(host: &Host, from: Mac) {
         }
         for length in 14..42 {
             send_to(&raw, &good[..length], &card);
-        }
-
-        fn send_to(raw: &impl std::os::fd::AsRawFd, bytes: &[u8], card: &nix::sys::socket::LinkAddr) {
-            nix::sys::socket::sendto(raw.as_raw_fd(), bytes, card, MsgFlags::empty()).expect("sent");
         }
     });
 }

@@ -1,4 +1,4 @@
-//! The kernel's table of TCP sockets, over netlink (sock_diag(7)): ask for the sockets of one address, destroy one.
+//! The kernel's table of TCP sockets, over netlink (`sock_diag`, section 7 of the manual): ask for the sockets of one address, destroy one.
 //!
 //! The kernel works each request off within the calls that send it and receive its answers, so nothing here waits.
 
@@ -23,7 +23,7 @@ const BUFFER: usize = 64 * 1024;
 #[derive(Debug, thiserror::Error)]
 pub enum DiagError {
     /// The netlink socket failed.
-    #[error("{doing}: {source}; is the kernel's module inet_diag there?")]
+    #[error("{doing}: {source}")]
     Socket {
         /// What was being done.
         doing: &'static str,
@@ -38,7 +38,7 @@ pub enum DiagError {
     NotUnderstood(String),
 }
 
-/// A sock_diag socket.
+/// A `sock_diag` socket.
 pub(crate) struct Diag {
     socket: Socket,
     buffer: Vec<u8>,
@@ -174,7 +174,7 @@ impl NetlinkSerializable for FilteredDump {
     }
 }
 
-/// The attribute that makes the kernel pass only sockets with this local address (linux/inet_diag.h,
+/// The attribute that makes the kernel pass only sockets with this local address (`linux/inet_diag.h`,
 /// `inet_diag_bc_op` and `inet_diag_hostcond`): on thousands of foreign sockets it saves most of the time. A condition
 /// of the family `AF_INET` matches v4-mapped addresses too.
 fn only_from(local: Ipv4Addr) -> [u8; FILTER_LENGTH] {

@@ -19,7 +19,7 @@ pub use crate::act::sock_diag::DiagError;
 use crate::wire::tcp;
 
 /// The states in which a client may be waiting for something. Not LISTEN, which is not bound to the VIP's life, and
-/// not TIME_WAIT, of which the client knows nothing any more.
+/// not `TIME_WAIT`, of which the client knows nothing any more.
 const STATES: StateFlags = StateFlags::ESTABLISHED
     .union(StateFlags::SYN_RECV)
     .union(StateFlags::FIN_WAIT1)
@@ -47,8 +47,10 @@ pub struct Connection {
 /// What went wrong with the VIP's connections.
 #[derive(Debug, thiserror::Error)]
 pub enum SocketsError {
-    /// sock_diag could not be asked.
-    #[error("listing the TCP connections of {vip}: {source}")]
+    /// `sock_diag` could not be asked.
+    #[error(
+        "listing the TCP connections of {vip}: {source}; it needs the kernel's modules inet_diag and tcp_diag"
+    )]
     List {
         /// The VIP.
         vip: IpAddr,

@@ -81,11 +81,11 @@ impl Host {
     }
 
     pub fn link_up(&self, card: &'static str) {
-        self.change(card, |link| link.up());
+        self.change(card, LinkMessageBuilder::up);
     }
 
     pub fn link_down(&self, card: &'static str) {
-        self.change(card, |link| link.down());
+        self.change(card, LinkMessageBuilder::down);
     }
 
     fn wait_until_running(&self, card: String) {
@@ -184,15 +184,22 @@ impl Segment {
             let far = LinkMessageBuilder::<LinkUnspec>::new().name(CARD).setns_by_fd(namespace).build();
             let near = LinkVeth::new(&port, CARD).set_info_data(InfoData::Veth(InfoVeth::Peer(far)));
             handle.link().add(near.build()).execute().await.expect("a cable");
-            let bridge = if_nametoindex("br0").expect("the bridge");
             let index = if_nametoindex(port.as_str()).expect("the port");
-            let message = LinkUnspec::new_with_index(index).controller(bridge).up().build();
-            handle.link().change(message).execute().await.expect("the port is on the bridge");
+            let up = LinkUnspec::new_with_index(index).up().build();
+            handle.link().change(up).execute().await.expect("the port is up");
         });
         host.link_up(CARD);
-        // A bridge's port forwards once its carrier is seen, which the kernel settles by itself, soon.
         self.switch.wait_until_running(format!("port{}", self.joined));
         host.wait_until_running(CARD.to_owned());
+        // Only now, so that the bridge forwards from the moment the port is on it. The change also waits for the lock
+        // under which the kernel readies a card whose carrier has come: before that a card drops what it is to send.
+        let port = format!("port{}", self.joined);
+        self.switch.run(move |handle| async move {
+            let bridge = if_nametoindex("br0").expect("the bridge");
+            let index = if_nametoindex(port.as_str()).expect("the port");
+            let joined = LinkUnspec::new_with_index(index).controller(bridge).build();
+            handle.link().change(joined).execute().await.expect("the port is on the bridge");
+        });
     }
 }
 
@@ -205,13 +212,9 @@ pub fn wait_for<Seen, Out>(
     let until = Instant::now() + LIMIT;
     loop {
         let left = until.saturating_duration_since(Instant::now());
-        match seen.recv_timeout(left) {
-            Ok(one) => {
-                if let Some(out) = wanted(one) {
-                    return out;
-                }
-            }
-            Err(_) => panic!("never seen: {what}"),
+        let one = seen.recv_timeout(left).unwrap_or_else(|_| panic!("never seen: {what}"));
+        if let Some(out) = wanted(one) {
+            return out;
         }
     }
 }
