@@ -1,4 +1,5 @@
 //! Network namespaces for tests: each is one thread's own, and goes with the thread.
+#![allow(dead_code, reason = "each test file takes what it needs")]
 
 use std::fs::File;
 use std::future::Future;
