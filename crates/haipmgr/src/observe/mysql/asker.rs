@@ -38,10 +38,11 @@ pub struct CannotAsk {
 /// server answers or the connection is given up (10 s).
 pub(super) struct Asker {
     shared: Arc<Shared>,
-    waker: Waker,
 }
 
 struct Shared {
+    /// Here, not in [`Asker`]: closed by its last owner only, or else a wake-up that was not yet seen would be lost.
+    waker: Waker,
     question: AtomicBool,
     stop: AtomicBool,
     phase: Phase,
@@ -57,6 +58,7 @@ impl Asker {
         let poll = Poll::new().map_err(cannot)?;
         let waker = Waker::new(poll.registry(), CALLED).map_err(cannot)?;
         let shared = Arc::new(Shared {
+            waker,
             question: AtomicBool::new(false),
             stop: AtomicBool::new(false),
             phase: Phase::new(),
@@ -67,7 +69,7 @@ impl Asker {
             .stack_size(STACK)
             .spawn(move || run(poll, &theirs, Connection::new(access), deliver))
             .map_err(cannot)?;
-        Ok(Self { shared, waker })
+        Ok(Self { shared })
     }
 
     /// Puts the question as soon as the one before it is answered.
@@ -83,7 +85,7 @@ impl Asker {
 
     fn wake(&self) {
         // Writing to an eventfd of our own; were it ever to fail, the time limit would tell.
-        let _ = self.waker.wake();
+        let _ = self.shared.waker.wake();
     }
 }
 

@@ -47,7 +47,9 @@ pub(super) fn failure(error: &Error, circumstances: Circumstances<'_>) -> Failur
         Error::CodecError(codec) => {
             match std::error::Error::source(codec).and_then(|source| source.downcast_ref::<io::Error>()) {
                 Some(error) => ended_by(error, circumstances),
-                None => useless(Why::Other(format!("{}: {codec}", circumstances.endpoint))),
+                // Out of sync: the server said something unasked, which is how it takes leave of a connection that idled
+                // for too long.
+                None => ended(Why::Other(format!("{}: {codec}", circumstances.endpoint))),
             }
         }
         // The last two carry values of the answer, and their text leaves them out.
@@ -122,6 +124,13 @@ fn said_by_driver(error: &DriverError, circumstances: Circumstances<'_>) -> Fail
         DriverError::TlsNotSupported => {
             useless(Why::Tls(format!("{endpoint}: tls_ca is given, and the server offers no TLS")))
         }
+        // A server that does not know the account asks for the password by some method that it picks from all it has, so
+        // as not to give away which accounts it knows.
+        DriverError::UnknownAuthPlugin(_)
+        | DriverError::CleartextPluginDisabled
+        | DriverError::OldMysqlPasswordDisabled => useless(Why::WrongPassword(format!(
+            "{endpoint}: {error}; the account does not exist there, or is not one with caching_sha2_password"
+        ))),
         _ => useless(Why::Other(format!("{endpoint}: {error}"))),
     }
 }
