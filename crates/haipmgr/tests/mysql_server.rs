@@ -4,13 +4,14 @@
 #[path = "mysql_server/mod.rs"]
 mod server;
 
+use std::net::Ipv6Addr;
 use std::time::{Duration, Instant};
 
 use decide::event::{Fact, MemberState, NotInGroup, Role, Server as Answer, Why};
-use haipmgr::observe::mysql::{Access, Password, Peer, ask_once};
+use haipmgr::observe::mysql::{Access, Endpoint, Password, Peer, ask_once};
 use mysql::prelude::Queryable;
 use nix::sys::signal::Signal;
-use server::{GROUP, Server, Watched};
+use server::{GROUP, PORT, Server, Watched};
 
 const OFTEN: Duration = Duration::from_millis(20);
 
@@ -265,6 +266,9 @@ fn tls_is_used_where_offered_and_verified_where_asked_for() {
 
     let verified = Access { tls_ca: Some(server.file("ca.pem")), ..plain.clone() };
     assert!(matches!(ask_once(&verified).fact, Fact::Known(_)), "{:?}", ask_once(&verified));
+
+    let over_ipv6 = Access { endpoint: Endpoint::Tcp(Ipv6Addr::LOCALHOST.into(), PORT), ..verified.clone() };
+    assert!(matches!(ask_once(&over_ipv6).fact, Fact::Known(_)), "{:?}", ask_once(&over_ipv6));
 
     // A certificate that signed nothing here.
     let wrong = Access { tls_ca: Some(server.file("client-cert.pem")), ..plain.clone() };

@@ -151,3 +151,38 @@ pub(super) fn due(doing: Doing, told: Option<Time>, limits: Limits, now: Time) -
         _ => Due::Over { asked_at, limit },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: Limits = Limits { connect: Duration::from_secs(1), query: Duration::from_millis(500) };
+
+    fn at(millis: u64) -> Time {
+        Time(millis * 1000)
+    }
+
+    #[test]
+    fn a_connection_and_a_query_each_have_their_own_limit() {
+        assert_eq!(due(Doing::Connecting(at(0)), None, LIMITS, at(600)), Due::In(Duration::from_millis(400)));
+        assert_eq!(due(Doing::Asking(at(0)), None, LIMITS, at(400)), Due::In(Duration::from_millis(100)));
+        let over = Due::Over { asked_at: at(0), limit: LIMITS.query };
+        assert_eq!(due(Doing::Asking(at(0)), None, LIMITS, at(500)), over);
+    }
+
+    #[test]
+    fn a_question_told_as_timed_out_counts_as_put_anew() {
+        let told = Some(at(500));
+        assert_eq!(due(Doing::Asking(at(0)), told, LIMITS, at(700)), Due::In(Duration::from_millis(300)));
+        let over = Due::Over { asked_at: at(500), limit: LIMITS.query };
+        assert_eq!(due(Doing::Asking(at(0)), told, LIMITS, at(1000)), over);
+    }
+
+    #[test]
+    fn the_limit_of_a_query_begins_with_the_query_not_with_the_connection_before_it() {
+        assert_eq!(
+            due(Doing::Asking(at(900)), Some(at(100)), LIMITS, at(1000)),
+            Due::In(Duration::from_millis(400))
+        );
+    }
+}
