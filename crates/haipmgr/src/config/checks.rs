@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use super::Source;
 use super::draft::Draft;
 use super::duration;
 use super::problem::Problems;
@@ -11,7 +12,7 @@ use super::problem::Problems;
 const POLLS_PER_LEASE: u32 = 3;
 
 /// Checks one cluster's keys against each other.
-pub(super) fn within_cluster(draft: &Draft, problems: &mut Problems) {
+pub(super) fn within_cluster(draft: &Draft, source: Source, problems: &mut Problems) {
     let before = problems.list().len();
     let policy = &draft.policy;
     let members = &policy.members;
@@ -58,7 +59,10 @@ pub(super) fn within_cluster(draft: &Draft, problems: &mut Problems) {
     {
         problems.add(draft.place_of("group_port"), format!("{group} is also the MySQL port; Group Replication has one of its own, see group_replication_local_address"));
     }
-    passwords(draft, problems);
+    // A parameter.py has one key for it, which is asked for like all of them.
+    if source == Source::Toml {
+        passwords(draft, problems);
+    }
     if let Some(lease) = policy.lease
         && lease < policy.poll_interval * POLLS_PER_LEASE
     {
