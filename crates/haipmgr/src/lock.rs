@@ -133,6 +133,10 @@ fn lock_open(file: &File, path: &Path) -> Result<(), LockError> {
         Err(TryLockError::Error(cause)) => return Err(LockError::Unusable { file: path.to_owned(), cause }),
     }
     // Python's fcntl.lockf takes a lock of the other kind, which flock does not see.
+    #[allow(
+        clippy::cast_possible_truncation,
+        reason = "the constants are small, the field is what the C library has"
+    )]
     let mut other_kind = libc::flock {
         l_type: libc::F_WRLCK as libc::c_short,
         l_whence: libc::SEEK_SET as libc::c_short,

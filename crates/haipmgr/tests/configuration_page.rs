@@ -1,5 +1,7 @@
 //! `docs/configuration.md` says what the program's own table of keys says.
 
+#![allow(clippy::expect_used)]
+
 use std::path::Path;
 
 #[test]

@@ -39,10 +39,10 @@ pub(super) fn read(file: &Path, text: &str, problems: &mut Problems) -> Read {
         match (entry.key.as_str(), &entry.value) {
             ("cluster", _) => {}
             ("lock", Value::Text(path)) if path.starts_with('/') && !path.ends_with('/') => {
-                read.lock = Some(PathBuf::from(path))
+                read.lock = Some(PathBuf::from(path));
             }
             ("lock", _) => {
-                problems.add(entry.value_at, "lock: write the file's whole path in quotes, from \"/\"")
+                problems.add(entry.value_at, "lock: write the file's whole path in quotes, from \"/\"");
             }
             (key, _) if keys::find(key).is_some() => problems.add(
                 entry.key_at,
@@ -67,7 +67,7 @@ pub(super) fn read(file: &Path, text: &str, problems: &mut Problems) -> Read {
     };
     match clusters.get_ref() {
         DeValue::Array(tables) if !tables.is_empty() => {
-            for table in tables.iter() {
+            for table in tables {
                 let begins = lines.position(table.span().start);
                 match table.get_ref() {
                     DeValue::Table(table) => read.clusters.push(cluster(table, begins, &lines, problems)),
