@@ -2,6 +2,7 @@
 //! 3 another agent runs.
 
 mod check;
+mod replay;
 mod run;
 
 use std::path::{Path, PathBuf};
@@ -16,6 +17,7 @@ pub const BAD_INPUT: u8 = 2;
 /// Another agent runs on this host (S4).
 pub const ALREADY_RUNNING: u8 = 3;
 
+pub use replay::{ReplayError, Replayed, replay};
 pub use run::{Prepared, Refused, prepare};
 
 /// haipmgr keeps a virtual IP on the primary of a MySQL Group Replication cluster.
@@ -39,6 +41,11 @@ enum Command {
     },
     /// Print the SQL that makes the configured MySQL account.
     Sql(File),
+    /// Play a recorded trace again, and print each decision with its reason. Exit status 1 where a decision differs.
+    Replay {
+        /// The trace, HAIPMGR_<port>.trace.jsonl.
+        trace: PathBuf,
+    },
 }
 
 #[derive(Debug, clap::Args)]
@@ -55,6 +62,7 @@ pub fn execute(line: CommandLine) -> ExitCode {
         Command::Check(file) => print_or_refuse(check::check(&file.config), &file.config),
         Command::Convert { parameter_py } => print_or_refuse(config::convert(&parameter_py), &parameter_py),
         Command::Sql(file) => print_or_refuse(check::sql(&file.config), &file.config),
+        Command::Replay { trace } => replay_and_print(&trace),
     }
 }
 
@@ -66,6 +74,22 @@ fn print_or_refuse(text: Result<String, config::Problems>, file: &Path) -> ExitC
             Err(_) => ExitCode::FAILURE,
         },
         Err(problems) => refuse(&problems, file),
+    }
+}
+
+fn replay_and_print(trace: &Path) -> ExitCode {
+    use std::io::Write as _;
+    let mut out = std::io::stdout().lock();
+    // Where standard output is closed, as by `| head`, there is nobody to print for.
+    match replay::replay(trace, |line| drop(writeln!(out, "{line}"))) {
+        Ok(replayed) => {
+            say(&format!("{} steps decided as recorded, {} differently", replayed.same, replayed.different));
+            if replayed.different == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        Err(error) => {
+            say(&format!("haipmgr: {error}"));
+            ExitCode::from(BAD_INPUT)
+        }
     }
 }
 

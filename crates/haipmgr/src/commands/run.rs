@@ -4,10 +4,17 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
 use super::{ALREADY_RUNNING, refuse, say};
+use crate::agent;
 use crate::config::{self, Cluster, Config, Problems, Source};
 use crate::journal::{Journal, Log};
 use crate::lock::{self, Lock, LockError};
+
+/// How long the end waits for the last lines to reach the log.
+const FLUSH_LIMIT: Duration = Duration::from_secs(2);
 
 /// Everything the agent's loop needs: the configuration is whole, no other agent runs, the logs are open.
 pub struct Prepared {
@@ -89,12 +96,7 @@ pub(super) fn in_words(cluster: &Cluster) -> String {
 
 pub(super) fn run(path: &Path) -> ExitCode {
     match prepare(path) {
-        // The agent's loop takes over here: it is handed `prepared`, and gives back how the program ends.
-        Ok(prepared) => {
-            prepared.journal.agent().error("this build ends here: the agent's loop is not in it");
-            prepared.journal.flush(Duration::from_secs(2));
-            ExitCode::FAILURE
-        }
+        Ok(prepared) => serve(&prepared),
         Err(Refused::Configuration(problems)) => refuse(&problems, path),
         Err(refused) => {
             say(&format!("haipmgr: {refused}"));
@@ -104,4 +106,53 @@ pub(super) fn run(path: &Path) -> ExitCode {
             }
         }
     }
+}
+
+/// Runs the agent until it is told to stop; gives back how the program ends.
+fn serve(prepared: &Prepared) -> ExitCode {
+    let everywhere = prepared.journal.agent();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let ended = match &runtime {
+        Ok(runtime) => runtime.block_on(until_told_to_stop(prepared)),
+        Err(error) => Err(format!("the asynchronous runtime does not start: {error}")),
+    };
+    let status = match ended {
+        Ok(signal) => {
+            everywhere.info(&format!("haipmgr ends on {signal}"));
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            everywhere.error(&error);
+            ExitCode::FAILURE
+        }
+    };
+    if let Ok(runtime) = runtime {
+        // Questions to servers may be under way in threads; nobody needs their answers.
+        runtime.shutdown_background();
+    }
+    prepared.journal.flush(FLUSH_LIMIT);
+    status
+}
+
+async fn until_told_to_stop(prepared: &Prepared) -> Result<&'static str, String> {
+    let listen = |kind| signal(kind).map_err(|error| format!("signals can't be listened to: {error}"));
+    let mut terminate = listen(SignalKind::terminate())?;
+    let mut interrupt = listen(SignalKind::interrupt())?;
+    let mut hang_up = listen(SignalKind::hangup())?;
+    let (stop, stopped) = watch::channel(false);
+    let agent = agent::run(&prepared.config, prepared.logs.clone(), stopped);
+    tokio::pin!(agent);
+    let name = loop {
+        tokio::select! {
+            ended = &mut agent => return ended.map(|()| "its own accord").map_err(|error| error.to_string()),
+            _ = terminate.recv() => break "SIGTERM",
+            _ = interrupt.recv() => break "SIGINT",
+            _ = hang_up.recv() => {
+                prepared.journal.reopen();
+                prepared.journal.agent().info("the log files are opened anew (SIGHUP)");
+            }
+        }
+    };
+    stop.send_replace(true);
+    agent.await.map(|()| name).map_err(|error| error.to_string())
 }

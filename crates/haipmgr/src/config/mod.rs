@@ -112,6 +112,11 @@ impl Cluster {
         self.install_path.join(format!("HAIPMGR_{}.log", self.mysql_port))
     }
 
+    /// Where the decisions around each switch are recorded, beside the log.
+    pub fn trace_file(&self) -> PathBuf {
+        self.install_path.join(format!("HAIPMGR_{}.trace.jsonl", self.mysql_port))
+    }
+
     /// S6: the state file.
     pub fn stat_file(&self) -> PathBuf {
         self.install_path.join(format!("stat_{}", self.mysql_port))
