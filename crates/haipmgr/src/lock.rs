@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use nix::fcntl::{FcntlArg, fcntl};
 
-/// The folder of the locks that do not come from the configuration.
+/// The folder of the lock that does not come from the configuration, where systemd names none.
 const RUN_FOLDER: &str = "/run/haipmgr";
 
 /// The held locks; they end with this value, and at the latest with the process.
@@ -52,9 +52,11 @@ pub enum LockError {
 /// # Errors
 /// Another process holds one of them, or `configured` can't be opened.
 pub fn take(configured: &Path) -> Result<Lock, LockError> {
+    let folder =
+        std::env::var_os("RUNTIME_DIRECTORY").map_or_else(|| PathBuf::from(RUN_FOLDER), PathBuf::from);
     let shared = File::open("/proc/self/ns/net")
         .and_then(|namespace| namespace.metadata())
-        .map(|namespace| PathBuf::from(format!("{RUN_FOLDER}/host-{}.lock", namespace.ino())));
+        .map(|namespace| folder.join(format!("host-{}.lock", namespace.ino())));
     take_all(configured, shared, &crate::config::seeds_lock())
 }
 
@@ -96,7 +98,8 @@ fn take_one(path: &Path) -> Result<File, LockError> {
             .write(true)
             .create(true)
             .truncate(false)
-            .mode(0o644)
+            // Whoever can open the file can lock it, and so keep the agent from starting.
+            .mode(0o600)
             .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
             .open(path)
             .map_err(unusable)?;
@@ -130,6 +133,10 @@ fn lock_open(file: &File, path: &Path) -> Result<(), LockError> {
         Err(TryLockError::Error(cause)) => return Err(LockError::Unusable { file: path.to_owned(), cause }),
     }
     // Python's fcntl.lockf takes a lock of the other kind, which flock does not see.
+    #[allow(
+        clippy::cast_possible_truncation,
+        reason = "the constants are small, the field is what the C library has"
+    )]
     let mut other_kind = libc::flock {
         l_type: libc::F_WRLCK as libc::c_short,
         l_whence: libc::SEEK_SET as libc::c_short,

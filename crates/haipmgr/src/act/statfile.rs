@@ -168,11 +168,11 @@ mod tests {
         assert_eq!(file.read().unwrap(), None);
         file.write(StatMark::Started).unwrap();
         let opened = File::options().write(true).open(file.path()).unwrap();
-        opened.set_modified(SystemTime::now() - Duration::from_secs(60)).unwrap();
+        opened.set_modified(SystemTime::now() - Duration::from_mins(1)).unwrap();
         let (mark, age) = file.read().unwrap().unwrap();
         assert_eq!(mark, StatMark::Started);
-        assert!(age >= Duration::from_secs(60) && age < Duration::from_secs(90), "{age:?}");
-        opened.set_modified(SystemTime::now() + Duration::from_secs(600)).unwrap();
+        assert!(age >= Duration::from_mins(1) && age < Duration::from_secs(90), "{age:?}");
+        opened.set_modified(SystemTime::now() + Duration::from_mins(10)).unwrap();
         assert_eq!(file.read().unwrap(), Some((StatMark::Started, Duration::ZERO)));
     }
 

@@ -1,5 +1,6 @@
 //! `haipmgr check` and `haipmgr sql`: what would run, and the account it needs.
 
+use core::fmt::Write as _;
 use std::path::Path;
 
 use super::run::in_words;
@@ -15,7 +16,8 @@ pub(super) fn check(path: &Path) -> Result<String, Problems> {
     let mut text =
         format!("{}: {kind}, nothing is wrong with it\nlock: {}\n", path.display(), config.lock.display());
     for cluster in &config.clusters {
-        text += &format!(
+        let _never_fails = write!(
+            text,
             "[{}] {}\n  asks as {} by {}\n  log:  {}\n  stat: {} (back to 1 after {})\n",
             cluster.name,
             in_words(cluster),
@@ -27,7 +29,7 @@ pub(super) fn check(path: &Path) -> Result<String, Problems> {
         );
     }
     for remark in &config.remarks {
-        text += &format!("ERROR {remark}\n");
+        let _never_fails = writeln!(text, "ERROR {remark}");
     }
     Ok(text)
 }
@@ -38,7 +40,8 @@ pub(super) fn sql(path: &Path) -> Result<String, Problems> {
     let mut text = String::new();
     for cluster in &config.clusters {
         let account = format!("{}@'%'", quoted(&cluster.user));
-        text += &format!(
+        let _never_fails = write!(
+            text,
             "-- Cluster {}: on its primary. Group Replication brings the account to the other members.\n\
              CREATE USER {account} IDENTIFIED BY 'write the password here';\n\
              GRANT SELECT ON performance_schema.* TO {account};\n",

@@ -42,7 +42,7 @@ fn place(draft: &mut Draft, kind: &Kind, value: &Value) -> Result<(), String> {
                 u16::try_from(whole(value, advice)?)
                     .ok()
                     .filter(|port| *port != 0)
-                    .ok_or_else(|| format!("is out of range; {advice}"))?,
+                    .ok_or_else(|| format!("this is out of range; {advice}"))?,
             );
         }
         Kind::Count { least, most, at } => {
@@ -50,7 +50,7 @@ fn place(draft: &mut Draft, kind: &Kind, value: &Value) -> Result<(), String> {
             *at(draft) = u32::try_from(whole(value, &advice)?)
                 .ok()
                 .filter(|count| (least..=most).contains(&count))
-                .ok_or_else(|| format!("is out of range; {advice}"))?;
+                .ok_or_else(|| format!("this is out of range; {advice}"))?;
         }
         Kind::Duration { least, most, at } => {
             let off = matches!(value, Value::Text(word) if word == "off") && least.is_zero();
@@ -161,10 +161,10 @@ fn card_name(card: &str) -> Result<(), String> {
 
 fn text(value: &Value, advice: &str) -> Result<String, String> {
     match value {
-        Value::Text(text) if text.is_empty() => Err("is empty; write it ".to_owned() + advice),
-        Value::Text(text) if text.contains('\0') => Err("holds a zero byte; remove it".to_owned()),
+        Value::Text(text) if text.is_empty() => Err("this is empty; write it ".to_owned() + advice),
+        Value::Text(text) if text.contains('\0') => Err("this holds a zero byte; remove it".to_owned()),
         Value::Text(text) => Ok(text.clone()),
-        other => Err(format!("is {}; write {advice}", other.kind())),
+        other => Err(format!("this is {}; write {advice}", other.kind())),
     }
 }
 
@@ -216,21 +216,21 @@ fn host_address(text: &str) -> Result<IpAddr, String> {
 fn whole(value: &Value, advice: &str) -> Result<i128, String> {
     match value {
         Value::Whole(number) => Ok(*number),
-        other => Err(format!("is {}; {advice}", other.kind())),
+        other => Err(format!("this is {}; {advice}", other.kind())),
     }
 }
 
 fn length_of_time(value: &Value) -> Result<Duration, String> {
     const ADVICE: &str =
         "write a length of time such as \"100ms\", \"7s\" or \"1m\"; a plain number is seconds";
-    let out_of_range = || format!("is out of range; {ADVICE}");
+    let out_of_range = || format!("this is out of range; {ADVICE}");
     match value {
         Value::Text(text) => duration::parse(text),
         Value::Whole(number) => u32::try_from(*number)
             .map(|seconds| Duration::from_secs(seconds.into()))
             .map_err(|_| out_of_range()),
         Value::Decimal(number) => duration::from_seconds(*number).ok_or_else(out_of_range),
-        other => Err(format!("is {}; {ADVICE}", other.kind())),
+        other => Err(format!("this is {}; {ADVICE}", other.kind())),
     }
 }
 
@@ -247,7 +247,12 @@ fn within(length: Duration, least: Duration, most: Duration, or: Option<&str>) -
     ))
 }
 
-/// `unknown key "…", did you mean "…"?`
-pub(super) fn unknown<'k>(key: &str, known: impl Iterator<Item = &'k str> + Clone) -> String {
-    format!("unknown key \"{}\": {}", key.escape_debug(), nearest(key, known))
+/// What to say of an unknown key, and the known one that was probably meant: that one is then not missing as well.
+pub(super) fn unknown<'k>(key: &str, known: &[&'k str]) -> (String, Option<&'k str>) {
+    let near = nearest(key, known.iter().copied());
+    let advice = match near {
+        Some(near) => format!("did you mean \"{near}\"?"),
+        None => format!("known are: {}", known.join(", ")),
+    };
+    (format!("unknown key \"{}\": {advice}", key.escape_debug()), near)
 }

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use super::Source;
 use super::draft::Draft;
 use super::duration;
 use super::problem::Problems;
@@ -11,7 +12,7 @@ use super::problem::Problems;
 const POLLS_PER_LEASE: u32 = 3;
 
 /// Checks one cluster's keys against each other.
-pub(super) fn within_cluster(draft: &Draft, problems: &mut Problems) {
+pub(super) fn within_cluster(draft: &Draft, source: Source, problems: &mut Problems) {
     let before = problems.list().len();
     let policy = &draft.policy;
     let members = &policy.members;
@@ -30,16 +31,7 @@ pub(super) fn within_cluster(draft: &Draft, problems: &mut Problems) {
                 format!("{vip} is the VIP and the gateway; the VIP must be an address that no host has"),
             );
         }
-        for (member, at) in draft.member_given.iter().filter(|(member, _)| member.is_ipv4() != vip.is_ipv4())
-        {
-            problems.add(*at, format!("member {member} and the VIP {vip} must both be IPv4 or both be IPv6"));
-        }
-        if let Some(gateway) = draft.gateway.filter(|gateway| gateway.is_ipv4() != vip.is_ipv4()) {
-            problems.add(
-                draft.place_of("gateway"),
-                format!("the gateway {gateway} and the VIP {vip} must both be IPv4 or both be IPv6"),
-            );
-        }
+        families(vip, draft, problems);
     }
     if let Some(gateway) = draft.gateway.filter(|gateway| members.contains_key(gateway)) {
         problems.add(
@@ -58,7 +50,10 @@ pub(super) fn within_cluster(draft: &Draft, problems: &mut Problems) {
     {
         problems.add(draft.place_of("group_port"), format!("{group} is also the MySQL port; Group Replication has one of its own, see group_replication_local_address"));
     }
-    passwords(draft, problems);
+    // A parameter.py has one key for it, which is asked for like all of them.
+    if source == Source::Toml {
+        passwords(draft, problems);
+    }
     if let Some(lease) = policy.lease
         && lease < policy.poll_interval * POLLS_PER_LEASE
     {
@@ -83,6 +78,29 @@ pub(super) fn within_cluster(draft: &Draft, problems: &mut Problems) {
     let nothing_yet = problems.list().len() == before && draft.vip.is_some() && !members.is_empty();
     if nothing_yet && let Err(bad) = policy.validate() {
         problems.add(draft.place_of(bad.key), bad.to_string());
+    }
+}
+
+/// All addresses are of one family; the odd ones out are told, and where that is all but the VIP, the VIP.
+fn families(vip: IpAddr, draft: &Draft, problems: &mut Problems) {
+    let other = |address: &IpAddr| address.is_ipv4() != vip.is_ipv4();
+    if draft.policy.members.keys().chain(&draft.gateway).all(other) {
+        if !draft.policy.members.is_empty() {
+            problems.add(
+                draft.place_of("vip"),
+                format!("the VIP {vip} and the members must all be IPv4 or all be IPv6"),
+            );
+        }
+        return;
+    }
+    for (member, at) in draft.member_given.iter().filter(|(member, _)| other(member)) {
+        problems.add(*at, format!("member {member} and the VIP {vip} must both be IPv4 or both be IPv6"));
+    }
+    if let Some(gateway) = draft.gateway.filter(other) {
+        problems.add(
+            draft.place_of("gateway"),
+            format!("the gateway {gateway} and the VIP {vip} must both be IPv4 or both be IPv6"),
+        );
     }
 }
 

@@ -1,5 +1,6 @@
 //! `parameter.py` → TOML with comments.
 
+use core::fmt::Write as _;
 use std::path::Path;
 
 use super::draft::Draft;
@@ -32,7 +33,7 @@ fn print(path: &Path, draft: &Draft) -> String {
     let mysql_port = port(draft.mysql_port);
     let mut members = String::new();
     for (member, card) in &draft.policy.members {
-        members += &format!("{} = {}\n", quoted(member.to_string()), quoted(card.clone()));
+        let _never_fails = writeln!(members, "{} = {}", quoted(member.to_string()), quoted(card.clone()));
     }
     format!(
         "# haipmgr: made from {name}. docs/configuration.md explains every key.

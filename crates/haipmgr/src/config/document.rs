@@ -1,5 +1,7 @@
 //! `docs/configuration.md`, from the table of keys.
 
+use core::fmt::Write as _;
+
 use super::draft::Draft;
 use super::duration;
 use super::keys::{CLUSTER, Key, Kind, Presence, TOP, TRACE_WORDS};
@@ -48,11 +50,12 @@ pub fn markdown() -> String {
     let mut page = HEAD.to_owned();
     page += "\n## Keys of the whole file\n| key | takes | default | meaning |\n|---|---|---|---|\n";
     for key in TOP {
-        page += &format!("| `{}` | a path | {} | {} |\n", key.name, key.default, key.about);
+        let _never_fails = writeln!(page, "| `{}` | a path | {} | {} |", key.name, key.default, key.about);
     }
     page += "\n## Keys of a `[[cluster]]`\n| key | takes | default | meaning |\n|---|---|---|---|\n";
     for key in CLUSTER {
-        page += &format!("| `{}` | {} | {} | {} |\n", key.name, takes(key), default(key), key.about);
+        let _never_fails =
+            writeln!(page, "| `{}` | {} | {} | {} |", key.name, takes(key), default(key), key.about);
     }
     page + PARAMETER_PY
 }

@@ -180,7 +180,7 @@ fn read(path: &Path) -> Result<(Loaded, Problems), Problems> {
         }
     };
     for draft in &drafts {
-        checks::within_cluster(draft, problems);
+        checks::within_cluster(draft, source, problems);
     }
     checks::between_clusters(&drafts, problems);
     let holds_password = drafts.iter().any(|draft| draft.password.is_some());

@@ -27,6 +27,11 @@ const KEYS: [(&str, Option<&str>); 10] = [
     ("install_path", Some("install_path")),
 ];
 
+/// What this project calls the seed's `key`; none where it is not one, or is called the same.
+pub(super) fn our_name_for(key: &str) -> Option<&'static str> {
+    KEYS.iter().find(|(seeds, _)| *seeds == key).and_then(|(_, ours)| *ours).filter(|ours| *ours != key)
+}
+
 /// Reads `text`, and adds to `problems` all that is wrong with it by itself.
 pub(super) fn read(file: &Path, text: &str, problems: &mut Problems) -> Option<Draft> {
     let assigned = match python_literal::assignment(text, VARIABLE) {
@@ -44,6 +49,7 @@ pub(super) fn read(file: &Path, text: &str, problems: &mut Problems) -> Option<D
     // The seed's address has no lifetime, and goes as soon as its server is dead.
     draft.policy.lease = None;
     draft.policy.linger = Duration::ZERO;
+    let mut meant = Vec::new();
     let mut seen: Vec<(&str, Position)> = Vec::new();
     for entry in &entries {
         if let Some((_, first)) = seen.iter().find(|(key, _)| *key == entry.key) {
@@ -61,18 +67,21 @@ pub(super) fn read(file: &Path, text: &str, problems: &mut Problems) -> Option<D
         match KEYS.iter().find(|(seeds, _)| *seeds == entry.key) {
             Some((_, None)) => platform(entry, problems),
             Some((seeds, Some(ours))) => parameter(&mut draft, seeds, ours, entry, problems),
-            None => problems.add(
-                entry.key_at,
-                format!(
-                    "{}; keys can't be added (to use more of haipmgr: haipmgr convert {})",
-                    unknown(&entry.key, KEYS.iter().map(|(key, _)| *key)),
-                    file.display()
-                ),
-            ),
+            None => {
+                let (text, near) = unknown(&entry.key, &KEYS.map(|(key, _)| key));
+                meant.extend(near);
+                problems.add(
+                    entry.key_at,
+                    format!(
+                        "{text} Keys can't be added here (for more of them: haipmgr convert {})",
+                        file.display()
+                    ),
+                );
+            }
         }
     }
     for (key, _) in KEYS {
-        if !entries.iter().any(|entry| entry.key == key) {
+        if !meant.contains(&key) && !entries.iter().any(|entry| entry.key == key) {
             problems.add(assigned.value_at, format!("the key \"{key}\" is missing"));
         }
     }

@@ -109,15 +109,11 @@ impl fmt::Display for Problems {
     }
 }
 
-/// `, did you mean "…"?` where a known word is near, else a list of what there is.
-pub(super) fn nearest<'w>(word: &str, known: impl Iterator<Item = &'w str> + Clone) -> String {
-    let near = known
-        .clone()
+/// The known word that `word` was probably meant to be.
+pub(super) fn nearest<'w>(word: &str, known: impl Iterator<Item = &'w str>) -> Option<&'w str> {
+    known
         .map(|candidate| (strsim::damerau_levenshtein(&word.to_lowercase(), candidate), candidate))
         .min_by_key(|(distance, _)| *distance)
-        .filter(|(distance, candidate)| *distance <= (candidate.chars().count() / 2).clamp(1, 4));
-    match near {
-        Some((_, candidate)) => format!("did you mean \"{candidate}\"?"),
-        None => format!("known are: {}", known.collect::<Vec<_>>().join(", ")),
-    }
+        .filter(|(distance, candidate)| *distance <= (candidate.chars().count() / 2).clamp(1, 4))
+        .map(|(_, candidate)| candidate)
 }

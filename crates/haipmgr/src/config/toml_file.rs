@@ -8,6 +8,7 @@ use toml::de::{DeTable, DeValue};
 use super::apply::{apply, unknown};
 use super::draft::Draft;
 use super::keys::{self, CLUSTER, Presence, TOP};
+use super::parameter_py;
 use super::problem::{Lines, Position, Problems};
 use super::value::{Entry, Value};
 
@@ -33,20 +34,21 @@ pub(super) fn read(file: &Path, text: &str, problems: &mut Problems) -> Read {
         return read;
     }
     let has_python = text.contains("par_var");
+    let top: Vec<_> = TOP.iter().map(|key| key.name).chain(["cluster"]).collect();
     for entry in entries(document.get_ref(), &lines) {
         match (entry.key.as_str(), &entry.value) {
             ("cluster", _) => {}
             ("lock", Value::Text(path)) if path.starts_with('/') && !path.ends_with('/') => {
-                read.lock = Some(PathBuf::from(path))
+                read.lock = Some(PathBuf::from(path));
             }
             ("lock", _) => {
-                problems.add(entry.value_at, "lock: write the file's whole path in quotes, from \"/\"")
+                problems.add(entry.value_at, "lock: write the file's whole path in quotes, from \"/\"");
             }
             (key, _) if keys::find(key).is_some() => problems.add(
                 entry.key_at,
                 format!("the key \"{key}\" belongs to a cluster; write [[cluster]] in a line above it"),
             ),
-            (key, _) => problems.add(entry.key_at, unknown(key, top_names())),
+            (key, _) => problems.add(entry.key_at, unknown(key, &top).0),
         }
     }
     let clusters =
@@ -65,7 +67,7 @@ pub(super) fn read(file: &Path, text: &str, problems: &mut Problems) -> Read {
     };
     match clusters.get_ref() {
         DeValue::Array(tables) if !tables.is_empty() => {
-            for table in tables.iter() {
+            for table in tables {
                 let begins = lines.position(table.span().start);
                 match table.get_ref() {
                     DeValue::Table(table) => read.clusters.push(cluster(table, begins, &lines, problems)),
@@ -88,6 +90,8 @@ pub(super) fn read(file: &Path, text: &str, problems: &mut Problems) -> Read {
 
 fn cluster(table: &DeTable<'_>, begins: Position, lines: &Lines<'_>, problems: &mut Problems) -> Draft {
     let mut draft = Draft::new(Some(begins));
+    let names: Vec<_> = CLUSTER.iter().map(|key| key.name).collect();
+    let mut meant = Vec::new();
     for entry in entries(table, lines) {
         match keys::find(&entry.key) {
             Some(key) => apply(&mut draft, key, &entry, problems),
@@ -95,21 +99,33 @@ fn cluster(table: &DeTable<'_>, begins: Position, lines: &Lines<'_>, problems: &
                 problems
                     .add(entry.key_at, "lock is for the whole file; write it above the first [[cluster]]");
             }
-            None => problems.add(entry.key_at, unknown(&entry.key, CLUSTER.iter().map(|key| key.name))),
+            None => {
+                let (text, near) = match parameter_py::our_name_for(&entry.key) {
+                    Some(ours) => {
+                        let text = format!(
+                            "unknown key \"{}\": that is parameter.py's name; here it is \"{ours}\"",
+                            entry.key
+                        );
+                        (text, Some(ours))
+                    }
+                    None => unknown(&entry.key, &names),
+                };
+                meant.extend(near);
+                problems.add(entry.key_at, text);
+            }
         }
     }
     for key in CLUSTER {
-        if matches!(key.presence, Presence::Needed) && !draft.given.contains_key(key.name) {
+        if matches!(key.presence, Presence::Needed)
+            && !draft.given.contains_key(key.name)
+            && !meant.contains(&key.name)
+        {
             let called = draft.called();
             problems
                 .add(begins, format!("cluster {called}: the key \"{}\" is missing. {}", key.name, key.about));
         }
     }
     draft
-}
-
-fn top_names() -> impl Iterator<Item = &'static str> + Clone {
-    TOP.iter().map(|key| key.name).chain(["cluster"])
 }
 
 /// What the parser's message leaves unsaid.

@@ -39,7 +39,7 @@ impl Stamp {
 }
 
 /// A text longer than this, in bytes, is cut off.
-const LONGEST: usize = 8192;
+const LONGEST: usize = 2048;
 
 /// The line for a log file, its end included.
 pub(super) fn for_file(level: Level, stamp: &Stamp, name: Option<&str>, text: &str) -> String {
