@@ -220,14 +220,15 @@ impl Group {
     /// Brings a member back, whatever became of it, and waits until the group is whole. Never makes a new group.
     pub fn heal(&mut self, number: usize, host: &Host) -> Result<(), GroupError> {
         let since = Instant::now();
-        let server = &mut self.servers[number];
-        if !server.is_running() {
-            server.start(host)?;
-        }
-        server.wait_for_answer(START_LIMIT)?;
-        let server = &self.servers[number];
         loop {
-            // Looked at each time: a member that was cut off calls itself ONLINE until it learns that it was expelled.
+            // Looked at each time: after SHUTDOWN the process goes on for seconds, and answers, before it ends.
+            let server = &mut self.servers[number];
+            if !server.is_running() {
+                server.start(host)?;
+                server.wait_for_answer(START_LIMIT)?;
+            }
+            let server = &self.servers[number];
+            // So is this: a member that was cut off calls itself ONLINE until it learns that it was expelled.
             let state =
                 server.view().ok().and_then(|view| view.state_of(server.address()).map(str::to_owned));
             let at_work = matches!(state.as_deref(), Some("ONLINE" | "RECOVERING"));
