@@ -44,13 +44,8 @@ pub enum Event {
         /// How it went.
         outcome: Outcome,
     },
-    /// At start: what the state file (S6) holds and for how long it has.
-    StatFile {
-        /// The character in it.
-        mark: StatMark,
-        /// Time since it was written.
-        age: Duration,
-    },
+    /// At start: what the state file (S6) holds, and for how long it has; none where there is no such file.
+    StatFile(Option<(StatMark, Duration)>),
     /// The agent is told to stop (SIGTERM, SIGINT): the VIP stays as it is (S7).
     Stopping,
     /// Nothing new but the time: `wake_at` has come.
@@ -101,7 +96,10 @@ pub enum Why {
 impl Why {
     /// Whether this is the word of a server that lives (S10: a wrong password counts as connectable).
     pub fn server_lives(&self) -> bool {
-        matches!(self, Self::WrongPassword(_) | Self::TooManyConnections(_) | Self::NotAllowed(_) | Self::Tls(_))
+        matches!(
+            self,
+            Self::WrongPassword(_) | Self::TooManyConnections(_) | Self::NotAllowed(_) | Self::Tls(_)
+        )
     }
 }
 
@@ -301,6 +299,11 @@ impl ViewId {
         Self { birth: birth.into(), counter }
     }
 
+    /// Whether both views are of the group that was born at the same moment.
+    pub fn is_of_the_same_group(&self, other: &Self) -> bool {
+        self.birth == other.birth
+    }
+
     /// Whether this view is certainly newer than `other`: same group's birth, higher counter. Views of groups
     /// of different birth can't be compared, and neither is newer.
     pub fn is_newer_than(&self, other: &Self) -> bool {
@@ -366,8 +369,10 @@ pub struct Mac(pub [u8; 6]);
 
 impl fmt::Display for Mac {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [a, b, c, d, e, g] = self.0;
-        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+        for (place, byte) in self.0.iter().enumerate() {
+            write!(f, "{}{byte:02x}", if place == 0 { "" } else { ":" })?;
+        }
+        Ok(())
     }
 }
 

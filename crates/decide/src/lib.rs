@@ -2,6 +2,15 @@
 //! randomness here. See ARCHITECTURE.md for the map and the invariants.
 
 pub mod action;
+mod claim;
+pub mod decide;
 pub mod event;
+mod hold;
 pub mod policy;
+pub mod reason;
+pub mod stages;
+pub mod state;
 pub mod time;
+pub mod trace;
+
+pub use crate::decide::{Decision, step};

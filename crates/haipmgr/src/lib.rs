@@ -2,9 +2,11 @@
 
 pub mod act;
 pub mod clock;
+pub mod commands;
 pub mod config;
 pub mod journal;
 pub mod lock;
+pub mod netlink;
 pub mod observe;
 pub mod packet_socket;
 pub mod wire;

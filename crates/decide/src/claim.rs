@@ -1,0 +1,188 @@
+//! The asking side: probes, rivals, the second check, and taking the address.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::action::Action;
+use crate::decide::{Turn, announce_after};
+use crate::event::{Fact, Mac, Says, Server};
+use crate::reason::{Reason, Vacant};
+use crate::stages::{Stage, Verdict, own_member};
+use crate::state::{Claim, Hold, Rival, Tenure};
+use crate::time::Time;
+
+/// A claim that has been answered "taken" for this long slows its probes down.
+const EAGER: Duration = Duration::from_secs(1);
+/// A rival that has not been heard for this long has given up.
+const RIVAL_SILENT: Duration = Duration::from_millis(150);
+/// Another holder's server is asked for its view at most this often while it answers.
+const ASK_HOLDER_EVERY: Duration = Duration::from_secs(1);
+/// A probe from a host that answered for the address no longer ago than this says "it is free".
+const ANSWERED_LATELY: Duration = Duration::from_secs(3);
+
+impl Turn<'_> {
+    /// The VIP is not here: claim it, where it should be.
+    pub(crate) fn consider_claiming(&mut self) -> Tenure {
+        match self.state.stages(self.policy).verdict_to_start() {
+            Verdict::Down(stage, cause) => {
+                self.say(Reason::NotWanted(stage, cause));
+                Tenure::Absent
+            }
+            Verdict::Unknown(stage, why) => {
+                self.say(Reason::NotKnown(stage, why));
+                Tenure::Absent
+            }
+            Verdict::Up if self.now < self.state.retry_at => {
+                self.wake(self.state.retry_at);
+                Tenure::Absent
+            }
+            Verdict::Up => {
+                self.act(Action::AskServer);
+                self.act(Action::AskGateway);
+                self.pursue(Claim {
+                    since: self.now,
+                    probes: 0,
+                    next_probe: self.now,
+                    taken_since: None,
+                    answered: None,
+                    released: false,
+                    rivals: BTreeMap::new(),
+                })
+            }
+        }
+    }
+
+    /// A frame about the VIP while it is being claimed.
+    pub(crate) fn frame_while_claiming(&mut self, claim: &mut Claim, from: Mac, says: Says) {
+        match says {
+            Says::Reply | Says::Announcement => {
+                claim.answered = Some((from, self.now));
+                claim.released = false;
+                claim.probes = 0;
+                claim.taken_since.get_or_insert(self.now);
+                if let Some(member) = self.state.member_of(from) {
+                    self.ask_peer_unless_asked_since(member, self.now - ASK_HOLDER_EVERY);
+                }
+            }
+            Says::Probe => {
+                let held = claim.answered.filter(|(_, at)| self.now.since(*at) <= ANSWERED_LATELY);
+                if held.is_some_and(|(holder, _)| holder == from) {
+                    claim.released = true;
+                } else if let Some(member) = self.state.member_of(from) {
+                    let rival =
+                        claim.rivals.entry(member).or_insert(Rival { since: self.now, heard_at: self.now });
+                    rival.heard_at = self.now;
+                    self.ask_peer_unless_asked_since(member, rival.since);
+                }
+            }
+        }
+    }
+
+    /// Goes on with a claim: drop it, take the address, or probe on.
+    pub(crate) fn pursue(&mut self, mut claim: Claim) -> Tenure {
+        let stages = self.state.stages(self.policy);
+        match stages.verdict_to_start() {
+            Verdict::Up => {}
+            Verdict::Down(stage, cause) => {
+                self.say(Reason::NotWanted(stage, cause));
+                return Tenure::Absent;
+            }
+            Verdict::Unknown(stage, why) => {
+                self.say(Reason::NotKnown(stage, why));
+                return Tenure::Absent;
+            }
+        }
+        let rival = self.unsettled_rival(&mut claim);
+        let unanswered = claim.probes >= self.policy.probe_count && self.now >= claim.next_probe;
+        let fresh =
+            [Stage::Server, Stage::Gateway].into_iter().all(|stage| stages.asked_at(stage) >= claim.since)
+                && self.now.since(stages.asked_at(Stage::Server)) <= self.policy.evidence_age;
+        if claim.released || unanswered {
+            match rival {
+                Some(member) => self.say(Reason::Rival(member)),
+                None if fresh => return self.take(&claim),
+                None => self.say(Reason::SecondCheck),
+            }
+        } else if let Some((mac, _)) = claim.answered {
+            self.say(Reason::Taken(mac, self.state.member_of(mac)));
+            if self.state.member_of(mac).is_none() && claim.probes == 0 {
+                self.act(Action::LearnNeighbours);
+            }
+        } else {
+            self.say(Reason::Claiming);
+        }
+        if self.now >= claim.next_probe {
+            self.act(Action::SendProbe);
+            claim.probes = claim.probes.saturating_add(1);
+            let eager = claim.taken_since.is_none_or(|since| self.now.since(since) < EAGER);
+            let spacing =
+                if eager { self.policy.probe_spacing } else { self.policy.probe_spacing_when_taken };
+            claim.next_probe = self.now + spacing;
+        }
+        self.wake(claim.next_probe);
+        Tenure::Claiming(claim)
+    }
+
+    /// The first rival whose right is not settled. One that leads in a newer view never comes here: its view makes
+    /// ours stale. One that is known to have no better right is dropped; where nothing can be learned of it, or two
+    /// groups lead at once, the member with the lower address goes first.
+    fn unsettled_rival(&mut self, claim: &mut Claim) -> Option<std::net::IpAddr> {
+        let own = match &self.state.host.fact {
+            Fact::Known(host) => own_member(self.policy, host).map(|(address, _)| address),
+            Fact::Unknown(_) => None,
+        };
+        let (state, now) = (&self.state, self.now);
+        claim.rivals.retain(|_, rival| now.since(rival.heard_at) < RIVAL_SILENT);
+        let limit = self.policy.dispute_limit;
+        claim
+            .rivals
+            .iter()
+            .find(|(member, rival)| {
+                let goes_first = own.is_none_or(|own| **member < own);
+                match state.peer_since(**member, rival.since) {
+                    Some(Fact::Known(Server::Member(view))) if view.is_writable_primary() => {
+                        let older = state
+                            .own_view()
+                            .and_then(|own| Some(own.view.as_ref()?.is_newer_than(view.view.as_ref()?)));
+                        !older.unwrap_or(false) && goes_first
+                    }
+                    Some(Fact::Known(_)) => false,
+                    Some(Fact::Unknown(_)) => goes_first,
+                    None => goes_first || now.since(rival.since) < limit,
+                }
+            })
+            .map(|(member, _)| *member)
+    }
+
+    fn take(&mut self, claim: &Claim) -> Tenure {
+        let Fact::Known(host) = &self.state.host.fact else { return Tenure::Absent };
+        let Some((_, card)) = own_member(self.policy, host) else { return Tenure::Absent };
+        let card = card.to_owned();
+        let because = match claim.answered {
+            Some((mac, _)) if claim.released => Vacant::Released(mac),
+            _ => Vacant::Unanswered(claim.probes),
+        };
+        self.act(Action::AddAddress { card: card.clone(), lifetime: self.policy.lease });
+        self.act(Action::Announce);
+        self.mark_switch(crate::event::StatMark::Started);
+        self.say(Reason::Started { card: card.clone(), because });
+        self.state.left_behind = None;
+        Tenure::Holding(Hold {
+            since: self.now,
+            card,
+            confirmed: false,
+            doubt_since: None,
+            down_since: None,
+            dispute: None,
+            settled: None,
+            next_announce: self.now + announce_after(self.policy, 1),
+            announced: 1,
+            next_renewal: self.next_renewal(),
+        })
+    }
+
+    /// When the lease, where there is one, is to be renewed next: thrice in its length.
+    pub(crate) fn next_renewal(&self) -> Option<Time> {
+        self.policy.lease.map(|lease| self.now + lease / 3)
+    }
+}

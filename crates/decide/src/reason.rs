@@ -1,0 +1,220 @@
+//! Why a decision is what it is, in words for the log.
+
+use core::fmt;
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::event::{Mac, Why};
+use crate::stages::{Cause, Stage};
+
+/// Why. The first two are switches; all others leave the VIP as it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// The VIP is started here (stage 5 returns 2).
+    Started {
+        /// On this card.
+        card: String,
+        /// Why nobody else has it.
+        because: Vacant,
+    },
+    /// The VIP is stopped here (stage 5 returns 0).
+    Stopped {
+        /// On this card.
+        card: String,
+        /// Why.
+        because: LetGo,
+    },
+    /// It should be down and is.
+    NotWanted(Stage, Cause),
+    /// It is not here, and whether it should be is not known.
+    NotKnown(Stage, Why),
+    /// It should be up and is.
+    Holding,
+    /// It was up here when the agent started, and stays (S7).
+    Adopted,
+    /// The primary is read-only; the VIP stays.
+    HoldingReadOnly,
+    /// It is here, and whether it should be is not known.
+    HoldingUnknown(Stage, Why),
+    /// A stage fails and is asked about a second time.
+    Doubting(Stage, Cause),
+    /// The server lives and no longer leads: waiting for the new primary's claim.
+    WaitingForClaim(Stage, Cause),
+    /// The server is dead: the address stays so that clients are refused and not left hanging, until claimed.
+    Lingering(Stage, Cause),
+    /// A member asks for the address.
+    Disputed(IpAddr),
+    /// … and has no better right to it.
+    DisputeWon(IpAddr),
+    /// A host that is no member claims or uses the VIP.
+    Stranger(Mac),
+    /// It should be here, and the network is being asked.
+    Claiming,
+    /// … and this host, a member if known, answers for it.
+    Taken(Mac, Option<IpAddr>),
+    /// … and this member asks for it too.
+    Rival(IpAddr),
+    /// … and what is known of the server or the gateway is older than the wish: the second check is awaited.
+    SecondCheck,
+    /// The VIP went away, and not by this agent.
+    RemovedByOther(String),
+    /// Adding or removing it failed.
+    Failed(String),
+    /// The address is being removed.
+    Releasing,
+    /// The agent stops and leaves the VIP as it is (S7).
+    Stopping,
+    /// Its own addresses are not known.
+    HostNotKnown(Why),
+}
+
+/// Why nobody else has the address.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Vacant {
+    /// This many probes in a row went unanswered.
+    Unanswered(u32),
+    /// The host that held it let go of it.
+    Released(Mac),
+}
+
+/// Why a holder let go.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LetGo {
+    /// This stage failed twice.
+    StageFailed(Stage, Cause),
+    /// A member claimed, and this stage fails here.
+    ClaimedWhileFailing(IpAddr, Stage, Cause),
+    /// A member claimed, and its server is the writable primary in a newer view, or in this view while ours does not take writes.
+    ClaimantLeads(IpAddr),
+    /// A member claimed, its server is the writable primary, and our own server did not answer in time.
+    OwnSilent(IpAddr),
+    /// A member claimed, and nothing could be learned of either server in time.
+    NothingKnown(IpAddr),
+    /// Not known for longer than that kind of not knowing is put up with.
+    PatienceOver(Stage, Why),
+}
+
+impl Reason {
+    /// Whether the VIP is switched: the one thing that is logged as such (S1).
+    pub fn is_switch(&self) -> bool {
+        matches!(self, Self::Started { .. } | Self::Stopped { .. })
+    }
+
+    /// Stage 5's return value in the seed's table (S13): 0 stop, 1 leave, 2 start.
+    pub fn stage_5(&self) -> u8 {
+        match self {
+            Self::Started { .. } => 2,
+            Self::Stopped { .. } => 0,
+            _ => 1,
+        }
+    }
+
+    /// Whether an administrator should look at this although nothing is switched.
+    pub fn is_error(&self) -> bool {
+        matches!(self, Self::Stranger(_) | Self::Failed(_) | Self::RemovedByOther(_))
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Started { card, because } => {
+                write!(f, "VIP started on {card}: this host leads, and {because}")
+            }
+            Self::Stopped { card, because } => write!(f, "VIP stopped on {card}: {because}"),
+            Self::NotWanted(stage, cause) => write!(f, "VIP not wanted here: {stage}: {cause}"),
+            Self::NotKnown(stage, why) => {
+                write!(f, "VIP not here, and not started: {stage} is not known: {why}")
+            }
+            Self::Holding => f.write_str("VIP kept: all stages pass"),
+            Self::Adopted => {
+                f.write_str("VIP is up here without this agent having started it: it stays as it is")
+            }
+            Self::HoldingReadOnly => f.write_str(
+                "VIP kept: this is the primary, though it is not writable (super_read_only is on)",
+            ),
+            Self::HoldingUnknown(stage, why) => write!(f, "VIP kept for now: {stage} is not known: {why}"),
+            Self::Doubting(stage, cause) => {
+                write!(f, "VIP kept until a second check: {stage} fails: {cause}")
+            }
+            Self::WaitingForClaim(stage, cause) => {
+                write!(f, "VIP kept for a moment, until the new primary claims it: {stage} fails: {cause}")
+            }
+            Self::Lingering(stage, cause) => {
+                write!(
+                    f,
+                    "VIP kept for a while, to refuse clients until the new primary claims it: {stage} fails: {cause}"
+                )
+            }
+            Self::Disputed(member) => {
+                write!(f, "member {member} claims the VIP: asking its server and our own")
+            }
+            Self::DisputeWon(member) => {
+                write!(
+                    f,
+                    "VIP kept: our server leads, and member {member}, which claims it, has no newer view"
+                )
+            }
+            Self::Stranger(mac) => write!(
+                f,
+                "{mac}, no member's card, uses or asks for the VIP: find that host, the address must be this cluster's alone"
+            ),
+            Self::Claiming => f.write_str("VIP wanted here: asking the network whether anyone has it"),
+            Self::Taken(mac, Some(member)) => {
+                write!(f, "VIP wanted here, and member {member} ({mac}) still has it")
+            }
+            Self::Taken(mac, None) => write!(f, "VIP wanted here, and {mac} still answers for it"),
+            Self::Rival(member) => {
+                write!(f, "VIP wanted here, and member {member} asks for it too: asking its server")
+            }
+            Self::SecondCheck => f.write_str("VIP wanted here, and free: waiting for the second check"),
+            Self::RemovedByOther(card) => {
+                write!(
+                    f,
+                    "VIP is gone from {card}, and haipmgr did not remove it: removed by hand, or its lease ran out"
+                )
+            }
+            Self::Failed(text) => f.write_str(text),
+            Self::Releasing => f.write_str("VIP is being removed"),
+            Self::Stopping => f.write_str("agent stops, and leaves the VIP as it is"),
+            Self::HostNotKnown(why) => write!(f, "this host's addresses are not known: {why}"),
+        }
+    }
+}
+
+impl fmt::Display for Vacant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unanswered(probes) => write!(f, "{probes} probes in a row went unanswered"),
+            Self::Released(mac) => write!(f, "{mac} let go of it"),
+        }
+    }
+}
+
+impl fmt::Display for LetGo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::StageFailed(stage, cause) => write!(f, "{stage} failed: {cause}"),
+            Self::ClaimedWhileFailing(member, stage, cause) => {
+                write!(f, "yielded to member {member}: {stage} fails here: {cause}")
+            }
+            Self::ClaimantLeads(member) => {
+                write!(
+                    f,
+                    "yielded to member {member}: its server leads in a newer view, or ours no longer takes writes"
+                )
+            }
+            Self::OwnSilent(member) => {
+                write!(f, "yielded to member {member}: its server leads, and our own did not answer in time")
+            }
+            Self::NothingKnown(member) => {
+                write!(f, "yielded to member {member}: neither its server nor our own answered in time")
+            }
+            Self::PatienceOver(stage, why) => write!(f, "{stage} has been unknown for too long: {why}"),
+        }
+    }
+}

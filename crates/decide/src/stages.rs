@@ -1,0 +1,260 @@
+//! The seed's stages 1–4 (S9–S12), each a finding, and the verdict they give together. Pure data: the log,
+//! `check` and any status page show these.
+
+use core::fmt;
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::event::{Fact, Gateway, Host, MemberState, NotInGroup, Role, Seen, Server, ViewId, Why};
+use crate::policy::Policy;
+use crate::time::Time;
+
+/// The seed's stages, by number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// 1: is this host a member (address and card both match)? S9
+    Member = 1,
+    /// 2: can mysqld be connected to? S10
+    Server = 2,
+    /// 3: is it ONLINE, the primary, writable, with a majority? S11
+    Primary = 3,
+    /// 4: is the gateway reachable? S12
+    Gateway = 4,
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = match self {
+            Self::Member => "member",
+            Self::Server => "server",
+            Self::Primary => "primary",
+            Self::Gateway => "gateway",
+        };
+        write!(f, "stage {} ({name})", *self as u8)
+    }
+}
+
+/// Why a stage fails: something known, never a lack of knowledge.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// None of this host's addresses is a member's address on the card named for it.
+    NotAMember,
+    /// Nothing listens where the local server should.
+    Refused(String),
+    /// The server answers and is in no group.
+    NotInGroup(NotInGroup),
+    /// Its own row is missing from the group's members.
+    NotListed,
+    /// Its state is not ONLINE.
+    NotOnline(MemberState),
+    /// Too many members are UNREACHABLE.
+    NoMajority {
+        /// How many.
+        unreachable: usize,
+        /// Of how many.
+        members: usize,
+    },
+    /// ONLINE, and another member is the primary.
+    Secondary,
+    /// The primary, and `super_read_only` is on.
+    ReadOnly,
+    /// It thinks that it leads, in a view older than the newest that was seen (NEWEST-VIEW).
+    StaleView {
+        /// Its view.
+        own: ViewId,
+        /// The newest seen.
+        newest: ViewId,
+    },
+    /// The gateway does not answer.
+    GatewayLost {
+        /// Misses in a row.
+        misses: u32,
+    },
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotAMember => f.write_str("no address of this host is a member's on the card named for it"),
+            Self::Refused(text) => write!(f, "mysqld is not running: {text}"),
+            Self::NotInGroup(why) => write!(f, "{why}"),
+            Self::NotListed => f.write_str("the server is not among the group's members"),
+            Self::NotOnline(state) => write!(f, "the server is {state}, not ONLINE"),
+            Self::NoMajority { unreachable, members } => {
+                write!(f, "no majority: {unreachable} of {members} members are UNREACHABLE")
+            }
+            Self::Secondary => f.write_str("the server is ONLINE and a secondary"),
+            Self::ReadOnly => {
+                f.write_str("the server is the primary and not writable (super_read_only is on)")
+            }
+            Self::StaleView { own, newest } => {
+                write!(f, "the server shows view {own}, and the group has moved on to {newest}")
+            }
+            Self::GatewayLost { misses } => write!(f, "the gateway has missed {misses} probes in a row"),
+        }
+    }
+}
+
+/// What one stage found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Finding {
+    /// As it must be.
+    Passed,
+    /// Certainly not.
+    Failed(Cause),
+    /// Not known.
+    Unknown(Why),
+}
+
+/// All four, with the time at which each one's question was put.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stages {
+    /// Stage 1.
+    pub member: (Finding, Time),
+    /// Stage 2.
+    pub server: (Finding, Time),
+    /// Stage 3.
+    pub primary: (Finding, Time),
+    /// Stage 4.
+    pub gateway: (Finding, Time),
+}
+
+/// What the VIP should be here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Up: all stages pass (the seed's 0).
+    Up,
+    /// Down: this stage fails (the seed's 1).
+    Down(Stage, Cause),
+    /// It can't be told: none fails, this one is not known.
+    Unknown(Stage, Why),
+}
+
+impl Stages {
+    /// Looks at the facts.
+    pub fn look(
+        policy: &Policy,
+        host: &Seen<Host>,
+        server: &Seen<Server>,
+        gateway: &Seen<Gateway>,
+        newest_view: Option<&ViewId>,
+    ) -> Self {
+        Self {
+            member: (member(policy, &host.fact), host.asked_at),
+            server: (answers(&server.fact), server.asked_at),
+            primary: (primary(&server.fact, newest_view), server.asked_at),
+            gateway: (gateway_found(&gateway.fact), gateway.asked_at),
+        }
+    }
+
+    /// Each stage with its finding, in order.
+    pub fn each(&self) -> [(Stage, &Finding, Time); 4] {
+        [
+            (Stage::Member, &self.member.0, self.member.1),
+            (Stage::Server, &self.server.0, self.server.1),
+            (Stage::Primary, &self.primary.0, self.primary.1),
+            (Stage::Gateway, &self.gateway.0, self.gateway.1),
+        ]
+    }
+
+    /// When this stage's question was put.
+    pub fn asked_at(&self, stage: Stage) -> Time {
+        match stage {
+            Stage::Member => self.member.1,
+            Stage::Server => self.server.1,
+            Stage::Primary => self.primary.1,
+            Stage::Gateway => self.gateway.1,
+        }
+    }
+
+    /// Should the VIP be started? A certain "no" of any stage counts more than another's "not known".
+    pub fn verdict_to_start(&self) -> Verdict {
+        self.verdict(|_| true)
+    }
+
+    /// May a VIP that is here stay? As to start it, but a primary that was set read-only keeps it: no other member
+    /// can be the primary, and taking the address away would cost its readers too.
+    pub fn verdict_to_keep(&self) -> Verdict {
+        self.verdict(|cause| *cause != Cause::ReadOnly)
+    }
+
+    fn verdict(&self, counts: impl Fn(&Cause) -> bool) -> Verdict {
+        let mut unknown = None;
+        for (stage, finding, _) in self.each() {
+            match finding {
+                Finding::Failed(cause) if counts(cause) => return Verdict::Down(stage, cause.clone()),
+                Finding::Unknown(why) if unknown.is_none() => unknown = Some((stage, why.clone())),
+                Finding::Passed | Finding::Failed(_) | Finding::Unknown(_) => {}
+            }
+        }
+        unknown.map_or(Verdict::Up, |(stage, why)| Verdict::Unknown(stage, why))
+    }
+}
+
+/// Which member this host is: its address and card.
+pub fn own_member<'a>(policy: &'a Policy, host: &Host) -> Option<(IpAddr, &'a str)> {
+    policy
+        .members
+        .iter()
+        .find(|(member, card)| host.addresses.iter().any(|own| own.address == **member && own.card == **card))
+        .map(|(member, card)| (*member, card.as_str()))
+}
+
+fn member(policy: &Policy, host: &Fact<Host>) -> Finding {
+    match host {
+        Fact::Unknown(why) => Finding::Unknown(why.clone()),
+        Fact::Known(host) if own_member(policy, host).is_some() => Finding::Passed,
+        Fact::Known(_) => Finding::Failed(Cause::NotAMember),
+    }
+}
+
+fn answers(server: &Fact<Server>) -> Finding {
+    match server {
+        Fact::Known(Server::Refused(text)) => Finding::Failed(Cause::Refused(text.clone())),
+        Fact::Known(_) => Finding::Passed,
+        Fact::Unknown(why) if why.server_lives() => Finding::Passed,
+        Fact::Unknown(why) => Finding::Unknown(why.clone()),
+    }
+}
+
+fn primary(server: &Fact<Server>, newest_view: Option<&ViewId>) -> Finding {
+    let view = match server {
+        Fact::Unknown(why) => return Finding::Unknown(why.clone()),
+        Fact::Known(Server::Refused(text)) => return Finding::Failed(Cause::Refused(text.clone())),
+        Fact::Known(Server::NotInGroup(why)) => return Finding::Failed(Cause::NotInGroup(*why)),
+        Fact::Known(Server::Member(view)) => view,
+    };
+    let Some(local) = view.local_member() else { return Finding::Failed(Cause::NotListed) };
+    if local.state != MemberState::Online {
+        return Finding::Failed(Cause::NotOnline(local.state));
+    }
+    if !view.has_majority() {
+        let (unreachable, members) = (view.unreachable(), view.members.len());
+        return Finding::Failed(Cause::NoMajority { unreachable, members });
+    }
+    if local.role != Role::Primary {
+        return Finding::Failed(Cause::Secondary);
+    }
+    if let (Some(own), Some(newest)) = (&view.view, newest_view)
+        && newest.is_newer_than(own)
+    {
+        return Finding::Failed(Cause::StaleView { own: own.clone(), newest: newest.clone() });
+    }
+    if view.super_read_only {
+        return Finding::Failed(Cause::ReadOnly);
+    }
+    Finding::Passed
+}
+
+fn gateway_found(gateway: &Fact<Gateway>) -> Finding {
+    match gateway {
+        Fact::Unknown(why) => Finding::Unknown(why.clone()),
+        Fact::Known(Gateway::Reachable) => Finding::Passed,
+        Fact::Known(Gateway::Lost { misses }) => Finding::Failed(Cause::GatewayLost { misses: *misses }),
+    }
+}

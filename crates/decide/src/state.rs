@@ -1,0 +1,227 @@
+//! What an agent remembers of one cluster: the latest facts, and what it has to do with the address.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::event::{Fact, Gateway, GroupView, Host, Mac, Seen, Server, ViewId, Why};
+use crate::policy::Policy;
+use crate::stages::Stages;
+use crate::time::Time;
+
+/// Everything that `step` remembers between two events.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    /// This host's addresses and cards.
+    pub host: Seen<Host>,
+    /// The local server.
+    pub server: Seen<Server>,
+    /// The gateway.
+    pub gateway: Seen<Gateway>,
+    /// Since when the local server's facts have been unknown.
+    pub server_unknown_since: Option<Time>,
+    /// The newest view seen of the group that the local server is in (NEWEST-VIEW).
+    pub newest_view: Option<ViewId>,
+    /// Members' hardware addresses.
+    pub macs: BTreeMap<IpAddr, Mac>,
+    /// What was asked of other members' servers and what they said.
+    pub peers: BTreeMap<IpAddr, Peer>,
+    /// Who else was last heard to hold the VIP.
+    pub other_holder: Option<(Mac, Time)>,
+    /// What this agent has to do with the address.
+    pub tenure: Tenure,
+    /// The VIP's connections were listed when it left; they are yet to be tickled and closed.
+    pub left_behind: Option<LeftBehind>,
+    /// When the state file goes back to `1` (S6).
+    pub stat_quiet_at: Option<Time>,
+    /// The interval that was last asked for, and since when there has been a call for the short one.
+    pub pace: Pace,
+    /// When all is looked at anew, whatever happens (the seed's loop).
+    pub next_look: Time,
+    /// Not before then is the address asked for again, after an attempt to add it failed.
+    pub retry_at: Time,
+    /// When a stranger's conflicting frame was last answered by an announcement (RFC 5227 section 2.4: at most every 10 s).
+    pub defended_at: Option<Time>,
+}
+
+/// Another member's server.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Peer {
+    /// When it was last asked; none while an answer is not being waited for.
+    pub waiting_since: Option<Time>,
+    /// What it said last.
+    pub seen: Option<Seen<Server>>,
+}
+
+/// The polling interval in force.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pace {
+    /// What was last asked for; none: nothing yet, the default is in force.
+    pub every: Option<Duration>,
+    /// Since when something has been in the air.
+    pub alert_since: Option<Time>,
+}
+
+/// Connections of the VIP that stayed behind when it left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftBehind {
+    /// When the address left.
+    pub at: Time,
+    /// When the clients were tickled first.
+    pub tickled_at: Option<Time>,
+}
+
+/// What this agent has to do with the address.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tenure {
+    /// The VIP is not here.
+    Absent,
+    /// It should be here, and the network is being asked for it.
+    Claiming(Claim),
+    /// It is here, or is just being added.
+    Holding(Hold),
+    /// It is just being removed.
+    Releasing {
+        /// Since when.
+        since: Time,
+        /// The card that it is removed from.
+        card: String,
+        /// When to try again, should it still be there.
+        retry_at: Time,
+    },
+}
+
+/// The asking side.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claim {
+    /// When the wish arose: facts asked for after this are the second check (S13).
+    pub since: Time,
+    /// Probes sent since the last answer.
+    pub probes: u32,
+    /// When the next is due.
+    pub next_probe: Time,
+    /// Since when another host answers for the address.
+    pub taken_since: Option<Time>,
+    /// The host that answered, and when it last did.
+    pub answered: Option<(Mac, Time)>,
+    /// The host that answered asked for the address itself: it let go.
+    pub released: bool,
+    /// Members that probe at the same time: when first and when last heard.
+    pub rivals: BTreeMap<IpAddr, Rival>,
+}
+
+/// A member that claims at the same time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rival {
+    /// First heard in this claim.
+    pub since: Time,
+    /// Last heard.
+    pub heard_at: Time,
+}
+
+/// The holding side.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    /// Since when.
+    pub since: Time,
+    /// The card that bears the VIP.
+    pub card: String,
+    /// The kernel has shown the address.
+    pub confirmed: bool,
+    /// A stage failed then, and is asked about a second time (S13).
+    pub doubt_since: Option<Time>,
+    /// … and failed again: it is certain since then that the VIP should not be here.
+    pub down_since: Option<Time>,
+    /// Another member asked for the address or announced it, and proof is being gathered.
+    pub dispute: Option<Dispute>,
+    /// The member that was last found to have no better right, and until when its frames are not asked about again.
+    pub settled: Option<(IpAddr, Time)>,
+    /// When the next announcement is due, and how many there were.
+    pub next_announce: Time,
+    /// Announcements so far.
+    pub announced: u32,
+    /// When the lease is to be renewed.
+    pub next_renewal: Option<Time>,
+}
+
+/// A member's claim against a holder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dispute {
+    /// Who claims.
+    pub claimant: IpAddr,
+    /// Only answers asked for after this count.
+    pub since: Time,
+    /// It announced the address as its own: two holders, settle it and announce again.
+    pub announced: bool,
+}
+
+impl State {
+    /// An agent that has just started and knows nothing.
+    pub fn new(now: Time) -> Self {
+        Self {
+            host: not_asked(),
+            server: not_asked(),
+            gateway: not_asked(),
+            server_unknown_since: Some(now),
+            newest_view: None,
+            macs: BTreeMap::new(),
+            peers: BTreeMap::new(),
+            other_holder: None,
+            tenure: Tenure::Absent,
+            left_behind: None,
+            stat_quiet_at: None,
+            pace: Pace::default(),
+            next_look: now,
+            retry_at: now,
+            defended_at: None,
+        }
+    }
+
+    /// The stages, as the facts stand.
+    pub fn stages(&self, policy: &Policy) -> Stages {
+        Stages::look(policy, &self.host, &self.server, &self.gateway, self.newest_view.as_ref())
+    }
+
+    /// The card that bears the VIP: `None` when it is not here, `Unknown` when the host's addresses are not known.
+    pub fn vip_card(&self, policy: &Policy) -> Fact<Option<String>> {
+        match &self.host.fact {
+            Fact::Unknown(why) => Fact::Unknown(why.clone()),
+            Fact::Known(host) => Fact::Known(
+                host.addresses.iter().find(|own| own.address == policy.vip).map(|own| own.card.clone()),
+            ),
+        }
+    }
+
+    /// The member that owns this hardware address, another than this host.
+    pub fn member_of(&self, mac: Mac) -> Option<IpAddr> {
+        self.macs.iter().find(|(_, known)| **known == mac).map(|(member, _)| *member)
+    }
+
+    /// The group as the local server showed it last, if it did.
+    pub fn own_view(&self) -> Option<&GroupView> {
+        match &self.server.fact {
+            Fact::Known(Server::Member(view)) => Some(view),
+            _ => None,
+        }
+    }
+
+    /// What a member's server said to a question put at `since` or later.
+    pub fn peer_since(&self, member: IpAddr, since: Time) -> Option<&Fact<Server>> {
+        let seen = self.peers.get(&member)?.seen.as_ref()?;
+        (seen.asked_at >= since).then_some(&seen.fact)
+    }
+
+    /// Remembers a view, where it is newer than the newest known.
+    pub(crate) fn remember_view(&mut self, view: &ViewId) {
+        if self.newest_view.as_ref().is_some_and(|newest| view.is_newer_than(newest)) {
+            self.newest_view = Some(view.clone());
+        }
+    }
+}
+
+fn not_asked<T>() -> Seen<T> {
+    Seen { asked_at: Time(0), fact: Fact::Unknown(Why::NotAskedYet) }
+}
