@@ -183,8 +183,6 @@ install_path  = \"/var/lib/haipmgr/\"
 [cluster.members]
 "
     );
-    for (_, address) in DATABASES {
-        text.push_str(&format!("\"{address}\" = \"{CARD}\"\n"));
-    }
+    text.extend(DATABASES.map(|(_, address)| format!("\"{address}\" = \"{CARD}\"\n")));
     text
 }

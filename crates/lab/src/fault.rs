@@ -20,7 +20,7 @@ pub enum Fault {
     Switchover,
     /// SHUTDOWN on the primary (S19)
     Shutdown,
-    /// STOP GROUP_REPLICATION on the primary (S20)
+    /// `STOP GROUP_REPLICATION` on the primary (S20)
     StopGroupReplication,
     /// kill -9 of the primary's mysqld
     #[value(name = "kill-9")]
@@ -159,7 +159,7 @@ impl Fault {
                 }
             }
             Self::TooManyConnections => {
-                connections = Some(use_up_connections(&scene.group.servers()[victim])?)
+                connections = Some(use_up_connections(&scene.group.servers()[victim])?);
             }
             Self::LinkDown => scene.segment.set_cable(host, false)?,
         }
@@ -172,12 +172,17 @@ impl Injected {
     pub fn heal(self, scene: &mut Scene<'_>) -> Result<(), FaultError> {
         let host = &scene.segment.databases[self.victim];
         match self.fault {
-            Fault::Switchover | Fault::VipRemovedByHand | Fault::AgentRestart => {}
-            Fault::Shutdown | Fault::StopGroupReplication | Fault::Kill9 => {}
+            // The group's own healing, below, is all that these need, if anything.
+            Fault::Switchover
+            | Fault::Shutdown
+            | Fault::StopGroupReplication
+            | Fault::Kill9
+            | Fault::VipRemovedByHand
+            | Fault::AgentRestart
+            | Fault::AgentKill9 => {}
             Fault::PowerOff | Fault::LinkDown => scene.segment.set_cable(host, true)?,
             Fault::GroupPortCut => filter(host, "flush ruleset\n")?,
             Fault::GatewayLost => scene.segment.set_gateway(true)?,
-            Fault::AgentKill9 => {}
             Fault::WrongPassword => {
                 let primary = scene.group.primary()?;
                 set_agent_password(&scene.group.servers()[primary], AGENT_PASSWORD)?;

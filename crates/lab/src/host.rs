@@ -124,11 +124,12 @@ impl Host {
         })
     }
 
-    /// Starts a thread of its own in this host's network, for a witness or a client that runs on.
+    /// Starts a thread of its own in this host's network, for what runs on. The thread returns `None` only when this
+    /// function returned an error.
     pub fn spawn_in_network<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<std::thread::JoinHandle<T>, HostError> {
+    ) -> Result<std::thread::JoinHandle<Option<T>>, HostError> {
         let network = self.network()?;
         let (joined, outcome) = std::sync::mpsc::channel();
         let thread = std::thread::Builder::new()
@@ -139,10 +140,7 @@ impl Host {
                 // The starter waits for this; if it is gone there is nobody to tell.
                 let _ = joined.send(result);
                 // Working in the wrong network would be worse than not working.
-                while !entered {
-                    std::thread::park();
-                }
-                work()
+                entered.then(work)
             })
             .map_err(self.failed("starting a thread"))?;
         match outcome.recv() {

@@ -1,7 +1,7 @@
 //! The lab command.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -17,6 +17,9 @@ struct Arguments {
     /// Where the private file system is: set by the lab itself, once it is inside
     #[arg(long, hide = true)]
     inside: Option<PathBuf>,
+    /// What the user calls this program: set by the lab itself, once it is inside
+    #[arg(long, hide = true, default_value = "lab")]
+    called_as: PathBuf,
     /// The agent's binary (by default the one beside the lab's own)
     #[arg(long, global = true)]
     agent: Option<PathBuf>,
@@ -119,7 +122,7 @@ fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
         Task::Up | Task::Run { .. } if arguments.inside.is_none() => {
             go_inside(arguments.agent, arguments.no_agents)
         }
-        Task::Up => up(&inside(arguments.inside), !arguments.no_agents),
+        Task::Up => up(&inside(arguments.inside), !arguments.no_agents, &arguments.called_as),
         Task::Run { faults } => run(&inside(arguments.inside), !arguments.no_agents, &faults),
     }
 }
@@ -159,10 +162,10 @@ fn start(layout: &Layout, with_agents: bool) -> Result<Lab, Failure> {
     Ok(lab)
 }
 
-fn up(layout: &Layout, with_agents: bool) -> Result<u8, Failure> {
+fn up(layout: &Layout, with_agents: bool, called_as: &Path) -> Result<u8, Failure> {
     let mut lab = start(layout, with_agents)?;
     let primary = lab.wait_steady()?;
-    println!("{}", guide(&lab, primary));
+    println!("{}", guide(&lab, primary, called_as));
     // Ctrl-C ends this process, and with it everything.
     loop {
         std::thread::park();
@@ -170,8 +173,8 @@ fn up(layout: &Layout, with_agents: bool) -> Result<u8, Failure> {
 }
 
 /// What to type in another terminal.
-fn guide(lab: &Lab, primary: usize) -> String {
-    let program = std::env::args().next().unwrap_or_else(|| "lab".to_owned());
+fn guide(lab: &Lab, primary: usize, called_as: &Path) -> String {
+    let program = called_as.display();
     let primary = lab.segment.databases[primary].name();
     let (user, password, vip) = (lab::group::CLIENT_USER, lab::group::CLIENT_PASSWORD, segment::VIP);
     let log = lab::agents::LOG;

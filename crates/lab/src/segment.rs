@@ -161,9 +161,7 @@ impl Segment {
 pub(crate) fn hosts_file() -> String {
     let mut lines = String::from("127.0.0.1 localhost\n::1 localhost\n");
     let others = [("gateway", GATEWAY), ("client", CLIENT), ("vip", VIP)];
-    for (name, address) in DATABASES.iter().chain(&others) {
-        lines.push_str(&format!("{address} {name}\n"));
-    }
+    lines.extend(DATABASES.iter().chain(&others).map(|(name, address)| format!("{address} {name}\n")));
     lines
 }
 

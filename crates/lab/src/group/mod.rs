@@ -65,7 +65,7 @@ pub enum GroupError {
         /// What was asked.
         statement: String,
         /// What the server or the library answered.
-        cause: mysql::Error,
+        cause: Box<mysql::Error>,
         /// The tail of its error log.
         words: String,
     },
@@ -116,6 +116,7 @@ impl Group {
             template::copy(layout, host)?;
             servers.push(Server::prepare(layout, host, number)?);
         }
+        template::remove(layout)?;
         let mut group = Self { servers, born: false };
         progress("starting three servers");
         for (server, host) in group.servers.iter_mut().zip(hosts) {

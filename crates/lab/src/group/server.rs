@@ -243,7 +243,7 @@ impl Server {
     pub(crate) fn said(&self, statement: &str) -> impl FnOnce(mysql::Error) -> GroupError {
         let (host, statement) = (self.host.clone(), statement.to_owned());
         let words = self.last_words();
-        move |cause| GroupError::Statement { host, statement, cause, words }
+        move |cause| GroupError::Statement { host, statement, cause: Box::new(cause), words }
     }
 }
 

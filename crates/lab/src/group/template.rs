@@ -60,6 +60,12 @@ pub(super) fn copy(layout: &Layout, host: &Host) -> Result<(), GroupError> {
     fs::remove_file(&identity).map_err(GroupError::io(format!("can't remove {}", identity.display())))
 }
 
+/// Gives the memory back that it takes.
+pub(super) fn remove(layout: &Layout) -> Result<(), GroupError> {
+    let folder = layout.data().join(FOLDER);
+    fs::remove_dir_all(&folder).map_err(GroupError::io(format!("can't remove {}", folder.display())))
+}
+
 fn copy_folder(from: &Path, to: &Path) -> Result<(), GroupError> {
     fs::create_dir_all(to).map_err(GroupError::io(format!("can't make {}", to.display())))?;
     let entries = fs::read_dir(from).map_err(GroupError::io(format!("can't list {}", from.display())))?;

@@ -37,6 +37,8 @@ pub fn run_as_pid_1(
     let child = Command::new(layout.lab())
         .arg("--inside")
         .arg(layout.base())
+        .arg("--called-as")
+        .arg(lab)
         .args(arguments)
         .stdin(Stdio::null())
         .spawn()
