@@ -101,7 +101,10 @@ pub enum Why {
 impl Why {
     /// Whether this is the word of a server that lives (S10: a wrong password counts as connectable).
     pub fn server_lives(&self) -> bool {
-        matches!(self, Self::WrongPassword(_) | Self::TooManyConnections(_) | Self::NotAllowed(_) | Self::Tls(_))
+        matches!(
+            self,
+            Self::WrongPassword(_) | Self::TooManyConnections(_) | Self::NotAllowed(_) | Self::Tls(_)
+        )
     }
 }
 

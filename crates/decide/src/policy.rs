@@ -111,7 +111,8 @@ impl Policy {
         if self.probe_spacing < Duration::from_millis(5) || self.probe_spacing > Duration::from_secs(2) {
             return bad("probe_spacing", "must be from 5ms to 2s");
         }
-        if self.lease.is_some_and(|lease| lease < Duration::from_secs(2) || lease > Duration::from_secs(3600)) {
+        if self.lease.is_some_and(|lease| lease < Duration::from_secs(2) || lease > Duration::from_secs(3600))
+        {
             return bad("lease", "must be from 2s to 3600s, or 0 for none");
         }
         if self.announce_interval < Duration::from_secs(1) {

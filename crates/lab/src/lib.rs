@@ -1,1 +1,4 @@
 //! The lab.
+pub mod client;
+pub mod record;
+pub mod witness;
