@@ -5,7 +5,8 @@
 //! fate is not known is tried again.
 
 use std::collections::BTreeSet;
-use std::io::ErrorKind;
+use std::error::Error as _;
+use std::io::{self, ErrorKind};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
@@ -89,6 +90,30 @@ impl Through {
     }
 }
 
+/// The failed read or write behind an error, where that is what it is. The crate gives a read time-out as an error of its
+/// packet codec, with the kernel's inside.
+fn input_output(error: &mysql::Error) -> Option<&io::Error> {
+    match error {
+        mysql::Error::IoError(cause) => Some(cause),
+        mysql::Error::CodecError(cause) => cause.source().and_then(|cause| cause.downcast_ref()),
+        _ => None,
+    }
+}
+
+/// The cause alone: the crate's own text wraps it in the names of its types.
+pub(crate) fn words(error: &mysql::Error) -> String {
+    match (input_output(error), error) {
+        (Some(cause), _) if is_time_out(cause) => "no answer in time".to_owned(),
+        (Some(cause), _) => cause.to_string(),
+        (None, mysql::Error::DriverError(cause)) => cause.to_string(),
+        (None, other) => other.to_string(),
+    }
+}
+
+fn is_time_out(cause: &io::Error) -> bool {
+    matches!(cause.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
+}
+
 enum NotConnected {
     Refused(mysql::Error),
     TimedOut,
@@ -101,7 +126,7 @@ impl NotConnected {
             Self::Refused(mysql::Error::DriverError(DriverError::ConnectTimeout)) | Self::TimedOut => {
                 (format!("no connection within {} ms", CONNECT_LIMIT.as_millis()), Duration::ZERO)
             }
-            Self::Refused(cause) => (cause.to_string(), RETRY_PAUSE),
+            Self::Refused(cause) => (words(cause), RETRY_PAUSE),
         };
         (Outcome::ConnectFailed { text }, pause)
     }
@@ -161,12 +186,8 @@ fn fate(answer: Result<(), mysql::Error>, in_doubt: bool) -> Outcome {
             Outcome::AcknowledgedLate
         }
         Err(mysql::Error::MySqlError(error)) => Outcome::Error { code: error.code, text: error.message },
-        Err(mysql::Error::IoError(cause))
-            if matches!(cause.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) =>
-        {
-            Outcome::TimedOut
-        }
-        Err(cause) => Outcome::Disconnected { text: cause.to_string() },
+        Err(cause) if input_output(&cause).is_some_and(is_time_out) => Outcome::TimedOut,
+        Err(cause) => Outcome::Disconnected { text: words(&cause) },
     }
 }
 
@@ -201,7 +222,7 @@ pub(crate) fn sleep_for_ever(who: &str, through: &Through, seconds: u32) -> Resu
                 tell_now(who, What::Asleep { server })?;
                 let text = match connection.query_drop(format!("SELECT SLEEP({seconds})")) {
                     Ok(()) => "the sleep is over".to_owned(),
-                    Err(cause) => cause.to_string(),
+                    Err(cause) => words(&cause),
                 };
                 tell_now(who, What::Woken { text })?;
             }
@@ -251,7 +272,6 @@ pub fn missing(socket: &Path, user: &str, acknowledged: &[u64]) -> Result<Vec<u6
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::panic)]
-    use std::io;
     use std::net::{Ipv4Addr, TcpListener};
     use std::time::Instant;
 
@@ -299,7 +319,8 @@ mod tests {
 
     #[test]
     fn a_read_time_out_leaves_doubt_and_a_read_only_server_leaves_none() {
-        let late = fate(Err(mysql::Error::IoError(io::Error::from(ErrorKind::WouldBlock))), false);
+        let cause = io::Error::from(ErrorKind::WouldBlock);
+        let late = fate(Err(mysql::Error::CodecError(cause.into())), false);
         assert_eq!(late, Outcome::TimedOut);
         assert!(leaves_doubt(&late) && ends_connection(&late));
         let read_only = fate(server_error(1290), false);

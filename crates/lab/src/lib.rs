@@ -1,4 +1,5 @@
 //! The lab.
 pub mod client;
+pub mod measure;
 pub mod record;
 pub mod witness;

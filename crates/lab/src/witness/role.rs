@@ -8,6 +8,7 @@ use mysql::prelude::Queryable;
 use mysql::{Conn, OptsBuilder};
 
 use super::{WitnessError, tell_now};
+use crate::client::words;
 use crate::record::{Role, What};
 
 /// After this long without an answer the server counts as silent. A hung server hides nobody: each has its own witness.
@@ -49,7 +50,7 @@ pub(super) fn watch(who: &str, account: &Account, every: Duration) -> Result<(),
             Ok(role) => (What::Role(role), every),
             Err(cause) => {
                 connection = None;
-                (What::NoRole { why: cause.to_string() }, RECONNECT_PAUSE)
+                (What::NoRole { why: words(&cause) }, RECONNECT_PAUSE)
             }
         };
         if told.as_ref() != Some(&what) {
