@@ -2,4 +2,5 @@
 pub mod client;
 pub mod measure;
 pub mod record;
+pub mod report;
 pub mod witness;
