@@ -51,6 +51,9 @@ const AXIS: i32 = 26;
 /// Two close-ups side by side.
 const GUTTER: i32 = 24;
 
+/// A close-up begins so many microseconds before its fault at the most.
+const MOST_BEFORE: u64 = 1_500_000;
+
 const INK: RGBColor = RGBColor(0x22, 0x26, 0x2b);
 const FAINT: RGBColor = RGBColor(0xd9, 0xdd, 0xe2);
 const QUIET: RGBColor = RGBColor(0x6a, 0x73, 0x7d);
@@ -174,9 +177,9 @@ impl<'a> Run<'a> {
     fn legend(root: &Area<'_>) -> Result<(), Failed> {
         let y = TITLE + 4;
         let mut x = MARGIN;
-        let vip = std::iter::once((VIP, "holds the VIP"));
+        let others = [(VIP, "holds the VIP"), (INSERTS, "inserts"), (ERRORS, "failed")];
         let standings = Standing::LEGEND.iter().map(|standing| (rgb(*standing), standing.words()));
-        for (colour, words) in standings.chain(vip) {
+        for (colour, words) in standings.chain(others) {
             root.draw(&Rectangle::new([(x, y), (x + 12, y + 12)], colour.filled()))?;
             write(root, words, (x + 17, y + 6), 12, INK, HPos::Left)?;
             x += 17 + i32::try_from(words.chars().count()).unwrap_or(i32::MAX).saturating_mul(7) + 14;
@@ -184,7 +187,7 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// From a little before a fault until a little after the writes go on again, and not into the next fault.
+    /// From a little before a fault until a little after the writes go on again, and not into the healing.
     fn close_up(&self, figures: &Figures) -> Span {
         let longest = [figures.elected, figures.vip_moved, figures.outage]
             .iter()
@@ -195,9 +198,10 @@ impl<'a> Run<'a> {
             .max()
             .unwrap_or_default()
             .max(200_000);
-        let begin = figures.injected_us.saturating_sub(longest / 5);
+        let next = self.faults.iter().map(|(at, ..)| *at).find(|at| *at > figures.injected_us + longest);
+        let begin = figures.injected_us.saturating_sub((longest / 5).min(MOST_BEFORE));
         let end = figures.injected_us + longest + longest / 3;
-        Span(begin.max(self.span.0), end.min(self.span.1))
+        Span(begin.max(self.span.0), end.min(next.unwrap_or(self.span.1)))
     }
 
     fn panel(
@@ -291,7 +295,7 @@ impl<'a> Run<'a> {
                 area.draw(&Rectangle::new(corners, ERRORS.filled()))?;
             }
         }
-        let scale = format!("{most} in {}", span_words(bin));
+        let scale = format!("{most} in {}", span_words(bin, bin));
         write(area, &scale, (0, top + 38), 10, QUIET, HPos::Left)
     }
 
@@ -339,8 +343,11 @@ fn axis(area: &Area<'_>, lanes: &Lanes, zero_us: u64, bottom: i32) -> Result<(),
         let x = lanes.x(at);
         area.draw(&PathElement::new(vec![(x, PANEL_TITLE - 2), (x, bottom)], FAINT))?;
         let place = if lanes.right - x < 20 { HPos::Right } else { HPos::Center };
-        let words =
-            if at < zero_us { format!("−{}", span_words(zero_us - at)) } else { span_words(at - zero_us) };
+        let words = if at < zero_us {
+            format!("−{}", span_words(zero_us - at, step))
+        } else {
+            span_words(at - zero_us, step)
+        };
         write(area, &words, (x, bottom + 10), 11, QUIET, place)?;
         at += step;
     }

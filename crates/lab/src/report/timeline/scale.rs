@@ -56,12 +56,13 @@ pub(super) fn round_up(us: u64) -> u64 {
     }
 }
 
-pub(super) fn span_words(us: u64) -> String {
-    match us {
-        0 => "0".to_owned(),
-        us if us % 1_000_000 == 0 => format!("{} s", us / 1_000_000),
-        us if us % 100_000 == 0 => format!("{}.{} s", us / 1_000_000, us % 1_000_000 / 100_000),
-        us => format!("{} ms", us / 1000),
+/// A length of time, in the unit that suits steps of this length.
+pub(super) fn span_words(us: u64, step: u64) -> String {
+    match step {
+        _ if us == 0 => "0".to_owned(),
+        step if step < 100_000 => format!("{} ms", us / 1000),
+        step if step < 1_000_000 => format!("{}.{} s", us / 1_000_000, us % 1_000_000 / 100_000),
+        _ => format!("{} s", us / 1_000_000),
     }
 }
 
@@ -72,8 +73,9 @@ mod tests {
     #[test]
     fn steps_of_the_axis_are_round() {
         assert_eq!([1, 3, 7, 11, 51, 100, 101].map(round_up), [1, 5, 10, 20, 100, 100, 200]);
-        assert_eq!(span_words(2_500_000), "2.5 s");
-        assert_eq!(span_words(20_000), "20 ms");
-        assert_eq!(span_words(250_000), "250 ms");
+        assert_eq!(span_words(2_500_000, 500_000), "2.5 s");
+        assert_eq!(span_words(20_000, 20_000), "20 ms");
+        assert_eq!(span_words(1_200_000, 50_000), "1200 ms");
+        assert_eq!(span_words(20_000_000, 5_000_000), "20 s");
     }
 }
