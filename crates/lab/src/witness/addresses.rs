@@ -12,7 +12,7 @@ use thread_priority::{
     set_thread_priority_and_policy, thread_native_id,
 };
 
-use super::{WitnessError, tell, tell_now};
+use super::{Tell, WitnessError};
 use crate::record::{Address, Recorded, What, now_us};
 
 /// `RTMGRP_IPV4_IFADDR`, rtnetlink(7).
@@ -22,8 +22,8 @@ const IPV4_ADDRESS_GROUP: u32 = 0x10;
 const RECEIVE_BUFFER: u32 = 1 << 20;
 
 /// Tells the addresses that are there, then each change, until something fails.
-pub(super) fn watch(who: &str) -> Result<(), WitnessError> {
-    be_prompt(who)?;
+pub(super) fn watch(who: &str, tell: &mut Tell<'_>) -> Result<(), WitnessError> {
+    be_prompt(who, tell)?;
     let mut socket = Socket::new(NETLINK_ROUTE).map_err(WitnessError::kernel("opening a netlink socket"))?;
     socket.set_rx_buf_sz(RECEIVE_BUFFER).map_err(WitnessError::kernel("enlarging the netlink buffer"))?;
     // Listening begins before the addresses are asked for, so that no change falls between the two.
@@ -33,27 +33,25 @@ pub(super) fn watch(who: &str) -> Result<(), WitnessError> {
     loop {
         let mut present = BTreeMap::new();
         ask(&socket)?;
-        if listen(who, &socket, &mut present)? == Ended::NotificationsLost {
-            tell_now(who, What::Said { line: "address notifications were lost; asking anew".into() })?;
+        if listen(who, &socket, &mut present, tell)? == Ended::NotificationsLost {
+            let line = "address notifications were lost; asking anew".into();
+            tell(&Recorded::now(who, What::Said { line }))?;
         }
     }
 }
 
 /// Two hosts' times are compared to the millisecond while everything else competes for the processor. Without the
 /// privilege (an ordinary user's lab) it goes on with what it gets.
-fn be_prompt(who: &str) -> Result<(), WitnessError> {
+fn be_prompt(who: &str, tell: &mut Tell<'_>) -> Result<(), WitnessError> {
     let Ok(value) = ThreadPriorityValue::try_from(50_u8) else { return Ok(()) };
     let policy = ThreadSchedulePolicy::Realtime(RealtimeThreadSchedulePolicy::Fifo);
     match set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Crossplatform(value), policy) {
         Ok(()) => Ok(()),
-        Err(cause) => tell_now(
-            who,
-            What::Said {
-                line: format!(
-                    "no real-time priority for the address witness ({cause}); its times may be late"
-                ),
-            },
-        ),
+        Err(cause) => {
+            let line =
+                format!("no real-time priority for the address witness ({cause}); its times may be late");
+            tell(&Recorded::now(who, What::Said { line }))
+        }
     }
 }
 
@@ -83,6 +81,7 @@ fn listen(
     who: &str,
     socket: &Socket,
     present: &mut BTreeMap<(u32, IpAddr, u8), Address>,
+    tell: &mut Tell<'_>,
 ) -> Result<Ended, WitnessError> {
     let mut dumping = true;
     loop {

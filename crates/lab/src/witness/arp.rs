@@ -9,7 +9,7 @@ use nix::net::if_::if_nametoindex;
 use nix::sys::socket::{LinkAddr, recvfrom};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::{WitnessError, tell};
+use super::{Tell, WitnessError};
 use crate::record::{ArpKind, Recorded, What, now_us};
 
 /// Bytes of the Ethernet header, and of it with ARP for Ethernet and IPv4 (RFC 826).
@@ -17,7 +17,7 @@ const ETHERNET: usize = 14;
 const FRAME: usize = ETHERNET + 28;
 
 /// Tells each ARP frame about the VIP that reaches this card, until something fails.
-pub(super) fn watch(who: &str, card: &str, vip: IpAddr) -> Result<(), WitnessError> {
+pub(super) fn watch(who: &str, card: &str, vip: IpAddr, tell: &mut Tell<'_>) -> Result<(), WitnessError> {
     let IpAddr::V4(vip) = vip else { return Err(WitnessError::NotIpv4(vip)) };
     let index = if_nametoindex(card)
         .map_err(|cause| WitnessError::NoCard { card: card.to_owned(), cause: cause.into() })?;

@@ -132,8 +132,8 @@ impl Witness {
     pub fn run(self) -> Result<(), WitnessError> {
         end_with_standard_input();
         match self {
-            Self::Addresses { who } => addresses::watch(&who),
-            Self::Arp { who, card, vip } => arp::watch(&who, &card, vip),
+            Self::Addresses { who } => addresses::watch(&who, &mut tell),
+            Self::Arp { who, card, vip } => arp::watch(&who, &card, vip, &mut tell),
             Self::Role { who, socket, user, password, every_ms } => {
                 role::watch(&who, &role::Account { socket, user, password }, Duration::from_millis(every_ms))
             }
@@ -144,6 +144,9 @@ impl Witness {
         }
     }
 }
+
+/// Where a witness of the network takes its records: to standard output, or into a test.
+type Tell<'a> = dyn FnMut(&Recorded) -> Result<(), WitnessError> + 'a;
 
 /// Prints one record, at once.
 pub(crate) fn tell(recorded: &Recorded) -> Result<(), WitnessError> {
@@ -167,3 +170,6 @@ fn end_with_standard_input() {
         process::exit(0);
     });
 }
+
+#[cfg(test)]
+mod tests;

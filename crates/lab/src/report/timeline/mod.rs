@@ -182,7 +182,7 @@ impl<'a> Run<'a> {
         for (colour, words) in standings.chain(others) {
             root.draw(&Rectangle::new([(x, y), (x + 12, y + 12)], colour.filled()))?;
             write(root, words, (x + 17, y + 6), 12, INK, HPos::Left)?;
-            x += 17 + i32::try_from(words.chars().count()).unwrap_or(i32::MAX).saturating_mul(7) + 14;
+            x += 17 + i32::try_from(words.chars().count()).unwrap_or(i32::MAX).saturating_mul(6) + 18;
         }
         Ok(())
     }
