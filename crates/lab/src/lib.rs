@@ -4,10 +4,15 @@
 //! lab ends, however it ends, the kernel takes all of it away.
 
 pub mod agents;
+pub mod client;
 pub mod fault;
 pub mod group;
 pub mod host;
+pub mod measure;
 pub mod namespace;
 pub mod provision;
+pub mod record;
+pub mod report;
 pub mod scenario;
 pub mod segment;
+pub mod witness;
