@@ -144,7 +144,7 @@ impl Server {
         let started = Instant::now();
         while self.try_root().is_err() {
             assert!(
-                started.elapsed() < Duration::from_secs(60),
+                started.elapsed() < Duration::from_mins(1),
                 "mysqld did not start: {}",
                 log(self.folder.path())
             );
@@ -207,6 +207,7 @@ impl Server {
         Access { endpoint: Endpoint::Socket(self.socket()), ..self.over_tcp() }
     }
 
+    #[allow(clippy::unused_self, reason = "the address is the server's, in whose namespace the test is")]
     pub fn over_tcp(&self) -> Access {
         Access {
             endpoint: Endpoint::Tcp(LOOPBACK, PORT),
