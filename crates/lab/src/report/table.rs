@@ -81,7 +81,7 @@ fn lost_words(lost: Option<u64>) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     pub(super) fn run(fault: &str, outage: Reading, lost: Option<u64>) -> Figures {
