@@ -26,7 +26,30 @@ impl Default for Recorder {
     }
 }
 
+/// A way to let more streams flow into a [`Recorder`], also while another thread takes from it.
+#[derive(Clone, Debug)]
+pub struct Attach {
+    sender: Sender<Recorded>,
+}
+
 impl Recorder {
+    /// A way to attach streams.
+    pub fn attach(&self) -> Attach {
+        Attach { sender: self.sender.clone() }
+    }
+
+    /// A way for other threads to tell something.
+    pub fn sender(&self) -> Sender<Recorded> {
+        self.sender.clone()
+    }
+
+    /// The next one told; none when nothing is told for this long.
+    pub fn next_within(&self, limit: Duration) -> Option<Recorded> {
+        self.receiver.recv_timeout(limit).ok()
+    }
+}
+
+impl Attach {
     /// Reads a witness's standard output until it ends. A line that is no record is kept as [`What::Said`] by `who`.
     pub fn witness(&self, who: &str, stream: impl Read + Send + 'static) {
         self.lines(who, stream, |who, line| {
@@ -55,16 +78,6 @@ impl Recorder {
                 thread::sleep(LOOK_EVERY);
             }
         });
-    }
-
-    /// A way for other threads to tell something.
-    pub fn sender(&self) -> Sender<Recorded> {
-        self.sender.clone()
-    }
-
-    /// The next one told; none when nothing is told for this long.
-    pub fn next_within(&self, limit: Duration) -> Option<Recorded> {
-        self.receiver.recv_timeout(limit).ok()
     }
 
     fn lines(
@@ -119,7 +132,7 @@ mod tests {
         let mut stream = b"panicked at \xff\n".to_vec();
         stream.extend(serde_json::to_vec(&said(5, "after")).unwrap());
         stream.push(b'\n');
-        recorder.witness("db1", io::Cursor::new(stream));
+        recorder.attach().witness("db1", io::Cursor::new(stream));
         let limit = Duration::from_secs(5);
         let first = recorder.next_within(limit).unwrap();
         assert_eq!(first.who, "db1");
@@ -132,7 +145,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("agent.log");
         let recorder = Recorder::default();
-        recorder.follow("db1", &path);
+        recorder.attach().follow("db1", &path);
         let mut file = File::create(&path).unwrap();
         file.write_all(b"one\ntw").unwrap();
         let next = || recorder.next_within(Duration::from_secs(5)).map(|recorded| recorded.what);
