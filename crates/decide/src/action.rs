@@ -31,7 +31,8 @@ pub enum Action {
         /// After this the kernel itself drops the address; none: it stays until removed.
         lifetime: Option<Duration>,
     },
-    /// Remove the VIP from this card. `Done` comes back.
+    /// Remove the VIP from this card. `Done` comes back. Where it fails, the rest of the same decision's actions is not
+    /// carried out: the probe that follows tells the others "it is free".
     RemoveAddress {
         /// The card.
         card: String,

@@ -13,8 +13,6 @@ use crate::time::Time;
 
 /// A claim that has been answered "taken" for this long slows its probes down.
 const EAGER: Duration = Duration::from_secs(1);
-/// A rival that has not been heard for this long has given up.
-const RIVAL_SILENT: Duration = Duration::from_millis(150);
 /// Another holder's server is asked for its view at most this often while it answers.
 const ASK_HOLDER_EVERY: Duration = Duration::from_secs(1);
 /// A probe from a host that answered for the address no longer ago than this says "it is free".
@@ -33,6 +31,7 @@ impl Turn<'_> {
                 Tenure::Absent
             }
             Verdict::Up if self.now < self.state.retry_at => {
+                self.say(Reason::Retrying);
                 self.wake(self.state.retry_at);
                 Tenure::Absent
             }
@@ -41,6 +40,7 @@ impl Turn<'_> {
                 self.act(Action::AskGateway);
                 self.pursue(Claim {
                     since: self.now,
+                    asked_at: self.now,
                     probes: 0,
                     next_probe: self.now,
                     taken_since: None,
@@ -94,9 +94,19 @@ impl Turn<'_> {
         }
         let rival = self.unsettled_rival(&mut claim);
         let unanswered = claim.probes >= self.policy.probe_count && self.now >= claim.next_probe;
-        let fresh =
-            [Stage::Server, Stage::Gateway].into_iter().all(|stage| stages.asked_at(stage) >= claim.since)
-                && self.now.since(stages.asked_at(Stage::Server)) <= self.policy.evidence_age;
+        let fresh = [Stage::Server, Stage::Gateway].into_iter().all(|stage| {
+            let asked_at = stages.asked_at(stage);
+            asked_at >= claim.since && self.now.since(asked_at) <= self.policy.evidence_age
+        });
+        // A claim may last for hours, and the polls may be seconds apart: when the address falls free, the proof is to
+        // be at hand.
+        let ask_every = self.policy.evidence_age / 2;
+        if self.now.since(claim.asked_at) >= ask_every {
+            claim.asked_at = self.now;
+            self.act(Action::AskServer);
+            self.act(Action::AskGateway);
+        }
+        self.wake(claim.asked_at + ask_every);
         if claim.released || unanswered {
             match rival {
                 Some(member) => self.say(Reason::Rival(member)),
@@ -105,8 +115,8 @@ impl Turn<'_> {
             }
         } else if let Some((mac, _)) = claim.answered {
             self.say(Reason::Taken(mac, self.state.member_of(mac)));
-            if self.state.member_of(mac).is_none() && claim.probes == 0 {
-                self.act(Action::LearnNeighbours);
+            if self.state.member_of(mac).is_none() {
+                self.learn_neighbours();
             }
         } else {
             self.say(Reason::Claiming);
@@ -132,7 +142,9 @@ impl Turn<'_> {
             Fact::Unknown(_) => None,
         };
         let (state, now) = (&self.state, self.now);
-        claim.rivals.retain(|_, rival| now.since(rival.heard_at) < RIVAL_SILENT);
+        // Two probes and a half without a word: it has given up. A claimant that was told "taken" probes slowly.
+        let silent = self.policy.probe_spacing.max(self.policy.probe_spacing_when_taken) * 5 / 2;
+        claim.rivals.retain(|_, rival| now.since(rival.heard_at) < silent);
         let limit = self.policy.dispute_limit;
         claim
             .rivals
@@ -147,8 +159,8 @@ impl Turn<'_> {
                         !older.unwrap_or(false) && goes_first
                     }
                     Some(Fact::Known(_)) => false,
-                    Some(Fact::Unknown(_)) => goes_first,
-                    None => goes_first || now.since(rival.since) < limit,
+                    // The one that goes first may know more of us than we of it, and take at once: leave it the time.
+                    Some(Fact::Unknown(_)) | None => goes_first || now.since(rival.since) < limit,
                 }
             })
             .map(|(member, _)| *member)

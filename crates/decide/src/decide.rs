@@ -10,7 +10,7 @@ use crate::event::{Event, Fact, Frame, Gateway, GroupView, Host, MemberState, Sa
 use crate::policy::Policy;
 use crate::reason::Reason;
 use crate::stages::Stages;
-use crate::state::{State, Tenure};
+use crate::state::{State, Stranger, Tenure};
 use crate::time::Time;
 
 /// The state file goes back to `1` after this many loops (S6).
@@ -21,6 +21,11 @@ const TICKLE_AGAIN_AFTER: Duration = Duration::from_millis(50);
 const LEFT_BEHIND_LIMIT: Duration = Duration::from_secs(60);
 /// After an attempt to add the address failed, it is not asked for again for this long.
 const RETRY_AFTER_FAILURE: Duration = Duration::from_secs(1);
+
+/// Members' hardware addresses are asked for because of an unknown one at most this often; it is also their time to answer.
+const LEARN_AT_MOST_EVERY: Duration = Duration::from_secs(1);
+/// A stranger that goes on is named again after this long.
+const NAME_STRANGER_EVERY: Duration = Duration::from_secs(60);
 
 /// What `step` decided.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,6 +59,7 @@ pub fn step(policy: &Policy, state: &mut State, event: &Event, now: Time) -> Dec
     if *event == Event::Stopping {
         turn.leave_as_it_is();
     } else {
+        turn.name_stranger(event);
         turn.advance();
         turn.keep_house();
     }
@@ -113,8 +119,12 @@ impl Turn<'_> {
                     self.state.remember_view(&view);
                 }
                 let peer = self.state.peers.entry(*member).or_default();
-                peer.waiting_since = None;
-                peer.seen = Some(seen.clone());
+                if peer.waiting_since.is_some_and(|asked| asked <= seen.asked_at) {
+                    peer.waiting_since = None;
+                }
+                if peer.seen.as_ref().is_none_or(|known| known.asked_at <= seen.asked_at) {
+                    peer.seen = Some(seen.clone());
+                }
             }
             Event::Gateway(seen) => self.take_in_gateway(seen),
             Event::Frame(frame) => self.take_in_frame(*frame),
@@ -146,9 +156,14 @@ impl Turn<'_> {
         if seen.asked_at < self.state.server.asked_at {
             return;
         }
+        // Silence and the refusals of a server that lives have patiences of their own: each counts from its own start.
+        let lives = |fact: &Fact<Server>| matches!(fact, Fact::Unknown(why) if why.server_lives());
+        let same_kind = lives(&seen.fact) == lives(&self.state.server.fact);
         self.state.server_unknown_since = match &seen.fact {
             Fact::Known(_) => None,
-            Fact::Unknown(_) => Some(self.state.server_unknown_since.unwrap_or(seen.asked_at)),
+            Fact::Unknown(_) => {
+                Some(self.state.server_unknown_since.filter(|_| same_kind).unwrap_or(seen.asked_at))
+            }
         };
         if let Some(view) = view_of(seen) {
             self.state.remember_view(&view);
@@ -198,6 +213,37 @@ impl Turn<'_> {
                 self.state.tenure = Tenure::Claiming(claim);
             }
             other => self.state.tenure = other,
+        }
+    }
+
+    /// Asks for the members' hardware addresses, unless that was done a moment ago: a stranger's flood is not to
+    /// become ours.
+    pub(crate) fn learn_neighbours(&mut self) {
+        if self.state.learnt_at.is_none_or(|at| self.now.since(at) >= LEARN_AT_MOST_EVERY) {
+            self.state.learnt_at = Some(self.now);
+            self.act(Action::LearnNeighbours);
+        }
+    }
+
+    /// Names a host that is no member, once the members have had the time to tell their hardware addresses, and then
+    /// once in a while as long as it is heard.
+    fn name_stranger(&mut self, event: &Event) {
+        let Some(stranger) = self.state.stranger else { return };
+        if self.state.member_of(stranger.mac).is_some() {
+            self.state.stranger = None;
+            return;
+        }
+        let known_at = stranger.since + LEARN_AT_MOST_EVERY;
+        let heard = matches!(event, Event::Frame(frame) if frame.from == stranger.mac);
+        let due = match stranger.named_at {
+            None => self.now >= known_at,
+            Some(at) => heard && self.now.since(at) >= NAME_STRANGER_EVERY,
+        };
+        if due {
+            self.say(Reason::Stranger(stranger.mac));
+            self.state.stranger = Some(Stranger { named_at: Some(self.now), ..stranger });
+        } else if stranger.named_at.is_none() {
+            self.wake(known_at);
         }
     }
 

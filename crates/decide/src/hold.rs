@@ -8,7 +8,7 @@ use crate::decide::{Turn, announce_after};
 use crate::event::{Fact, Mac, Says, Server, StatMark, Why};
 use crate::reason::{LetGo, Reason};
 use crate::stages::{Cause, Stage, Stages, Verdict};
-use crate::state::{Dispute, Hold, LeftBehind, Tenure};
+use crate::state::{Dispute, Hold, LeftBehind, Stranger, Tenure};
 use crate::time::Time;
 
 /// A member that was found to have no better right is not asked about again for this long.
@@ -65,8 +65,10 @@ impl Turn<'_> {
     /// A frame about the VIP while it is held.
     pub(crate) fn frame_while_holding(&mut self, hold: &mut Hold, from: Mac, says: Says) {
         let Some(member) = self.state.member_of(from) else {
-            self.say(Reason::Stranger(from));
-            self.act(Action::LearnNeighbours);
+            if self.state.stranger.is_none_or(|known| known.mac != from) {
+                self.state.stranger = Some(Stranger { mac: from, since: self.now, named_at: None });
+            }
+            self.learn_neighbours();
             let due = self.state.defended_at.is_none_or(|at| self.now.since(at) >= DEFEND_INTERVAL);
             if says != Says::Probe && due && self.state.stages(self.policy).verdict_to_keep() == Verdict::Up {
                 self.state.defended_at = Some(self.now);
@@ -163,11 +165,10 @@ impl Turn<'_> {
     fn doubt(&mut self, mut hold: Hold, stages: &Stages, stage: Stage, cause: Cause) -> Tenure {
         let Some(doubt_since) = hold.doubt_since else {
             hold.doubt_since = Some(self.now);
-            self.act(match stage {
-                Stage::Member => Action::AskHost,
-                Stage::Server | Stage::Primary => Action::AskServer,
-                Stage::Gateway => Action::AskGateway,
-            });
+            // S13: stages 1 to 4 are checked a second time, all of them: another may fail when this one no longer does.
+            for question in [Action::AskHost, Action::AskServer, Action::AskGateway] {
+                self.act(question);
+            }
             self.say(Reason::Doubting(stage, cause));
             self.refresh(&mut hold, false);
             return Tenure::Holding(hold);
@@ -227,10 +228,18 @@ impl Turn<'_> {
         {
             let own = self.state.own_view();
             let own_id = own.and_then(|own| own.view.as_ref());
-            let (newer, older) = match (&view.view, own_id) {
-                (Some(theirs), Some(own)) => (theirs.is_newer_than(own), own.is_newer_than(theirs)),
-                _ => (false, false),
+            let newer = match (&view.view, own_id) {
+                (Some(theirs), Some(own)) => theirs.is_newer_than(own),
+                _ => false,
             };
+            // Measured by the newest view known and not by our server's last word: that may be silence.
+            let older = match (&view.view, &self.state.newest_view) {
+                (Some(theirs), Some(newest)) => newest.is_newer_than(theirs),
+                _ => false,
+            };
+            if older && self.now >= dispute.since + self.policy.own_answer_limit {
+                return Settled::Stay;
+            }
             let own_read_only = own.is_some_and(|own| own.super_read_only);
             if newer || (!older && own_read_only) {
                 return Settled::Yield(LetGo::ClaimantLeads(member));

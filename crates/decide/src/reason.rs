@@ -62,6 +62,8 @@ pub enum Reason {
     RemovedByOther(String),
     /// Adding or removing it failed.
     Failed(String),
+    /// It should be here, and adding it failed a moment ago: tried again soon.
+    Retrying,
     /// The address is being removed.
     Releasing,
     /// The agent stops and leaves the VIP as it is (S7).
@@ -179,6 +181,7 @@ impl fmt::Display for Reason {
                 )
             }
             Self::Failed(text) => f.write_str(text),
+            Self::Retrying => f.write_str("VIP wanted here: adding it failed, trying again in a moment"),
             Self::Releasing => f.write_str("VIP is being removed"),
             Self::Stopping => f.write_str("agent stops, and leaves the VIP as it is"),
             Self::HostNotKnown(why) => write!(f, "this host's addresses are not known: {why}"),

@@ -42,6 +42,10 @@ pub struct State {
     pub next_look: Time,
     /// Not before then is the address asked for again, after an attempt to add it failed.
     pub retry_at: Time,
+    /// A host that is no member and uses or asks for the VIP.
+    pub stranger: Option<Stranger>,
+    /// When the members' hardware addresses were last asked for.
+    pub learnt_at: Option<Time>,
     /// When a stranger's conflicting frame was last answered by an announcement (RFC 5227 section 2.4: at most every 10 s).
     pub defended_at: Option<Time>,
 }
@@ -53,6 +57,17 @@ pub struct Peer {
     pub waiting_since: Option<Time>,
     /// What it said last.
     pub seen: Option<Seen<Server>>,
+}
+
+/// A host that is no member, as far as is known, and uses or asks for the VIP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stranger {
+    /// Its hardware address.
+    pub mac: Mac,
+    /// When it was first heard: the members are asked for their hardware addresses before it is called a stranger.
+    pub since: Time,
+    /// When it was last named in a reason.
+    pub named_at: Option<Time>,
 }
 
 /// The polling interval in force.
@@ -99,6 +114,8 @@ pub enum Tenure {
 pub struct Claim {
     /// When the wish arose: facts asked for after this are the second check (S13).
     pub since: Time,
+    /// When the server and the gateway were last asked for this claim.
+    pub asked_at: Time,
     /// Probes sent since the last answer.
     pub probes: u32,
     /// When the next is due.
@@ -176,6 +193,8 @@ impl State {
             pace: Pace::default(),
             next_look: now,
             retry_at: now,
+            stranger: None,
+            learnt_at: None,
             defended_at: None,
         }
     }

@@ -7,6 +7,7 @@
 //! caused it, and could be taken for the answer to a question with the same number.
 
 use std::io;
+use std::net::IpAddr;
 
 use futures_util::StreamExt as _;
 use netlink_packet_core::{
@@ -16,7 +17,6 @@ use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::address::{AddressAttribute, AddressMessage};
 use netlink_packet_route::link::{LinkAttribute, LinkExtentMask, LinkMessage};
 use rtnetlink::Handle;
-use std::net::IpAddr;
 
 /// How often a dump is begun anew when the kernel says that things changed under it.
 const DUMP_ATTEMPTS: u32 = 8;

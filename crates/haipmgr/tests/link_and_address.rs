@@ -279,3 +279,28 @@ fn errors_name_the_card_and_what_to_do() {
         tokio::spawn(async move { orders.remove("lo", vip(VIP)).await }).await.unwrap().unwrap();
     });
 }
+
+#[test]
+fn notifications_that_were_lost_are_made_up_for() {
+    in_new_namespace(|| async {
+        let neighbour = Neighbour::new();
+        cable_to(&neighbour).await;
+        let orders = Addresses::new();
+        orders.add("eth0", vip("10.77.0.200"), 32, &label(), None).await.unwrap();
+        let (_watch, mut facts) = watched().await;
+        // This thread, and the watcher in it, stand still meanwhile. Far more is notified than its socket holds, all of
+        // it no news, and the one piece of news comes last and is lost.
+        let elsewhere = || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let orders = Addresses::new();
+                for _ in 0..4000 {
+                    orders.add("eth0", vip("10.77.0.200"), 32, &label(), None).await.unwrap();
+                }
+                orders.add("eth0", vip(VIP), 32, &label(), None).await.unwrap();
+            });
+        };
+        std::thread::spawn(elsewhere).join().unwrap();
+        told(&mut facts, |host| has(host, VIP, 32)).await;
+    });
+}

@@ -70,7 +70,7 @@ pub enum AddressError {
         /// The card.
         card: String,
     },
-    /// No answer is longer than an address.
+    /// The prefix is longer than the address.
     #[error(
         "cannot {doing} {address}/{prefix} on {card}: a prefix length goes up to {most} here; correct `vip` in the configuration"
     )]
@@ -224,7 +224,7 @@ impl Addresses {
         on_card: &[AddressMessage],
         meant: impl Fn(&AddressMessage) -> bool,
     ) -> Result<(), NetlinkError> {
-        let one_at_a_time = self.removal.lock().await;
+        let _one_at_a_time = self.removal.lock().await;
         for victim in on_card.iter().filter(|there| meant(there)) {
             let company = on_card.iter().any(|other| !meant(other) && goes_with(other, victim));
             let link = if company { Some(socket.link(card).await?) } else { None };
@@ -242,7 +242,6 @@ impl Addresses {
                 other => other?,
             }
         }
-        drop(one_at_a_time);
         Ok(())
     }
 

@@ -38,10 +38,11 @@ pub struct CannotAsk {
 /// server answers or the connection is given up (10 s).
 pub(super) struct Asker {
     shared: Arc<Shared>,
-    waker: Waker,
 }
 
 struct Shared {
+    /// Here, not in [`Asker`]: closed by its last owner only, or else a wake-up that was not yet seen would be lost.
+    waker: Waker,
     question: AtomicBool,
     stop: AtomicBool,
     phase: Phase,
@@ -57,6 +58,7 @@ impl Asker {
         let poll = Poll::new().map_err(cannot)?;
         let waker = Waker::new(poll.registry(), CALLED).map_err(cannot)?;
         let shared = Arc::new(Shared {
+            waker,
             question: AtomicBool::new(false),
             stop: AtomicBool::new(false),
             phase: Phase::new(),
@@ -67,7 +69,7 @@ impl Asker {
             .stack_size(STACK)
             .spawn(move || run(poll, &theirs, Connection::new(access), deliver))
             .map_err(cannot)?;
-        Ok(Self { shared, waker })
+        Ok(Self { shared })
     }
 
     /// Puts the question as soon as the one before it is answered.
@@ -83,7 +85,7 @@ impl Asker {
 
     fn wake(&self) {
         // Writing to an eventfd of our own; were it ever to fail, the time limit would tell.
-        let _ = self.waker.wake();
+        let _ = self.shared.waker.wake();
     }
 }
 
@@ -147,5 +149,40 @@ pub(super) fn due(doing: Doing, told: Option<Time>, limits: Limits, now: Time) -
     match limit.checked_sub(now.since(asked_at)) {
         Some(left) if !left.is_zero() => Due::In(left),
         _ => Due::Over { asked_at, limit },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: Limits = Limits { connect: Duration::from_secs(1), query: Duration::from_millis(500) };
+
+    fn at(millis: u64) -> Time {
+        Time(millis * 1000)
+    }
+
+    #[test]
+    fn a_connection_and_a_query_each_have_their_own_limit() {
+        assert_eq!(due(Doing::Connecting(at(0)), None, LIMITS, at(600)), Due::In(Duration::from_millis(400)));
+        assert_eq!(due(Doing::Asking(at(0)), None, LIMITS, at(400)), Due::In(Duration::from_millis(100)));
+        let over = Due::Over { asked_at: at(0), limit: LIMITS.query };
+        assert_eq!(due(Doing::Asking(at(0)), None, LIMITS, at(500)), over);
+    }
+
+    #[test]
+    fn a_question_told_as_timed_out_counts_as_put_anew() {
+        let told = Some(at(500));
+        assert_eq!(due(Doing::Asking(at(0)), told, LIMITS, at(700)), Due::In(Duration::from_millis(300)));
+        let over = Due::Over { asked_at: at(500), limit: LIMITS.query };
+        assert_eq!(due(Doing::Asking(at(0)), told, LIMITS, at(1000)), over);
+    }
+
+    #[test]
+    fn the_limit_of_a_query_begins_with_the_query_not_with_the_connection_before_it() {
+        assert_eq!(
+            due(Doing::Asking(at(900)), Some(at(100)), LIMITS, at(1000)),
+            Due::In(Duration::from_millis(400))
+        );
     }
 }

@@ -47,7 +47,9 @@ pub(super) fn failure(error: &Error, circumstances: Circumstances<'_>) -> Failur
         Error::CodecError(codec) => {
             match std::error::Error::source(codec).and_then(|source| source.downcast_ref::<io::Error>()) {
                 Some(error) => ended_by(error, circumstances),
-                None => useless(Why::Other(format!("{}: {codec}", circumstances.endpoint))),
+                // Out of sync: the server said something unasked, which is how it takes leave of a connection that idled
+                // for too long.
+                None => ended(Why::Other(format!("{}: {codec}", circumstances.endpoint))),
             }
         }
         // The last two carry values of the answer, and their text leaves them out.
@@ -122,6 +124,13 @@ fn said_by_driver(error: &DriverError, circumstances: Circumstances<'_>) -> Fail
         DriverError::TlsNotSupported => {
             useless(Why::Tls(format!("{endpoint}: tls_ca is given, and the server offers no TLS")))
         }
+        // A server that does not know the account asks for the password by some method that it picks from all it has, so
+        // as not to give away which accounts it knows.
+        DriverError::UnknownAuthPlugin(_)
+        | DriverError::CleartextPluginDisabled
+        | DriverError::OldMysqlPasswordDisabled => useless(Why::WrongPassword(format!(
+            "{endpoint}: {error}; the account does not exist there, or is not one with caching_sha2_password"
+        ))),
         _ => useless(Why::Other(format!("{endpoint}: {error}"))),
     }
 }
@@ -158,4 +167,99 @@ pub(super) fn useless(why: Why) -> Failure {
 
 fn ended(why: Why) -> Failure {
     Failure { fact: Fact::Unknown(why), connection: Connection::Ended }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::panic)]
+    use super::*;
+
+    fn of(error: &Error) -> Failure {
+        let endpoint = Endpoint::Tcp([192, 0, 2, 1].into(), 3306);
+        let second = Duration::from_secs(1);
+        failure(
+            error,
+            Circumstances { endpoint: &endpoint, tls: true, given_up_after: second, connect_limit: second },
+        )
+    }
+
+    fn server(code: u16, message: &str) -> Failure {
+        of(&Error::MySqlError(MySqlError { state: "HY000".into(), message: message.into(), code }))
+    }
+
+    fn io(kind: io::ErrorKind) -> Failure {
+        of(&Error::IoError(kind.into()))
+    }
+
+    fn connect(kind: io::ErrorKind) -> Failure {
+        of(&Error::DriverError(DriverError::CouldNotConnect(Some((String::new(), kind.to_string(), kind)))))
+    }
+
+    #[test]
+    fn every_error_of_a_server_that_turns_the_account_away_says_that_it_lives() {
+        for code in
+            [1045, 1698, 1820, 1862, 3118, 3955, 1040, 1203, 1226, 1129, 1130, 1142, 1044, 1143, 1227, 3159]
+        {
+            match server(code, "no").fact {
+                Fact::Unknown(why) => {
+                    assert!(
+                        why.server_lives() && why.to_string().contains(&code.to_string()),
+                        "{code}: {why}"
+                    );
+                }
+                Fact::Known(known) => panic!("{code}: {known:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn what_the_plugin_brings_is_missed_as_the_plugin() {
+        let missing = Fact::Known(Server::NotInGroup(NotInGroup::PluginMissing));
+        let unknown = server(1193, "Unknown system variable 'group_replication_single_primary_mode'");
+        assert_eq!(unknown.fact, missing);
+        let absent = server(1146, "Table 'performance_schema.replication_group_members' doesn't exist");
+        assert_eq!(absent.fact, missing);
+        assert_ne!(server(1193, "Unknown system variable 'super_read_only'").fact, missing);
+    }
+
+    #[test]
+    fn only_a_refusal_is_a_dead_server() {
+        for kind in [io::ErrorKind::ConnectionRefused, io::ErrorKind::NotFound] {
+            assert!(
+                matches!(connect(kind).fact, Fact::Known(Server::Refused(text)) if text.contains("192.0.2.1:3306"))
+            );
+        }
+        for kind in [io::ErrorKind::HostUnreachable, io::ErrorKind::NetworkUnreachable] {
+            assert!(matches!(connect(kind).fact, Fact::Unknown(Why::Unreachable(_))));
+        }
+        assert!(matches!(connect(io::ErrorKind::PermissionDenied).fact, Fact::Unknown(Why::Other(_))));
+        assert!(matches!(
+            of(&Error::DriverError(DriverError::ConnectTimeout)).fact,
+            Fact::Unknown(Why::TimedOut(_))
+        ));
+    }
+
+    #[test]
+    fn an_ended_connection_is_made_anew_and_a_silent_one_is_not() {
+        for kind in [io::ErrorKind::ConnectionReset, io::ErrorKind::BrokenPipe, io::ErrorKind::UnexpectedEof]
+        {
+            assert_eq!(io(kind).connection, Connection::Ended);
+        }
+        for code in [1053, 4031, 1317] {
+            assert_eq!(server(code, "bye").connection, Connection::Ended);
+        }
+        assert_eq!(
+            io(io::ErrorKind::WouldBlock),
+            Failure {
+                fact: Fact::Unknown(Why::TimedOut(Duration::from_secs(1))),
+                connection: Connection::Useless
+            }
+        );
+        assert!(matches!(io(io::ErrorKind::TimedOut).fact, Fact::Unknown(Why::Unreachable(_))));
+    }
+
+    #[test]
+    fn a_missing_privilege_keeps_the_connection_on_which_a_grant_will_show() {
+        assert_eq!(server(1142, "SELECT command denied").connection, Connection::Kept);
+    }
 }

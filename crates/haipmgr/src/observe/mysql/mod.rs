@@ -137,6 +137,11 @@ mod tests {
     }
 
     #[test]
+    fn no_public_certificate_authority_is_trusted_beside_tls_ca() {
+        assert!(webpki_roots::TLS_SERVER_ROOTS.iter().all(|root| root.subject_public_key_info.is_empty()));
+    }
+
+    #[test]
     fn a_quote_in_the_user_name_does_not_end_the_statement() {
         assert!(account_sql("o'neil").starts_with("CREATE USER 'o''neil'@'%'"));
     }

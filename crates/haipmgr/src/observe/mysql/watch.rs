@@ -4,12 +4,20 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::Duration;
 
-use decide::event::{Event, Fact, Seen, Server, Why};
+use decide::event::{Event, Fact, NotInGroup, Seen, Server, Why};
 use decide::time::Time;
 
 use super::asker::{Asker, CannotAsk, Due, STACK, due};
 use super::{Access, Limits};
 use crate::clock;
+
+/// The least time between two polls of a server that turns the account away: each is a new connection, which costs the
+/// server a thread and the account's check, and what is amiss is for somebody to put right.
+const TURNED_AWAY_PAUSE: Duration = Duration::from_millis(500);
+
+/// The same where TLS fails: the server may count such connections (`max_connect_errors`, 100) and then block this whole
+/// host, its applications too.
+const TLS_PAUSE: Duration = Duration::from_secs(5);
 
 /// A server that is being watched. Dropped, the watching ends.
 #[derive(Debug)]
@@ -30,6 +38,9 @@ enum Message {
 /// A question that has no answer after [`Limits`] is told as timed out, and again each time the limit has passed once
 /// more. Its connection stays; an answer that comes late after all is not told, and the question is put again.
 ///
+/// A server that turns the account away (password, connections used up, offline mode) is polled at most twice a second,
+/// one with which TLS fails each 5 s; [`ServerWatch::ask_now`] asks at once all the same.
+///
 /// `tell` is called on a thread of the watch's own, and must not block.
 ///
 /// # Errors
@@ -45,8 +56,16 @@ pub fn watch(
     let answers = inbox.clone();
     // Where nobody receives any more, the watch is over, and the asker about to be.
     let asker = Asker::start(access, move |seen| drop(answers.send(Message::Answer(seen))))?;
-    let watcher =
-        Watcher { asker, limits, every, outstanding: false, again: false, asked: clock::now(), told: None };
+    let watcher = Watcher {
+        asker,
+        limits,
+        every,
+        outstanding: false,
+        again: false,
+        asked: clock::now(),
+        told: None,
+        pause: Duration::ZERO,
+    };
     thread::Builder::new()
         .name("mysql-watch".to_owned())
         .stack_size(STACK)
@@ -90,6 +109,8 @@ struct Watcher {
     asked: Time,
     /// When the outstanding one was last told as timed out.
     told: Option<Time>,
+    /// The next poll comes no sooner.
+    pause: Duration,
 }
 
 impl Watcher {
@@ -110,6 +131,7 @@ impl Watcher {
                     let late = self.is_late(&seen);
                     self.outstanding = false;
                     self.told = None;
+                    self.pause = pause_after(&seen.fact);
                     if !late {
                         tell(Event::Server(seen));
                     }
@@ -128,7 +150,7 @@ impl Watcher {
     fn wait(&mut self) -> Result<Duration, Seen<Server>> {
         let now = clock::now();
         if !self.outstanding {
-            return Ok(self.every.saturating_sub(now.since(self.asked)));
+            return Ok(self.every.max(self.pause).saturating_sub(now.since(self.asked)));
         }
         match due(self.asker.doing(), self.told, self.limits, now) {
             Due::In(left) => Ok(left),
@@ -145,9 +167,24 @@ impl Watcher {
         self.asker.ask();
     }
 
-    /// What the server said of itself that long ago may have changed since. Everything else is news.
+    /// What the server said of itself that long ago may have changed since; and that it is silent was told already.
+    /// Everything else is news.
     fn is_late(&self, seen: &Seen<Server>) -> bool {
-        matches!(seen.fact, Fact::Known(Server::Member(_) | Server::NotInGroup(_)))
-            && clock::now().since(seen.asked_at) > self.limits.query
+        match &seen.fact {
+            Fact::Known(Server::Member(_) | Server::NotInGroup(_)) => {
+                clock::now().since(seen.asked_at) > self.limits.query
+            }
+            Fact::Unknown(Why::TimedOut(_)) => self.told.is_some(),
+            Fact::Known(Server::Refused(_)) | Fact::Unknown(_) => false,
+        }
+    }
+}
+
+fn pause_after(fact: &Fact<Server>) -> Duration {
+    match fact {
+        Fact::Unknown(Why::WrongPassword(_) | Why::TooManyConnections(_) | Why::NotAllowed(_))
+        | Fact::Known(Server::NotInGroup(NotInGroup::OfflineMode)) => TURNED_AWAY_PAUSE,
+        Fact::Unknown(Why::Tls(_)) => TLS_PAUSE,
+        Fact::Unknown(_) | Fact::Known(_) => Duration::ZERO,
     }
 }
