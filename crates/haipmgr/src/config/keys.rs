@@ -155,8 +155,7 @@ pub(super) const CLUSTER: &[Key] = &[
         name: "socket",
         presence: Presence::Or("TCP to this member's address"),
         kind: Kind::Path(|draft| &mut draft.socket),
-        about: "The local server's Unix socket file. Still answers where the server's connections on TCP are used up \
-                or its `bind_address` leaves this member's address out.",
+        about: "The local server's Unix socket file. For where its `bind_address` leaves this member's own address out.",
     },
     Key {
         name: "tls_ca",
