@@ -62,6 +62,9 @@ enum Task {
     EnterHost {
         /// db1, db2, db3, client or gateway
         host: String,
+        /// The process of the lab, where more than one is up
+        #[arg(long)]
+        lab: Option<u32>,
         /// The program and its arguments
         #[arg(last = true)]
         program: Vec<OsString>,
@@ -145,7 +148,7 @@ fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
             println!("{}", provision::provision()?.display());
             Ok(0)
         }
-        Task::EnterHost { host, program } => Ok(namespace::enter_from_outside(&host, &program)?),
+        Task::EnterHost { host, lab, program } => Ok(namespace::enter_from_outside(&host, lab, &program)?),
         Task::Witness(witness) => Ok(witness.run().map(|()| 0)?),
         Task::Up | Task::Run { .. } | Task::Demo { .. } if arguments.inside.is_none() => {
             go_inside(arguments.agent, arguments.no_agents)

@@ -88,9 +88,13 @@ fn join(holder: u32, kinds: &[&str]) -> Result<(), NamespaceError> {
 }
 
 /// From another terminal, outside: joins all namespaces of the running lab's host `name`, runs the program there and
-/// returns its exit status. An empty program is the user's shell.
-pub fn enter_from_outside(name: &str, program: &[OsString]) -> Result<u8, NamespaceError> {
-    let (holder, base) = find_holder(name)?;
+/// returns its exit status. An empty program is the user's shell. `outer`: the lab's process, where several run.
+pub fn enter_from_outside(
+    name: &str,
+    outer: Option<u32>,
+    program: &[OsString],
+) -> Result<u8, NamespaceError> {
+    let (holder, base) = find_holder(name, outer)?;
     let own = fs::read_link("/proc/self/ns/user").ok();
     let kinds: &[&str] = if own == fs::read_link(format!("/proc/{holder}/ns/user")).ok() {
         &["net", "uts", "ipc", "pid", "mnt"]
@@ -113,20 +117,39 @@ pub fn enter_from_outside(name: &str, program: &[OsString]) -> Result<u8, Namesp
 }
 
 /// The process that holds host `name`, found by its command line (`… park --base BASE NAME`): no file has to be kept
-/// for this, and none can be left over.
-fn find_holder(name: &str) -> Result<(u32, PathBuf), NamespaceError> {
+/// for this, and none can be left over. With several labs, `outer` says which.
+fn find_holder(name: &str, outer: Option<u32>) -> Result<(u32, PathBuf), NamespaceError> {
     let processes = fs::read_dir("/proc").map_err(NamespaceError::io("can't list /proc"))?;
+    let mut found = Vec::new();
     for process in processes.flatten() {
         let Some(pid) = process.file_name().to_str().and_then(|pid| pid.parse::<u32>().ok()) else {
             continue;
         };
         let Ok(line) = fs::read(process.path().join("cmdline")) else { continue };
         let words: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
-        if let [_, b"park", b"--base", base, found, ..] = words.as_slice()
-            && *found == name.as_bytes()
+        if let [_, b"park", b"--base", base, host, ..] = words.as_slice()
+            && *host == name.as_bytes()
+            && let Some(lab) = outer_of(pid)
+            && outer.is_none_or(|wanted| wanted == lab)
         {
-            return Ok((pid, PathBuf::from(std::ffi::OsStr::from_bytes(base))));
+            found.push((lab, pid, PathBuf::from(std::ffi::OsStr::from_bytes(base))));
         }
     }
-    Err(NamespaceError::NoSuchHost { name: name.to_owned() })
+    if found.len() > 1 {
+        let labs: Vec<String> = found.iter().map(|(lab, ..)| lab.to_string()).collect();
+        return Err(NamespaceError::SeveralLabs { labs: labs.join(", ") });
+    }
+    let first = found.into_iter().next().map(|(_, pid, base)| (pid, base));
+    first.ok_or_else(|| NamespaceError::NoSuchHost { name: name.to_owned() })
+}
+
+/// The process that the user started: the holder's is the inner lab, that one's pid 1, and that one's the outer.
+fn outer_of(holder: u32) -> Option<u32> {
+    parent(parent(parent(holder)?)?)
+}
+
+/// The process's parent, from `/proc/PID/stat` (proc(5)): the second field after the name, which ends with the last `)`.
+fn parent(pid: u32) -> Option<u32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
 }

@@ -63,6 +63,12 @@ pub enum NamespaceError {
         /// The system's answer.
         cause: io::Error,
     },
+    /// More than one lab is up.
+    #[error("more than one lab is up: say which, with --lab and one of these processes: {labs}")]
+    SeveralLabs {
+        /// Their processes.
+        labs: String,
+    },
     /// The host's namespaces are not there.
     #[error("no lab with a host called {name} is running. Start one with `lab up`")]
     NoSuchHost {
