@@ -32,6 +32,8 @@ pub enum Fault {
     RemovedByHand,
     /// The primary's host loses its gateway, and gets it back.
     GatewayLost,
+    /// The primary's host is cut off from all others and from the gateway, for longer or shorter than the group waits.
+    Isolated,
     /// `SHUTDOWN`, and the VIP is removed by hand at the moment of the election: the lying old server's agent and the new
     /// primary's both find it free.
     TwoClaimants,
@@ -39,7 +41,7 @@ pub enum Fault {
 
 impl Fault {
     /// Each.
-    pub const EACH: [Self; 13] = [
+    pub const EACH: [Self; 14] = [
         Self::Switchover,
         Self::Shutdown,
         Self::StopGroupReplication,
@@ -52,6 +54,7 @@ impl Fault {
         Self::GroupPortCut,
         Self::RemovedByHand,
         Self::GatewayLost,
+        Self::Isolated,
         Self::TwoClaimants,
     ];
 
@@ -102,7 +105,7 @@ impl Fault {
                 expel(world, old, others, new);
             }
             Self::AgentHangs => {
-                let until = world.now + world.between_ms(7_000, 15_000);
+                let until = world.now + world.between_ms(100, 15_000);
                 world.change_in(seconds(0), Change::Hang(old, until));
                 let wait = world.between_ms(0, 3_000);
                 world.run(wait);
@@ -125,6 +128,19 @@ impl Fault {
                 let wait = world.between_ms(100, 8_000);
                 world.change_in(wait, Change::GatewayAnswers(old, true));
             }
+            Self::Isolated => {
+                world.change_in(seconds(0), Change::Isolated(old, true));
+                if world.rng.bool() {
+                    let blink = world.between_ms(10, 4_500);
+                    world.change_in(blink, Change::Isolated(old, false));
+                } else {
+                    let unreachable = world.between_ms(5_000, 6_000);
+                    world.change_in(unreachable, Change::Show(old, false, others.clone()));
+                    expel(world, old, others, new);
+                    let back = world.between_ms(5_000, 30_000);
+                    world.change_in(back, Change::Isolated(old, false));
+                }
+            }
             Self::TwoClaimants => {
                 world.change_in(seconds(3), Change::Process(old, Process::Refuses));
                 let elected = world.between_ms(400, 1000);
@@ -134,7 +150,10 @@ impl Fault {
                 world.change_in((writable + late).saturating_sub(early), Change::RemoveByHand(old));
             }
         }
-        if matches!(self, Self::Kill | Self::PowerOff | Self::ServerHangs | Self::GroupPortCut) {
+        if matches!(
+            self,
+            Self::Kill | Self::PowerOff | Self::ServerHangs | Self::GroupPortCut | Self::Isolated
+        ) {
             seconds(40)
         } else {
             seconds(25)

@@ -31,13 +31,15 @@ const GATEWAY_LOST_AFTER: Duration = Duration::from_millis(600);
 pub struct Chances {
     /// Of a frame to be lost on its way to one receiver, 0–1.
     pub loss: f64,
-    /// Of an agent to be held up for up to 80 ms before it handles an event, 0–1.
+    /// Of an agent to be held up for up to 80 ms before it handles an event, and between proof and deed, 0–1.
     pub held_up: f64,
+    /// Of a peer's server to turn the question away (wrong password, too many connections), 0–1.
+    pub peer_unknown: f64,
 }
 
 impl Chances {
     /// Nothing is lost, nobody is held up.
-    pub const FAIR: Self = Self { loss: 0.0, held_up: 0.0 };
+    pub const FAIR: Self = Self { loss: 0.0, held_up: 0.0, peer_unknown: 0.0 };
 }
 
 /// One host.
@@ -55,11 +57,18 @@ pub struct ModelHost {
     pub server: ModelServer,
     /// The kernel bears the VIP, and drops it then.
     pub vip: Option<Option<Time>>,
+    /// It hears nobody on the segment, and nobody hears it.
+    pub isolated: bool,
+    /// What its agent last said of how things stand, and how often that changed: each change is a line in its log.
+    pub stands: Option<Reason>,
+    /// How often `stands` changed.
+    pub changes_of_mind: usize,
     /// Since when the gateway does not answer it.
     pub gateway_lost_since: Option<Time>,
     /// Since when its own server has led, its gateway answered and its agent run undisturbed.
     pub well_since: Option<Time>,
     poll: Duration,
+    last_frame: Time,
     wake: u64,
     /// A question to its server is under way: one kept connection takes one at a time.
     asking: bool,
@@ -102,6 +111,8 @@ pub enum Change {
     RemoveByHand(Place),
     /// The gateway answers this host no more, or again.
     GatewayAnswers(Place, bool),
+    /// The host is cut off from the whole segment, its gateway too, or is back on it.
+    Isolated(Place, bool),
     /// The agent is held up until then.
     Hang(Place, Time),
     /// The agent ends, with or without a word.
@@ -168,10 +179,14 @@ impl World {
             busy_until: now,
             server: ModelServer { process: Process::Answers, shows: group.seen_by(place, place != 0, &[]) },
             vip: None,
+            isolated: false,
+            stands: None,
+            changes_of_mind: 0,
             gateway_lost_since: None,
             well_since: None,
             poll: policy.poll_interval,
             wake: 0,
+            last_frame: now,
             asking: false,
             ask_again: false,
         };
@@ -305,7 +320,12 @@ impl World {
                 }
             }
             Due::AskedPeer { host, life, peer, asked_at } => {
-                let fact = if self.hosts[peer].powered {
+                let apart = self.hosts[host].isolated || self.hosts[peer].isolated;
+                let fact = if apart {
+                    Fact::Unknown(Why::Unreachable("no route to host".to_owned()))
+                } else if self.hosts[peer].powered && self.chance(self.chances.peer_unknown) {
+                    Fact::Unknown(Why::WrongPassword("1045".to_owned()))
+                } else if self.hosts[peer].powered {
                     match self.hosts[peer].server.answer() {
                         Some(fact) => fact,
                         None if self.now.since(asked_at) >= PEER_LIMIT => no_answer(PEER_LIMIT),
@@ -333,7 +353,13 @@ impl World {
             let until = self.now + wait;
             self.hosts[host].busy_until = self.hosts[host].busy_until.max(until);
         }
-        self.push(self.now + wait, Due::ToAgent { host, life, event });
+        let mut at = self.now + wait;
+        if matches!(event, Event::Frame(_)) {
+            // One packet socket: frames reach the loop in the order of their arrival.
+            at = at.max(self.hosts[host].last_frame);
+            self.hosts[host].last_frame = at;
+        }
+        self.push(at, Due::ToAgent { host, life, event });
     }
 
     fn step(&mut self, host: Place, event: &Event) {
@@ -350,6 +376,10 @@ impl World {
                 }
             }
         }
+        if self.hosts[host].stands.as_ref() != decision.reason() {
+            self.hosts[host].stands = decision.reason().cloned();
+            self.hosts[host].changes_of_mind += 1;
+        }
         if decision.wake_at <= now {
             self.broken.push(format!("db{}: wakes up in the past", host + 1));
         }
@@ -360,7 +390,10 @@ impl World {
         self.push(decision.wake_at, Due::Wake { host, life, wake });
         if !decision.actions.is_empty() {
             // Between proof and deed time passes; the loop does nothing else meanwhile.
-            let deed = now + self.between_us(20, 800);
+            let mut deed = now + self.between_us(20, 800);
+            if self.chance(self.chances.held_up) {
+                deed = deed + self.between_ms(0, 80);
+            }
             self.hosts[host].busy_until = self.hosts[host].busy_until.max(deed);
             self.push(deed, Due::Deed { host, life, actions: decision.actions });
         }
@@ -391,7 +424,8 @@ impl World {
                 }
                 Action::LearnNeighbours => {
                     for other in (0..self.hosts.len()).filter(|other| *other != host) {
-                        if self.hosts[other].powered && !self.chance(self.chances.loss) {
+                        let apart = self.hosts[host].isolated || self.hosts[other].isolated;
+                        if !apart && self.hosts[other].powered && !self.chance(self.chances.loss) {
                             self.to_agent(
                                 host,
                                 life,
@@ -499,7 +533,8 @@ impl World {
     }
 
     fn send(&mut self, from: Place, to: Place, says: Says) {
-        if !self.hosts[to].powered || self.chance(self.chances.loss) {
+        let apart = self.hosts[from].isolated || self.hosts[to].isolated;
+        if apart || !self.hosts[to].powered || self.chance(self.chances.loss) {
             return;
         }
         let wait = self.between_us(50, 400);
@@ -554,6 +589,10 @@ impl World {
                 self.hosts[host].gateway_lost_since = (!answers).then_some(self.now);
                 self.following_since = None;
             }
+            Change::Isolated(host, isolated) => {
+                self.hosts[host].isolated = isolated;
+                self.hosts[host].gateway_lost_since = isolated.then_some(self.now);
+            }
             Change::Hang(host, until) => self.hosts[host].busy_until = until,
             Change::AgentEnds { host, told } => {
                 if told {
@@ -591,7 +630,8 @@ impl World {
     /// The invariants that can be seen from outside at any moment.
     fn look(&mut self) {
         let holders = self.holders();
-        if holders.len() > 1 && self.chances.loss == 0.0 {
+        let hearing = holders.iter().filter(|place| !self.hosts[**place].isolated).count();
+        if hearing > 1 && self.chances.loss == 0.0 {
             let words = format!("ONE-HOLDER: {holders:?}");
             if !self.broken.contains(&words) {
                 self.tell(words.clone());
@@ -606,11 +646,13 @@ impl World {
                 && host.agent.is_some()
                 && host.busy_until <= self.now + Duration::from_millis(100)
                 && host.server.process == Process::Answers
-                && host.gateway_lost_since.is_none();
+                && host.gateway_lost_since.is_none()
+                && !host.isolated;
             self.hosts[place].well_since = well.then(|| self.hosts[place].well_since.unwrap_or(self.now));
         }
         if let (Some(since), Some((primary, _))) = (self.following_since, self.group.writable)
-            && holders == [primary]
+            && holders.contains(&primary)
+            && holders.iter().all(|place| *place == primary || self.hosts[*place].isolated)
         {
             self.followed.add(self.now.since(since));
             self.following_since = None;
