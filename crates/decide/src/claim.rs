@@ -92,6 +92,11 @@ impl Turn<'_> {
                 return Tenure::Absent;
             }
         }
+        if self.now.since(claim.next_probe) > self.policy.evidence_age {
+            // The agent stood still: what the network said before that counts no more.
+            claim.probes = 0;
+            claim.released = false;
+        }
         let rival = self.unsettled_rival(&mut claim);
         let unanswered = claim.probes >= self.policy.probe_count && self.now >= claim.next_probe;
         let fresh = [Stage::Server, Stage::Gateway].into_iter().all(|stage| {

@@ -55,6 +55,7 @@ impl Decision {
 /// Takes one event in and decides. Pure: the same arguments always give the same result.
 pub fn step(policy: &Policy, state: &mut State, event: &Event, now: Time) -> Decision {
     let mut turn = Turn { policy, state, now, actions: Vec::new(), reasons: Vec::new(), wake_at: None };
+    turn.notice_oversleeping();
     turn.take_in(event);
     if *event == Event::Stopping {
         turn.leave_as_it_is();
@@ -110,6 +111,22 @@ impl Turn<'_> {
         self.state.stat_quiet_at = Some(self.now + self.policy.sleeptime * LOOPS_UNTIL_QUIET);
     }
 
+    /// An agent that did not run for longer than its lease holds nothing any more, and knows nothing: the kernel dropped
+    /// the address, or the whole host was suspended, and another may have it. To renew now would be to take it unasked.
+    fn notice_oversleeping(&mut self) {
+        let (Tenure::Holding(hold), Some(lease)) = (&self.state.tenure, self.policy.lease) else { return };
+        let over = hold.next_renewal.is_some_and(|due| self.now >= due + lease - lease / 3);
+        if !over {
+            return;
+        }
+        self.say(Reason::LeaseOver(hold.card.clone()));
+        self.state.forget_facts(self.now);
+        self.state.tenure = Tenure::Absent;
+        for question in [Action::AskHost, Action::AskServer, Action::AskGateway] {
+            self.act(question);
+        }
+    }
+
     fn take_in(&mut self, event: &Event) {
         match event {
             Event::Host(seen) => self.take_in_host(seen),
@@ -140,6 +157,9 @@ impl Turn<'_> {
     }
 
     fn take_in_host(&mut self, seen: &Seen<Host>) {
+        if seen.asked_at < self.state.host.asked_at {
+            return;
+        }
         let came_up = |card: &str| match (&self.state.host.fact, &seen.fact) {
             (Fact::Known(before), Fact::Known(after)) => !runs(before, card) && runs(after, card),
             _ => false,

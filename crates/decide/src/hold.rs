@@ -57,6 +57,9 @@ impl Turn<'_> {
             next_renewal: self.policy.lease.map(|_| self.now),
         };
         if matches!(self.state.stages(self.policy).verdict_to_keep(), Verdict::Unknown(_, Why::NotAskedYet)) {
+            if let Some(lease) = self.policy.lease {
+                self.wake(self.now + lease / 3);
+            }
             return Tenure::Holding(hold);
         }
         self.keep(hold)
@@ -84,7 +87,7 @@ impl Turn<'_> {
             Some(dispute) if dispute.claimant == member => dispute.announced |= announced,
             Some(_) => {}
             None => {
-                hold.dispute = Some(Dispute { claimant: member, since: self.now, announced });
+                hold.dispute = Some(Dispute { claimant: member, since: self.now, proven: false, announced });
                 self.act(Action::AskServer);
                 self.ask_peer_unless_asked_since(member, self.now);
             }
@@ -115,7 +118,9 @@ impl Turn<'_> {
         }
         let stages = self.state.stages(self.policy);
         let verdict = stages.verdict_to_keep();
-        if let Some(dispute) = hold.dispute {
+        if let Some(mut dispute) = hold.dispute {
+            dispute.proven |= verdict == Verdict::Up && stages.asked_at(Stage::Server) >= dispute.since;
+            hold.dispute = Some(dispute);
             match self.settle(dispute, &hold, &stages, &verdict) {
                 Settled::Yield(because) => return self.let_go(hold, because),
                 Settled::Stay => {
@@ -222,7 +227,6 @@ impl Turn<'_> {
             return Settled::Yield(LetGo::ClaimedWhileFailing(member, *stage, cause.clone()));
         }
         let theirs = self.state.peer_since(member, dispute.since);
-        let known_own = own_answered && *verdict == Verdict::Up;
         if let Some(Fact::Known(Server::Member(view))) = theirs
             && view.is_writable_primary()
         {
@@ -241,20 +245,20 @@ impl Turn<'_> {
                 return Settled::Stay;
             }
             let own_read_only = own.is_some_and(|own| own.super_read_only);
-            if newer || (!older && own_read_only) {
+            if !older && (newer || own_read_only) {
                 return Settled::Yield(LetGo::ClaimantLeads(member));
             }
-            if !known_own && !older && self.now >= dispute.since + self.policy.own_answer_limit {
+            if !dispute.proven && !older && self.now >= dispute.since + self.policy.own_answer_limit {
                 return Settled::Yield(LetGo::OwnSilent(member));
             }
         }
         let (own_limit, limit) =
             (dispute.since + self.policy.own_answer_limit, dispute.since + self.policy.dispute_limit);
         match theirs {
-            Some(Fact::Known(_)) if known_own => return Settled::Stay,
+            Some(_) if dispute.proven => return Settled::Stay,
             // It claims, and its own server says that it does not lead: no reason to yield to it.
             Some(Fact::Known(server)) if self.now >= limit && !leads(server) => return Settled::Stay,
-            _ if self.now >= limit && known_own => return Settled::Stay,
+            _ if self.now >= limit && dispute.proven => return Settled::Stay,
             _ if self.now >= limit => return Settled::Yield(LetGo::NothingKnown(member)),
             _ => {}
         }

@@ -60,6 +60,8 @@ pub enum Reason {
     SecondCheck,
     /// The VIP went away, and not by this agent.
     RemovedByOther(String),
+    /// The agent, or the whole host, stood still for longer than the lease: all is asked anew.
+    LeaseOver(String),
     /// Adding or removing it failed.
     Failed(String),
     /// It should be here, and adding it failed a moment ago: tried again soon.
@@ -117,7 +119,7 @@ impl Reason {
 
     /// Whether an administrator should look at this although nothing is switched.
     pub fn is_error(&self) -> bool {
-        matches!(self, Self::Stranger(_) | Self::Failed(_) | Self::RemovedByOther(_))
+        matches!(self, Self::Stranger(_) | Self::Failed(_) | Self::RemovedByOther(_) | Self::LeaseOver(_))
     }
 }
 
@@ -180,6 +182,10 @@ impl fmt::Display for Reason {
                     "VIP is gone from {card}, and haipmgr did not remove it: removed by hand, or its lease ran out"
                 )
             }
+            Self::LeaseOver(card) => write!(
+                f,
+                "the agent stood still for longer than the VIP's lease on {card}: asking everything anew"
+            ),
             Self::Failed(text) => f.write_str(text),
             Self::Retrying => f.write_str("VIP wanted here: adding it failed, trying again in a moment"),
             Self::Releasing => f.write_str("VIP is being removed"),

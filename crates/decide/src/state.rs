@@ -171,6 +171,8 @@ pub struct Dispute {
     pub claimant: IpAddr,
     /// Only answers asked for after this count.
     pub since: Time,
+    /// Our own server answered, asked after the claim, and all stages passed: a later silence does not undo that.
+    pub proven: bool,
     /// It announced the address as its own: two holders, settle it and announce again.
     pub announced: bool,
 }
@@ -197,6 +199,14 @@ impl State {
             learnt_at: None,
             defended_at: None,
         }
+    }
+
+    /// Takes nothing for known any more; answers to questions put before `now` count no more either.
+    pub(crate) fn forget_facts(&mut self, now: Time) {
+        self.host = Seen { asked_at: now, fact: Fact::Unknown(Why::NotAskedYet) };
+        self.server = Seen { asked_at: now, fact: Fact::Unknown(Why::NotAskedYet) };
+        self.gateway = Seen { asked_at: now, fact: Fact::Unknown(Why::NotAskedYet) };
+        self.server_unknown_since = Some(now);
     }
 
     /// The stages, as the facts stand.

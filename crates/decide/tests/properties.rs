@@ -238,7 +238,7 @@ impl Watch {
         self.wake_at = decision.wake_at;
         self.check_purity(&before, event, &decision);
         self.check_evidence(&before, &decision);
-        self.check_letting_go(&decision);
+        self.check_letting_go(&before, &decision);
         self.check_lease(event, &decision);
         assert!(decision.wake_at > self.now, "a wake-up that is already past: {decision:#?}");
         assert!(
@@ -299,7 +299,7 @@ impl Watch {
         }
     }
 
-    fn check_letting_go(&self, decision: &Decision) {
+    fn check_letting_go(&self, before: &State, decision: &Decision) {
         for reason in &decision.reasons {
             let Reason::Stopped { because, .. } = reason else { continue };
             match because {
@@ -327,11 +327,14 @@ impl Watch {
                     }
                 }
                 LetGo::NothingKnown(claimant) => {
-                    let stale =
-                        self.state.peers.get(claimant).and_then(|peer| match &peer.seen.as_ref()?.fact {
-                            Fact::Known(Server::Member(view)) => view.view.clone(),
-                            _ => None,
-                        });
+                    let since = match &before.tenure {
+                        Tenure::Holding(hold) => hold.dispute.map_or(self.now, |dispute| dispute.since),
+                        _ => panic!("let go of what was not held"),
+                    };
+                    let stale = match self.state.peer_since(*claimant, since) {
+                        Some(Fact::Known(Server::Member(view))) => view.view.clone(),
+                        _ => None,
+                    };
                     if let Some(stale) = stale
                         && let Some(newest) = self.newest_of(&stale)
                     {
@@ -633,4 +636,35 @@ fn every_view_and_mac_survives_the_way_through_json() {
     let read: Result<ViewId, _> = serde_json::from_str(&text);
     assert!(read.is_err() || read.unwrap() == view);
     assert_eq!(Role::Primary, serde_json::from_str("\"PRIMARY\"").unwrap());
+}
+
+#[test]
+fn an_agent_that_stood_still_for_longer_than_its_lease_asks_anew_and_renews_nothing() {
+    let mut model = model_host::ModelHost::settled_holder();
+    let stale = model.host_event(model.now);
+    model.vip_here = false;
+    model.now = model.now + Duration::from_secs(20);
+    let decision = model.tell(Event::Wake);
+    assert!(
+        !decision.actions.iter().any(|action| matches!(action, Action::AddAddress { .. } | Action::Announce))
+    );
+    let decision = model.tell(stale);
+    assert!(
+        !decision.actions.iter().any(|action| matches!(action, Action::AddAddress { .. } | Action::Announce))
+    );
+    model.answering = Some(2);
+    model.run(Duration::from_secs(5));
+    assert!(!model.vip_here, "another host answers for it by now");
+}
+
+#[test]
+fn probes_sent_before_the_agent_stood_still_prove_nothing() {
+    let mut model = model_host::ModelHost::new(model_host::Answers::all_pass(), false);
+    while model.count(|action| *action == Action::SendProbe) < 3 {
+        model.run(ms(1));
+    }
+    model.now = model.now + Duration::from_secs(20);
+    model.answering = Some(2);
+    model.run(Duration::from_secs(5));
+    assert!(!model.vip_here, "another host answers for it by now");
 }

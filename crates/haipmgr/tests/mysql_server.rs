@@ -7,7 +7,7 @@ mod server;
 use std::net::Ipv6Addr;
 use std::time::{Duration, Instant};
 
-use decide::event::{Fact, MemberState, NotInGroup, Role, Server as Answer, Why};
+use decide::event::{Fact, GroupView, MemberState, NotInGroup, Role, Server as Answer, Why};
 use haipmgr::observe::mysql::{Access, Endpoint, Password, Peer, ask_once};
 use mysql::prelude::Queryable;
 use nix::sys::signal::Signal;
@@ -36,7 +36,7 @@ fn a_member_is_followed_from_offline_through_primary_and_read_only_to_multi_prim
     assert_eq!(view.view, None);
 
     server.bootstrap();
-    let (_, view) = watched.until_member("writable primary", |view| view.is_writable_primary());
+    let (_, view) = watched.until_member("writable primary", GroupView::is_writable_primary);
     assert!(view.view.is_some());
     assert_eq!(view.members.len(), 1);
     assert_eq!(view.members[0].port, 3306);
@@ -44,12 +44,12 @@ fn a_member_is_followed_from_offline_through_primary_and_read_only_to_multi_prim
     server.sql("SET GLOBAL super_read_only = ON");
     watched.until_member("read-only primary", |view| view.is_primary() && view.super_read_only);
     server.sql("SET GLOBAL super_read_only = OFF");
-    watched.until_member("writable again", |view| view.is_writable_primary());
+    watched.until_member("writable again", GroupView::is_writable_primary);
 
     server.sql("DO group_replication_switch_to_multi_primary_mode()");
     watched.until("multi-primary", |fact| *fact == known(Answer::NotInGroup(NotInGroup::MultiPrimary)));
     server.sql("DO group_replication_switch_to_single_primary_mode()");
-    watched.until_member("single-primary again", |view| view.is_writable_primary());
+    watched.until_member("single-primary again", GroupView::is_writable_primary);
 
     server.sql("STOP GROUP_REPLICATION");
     watched.until_member("OFFLINE again", |view| view.local_member().unwrap().state == MemberState::Offline);
@@ -225,7 +225,7 @@ fn shutdown_ends_in_refused_and_never_in_a_wrong_reason() {
     let server = Server::start(GROUP);
     server.bootstrap();
     let watched = Watched::new(server.over_tcp(), OFTEN);
-    watched.until_member("primary", |view| view.is_writable_primary());
+    watched.until_member("primary", GroupView::is_writable_primary);
     server.sql("SHUTDOWN");
     loop {
         match watched.next().fact {

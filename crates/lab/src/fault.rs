@@ -94,6 +94,12 @@ pub struct Scene<'a> {
 }
 
 impl Fault {
+    /// Its name, as on the command line.
+    pub fn name(self) -> String {
+        use clap::ValueEnum as _;
+        self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+    }
+
     /// Whether another member becomes primary because of it.
     pub fn moves_the_primary(self) -> bool {
         matches!(

@@ -5,9 +5,12 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use lab::experiment::Experiment;
 use lab::fault::Fault;
 use lab::namespace::{self, EnterTarget, Layout, Outside};
-use lab::scenario::{Lab, Phase};
+use lab::report::table::{Style, table};
+use lab::scenario::Lab;
+use lab::witness::Witness;
 use lab::{host, provision, segment};
 
 /// A real MySQL group, a real client and real faults, on one machine, in namespaces of its own
@@ -36,12 +39,25 @@ enum Task {
     Provision,
     /// Bring everything up and keep it up until Ctrl-C
     Up,
-    /// Bring everything up, do each fault in turn, heal it, and end
+    /// Show it: a switchover, a shutdown, Group Replication stopped, kill -9, and power off, one after another
+    Demo {
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Bring everything up, do each fault in turn while a client writes, heal it, and print what it cost
     Run {
         /// The faults, in this order
         #[arg(required = true)]
         faults: Vec<Fault>,
+        /// Do them all this many times, in turn
+        #[arg(long, default_value_t = 1)]
+        times: u32,
+        #[command(flatten)]
+        output: Output,
     },
+    /// Looks at a host, or writes through the VIP, and tells
+    #[command(hide = true, subcommand)]
+    Witness(Witness),
     /// Run a program on a host of a lab that is up (a shell, when none is given)
     EnterHost {
         /// db1, db2, db3, client or gateway
@@ -91,6 +107,17 @@ enum Task {
     },
 }
 
+/// Where results go.
+#[derive(Clone, Debug, clap::Args)]
+struct Output {
+    /// The folder for the recording, the figures and the picture
+    #[arg(long, default_value = "lab-results")]
+    out: PathBuf,
+    /// The table in Markdown
+    #[arg(long)]
+    markdown: bool,
+}
+
 type Failure = Box<dyn std::error::Error>;
 
 fn main() -> ExitCode {
@@ -122,11 +149,16 @@ fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
             Ok(0)
         }
         Task::EnterHost { host, lab, program } => Ok(namespace::enter_from_outside(&host, lab, &program)?),
-        Task::Up | Task::Run { .. } if arguments.inside.is_none() => {
+        Task::Witness(witness) => Ok(witness.run().map(|()| 0)?),
+        Task::Up | Task::Run { .. } | Task::Demo { .. } if arguments.inside.is_none() => {
             go_inside(arguments.agent, arguments.no_agents)
         }
         Task::Up => up(&inside(arguments.inside), !arguments.no_agents, &arguments.called_as),
-        Task::Run { faults } => run(&inside(arguments.inside), !arguments.no_agents, &faults),
+        Task::Run { faults, times, output } => {
+            let all: Vec<Fault> = (0..times).flat_map(|_| faults.iter().copied()).collect();
+            run(&inside(arguments.inside), &all, &output)
+        }
+        Task::Demo { output } => run(&inside(arguments.inside), &DEMO, &output),
     }
 }
 
@@ -194,11 +226,40 @@ Ctrl-C here ends it all and leaves nothing behind."
     )
 }
 
-fn run(layout: &Layout, with_agents: bool, faults: &[Fault]) -> Result<u8, Failure> {
-    let mut lab = start(layout, with_agents)?;
+/// What the demo shows, in this order.
+const DEMO: [Fault; 5] =
+    [Fault::Switchover, Fault::Shutdown, Fault::StopGroupReplication, Fault::Kill9, Fault::PowerOff];
+
+fn run(layout: &Layout, faults: &[Fault], output: &Output) -> Result<u8, Failure> {
+    let since = std::time::Instant::now();
+    let mut experiment = Experiment::start(layout, true)?;
+    let mut failure = None;
     for fault in faults {
-        let since = std::time::Instant::now();
-        lab.run(*fault, &mut |phase: Phase| eprintln!("{:6.1} s  {phase:?}", since.elapsed().as_secs_f64()))?;
+        if let Err(error) = experiment.run(*fault) {
+            failure = Some(format!("{}: {error}", fault.name()));
+            break;
+        }
     }
-    Ok(0)
+    let (figures, both, cost) = (experiment.figures(), experiment.two_holders(), experiment.agent_cost());
+    let picture = experiment.save(&output.out, "haipmgr on three real MySQL servers")?;
+    experiment.finish();
+    let style = if output.markdown { Style::Markdown } else { Style::Terminal };
+    println!("{}", table(&figures, style));
+    println!(
+        "All times in seconds. Two holders in the whole run: {:.3} s. An agent took at most {:.1} MB of memory and {:.2} % of a core.",
+        both.as_secs_f64(),
+        megabytes(cost.memory),
+        cost.processor * 100.0
+    );
+    println!("{:.0} s in all. Picture: {}", since.elapsed().as_secs_f64(), picture.display());
+    match failure {
+        Some(text) => Err(text.into()),
+        None => Ok(0),
+    }
+}
+
+fn megabytes(bytes: u64) -> f64 {
+    #[allow(clippy::cast_precision_loss)] // for people to read
+    let bytes = bytes as f64;
+    bytes / 1_000_000.0
 }

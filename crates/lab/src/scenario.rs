@@ -111,28 +111,28 @@ impl Lab {
         tell(Phase::Injecting(fault));
         let injected = fault.inject(&mut self.scene())?;
         tell(Phase::Injected(fault, injected.victim));
-        self.endure(&injected, tell)?;
+        if self.endure(&injected)? {
+            tell(Phase::Recovered(fault));
+        }
         injected.heal(&mut self.scene())?;
         self.wait_steady()?;
         tell(Phase::Healed(fault));
         Ok(())
     }
 
-    /// Waits for what should happen by itself before anything is healed.
-    fn endure(&mut self, injected: &Injected, tell: &mut dyn FnMut(Phase)) -> Result<(), ScenarioError> {
+    /// Waits for what should happen by itself before anything is healed. Gives whether the VIP is on a primary again.
+    pub fn endure(&mut self, injected: &Injected) -> Result<bool, ScenarioError> {
         let fault = injected.fault;
         if fault.moves_the_primary() {
             self.wait_vip_on_primary("after the fault", Some(injected.victim))?;
-            tell(Phase::Recovered(fault));
-            return Ok(());
+            return Ok(true);
         }
         // What should last can only be seen by letting time pass.
         std::thread::sleep(ENDURED_FOR);
         if fault.recovers_by_itself() {
             self.wait_vip_on_primary("after the fault", None)?;
-            tell(Phase::Recovered(fault));
         }
-        Ok(())
+        Ok(fault.recovers_by_itself())
     }
 
     /// Waits for a primary that is not `other_than` and holds the VIP alone. Hosts cut off from the others count too.

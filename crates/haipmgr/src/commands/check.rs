@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::run::in_words;
 use crate::config::{self, Problems, Source};
+use crate::observe::mysql::account_sql;
 
 /// What `run` would do with this file.
 pub(super) fn check(path: &Path) -> Result<String, Problems> {
@@ -39,19 +40,12 @@ pub(super) fn sql(path: &Path) -> Result<String, Problems> {
     let config = config::load(path)?;
     let mut text = String::new();
     for cluster in &config.clusters {
-        let account = format!("{}@'%'", quoted(&cluster.user));
         let _never_fails = write!(
             text,
-            "-- Cluster {}: on its primary. Group Replication brings the account to the other members.\n\
-             CREATE USER {account} IDENTIFIED BY 'write the password here';\n\
-             GRANT SELECT ON performance_schema.* TO {account};\n",
+            "-- Cluster {}: on its primary. Group Replication brings the account to the other members.\n{}",
             cluster.name.replace(char::is_control, " "),
+            account_sql(&cluster.user),
         );
     }
     Ok(text)
-}
-
-/// A MySQL string literal.
-fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
 }

@@ -99,6 +99,14 @@ fn members(draft: &mut Draft, entry: &Entry, problems: &mut Problems) {
         return;
     };
     for row in rows {
+        if let Value::Table(_) = row.value {
+            // TOML takes 10.77.0.11 without quotes for four keys, one in another.
+            problems.add(
+                row.key_at,
+                format!("{}: write the member's address in quotes, and its card's name after \"=\", such as \"10.77.0.11\" = \"eth0\"", entry.key),
+            );
+            continue;
+        }
         let address = match host_address(&row.key) {
             Ok(address) => address,
             Err(text) => {

@@ -81,18 +81,16 @@ pub(super) fn within_cluster(draft: &Draft, source: Source, problems: &mut Probl
     }
 }
 
-/// All addresses are of one family; the odd ones out are told, and where that is all but the VIP, the VIP.
+/// All addresses are of one family, and that is IPv4: the agent does not speak IPv6's neighbour discovery yet.
 fn families(vip: IpAddr, draft: &Draft, problems: &mut Problems) {
-    let other = |address: &IpAddr| address.is_ipv4() != vip.is_ipv4();
-    if draft.policy.members.keys().chain(&draft.gateway).all(other) {
-        if !draft.policy.members.is_empty() {
-            problems.add(
-                draft.place_of("vip"),
-                format!("the VIP {vip} and the members must all be IPv4 or all be IPv6"),
-            );
-        }
+    if vip.is_ipv6() {
+        problems.add(
+            draft.place_of("vip"),
+            format!("the VIP {vip} is IPv6, which is not served yet; write an IPv4 address"),
+        );
         return;
     }
+    let other = |address: &IpAddr| address.is_ipv4() != vip.is_ipv4();
     for (member, at) in draft.member_given.iter().filter(|(member, _)| other(member)) {
         problems.add(*at, format!("member {member} and the VIP {vip} must both be IPv4 or both be IPv6"));
     }

@@ -84,7 +84,7 @@ pub(super) const CLUSTER: &[Key] = &[
         name: "vip",
         presence: Presence::Needed,
         kind: Kind::Vip,
-        about: "The virtual IP. `/32` (IPv6: `/128`) may follow it and is what is used; another prefix length is \
+        about: "The virtual IP, IPv4 at present. `/32` may follow it and is what is used; another prefix length is \
                 refused, because with it the kernel would add a route and could use the VIP for the host's own connections.",
     },
     Key {
@@ -155,8 +155,7 @@ pub(super) const CLUSTER: &[Key] = &[
         name: "socket",
         presence: Presence::Or("TCP to this member's address"),
         kind: Kind::Path(|draft| &mut draft.socket),
-        about: "The local server's Unix socket file. Still answers where the server's connections on TCP are used up \
-                or its `bind_address` leaves this member's address out.",
+        about: "The local server's Unix socket file. For where its `bind_address` leaves this member's own address out.",
     },
     Key {
         name: "tls_ca",
@@ -249,13 +248,13 @@ pub(super) const CLUSTER: &[Key] = &[
         name: "gateway_interval",
         presence: Presence::Default,
         kind: Kind::Duration { least: ms(20), most: s(60), at: |draft| &mut draft.gateway_interval },
-        about: "Time between two probes of the gateway.",
+        about: "Time between two probes of the gateway while it answers.",
     },
     Key {
         name: "gateway_misses",
         presence: Presence::Default,
         kind: Kind::Count { least: 2, most: 100, at: |draft| &mut draft.gateway_misses },
-        about: "Unanswered probes in a row after which the gateway counts as lost.",
+        about: "Unanswered probes in a row after which the gateway counts as lost. While it does not answer there are four a second.",
     },
     Key {
         name: "probe_count",

@@ -172,7 +172,7 @@ fn read(path: &Path) -> Result<(Loaded, Problems), Problems> {
     let problems = &mut found;
     let (lock, drafts) = match source {
         Source::Toml => {
-            let read = toml_file::read(path, &text, problems);
+            let read = toml_file::read(&text, problems);
             (read.lock.unwrap_or_else(|| PathBuf::from(DEFAULT_LOCK)), read.clusters)
         }
         Source::ParameterPy => {
@@ -196,7 +196,7 @@ pub fn seeds_lock() -> PathBuf {
 }
 
 /// No configuration is larger, in bytes.
-const LONGEST: u64 = 1 << 20;
+const LONGEST: u64 = 256 << 10;
 
 fn read_text(path: &Path, source: Source) -> Result<(String, std::fs::Metadata), String> {
     use std::io::Read as _;
@@ -248,10 +248,17 @@ fn on_this_host(draft: &Draft, problems: &mut Problems) {
         }
     }
     if let Some(file) = &draft.tls_ca
-        && let Err(cause) = std::fs::File::open(file)
+        && let Err(cause) = readable(file)
     {
         problems.add(draft.place_of("tls_ca"), format!("tls_ca: {} can't be read: {cause}", file.display()));
     }
+}
+
+fn readable(file: &Path) -> std::io::Result<()> {
+    if !std::fs::metadata(file)?.is_file() {
+        return Err(std::io::Error::other("it is not a plain file"));
+    }
+    std::fs::File::open(file).map(drop)
 }
 
 fn password_of(draft: &Draft, credentials: Option<&Path>, problems: &mut Problems) -> Option<Password> {

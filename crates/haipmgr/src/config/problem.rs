@@ -15,26 +15,24 @@ pub struct Position {
 /// Finds positions in one text.
 pub(super) struct Lines<'t> {
     text: &'t str,
+    /// The byte at which each line begins.
+    starts: Vec<usize>,
 }
 
 impl<'t> Lines<'t> {
     pub(super) fn new(text: &'t str) -> Self {
-        Self { text }
+        let starts = core::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+        Self { text, starts }
     }
 
     /// The position of the byte at `offset`; past the end, the end.
     pub(super) fn position(&self, offset: usize) -> Position {
-        let mut before = self.text;
-        if let Some((head, _)) =
-            (0..=offset.min(self.text.len())).rev().find_map(|at| self.text.split_at_checked(at))
-        {
-            before = head;
-        }
-        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        Position {
-            line: before.matches('\n').count() + 1,
-            column: before.get(line_start..).unwrap_or_default().chars().count() + 1,
-        }
+        let offset = offset.min(self.text.len());
+        let line = self.starts.partition_point(|start| *start <= offset);
+        let start = self.starts.get(line.saturating_sub(1)).copied().unwrap_or_default();
+        let rest = self.text.get(start..).unwrap_or_default();
+        let column = rest.char_indices().take_while(|(at, _)| start + at < offset).count();
+        Position { line, column: column + 1 }
     }
 }
 
@@ -109,9 +107,13 @@ impl fmt::Display for Problems {
     }
 }
 
+/// A word longer than this, in bytes, is no slip of the pen, and costly to compare.
+const LONGEST_WORD: usize = 64;
+
 /// The known word that `word` was probably meant to be.
 pub(super) fn nearest<'w>(word: &str, known: impl Iterator<Item = &'w str>) -> Option<&'w str> {
     known
+        .filter(|_| word.len() <= LONGEST_WORD)
         .map(|candidate| (strsim::damerau_levenshtein(&word.to_lowercase(), candidate), candidate))
         .min_by_key(|(distance, _)| *distance)
         .filter(|(distance, candidate)| *distance <= (candidate.chars().count() / 2).clamp(1, 4))

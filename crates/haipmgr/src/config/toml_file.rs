@@ -1,6 +1,6 @@
 //! Reads the TOML file's text.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -12,6 +12,9 @@ use super::parameter_py;
 use super::problem::{Lines, Position, Problems};
 use super::value::{Entry, Value};
 
+const PYTHON_IN_WRONG_NAME: &str =
+    "this is not TOML; if it is the Python program's parameter.py, let its name end in \".py\"";
+
 /// What the file says.
 pub(super) struct Read {
     pub(super) lock: Option<PathBuf>,
@@ -19,10 +22,14 @@ pub(super) struct Read {
 }
 
 /// Reads `text`, and adds to `problems` all that is wrong with it by itself.
-pub(super) fn read(file: &Path, text: &str, problems: &mut Problems) -> Read {
+pub(super) fn read(text: &str, problems: &mut Problems) -> Read {
     let lines = Lines::new(text);
     let mut read = Read { lock: None, clusters: Vec::new() };
     let (document, errors) = DeTable::parse_recoverable(text);
+    if !errors.is_empty() && text.contains("par_var") {
+        problems.add(None, PYTHON_IN_WRONG_NAME);
+        return read;
+    }
     for error in &errors {
         problems.add(
             error.span().map(|span| lines.position(span.start)),
@@ -33,7 +40,6 @@ pub(super) fn read(file: &Path, text: &str, problems: &mut Problems) -> Read {
     if !errors.is_empty() {
         return read;
     }
-    let has_python = text.contains("par_var");
     let top: Vec<_> = TOP.iter().map(|key| key.name).chain(["cluster"]).collect();
     for entry in entries(document.get_ref(), &lines) {
         match (entry.key.as_str(), &entry.value) {
@@ -54,15 +60,10 @@ pub(super) fn read(file: &Path, text: &str, problems: &mut Problems) -> Read {
     let clusters =
         document.get_ref().iter().find(|(key, _)| key.get_ref() == "cluster").map(|(_, value)| value);
     let Some(clusters) = clusters else {
-        let wrong_kind = if has_python {
-            format!(
-                "; is it the Python program's file? Then let its name end in \".py\", or convert it: haipmgr convert {}",
-                file.display()
-            )
-        } else {
-            String::new()
-        };
-        problems.add(None, format!("there is no cluster; write a [[cluster]] table (docs/configuration.md has an example){wrong_kind}"));
+        problems.add(
+            None,
+            "there is no cluster; write a [[cluster]] table (docs/configuration.md has an example)",
+        );
         return read;
     };
     match clusters.get_ref() {

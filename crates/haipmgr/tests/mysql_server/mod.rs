@@ -2,7 +2,7 @@
 
 use std::io::Read;
 use std::net::{IpAddr, Ipv4Addr};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -88,16 +88,23 @@ fn spawn(folder: &Path, arguments: &[&str]) -> Child {
         .unwrap()
 }
 
-/// A data directory just initialized, made once and copied for each server.
+/// A data directory just initialized by this very mysqld; made once, kept under target/, and copied for each server.
 fn empty_data() -> &'static Path {
-    static DATA: OnceLock<TempDir> = OnceLock::new();
+    static DATA: OnceLock<PathBuf> = OnceLock::new();
     DATA.get_or_init(|| {
-        let folder = TempDir::new().unwrap();
-        let status = spawn(folder.path(), &["--initialize-insecure"]).wait().unwrap();
-        assert!(status.success(), "mysqld --initialize-insecure failed: {}", log(folder.path()));
-        folder
+        let target = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        let mysqld = std::fs::metadata(mysql_root().join("usr/sbin/mysqld")).unwrap();
+        let data = target.join(format!("mysql-data-{}-{}", mysqld.len(), mysqld.mtime()));
+        if !data.exists() {
+            let folder = TempDir::new_in(target).unwrap();
+            let status = spawn(folder.path(), &["--initialize-insecure"]).wait().unwrap();
+            assert!(status.success(), "mysqld --initialize-insecure failed: {}", log(folder.path()));
+            // Whole or not at all; another test program may have been quicker.
+            let renamed = std::fs::rename(folder.path().join("data"), &data);
+            assert!(renamed.is_ok() || data.exists(), "{renamed:?}");
+        }
+        data
     })
-    .path()
 }
 
 fn log(folder: &Path) -> String {
@@ -122,8 +129,8 @@ impl Server {
         let folder = TempDir::new().unwrap();
         let copied = Command::new("cp")
             .args(["-a", "--reflink=auto"])
-            .arg(empty_data().join("data"))
-            .arg(folder.path())
+            .arg(empty_data())
+            .arg(folder.path().join("data"))
             .status()
             .unwrap();
         assert!(copied.success());
@@ -144,7 +151,7 @@ impl Server {
         let started = Instant::now();
         while self.try_root().is_err() {
             assert!(
-                started.elapsed() < Duration::from_secs(60),
+                started.elapsed() < Duration::from_mins(1),
                 "mysqld did not start: {}",
                 log(self.folder.path())
             );
@@ -207,6 +214,7 @@ impl Server {
         Access { endpoint: Endpoint::Socket(self.socket()), ..self.over_tcp() }
     }
 
+    #[allow(clippy::unused_self, reason = "the address is the server's, in whose namespace the test is")]
     pub fn over_tcp(&self) -> Access {
         Access {
             endpoint: Endpoint::Tcp(LOOPBACK, PORT),

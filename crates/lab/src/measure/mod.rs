@@ -106,7 +106,7 @@ pub fn figures(recording: &Recording, vip: IpAddr) -> Vec<Figures> {
                 primary,
                 vip_moved,
                 holder,
-                outage: outage(fault, &acknowledged),
+                outage: outage(fault, vip_moved, &acknowledged),
                 unheld: unheld(fault, &holding),
                 woken: woken(fault, recording),
                 acknowledged: count(rows()),
@@ -255,23 +255,21 @@ fn woken(fault: &Fault<'_>, recording: &Recording) -> Reading {
         .map_or(fault.never(), |recorded| fault.after(recorded.at_us))
 }
 
-fn outage(fault: &Fault<'_>, acknowledged: &BTreeMap<u64, u64>) -> Reading {
+fn outage(fault: &Fault<'_>, vip_moved: Reading, acknowledged: &BTreeMap<u64, u64>) -> Reading {
+    // Once the VIP has moved the client may still be waiting for TCP to try again while the lab heals already: what is
+    // acknowledged then is recovery. Where the VIP has not moved, it was the healing.
+    let watched_us = if matches!(vip_moved, Reading::Never(_)) { fault.watched_us } else { fault.end_us };
     // The last one before the fault opens the first pause; without one, the fault itself does.
     let opening =
         acknowledged.range(..fault.injected_us).next_back().map_or(fault.injected_us, |(at, _)| *at);
-    let mut longest = 0;
-    let mut last = opening;
-    for (&at_us, _) in acknowledged.range(fault.injected_us..fault.watched_us) {
+    let (mut longest, mut last) = (0, opening);
+    for (&at_us, _) in acknowledged.range(fault.injected_us..watched_us) {
         longest = longest.max(at_us - last);
         last = at_us;
     }
-    let open = fault.watched_us.saturating_sub(last.max(fault.injected_us));
-    if open > OPEN_PAUSE {
-        return fault.never();
-    }
-    match acknowledged.range(fault.watched_us..).next() {
-        Some((&at_us, _)) if last != opening || open > 0 => longest = longest.max(at_us.saturating_sub(last)),
-        _ => {}
+    // The pause that is open when the watch ends is the next fault's, or an ordinary one, unless it is long.
+    if last == opening || watched_us - last > OPEN_PAUSE {
+        return Reading::Never(difference(fault.injected_us, watched_us));
     }
     Reading::between(0, longest)
 }

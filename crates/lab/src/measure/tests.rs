@@ -111,6 +111,38 @@ fn a_fault_that_nothing_recovers_from_before_it_is_healed_reads_never() {
 }
 
 #[test]
+fn a_client_that_finds_the_moved_address_only_while_the_lab_heals_has_recovered_by_itself() {
+    let mut all = vec![
+        ms(0, "db1", What::Addresses(vec![vip()])),
+        injected(1000, "kill-9"),
+        primary(22_000, "db2", false, 0),
+        ms(22_050, "db1", What::AddressRemoved(vip())),
+        ms(22_060, "db2", What::AddressAdded(vip())),
+        healed(22_100, "kill-9"),
+    ];
+    all.extend(acknowledged_rows(500, 1000, 1));
+    all.extend(acknowledged_rows(22_900, 24_000, 200));
+    assert_eq!(one(all).outage, Reading::After(21_905_000));
+}
+
+#[test]
+fn the_next_faults_outage_is_not_laid_to_the_one_before() {
+    let mut all = shutdown();
+    all.push(injected(4000, "kill-9"));
+    all.extend(acknowledged_rows(24_000, 25_000, 900));
+    let recording: Recording = all.into_iter().collect();
+    let outages: Vec<Reading> =
+        figures(&recording, VIP.parse().unwrap()).iter().map(|figures| figures.outage).collect();
+    assert_eq!(outages, [Reading::After(745_000), Reading::After(20_005_000)]);
+}
+
+#[test]
+fn without_a_client_there_is_no_outage_to_be_proud_of() {
+    let all = vec![injected(1000, "kill-9"), primary(1400, "db2", false, 0)];
+    assert!(matches!(one(all).outage, Reading::Never(_)));
+}
+
+#[test]
 fn a_primary_without_a_majority_is_not_elected() {
     let mut all = shutdown();
     all.push(primary(1300, "db3", false, 2));

@@ -13,7 +13,7 @@ use std::time::Duration;
 use nix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
-pub use recorder::Recorder;
+pub use recorder::{Attach, Recorder};
 pub use recording::{RecordError, Recording};
 
 /// One thing that happened.

@@ -65,3 +65,24 @@ pub fn save(figures: &[Figures], path: &Path) -> Result<(), NotWritten> {
     }
     file.flush().map_err(|cause| refuse(cause.into()))
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::super::table::tests::run;
+    use super::*;
+
+    #[test]
+    fn runs_of_a_fault_are_numbered_and_what_is_not_known_stays_empty() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("figures.csv");
+        let figures =
+            [run("shutdown", Reading::After(800_000), Some(0)), run("shutdown", Reading::Never(1), None)];
+        save(&figures, &path).unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(lines[0].starts_with("fault,run,host,elected,vip_moved,outage,"));
+        assert_eq!(lines[1], "shutdown,1,db1,0.7,0.72,0.8,0.1,,,100,3,0,0.0,db2,db2");
+        assert_eq!(lines[2], "shutdown,2,db1,0.7,0.72,never,never,,,100,3,,0.0,db2,db2");
+    }
+}

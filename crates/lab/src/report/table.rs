@@ -81,10 +81,10 @@ fn lost_words(lost: Option<u64>) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    pub(super) fn run(fault: &str, outage: Reading, lost: Option<u64>) -> Figures {
+    pub(in crate::report) fn run(fault: &str, outage: Reading, lost: Option<u64>) -> Figures {
         Figures {
             fault: fault.into(),
             host: "db1".into(),

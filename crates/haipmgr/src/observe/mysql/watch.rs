@@ -167,10 +167,16 @@ impl Watcher {
         self.asker.ask();
     }
 
-    /// What the server said of itself that long ago may have changed since. Everything else is news.
+    /// What the server said of itself that long ago may have changed since; and that it is silent was told already.
+    /// Everything else is news.
     fn is_late(&self, seen: &Seen<Server>) -> bool {
-        matches!(seen.fact, Fact::Known(Server::Member(_) | Server::NotInGroup(_)))
-            && clock::now().since(seen.asked_at) > self.limits.query
+        match &seen.fact {
+            Fact::Known(Server::Member(_) | Server::NotInGroup(_)) => {
+                clock::now().since(seen.asked_at) > self.limits.query
+            }
+            Fact::Unknown(Why::TimedOut(_)) => self.told.is_some(),
+            Fact::Known(Server::Refused(_)) | Fact::Unknown(_) => false,
+        }
     }
 }
 
