@@ -34,11 +34,12 @@ pub(super) fn unpack(cache: &Path, root: &Path, packages: &[&str]) -> Result<(),
         .prefix("unpacking-")
         .tempdir_in(cache)
         .map_err(ProvisionError::io(format!("can't make a folder in {}", cache.display())))?;
-    let bar = progress_bar();
-    bar.println(format!(
+    // Not through the bar, which says nothing where there is no terminal.
+    eprintln!(
         "No MySQL server with Group Replication on this machine: unpacking one into {} (once).",
         cache.display()
-    ));
+    );
+    let bar = progress_bar();
     let apt = Apt::prepare(work.path(), &archive)?;
     bar.set_message("reading the package lists");
     apt.run(&bar, "apt-get update", &["update".into()])?;
