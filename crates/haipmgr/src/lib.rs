@@ -1,10 +1,15 @@
 //! The haipmgr agent: observes one host, lets `decide` decide, acts. ARCHITECTURE.md has the map.
 
 pub mod act;
+pub mod agent;
 pub mod clock;
+pub mod commands;
 pub mod config;
 pub mod journal;
 pub mod lock;
+pub mod netlink;
 pub mod observe;
 pub mod packet_socket;
+pub mod recorder;
+pub mod trace_file;
 pub mod wire;

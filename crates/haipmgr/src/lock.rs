@@ -1,1 +1,237 @@
-//! lock
+//! One agent per host (S4).
+//!
+//! The kernel holds the lock for as long as the process lives, so a file that a dead process left is no obstacle. Two
+//! more files see to it that agents started with *different* configuration files find each other, and the Python
+//! program too: one named after the network namespace, whose addresses are what agents would quarrel over, and the
+//! Python program's own, where there is one.
+
+use std::fs::{File, TryLockError};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::{FcntlArg, fcntl};
+
+/// The folder of the lock that does not come from the configuration, where systemd names none.
+const RUN_FOLDER: &str = "/run/haipmgr";
+
+/// The held locks; they end with this value, and at the latest with the process.
+#[derive(Debug)]
+pub struct Lock {
+    _held: Vec<File>,
+    /// What keeps agents with other configuration files from being found; for the log, as an error.
+    pub remark: Option<String>,
+}
+
+/// The lock can't be had.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    /// Another agent runs.
+    #[error(
+        "haipmgr is running on this host already: {holder} holds {}. One agent serves all clusters of a host. \
+         To replace it, stop that one first (a plain kill leaves the VIP as it is)", file.display()
+    )]
+    Held {
+        /// The lock file.
+        file: PathBuf,
+        /// "process 4711", or that it is not known.
+        holder: String,
+    },
+    /// The file can't be made or opened.
+    #[error("the lock file {} can't be opened: {cause}; start as root, or name another with lock = \"…\"", file.display())]
+    Unusable {
+        /// The lock file.
+        file: PathBuf,
+        /// Why.
+        cause: io::Error,
+    },
+}
+
+/// Takes `configured`, and the two locks that agents of any configuration share.
+///
+/// # Errors
+/// Another process holds one of them, or `configured` can't be opened.
+pub fn take(configured: &Path) -> Result<Lock, LockError> {
+    let folder =
+        std::env::var_os("RUNTIME_DIRECTORY").map_or_else(|| PathBuf::from(RUN_FOLDER), PathBuf::from);
+    let shared = File::open("/proc/self/ns/net")
+        .and_then(|namespace| namespace.metadata())
+        .map(|namespace| folder.join(format!("host-{}.lock", namespace.ino())));
+    take_all(configured, shared, &crate::config::seeds_lock())
+}
+
+fn take_all(configured: &Path, shared: io::Result<PathBuf>, seeds: &Path) -> Result<Lock, LockError> {
+    let mut held = vec![take_one(configured)?];
+    let remark = match shared {
+        Err(cause) => Some(format!("the network namespace is not to be seen ({cause})")),
+        Ok(file) => match take_one(&file) {
+            Ok(lock) => {
+                held.push(lock);
+                None
+            }
+            Err(LockError::Unusable { file, cause }) => {
+                Some(format!("{} can't be opened ({cause})", file.display()))
+            }
+            Err(refused) => return Err(refused),
+        },
+    };
+    // Where the Python program never ran there is nothing to make, and where /root can't be seen nothing to find.
+    if configured != seeds
+        && let Ok(file) = File::open(seeds)
+    {
+        lock_open(&file, seeds)?;
+        held.push(file);
+    }
+    let remark = remark
+        .map(|why| format!("an agent started with another configuration file could go unnoticed: {why}"));
+    Ok(Lock { _held: held, remark })
+}
+
+fn take_one(path: &Path) -> Result<File, LockError> {
+    let unusable = |cause| LockError::Unusable { file: path.to_owned(), cause };
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).map_err(unusable)?;
+    }
+    loop {
+        let mut file = File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            // Whoever can open the file can lock it, and so keep the agent from starting.
+            .mode(0o600)
+            .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
+            .open(path)
+            .map_err(unusable)?;
+        lock_open(&file, path)?;
+        let ours = file.metadata().map_err(unusable)?;
+        // Someone may have removed the file while it was opened; the lock of a file that nobody finds is worth nothing.
+        let still_there =
+            std::fs::metadata(path).is_ok_and(|there| (there.dev(), there.ino()) == (ours.dev(), ours.ino()));
+        if still_there {
+            // The number is only for people; the lock is what counts, so a full disk is no reason not to start.
+            let _unwritten = write_pid(&mut file);
+            return Ok(file);
+        }
+    }
+}
+
+fn write_pid(file: &mut File) -> io::Result<()> {
+    file.set_len(0)?;
+    file.seek(SeekFrom::Start(0))?;
+    writeln!(file, "{}", std::process::id())
+}
+
+fn lock_open(file: &File, path: &Path) -> Result<(), LockError> {
+    let held_by = |pid: Option<i32>| LockError::Held {
+        file: path.to_owned(),
+        holder: pid.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}")),
+    };
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(held_by(written_pid(file))),
+        Err(TryLockError::Error(cause)) => return Err(LockError::Unusable { file: path.to_owned(), cause }),
+    }
+    // Python's fcntl.lockf takes a lock of the other kind, which flock does not see.
+    #[allow(
+        clippy::cast_possible_truncation,
+        reason = "the constants are small, the field is what the C library has"
+    )]
+    let mut other_kind = libc::flock {
+        l_type: libc::F_WRLCK as libc::c_short,
+        l_whence: libc::SEEK_SET as libc::c_short,
+        l_start: 0,
+        l_len: 0,
+        l_pid: 0,
+    };
+    match fcntl(file, FcntlArg::F_GETLK(&mut other_kind)) {
+        Ok(_) if i32::from(other_kind.l_type) != libc::F_UNLCK => Err(held_by(Some(other_kind.l_pid))),
+        // A file system without this kind of lock has nobody who holds one.
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
+fn written_pid(mut file: &File) -> Option<i32> {
+    let mut text = String::new();
+    file.seek(SeekFrom::Start(0)).ok()?;
+    file.take(32).read_to_string(&mut text).ok()?;
+    text.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+
+    use super::*;
+
+    struct Files {
+        _folder: tempfile::TempDir,
+        configured: PathBuf,
+        shared: PathBuf,
+        seeds: PathBuf,
+    }
+
+    fn files() -> Files {
+        let folder = tempfile::tempdir().unwrap();
+        let of = |name: &str| folder.path().join("run").join(name);
+        Files {
+            configured: of("haipmgr.lock"),
+            shared: of("host.lock"),
+            seeds: of("seeds.lock"),
+            _folder: folder,
+        }
+    }
+
+    #[test]
+    fn s4_a_second_start_is_refused_with_the_file_and_the_process() {
+        let f = files();
+        let first = take_all(&f.configured, Ok(f.shared.clone()), &f.seeds).unwrap();
+        let text = take_all(&f.configured, Ok(f.shared.clone()), &f.seeds).unwrap_err().to_string();
+        assert!(text.contains(&f.configured.display().to_string()), "{text}");
+        assert!(text.contains(&format!("process {}", std::process::id())), "{text}");
+        drop(first);
+        take_all(&f.configured, Ok(f.shared.clone()), &f.seeds).expect("free again");
+    }
+
+    #[test]
+    fn s4_a_second_agent_with_another_configuration_file_is_refused() {
+        let f = files();
+        let _first = take_all(&f.configured, Ok(f.shared.clone()), &f.seeds).unwrap();
+        let other = f.configured.with_file_name("other.lock");
+        assert!(
+            matches!(take_all(&other, Ok(f.shared.clone()), &f.seeds), Err(LockError::Held { file, .. }) if file == f.shared)
+        );
+    }
+
+    #[test]
+    fn s4_a_file_that_a_dead_process_left_is_no_obstacle() {
+        let f = files();
+        std::fs::create_dir_all(f.configured.parent().unwrap()).unwrap();
+        std::fs::write(&f.configured, "999999999 and more\n").unwrap();
+        let _lock = take_all(&f.configured, Ok(f.shared.clone()), &f.seeds).unwrap();
+        assert_eq!(std::fs::read_to_string(&f.configured).unwrap(), format!("{}\n", std::process::id()));
+    }
+
+    #[test]
+    fn s4_the_python_program_s_lock_is_respected() {
+        let f = files();
+        std::fs::create_dir_all(f.seeds.parent().unwrap()).unwrap();
+        let python = File::create(&f.seeds).unwrap();
+        python.try_lock().unwrap();
+        let refused = take_all(&f.configured, Ok(f.shared.clone()), &f.seeds);
+        assert!(matches!(refused, Err(LockError::Held { file, .. }) if file == f.seeds));
+    }
+
+    #[test]
+    fn a_shared_lock_that_can_t_be_made_is_said_and_keeps_nothing_from_starting() {
+        let f = files();
+        let lock = take_all(&f.configured, Ok(PathBuf::from("/proc/none/host.lock")), &f.seeds).unwrap();
+        assert!(lock.remark.unwrap().contains("/proc/none/host.lock"));
+    }
+
+    #[test]
+    fn a_lock_file_that_can_t_be_made_is_named() {
+        let text = take_one(Path::new("/proc/none/x.lock")).unwrap_err().to_string();
+        assert!(text.contains("/proc/none/x.lock") && text.contains("lock = "), "{text}");
+    }
+}

@@ -1,3 +1,10 @@
 //! The command line.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+use haipmgr::commands::{CommandLine, execute};
+
+fn main() -> ExitCode {
+    execute(CommandLine::parse())
+}

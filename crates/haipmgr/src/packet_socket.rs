@@ -1,1 +1,280 @@
-//! packet_socket
+//! ARP frames in and out of one network card, through a packet socket (packet(7)). Needs `CAP_NET_RAW`.
+//!
+//! The one module with `unsafe`: `sockaddr_ll` has no safe type that both builds and reads it on every kernel (that of
+//! `nix` refuses the shorter form which kernels before 5.1 give).
+
+#![allow(unsafe_code)]
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, RawFd};
+
+use decide::event::Mac;
+use nix::errno::Errno;
+use nix::net::if_::if_nametoindex;
+use socket2::{Domain, Protocol, SockAddr, SockAddrStorage, Socket, Type};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+use crate::wire::arp::{ArpFrame, FRAME_LENGTH};
+
+/// `ARPHRD_ETHER`: the only kind of card that ARP frames of this kind fit.
+const HARDWARE_ETHERNET: u16 = libc::ARPHRD_ETHER;
+
+/// Bytes asked for; the kernel gives less where `net.core.rmem_max` is less. Some hundreds of frames fit: a burst that
+/// comes while the agent is busy is kept, a flood is dropped.
+const RECEIVE_BUFFER: usize = 512 * 1024;
+
+/// What went wrong with a card's packet socket.
+#[derive(Debug, thiserror::Error)]
+pub enum PacketSocketError {
+    /// The card is not there.
+    #[error(
+        "there is no network card {card}; see `ip link` for the cards, and the members table for this name"
+    )]
+    NoSuchCard {
+        /// Its name.
+        card: String,
+    },
+    /// The card is administratively down.
+    #[error("network card {card} is down; bring it up with `ip link set {card} up`")]
+    Down {
+        /// Its name.
+        card: String,
+    },
+    /// The card has no Ethernet addresses.
+    #[error(
+        "network card {card} is not Ethernet (hardware type {hardware_type}); ARP needs an Ethernet card"
+    )]
+    NotEthernet {
+        /// Its name.
+        card: String,
+        /// `ARPHRD_…` of `linux/if_arp.h`.
+        hardware_type: u16,
+    },
+    /// The card's MAC or index is no longer the one that the socket was opened with: open a new one.
+    #[error("network card {card} has changed (a new hardware address, or a new card of the same name)")]
+    Changed {
+        /// Its name.
+        card: String,
+    },
+    /// `CAP_NET_RAW` is missing.
+    #[error("not allowed to open a packet socket on {card}: run as root, or with the capability CAP_NET_RAW")]
+    NotAllowed {
+        /// Its name.
+        card: String,
+        /// EPERM or EACCES.
+        source: io::Error,
+    },
+    /// Anything else that the kernel said.
+    #[error("{doing} on network card {card}: {source}")]
+    Failed {
+        /// Its name.
+        card: String,
+        /// What was being done.
+        doing: &'static str,
+        /// The kernel's word.
+        source: io::Error,
+    },
+}
+
+impl PacketSocketError {
+    fn new(card: &str, doing: &'static str, source: io::Error) -> Self {
+        let card = card.to_owned();
+        match source.raw_os_error().map(Errno::from_raw) {
+            Some(Errno::ENETDOWN) => Self::Down { card },
+            Some(Errno::ENODEV | Errno::ENXIO) => Self::NoSuchCard { card },
+            Some(Errno::EPERM | Errno::EACCES) => Self::NotAllowed { card, source },
+            _ => Self::Failed { card, doing, source },
+        }
+    }
+}
+
+/// A packet socket that sends ARP frames from one card. It never blocks.
+#[derive(Debug)]
+pub struct PacketSocket {
+    socket: Socket,
+    card: String,
+    index: i32,
+    mac: Mac,
+    destination: SockAddr,
+}
+
+impl PacketSocket {
+    /// Opens a socket that only sends: it receives nothing, so that nothing piles up in it.
+    pub fn to_send(card: &str) -> Result<Self, PacketSocketError> {
+        Self::open(card, 0)
+    }
+
+    /// `protocol` 0 receives nothing.
+    fn open(card: &str, protocol: u16) -> Result<Self, PacketSocketError> {
+        let failed = |doing| move |source| PacketSocketError::new(card, doing, source);
+        let index = card_index(card)?;
+        // Protocol 0 until it is bound, so that no frame of another card slips in before.
+        let socket = Socket::new(Domain::PACKET, Type::RAW.nonblocking(), Some(Protocol::from(0)))
+            .map_err(failed("opening a packet socket"))?;
+        if protocol != 0 {
+            socket
+                .set_recv_buffer_size(RECEIVE_BUFFER)
+                .map_err(failed("sizing the packet socket's buffer"))?;
+        }
+        socket.bind(&link_address(index, protocol)).map_err(failed("binding a packet socket"))?;
+        // Binding to a card that is down succeeds, and leaves this error behind.
+        if let Some(source) = socket.take_error().map_err(failed("reading a packet socket's state"))? {
+            return Err(PacketSocketError::new(card, "binding a packet socket", source));
+        }
+        let bound = bound_to(&socket).map_err(failed("reading the card's address"))?;
+        if bound.index != index {
+            return Err(PacketSocketError::Changed { card: card.to_owned() });
+        }
+        if bound.hardware_type != HARDWARE_ETHERNET {
+            return Err(PacketSocketError::NotEthernet {
+                card: card.to_owned(),
+                hardware_type: bound.hardware_type,
+            });
+        }
+        let destination = link_address(index, ARP);
+        Ok(Self { socket, card: card.to_owned(), index, mac: bound.mac, destination })
+    }
+
+    /// The card's hardware address, as it was when the socket was opened.
+    pub fn mac(&self) -> Mac {
+        self.mac
+    }
+
+    /// Whether the card is still the one that the socket was opened on, with the same MAC; `Changed` where not.
+    pub fn check(&self) -> Result<(), PacketSocketError> {
+        let bound = bound_to(&self.socket)
+            .map_err(|source| PacketSocketError::new(&self.card, "reading the card's address", source))?;
+        if card_index(&self.card)? == self.index && bound.index == self.index && bound.mac == self.mac {
+            Ok(())
+        } else {
+            Err(PacketSocketError::Changed { card: self.card.clone() })
+        }
+    }
+
+    /// Sends one frame now. The card is checked before, so that no frame bears a MAC which is not the card's.
+    pub fn send(&self, frame: &ArpFrame) -> Result<(), PacketSocketError> {
+        self.check()?;
+        self.socket
+            .send_to(&frame.encode(), &self.destination)
+            .map(|_| ())
+            .map_err(|source| PacketSocketError::new(&self.card, "sending an ARP frame", source))
+    }
+
+    /// The next frame, or nothing where it is one to be dropped.
+    fn receive(&self) -> io::Result<Option<Received>> {
+        let mut buffer = [MaybeUninit::new(0); FRAME_LENGTH];
+        let (length, from) = self.socket.recv_from(&mut buffer)?;
+        // SAFETY: every byte was initialised above, and the kernel only overwrites.
+        let bytes = buffer.map(|byte| unsafe { byte.assume_init() });
+        let Some(address) = read_link_address(&from) else { return Ok(None) };
+        let to_us_alone = match address.sll_pkttype {
+            libc::PACKET_HOST => true,
+            libc::PACKET_BROADCAST | libc::PACKET_MULTICAST => false,
+            // PACKET_OUTGOING is our own; PACKET_OTHERHOST belongs to another host or to a VLAN that we are not on.
+            _ => return Ok(None),
+        };
+        let Some(Ok(frame)) = bytes.get(..length).map(ArpFrame::decode) else { return Ok(None) };
+        Ok((frame.sender_mac != self.mac).then_some(Received { frame, to_us_alone }))
+    }
+}
+
+impl AsRawFd for PacketSocket {
+    fn as_raw_fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
+    }
+}
+
+/// An ARP frame of another host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// The frame.
+    pub frame: ArpFrame,
+    /// Sent to this card's own MAC, not to everybody.
+    pub to_us_alone: bool,
+}
+
+/// A packet socket that hears the ARP frames which arrive at one card, and sends too.
+#[derive(Debug)]
+pub struct PacketListener(AsyncFd<PacketSocket>);
+
+impl PacketListener {
+    /// Opens it; within a tokio runtime with IO.
+    pub fn open(card: &str) -> Result<Self, PacketSocketError> {
+        let socket = PacketSocket::open(card, ARP)?;
+        // SAFETY: the descriptor is the socket's own, which the PacketSocket owns, never closes and never replaces
+        // before it is dropped itself.
+        unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE | Interest::ERROR) }
+            .map(Self)
+            .map_err(|error| PacketSocketError::new(card, "watching a packet socket", error.into()))
+    }
+
+    /// To send from, and to check.
+    pub fn socket(&self) -> &PacketSocket {
+        self.0.get_ref()
+    }
+
+    /// The next ARP frame of another host that is for us or for everybody. Frames that this host sent, frames for
+    /// others and what is not ARP for IPv4 over Ethernet are dropped. An error means that the socket is to be opened
+    /// anew. Cancelling it loses no frame.
+    pub async fn receive(&self) -> Result<Received, PacketSocketError> {
+        let failed = |source| PacketSocketError::new(&self.socket().card, "receiving ARP frames", source);
+        loop {
+            let mut ready = self.0.ready(Interest::READABLE | Interest::ERROR).await.map_err(failed)?;
+            match ready.try_io(|socket| socket.get_ref().receive()) {
+                Ok(Ok(Some(received))) => return Ok(received),
+                Ok(Ok(None)) | Err(_) => {}
+                Ok(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+                Ok(Err(error)) => return Err(failed(error)),
+            }
+        }
+    }
+}
+
+/// `ETH_P_ARP`, in the machine's byte order.
+#[allow(clippy::cast_possible_truncation, reason = "0x0806")]
+const ARP: u16 = libc::ETH_P_ARP as u16;
+
+fn card_index(card: &str) -> Result<i32, PacketSocketError> {
+    let index = if_nametoindex(card).map_err(|errno| {
+        PacketSocketError::new(card, "looking the card up", io::Error::from_raw_os_error(errno as i32))
+    })?;
+    i32::try_from(index).map_err(|_| PacketSocketError::NoSuchCard { card: card.to_owned() })
+}
+
+/// A card as the kernel shows it through a socket that is bound to it, now.
+struct Bound {
+    index: i32,
+    hardware_type: u16,
+    mac: Mac,
+}
+
+fn bound_to(socket: &Socket) -> io::Result<Bound> {
+    let address = socket.local_addr()?;
+    let link = read_link_address(&address).ok_or(io::ErrorKind::InvalidData)?;
+    let (mac, _) = link.sll_addr.split_first_chunk().ok_or(io::ErrorKind::InvalidData)?;
+    Ok(Bound { index: link.sll_ifindex, hardware_type: link.sll_hatype, mac: Mac(*mac) })
+}
+
+#[allow(clippy::cast_possible_truncation, reason = "AF_PACKET is 17, and a sockaddr_ll has 20 bytes")]
+fn link_address(index: i32, protocol: u16) -> SockAddr {
+    let mut storage = SockAddrStorage::zeroed();
+    // SAFETY: sockaddr_storage is made to hold, and is aligned for, every sockaddr of the system; sockaddr_ll is plain
+    // integers, for which zeroed bytes are valid.
+    let link: &mut libc::sockaddr_ll = unsafe { storage.view_as() };
+    link.sll_family = libc::AF_PACKET as libc::sa_family_t;
+    link.sll_protocol = protocol.to_be();
+    link.sll_ifindex = index;
+    // SAFETY: the storage has just been filled in as the sockaddr_ll that its family says, of this length.
+    unsafe { SockAddr::new(storage, size_of::<libc::sockaddr_ll>() as libc::socklen_t) }
+}
+
+fn read_link_address(address: &SockAddr) -> Option<libc::sockaddr_ll> {
+    if i32::from(address.family()) != libc::AF_PACKET {
+        return None;
+    }
+    // SAFETY: the family says sockaddr_ll, which fits into the storage and its alignment; socket2 zeroes the storage
+    // before the kernel fills it in, so that bytes which the kernel left out are initialised too.
+    Some(unsafe { *address.as_ptr().cast::<libc::sockaddr_ll>() })
+}

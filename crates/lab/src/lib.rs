@@ -1,1 +1,19 @@
-//! The lab.
+//! A real MySQL group, a real client and real faults, on one machine.
+//!
+//! Everything happens inside namespaces of the lab's own: nothing on the real host's network is touched, and when the
+//! lab ends, however it ends, the kernel takes all of it away.
+
+pub mod agents;
+pub mod client;
+pub mod experiment;
+pub mod fault;
+pub mod group;
+pub mod host;
+pub mod measure;
+pub mod namespace;
+pub mod provision;
+pub mod record;
+pub mod report;
+pub mod scenario;
+pub mod segment;
+pub mod witness;

@@ -1,3 +1,265 @@
 //! The lab command.
 
-fn main() {}
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use lab::experiment::Experiment;
+use lab::fault::Fault;
+use lab::namespace::{self, EnterTarget, Layout, Outside};
+use lab::report::table::{Style, table};
+use lab::scenario::Lab;
+use lab::witness::Witness;
+use lab::{host, provision, segment};
+
+/// A real MySQL group, a real client and real faults, on one machine, in namespaces of its own
+#[derive(Debug, Parser)]
+#[command(name = "lab", version)]
+struct Arguments {
+    /// Where the private file system is: set by the lab itself, once it is inside
+    #[arg(long, hide = true)]
+    inside: Option<PathBuf>,
+    /// What the user calls this program: set by the lab itself, once it is inside
+    #[arg(long, hide = true, default_value = "lab")]
+    called_as: PathBuf,
+    /// The agent's binary (by default the one beside the lab's own)
+    #[arg(long, global = true)]
+    agent: Option<PathBuf>,
+    /// Bring the group up without agents
+    #[arg(long, global = true)]
+    no_agents: bool,
+    #[command(subcommand)]
+    command: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Find or unpack a MySQL server, and print its root folder
+    Provision,
+    /// Bring everything up and keep it up until Ctrl-C
+    Up,
+    /// Show it: a switchover, a shutdown, Group Replication stopped, kill -9, and power off, one after another
+    Demo {
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Bring everything up, do each fault in turn while a client writes, heal it, and print what it cost
+    Run {
+        /// The faults, in this order
+        #[arg(required = true)]
+        faults: Vec<Fault>,
+        /// Do them all this many times, in turn
+        #[arg(long, default_value_t = 1)]
+        times: u32,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Looks at a host, or writes through the VIP, and tells
+    #[command(hide = true, subcommand)]
+    Witness(Witness),
+    /// Run a program on a host of a lab that is up (a shell, when none is given)
+    EnterHost {
+        /// db1, db2, db3, client or gateway
+        host: String,
+        /// The process of the lab, where more than one is up
+        #[arg(long)]
+        lab: Option<u32>,
+        /// The program and its arguments
+        #[arg(last = true)]
+        program: Vec<OsString>,
+    },
+    /// Pid 1 of the lab's namespaces
+    #[command(hide = true)]
+    Pid1 {
+        #[arg(long)]
+        base: PathBuf,
+        #[arg(long)]
+        lab: PathBuf,
+        #[arg(long)]
+        mysql_root: PathBuf,
+        #[arg(last = true)]
+        arguments: Vec<OsString>,
+    },
+    /// Holds a host's namespaces
+    #[command(hide = true)]
+    Park {
+        #[arg(long)]
+        base: PathBuf,
+        name: String,
+    },
+    /// Becomes a program on a host
+    #[command(hide = true)]
+    Enter {
+        #[arg(long)]
+        holder: u32,
+        #[arg(long)]
+        root: Option<PathBuf>,
+        #[arg(last = true)]
+        program: Vec<OsString>,
+    },
+    /// Becomes a program in another root
+    #[command(hide = true)]
+    Chroot {
+        root: PathBuf,
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        program: Vec<OsString>,
+    },
+}
+
+/// Where results go.
+#[derive(Clone, Debug, clap::Args)]
+struct Output {
+    /// The folder for the recording, the figures and the picture
+    #[arg(long, default_value = "lab-results")]
+    out: PathBuf,
+    /// The table in Markdown
+    #[arg(long)]
+    markdown: bool,
+}
+
+type Failure = Box<dyn std::error::Error>;
+
+fn main() -> ExitCode {
+    namespace::accept_signals();
+    let arguments = Arguments::parse();
+    match dispatch(arguments) {
+        Ok(status) => ExitCode::from(status),
+        Err(error) => {
+            eprintln!("lab: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The commands that must run before anything else exists, then those that run outside, then those inside.
+fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
+    match arguments.command {
+        Task::Enter { holder, root, program } => {
+            Err(namespace::enter(&EnterTarget { holder, root, program }).into())
+        }
+        Task::Chroot { root, program } => Err(namespace::enter_root(&root, &program).into()),
+        Task::Park { base, name } => Ok(host::park(&Layout::at(&base), &name).map(|()| 0)?),
+        Task::Pid1 { base, lab, mysql_root, arguments: rest } => {
+            let outside = Outside { mysql_root, agent: arguments.agent };
+            Ok(namespace::run_as_pid_1(&base, &lab, &outside, &rest)?)
+        }
+        Task::Provision => {
+            println!("{}", provision::provision()?.display());
+            Ok(0)
+        }
+        Task::EnterHost { host, lab, program } => Ok(namespace::enter_from_outside(&host, lab, &program)?),
+        Task::Witness(witness) => Ok(witness.run().map(|()| 0)?),
+        Task::Up | Task::Run { .. } | Task::Demo { .. } if arguments.inside.is_none() => {
+            go_inside(arguments.agent, arguments.no_agents)
+        }
+        Task::Up => up(&inside(arguments.inside), !arguments.no_agents, &arguments.called_as),
+        Task::Run { faults, times, output } => {
+            let all: Vec<Fault> = (0..times).flat_map(|_| faults.iter().copied()).collect();
+            run(&inside(arguments.inside), &all, &output)
+        }
+        Task::Demo { output } => run(&inside(arguments.inside), &DEMO, &output),
+    }
+}
+
+/// Finds what the lab needs outside, and starts over inside.
+fn go_inside(agent: Option<PathBuf>, no_agents: bool) -> Result<u8, Failure> {
+    let mysql_root = provision::provision()?;
+    let agent = if no_agents { None } else { Some(find_agent(agent)?) };
+    let rest: Vec<OsString> = std::env::args_os().skip(1).collect();
+    Ok(namespace::isolate(&Outside { mysql_root, agent }, &rest)?)
+}
+
+fn find_agent(given: Option<PathBuf>) -> Result<PathBuf, Failure> {
+    let found = match given {
+        Some(path) => path,
+        None => std::env::current_exe()?.with_file_name("haipmgr"),
+    };
+    found.canonicalize().map_err(|error| {
+        format!(
+            "no agent at {}: {error}. Build it (cargo build), or give --agent or --no-agents",
+            found.display()
+        )
+        .into()
+    })
+}
+
+fn inside(base: Option<PathBuf>) -> Layout {
+    Layout::at(&base.unwrap_or_default())
+}
+
+fn start(layout: &Layout, with_agents: bool) -> Result<Lab, Failure> {
+    let since = std::time::Instant::now();
+    let lab = Lab::start(layout, with_agents, &mut |step| {
+        eprintln!("{:6.1} s  {step}", since.elapsed().as_secs_f64());
+    })?;
+    eprintln!("{:6.1} s  three members ONLINE", since.elapsed().as_secs_f64());
+    Ok(lab)
+}
+
+fn up(layout: &Layout, with_agents: bool, called_as: &Path) -> Result<u8, Failure> {
+    let mut lab = start(layout, with_agents)?;
+    let primary = lab.wait_steady()?;
+    println!("{}", guide(&lab, primary, called_as));
+    // Ctrl-C ends this process, and with it everything.
+    loop {
+        std::thread::park();
+    }
+}
+
+/// What to type in another terminal.
+fn guide(lab: &Lab, primary: usize, called_as: &Path) -> String {
+    let program = called_as.display();
+    let primary = lab.segment.databases[primary].name();
+    let (user, password, vip) = (lab::group::CLIENT_USER, lab::group::CLIENT_PASSWORD, segment::VIP);
+    let log = lab::agents::LOG;
+    format!(
+        "
+The group is up; {primary} is its primary. In another terminal:
+
+  enter a host             {program} enter-host db1        (db2, db3, client, gateway)
+  see its agent's log      {program} enter-host db1 -- tail -F {log}
+  write through the VIP    {program} enter-host client -- mysql -h {vip} -u {user} -p{password} \\
+                               -e \"INSERT INTO lab.ledger VALUES (1000001, 'by hand', NOW(6))\"
+
+Ctrl-C here ends it all and leaves nothing behind."
+    )
+}
+
+/// What the demo shows, in this order.
+const DEMO: [Fault; 5] =
+    [Fault::Switchover, Fault::Shutdown, Fault::StopGroupReplication, Fault::Kill9, Fault::PowerOff];
+
+fn run(layout: &Layout, faults: &[Fault], output: &Output) -> Result<u8, Failure> {
+    let since = std::time::Instant::now();
+    let mut experiment = Experiment::start(layout, true)?;
+    let mut failure = None;
+    for fault in faults {
+        if let Err(error) = experiment.run(*fault) {
+            failure = Some(format!("{}: {error}", fault.name()));
+            break;
+        }
+    }
+    let (figures, both, cost) = (experiment.figures(), experiment.two_holders(), experiment.agent_cost());
+    let picture = experiment.save(&output.out, "haipmgr on three real MySQL servers")?;
+    experiment.finish();
+    let style = if output.markdown { Style::Markdown } else { Style::Terminal };
+    println!("{}", table(&figures, style));
+    println!(
+        "All times in seconds. Two holders in the whole run: {:.3} s. An agent took at most {:.1} MB of memory and {:.2} % of a core.",
+        both.as_secs_f64(),
+        megabytes(cost.memory),
+        cost.processor * 100.0
+    );
+    println!("{:.0} s in all. Picture: {}", since.elapsed().as_secs_f64(), picture.display());
+    match failure {
+        Some(text) => Err(text.into()),
+        None => Ok(0),
+    }
+}
+
+fn megabytes(bytes: u64) -> f64 {
+    #[allow(clippy::cast_precision_loss)] // for people to read
+    let bytes = bytes as f64;
+    bytes / 1_000_000.0
+}

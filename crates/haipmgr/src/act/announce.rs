@@ -1,1 +1,81 @@
-//! announce
+//! Probes for the VIP, and gratuitous ARP. Sent at once; nothing here waits, repeats or decides.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use crate::packet_socket::{PacketSocket, PacketSocketError};
+use crate::wire::arp::ArpFrame;
+
+/// What went wrong in probing or announcing.
+#[derive(Debug, thiserror::Error)]
+pub enum AnnounceError {
+    /// The frame could not be sent.
+    #[error("no {what} for {vip} was sent: {source}")]
+    NotSent {
+        /// "probe" or "announcement".
+        what: &'static str,
+        /// The VIP.
+        vip: IpAddr,
+        /// Why; it names the card.
+        source: PacketSocketError,
+    },
+    /// The VIP is IPv6.
+    #[error("{vip} is an IPv6 address: its announcement on {card} is not supported yet, give an IPv4 VIP")]
+    Ipv6NotSupportedYet {
+        /// The VIP.
+        vip: IpAddr,
+        /// The card.
+        card: String,
+    },
+}
+
+/// Sends frames about one VIP from one card.
+#[derive(Debug)]
+pub struct Announcer {
+    card: String,
+    vip: IpAddr,
+    /// Opened when first needed, and anew when the card has changed.
+    socket: Option<PacketSocket>,
+}
+
+impl Announcer {
+    /// For this VIP on this card. Nothing is opened yet: the card may come later.
+    pub fn new(card: impl Into<String>, vip: IpAddr) -> Self {
+        Self { card: card.into(), vip, socket: None }
+    }
+
+    /// One ARP probe (RFC 5227 section 1.1): asks whether anybody holds the VIP, without claiming it in any cache.
+    pub fn probe(&mut self) -> Result<(), AnnounceError> {
+        self.send("probe", |socket, vip| socket.send(&ArpFrame::probe(socket.mac(), vip)))
+    }
+
+    /// One gratuitous ARP in each of its two forms, request and reply: some equipment heeds only the one, some only
+    /// the other.
+    pub fn announce(&mut self) -> Result<(), AnnounceError> {
+        self.send("announcement", |socket, vip| {
+            socket.send(&ArpFrame::gratuitous_request(socket.mac(), vip))?;
+            socket.send(&ArpFrame::gratuitous_reply(socket.mac(), vip))
+        })
+    }
+
+    fn send(
+        &mut self,
+        what: &'static str,
+        frames: impl Fn(&PacketSocket, Ipv4Addr) -> Result<(), PacketSocketError>,
+    ) -> Result<(), AnnounceError> {
+        let IpAddr::V4(vip) = self.vip else {
+            return Err(AnnounceError::Ipv6NotSupportedYet { vip: self.vip, card: self.card.clone() });
+        };
+        let not_sent = |source| AnnounceError::NotSent { what, vip: self.vip, source };
+        if let Some(socket) = self.socket.take()
+            && frames(&socket, vip).is_ok()
+        {
+            self.socket = Some(socket);
+            return Ok(());
+        }
+        // The first time, or the old socket is of no use: a card that was made anew or got a new MAC needs a new one.
+        let socket = PacketSocket::to_send(&self.card).map_err(not_sent)?;
+        frames(&socket, vip).map_err(not_sent)?;
+        self.socket = Some(socket);
+        Ok(())
+    }
+}

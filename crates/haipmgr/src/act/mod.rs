@@ -2,5 +2,6 @@
 
 pub mod address;
 pub mod announce;
+mod sock_diag;
 pub mod sockets;
 pub mod statfile;

@@ -1,1 +1,226 @@
-//! sockets
+//! The VIP's TCP connections: list them, tickle their clients, close this host's ends of them.
+//!
+//! The calls are short and run on tokio's blocking threads, so that a host with thousands of connections does not hold
+//! up the agent's loop.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, SocketAddrV4};
+use std::sync::Arc;
+use std::time::Duration;
+
+use netlink_packet_sock_diag::constants::{AF_INET, AF_INET6};
+use netlink_packet_sock_diag::inet::{SocketId, StateFlags};
+use nix::errno::Errno;
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::task::JoinError;
+
+use crate::act::sock_diag::Diag;
+pub use crate::act::sock_diag::DiagError;
+use crate::wire::tcp;
+
+/// The states in which a client may be waiting for something. Not LISTEN, which is not bound to the VIP's life, and
+/// not `TIME_WAIT`, of which the client knows nothing any more.
+const STATES: StateFlags = StateFlags::ESTABLISHED
+    .union(StateFlags::SYN_RECV)
+    .union(StateFlags::FIN_WAIT1)
+    .union(StateFlags::FIN_WAIT2)
+    .union(StateFlags::CLOSE_WAIT)
+    .union(StateFlags::LAST_ACK)
+    .union(StateFlags::CLOSING);
+
+/// No tickle waits longer than this for room in the socket's buffer.
+const SEND_LIMIT: Duration = Duration::from_millis(100);
+
+/// One TCP connection of the VIP on this host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Connection {
+    /// This host's end: the VIP and the server's port.
+    pub local: SocketAddr,
+    /// The client's end.
+    pub client: SocketAddr,
+    /// `AF_INET`, or `AF_INET6` for the v4-mapped socket of a server that listens on `::`, as mysqld does.
+    family: u8,
+    /// As the kernel wants it back, with the cookie that tells this connection from a later one with the same ends.
+    id: SocketId,
+}
+
+/// What went wrong with the VIP's connections.
+#[derive(Debug, thiserror::Error)]
+pub enum SocketsError {
+    /// `sock_diag` could not be asked.
+    #[error(
+        "listing the TCP connections of {vip}: {source}; it needs the kernel's modules inet_diag and tcp_diag"
+    )]
+    List {
+        /// The VIP.
+        vip: IpAddr,
+        /// The kernel's word.
+        source: DiagError,
+    },
+    /// No raw socket.
+    #[error(
+        "no raw socket for telling the clients of {vip} that it has moved ({source}); run as root, or with CAP_NET_RAW"
+    )]
+    NoRawSocket {
+        /// The VIP.
+        vip: IpAddr,
+        /// The kernel's word.
+        source: io::Error,
+    },
+    /// Some tickles were not sent; the others were.
+    #[error(
+        "{failed} of {of} clients of {vip} could not be told that it has moved, the first {client}: {source}"
+    )]
+    NotTickled {
+        /// The VIP.
+        vip: IpAddr,
+        /// How many were not sent.
+        failed: usize,
+        /// Of how many.
+        of: usize,
+        /// The first client that was not told.
+        client: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The kernel was built without `CONFIG_INET_DIAG_DESTROY`.
+    #[error(
+        "this kernel can't close connections (CONFIG_INET_DIAG_DESTROY is missing); {left} of the VIP's stay open on \
+         this host until their time-outs"
+    )]
+    CannotDestroy {
+        /// Connections left open.
+        left: usize,
+    },
+    /// `CAP_NET_ADMIN` is missing.
+    #[error(
+        "not allowed to close connections: run as root, or with the capability CAP_NET_ADMIN; {left} of the VIP's \
+         stay open on this host until their time-outs"
+    )]
+    MayNotDestroy {
+        /// Connections left open.
+        left: usize,
+    },
+    /// Some connections were not closed; the others were.
+    #[error(
+        "{failed} of {of} connections of the VIP could not be closed on this host, the first from {client}: {source}"
+    )]
+    NotDestroyed {
+        /// How many were not.
+        failed: usize,
+        /// Of how many.
+        of: usize,
+        /// The first client.
+        client: SocketAddr,
+        /// Why.
+        source: DiagError,
+    },
+    /// The VIP or a client is IPv6.
+    #[error("{0} is an IPv6 address: its connections are not handled yet, give an IPv4 VIP")]
+    Ipv6NotSupportedYet(IpAddr),
+    /// The blocking task was cancelled: the agent is ending.
+    #[error("the agent is ending: {0}")]
+    Ending(#[from] JoinError),
+}
+
+/// All TCP connections with the VIP as this host's address, those of servers that listen on `::` too. Listening
+/// sockets are not among them.
+pub async fn list(vip: IpAddr) -> Result<Vec<Connection>, SocketsError> {
+    let IpAddr::V4(vip4) = vip else { return Err(SocketsError::Ipv6NotSupportedYet(vip)) };
+    tokio::task::spawn_blocking(move || {
+        let failed = |source| SocketsError::List { vip, source };
+        let mut diag = Diag::open().map_err(failed)?;
+        let mut connections = vec![];
+        for family in [AF_INET, AF_INET6] {
+            let found = diag.tcp_sockets_of(family, vip4, STATES).map_err(failed)?;
+            connections.extend(found.into_iter().map(|id| Connection {
+                local: SocketAddr::new(id.source_address.to_canonical(), id.source_port),
+                client: SocketAddr::new(id.destination_address.to_canonical(), id.destination_port),
+                family,
+                id,
+            }));
+        }
+        Ok(connections)
+    })
+    .await?
+}
+
+/// Sends each client one bare ACK from the VIP (`wire::tcp::tickle`): its kernel answers, and the answer reaches the
+/// new holder, whose kernel resets the connection. To be called when the new holder has announced itself; the VIP need
+/// not be on this host any more. A client that can't be reached does not keep the others from being told.
+pub async fn tickle(vip: IpAddr, connections: Arc<[Connection]>) -> Result<(), SocketsError> {
+    tokio::task::spawn_blocking(move || tickle_all(vip, &connections)).await?
+}
+
+fn tickle_all(vip: IpAddr, connections: &[Connection]) -> Result<(), SocketsError> {
+    if connections.is_empty() {
+        return Ok(());
+    }
+    // IPPROTO_RAW: the IP header is ours to write, and nothing is ever received.
+    let socket = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::from(libc::IPPROTO_RAW)))
+        .and_then(|socket| {
+            socket.set_header_included_v4(true)?;
+            socket.set_write_timeout(Some(SEND_LIMIT))?;
+            Ok(socket)
+        })
+        .map_err(|source| SocketsError::NoRawSocket { vip, source })?;
+    let mut failed = 0;
+    let mut first = None;
+    for connection in connections {
+        let (SocketAddr::V4(from), SocketAddr::V4(to)) = (connection.local, connection.client) else {
+            return Err(SocketsError::Ipv6NotSupportedYet(connection.client.ip()));
+        };
+        // The port of the address is for the protocol of a raw socket, not for TCP (raw(7)).
+        let destination = SocketAddrV4::new(*to.ip(), 0).into();
+        if let Err(source) = socket.send_to(&tcp::tickle(from, to), &destination) {
+            failed += 1;
+            first.get_or_insert((connection.client, source));
+        }
+    }
+    match first {
+        None => Ok(()),
+        Some((client, source)) => {
+            Err(SocketsError::NotTickled { vip, failed, of: connections.len(), client, source })
+        }
+    }
+}
+
+/// Closes this host's ends: the server's threads see an error at once. Connections that are gone already are no error.
+///
+/// While the VIP is still on this host the kernel sends each client a reset too; afterwards it can't.
+pub async fn destroy(connections: Arc<[Connection]>) -> Result<(), SocketsError> {
+    tokio::task::spawn_blocking(move || destroy_all(&connections)).await?
+}
+
+fn destroy_all(connections: &[Connection]) -> Result<(), SocketsError> {
+    let Some(any) = connections.first() else { return Ok(()) };
+    let of = connections.len();
+    let not_destroyed = |failed, client, source| SocketsError::NotDestroyed { failed, of, client, source };
+    let mut diag = Diag::open().map_err(|source| not_destroyed(of, any.client, source))?;
+    let (mut failed, mut unsupported, mut closed) = (0, 0, 0);
+    let mut first = None;
+    for (done, connection) in connections.iter().enumerate() {
+        match diag.destroy(connection.family, connection.id.clone()) {
+            Ok(()) => closed += 1,
+            // Gone already, or its ends belong to a later connection by now.
+            Err(DiagError::Refused(Errno::ENOENT | Errno::ESTALE)) => {}
+            // This is also what some kernels say of a connection that went into TIME_WAIT meanwhile.
+            Err(DiagError::Refused(Errno::EOPNOTSUPP)) => unsupported += 1,
+            // None of the others would fare better.
+            Err(DiagError::Refused(Errno::EPERM | Errno::EACCES)) => {
+                return Err(SocketsError::MayNotDestroy { left: of - done });
+            }
+            Err(source) => {
+                failed += 1;
+                first.get_or_insert((connection.client, source));
+            }
+        }
+    }
+    if unsupported > 0 && closed == 0 {
+        return Err(SocketsError::CannotDestroy { left: unsupported });
+    }
+    match first {
+        None => Ok(()),
+        Some((client, source)) => Err(not_destroyed(failed, client, source)),
+    }
+}

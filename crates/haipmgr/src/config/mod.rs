@@ -1,1 +1,299 @@
-//! Configuration files: TOML, and the seed's `parameter.py`.
+//! Configuration files: TOML, and the seed's `parameter.py` (S2), to policy and wiring.
+//!
+//! Nothing here starts or stops anything. All that is wrong with a file is told at once, each with its line.
+
+mod apply;
+mod checks;
+mod convert;
+mod document;
+mod draft;
+mod duration;
+mod keys;
+mod parameter_py;
+mod password;
+mod problem;
+mod python_literal;
+mod toml_file;
+mod value;
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use decide::policy::Policy;
+use nix::unistd::AccessFlags;
+
+pub use convert::convert;
+pub use document::markdown;
+pub use duration::format as format_duration;
+pub use password::Password;
+pub use problem::{Position, Problem, Problems};
+
+use draft::Draft;
+
+/// The lock file where a TOML file names none.
+pub const DEFAULT_LOCK: &str = "/run/haipmgr/haipmgr.lock";
+
+/// A whole configuration, checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Which kind of file it came from.
+    pub source: Source,
+    /// The file.
+    pub path: PathBuf,
+    /// At least one; no two share a name, VIP or port.
+    pub clusters: Vec<Cluster>,
+    /// The lock file (S4).
+    pub lock: PathBuf,
+    /// What is wrong and still does not keep the agent from running; for the log, as errors.
+    pub remarks: Vec<String>,
+}
+
+/// The two kinds of configuration file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// This project's own.
+    Toml,
+    /// The seed's (S2): the name ends in `.py`.
+    ParameterPy,
+}
+
+/// Which decisions are recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DecisionTrace {
+    /// Those that led to a switch.
+    Switches,
+    /// Each one.
+    All,
+    /// None.
+    Off,
+}
+
+/// One cluster: the rules' policy, and what the edges need.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cluster {
+    /// What the log calls it.
+    pub name: String,
+    /// What the rules need.
+    pub policy: Policy,
+    /// The VIP's prefix length: 32, or 128 for IPv6.
+    pub prefix: u8,
+    /// The segment's gateway.
+    pub gateway: IpAddr,
+    /// Time between two probes of the gateway.
+    pub gateway_interval: Duration,
+    /// Misses in a row after which the gateway is lost.
+    pub gateway_misses: u32,
+    /// MySQL's port on every member.
+    pub mysql_port: u16,
+    /// Group Replication's port on every member (the seed's `inter_port`); never connected to (S11).
+    pub group_port: u16,
+    /// The MySQL account.
+    pub user: String,
+    /// Its password.
+    pub password: Password,
+    /// The local server's Unix socket; none: TCP to the local member's address.
+    pub socket: Option<PathBuf>,
+    /// Certificates to verify the server's with; none: TLS where offered, not verified.
+    pub tls_ca: Option<PathBuf>,
+    /// How long a connection may take.
+    pub connect_limit: Duration,
+    /// How long an answer may take.
+    pub query_limit: Duration,
+    /// Where the log and the state file go.
+    pub install_path: PathBuf,
+    /// Which decisions are recorded.
+    pub decision_trace: DecisionTrace,
+}
+
+impl Cluster {
+    /// S5: the log.
+    pub fn log_file(&self) -> PathBuf {
+        self.install_path.join(format!("HAIPMGR_{}.log", self.mysql_port))
+    }
+
+    /// Where the decisions around each switch are recorded, beside the log.
+    pub fn trace_file(&self) -> PathBuf {
+        self.install_path.join(format!("HAIPMGR_{}.trace.jsonl", self.mysql_port))
+    }
+
+    /// S6: the state file.
+    pub fn stat_file(&self) -> PathBuf {
+        self.install_path.join(format!("stat_{}", self.mysql_port))
+    }
+
+    /// S6: how long the state file shows a switch before it goes back to `1`: 20 × `sleeptime`.
+    pub fn stat_shown_for(&self) -> Duration {
+        checks::shown_for(self.policy.sleeptime)
+    }
+}
+
+/// Loads and checks `path`, and what it names on this host: password files, folders.
+///
+/// # Errors
+/// All that is wrong, each with its place and what to write instead.
+pub fn load(path: &Path) -> Result<Config, Problems> {
+    let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+    let (Loaded { source, lock, drafts, exposed }, mut problems) = read(path)?;
+    let mut remarks = Vec::new();
+    if let Some(text) = exposed {
+        match source {
+            Source::Toml => problems.add(None, text),
+            Source::ParameterPy => remarks.push(text),
+        }
+    }
+    let mut clusters = Vec::new();
+    for draft in drafts {
+        on_this_host(&draft, &mut problems);
+        let password = password_of(&draft, credentials.as_deref(), &mut problems);
+        clusters.extend(finish(draft, password));
+    }
+    problems.or(Config { source, path: path.to_owned(), clusters, lock, remarks })
+}
+
+/// What a file says, before anything on the host is looked at.
+struct Loaded {
+    source: Source,
+    lock: PathBuf,
+    drafts: Vec<Draft>,
+    /// Why a password in the file itself can be read by others.
+    exposed: Option<String>,
+}
+
+/// What the file says, with what is wrong with it so far.
+///
+/// # Errors
+/// The file can't be read at all.
+fn read(path: &Path) -> Result<(Loaded, Problems), Problems> {
+    let is_python = path.extension().is_some_and(|extension| extension == "py");
+    let source = if is_python { Source::ParameterPy } else { Source::Toml };
+    let (text, metadata) = read_text(path, source).map_err(|text| Problems::of_file(path, text))?;
+    let mut found = Problems::new(path);
+    let problems = &mut found;
+    let (lock, drafts) = match source {
+        Source::Toml => {
+            let read = toml_file::read(&text, problems);
+            (read.lock.unwrap_or_else(|| PathBuf::from(DEFAULT_LOCK)), read.clusters)
+        }
+        Source::ParameterPy => {
+            (seeds_lock(), parameter_py::read(path, &text, problems).into_iter().collect())
+        }
+    };
+    for draft in &drafts {
+        checks::within_cluster(draft, source, problems);
+    }
+    checks::between_clusters(&drafts, problems);
+    let holds_password = drafts.iter().any(|draft| draft.password.is_some());
+    let exposed = if holds_password { password::readable_by_others(path, &metadata) } else { None };
+    Ok((Loaded { source, lock, drafts, exposed }, found))
+}
+
+/// S4: `/root/HAIPMGR<host name>.lock`, the lock of the Python program and of a `parameter.py`.
+pub fn seeds_lock() -> PathBuf {
+    let host = nix::unistd::gethostname().unwrap_or_default();
+    // A host name with a "/" is none; it must not lead out of the folder.
+    PathBuf::from(format!("/root/HAIPMGR{}.lock", host.to_string_lossy().replace('/', "_")))
+}
+
+/// No configuration is larger, in bytes.
+const LONGEST: u64 = 256 << 10;
+
+fn read_text(path: &Path, source: Source) -> Result<(String, std::fs::Metadata), String> {
+    use std::io::Read as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let failed = |cause: std::io::Error| format!("the configuration can't be read: {cause}");
+    let file =
+        std::fs::File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path).map_err(failed)?;
+    let metadata = file.metadata().map_err(failed)?;
+    if !metadata.is_file() || metadata.len() > LONGEST {
+        return Err(format!("the configuration must be a plain file of at most {LONGEST} bytes"));
+    }
+    let mut bytes = Vec::new();
+    file.take(LONGEST).read_to_end(&mut bytes).map_err(failed)?;
+    let text = match source {
+        Source::Toml => String::from_utf8(bytes).map_err(|wrong| {
+            let line = wrong
+                .as_bytes()
+                .iter()
+                .take(wrong.utf8_error().valid_up_to())
+                .filter(|byte| **byte == b'\n')
+                .count()
+                + 1;
+            format!("line {line} is not UTF-8; save the file as UTF-8")
+        })?,
+        // Comments may be in any encoding, as Python lets them; text in quotes may not.
+        Source::ParameterPy => String::from_utf8_lossy(&bytes).replace("\r\n", "\n"),
+    };
+    let text = text.strip_prefix('\u{feff}').map_or_else(|| text.clone(), str::to_owned);
+    Ok((text, metadata))
+}
+
+fn on_this_host(draft: &Draft, problems: &mut Problems) {
+    if let Some(folder) = &draft.install_path {
+        let at = draft.place_of("install_path");
+        let quoted = password::shell_quoted(folder);
+        if !folder.exists() {
+            problems
+                .add(at, format!("the folder {} does not exist; type: mkdir -p {quoted}", folder.display()));
+        } else if !folder.is_dir() {
+            problems.add(
+                at,
+                format!("{} is not a folder; write one for the log and the state file", folder.display()),
+            );
+        } else if let Err(cause) = nix::unistd::access(folder, AccessFlags::W_OK | AccessFlags::X_OK) {
+            problems.add(
+                at,
+                format!("the folder {} can't be written to ({}); write another, or let the agent's user write to it", folder.display(), cause.desc()),
+            );
+        }
+    }
+    if let Some(file) = &draft.tls_ca
+        && let Err(cause) = readable(file)
+    {
+        problems.add(draft.place_of("tls_ca"), format!("tls_ca: {} can't be read: {cause}", file.display()));
+    }
+}
+
+fn readable(file: &Path) -> std::io::Result<()> {
+    if !std::fs::metadata(file)?.is_file() {
+        return Err(std::io::Error::other("it is not a plain file"));
+    }
+    std::fs::File::open(file).map(drop)
+}
+
+fn password_of(draft: &Draft, credentials: Option<&Path>, problems: &mut Problems) -> Option<Password> {
+    let (key, read) = if let Some(password) = &draft.password {
+        return Some(Password::new(password.clone()));
+    } else if let Some(file) = &draft.password_file {
+        ("password_file", password::from_file(file))
+    } else if let Some(name) = &draft.password_credential {
+        ("password_credential", password::from_credential(name, credentials))
+    } else {
+        return None;
+    };
+    read.map_err(|error| problems.add(draft.place_of(key), format!("{key}: {error}"))).ok()
+}
+
+/// The cluster, where nothing it needs is missing.
+fn finish(draft: Draft, password: Option<Password>) -> Option<Cluster> {
+    let name = draft.called();
+    let vip = draft.vip?;
+    Some(Cluster {
+        name,
+        prefix: if vip.is_ipv4() { 32 } else { 128 },
+        gateway: draft.gateway?,
+        gateway_interval: draft.gateway_interval,
+        gateway_misses: draft.gateway_misses,
+        mysql_port: draft.mysql_port?,
+        group_port: draft.group_port?,
+        user: draft.user?,
+        password: password?,
+        socket: draft.socket,
+        tls_ca: draft.tls_ca,
+        connect_limit: draft.connect_limit,
+        query_limit: draft.query_limit,
+        install_path: draft.install_path?,
+        decision_trace: draft.decision_trace,
+        policy: draft.policy,
+    })
+}

@@ -1,1 +1,302 @@
-//! gateway
+//! The gateway, probed all the time in the background, so that a decision never waits for a ping (stage 4, S12).
+//!
+//! ICMP echo first; ARP as well where echo is not answered, so that a gateway that drops ICMP counts as reachable. The
+//! ARP frames themselves are another module's: this one says when to send, and is told when the reply is heard.
+
+mod probes;
+
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+use std::io;
+use std::net::{IpAddr, SocketAddr, SocketAddrV6};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use decide::event::{Fact, Gateway, Seen, Why};
+use futures_util::FutureExt as _;
+use nix::errno::Errno;
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use tokio::net::UdpSocket;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+
+use crate::clock;
+use crate::wire::icmp_echo::{Echo, Version};
+use probes::{Order, Probes, Told};
+
+/// Answers read in a row before anything else gets its turn.
+const ANSWERS_AT_ONCE: usize = 64;
+
+/// Whom to probe, from where, and how often.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GatewaySettings {
+    /// The gateway.
+    pub gateway: IpAddr,
+    /// The cluster's card: probes leave by it, whatever the routes say.
+    pub card: String,
+    /// The member's own address: never the VIP, which may leave.
+    pub source: IpAddr,
+    /// Between probes while the gateway answers.
+    pub interval: Duration,
+    /// How long an answer may take; a later one still counts, when it comes.
+    pub limit: Duration,
+    /// Misses in a row that make it lost; at least 1.
+    pub misses_until_lost: u32,
+    /// Between probes while it does not answer. `misses_until_lost` times the longer of this and `limit` is the time from
+    /// the first unanswered probe to "lost".
+    pub interval_while_missing: Duration,
+}
+
+impl GatewaySettings {
+    /// Once a second, and lost after 4 misses within a second: a pulled cable is seen within 2 s, one lost ping is not.
+    pub fn new(gateway: IpAddr, card: impl Into<String>, source: IpAddr) -> Self {
+        Self {
+            gateway,
+            card: card.into(),
+            source,
+            interval: Duration::from_secs(1),
+            limit: Duration::from_millis(250),
+            misses_until_lost: 4,
+            interval_while_missing: Duration::from_millis(250),
+        }
+    }
+}
+
+/// Watches until it is dropped.
+#[derive(Debug)]
+pub struct GatewayWatch {
+    shared: Arc<Shared>,
+    task: JoinHandle<()>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    ask: Notify,
+    arp: Notify,
+    trouble: Mutex<Option<String>>,
+}
+
+impl GatewayWatch {
+    /// Probe at once. The answer is told with an `asked_at` not before this call; so is a miss where the gateway is lost.
+    /// A miss that does not yet make it lost tells nothing: more probes follow quickly, and one of them decides.
+    pub fn ask_now(&self) {
+        self.shared.ask.notify_one();
+    }
+
+    /// An ARP reply from the gateway was heard. Without a request from here just before it, it says nothing.
+    pub fn heard_arp(&self) {
+        self.shared.arp.notify_one();
+    }
+
+    /// Why the last probe could not be sent or was refused on its way, for the log; none once the gateway has answered.
+    pub fn trouble(&self) -> Option<String> {
+        self.shared.trouble().clone()
+    }
+}
+
+impl Shared {
+    fn trouble(&self) -> std::sync::MutexGuard<'_, Option<String>> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for GatewayWatch {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Probes from now on, and tells: each answer, as `Reachable`; each miss from the one on that makes it `Lost`; and
+/// `Unknown(Why::Other)` where this host can't send (it lacks `CAP_NET_RAW` or descriptors), which is no miss. To be called inside
+/// a tokio runtime, in the network namespace of the card.
+///
+/// `arp_probe` is to send one ARP request for the gateway: with each probe while echo is not answered, but at most once per
+/// `interval` when the gateway is lost.
+pub fn watch(
+    settings: GatewaySettings,
+    tell: impl Fn(Seen<Gateway>) + Send + Sync + 'static,
+    arp_probe: impl Fn() + Send + Sync + 'static,
+) -> GatewayWatch {
+    let shared = Arc::new(Shared::default());
+    let task = tokio::spawn(probe(settings, Arc::clone(&shared), tell, arp_probe));
+    GatewayWatch { shared, task }
+}
+
+async fn probe(
+    settings: GatewaySettings,
+    shared: Arc<Shared>,
+    tell: impl Fn(Seen<Gateway>) + Send + Sync,
+    arp_probe: impl Fn() + Send + Sync,
+) {
+    let tell_known = |told: Option<Told>| {
+        if let Some((asked_at, gateway)) = told {
+            if gateway == Gateway::Reachable {
+                shared.trouble().take();
+            }
+            tell(Seen { asked_at, fact: Fact::Known(gateway) });
+        }
+    };
+    let mark = RandomState::new().build_hasher().finish();
+    let mut probes = Probes::new(&settings, clock::now());
+    let mut socket: Option<EchoSocket> = None;
+    loop {
+        // Whatever has arrived is read before anything is called a miss: a starved process finds its answers waiting. The
+        // yield lets the runtime see them, and whoever hears ARP for this module hear it.
+        let now = clock::now();
+        if probes.wake_at() <= now {
+            tokio::task::yield_now().await;
+        }
+        for _ in 0..ANSWERS_AT_ONCE {
+            match socket.as_ref().map(EchoSocket::read) {
+                Some(Ok(echo)) => {
+                    tell_known(echo.and_then(|echo| own(echo, mark)).and_then(|n| probes.echo_answered(n)));
+                }
+                Some(Err(error)) if error.kind() != io::ErrorKind::WouldBlock => {
+                    shared.trouble().replace(settings.explain(&EchoError::Returned(error)));
+                    socket = None;
+                }
+                Some(Err(_)) | None => break,
+            }
+        }
+        if shared.arp.notified().now_or_never().is_some() {
+            tell_known(probes.arp_answered(clock::now()));
+        }
+        tell_known(probes.expire(now));
+        if let Some(Order { sequence, with_arp }) = probes.due(now) {
+            if with_arp {
+                arp_probe();
+            }
+            if let Err(error) = send(&mut socket, &settings, Echo { sequence, mark }) {
+                socket = None;
+                let text = settings.explain(&error);
+                shared.trouble().replace(text.clone());
+                if error.lies_with_this_host()
+                    && let Some(asked_at) = probes.could_not_send(sequence)
+                {
+                    tell(Seen { asked_at, fact: Fact::Unknown(Why::Other(text)) });
+                }
+            }
+        }
+        tokio::select! {
+            biased;
+            () = readable(socket.as_ref()) => {}
+            () = shared.arp.notified() => tell_known(probes.arp_answered(clock::now())),
+            () = shared.ask.notified() => probes.ask(clock::now()),
+            () = tokio::time::sleep(probes.wake_at().since(clock::now())) => {}
+        }
+    }
+}
+
+fn own(echo: Echo, mark: u64) -> Option<u16> {
+    (echo.mark == mark).then_some(echo.sequence)
+}
+
+/// A card that went and came back, or an address that did, needs a new socket: each failure drops it, each probe opens it.
+fn send(socket: &mut Option<EchoSocket>, settings: &GatewaySettings, echo: Echo) -> Result<(), EchoError> {
+    let open = match socket {
+        Some(open) => open,
+        None => socket.insert(EchoSocket::open(settings)?),
+    };
+    open.send(echo)
+}
+
+async fn readable(socket: Option<&EchoSocket>) {
+    match socket {
+        Some(socket) => socket.readable().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// A probe could not be sent, or came back.
+#[derive(Debug, thiserror::Error)]
+enum EchoError {
+    #[error(
+        "cannot open a raw ICMP socket: {0}; the agent needs CAP_NET_RAW: run it as root, or give it that capability"
+    )]
+    Open(#[source] io::Error),
+    #[error("cannot send by this card: {0}")]
+    Card(#[source] io::Error),
+    #[error("cannot send from this address: {0}")]
+    Source(#[source] io::Error),
+    #[error("no way there: {0}")]
+    Connect(#[source] io::Error),
+    #[error("not sent: {0}")]
+    Send(#[source] io::Error),
+    #[error("came back: {0}")]
+    Returned(#[source] io::Error),
+}
+
+impl EchoError {
+    /// Whether it is this host that lacks something, so that nothing was learned of the gateway. A missing card, address or
+    /// route is a network that is not there, and a refusal of the local firewall drops echo for good: both are misses.
+    fn lies_with_this_host(&self) -> bool {
+        match self {
+            Self::Open(_) => true,
+            Self::Card(error) | Self::Source(error) | Self::Connect(error) | Self::Send(error) => {
+                matches!(
+                    error.raw_os_error().map(Errno::from_raw),
+                    Some(Errno::ENOBUFS | Errno::ENOMEM | Errno::EAGAIN | Errno::EMFILE | Errno::ENFILE)
+                ) || (matches!(self, Self::Card(_)) && error.raw_os_error() == Some(Errno::EPERM as i32))
+            }
+            Self::Returned(_) => false,
+        }
+    }
+}
+
+impl GatewaySettings {
+    fn explain(&self, error: &EchoError) -> String {
+        format!("probe of the gateway {} by {} from {}: {error}", self.gateway, self.card, self.source)
+    }
+}
+
+/// A raw ICMP socket bound to the card and the member's address, connected to the gateway: only its messages arrive.
+struct EchoSocket {
+    socket: UdpSocket,
+    version: Version,
+}
+
+impl EchoSocket {
+    fn open(settings: &GatewaySettings) -> Result<Self, EchoError> {
+        let (version, domain, protocol) = match settings.gateway {
+            IpAddr::V4(_) => (Version::V4, Domain::IPV4, Protocol::ICMPV4),
+            IpAddr::V6(_) => (Version::V6, Domain::IPV6, Protocol::ICMPV6),
+        };
+        let socket = Socket::new(domain, Type::RAW.nonblocking().cloexec(), Some(protocol))
+            .map_err(EchoError::Open)?;
+        socket.bind_device(Some(settings.card.as_bytes())).map_err(EchoError::Card)?;
+        let index = nix::net::if_::if_nametoindex(settings.card.as_str())
+            .map_err(|error| EchoError::Card(error.into()))?;
+        let on_card = |address| match address {
+            IpAddr::V4(_) => SocketAddr::new(address, 0),
+            // A link-local address means nothing without its card.
+            IpAddr::V6(address) => {
+                SocketAddrV6::new(address, 0, 0, if address.is_unicast_link_local() { index } else { 0 })
+                    .into()
+            }
+        };
+        socket.bind(&on_card(settings.source).into()).map_err(EchoError::Source)?;
+        socket.connect(&on_card(settings.gateway).into()).map_err(EchoError::Connect)?;
+        // tokio takes a raw socket safely only in this dress; on a connected one its calls are plain send and recv.
+        let socket = UdpSocket::from_std(socket.into()).map_err(EchoError::Open)?;
+        Ok(Self { socket, version })
+    }
+
+    fn send(&self, echo: Echo) -> Result<(), EchoError> {
+        // Directly, for tokio would first wait to be told that there is room.
+        let socket = SockRef::from(&self.socket);
+        socket.send(&echo.request(self.version)).map(|_| ()).map_err(EchoError::Send)
+    }
+
+    /// The next thing that has arrived, if it is an echo reply; `WouldBlock` when nothing is left.
+    fn read(&self) -> io::Result<Option<Echo>> {
+        let mut bytes = [0; 256];
+        let length = self.socket.try_recv(&mut bytes)?;
+        Ok(bytes.get(..length).and_then(|bytes| Echo::from_reply(self.version, bytes)))
+    }
+
+    /// Returns once something has arrived since the last `read` that found nothing.
+    async fn readable(&self) {
+        if self.socket.readable().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}

@@ -4,3 +4,4 @@ pub mod gateway;
 pub mod link;
 pub mod mysql;
 pub mod neighbour;
+mod token_bucket;

@@ -1,3 +1,5 @@
-//! Packets as pure encode and decode.
+//! Packets as pure encode and decode. IPv6's neighbour discovery (RFC 4861) will be `nd.rs`, beside `arp.rs`.
 
 pub mod arp;
+pub mod icmp_echo;
+pub mod tcp;

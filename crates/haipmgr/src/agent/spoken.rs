@@ -1,0 +1,96 @@
+//! What was said last, so that the log gets one line for each change and not one for each poll (S1, S5).
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use decide::Decision;
+use decide::reason::Reason;
+use decide::stages::{Finding, Stage};
+use decide::time::Time;
+
+use crate::journal::Log;
+
+/// The same words are not said again within this time, but for a switch.
+const AGAIN_AFTER: Duration = Duration::from_secs(5);
+/// Words remembered at the most.
+const REMEMBERED: usize = 64;
+
+/// One line for the log.
+pub(super) enum Line {
+    Switch(String),
+    Info(String),
+    Error(String),
+}
+
+impl Line {
+    pub(super) fn write(&self, journal: &Log) {
+        match self {
+            Self::Switch(text) => journal.switch(text),
+            Self::Info(text) => journal.info(text),
+            Self::Error(text) => journal.error(text),
+        }
+    }
+}
+
+/// What the log has been told of one cluster.
+#[derive(Default)]
+pub(super) struct Spoken {
+    stages: BTreeMap<Stage, Finding>,
+    standing: Option<String>,
+    said_at: BTreeMap<String, Time>,
+}
+
+impl Spoken {
+    /// The lines that a decision adds.
+    pub(super) fn lines(&mut self, now: Time, decision: &Decision) -> Vec<Line> {
+        let mut lines = Vec::new();
+        for (stage, finding, _) in decision.stages.each() {
+            if self.stages.get(&stage) != Some(finding) && self.may_say(now, &stage_text(stage, finding)) {
+                lines.push(Line::Info(stage_text(stage, finding)));
+                self.stages.insert(stage, finding.clone());
+            }
+        }
+        let Some((standing, passing)) = decision.reasons.split_last() else { return lines };
+        for reason in passing {
+            let text = reason.to_string();
+            if reason.is_switch() || self.may_say(now, &text) {
+                lines.push(line(reason, text));
+            }
+        }
+        let text = standing.to_string();
+        if standing.is_switch() || (self.standing.as_ref() != Some(&text) && self.may_say(now, &text)) {
+            lines.push(line(standing, text.clone()));
+            self.standing = Some(text);
+        }
+        lines
+    }
+
+    fn may_say(&mut self, now: Time, text: &str) -> bool {
+        self.said_at.retain(|_, at| now.since(*at) < AGAIN_AFTER);
+        if self.said_at.contains_key(text) {
+            return false;
+        }
+        if self.said_at.len() < REMEMBERED {
+            self.said_at.insert(text.to_owned(), now);
+        }
+        true
+    }
+}
+
+fn line(reason: &Reason, text: String) -> Line {
+    if reason.is_switch() {
+        Line::Switch(text)
+    } else if reason.is_error() {
+        Line::Error(text)
+    } else {
+        Line::Info(text)
+    }
+}
+
+fn stage_text(stage: Stage, finding: &Finding) -> String {
+    match finding {
+        Finding::Passed => format!("{stage} passes"),
+        Finding::Failed(cause) => format!("{stage} fails: {cause}"),
+        Finding::Unknown(why) => format!("{stage} is not known: {why}"),
+    }
+}

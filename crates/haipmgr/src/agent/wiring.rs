@@ -1,0 +1,255 @@
+//! What one cluster's agent sees and acts through. The server is asked from the start; what looks at the segment waits
+//! until it is known which member this host is, and follows when that changes.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
+
+use decide::event::Event;
+use tokio::sync::mpsc;
+
+use crate::act::address::Label;
+use crate::act::announce::Announcer;
+use crate::config::Cluster;
+use crate::journal::Log;
+use crate::observe::gateway::{self, GatewaySettings, GatewayWatch};
+use crate::observe::mysql::{self, Access, Endpoint, Limits, ServerWatch};
+use crate::observe::neighbour::{self, NeighbourReport, NeighbourSettings, NeighbourWatch};
+
+/// Which member this host is: its address and card.
+type Membership = Option<(IpAddr, String)>;
+
+/// The watches and the announcer of one cluster.
+pub(super) struct Wiring {
+    member: Membership,
+    server: Option<ServerWatch>,
+    segment: Option<Segment>,
+    frames: mpsc::UnboundedSender<Event>,
+    inbox: Option<mpsc::UnboundedReceiver<Event>>,
+    label: Option<(String, Label)>,
+    poll_every: Duration,
+}
+
+struct Segment {
+    gateway: Arc<GatewayWatch>,
+    neighbour: Arc<NeighbourWatch>,
+    announcer: Announcer,
+}
+
+/// The VIP can't be spoken of on the segment.
+#[derive(Debug)]
+pub(super) enum Mute {
+    /// It is not known which card to use.
+    NoMember,
+    /// The frame was not sent.
+    NotSent(crate::act::announce::AnnounceError),
+}
+
+impl fmt::Display for Mute {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoMember => f.write_str("nothing can be sent about the VIP: this host is not a member"),
+            Self::NotSent(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+impl Wiring {
+    pub(super) fn new(cluster: &Cluster) -> Self {
+        let (frames, inbox) = mpsc::unbounded_channel();
+        Self {
+            member: None,
+            server: None,
+            segment: None,
+            frames,
+            inbox: Some(inbox),
+            label: None,
+            poll_every: cluster.policy.poll_interval,
+        }
+    }
+
+    /// Where frames about the VIP arrive: apart from all else, so that they can go first. To be taken once.
+    pub(super) fn frames(&mut self) -> mpsc::UnboundedReceiver<Event> {
+        self.inbox.take().unwrap_or_else(|| mpsc::unbounded_channel().1)
+    }
+
+    /// Follows the host's membership: starts what is missing, starts anew what changed.
+    pub(super) fn follow(
+        &mut self,
+        cluster: &Cluster,
+        member: Membership,
+        events: &mpsc::UnboundedSender<Event>,
+        journal: &Log,
+    ) {
+        let changed = member != self.member;
+        if self.server.is_none() || (changed && member.is_some() && cluster.socket.is_none()) {
+            self.watch_server(cluster, member.as_ref(), events, journal);
+        }
+        if changed {
+            self.segment = None;
+            self.label = None;
+        }
+        if self.segment.is_none()
+            && let Some((address, card)) = &member
+        {
+            self.segment = self.watch_segment(cluster, *address, card, events, journal);
+        }
+        self.member = member;
+    }
+
+    fn watch_server(
+        &mut self,
+        cluster: &Cluster,
+        member: Option<&(IpAddr, String)>,
+        events: &mpsc::UnboundedSender<Event>,
+        journal: &Log,
+    ) {
+        let endpoint = match (&cluster.socket, member) {
+            (Some(path), _) => Endpoint::Socket(path.clone()),
+            (None, Some((address, _))) => Endpoint::Tcp(*address, cluster.mysql_port),
+            (None, None) => return,
+        };
+        let events = events.clone();
+        let tell = move |event| {
+            // Fails only when the cluster's task has ended.
+            let _ = events.send(event);
+        };
+        match mysql::watch(access(cluster, endpoint), self.poll_every, tell) {
+            Ok(watch) => self.server = Some(watch),
+            Err(error) => journal.error(&error.to_string()),
+        }
+    }
+
+    fn watch_segment(
+        &self,
+        cluster: &Cluster,
+        address: IpAddr,
+        card: &str,
+        events: &mpsc::UnboundedSender<Event>,
+        journal: &Log,
+    ) -> Option<Segment> {
+        let told = |events: &mpsc::UnboundedSender<Event>| {
+            let events = events.clone();
+            // Sending fails only when the cluster's task has ended.
+            move |event| drop(events.send(event))
+        };
+        let (tell, tell_frame) = (told(events), told(&self.frames));
+        let gateway_to_be = Arc::new(OnceLock::<Weak<GatewayWatch>>::new());
+        let gateway_heard = {
+            let gateway = Arc::clone(&gateway_to_be);
+            move || {
+                if let Some(gateway) = gateway.get().and_then(Weak::upgrade) {
+                    gateway.heard_arp();
+                }
+            }
+        };
+        let log = journal.clone();
+        let report = move |report: NeighbourReport| match report {
+            NeighbourReport::Hearing { .. } | NeighbourReport::FloodOver { .. } => {
+                log.info(&report.to_string());
+            }
+            NeighbourReport::Deaf { .. } | NeighbourReport::Flood { .. } => log.error(&report.to_string()),
+        };
+        let settings = NeighbourSettings {
+            card: card.to_owned(),
+            vip: cluster.policy.vip,
+            own_address: address,
+            members: cluster.policy.members.keys().copied().collect(),
+            gateway: cluster.gateway,
+        };
+        let tell_either = move |event| match event {
+            Event::Frame(_) => tell_frame(event),
+            other => tell(other),
+        };
+        let neighbour = match neighbour::watch(settings, tell_either, gateway_heard, report) {
+            Ok(watch) => Arc::new(watch),
+            Err(error) => {
+                journal.error(&error.to_string());
+                return None;
+            }
+        };
+        let settings = GatewaySettings {
+            interval: cluster.gateway_interval,
+            misses_until_lost: cluster.gateway_misses,
+            ..GatewaySettings::new(cluster.gateway, card, address)
+        };
+        let (tell, by_arp) = (told(events), Arc::clone(&neighbour));
+        let gateway = Arc::new(gateway::watch(
+            settings,
+            move |seen| tell(Event::Gateway(seen)),
+            move || by_arp.ask_gateway(),
+        ));
+        // Set once, here: it can't be there already.
+        let _ = gateway_to_be.set(Arc::downgrade(&gateway));
+        let announcer = Announcer::new(card, cluster.policy.vip);
+        Some(Segment { gateway, neighbour, announcer })
+    }
+
+    pub(super) fn ask_server(&self) {
+        if let Some(server) = &self.server {
+            server.ask_now();
+        }
+    }
+
+    pub(super) fn poll_server_every(&mut self, every: Duration) {
+        self.poll_every = every;
+        if let Some(server) = &self.server {
+            server.poll_every(every);
+        }
+    }
+
+    pub(super) fn ask_gateway(&self) {
+        if let Some(segment) = &self.segment {
+            segment.gateway.ask_now();
+        }
+    }
+
+    pub(super) fn learn_neighbours(&self) {
+        if let Some(segment) = &self.segment {
+            segment.neighbour.learn_now();
+        }
+    }
+
+    pub(super) fn probe(&mut self) -> Result<(), Mute> {
+        self.announcer()?.probe().map_err(Mute::NotSent)
+    }
+
+    pub(super) fn announce(&mut self) -> Result<(), Mute> {
+        self.announcer()?.announce().map_err(Mute::NotSent)
+    }
+
+    fn announcer(&mut self) -> Result<&mut Announcer, Mute> {
+        self.segment.as_mut().map(|segment| &mut segment.announcer).ok_or(Mute::NoMember)
+    }
+
+    /// The VIP's label on this card; where it had to be shortened, the log says so, once.
+    pub(super) fn label(&mut self, card: &str, port: u16, journal: &Log) -> Label {
+        if let Some((known, label)) = &self.label
+            && known == card
+        {
+            return label.clone();
+        }
+        let (label, shortened) = Label::new(card, port);
+        if let Some(line) = shortened {
+            journal.info(&line);
+        }
+        self.label = Some((card.to_owned(), label.clone()));
+        label
+    }
+}
+
+/// How to ask another member's server.
+pub(super) fn access_to(cluster: &Cluster, member: IpAddr) -> Access {
+    access(cluster, Endpoint::Tcp(member, cluster.mysql_port))
+}
+
+fn access(cluster: &Cluster, endpoint: Endpoint) -> Access {
+    Access {
+        endpoint,
+        user: cluster.user.clone(),
+        password: mysql::Password::new(cluster.password.reveal()),
+        tls_ca: cluster.tls_ca.clone(),
+        limits: Limits { connect: cluster.connect_limit, query: cluster.query_limit },
+    }
+}

@@ -1,0 +1,111 @@
+//! What each command does. Exit status: 0 done, 1 failed, 2 the command line or the configuration is wrong,
+//! 3 another agent runs.
+
+mod check;
+mod replay;
+mod run;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config;
+
+/// The command line or the configuration is wrong.
+pub const BAD_INPUT: u8 = 2;
+/// Another agent runs on this host (S4).
+pub const ALREADY_RUNNING: u8 = 3;
+
+pub use replay::{ReplayError, Replayed, replay};
+pub use run::{Prepared, Refused, prepare};
+
+/// haipmgr keeps a virtual IP on the primary of a MySQL Group Replication cluster.
+#[derive(Debug, Parser)]
+#[command(name = "haipmgr", version)]
+pub struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the agent in the foreground. SIGTERM and SIGINT end it and leave the VIP as it is; SIGHUP opens the logs anew.
+    Run(File),
+    /// Say what is wrong with a configuration, or what would run. Starts and stops nothing.
+    Check(File),
+    /// Print the TOML that says what a parameter.py says, with comments.
+    Convert {
+        /// The Python program's parameter.py; it is read, not executed.
+        parameter_py: PathBuf,
+    },
+    /// Print the SQL that makes the configured MySQL account.
+    Sql(File),
+    /// Play a recorded trace again, and print each decision with its reason. Exit status 1 where a decision differs.
+    Replay {
+        /// The trace, HAIPMGR_<port>.trace.jsonl.
+        trace: PathBuf,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct File {
+    /// The configuration: TOML, or the Python program's parameter.py.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+}
+
+/// Does what the command line says.
+pub fn execute(line: CommandLine) -> ExitCode {
+    match line.command {
+        Command::Run(file) => run::run(&file.config),
+        Command::Check(file) => print_or_refuse(check::check(&file.config), &file.config),
+        Command::Convert { parameter_py } => print_or_refuse(config::convert(&parameter_py), &parameter_py),
+        Command::Sql(file) => print_or_refuse(check::sql(&file.config), &file.config),
+        Command::Replay { trace } => replay_and_print(&trace),
+    }
+}
+
+fn print_or_refuse(text: Result<String, config::Problems>, file: &Path) -> ExitCode {
+    use std::io::Write as _;
+    match text {
+        Ok(text) => match std::io::stdout().lock().write_all(text.as_bytes()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(_) => ExitCode::FAILURE,
+        },
+        Err(problems) => refuse(&problems, file),
+    }
+}
+
+fn replay_and_print(trace: &Path) -> ExitCode {
+    use std::io::Write as _;
+    let mut out = std::io::stdout().lock();
+    // Where standard output is closed, as by `| head`, there is nobody to print for.
+    match replay::replay(trace, |line| drop(writeln!(out, "{line}"))) {
+        Ok(replayed) => {
+            say(&format!("{} steps decided as recorded, {} differently", replayed.same, replayed.different));
+            if replayed.different == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        Err(error) => {
+            say(&format!("haipmgr: {error}"));
+            ExitCode::from(BAD_INPUT)
+        }
+    }
+}
+
+/// Says all that is wrong with the configuration, on standard error.
+fn refuse(problems: &config::Problems, file: &Path) -> ExitCode {
+    let count = problems.list().len();
+    let plural = if count == 1 { "" } else { "s" };
+    say(&format!(
+        "{problems}\nhaipmgr: {count} problem{plural} in {}; nothing was started, nothing was stopped",
+        file.display()
+    ));
+    ExitCode::from(BAD_INPUT)
+}
+
+/// Writes to standard error; where that is closed there is nobody to tell.
+fn say(text: &str) {
+    use std::io::Write as _;
+    let _nobody_listens = writeln!(std::io::stderr().lock(), "{text}");
+}

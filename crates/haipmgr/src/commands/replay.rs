@@ -1,0 +1,134 @@
+//! `haipmgr replay FILE`: plays a trace again, and prints each decision with its reason.
+
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+
+use decide::Decision;
+use decide::event::{Event, Fact};
+use decide::time::Time;
+use decide::trace::{Line, Played, Replay};
+
+/// Why a trace can't be played.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    /// The file can't be read.
+    #[error("{path}: {cause}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        cause: std::io::Error,
+    },
+    /// A line is not of a trace.
+    #[error("{path}:{line}: not a line of a trace that this version knows: {cause}")]
+    NotATrace {
+        /// The file.
+        path: PathBuf,
+        /// From 1.
+        line: usize,
+        /// Why.
+        cause: serde_json::Error,
+    },
+    /// A step comes before any start.
+    #[error(
+        "{path}:{line}: a step without a start before it: the file was cut; begin at its first \"start\" line"
+    )]
+    NoStart {
+        /// The file.
+        path: PathBuf,
+        /// From 1.
+        line: usize,
+    },
+}
+
+/// What playing a file again gave.
+#[derive(Debug, Default)]
+pub struct Replayed {
+    /// How many steps were decided as they were when recorded.
+    pub same: usize,
+    /// How many differently: recorded by another version, or the file was changed.
+    pub different: usize,
+}
+
+/// Plays the trace in `path`, and hands each line of the account to `print`.
+///
+/// # Errors
+/// The file can't be read, or is no trace.
+pub fn replay(path: &Path, mut print: impl FnMut(&str)) -> Result<Replayed, ReplayError> {
+    let unreadable = |cause| ReplayError::Unreadable { path: path.to_owned(), cause };
+    let file = File::open(path).map_err(unreadable)?;
+    let (mut replay, mut replayed, mut began) = (Replay::default(), Replayed::default(), Time(0));
+    for (at, text) in BufReader::new(file).lines().enumerate() {
+        let (line, path) = (at + 1, path.to_owned());
+        let text = text.map_err(unreadable)?;
+        let read = serde_json::from_str::<Line>(&text).map_err(|cause| ReplayError::NotATrace {
+            path: path.clone(),
+            line,
+            cause,
+        })?;
+        let played = replay.play(&read);
+        match (&read, played) {
+            (Line::Start { now, note, policy, .. }, _) => {
+                began = *now;
+                print(&format!("-- VIP {}, written {note}", policy.vip));
+            }
+            (Line::Step { now, event, .. }, Played::Same(decision)) => {
+                replayed.same += 1;
+                print(&account(began, *now, event, &decision));
+            }
+            (Line::Step { now, event, decision: then }, Played::Different(decision)) => {
+                replayed.different += 1;
+                print(&account(began, *now, event, &decision));
+                print(&format!("   DIFFERENT: when recorded, {}", decided(then)));
+            }
+            (Line::Step { .. }, Played::NoStart | Played::Started) => {
+                return Err(ReplayError::NoStart { path, line });
+            }
+        }
+    }
+    Ok(replayed)
+}
+
+fn account(began: Time, now: Time, event: &Event, decision: &Decision) -> String {
+    format!(
+        "{:>10.4} s  {}\n              {}",
+        now.since(began).as_secs_f64(),
+        seen(event),
+        decided(decision)
+    )
+}
+
+fn seen(event: &Event) -> String {
+    let fact = |name: &str, fact: &dyn std::fmt::Debug| format!("{name}: {fact:?}");
+    match event {
+        Event::Server(seen) => match &seen.fact {
+            Fact::Known(decide::event::Server::Member(view)) => format!(
+                "server: primary {}, writable {}, {} members, {} UNREACHABLE, view {}",
+                view.is_primary(),
+                !view.super_read_only,
+                view.members.len(),
+                view.unreachable(),
+                view.view.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string)
+            ),
+            other => fact("server", other),
+        },
+        Event::Peer { member, seen } => fact(&format!("server of {member}"), &seen.fact),
+        Event::Gateway(seen) => fact("gateway", &seen.fact),
+        Event::Host(seen) => fact("host", &seen.fact),
+        Event::Frame(frame) => format!("frame from {}: {:?}", frame.from, frame.says),
+        other => format!("{other:?}"),
+    }
+}
+
+fn decided(decision: &Decision) -> String {
+    let mut text = String::new();
+    for (at, reason) in decision.reasons.iter().enumerate() {
+        let _infallible = write!(text, "{}{reason}", if at == 0 { "" } else { "; " });
+    }
+    if !decision.actions.is_empty() {
+        let _infallible = write!(text, "  => {:?}", decision.actions);
+    }
+    text
+}

@@ -1,0 +1,266 @@
+//! Puts a value where its key says, or says why it can't be one.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::DecisionTrace;
+use super::draft::Draft;
+use super::duration;
+use super::keys::{Key, Kind, TRACE_WORDS};
+use super::problem::{Problems, nearest};
+use super::value::{Entry, Value};
+
+/// Longest name of a card, in bytes (Linux, `IFNAMSIZ` less its end).
+const LONGEST_CARD: usize = 15;
+
+/// Takes `entry` as the value of `key`, and adds to `problems` what is wrong with it.
+pub(super) fn apply(draft: &mut Draft, key: &'static Key, entry: &Entry, problems: &mut Problems) {
+    draft.given.insert(key.name, entry.key_at);
+    if matches!(key.kind, Kind::Members) {
+        return members(draft, entry, problems);
+    }
+    if let Err(text) = place(draft, &key.kind, &entry.value) {
+        problems.add(entry.value_at, format!("{}: {text}", entry.key));
+    }
+}
+
+fn place(draft: &mut Draft, kind: &Kind, value: &Value) -> Result<(), String> {
+    match kind {
+        Kind::Text(at) => *at(draft) = Some(text(value, "in quotes, and not empty")?),
+        Kind::Secret(at) => *at(draft) = Some(text(value, "the password in quotes")?),
+        Kind::Path(at) => *at(draft) = Some(path(value)?),
+        Kind::Vip => {
+            let address = vip(value)?;
+            draft.vip = Some(address);
+            draft.policy.vip = address;
+        }
+        Kind::Address(at) => *at(draft) = Some(host_address(&address_text(value)?)?),
+        Kind::Port(at) => {
+            let advice = "write a port from 1 to 65535, without quotes";
+            *at(draft) = Some(
+                u16::try_from(whole(value, advice)?)
+                    .ok()
+                    .filter(|port| *port != 0)
+                    .ok_or_else(|| format!("this is out of range; {advice}"))?,
+            );
+        }
+        Kind::Count { least, most, at } => {
+            let advice = format!("write a whole number from {least} to {most}");
+            *at(draft) = u32::try_from(whole(value, &advice)?)
+                .ok()
+                .filter(|count| (least..=most).contains(&count))
+                .ok_or_else(|| format!("this is out of range; {advice}"))?;
+        }
+        Kind::Duration { least, most, at } => {
+            let off = matches!(value, Value::Text(word) if word == "off") && least.is_zero();
+            *at(draft) =
+                if off { Duration::ZERO } else { within(length_of_time(value)?, *least, *most, None)? };
+        }
+        Kind::DurationOr { word, zero_is_word, least, most, at } => {
+            *at(draft) = match value {
+                Value::Text(text) if text == word => None,
+                _ => match length_of_time(value).map_err(|problem| format!("{problem}, or \"{word}\""))? {
+                    Duration::ZERO if *zero_is_word => None,
+                    length => Some(within(length, *least, *most, Some(word))?),
+                },
+            };
+        }
+        Kind::DecisionTrace => {
+            let word = text(value, &format!("one of \"{}\"", TRACE_WORDS.join("\", \"")))?;
+            draft.decision_trace = match word.as_str() {
+                "switches" => DecisionTrace::Switches,
+                "all" => DecisionTrace::All,
+                "off" => DecisionTrace::Off,
+                other => {
+                    return Err(format!(
+                        "\"{}\" is not one of \"{}\"",
+                        other.escape_debug(),
+                        TRACE_WORDS.join("\", \"")
+                    ));
+                }
+            };
+        }
+        Kind::Members => {}
+    }
+    Ok(())
+}
+
+fn members(draft: &mut Draft, entry: &Entry, problems: &mut Problems) {
+    let Value::Table(rows) = &entry.value else {
+        problems.add(
+            entry.value_at,
+            format!(
+                "{} is {}; write each member's address and its card, such as \"10.77.0.11\" = \"eth0\"",
+                entry.key,
+                entry.value.kind()
+            ),
+        );
+        return;
+    };
+    for row in rows {
+        if let Value::Table(_) = row.value {
+            // TOML takes 10.77.0.11 without quotes for four keys, one in another.
+            problems.add(
+                row.key_at,
+                format!("{}: write the member's address in quotes, and its card's name after \"=\", such as \"10.77.0.11\" = \"eth0\"", entry.key),
+            );
+            continue;
+        }
+        let address = match host_address(&row.key) {
+            Ok(address) => address,
+            Err(text) => {
+                problems.add(row.key_at, format!("{}: member {text}", entry.key));
+                continue;
+            }
+        };
+        let card = match &row.value {
+            Value::Text(card) => card.clone(),
+            other => {
+                problems.add(
+                    row.value_at,
+                    format!(
+                        "{}: member {address}: the card is {}; write its name in quotes, such as \"eth0\"",
+                        entry.key,
+                        other.kind()
+                    ),
+                );
+                continue;
+            }
+        };
+        if let Err(text) = card_name(&card) {
+            problems.add(row.value_at, format!("{}: member {address}: {text}", entry.key));
+        }
+        if let Some(first) = draft.member_given.get(&address) {
+            problems.add(
+                row.key_at,
+                format!(
+                    "{}: member {address} is there twice, first in line {}; remove one",
+                    entry.key, first.line
+                ),
+            );
+            continue;
+        }
+        draft.member_given.insert(address, row.key_at);
+        draft.policy.members.insert(address, card);
+    }
+}
+
+fn card_name(card: &str) -> Result<(), String> {
+    let shown = card.escape_debug();
+    if card.is_empty() {
+        return Err("the card's name is empty; write it as \"ip link\" shows it, such as \"eth0\"".to_owned());
+    }
+    if card.len() > LONGEST_CARD {
+        return Err(format!(
+            "the card's name \"{shown}\" is over {LONGEST_CARD} bytes, which no Linux card's is; write it as \"ip link\" shows it"
+        ));
+    }
+    if card == "."
+        || card == ".."
+        || card.chars().any(|c| c == '/' || c == ':' || c.is_whitespace() || c.is_control())
+    {
+        return Err(format!(
+            "\"{shown}\" can't be a card's name; write it as \"ip link\" shows it, without \"@…\" or \":…\""
+        ));
+    }
+    Ok(())
+}
+
+fn text(value: &Value, advice: &str) -> Result<String, String> {
+    match value {
+        Value::Text(text) if text.is_empty() => Err("this is empty; write it ".to_owned() + advice),
+        Value::Text(text) if text.contains('\0') => Err("this holds a zero byte; remove it".to_owned()),
+        Value::Text(text) => Ok(text.clone()),
+        other => Err(format!("this is {}; write {advice}", other.kind())),
+    }
+}
+
+fn path(value: &Value) -> Result<PathBuf, String> {
+    let text = text(value, "the whole path in quotes, from \"/\"")?;
+    if text.starts_with('/') {
+        Ok(PathBuf::from(text))
+    } else {
+        Err(format!("\"{}\" does not begin with \"/\"; write the whole path", text.escape_debug()))
+    }
+}
+
+fn address_text(value: &Value) -> Result<String, String> {
+    text(value, "an address in quotes, such as \"10.77.0.100\"")
+}
+
+/// The VIP, with or without its full prefix length.
+fn vip(value: &Value) -> Result<IpAddr, String> {
+    let text = address_text(value)?;
+    let (address, prefix) =
+        text.split_once('/').map_or((text.as_str(), None), |(address, prefix)| (address, Some(prefix)));
+    let address = host_address(address)?;
+    let full = if address.is_ipv4() { "32" } else { "128" };
+    match prefix {
+        Some(prefix) if prefix != full => Err(format!(
+            "the prefix length /{} is refused: the kernel would add a route for it, and could use the VIP for this \
+             host's own connections; write \"{address}/{full}\", which does for every network",
+            prefix.escape_debug()
+        )),
+        _ => Ok(address),
+    }
+}
+
+/// An address that a host can have.
+fn host_address(text: &str) -> Result<IpAddr, String> {
+    let shown = text.escape_debug();
+    let address: IpAddr = text.parse().map_err(|_| {
+        format!("\"{shown}\" is not an IP address; write one such as \"10.77.0.100\", not a host name")
+    })?;
+    let broadcast = matches!(address, IpAddr::V4(v4) if v4.is_broadcast());
+    if address.is_unspecified() || address.is_loopback() || address.is_multicast() || broadcast {
+        return Err(format!(
+            "\"{shown}\" is not an address that a host on the network can have; write that host's own"
+        ));
+    }
+    Ok(address)
+}
+
+fn whole(value: &Value, advice: &str) -> Result<i128, String> {
+    match value {
+        Value::Whole(number) => Ok(*number),
+        other => Err(format!("this is {}; {advice}", other.kind())),
+    }
+}
+
+fn length_of_time(value: &Value) -> Result<Duration, String> {
+    const ADVICE: &str =
+        "write a length of time such as \"100ms\", \"7s\" or \"1m\"; a plain number is seconds";
+    let out_of_range = || format!("this is out of range; {ADVICE}");
+    match value {
+        Value::Text(text) => duration::parse(text),
+        Value::Whole(number) => u32::try_from(*number)
+            .map(|seconds| Duration::from_secs(seconds.into()))
+            .map_err(|_| out_of_range()),
+        Value::Decimal(number) => duration::from_seconds(*number).ok_or_else(out_of_range),
+        other => Err(format!("this is {}; {ADVICE}", other.kind())),
+    }
+}
+
+fn within(length: Duration, least: Duration, most: Duration, or: Option<&str>) -> Result<Duration, String> {
+    if (least..=most).contains(&length) {
+        return Ok(length);
+    }
+    let or = or.map(|word| format!(", or \"{word}\"")).unwrap_or_default();
+    Err(format!(
+        "{} is out of range; write from {} to {}{or}",
+        duration::format(length),
+        duration::format(least),
+        duration::format(most)
+    ))
+}
+
+/// What to say of an unknown key, and the known one that was probably meant: that one is then not missing as well.
+pub(super) fn unknown<'k>(key: &str, known: &[&'k str]) -> (String, Option<&'k str>) {
+    let near = nearest(key, known.iter().copied());
+    let advice = match near {
+        Some(near) => format!("did you mean \"{near}\"?"),
+        None => format!("known are: {}", known.join(", ")),
+    };
+    (format!("unknown key \"{}\": {advice}", key.escape_debug()), near)
+}

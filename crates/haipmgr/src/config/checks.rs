@@ -1,0 +1,191 @@
+//! What must fit together: the keys of one cluster, and several clusters on one host.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::Source;
+use super::draft::Draft;
+use super::duration;
+use super::problem::Problems;
+
+/// The lifetime in the kernel must outlast this many polls, or a late one would let the VIP lapse.
+const POLLS_PER_LEASE: u32 = 3;
+
+/// Checks one cluster's keys against each other.
+pub(super) fn within_cluster(draft: &Draft, source: Source, problems: &mut Problems) {
+    let before = problems.list().len();
+    let policy = &draft.policy;
+    let members = &policy.members;
+    if let Some(vip) = draft.vip {
+        if let Some(at) = draft.member_given.get(&vip) {
+            problems.add(
+                *at,
+                format!(
+                    "{vip} is the VIP and a member's own address; the VIP must be an address that no host has"
+                ),
+            );
+        }
+        if draft.gateway == Some(vip) {
+            problems.add(
+                draft.place_of("vip"),
+                format!("{vip} is the VIP and the gateway; the VIP must be an address that no host has"),
+            );
+        }
+        families(vip, draft, problems);
+    }
+    if let Some(gateway) = draft.gateway.filter(|gateway| members.contains_key(gateway)) {
+        problems.add(
+            draft.place_of("gateway"),
+            format!("{gateway} is the gateway and a member; write the router's address, which tells a host whether it is cut off"),
+        );
+    }
+    if draft.given.contains_key("members") && members.is_empty() && draft.member_given.is_empty() {
+        problems.add(
+            draft.place_of("members"),
+            "no member is named; write each member's address and its card, such as \"10.77.0.11\" = \"eth0\"",
+        );
+    }
+    if let (Some(mysql), Some(group)) = (draft.mysql_port, draft.group_port)
+        && mysql == group
+    {
+        problems.add(draft.place_of("group_port"), format!("{group} is also the MySQL port; Group Replication has one of its own, see group_replication_local_address"));
+    }
+    // A parameter.py has one key for it, which is asked for like all of them.
+    if source == Source::Toml {
+        passwords(draft, problems);
+    }
+    if let Some(lease) = policy.lease
+        && lease < policy.poll_interval * POLLS_PER_LEASE
+    {
+        let at =
+            draft.given.get("lease").or_else(|| draft.given.get("poll_interval")).copied().or(draft.begins);
+        problems.add(
+            at,
+            format!(
+                "lease ({}) must be at least {POLLS_PER_LEASE} times poll_interval ({}), or one late answer lets the VIP lapse",
+                duration::format(lease),
+                duration::format(policy.poll_interval)
+            ),
+        );
+    }
+    if policy.probe_spacing_when_taken < policy.probe_spacing {
+        problems.add(
+            draft.place_of("probe_spacing_when_taken"),
+            "probe_spacing_when_taken must not be less than probe_spacing",
+        );
+    }
+    // Whatever the table's ranges and the checks above let through, the rules' own word is the last.
+    let nothing_yet = problems.list().len() == before && draft.vip.is_some() && !members.is_empty();
+    if nothing_yet && let Err(bad) = policy.validate() {
+        problems.add(draft.place_of(bad.key), bad.to_string());
+    }
+}
+
+/// All addresses are of one family, and that is IPv4: the agent does not speak IPv6's neighbour discovery yet.
+fn families(vip: IpAddr, draft: &Draft, problems: &mut Problems) {
+    if vip.is_ipv6() {
+        problems.add(
+            draft.place_of("vip"),
+            format!("the VIP {vip} is IPv6, which is not served yet; write an IPv4 address"),
+        );
+        return;
+    }
+    let other = |address: &IpAddr| address.is_ipv4() != vip.is_ipv4();
+    for (member, at) in draft.member_given.iter().filter(|(member, _)| other(member)) {
+        problems.add(*at, format!("member {member} and the VIP {vip} must both be IPv4 or both be IPv6"));
+    }
+    if let Some(gateway) = draft.gateway.filter(other) {
+        problems.add(
+            draft.place_of("gateway"),
+            format!("the gateway {gateway} and the VIP {vip} must both be IPv4 or both be IPv6"),
+        );
+    }
+}
+
+fn passwords(draft: &Draft, problems: &mut Problems) {
+    let given: Vec<_> = ["password_file", "password", "password_credential"]
+        .into_iter()
+        .filter_map(|key| Some((key, *draft.given.get(key)?)))
+        .collect();
+    match given.as_slice() {
+        [] => problems.add(
+            draft.begins,
+            format!(
+                "cluster {}: there is no password; write one of password_file, password, password_credential",
+                draft.called()
+            ),
+        ),
+        [_] => {}
+        [(first, _), rest @ ..] => {
+            for (key, at) in rest {
+                problems.add(*at, format!("{key} and {first} are both given; write only one of them"));
+            }
+        }
+    }
+}
+
+/// Checks the clusters of one host against each other.
+pub(super) fn between_clusters(drafts: &[Draft], problems: &mut Problems) {
+    for (index, later) in drafts.iter().enumerate() {
+        for earlier in drafts.iter().take(index) {
+            between(earlier, later, problems);
+        }
+    }
+}
+
+fn between(earlier: &Draft, later: &Draft, problems: &mut Problems) {
+    let first = earlier.called();
+    if later.called() == first && (earlier.name.is_some() || later.name.is_some()) {
+        problems.add(
+            later.place_of("name"),
+            format!("two clusters are called \"{}\"; write another name", first.escape_debug()),
+        );
+    }
+    let ports = |draft: &Draft| [("mysql_port", draft.mysql_port), ("group_port", draft.group_port)];
+    for (key, port) in ports(later) {
+        let Some(port) = port else { continue };
+        if let Some((other, _)) = ports(earlier).into_iter().find(|(_, taken)| *taken == Some(port)) {
+            let why = if key == "mysql_port" && other == key {
+                ", and their log and state files would have the same names"
+            } else {
+                ""
+            };
+            problems.add(
+                later.place_of(key),
+                format!("port {port} is also the {other} of cluster {first}; two servers on one host can't share a port{why}"),
+            );
+        }
+    }
+    if let Some(vip) = later.vip {
+        if earlier.vip == Some(vip) {
+            problems.add(
+                later.place_of("vip"),
+                format!("{vip} is also the VIP of cluster {first}; each cluster needs one of its own"),
+            );
+        }
+        claimed(vip, earlier, later, later, problems);
+    }
+    if let Some(vip) = earlier.vip {
+        claimed(vip, later, earlier, later, problems);
+    }
+}
+
+/// Says so where `vip`, which `owner` wants, is another cluster's member or gateway.
+fn claimed(vip: IpAddr, other: &Draft, owner: &Draft, later: &Draft, problems: &mut Problems) {
+    let what = if other.policy.members.contains_key(&vip) {
+        "a member"
+    } else if other.gateway == Some(vip) {
+        "the gateway"
+    } else {
+        return;
+    };
+    problems.add(
+        later.place_of("vip"),
+        format!("{vip} is the VIP of cluster {} and {what} of cluster {}; the VIP must be an address that no host has", owner.called(), other.called()),
+    );
+}
+
+/// S6: how long `stat_<port>` shows a switch.
+pub(super) fn shown_for(sleeptime: Duration) -> Duration {
+    sleeptime * 20
+}

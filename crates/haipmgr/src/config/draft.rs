@@ -1,0 +1,83 @@
+//! One cluster while it is read: what the file says so far, and where it says it.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use decide::policy::Policy;
+
+use super::DecisionTrace;
+use super::problem::Position;
+
+/// A cluster as far as it is known. Every field of the policy but `vip` has its default or what the file says.
+pub(super) struct Draft {
+    pub(super) policy: Policy,
+    pub(super) name: Option<String>,
+    pub(super) vip: Option<IpAddr>,
+    pub(super) gateway: Option<IpAddr>,
+    pub(super) mysql_port: Option<u16>,
+    pub(super) group_port: Option<u16>,
+    pub(super) user: Option<String>,
+    pub(super) password: Option<String>,
+    pub(super) password_file: Option<PathBuf>,
+    pub(super) password_credential: Option<String>,
+    pub(super) socket: Option<PathBuf>,
+    pub(super) tls_ca: Option<PathBuf>,
+    pub(super) install_path: Option<PathBuf>,
+    pub(super) gateway_interval: Duration,
+    pub(super) gateway_misses: u32,
+    pub(super) connect_limit: Duration,
+    pub(super) query_limit: Duration,
+    pub(super) decision_trace: DecisionTrace,
+    /// Where the cluster begins in the file.
+    pub(super) begins: Option<Position>,
+    /// Key → where it was given.
+    pub(super) given: BTreeMap<&'static str, Position>,
+    /// Member → where it was given.
+    pub(super) member_given: BTreeMap<IpAddr, Position>,
+}
+
+impl Draft {
+    /// All defaults.
+    pub(super) fn new(begins: Option<Position>) -> Self {
+        Self {
+            // The VIP has no default; `vip` says whether it was given.
+            policy: Policy::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), BTreeMap::new()),
+            name: None,
+            vip: None,
+            gateway: None,
+            mysql_port: None,
+            group_port: None,
+            user: None,
+            password: None,
+            password_file: None,
+            password_credential: None,
+            socket: None,
+            tls_ca: None,
+            install_path: None,
+            gateway_interval: Duration::from_secs(1),
+            gateway_misses: 4,
+            connect_limit: Duration::from_secs(1),
+            query_limit: Duration::from_millis(500),
+            decision_trace: DecisionTrace::Switches,
+            begins,
+            given: BTreeMap::new(),
+            member_given: BTreeMap::new(),
+        }
+    }
+
+    /// Where `key` was given; else where the cluster begins.
+    pub(super) fn place_of(&self, key: &str) -> Option<Position> {
+        self.given.get(key).copied().or(self.begins)
+    }
+
+    /// What people call this cluster: its name, or its port.
+    pub(super) fn called(&self) -> String {
+        match (&self.name, self.mysql_port) {
+            (Some(name), _) => name.clone(),
+            (None, Some(port)) => port.to_string(),
+            (None, None) => "?".to_owned(),
+        }
+    }
+}

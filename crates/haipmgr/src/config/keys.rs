@@ -1,0 +1,328 @@
+//! The one table of keys: reading, defaults and `docs/configuration.md` all come from it.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::draft::Draft;
+
+/// One key of a `[[cluster]]` table.
+pub(super) struct Key {
+    pub(super) name: &'static str,
+    pub(super) presence: Presence,
+    pub(super) kind: Kind,
+    /// What it means, for the documentation.
+    pub(super) about: &'static str,
+}
+
+/// Whether a key has to be there.
+pub(super) enum Presence {
+    Needed,
+    /// Exactly one of the three keys for the password.
+    OneOfThePasswords,
+    /// What holds where it is absent, in words.
+    Or(&'static str),
+    /// The default is in [`Draft::new`].
+    Default,
+}
+
+type At<T> = fn(&mut Draft) -> &mut T;
+
+/// What a key takes, and where that goes.
+pub(super) enum Kind {
+    Text(At<Option<String>>),
+    Secret(At<Option<String>>),
+    /// A whole path, from `/`.
+    Path(At<Option<PathBuf>>),
+    /// An address that may have its full prefix length, `/32` or `/128`.
+    Vip,
+    Address(At<Option<IpAddr>>),
+    Port(At<Option<u16>>),
+    Count {
+        least: u32,
+        most: u32,
+        at: At<u32>,
+    },
+    Duration {
+        least: Duration,
+        most: Duration,
+        at: At<Duration>,
+    },
+    /// A length of time that may be absent, in this word.
+    DurationOr {
+        word: &'static str,
+        /// Whether 0 means the word, too.
+        zero_is_word: bool,
+        least: Duration,
+        most: Duration,
+        at: At<Option<Duration>>,
+    },
+    DecisionTrace,
+    Members,
+}
+
+const fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+const fn s(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// The words `decision_trace` takes.
+pub(super) const TRACE_WORDS: [&str; 3] = ["switches", "all", "off"];
+
+/// Every key of a cluster, in the order in which they are documented and printed.
+pub(super) const CLUSTER: &[Key] = &[
+    Key {
+        name: "name",
+        presence: Presence::Or("the MySQL port"),
+        kind: Kind::Text(|draft| &mut draft.name),
+        about: "What the cluster is called in the log.",
+    },
+    Key {
+        name: "vip",
+        presence: Presence::Needed,
+        kind: Kind::Vip,
+        about: "The virtual IP, IPv4 at present. `/32` may follow it and is what is used; another prefix length is \
+                refused, because with it the kernel would add a route and could use the VIP for the host's own connections.",
+    },
+    Key {
+        name: "gateway",
+        presence: Presence::Needed,
+        kind: Kind::Address(|draft| &mut draft.gateway),
+        about: "The segment's gateway. A host that can't reach it does not hold the VIP.",
+    },
+    Key {
+        name: "mysql_port",
+        presence: Presence::Needed,
+        kind: Kind::Port(|draft| &mut draft.mysql_port),
+        about: "MySQL's port, the same on all members. Names the files and the address's label, `card:port`.",
+    },
+    Key {
+        name: "group_port",
+        presence: Presence::Needed,
+        kind: Kind::Port(|draft| &mut draft.group_port),
+        about: "Group Replication's own port, the same on all members. Never connected to.",
+    },
+    Key {
+        name: "user",
+        presence: Presence::Needed,
+        kind: Kind::Text(|draft| &mut draft.user),
+        about: "The MySQL account. `haipmgr sql --config FILE` prints the statements that make it.",
+    },
+    Key {
+        name: "password_file",
+        presence: Presence::OneOfThePasswords,
+        kind: Kind::Path(|draft| &mut draft.password_file),
+        about: "A file whose only line is the account's password. Others must not be able to read it (mode 600, or \
+                640 with root's or the agent's group).",
+    },
+    Key {
+        name: "password",
+        presence: Presence::OneOfThePasswords,
+        kind: Kind::Secret(|draft| &mut draft.password),
+        about: "The account's password itself. The configuration file must then not be readable by others, as above.",
+    },
+    Key {
+        name: "password_credential",
+        presence: Presence::OneOfThePasswords,
+        kind: Kind::Text(|draft| &mut draft.password_credential),
+        about: "The name of a systemd credential that holds the password: `LoadCredential=NAME:FILE` or \
+                `LoadCredentialEncrypted=` in the unit.",
+    },
+    Key {
+        name: "sleeptime",
+        presence: Presence::Default,
+        kind: Kind::Duration { least: s(1), most: s(3600), at: |draft| &mut draft.policy.sleeptime },
+        about: "The safety net under the events: everything is looked at anew at least this often. `stat_<port>` goes \
+                back to `1` after 20 of them, so keep it above 3s where a monitor reads that file each minute.",
+    },
+    Key {
+        name: "install_path",
+        presence: Presence::Needed,
+        kind: Kind::Path(|draft| &mut draft.install_path),
+        about: "The folder for `HAIPMGR_<port>.log` and `stat_<port>`. It has to exist.",
+    },
+    Key {
+        name: "members",
+        presence: Presence::Needed,
+        kind: Kind::Members,
+        about: "The table `[cluster.members]`: each member's address and the card that bears it and is to bear the \
+                VIP. The same on every host.",
+    },
+    Key {
+        name: "socket",
+        presence: Presence::Or("TCP to this member's address"),
+        kind: Kind::Path(|draft| &mut draft.socket),
+        about: "The local server's Unix socket file. For where its `bind_address` leaves this member's own address out.",
+    },
+    Key {
+        name: "tls_ca",
+        presence: Presence::Or("TLS where the server offers it, not verified"),
+        kind: Kind::Path(|draft| &mut draft.tls_ca),
+        about: "The certificates (PEM) that the server's must be signed by. With it TLS is a must.",
+    },
+    Key {
+        name: "lease",
+        presence: Presence::Default,
+        kind: Kind::DurationOr {
+            word: "off",
+            zero_is_word: true,
+            least: s(2),
+            most: s(3600),
+            at: |draft| &mut draft.policy.lease,
+        },
+        about: "The VIP's lifetime in the kernel. An agent that is dead or hung renews nothing, and the kernel drops \
+                the address after this. `\"off\"` or 0: it stays until it is removed. At least three `poll_interval`.",
+    },
+    Key {
+        name: "linger",
+        presence: Presence::Default,
+        kind: Kind::Duration { least: ms(0), most: s(3600), at: |draft| &mut draft.policy.linger },
+        about: "How long the VIP of a server that died stays here, so that clients are refused at once and not left \
+                waiting, while no other host claims it. 0: not at all.",
+    },
+    Key {
+        name: "claim_wait",
+        presence: Presence::Default,
+        kind: Kind::Duration { least: ms(0), most: s(60), at: |draft| &mut draft.policy.claim_wait },
+        about: "How long a former primary whose server lives waits for the new one's claim before it lets go by itself.",
+    },
+    Key {
+        name: "hung_patience",
+        presence: Presence::Default,
+        kind: Kind::Duration { least: s(1), most: s(86_400), at: |draft| &mut draft.policy.hung_patience },
+        about: "How long the VIP stays on a host whose server does not answer in time.",
+    },
+    Key {
+        name: "refused_patience",
+        presence: Presence::Default,
+        kind: Kind::DurationOr {
+            word: "for ever",
+            zero_is_word: false,
+            least: s(1),
+            most: s(86_400),
+            at: |draft| &mut draft.policy.refused_patience,
+        },
+        about: "How long the VIP stays on a host whose server lives and can't be asked: wrong password, too many \
+                connections, no privilege.",
+    },
+    Key {
+        name: "poll_interval",
+        presence: Presence::Default,
+        kind: Kind::Duration { least: ms(10), most: s(60), at: |draft| &mut draft.policy.poll_interval },
+        about: "Time between two questions to the local server when all is well.",
+    },
+    Key {
+        name: "alert_interval",
+        presence: Presence::Default,
+        kind: Kind::Duration { least: ms(1), most: s(60), at: |draft| &mut draft.policy.alert_interval },
+        about: "Time between two questions while a change is in the air.",
+    },
+    Key {
+        name: "alert_limit",
+        presence: Presence::Default,
+        kind: Kind::Duration { least: s(1), most: s(3600), at: |draft| &mut draft.policy.alert_limit },
+        about: "How long `alert_interval` holds at the most after what called for it.",
+    },
+    Key {
+        name: "evidence_age",
+        presence: Presence::Default,
+        kind: Kind::Duration { least: ms(100), most: s(60), at: |draft| &mut draft.policy.evidence_age },
+        about: "How old an answer may be and still start the VIP.",
+    },
+    Key {
+        name: "connect_limit",
+        presence: Presence::Default,
+        kind: Kind::Duration { least: ms(50), most: s(60), at: |draft| &mut draft.connect_limit },
+        about: "How long a connection to a server may take.",
+    },
+    Key {
+        name: "query_limit",
+        presence: Presence::Default,
+        kind: Kind::Duration { least: ms(50), most: s(60), at: |draft| &mut draft.query_limit },
+        about: "How long a server may take to answer a question.",
+    },
+    Key {
+        name: "gateway_interval",
+        presence: Presence::Default,
+        kind: Kind::Duration { least: ms(20), most: s(60), at: |draft| &mut draft.gateway_interval },
+        about: "Time between two probes of the gateway while it answers.",
+    },
+    Key {
+        name: "gateway_misses",
+        presence: Presence::Default,
+        kind: Kind::Count { least: 2, most: 100, at: |draft| &mut draft.gateway_misses },
+        about: "Unanswered probes in a row after which the gateway counts as lost. While it does not answer there are four a second.",
+    },
+    Key {
+        name: "probe_count",
+        presence: Presence::Default,
+        kind: Kind::Count { least: 1, most: 20, at: |draft| &mut draft.policy.probe_count },
+        about: "Unanswered ARP probes before the VIP is taken.",
+    },
+    Key {
+        name: "probe_spacing",
+        presence: Presence::Default,
+        kind: Kind::Duration { least: ms(5), most: s(2), at: |draft| &mut draft.policy.probe_spacing },
+        about: "Time between two of these probes.",
+    },
+    Key {
+        name: "probe_spacing_when_taken",
+        presence: Presence::Default,
+        kind: Kind::Duration {
+            least: ms(5),
+            most: s(60),
+            at: |draft| &mut draft.policy.probe_spacing_when_taken,
+        },
+        about: "Time between two probes once the VIP has long been answered as taken.",
+    },
+    Key {
+        name: "own_answer_limit",
+        presence: Presence::Default,
+        kind: Kind::Duration { least: ms(10), most: s(10), at: |draft| &mut draft.policy.own_answer_limit },
+        about: "In a dispute over the VIP, how long the holder's own server may take before the claimant's word counts alone.",
+    },
+    Key {
+        name: "dispute_limit",
+        presence: Presence::Default,
+        kind: Kind::Duration { least: ms(50), most: s(60), at: |draft| &mut draft.policy.dispute_limit },
+        about: "In a dispute, when a holder that can prove nothing yields.",
+    },
+    Key {
+        name: "announce_interval",
+        presence: Presence::Default,
+        kind: Kind::Duration {
+            least: s(1),
+            most: s(86_400),
+            at: |draft| &mut draft.policy.announce_interval,
+        },
+        about: "Time between two announcements (gratuitous ARP) while the VIP is held, after the first few.",
+    },
+    Key {
+        name: "decision_trace",
+        presence: Presence::Default,
+        kind: Kind::DecisionTrace,
+        about: "Which decisions are recorded for `haipmgr replay`: `\"switches\"` (what led to a switch), `\"all\"`, `\"off\"`.",
+    },
+];
+
+/// A key beside the `[[cluster]]` tables: its name, its default in words, what it means.
+pub(super) struct TopKey {
+    pub(super) name: &'static str,
+    pub(super) default: &'static str,
+    pub(super) about: &'static str,
+}
+
+/// Every key beside the clusters.
+pub(super) const TOP: &[TopKey] = &[TopKey {
+    name: "lock",
+    default: "`\"/run/haipmgr/haipmgr.lock\"`",
+    about: "The lock file that keeps a second agent from starting on this host. Above the first `[[cluster]]`.",
+}];
+
+/// The cluster's key of that name.
+pub(super) fn find(name: &str) -> Option<&'static Key> {
+    CLUSTER.iter().find(|key| key.name == name)
+}

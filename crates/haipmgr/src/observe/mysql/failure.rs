@@ -1,0 +1,265 @@
+//! What each error says of the server.
+
+use std::io;
+use std::time::Duration;
+
+use decide::event::{Fact, NotInGroup, Server, Why};
+use mysql::{DriverError, Error, MySqlError};
+
+use super::Endpoint;
+
+/// Why a question has no answer, and what becomes of the connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Failure {
+    pub(super) fact: Fact<Server>,
+    pub(super) connection: Connection,
+}
+
+/// What becomes of the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Connection {
+    /// It is as good as before.
+    Kept,
+    /// It ended. A new one may tell why.
+    Ended,
+    /// It is of no use any more, and a new one at once would fare no better.
+    Useless,
+}
+
+/// Under which circumstances an error came.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Circumstances<'a> {
+    pub(super) endpoint: &'a Endpoint,
+    /// The connection uses TLS or tries to.
+    pub(super) tls: bool,
+    /// The socket's own time limit.
+    pub(super) given_up_after: Duration,
+    /// The limit on TCP's own handshake.
+    pub(super) connect_limit: Duration,
+}
+
+pub(super) fn failure(error: &Error, circumstances: Circumstances<'_>) -> Failure {
+    match error {
+        Error::MySqlError(error) => said_by_server(error),
+        Error::DriverError(error) => said_by_driver(error, circumstances),
+        Error::IoError(error) => ended_by(error, circumstances),
+        Error::TlsError(error) => useless(Why::Tls(error.to_string())),
+        Error::CodecError(codec) => {
+            match std::error::Error::source(codec).and_then(|source| source.downcast_ref::<io::Error>()) {
+                Some(error) => ended_by(error, circumstances),
+                // Out of sync: the server said something unasked, which is how it takes leave of a connection that idled
+                // for too long.
+                None => ended(Why::Other(format!("{}: {codec}", circumstances.endpoint))),
+            }
+        }
+        // The last two carry values of the answer, and their text leaves them out.
+        Error::UrlError(_) | Error::FromValueError(_) | Error::FromRowError(_) => {
+            useless(Why::Other(format!("{}: {error}", circumstances.endpoint)))
+        }
+    }
+}
+
+/// Numbers and names: MySQL's server error message reference.
+fn said_by_server(error: &MySqlError) -> Failure {
+    let text = format!("error {}: {}", error.code, error.message);
+    match error.code {
+        // ER_ACCESS_DENIED_ERROR, ER_ACCESS_DENIED_NO_PASSWORD_ERROR; password expired
+        // (ER_MUST_CHANGE_PASSWORD, ER_MUST_CHANGE_PASSWORD_LOGIN); account locked (ER_ACCOUNT_HAS_BEEN_LOCKED,
+        // ER_USER_ACCESS_DENIED_FOR_USER_ACCOUNT_BLOCKED_BY_PASSWORD_LOCK).
+        1045 | 1698 | 1820 | 1862 | 3118 | 3955 => useless(Why::WrongPassword(text)),
+        // ER_CON_COUNT_ERROR, ER_TOO_MANY_USER_CONNECTIONS, ER_USER_LIMIT_REACHED.
+        1040 | 1203 | 1226 => useless(Why::TooManyConnections(text)),
+        // ER_HOST_IS_BLOCKED: max_connect_errors interrupted connections from this host; the server lives and gives this
+        // host no connection until somebody flushes its host cache.
+        1129 => useless(Why::TooManyConnections(format!(
+            "{text}; run TRUNCATE TABLE performance_schema.host_cache on that server"
+        ))),
+        // ER_HOST_NOT_PRIVILEGED: no account for this host.
+        1130 => useless(Why::NotAllowed(text)),
+        // ER_DBACCESS_DENIED_ERROR, ER_TABLEACCESS_DENIED_ERROR, ER_COLUMNACCESS_DENIED_ERROR,
+        // ER_SPECIFIC_ACCESS_DENIED_ERROR: a GRANT takes effect on this very connection.
+        1044 | 1142 | 1143 | 1227 => {
+            Failure { fact: Fact::Unknown(Why::NotAllowed(text)), connection: Connection::Kept }
+        }
+        // ER_SECURE_TRANSPORT_REQUIRED.
+        3159 => useless(Why::Tls(text)),
+        // ER_SERVER_OFFLINE_MODE.
+        3032 => Failure {
+            fact: Fact::Known(Server::NotInGroup(NotInGroup::OfflineMode)),
+            connection: Connection::Useless,
+        },
+        // ER_UNKNOWN_SYSTEM_VARIABLE: @@group_replication_single_primary_mode comes with the plugin. ER_NO_SUCH_TABLE:
+        // replication_group_members.
+        1193 if error.message.contains("group_replication") => plugin_missing(),
+        1146 if error.message.contains("replication_group_member") => plugin_missing(),
+        // ER_SERVER_SHUTDOWN, ER_NORMAL_SHUTDOWN, ER_QUERY_INTERRUPTED (KILL), ER_CLIENT_INTERACTION_TIMEOUT: the
+        // connection is over, which a server that refuses, or lives on, will make plain.
+        1053 | 1077 => ended(Why::Other(format!("the server is shutting down ({text})"))),
+        1317 | 4031 => ended(Why::Other(text)),
+        _ => useless(Why::Other(text)),
+    }
+}
+
+fn said_by_driver(error: &DriverError, circumstances: Circumstances<'_>) -> Failure {
+    let endpoint = circumstances.endpoint;
+    match error {
+        DriverError::ConnectTimeout => useless(Why::TimedOut(circumstances.connect_limit)),
+        DriverError::CouldNotConnect(Some((_, text, kind))) => match kind {
+            io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => Failure {
+                fact: Fact::Known(Server::Refused(format!("{endpoint}: {text}"))),
+                connection: Connection::Useless,
+            },
+            io::ErrorKind::HostUnreachable
+            | io::ErrorKind::NetworkUnreachable
+            | io::ErrorKind::NetworkDown
+            | io::ErrorKind::AddrNotAvailable => useless(Why::Unreachable(format!("{endpoint}: {text}"))),
+            io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => {
+                useless(Why::TimedOut(circumstances.connect_limit))
+            }
+            io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted => {
+                ended(Why::Other(format!("{endpoint}: {text}")))
+            }
+            _ => useless(Why::Other(format!("{endpoint}: {text}"))),
+        },
+        DriverError::TlsNotSupported => {
+            useless(Why::Tls(format!("{endpoint}: tls_ca is given, and the server offers no TLS")))
+        }
+        // A server that does not know the account asks for the password by some method that it picks from all it has, so
+        // as not to give away which accounts it knows.
+        DriverError::UnknownAuthPlugin(_)
+        | DriverError::CleartextPluginDisabled
+        | DriverError::OldMysqlPasswordDisabled => useless(Why::WrongPassword(format!(
+            "{endpoint}: {error}; the account does not exist there, or is not one with caching_sha2_password"
+        ))),
+        _ => useless(Why::Other(format!("{endpoint}: {error}"))),
+    }
+}
+
+fn ended_by(error: &io::Error, circumstances: Circumstances<'_>) -> Failure {
+    let text = format!("{}: {error}", circumstances.endpoint);
+    match error.kind() {
+        // What SO_RCVTIMEO and SO_SNDTIMEO give.
+        io::ErrorKind::WouldBlock => useless(Why::TimedOut(circumstances.given_up_after)),
+        // What TCP_USER_TIMEOUT gives: the other host does not even acknowledge.
+        io::ErrorKind::TimedOut
+        | io::ErrorKind::HostUnreachable
+        | io::ErrorKind::NetworkUnreachable
+        | io::ErrorKind::NetworkDown => useless(Why::Unreachable(text)),
+        // How rustls reports an alert, or a certificate that is not accepted.
+        io::ErrorKind::InvalidData if circumstances.tls => useless(Why::Tls(text)),
+        io::ErrorKind::BrokenPipe
+        | io::ErrorKind::ConnectionReset
+        | io::ErrorKind::ConnectionAborted
+        | io::ErrorKind::NotConnected
+        | io::ErrorKind::UnexpectedEof
+        | io::ErrorKind::WriteZero => ended(Why::Other(format!("{text} (the connection ended)"))),
+        _ => useless(Why::Other(text)),
+    }
+}
+
+fn plugin_missing() -> Failure {
+    Failure { fact: Fact::Known(Server::NotInGroup(NotInGroup::PluginMissing)), connection: Connection::Kept }
+}
+
+pub(super) fn useless(why: Why) -> Failure {
+    Failure { fact: Fact::Unknown(why), connection: Connection::Useless }
+}
+
+fn ended(why: Why) -> Failure {
+    Failure { fact: Fact::Unknown(why), connection: Connection::Ended }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::panic)]
+    use super::*;
+
+    fn of(error: &Error) -> Failure {
+        let endpoint = Endpoint::Tcp([192, 0, 2, 1].into(), 3306);
+        let second = Duration::from_secs(1);
+        failure(
+            error,
+            Circumstances { endpoint: &endpoint, tls: true, given_up_after: second, connect_limit: second },
+        )
+    }
+
+    fn server(code: u16, message: &str) -> Failure {
+        of(&Error::MySqlError(MySqlError { state: "HY000".into(), message: message.into(), code }))
+    }
+
+    fn io(kind: io::ErrorKind) -> Failure {
+        of(&Error::IoError(kind.into()))
+    }
+
+    fn connect(kind: io::ErrorKind) -> Failure {
+        of(&Error::DriverError(DriverError::CouldNotConnect(Some((String::new(), kind.to_string(), kind)))))
+    }
+
+    #[test]
+    fn every_error_of_a_server_that_turns_the_account_away_says_that_it_lives() {
+        for code in
+            [1045, 1698, 1820, 1862, 3118, 3955, 1040, 1203, 1226, 1129, 1130, 1142, 1044, 1143, 1227, 3159]
+        {
+            match server(code, "no").fact {
+                Fact::Unknown(why) => {
+                    assert!(
+                        why.server_lives() && why.to_string().contains(&code.to_string()),
+                        "{code}: {why}"
+                    );
+                }
+                Fact::Known(known) => panic!("{code}: {known:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn what_the_plugin_brings_is_missed_as_the_plugin() {
+        let missing = Fact::Known(Server::NotInGroup(NotInGroup::PluginMissing));
+        let unknown = server(1193, "Unknown system variable 'group_replication_single_primary_mode'");
+        assert_eq!(unknown.fact, missing);
+        let absent = server(1146, "Table 'performance_schema.replication_group_members' doesn't exist");
+        assert_eq!(absent.fact, missing);
+        assert_ne!(server(1193, "Unknown system variable 'super_read_only'").fact, missing);
+    }
+
+    #[test]
+    fn only_a_refusal_is_a_dead_server() {
+        for kind in [io::ErrorKind::ConnectionRefused, io::ErrorKind::NotFound] {
+            assert!(
+                matches!(connect(kind).fact, Fact::Known(Server::Refused(text)) if text.contains("192.0.2.1:3306"))
+            );
+        }
+        for kind in [io::ErrorKind::HostUnreachable, io::ErrorKind::NetworkUnreachable] {
+            assert!(matches!(connect(kind).fact, Fact::Unknown(Why::Unreachable(_))));
+        }
+        assert!(matches!(connect(io::ErrorKind::PermissionDenied).fact, Fact::Unknown(Why::Other(_))));
+        assert!(matches!(
+            of(&Error::DriverError(DriverError::ConnectTimeout)).fact,
+            Fact::Unknown(Why::TimedOut(_))
+        ));
+    }
+
+    #[test]
+    fn an_ended_connection_is_made_anew_and_a_silent_one_is_not() {
+        for kind in [io::ErrorKind::ConnectionReset, io::ErrorKind::BrokenPipe, io::ErrorKind::UnexpectedEof]
+        {
+            assert_eq!(io(kind).connection, Connection::Ended);
+        }
+        for code in [1053, 4031, 1317] {
+            assert_eq!(server(code, "bye").connection, Connection::Ended);
+        }
+        assert_eq!(
+            io(io::ErrorKind::WouldBlock),
+            Failure {
+                fact: Fact::Unknown(Why::TimedOut(Duration::from_secs(1))),
+                connection: Connection::Useless
+            }
+        );
+        assert!(matches!(io(io::ErrorKind::TimedOut).fact, Fact::Unknown(Why::Unreachable(_))));
+    }
+
+    #[test]
+    fn a_missing_privilege_keeps_the_connection_on_which_a_grant_will_show() {
+        assert_eq!(server(1142, "SELECT command denied").connection, Connection::Kept);
+    }
+}

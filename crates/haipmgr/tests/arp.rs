@@ -1,0 +1,372 @@
+//! The agent's ARP, between hosts of a segment that each test makes for itself.
+
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod segment;
+
+use std::net::Ipv4Addr;
+use std::os::fd::AsRawFd;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::{Duration, Instant};
+
+use decide::event::{Event, Frame, Mac, Says};
+use haipmgr::act::announce::{AnnounceError, Announcer};
+use haipmgr::observe::neighbour::{NeighbourReport, NeighbourSettings, watch};
+use haipmgr::packet_socket::{PacketListener, PacketSocket, PacketSocketError};
+use haipmgr::wire::arp::ArpFrame;
+use nix::sys::socket::{AddressFamily, LinkAddr, MsgFlags, SockFlag, SockProtocol, SockType, sendto, socket};
+use segment::{CARD, Host, LIMIT, Segment, wait_for};
+
+const VIP: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 100);
+const A: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 11);
+const B: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 12);
+const C: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 13);
+const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 254);
+
+/// What a watch says.
+#[derive(Debug)]
+enum Heard {
+    Event(Event, Instant),
+    Gateway,
+    Report(NeighbourReport),
+}
+
+/// A watch on the host, for as long as the host lives.
+fn listen(host: &Host, own: Ipv4Addr) -> Receiver<Heard> {
+    let (give, take): (Sender<Heard>, _) = channel();
+    host.run(move |_| async move {
+        let settings = NeighbourSettings {
+            card: CARD.to_owned(),
+            vip: VIP.into(),
+            own_address: own.into(),
+            members: vec![A.into(), B.into(), C.into()],
+            gateway: GATEWAY.into(),
+        };
+        let (events, gateway) = (give.clone(), give.clone());
+        let watch = watch(
+            settings,
+            move |event| {
+                let _ = events.send(Heard::Event(event, Instant::now()));
+            },
+            move || {
+                let _ = gateway.send(Heard::Gateway);
+            },
+            move |report| {
+                let _ = give.send(Heard::Report(report));
+            },
+        )
+        .expect("a watch");
+        tokio::spawn(async move {
+            std::future::pending::<()>().await;
+            drop(watch);
+        });
+        // Let the watch's task open its socket before anything is sent.
+        tokio::task::yield_now().await;
+    });
+    take
+}
+
+fn mac(host: &Host) -> Mac {
+    host.run(|_| async { PacketSocket::to_send(CARD).expect("a socket").mac() })
+}
+
+fn send(host: &Host, frame: ArpFrame) -> Instant {
+    host.run(move |_| async move {
+        let socket = PacketSocket::to_send(CARD).expect("a socket");
+        let at = Instant::now();
+        socket.send(&frame).expect("sent");
+        at
+    })
+}
+
+/// An announcer's call on the host.
+fn act(host: &Host, what: fn(&mut Announcer) -> Result<(), AnnounceError>) {
+    host.run(move |_| async move { what(&mut Announcer::new(CARD, VIP.into())).expect("sent") });
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "it is handed to `wait_for`")]
+fn frame(heard: Heard) -> Option<Frame> {
+    match heard {
+        Heard::Event(Event::Frame(frame), _) => Some(frame),
+        _ => None,
+    }
+}
+
+#[test]
+fn a_probe_for_a_held_address_is_answered_by_the_holders_kernel_and_told_as_a_reply() {
+    let mut segment = Segment::new();
+    let (a, b) = (segment.join(A), segment.join(B));
+    b.add_address(VIP, 32);
+    let heard = listen(&a, A);
+    act(&a, Announcer::probe);
+    let reply = wait_for(&heard, "the reply", frame);
+    assert_eq!(reply, Frame { from: mac(&b), says: Says::Reply });
+}
+
+#[test]
+fn a_probe_is_heard_by_another_host_with_the_probers_mac_and_not_by_the_prober() {
+    let mut segment = Segment::new();
+    let (a, b) = (segment.join(A), segment.join(B));
+    let (heard, own) = (listen(&a, A), listen(&b, B));
+    act(&b, Announcer::probe);
+    assert_eq!(wait_for(&heard, "the probe", frame), Frame { from: mac(&b), says: Says::Probe });
+    // A's probe is the first that B hears: its own went before.
+    act(&a, Announcer::probe);
+    assert_eq!(wait_for(&own, "A's probe", frame).from, mac(&a));
+}
+
+/// The client's kernel has just found the VIP at A; the VIP moves to B, which sends this form.
+fn is_heard_and_corrects_a_fresh_entry(form: fn(Mac, Ipv4Addr) -> ArpFrame) {
+    let mut segment = Segment::new();
+    let (a, b, client) = (segment.join(A), segment.join(B), segment.join(C));
+    let heard = listen(&a, A);
+    a.add_address(VIP, 32);
+    reach(&client, VIP);
+    assert_eq!(entry(&client, VIP), Some(mac(&a)), "the client talks to A");
+    a.remove_address(VIP, 32);
+    send(&b, form(mac(&b), VIP));
+    assert_eq!(
+        wait_for(&heard, "the announcement", frame),
+        Frame { from: mac(&b), says: Says::Announcement }
+    );
+    assert_eq!(entry(&client, VIP), Some(mac(&b)), "the client has been told of B");
+}
+
+#[test]
+fn a_gratuitous_request_is_heard_and_corrects_the_entry_of_a_third_host() {
+    is_heard_and_corrects_a_fresh_entry(ArpFrame::gratuitous_request);
+}
+
+#[test]
+fn a_gratuitous_reply_is_heard_and_corrects_the_entry_of_a_third_host() {
+    is_heard_and_corrects_a_fresh_entry(ArpFrame::gratuitous_reply);
+}
+
+/// Makes the host's kernel look the address up by ARP, and waits until it has.
+fn reach(host: &Host, address: Ipv4Addr) {
+    host.run(move |_| async move {
+        let socket = tokio::net::UdpSocket::bind("0.0.0.0:0").await.expect("a socket");
+        let until = Instant::now() + LIMIT;
+        loop {
+            let _ = socket.send_to(b"x", (address, 9)).await;
+            if arp_entry(address).is_some() {
+                return;
+            }
+            assert!(Instant::now() < until, "{address} was never found by ARP");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+}
+
+fn entry(host: &Host, address: Ipv4Addr) -> Option<Mac> {
+    host.run(move |_| async move { arp_entry(address) })
+}
+
+/// From `/proc/thread-self/net/arp`, which is this namespace's.
+fn arp_entry(address: Ipv4Addr) -> Option<Mac> {
+    let table = std::fs::read_to_string("/proc/thread-self/net/arp").expect("the ARP table");
+    let line = table.lines().find(|line| line.split_whitespace().next() == Some(&address.to_string()))?;
+    let text = line.split_whitespace().nth(3)?;
+    let mut mac = [0; 6];
+    for (byte, part) in mac.iter_mut().zip(text.split(':')) {
+        *byte = u8::from_str_radix(part, 16).expect("a MAC");
+    }
+    (mac != [0; 6]).then_some(Mac(mac))
+}
+
+#[test]
+fn members_macs_are_learned_by_asking_and_a_changed_one_is_told_once() {
+    let mut segment = Segment::new();
+    let (a, b, c) = (segment.join(A), segment.join(B), segment.join(C));
+    let (mac_b, mac_c) = (mac(&b), mac(&c));
+    let heard = listen(&a, A);
+    let neighbour = |heard| match heard {
+        Heard::Event(Event::Neighbour { address, mac }, _) => Some((address, mac)),
+        _ => None,
+    };
+    let mut learned = [(); 2].map(|()| wait_for(&heard, "a member's MAC", neighbour));
+    learned.sort();
+    assert_eq!(learned, [(B.into(), mac_b), (C.into(), mac_c)], "and not A's own");
+
+    // Unchanged: nothing is told. Changed: told. (A frame of C's afterwards proves that nothing came between.)
+    send(&b, ArpFrame::request(mac_b, B, GATEWAY));
+    let new = Mac([2, 0, 0, 0, 0xbb, 1]);
+    b.set_mac(new);
+    send(&b, ArpFrame::request(new, B, GATEWAY));
+    send(&b, ArpFrame::request(new, B, GATEWAY));
+    assert_eq!(wait_for(&heard, "B's new MAC", neighbour), (B.into(), new));
+    let new = Mac([2, 0, 0, 0, 0xcc, 1]);
+    c.set_mac(new);
+    send(&c, ArpFrame::request(new, C, GATEWAY));
+    assert_eq!(wait_for(&heard, "C's new MAC", neighbour), (C.into(), new));
+}
+
+#[test]
+fn the_gateways_answer_is_heard() {
+    let mut segment = Segment::new();
+    let (a, _gateway) = (segment.join(A), segment.join(GATEWAY));
+    let heard = listen(&a, A);
+    wait_for(&heard, "the gateway's answer", |heard| matches!(heard, Heard::Gateway).then_some(()));
+}
+
+#[test]
+fn garbage_is_ignored_and_the_next_frame_is_heard() {
+    let mut segment = Segment::new();
+    let (a, b) = (segment.join(A), segment.join(B));
+    let heard = listen(&a, A);
+    send_raw(&b, mac(&b));
+    act(&b, Announcer::probe);
+    assert_eq!(wait_for(&heard, "the probe", frame), Frame { from: mac(&b), says: Says::Probe });
+}
+
+fn send_to(raw: &impl AsRawFd, bytes: &[u8], card: &LinkAddr) {
+    sendto(raw.as_raw_fd(), bytes, card, MsgFlags::empty()).expect("sent");
+}
+
+/// ARP frames that are cut off, of another hardware, of another protocol, and of an unknown operation.
+fn send_raw(host: &Host, from: Mac) {
+    host.run(move |_| async move {
+        let good = ArpFrame::gratuitous_request(from, VIP).encode();
+        let card = nix::ifaddrs::getifaddrs()
+            .expect("cards")
+            .find_map(|found| found.address.filter(|_| found.interface_name == CARD)?.as_link_addr().copied())
+            .expect("the card's address");
+        let raw = socket(AddressFamily::Packet, SockType::Raw, SockFlag::empty(), SockProtocol::EthAll)
+            .expect("a packet socket");
+        for (at, byte) in [(15, 6), (16, 0x86), (18, 8), (19, 16), (21, 77)] {
+            let mut bad = good;
+            bad[at] = byte;
+            send_to(&raw, &bad, &card);
+        }
+        for length in 14..42 {
+            send_to(&raw, &good[..length], &card);
+        }
+    });
+}
+
+#[test]
+fn a_flood_from_a_stranger_is_dropped_and_does_not_drown_a_members_claim() {
+    let mut segment = Segment::new();
+    let (a, b) = (segment.join(A), segment.join(B));
+    let heard = listen(&a, A);
+    let member = mac(&b);
+    wait_for(&heard, "B's MAC", |heard| {
+        matches!(heard, Heard::Event(Event::Neighbour { .. }, _)).then_some(())
+    });
+    let flooded = b.run(|_| async {
+        let socket = PacketSocket::to_send(CARD).expect("a socket");
+        let stranger = Mac([2, 0, 0, 0, 0, 0x66]);
+        let start = Instant::now();
+        let mut sent = 0_u64;
+        while start.elapsed() < Duration::from_millis(1500) {
+            // The kernel's own queue may be full: that is a flood, too.
+            sent += u64::from(socket.send(&ArpFrame::gratuitous_request(stranger, VIP)).is_ok());
+            if sent.is_multiple_of(1000) {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
+        socket.send(&ArpFrame::probe(socket.mac(), VIP)).expect("the claim is sent");
+        sent
+    });
+    let mut told = 0_u64;
+    let mut reported = false;
+    wait_for(&heard, "the member's claim", |heard| {
+        match heard {
+            Heard::Event(Event::Frame(Frame { from, says: Says::Probe }), _) if from == member => {
+                return Some(());
+            }
+            Heard::Event(Event::Frame(_), _) => told += 1,
+            Heard::Report(NeighbourReport::Flood { .. }) => reported = true,
+            _ => {}
+        }
+        None
+    });
+    assert!(reported, "the flood is reported");
+    assert!(flooded > 5_000, "it was a flood: {flooded}");
+    assert!(told < 1_500, "{told} of {flooded} frames were told");
+}
+
+#[test]
+fn a_card_that_goes_down_or_is_replaced_is_reported_once_and_heard_again() {
+    let mut segment = Segment::new();
+    let (a, b) = (segment.join(A), segment.join(B));
+    let heard = listen(&a, A);
+    let reports = |heard| match heard {
+        Heard::Report(report) => Some(report),
+        _ => None,
+    };
+    a.link_down(CARD);
+    let report = wait_for(&heard, "a report of the card down", reports);
+    assert!(report.to_string().contains("eth0 is down"), "{report}");
+    a.link_up(CARD);
+    let report = wait_for(&heard, "a report of the card up", reports);
+    assert!(matches!(report, NeighbourReport::Hearing { .. }), "reported once: {report}");
+
+    a.delete_card();
+    let report = wait_for(&heard, "a report of the card gone", reports);
+    assert!(matches!(report, NeighbourReport::Deaf { .. }), "{report}");
+    segment.plug_in(&a);
+    let report = wait_for(&heard, "a report of the card back", reports);
+    assert!(matches!(report, NeighbourReport::Hearing { .. }), "{report}");
+    act(&b, Announcer::probe);
+    assert_eq!(wait_for(&heard, "the probe", frame).says, Says::Probe);
+}
+
+#[test]
+fn an_announcer_goes_on_after_its_card_was_replaced_or_got_a_new_mac() {
+    let mut segment = Segment::new();
+    let (a, b) = (segment.join(A), segment.join(B));
+    let heard = listen(&a, A);
+    let (commands, mut todo) = tokio::sync::mpsc::unbounded_channel::<()>();
+    b.run(move |_| async move {
+        let mut announcer = Announcer::new(CARD, VIP.into());
+        tokio::spawn(async move {
+            while todo.recv().await.is_some() {
+                announcer.probe().expect("sent");
+            }
+        });
+    });
+    commands.send(()).unwrap();
+    assert_eq!(wait_for(&heard, "the first probe", frame).from, mac(&b));
+    let new = Mac([2, 0, 0, 0, 0xbb, 2]);
+    b.set_mac(new);
+    commands.send(()).unwrap();
+    assert_eq!(wait_for(&heard, "the probe from the new MAC", frame).from, new);
+    b.delete_card();
+    segment.plug_in(&b);
+    commands.send(()).unwrap();
+    assert_eq!(wait_for(&heard, "the probe from the new card", frame).from, mac(&b));
+}
+
+#[test]
+fn a_card_that_is_not_there_is_named() {
+    let host = Host::new();
+    let (none, lo) = host.run(|_| async {
+        (PacketSocket::to_send("eth7").map(|_| ()), PacketListener::open("lo").map(|_| ()))
+    });
+    assert!(matches!(none, Err(PacketSocketError::NoSuchCard { card }) if card == "eth7"));
+    assert!(matches!(lo, Err(PacketSocketError::NotEthernet { .. })));
+}
+
+#[test]
+fn a_frame_is_told_within_a_few_milliseconds_of_being_sent() {
+    let mut segment = Segment::new();
+    let (a, b) = (segment.join(A), segment.join(B));
+    let heard = listen(&a, A);
+    let from = mac(&b);
+    let mut took: Vec<Duration> = (0..200)
+        .map(|_| {
+            let sent = send(&b, ArpFrame::probe(from, VIP));
+            let told = wait_for(&heard, "the probe", |heard| match heard {
+                Heard::Event(Event::Frame(_), at) => Some(at),
+                _ => None,
+            });
+            std::thread::sleep(Duration::from_millis(2));
+            told.saturating_duration_since(sent)
+        })
+        .collect();
+    took.sort();
+    let (median, worst) = (took[100], took[199]);
+    println!("frame sent to told: median {median:?}, worst {worst:?}");
+    assert!(median < Duration::from_millis(2), "median {median:?}, worst {worst:?}");
+}

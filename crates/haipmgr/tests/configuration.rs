@@ -1,0 +1,309 @@
+//! What a person sees who writes a TOML file: what is accepted, what it means, and what each fault is called.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod written;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use haipmgr::config::{DecisionTrace, Source, convert, load};
+use written::*;
+
+#[test]
+fn the_file_of_the_design_guide_is_accepted() {
+    let (written, config) = loaded("haipmgr.toml", TOML);
+    assert_eq!(config.source, Source::Toml);
+    assert_eq!(config.lock, PathBuf::from("/run/haipmgr/haipmgr.lock"));
+    assert!(config.remarks.is_empty());
+    let cluster = only(&config);
+    assert_eq!(cluster.name, "orders");
+    assert_eq!((cluster.policy.vip, cluster.prefix), (address("10.77.0.100"), 32));
+    assert_eq!(cluster.gateway, address("10.77.0.254"));
+    assert_eq!((cluster.mysql_port, cluster.group_port), (3306, 33061));
+    assert_eq!((cluster.user.as_str(), cluster.password.reveal()), ("haip", "KRj$r748Lf"));
+    assert_eq!(cluster.policy.members.get(&address("10.77.0.12")).unwrap(), "eth0");
+    assert_eq!(cluster.policy.members.len(), 3);
+    assert_eq!(cluster.log_file(), written.folder.path().join("HAIPMGR_3306.log"));
+    assert_eq!(cluster.stat_file(), written.folder.path().join("stat_3306"));
+    assert_eq!(cluster.stat_shown_for(), Duration::from_secs(140));
+    assert!(cluster.policy.lease.is_some());
+}
+
+#[test]
+fn every_optional_key_is_taken() {
+    let more = r#"
+lease = "10s"
+linger = "off"
+claim_wait = 0
+hung_patience = "1m"
+refused_patience = "2h"
+poll_interval = 0.25
+alert_interval = "20ms"
+alert_limit = "10s"
+evidence_age = "2s"
+connect_limit = "300ms"
+query_limit = "400ms"
+gateway_interval = "100ms"
+gateway_misses = 7
+probe_count = 4
+probe_spacing = "30ms"
+probe_spacing_when_taken = "300ms"
+own_answer_limit = "150ms"
+dispute_limit = "600ms"
+announce_interval = "30s"
+decision_trace = "all"
+socket = "/run/mysqld/mysqld.sock"
+[cluster.members]"#;
+    let (_written, config) = loaded(
+        "haipmgr.toml",
+        &("lock = \"/x/y.lock\"".to_owned() + &TOML.replace("[cluster.members]", more)),
+    );
+    let cluster = only(&config);
+    let policy = &cluster.policy;
+    let millis = Duration::from_millis;
+    assert_eq!(config.lock, PathBuf::from("/x/y.lock"));
+    assert_eq!(policy.lease, Some(millis(10_000)));
+    assert_eq!((policy.linger, policy.claim_wait), (Duration::ZERO, Duration::ZERO));
+    assert_eq!((policy.hung_patience, policy.refused_patience), (millis(60_000), Some(millis(7_200_000))));
+    assert_eq!(
+        (policy.poll_interval, policy.alert_interval, policy.alert_limit),
+        (millis(250), millis(20), millis(10_000))
+    );
+    assert_eq!(
+        (policy.evidence_age, cluster.connect_limit, cluster.query_limit),
+        (millis(2000), millis(300), millis(400))
+    );
+    assert_eq!((cluster.gateway_interval, cluster.gateway_misses), (millis(100), 7));
+    assert_eq!(
+        (policy.probe_count, policy.probe_spacing, policy.probe_spacing_when_taken),
+        (4, millis(30), millis(300))
+    );
+    assert_eq!((policy.own_answer_limit, policy.dispute_limit), (millis(150), millis(600)));
+    assert_eq!((policy.announce_interval, cluster.decision_trace), (millis(30_000), DecisionTrace::All));
+    assert_eq!(cluster.socket.as_deref(), Some(Path::new("/run/mysqld/mysqld.sock")));
+}
+
+#[test]
+fn no_lease_can_be_written_as_off_or_as_zero() {
+    for off in ["\"off\"", "0", "\"0s\""] {
+        let (_written, config) = loaded(
+            "haipmgr.toml",
+            &TOML.replace("[cluster.members]", &format!("lease = {off}\n[cluster.members]")),
+        );
+        assert_eq!(only(&config).policy.lease, None, "{off}");
+    }
+}
+
+#[test]
+fn each_fault_is_told_with_its_line_and_what_to_write() {
+    // What is replaced by what; where the fault is told; words that are in it.
+    let cases: &[(&str, &str, &str, &[&str])] = &[
+        ("\"7s\"", "\"7s", "10:", &["not TOML"]),
+        ("sleeptime ", "sleptime ", "10:1:", &["unknown key \"sleptime\"", "did you mean \"sleeptime\"?"]),
+        ("gateway ", "ip_gateway ", "5:1:", &["parameter.py's name", "\"gateway\""]),
+        ("user          = \"haip\"", "", "2:1:", &["cluster orders", "\"user\" is missing"]),
+        ("[[cluster]]", "lok = 1\n[[cluster]]", "2:1:", &["unknown key \"lok\"", "did you mean \"lock\"?"]),
+        ("[[cluster]]", "vip = 1\n[[cluster]]", "2:1:", &["\"vip\" belongs to a cluster", "[[cluster]]"]),
+        ("[[cluster]]", "lock = \"x\"\n[[cluster]]", "2:8:", &["lock", "whole path"]),
+        ("= 3306", "= \"3306\"", "6:17:", &["mysql_port: this is text", "without quotes"]),
+        ("= 3306", "= 0", "6:17:", &["mysql_port", "out of range", "1 to 65535"]),
+        ("= 33061", "= 133061", "7:17:", &["group_port", "out of range"]),
+        ("= 33061", "= 3306", "7:1:", &["3306 is also the MySQL port"]),
+        ("10.77.0.100/32", "10.77.0.100/24", "4:17:", &["/24 is refused", "write \"10.77.0.100/32\""]),
+        ("10.77.0.100/32", "db-vip", "4:17:", &["\"db-vip\" is not an IP address", "not a host name"]),
+        ("10.77.0.100/32", "10.77.0.12", "14:1:", &["the VIP and a member's own address"]),
+        ("10.77.0.100/32", "10.77.0.254", "4:1:", &["the VIP and the gateway"]),
+        ("10.77.0.100/32", "127.0.0.1", "4:17:", &["not an address that a host on the network can have"]),
+        ("10.77.0.100/32", "fd00::1", "4:1:", &["IPv6, which is not served yet"]),
+        ("10.77.0.254", "fd00::254", "5:1:", &["both be IPv4 or both be IPv6"]),
+        ("10.77.0.254", "10.77.0.13", "5:1:", &["the gateway and a member"]),
+        ("\"10.77.0.11\" =", "\"db1\" =", "13:1:", &["member \"db1\" is not an IP address"]),
+        (
+            "\"10.77.0.11\" = \"eth0\"",
+            "\"10.77.0.11\" = 0",
+            "13:16:",
+            &["10.77.0.11", "write its name in quotes"],
+        ),
+        ("\"10.77.0.11\" = \"eth0\"", "\"10.77.0.11\" = \"\"", "13:16:", &["the card's name is empty"]),
+        ("\"10.77.0.11\" = \"eth0\"", "\"10.77.0.11\" = \"a-card-of-16-byt\"", "13:16:", &["over 15 bytes"]),
+        ("\"10.77.0.11\" =", "10.77.0.11 =", "13:1:", &["address in quotes"]),
+        ("\"7s\"", "\"soon\"", "10:17:", &["sleeptime", "is not a length of time", "\"7s\""]),
+        ("\"7s\"", "0", "10:17:", &["sleeptime", "out of range", "from 1s to 1h"]),
+        ("\"7s\"", "[7]", "10:17:", &["sleeptime", "is a list"]),
+        ("\"7s\"", "-7", "10:17:", &["sleeptime", "out of range"]),
+        ("\"7s\"", "7\nlease = \"1s\"", "11:9:", &["lease", "from 2s to 1h", "\"off\""]),
+        (
+            "\"7s\"",
+            "7\npoll_interval = \"5s\"",
+            "11:1:",
+            &["lease (6s) must be at least 3 times poll_interval (5s)"],
+        ),
+        ("\"7s\"", "7\nprobe_count = 21", "11:15:", &["probe_count", "from 1 to 20"]),
+        (
+            "\"7s\"",
+            "7\ndecision_trace = \"none\"",
+            "11:18:",
+            &["\"none\" is not one of \"switches\", \"all\", \"off\""],
+        ),
+        ("password      =", "# ", "2:1:", &["there is no password", "password_file"]),
+        ("password      =", "password_file = \"/x\"\npassword =", "10:1:", &["both given", "only one"]),
+        (
+            "password      = \"KRj$r748Lf\"",
+            "password_file = \"/none/x\"",
+            "9:1:",
+            &["/none/x", "can't be read", "mode 600"],
+        ),
+        ("password      = \"KRj$r748Lf\"", "password_file = \"x\"", "9:17:", &["does not begin with \"/\""]),
+        ("password      = \"KRj$r748Lf\"", "password_credential = \"x\"", "9:1:", &["LoadCredential=x:FILE"]),
+        ("\"FOLDER/\"", "\"/none/x y/\"", "11:1:", &["does not exist", "mkdir -p '/none/x y/'"]),
+        ("\"FOLDER/\"", "\"/dev/null\"", "11:1:", &["is not a folder"]),
+        ("\"FOLDER/\"", "\"here/\"", "11:17:", &["write the whole path"]),
+        ("user          = \"haip\"", "user = \"\"", "8:8:", &["user", "is empty"]),
+        ("[[cluster]]", "[cluster]", "2:", &["[[cluster]] with two brackets"]),
+    ];
+    let mut wrong = Vec::new();
+    for (what, by, place, words) in cases {
+        assert!(TOML.contains(what), "{what}");
+        let problems = refused("haipmgr.toml", &TOML.replacen(what, by, 1));
+        let found = problems
+            .iter()
+            .any(|problem| problem.starts_with(place) && words.iter().all(|word| problem.contains(word)));
+        if !found || problems.len() != 1 {
+            wrong.push(format!("{what} -> {by}: not only {place} {words:?} but {problems:#?}"));
+        }
+        assert!(
+            !problems.iter().any(|problem| problem.contains("KRj")),
+            "the password is shown: {problems:#?}"
+        );
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn all_faults_are_told_at_once_in_the_order_of_their_lines() {
+    let broken = TOML
+        .replace("10.77.0.100/32", "nowhere")
+        .replace("3306\n", "\"x\"\n")
+        .replace("sleeptime", "sleeptme")
+        .replace("\"10.77.0.13\"", "\"10.77.0\"");
+    let problems = refused("haipmgr.toml", &broken);
+    let lines: Vec<&str> = problems.iter().map(|problem| problem.split(':').next().unwrap()).collect();
+    assert_eq!(lines, ["4", "6", "10", "15"], "{problems:#?}");
+}
+
+#[test]
+fn an_empty_file_and_one_of_python_in_the_wrong_name_are_explained() {
+    assert!(refused("haipmgr.toml", "").join("").contains("write a [[cluster]] table"));
+    assert!(refused("haipmgr.toml", PARAMETER_PY).join("").contains("let its name end in \".py\""));
+    assert!(load(Path::new("/none/haipmgr.toml")).unwrap_err().to_string().contains("/none/haipmgr.toml"));
+    assert!(load(Path::new("/dev/zero")).unwrap_err().to_string().contains("plain file"));
+}
+
+#[test]
+fn several_clusters_share_one_file_and_nothing_that_would_collide() {
+    let second = TOML
+        .replace("orders", "stock")
+        .replace("10.77.0.100/32", "10.77.0.101")
+        .replace("3306\n", "3307\n")
+        .replace("33061", "33071");
+    let (_written, config) = loaded("haipmgr.toml", &(TOML.to_owned() + &second));
+    assert_eq!(config.clusters.len(), 2);
+    let cases: &[(&str, &str, &[&str])] = &[
+        ("stock", "orders", &["18:1:", "two clusters are called \"orders\""]),
+        ("10.77.0.101", "10.77.0.100", &["19:1:", "also the VIP of cluster orders"]),
+        ("10.77.0.101", "10.77.0.13", &["the VIP and a member's own address"]),
+        ("3307\n", "3306\n", &["21:1:", "port 3306 is also the mysql_port of cluster orders", "same names"]),
+        ("33071", "33061", &["22:1:", "port 33061 is also the group_port of cluster orders"]),
+        ("33071", "3306", &["22:1:", "port 3306 is also the mysql_port of cluster orders"]),
+    ];
+    for (what, by, words) in cases {
+        let problems = refused("haipmgr.toml", &(TOML.to_owned() + &second.replacen(what, by, 1)));
+        assert!(
+            problems.iter().any(|problem| words.iter().all(|word| problem.contains(word))),
+            "{what} -> {by}: {problems:#?}"
+        );
+    }
+    let crossed = second
+        .replace("10.77.0.1", "10.78.0.1")
+        .replace("\"10.78.0.101\"", "\"10.77.0.11\"")
+        .replace("10.77.0.254", "10.78.0.254");
+    let problems = refused("haipmgr.toml", &(TOML.to_owned() + &crossed));
+    assert!(
+        problems.join("").contains("10.77.0.11 is the VIP of cluster stock and a member of cluster orders"),
+        "{problems:#?}"
+    );
+}
+
+#[test]
+fn a_password_in_a_file_that_others_can_read_is_refused_with_the_chmod_to_type() {
+    let written = written("haipmgr.toml", TOML);
+    for exposed in [0o644, 0o604, 0o666] {
+        mode(&written.file, exposed);
+        let text = load(&written.file).unwrap_err().to_string();
+        assert!(text.contains(&format!("chmod 600 {}", written.file.display())), "{text}");
+    }
+    mode(&written.file, 0o640);
+    load(&written.file).expect("our own group may read it");
+
+    let password = written.folder.path().join("orders.password");
+    std::fs::write(&password, "KRj$r748Lf\n").unwrap();
+    let text = std::fs::read_to_string(&written.file).unwrap();
+    std::fs::write(
+        &written.file,
+        text.replace(
+            "password      = \"KRj$r748Lf\"",
+            &format!("password_file = \"{}\"", password.display()),
+        ),
+    )
+    .unwrap();
+    mode(&written.file, 0o644);
+    mode(&password, 0o600);
+    assert_eq!(only(&load(&written.file).expect("no password in this file")).password.reveal(), "KRj$r748Lf");
+    mode(&password, 0o644);
+    let text = load(&written.file).unwrap_err().to_string();
+    assert!(text.contains(&format!("chmod 600 {}", password.display())), "{text}");
+}
+
+#[test]
+fn the_packaged_sample_is_accepted_once_its_password_and_folder_are_there() {
+    let packaging = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packaging");
+    let sample = std::fs::read_to_string(packaging.join("haipmgr.toml")).unwrap();
+    let here = sample
+        .replace("/etc/haipmgr/orders.password", "FOLDER/password")
+        .replace("/var/lib/haipmgr/", "FOLDER/");
+    let written = written("haipmgr.toml", &here);
+    let password = written.folder.path().join("password");
+    std::fs::write(&password, "secret\n").unwrap();
+    mode(&password, 0o600);
+    let config = load(&written.file).unwrap_or_else(|problems| panic!("{problems}"));
+    assert_eq!(only(&config).user, "haip");
+    let account = std::fs::read_to_string(packaging.join("account.sql")).unwrap();
+    for statement in haipmgr::observe::mysql::account_sql("haip").lines() {
+        assert!(account.contains(statement), "{statement} is not in account.sql");
+    }
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_text_makes_the_readers_fall_over(text in "(?s)(par_var ?= ?)?[\\[\\]{}\"'=:,#\\\\ \n\\.a-z0-9\u{fffd}\u{e9}]{0,80}") {
+        for name in ["haipmgr.toml", "parameter.py"] {
+            let written = written(name, &text);
+            proptest::prop_assert!(load(&written.file).is_err());
+            proptest::prop_assert!(convert(&written.file).is_err());
+        }
+    }
+
+    #[test]
+    fn a_file_cut_off_or_with_one_character_changed_is_refused_or_read_never_more(at in 0usize..400, by in proptest::char::any()) {
+        for (name, whole) in [("haipmgr.toml", TOML), ("parameter.py", PARAMETER_PY)] {
+            let at = at.min(whole.len());
+            let cut = written(name, &whole[..at]);
+            let _refused_or_read = load(&cut.file);
+            let mut changed = whole.to_owned();
+            changed.insert(at, by);
+            let changed = written(name, &changed);
+            let _refused_or_read = load(&changed.file);
+        }
+    }
+}

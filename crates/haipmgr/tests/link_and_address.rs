@@ -1,0 +1,306 @@
+//! The host's addresses, as watched and as changed, in network namespaces of the tests' own. Needs root.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod namespace;
+
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use decide::event::{Fact, Host, HostAddress, Seen};
+use futures_util::TryStreamExt as _;
+use haipmgr::act::address::{AddressError, Addresses, Label};
+use haipmgr::observe::link::{LinkWatch, watch};
+use namespace::{LIMIT, Neighbour, cable_to, give, in_new_namespace, index, netlink, set_down, set_up};
+use netlink_packet_route::address::{AddressAttribute, AddressMessage};
+use rtnetlink::LinkUnspec;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::time::timeout;
+
+const VIP: &str = "10.77.0.100";
+
+type Facts = UnboundedReceiver<(Seen<Host>, Instant)>;
+
+async fn watched() -> (LinkWatch, Facts) {
+    let (sender, facts) = unbounded_channel();
+    let watch = watch(move |seen| drop(sender.send((seen, Instant::now())))).await.unwrap();
+    (watch, facts)
+}
+
+/// Reads on until the host is as wanted; gives the time at which that was told.
+async fn told(facts: &mut Facts, wanted: impl Fn(&Host) -> bool) -> Instant {
+    let mut last = None;
+    let found = timeout(LIMIT, async {
+        loop {
+            let (seen, at) = facts.recv().await.unwrap();
+            match seen.fact {
+                Fact::Known(host) if wanted(&host) => return at,
+                other => last = Some(other),
+            }
+        }
+    });
+    found.await.unwrap_or_else(|_| panic!("not told within the limit; last: {last:?}"))
+}
+
+fn has(host: &Host, address: &str, prefix: u8) -> bool {
+    host.addresses.contains(&HostAddress { address: vip(address), prefix, card: "eth0".into() })
+}
+
+fn bears(host: &Host, address: &str) -> bool {
+    host.addresses.iter().any(|there| there.address == vip(address))
+}
+
+fn running(host: &Host) -> bool {
+    host.cards.iter().any(|card| card.name == "eth0" && card.running)
+}
+
+fn vip(address: &str) -> IpAddr {
+    address.parse().unwrap()
+}
+
+fn label() -> Label {
+    Label::new("eth0", 3306).0
+}
+
+async fn on_eth0() -> Vec<AddressMessage> {
+    let netlink = netlink();
+    let eth0 = index(&netlink, "eth0").await;
+    let all: Vec<AddressMessage> = netlink.address().get().execute().try_collect().await.unwrap();
+    all.into_iter().filter(|address| address.header.index == eth0).collect()
+}
+
+fn addresses(messages: &[AddressMessage]) -> Vec<(IpAddr, u8)> {
+    let local = |message: &AddressMessage| {
+        message.attributes.iter().find_map(|attribute| match attribute {
+            AddressAttribute::Local(IpAddr::V4(address)) => {
+                Some((IpAddr::V4(*address), message.header.prefix_len))
+            }
+            _ => None,
+        })
+    };
+    messages.iter().filter_map(local).collect()
+}
+
+#[test]
+fn the_vip_is_seen_to_come_and_go_at_once_and_its_renewal_is_not_news() {
+    in_new_namespace(|| async {
+        let neighbour = Neighbour::new();
+        cable_to(&neighbour).await;
+        give(&netlink(), "eth0", "10.77.0.11", 24).await;
+        let (watch, mut facts) = watched().await;
+        told(&mut facts, |host| running(host) && has(host, "10.77.0.11", 24) && !bears(host, VIP)).await;
+
+        let orders = Addresses::new();
+        let lease = Some(Duration::from_millis(5500));
+        let (mut up, mut down) = (Vec::new(), Vec::new());
+        for _ in 0..20 {
+            let began = Instant::now();
+            orders.add("eth0", vip(VIP), 32, &label(), lease).await.unwrap();
+            up.push(told(&mut facts, |host| has(host, VIP, 32)).await - began);
+            for _ in 0..3 {
+                orders.add("eth0", vip(VIP), 32, &label(), lease).await.unwrap();
+            }
+            let began = Instant::now();
+            orders.remove("eth0", vip(VIP)).await.unwrap();
+            // The very next fact is that it has gone: a renewal tells nothing.
+            let (seen, at) = timeout(LIMIT, facts.recv()).await.unwrap().unwrap();
+            let Fact::Known(host) = seen.fact else { panic!("{seen:?}") };
+            assert!(!bears(&host, VIP) && has(&host, "10.77.0.11", 24), "{host:?}");
+            down.push(at - began);
+        }
+        up.sort();
+        down.sort();
+        println!(
+            "order to fact told, 20 times: add median {:?}, worst {:?}; remove median {:?}, worst {:?}",
+            up[10], up[19], down[10], down[19]
+        );
+        assert!(up[10] < Duration::from_millis(50) && down[10] < Duration::from_millis(50));
+
+        let asked_at = haipmgr::clock::now();
+        watch.ask_now();
+        let (seen, _) = timeout(LIMIT, facts.recv()).await.unwrap().unwrap();
+        assert!(seen.asked_at >= asked_at, "a fact that was asked for is not older than the question");
+        assert!(facts.try_recv().is_err());
+    });
+}
+
+#[test]
+fn a_lease_that_is_not_renewed_ends_by_itself_and_that_is_told() {
+    in_new_namespace(|| async {
+        let neighbour = Neighbour::new();
+        cable_to(&neighbour).await;
+        let (_watch, mut facts) = watched().await;
+        let orders = Addresses::new();
+        orders.add("eth0", vip(VIP), 32, &label(), None).await.unwrap();
+        let began = Instant::now();
+        // The address that is there for ever is put under a lease in place.
+        orders.add("eth0", vip(VIP), 32, &label(), Some(Duration::from_secs(1))).await.unwrap();
+        told(&mut facts, |host| has(host, VIP, 32)).await;
+        let lived = told(&mut facts, |host| !bears(host, VIP)).await - began;
+        assert!(lived > Duration::from_millis(900) && lived < Duration::from_secs(3), "lived for {lived:?}");
+    });
+}
+
+#[test]
+fn the_vip_bears_the_label_card_and_port() {
+    in_new_namespace(|| async {
+        let neighbour = Neighbour::new();
+        cable_to(&neighbour).await;
+        Addresses::new().add("eth0", vip(VIP), 32, &label(), None).await.unwrap();
+        let there = on_eth0().await;
+        assert!(
+            there
+                .iter()
+                .any(|address| address.attributes.contains(&AddressAttribute::Label("eth0:3306".into())))
+        );
+        let (_watch, mut facts) = watched().await;
+        told(&mut facts, |host| has(host, VIP, 32)).await;
+    });
+}
+
+#[test]
+fn card_down_cable_out_and_a_new_name_are_told() {
+    in_new_namespace(|| async {
+        let neighbour = Neighbour::new();
+        cable_to(&neighbour).await;
+        give(&netlink(), "eth0", "10.77.0.11", 24).await;
+        let (_watch, mut facts) = watched().await;
+        told(&mut facts, running).await;
+        let began = Instant::now();
+        neighbour.run(|| async { set_down(&netlink(), "eth0").await });
+        let cable = told(&mut facts, |host| !running(host)).await - began;
+        println!("cable out to fact told: {cable:?}");
+        neighbour.run(|| async { set_up(&netlink(), "eth0").await });
+        told(&mut facts, running).await;
+        set_down(&netlink(), "eth0").await;
+        told(&mut facts, |host| !running(host)).await;
+        let netlink = netlink();
+        let eth0 = index(&netlink, "eth0").await;
+        let rename = LinkUnspec::new_with_index(eth0).name("lan0").build();
+        netlink.link().set(rename).execute().await.unwrap();
+        told(&mut facts, |host| {
+            host.addresses.iter().any(|a| a.card == "lan0" && a.address == vip("10.77.0.11"))
+        })
+        .await;
+        netlink.link().del(eth0).execute().await.unwrap();
+        told(&mut facts, |host| *host == Host::default()).await;
+    });
+}
+
+#[test]
+fn removing_the_vip_takes_the_predecessors_netmask_too_and_leaves_the_hosts_own_address() {
+    in_new_namespace(|| async {
+        let neighbour = Neighbour::new();
+        cable_to(&neighbour).await;
+        let netlink = netlink();
+        let orders = Addresses::new();
+        let own = vec![(vip("10.77.0.11"), 24)];
+        give(&netlink, "eth0", "10.77.0.11", 24).await;
+        for prefixes in [[8, 32], [24, 24], [32, 32]] {
+            for prefix in prefixes {
+                orders.add("eth0", vip(VIP), prefix, &label(), None).await.unwrap();
+            }
+            orders.remove("eth0", vip(VIP)).await.unwrap();
+            assert_eq!(addresses(&on_eth0().await), own, "VIP as {prefixes:?}");
+        }
+        orders.remove("eth0", vip(VIP)).await.unwrap();
+    });
+}
+
+#[test]
+fn removing_a_vip_that_came_before_the_hosts_own_address_leaves_address_and_default_route() {
+    in_new_namespace(|| async {
+        let neighbour = Neighbour::new();
+        cable_to(&neighbour).await;
+        let netlink = netlink();
+        let setting = "/proc/sys/net/ipv4/conf/eth0/promote_secondaries";
+        std::fs::write("/proc/sys/net/ipv4/conf/all/promote_secondaries", "0").unwrap();
+        for before in ["0\n", "1\n"] {
+            std::fs::write(setting, before).unwrap();
+            give(&netlink, "eth0", VIP, 24).await;
+            give(&netlink, "eth0", "10.77.0.11", 24).await;
+            let gateway = rtnetlink::RouteMessageBuilder::<std::net::Ipv4Addr>::new()
+                .gateway("10.77.0.254".parse().unwrap())
+                .build();
+            netlink.route().add(gateway.clone()).execute().await.unwrap();
+            Addresses::new().remove("eth0", vip(VIP)).await.unwrap();
+            assert_eq!(addresses(&on_eth0().await), vec![(vip("10.77.0.11"), 24)]);
+            netlink.route().del(gateway).execute().await.expect("the default route is still there");
+            assert_eq!(std::fs::read_to_string(setting).unwrap(), before, "the setting is put back");
+            Addresses::new().remove("eth0", vip("10.77.0.11")).await.unwrap();
+        }
+    });
+}
+
+#[test]
+fn a_lease_ends_the_predecessors_copy_without_the_vip_ever_being_away() {
+    in_new_namespace(|| async {
+        let neighbour = Neighbour::new();
+        cable_to(&neighbour).await;
+        give(&netlink(), "eth0", VIP, 8).await;
+        let (_watch, mut facts) = watched().await;
+        let orders = Addresses::new();
+        orders.add("eth0", vip(VIP), 32, &label(), Some(Duration::from_secs(30))).await.unwrap();
+        assert_eq!(addresses(&on_eth0().await), vec![(vip(VIP), 32)]);
+        told(&mut facts, |host| {
+            assert!(bears(host, VIP), "away: {host:?}");
+            has(host, VIP, 32) && !has(host, VIP, 8)
+        })
+        .await;
+    });
+}
+
+#[test]
+fn an_ipv6_vip_is_usable_at_once_and_removed() {
+    in_new_namespace(|| async {
+        let neighbour = Neighbour::new();
+        cable_to(&neighbour).await;
+        let orders = Addresses::new();
+        orders.add("eth0", vip("fd77::100"), 128, &label(), Some(Duration::from_secs(30))).await.unwrap();
+        std::net::TcpListener::bind("[fd77::100]:3306").expect("usable at once");
+        let (_watch, mut facts) = watched().await;
+        told(&mut facts, |host| has(host, "fd77::100", 128)).await;
+        orders.remove("eth0", vip("fd77::100")).await.unwrap();
+        told(&mut facts, |host| !bears(host, "fd77::100")).await;
+    });
+}
+
+#[test]
+fn errors_name_the_card_and_what_to_do() {
+    in_new_namespace(|| async {
+        let orders = Addresses::new();
+        let error = orders.add("eth7", vip(VIP), 32, &label(), None).await.unwrap_err();
+        assert!(matches!(error, AddressError::NoSuchCard { .. }), "{error:?}");
+        let text = error.to_string();
+        assert!(text.contains("eth7") && text.contains(VIP) && text.contains("members"), "{text}");
+        orders.remove("eth7", vip(VIP)).await.expect("no card, no VIP on it");
+        let error = orders.add("lo", vip(VIP), 33, &label(), None).await.unwrap_err();
+        assert!(error.to_string().contains("32"), "{error}");
+        // The future may be moved between threads, as `tokio::spawn` demands.
+        tokio::spawn(async move { orders.remove("lo", vip(VIP)).await }).await.unwrap().unwrap();
+    });
+}
+
+#[test]
+fn notifications_that_were_lost_are_made_up_for() {
+    in_new_namespace(|| async {
+        let neighbour = Neighbour::new();
+        cable_to(&neighbour).await;
+        let orders = Addresses::new();
+        orders.add("eth0", vip("10.77.0.200"), 32, &label(), None).await.unwrap();
+        let (_watch, mut facts) = watched().await;
+        // This thread, and the watcher in it, stand still meanwhile. Far more is notified than its socket holds, all of
+        // it no news, and the one piece of news comes last and is lost.
+        let elsewhere = || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let orders = Addresses::new();
+                for _ in 0..4000 {
+                    orders.add("eth0", vip("10.77.0.200"), 32, &label(), None).await.unwrap();
+                }
+                orders.add("eth0", vip(VIP), 32, &label(), None).await.unwrap();
+            });
+        };
+        std::thread::spawn(elsewhere).join().unwrap();
+        told(&mut facts, |host| has(host, VIP, 32)).await;
+    });
+}

@@ -1,0 +1,133 @@
+//! Network namespaces for tests: each is one thread's own, and goes with the thread.
+#![allow(dead_code, reason = "each test file takes what it needs")]
+
+use std::fs::File;
+use std::future::Future;
+use std::net::IpAddr;
+use std::os::fd::AsRawFd as _;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use nix::sched::{CloneFlags, unshare};
+use rtnetlink::{Handle, LinkUnspec, LinkVeth};
+
+/// No test waits longer than this for anything.
+pub(crate) const LIMIT: Duration = Duration::from_secs(10);
+
+/// Runs `body` on its own thread, in a new network namespace with loopback up, on a current-thread runtime.
+pub(crate) fn in_new_namespace<F: Future<Output = ()>>(body: impl FnOnce() -> F + Send + 'static) {
+    let done = thread::spawn(|| {
+        let runtime = enter_new_namespace();
+        runtime.block_on(async {
+            set_up(&netlink(), "lo").await;
+            body().await;
+        });
+    })
+    .join();
+    if let Err(panic) = done {
+        std::panic::resume_unwind(panic);
+    }
+}
+
+/// A second namespace, on its own thread, that carries out jobs until it is dropped.
+pub(crate) struct Neighbour {
+    jobs: Option<mpsc::Sender<Job>>,
+    namespace: File,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+type Job = Box<dyn FnOnce(&tokio::runtime::Runtime) + Send>;
+
+impl Neighbour {
+    pub(crate) fn new() -> Self {
+        let (jobs, inbox) = mpsc::channel::<Job>();
+        let (tell, entered) = mpsc::channel();
+        let thread = thread::spawn(move || {
+            let runtime = enter_new_namespace();
+            tell.send(File::open("/proc/thread-self/ns/net").unwrap()).unwrap();
+            for job in inbox {
+                job(&runtime);
+            }
+        });
+        Self { jobs: Some(jobs), namespace: entered.recv_timeout(LIMIT).unwrap(), thread: Some(thread) }
+    }
+
+    /// Runs one job there, and waits for it.
+    pub(crate) fn run<F: Future<Output = ()>>(&self, job: impl FnOnce() -> F + Send + 'static) {
+        let (tell, done) = mpsc::channel();
+        let job: Job = Box::new(move |runtime| {
+            runtime.block_on(async { job().await });
+            tell.send(()).unwrap();
+        });
+        self.jobs.as_ref().unwrap().send(job).unwrap();
+        done.recv_timeout(LIMIT).expect("the neighbour's job failed");
+    }
+
+    /// Writes a setting under `/proc/sys/net` of this namespace.
+    pub(crate) fn set(&self, key: &'static str, value: &'static str) {
+        self.run(move || async move { std::fs::write(format!("/proc/sys/net/{key}"), value).unwrap() });
+    }
+}
+
+impl Drop for Neighbour {
+    fn drop(&mut self) {
+        drop(self.jobs.take());
+        let _ = self.thread.take().map(thread::JoinHandle::join);
+    }
+}
+
+fn enter_new_namespace() -> tokio::runtime::Runtime {
+    unshare(CloneFlags::CLONE_NEWNET).unwrap_or_else(|error| {
+        panic!(
+            "this test makes network namespaces of its own, and that needs root ({error}); \
+             run: sudo -E env \"PATH=$PATH\" cargo test -p haipmgr"
+        )
+    });
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+/// A netlink handle in the namespace of this thread.
+pub(crate) fn netlink() -> Handle {
+    let (connection, handle, _) = rtnetlink::new_connection().unwrap();
+    tokio::spawn(connection);
+    handle
+}
+
+/// A cable from `eth0` here to `eth0` at the neighbour; both ends up.
+pub(crate) async fn cable_to(neighbour: &Neighbour) {
+    let netlink = netlink();
+    netlink.link().add(LinkVeth::new("eth0", "peer0").build()).execute().await.unwrap();
+    let there = LinkUnspec::new_with_index(index(&netlink, "peer0").await)
+        .setns_by_fd(neighbour.namespace.as_raw_fd())
+        .name("eth0")
+        .build();
+    netlink.link().set(there).execute().await.unwrap();
+    set_up(&netlink, "eth0").await;
+    neighbour.run(|| async {
+        let netlink = self::netlink();
+        set_up(&netlink, "lo").await;
+        set_up(&netlink, "eth0").await;
+    });
+}
+
+pub(crate) async fn index(netlink: &Handle, card: &str) -> u32 {
+    use futures_util::TryStreamExt as _;
+    let mut links = std::pin::pin!(netlink.link().get().match_name(card).execute());
+    links.try_next().await.unwrap().unwrap().header.index
+}
+
+pub(crate) async fn set_up(netlink: &Handle, card: &str) {
+    let change = LinkUnspec::new_with_name(card).up().build();
+    netlink.link().set(change).execute().await.unwrap();
+}
+
+pub(crate) async fn set_down(netlink: &Handle, card: &str) {
+    let change = LinkUnspec::new_with_name(card).down().build();
+    netlink.link().set(change).execute().await.unwrap();
+}
+
+pub(crate) async fn give(netlink: &Handle, card: &str, address: &str, prefix: u8) {
+    let address: IpAddr = address.parse().unwrap();
+    netlink.address().add(index(netlink, card).await, address, prefix).execute().await.unwrap();
+}

@@ -1,0 +1,220 @@
+//! A segment of its own for one test: a bridge in one network namespace, hosts in others. Everything is gone when it
+//! is dropped: a namespace lives as long as the thread in it.
+
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
+
+use std::fs::File;
+use std::future::Future;
+use std::net::{IpAddr, Ipv4Addr};
+use std::os::fd::AsRawFd;
+use std::pin::Pin;
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use decide::event::Mac;
+use nix::ifaddrs::getifaddrs;
+use nix::net::if_::{InterfaceFlags, if_nametoindex};
+use nix::sched::{CloneFlags, unshare};
+use rtnetlink::packet_route::link::{InfoData, InfoVeth};
+use rtnetlink::{AddressMessageBuilder, Handle, LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth};
+use tokio::runtime::Builder;
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+
+/// The card of every host.
+pub const CARD: &str = "eth0";
+/// Nothing on a segment of this machine takes longer.
+pub const LIMIT: Duration = Duration::from_secs(5);
+
+type Task = Box<dyn FnOnce(Handle) -> Pin<Box<dyn Future<Output = ()>>> + Send>;
+
+/// A thread in its own network namespace, with a tokio runtime that goes on between calls.
+pub struct Host {
+    tasks: Option<UnboundedSender<Task>>,
+    namespace: File,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Host {
+    pub fn new() -> Self {
+        assert!(
+            nix::unistd::geteuid().is_root(),
+            "this test makes network namespaces and needs root: run `sudo -E cargo test -p haipmgr`"
+        );
+        let (tasks, mut todo) = unbounded_channel::<Task>();
+        let (give, take) = mpsc::channel();
+        let thread = std::thread::spawn(move || {
+            unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace of its own (needs CAP_SYS_ADMIN)");
+            give.send(File::open("/proc/thread-self/ns/net").expect("this thread's namespace"))
+                .expect("sent");
+            let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
+            runtime.block_on(async {
+                let (connection, handle, _) = rtnetlink::new_connection().expect("netlink");
+                tokio::spawn(connection);
+                while let Some(task) = todo.recv().await {
+                    task(handle.clone()).await;
+                }
+            });
+            runtime.shutdown_timeout(Duration::from_secs(1));
+        });
+        let namespace = take.recv().expect("the host's thread is up");
+        let host = Self { tasks: Some(tasks), namespace, thread: Some(thread) };
+        host.link_up("lo");
+        host
+    }
+
+    /// Runs this in the host's namespace, and waits for it. What it spawns goes on.
+    pub fn run<Out, Fut>(&self, task: impl FnOnce(Handle) -> Fut + Send + 'static) -> Out
+    where
+        Out: Send + 'static,
+        Fut: Future<Output = Out> + 'static,
+    {
+        let (give, take) = mpsc::channel();
+        let task: Task = Box::new(move |handle| {
+            Box::pin(async move {
+                let out = task(handle).await;
+                let _ = give.send(out);
+            })
+        });
+        self.tasks.as_ref().expect("alive").send(task).expect("the host's thread runs");
+        take.recv_timeout(Duration::from_secs(30)).expect("the task ends, and does not panic")
+    }
+
+    pub fn link_up(&self, card: &'static str) {
+        self.change(card, LinkMessageBuilder::up);
+    }
+
+    pub fn link_down(&self, card: &'static str) {
+        self.change(card, LinkMessageBuilder::down);
+    }
+
+    fn wait_until_running(&self, card: String) {
+        self.run(|_| async move {
+            let until = Instant::now() + LIMIT;
+            while !getifaddrs().expect("the cards").any(|found| {
+                found.interface_name == card && found.flags.contains(InterfaceFlags::IFF_RUNNING)
+            }) {
+                assert!(Instant::now() < until, "{card} never came up");
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        });
+    }
+
+    pub fn set_mac(&self, mac: Mac) {
+        self.change(CARD, move |link| link.address(mac.0.to_vec()));
+    }
+
+    fn change(
+        &self,
+        card: &'static str,
+        how: impl FnOnce(LinkMessageBuilder<LinkUnspec>) -> LinkMessageBuilder<LinkUnspec> + Send + 'static,
+    ) {
+        self.run(move |handle| async move {
+            let index = if_nametoindex(card).expect("the card");
+            let message = how(LinkUnspec::new_with_index(index)).build();
+            handle.link().change(message).execute().await.expect("the card is changed");
+        });
+    }
+
+    pub fn delete_card(&self) {
+        self.run(|handle| async move {
+            let index = if_nametoindex(CARD).expect("the card");
+            handle.link().del(index).execute().await.expect("the card is deleted");
+        });
+    }
+
+    pub fn add_address(&self, address: Ipv4Addr, prefix: u8) {
+        self.run(move |handle| async move {
+            let index = if_nametoindex(CARD).expect("the card");
+            let add = handle.address().add(index, IpAddr::V4(address), prefix);
+            add.execute().await.expect("the address is added");
+        });
+    }
+
+    pub fn remove_address(&self, address: Ipv4Addr, prefix: u8) {
+        self.run(move |handle| async move {
+            let index = if_nametoindex(CARD).expect("the card");
+            let message =
+                AddressMessageBuilder::<Ipv4Addr>::new().index(index).address(address, prefix).build();
+            handle.address().del(message).execute().await.expect("the address is removed");
+        });
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        self.tasks = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// A bridge, to which hosts are joined.
+pub struct Segment {
+    switch: Host,
+    joined: u32,
+}
+
+impl Segment {
+    pub fn new() -> Self {
+        let switch = Host::new();
+        switch.run(|handle| async move {
+            handle.link().add(LinkBridge::new("br0").build()).execute().await.expect("a bridge");
+        });
+        switch.link_up("br0");
+        Self { switch, joined: 0 }
+    }
+
+    /// A host with this address, /24, on `eth0`.
+    pub fn join(&mut self, address: Ipv4Addr) -> Host {
+        let host = Host::new();
+        self.plug_in(&host);
+        host.add_address(address, 24);
+        host
+    }
+
+    /// A (new) card `eth0` in the host, and its cable.
+    pub fn plug_in(&mut self, host: &Host) {
+        self.joined += 1;
+        let port = format!("port{}", self.joined);
+        let namespace = host.namespace.as_raw_fd();
+        self.switch.run(move |handle| async move {
+            // The far end is made at once in the host, as its card.
+            let far = LinkMessageBuilder::<LinkUnspec>::new().name(CARD).setns_by_fd(namespace).build();
+            let near = LinkVeth::new(&port, CARD).set_info_data(InfoData::Veth(InfoVeth::Peer(far)));
+            handle.link().add(near.build()).execute().await.expect("a cable");
+            let index = if_nametoindex(port.as_str()).expect("the port");
+            let up = LinkUnspec::new_with_index(index).up().build();
+            handle.link().change(up).execute().await.expect("the port is up");
+        });
+        host.link_up(CARD);
+        self.switch.wait_until_running(format!("port{}", self.joined));
+        host.wait_until_running(CARD.to_owned());
+        // Only now, so that the bridge forwards from the moment the port is on it. The change also waits for the lock
+        // under which the kernel readies a card whose carrier has come: before that a card drops what it is to send.
+        let port = format!("port{}", self.joined);
+        self.switch.run(move |handle| async move {
+            let bridge = if_nametoindex("br0").expect("the bridge");
+            let index = if_nametoindex(port.as_str()).expect("the port");
+            let joined = LinkUnspec::new_with_index(index).controller(bridge).build();
+            handle.link().change(joined).execute().await.expect("the port is on the bridge");
+        });
+    }
+}
+
+/// Waits for something that `wanted` takes, for at most `LIMIT`; what it does not take is dropped.
+pub fn wait_for<Seen, Out>(
+    seen: &mpsc::Receiver<Seen>,
+    what: &str,
+    mut wanted: impl FnMut(Seen) -> Option<Out>,
+) -> Out {
+    let until = Instant::now() + LIMIT;
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        let one = seen.recv_timeout(left).unwrap_or_else(|_| panic!("never seen: {what}"));
+        if let Some(out) = wanted(one) {
+            return out;
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! haipmgr on each database host: its file, its start and its end, and what it says.
+
+use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::group::{AGENT_PASSWORD, AGENT_USER, GROUP_PORT, MYSQL_PORT};
+use crate::host::Host;
+use crate::namespace::Layout;
+use crate::segment::{CARD, DATABASES, GATEWAY, VIP};
+
+/// The agent's file, on every host.
+pub const CONFIGURATION: &str = "/etc/haipmgr/haipmgr.toml";
+/// Its password file, on every host.
+pub const PASSWORD_FILE: &str = "/etc/haipmgr/lab.password";
+/// Its log, on every host (S5).
+pub const LOG: &str = "/var/lib/haipmgr/HAIPMGR_3306.log";
+
+/// How long an agent may take to end after SIGTERM.
+const END_LIMIT: Duration = Duration::from_secs(5);
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+
+/// Why an agent could not be started or stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentError {
+    /// A file or process operation failed.
+    #[error("{what}: {cause}")]
+    Io {
+        /// What was being done, on which host.
+        what: String,
+        /// The system's answer.
+        cause: std::io::Error,
+    },
+    /// It ended by itself.
+    #[error("the agent on {host} ended by itself with {status}. Its last words:\n{words}")]
+    Ended {
+        /// Its host.
+        host: String,
+        /// Its exit status.
+        status: std::process::ExitStatus,
+        /// The tail of its standard error.
+        words: String,
+    },
+    /// It does not end.
+    #[error("the agent on {host} does not end {} s after SIGTERM", END_LIMIT.as_secs())]
+    DoesNotEnd {
+        /// Its host.
+        host: String,
+    },
+}
+
+/// One host's agent.
+#[derive(Debug)]
+pub struct Agent {
+    host: String,
+    program: PathBuf,
+    messages: PathBuf,
+    process: Option<Child>,
+}
+
+impl Agent {
+    /// Writes the host's configuration. The agent is not started.
+    pub fn prepare(layout: &Layout, host: &Host) -> Result<Self, AgentError> {
+        write(host, CONFIGURATION, &configuration(), 0o644)?;
+        write(host, PASSWORD_FILE, &format!("{AGENT_PASSWORD}\n"), 0o600)?;
+        Ok(Self {
+            host: host.name().to_owned(),
+            program: layout.agent(),
+            messages: layout.log().join(format!("{}.agent", host.name())),
+            process: None,
+        })
+    }
+
+    /// Its standard error, as a file.
+    pub fn messages(&self) -> &Path {
+        &self.messages
+    }
+
+    /// Its process, while it runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.process.as_ref().map(Child::id)
+    }
+
+    /// Starts it, if it does not run.
+    pub fn start(&mut self, host: &Host) -> Result<(), AgentError> {
+        if self.process.is_some() {
+            return Ok(());
+        }
+        let failed = |what: &str| Self::failed(what, host.name());
+        let messages = File::options()
+            .create(true)
+            .append(true)
+            .open(&self.messages)
+            .map_err(failed("opening the agent's message file"))?;
+        let child = host
+            .command(&self.program)
+            .args(["run", "--config", CONFIGURATION])
+            .stdout(Stdio::null())
+            .stderr(messages)
+            .spawn()
+            .map_err(failed("starting the agent"))?;
+        self.process = Some(child);
+        Ok(())
+    }
+
+    /// An error if it should be running and has ended.
+    pub fn check(&mut self) -> Result<(), AgentError> {
+        let Some(process) = &mut self.process else { return Ok(()) };
+        let status = process.try_wait().map_err(Self::failed("looking at the agent", &self.host))?;
+        let Some(status) = status else { return Ok(()) };
+        self.process = None;
+        let words = fs::read_to_string(&self.messages).unwrap_or_default();
+        let lines: Vec<&str> = words.lines().collect();
+        let words = lines[lines.len().saturating_sub(8)..].join("\n");
+        Err(AgentError::Ended { host: self.host.clone(), status, words })
+    }
+
+    /// Ends it with SIGTERM, as `systemctl stop` does (S7), and waits until it is gone.
+    pub fn stop(&mut self) -> Result<(), AgentError> {
+        let Some(mut process) = self.process.take() else { return Ok(()) };
+        self.signal(&process, Signal::SIGTERM)?;
+        let since = Instant::now();
+        while process.try_wait().map_err(Self::failed("waiting for the agent", &self.host))?.is_none() {
+            if since.elapsed() > END_LIMIT {
+                self.process = Some(process);
+                return Err(AgentError::DoesNotEnd { host: self.host.clone() });
+            }
+            std::thread::sleep(LOOK_EVERY);
+        }
+        Ok(())
+    }
+
+    /// Kills it with SIGKILL and waits until it is gone.
+    pub fn kill(&mut self) -> Result<(), AgentError> {
+        let Some(mut process) = self.process.take() else { return Ok(()) };
+        self.signal(&process, Signal::SIGKILL)?;
+        process.wait().map(drop).map_err(Self::failed("waiting for the agent", &self.host))
+    }
+
+    /// Another program to start from now on: an upgrade.
+    pub fn set_program(&mut self, program: &Path) {
+        program.clone_into(&mut self.program);
+    }
+
+    fn signal(&self, process: &Child, signal: Signal) -> Result<(), AgentError> {
+        let pid = Pid::from_raw(i32::try_from(process.id()).unwrap_or(i32::MAX));
+        // It is not reaped yet, so that the pid can be no other process's.
+        kill(pid, signal)
+            .map_err(|cause| Self::failed("sending the agent a signal", &self.host)(cause.into()))
+    }
+
+    fn failed(what: &str, host: &str) -> impl FnOnce(std::io::Error) -> AgentError + use<> {
+        let what = format!("{host}: {what}");
+        move |cause| AgentError::Io { what, cause }
+    }
+}
+
+fn write(host: &Host, file: &str, content: &str, mode: u32) -> Result<(), AgentError> {
+    let path = host.path(file);
+    fs::write(&path, content)
+        .and_then(|()| fs::set_permissions(&path, fs::Permissions::from_mode(mode)))
+        .map_err(Agent::failed(&format!("writing {file}"), host.name()))
+}
+
+/// The same file on every host.
+fn configuration() -> String {
+    let mut text = format!(
+        "[[cluster]]
+name          = \"lab\"
+vip           = \"{VIP}/32\"
+gateway       = \"{GATEWAY}\"
+mysql_port    = {MYSQL_PORT}
+group_port    = {GROUP_PORT}
+user          = \"{AGENT_USER}\"
+password_file = \"{PASSWORD_FILE}\"
+sleeptime     = \"7s\"
+install_path  = \"/var/lib/haipmgr/\"
+[cluster.members]
+"
+    );
+    text.extend(DATABASES.map(|(_, address)| format!("\"{address}\" = \"{CARD}\"\n")));
+    text
+}

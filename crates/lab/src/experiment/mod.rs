@@ -1,0 +1,251 @@
+//! A lab that is watched: witnesses on every host, a client that writes through the VIP, everything on one recording,
+//! shown live. Each fault is done, watched until writes go on, undone, and the acknowledged rows are looked for.
+
+mod watch;
+
+use std::net::IpAddr;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use crate::client::{self, NotVerified};
+use crate::fault::{Fault, FaultError, Injected};
+use crate::group::GroupError;
+use crate::measure::{self, Figures};
+use crate::namespace::Layout;
+use crate::record::{Expects, Phase, RecordError, Recorded, Recording, What, now_us};
+use crate::report::csv::{self, NotWritten};
+use crate::report::timeline::{self, NotDrawn};
+use crate::scenario::{Lab, ScenarioError};
+use crate::segment::VIP;
+
+pub use watch::Watch;
+
+/// How long the client may take to write again once the VIP is where it belongs. Its own limits are 1 s to connect and
+/// 3 s to wait for an answer.
+const WRITES_LIMIT: Duration = Duration::from_secs(20);
+/// Inserts that are waited for before a fault, and after it before it is undone: so that each stands in a quiet stretch.
+const QUIET_INSERTS: usize = 100;
+
+/// Why an experiment failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ExperimentError {
+    /// The lab failed, or the VIP is not where it belongs.
+    #[error(transparent)]
+    Scenario(#[from] ScenarioError),
+    /// The group failed.
+    #[error(transparent)]
+    Group(#[from] GroupError),
+    /// A fault could not be done or undone.
+    #[error(transparent)]
+    Fault(#[from] FaultError),
+    /// A witness could not be started.
+    #[error("the witness {what} on {host} does not start: {cause}")]
+    Witness {
+        /// The host.
+        host: String,
+        /// Which one.
+        what: &'static str,
+        /// Why.
+        cause: std::io::Error,
+    },
+    /// The client does not write.
+    #[error("{moment}: no insert through the VIP was acknowledged within {} s. {group}", WRITES_LIMIT.as_secs())]
+    NoWrites {
+        /// When that was.
+        moment: &'static str,
+        /// What the servers say.
+        group: String,
+    },
+    /// The rows could not be looked for.
+    #[error(transparent)]
+    NotVerified(#[from] NotVerified),
+    /// The recording could not be written.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// The figures could not be written.
+    #[error(transparent)]
+    Figures(#[from] NotWritten),
+    /// The picture could not be written.
+    #[error(transparent)]
+    Picture(#[from] NotDrawn),
+    /// A file or folder could not be made.
+    #[error("{path}: {cause}")]
+    Folder {
+        /// The folder.
+        path: std::path::PathBuf,
+        /// Why.
+        cause: std::io::Error,
+    },
+}
+
+/// What a run left in memory.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AgentCost {
+    /// The most memory an agent has had resident, bytes.
+    pub memory: u64,
+    /// The most processor time an agent has taken, as a share of one core since it was started.
+    pub processor: f64,
+}
+
+/// A lab that is up and watched.
+#[derive(Debug)]
+pub struct Experiment {
+    /// The lab itself.
+    pub lab: Lab,
+    watch: Watch,
+}
+
+impl Experiment {
+    /// Brings everything up; `live` shows it in the terminal meanwhile.
+    ///
+    /// # Errors
+    /// Anything of the lab that does not come up.
+    pub fn start(layout: &Layout, live: bool) -> Result<Self, ExperimentError> {
+        let since = Instant::now();
+        let lab = Lab::start(layout, true, &mut |step| {
+            eprintln!("{:6.1} s  {step}", since.elapsed().as_secs_f64());
+        })?;
+        eprintln!("{:6.1} s  three members ONLINE", since.elapsed().as_secs_f64());
+        let watch = Watch::start(layout, &lab, live)?;
+        let mut experiment = Self { lab, watch };
+        experiment.lab.wait_steady()?;
+        experiment.wait_writes("at the start")?;
+        Ok(experiment)
+    }
+
+    /// Does a fault, waits until writes go on, undoes it, and looks for the acknowledged rows.
+    ///
+    /// # Errors
+    /// The VIP or the writes do not come back; or the lab itself failed.
+    pub fn run(&mut self, fault: Fault) -> Result<(), ExperimentError> {
+        let primary = self.lab.wait_steady()?;
+        self.wait_writes("before the fault")?;
+        let began = now_us();
+        let told = self.announce(fault, primary, Phase::Injected);
+        self.watch.tell(told);
+        if fault == Fault::PowerOff {
+            self.watch.tell(Recorded::now(self.name(primary), What::HostDown));
+        }
+        let injected = fault.inject(&mut self.lab.scene())?;
+        let recovers = fault.recovers_by_itself();
+        self.lab.endure(&injected)?;
+        if recovers {
+            self.wait_writes("after the fault")?;
+        }
+        let told = self.announce(fault, primary, Phase::Healed);
+        self.watch.tell(told);
+        self.heal(injected)?;
+        let primary = self.lab.wait_steady()?;
+        self.wait_writes("after healing")?;
+        self.verify(primary, began)
+    }
+
+    fn heal(&mut self, injected: Injected) -> Result<(), ExperimentError> {
+        if injected.fault == Fault::PowerOff {
+            self.watch.tell(Recorded::now(self.name(injected.victim), What::HostUp));
+            self.watch.look_at_addresses(&self.lab.segment.databases[injected.victim])?;
+        }
+        injected.heal(&mut self.lab.scene())?;
+        Ok(())
+    }
+
+    /// The figures of all faults so far.
+    pub fn figures(&self) -> Vec<Figures> {
+        measure::figures(&self.watch.recording(), IpAddr::V4(VIP))
+    }
+
+    /// How long two hosts have held the VIP together so far, the times between faults included.
+    pub fn two_holders(&self) -> Duration {
+        Duration::from_micros(measure::two_holders(&self.watch.recording(), IpAddr::V4(VIP)))
+    }
+
+    /// What has been recorded so far.
+    pub fn recording(&self) -> Recording {
+        self.watch.recording()
+    }
+
+    /// Writes the recording, the figures and the picture into a folder, and gives the picture's place.
+    ///
+    /// # Errors
+    /// A file can't be written.
+    pub fn save(&self, folder: &Path, title: &str) -> Result<std::path::PathBuf, ExperimentError> {
+        std::fs::create_dir_all(folder)
+            .map_err(|cause| ExperimentError::Folder { path: folder.to_owned(), cause })?;
+        let (recording, figures) = (self.watch.recording(), self.figures());
+        recording.save(&folder.join("recording.jsonl"))?;
+        csv::save(&figures, &folder.join("figures.csv"))?;
+        let picture = folder.join("timeline.svg");
+        let hosts: Vec<String> =
+            self.lab.segment.databases.iter().map(|host| host.name().to_owned()).collect();
+        timeline::save(&recording, &figures, &hosts, IpAddr::V4(VIP), title, &picture)?;
+        Ok(picture)
+    }
+
+    /// What the agents cost so far, the dearest of each.
+    pub fn agent_cost(&self) -> AgentCost {
+        let costs = self.lab.agents.iter().filter_map(|agent| agent.pid().and_then(cost));
+        costs.fold(AgentCost::default(), |most, one| AgentCost {
+            memory: most.memory.max(one.memory),
+            processor: most.processor.max(one.processor),
+        })
+    }
+
+    /// Ends the live view and the witnesses.
+    pub fn finish(self) -> Recording {
+        self.watch.finish()
+    }
+
+    fn announce(&self, fault: Fault, primary: usize, phase: Phase) -> Recorded {
+        let places = self.lab.segment.databases.len();
+        let target = (fault == Fault::Switchover).then(|| self.name((primary + 1) % places));
+        let expects = if fault.moves_the_primary() { Expects::NewPrimary } else { Expects::SamePrimary };
+        let (name, host) = (fault.name(), self.name(primary));
+        Recorded::now("lab", What::Fault { name, host, target, expects, phase })
+    }
+
+    fn name(&self, place: usize) -> String {
+        self.lab.segment.databases.get(place).map(|host| host.name().to_owned()).unwrap_or_default()
+    }
+
+    fn wait_writes(&mut self, moment: &'static str) -> Result<(), ExperimentError> {
+        let since = now_us();
+        let started = Instant::now();
+        while self.watch.acknowledged_since(since) < QUIET_INSERTS {
+            if started.elapsed() > WRITES_LIMIT {
+                return Err(ExperimentError::NoWrites { moment, group: self.lab.group.describe() });
+            }
+            self.watch.wait_for_news(Duration::from_millis(100));
+        }
+        Ok(())
+    }
+
+    fn verify(&mut self, primary: usize, since: u64) -> Result<(), ExperimentError> {
+        let acknowledged = self.watch.recording().acknowledged_since(since);
+        let missing = client::missing(self.lab.group.servers()[primary].socket(), "root", &acknowledged)?;
+        let acknowledged = u64::try_from(acknowledged.len()).unwrap_or(u64::MAX);
+        self.watch.tell(Recorded::now("lab", What::Verified { acknowledged, missing }));
+        Ok(())
+    }
+}
+
+fn cost(pid: u32) -> Option<AgentCost> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let kilobytes: u64 = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?
+        .split_whitespace()
+        .next()?
+        .parse()
+        .ok()?;
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let uptime = std::fs::read_to_string("/proc/uptime").ok()?;
+    let fields: Vec<&str> = stat.rsplit_once(") ")?.1.split_whitespace().collect();
+    let ticks = |field: usize| fields.get(field)?.parse::<f64>().ok();
+    // proc(5): utime, stime and starttime are fields 14, 15 and 22 counted from 1; two are cut off here.
+    let (used, began) = (ticks(11)? + ticks(12)?, ticks(19)?);
+    let now: f64 = uptime.split_whitespace().next()?.parse().ok()?;
+    let per_second = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK).ok()??;
+    #[allow(clippy::cast_precision_loss)] // 100 on Linux
+    let per_second = per_second as f64;
+    Some(AgentCost { memory: kilobytes * 1024, processor: used / (now * per_second - began).max(1.0) })
+}

@@ -1,0 +1,180 @@
+//! The witnesses' processes, the thread that makes one recording of what they tell, and the live view.
+
+use std::io;
+use std::net::IpAddr;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use super::ExperimentError;
+use crate::group::{CLIENT_PASSWORD, CLIENT_USER, MYSQL_PORT};
+use crate::host::Host;
+use crate::namespace::Layout;
+use crate::record::{Attach, Recorded, Recorder, Recording, What, now_us};
+use crate::report::live::Live;
+use crate::scenario::Lab;
+use crate::segment::{CARD, VIP};
+
+/// How long the collecting thread waits for news before it draws.
+const DRAW_EVERY: Duration = Duration::from_millis(50);
+
+#[derive(Debug, Default)]
+struct Collected {
+    recording: Recording,
+    ended: bool,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    collected: Mutex<Collected>,
+    news: Condvar,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Collected> {
+        self.collected.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// All that watches a lab.
+#[derive(Debug)]
+pub struct Watch {
+    lab: std::path::PathBuf,
+    attach: Attach,
+    told: Sender<Recorded>,
+    shared: Arc<Shared>,
+    collector: JoinHandle<()>,
+    witnesses: Vec<Child>,
+}
+
+impl Watch {
+    /// Starts the witnesses of all hosts, the client, and the collecting thread.
+    pub(super) fn start(layout: &Layout, lab: &Lab, live: bool) -> Result<Self, ExperimentError> {
+        let recorder = Recorder::default();
+        let (attach, told) = (recorder.attach(), recorder.sender());
+        let shared = Arc::new(Shared::default());
+        let names: Vec<String> = lab.segment.databases.iter().map(|host| host.name().to_owned()).collect();
+        let live = live.then(|| Live::on_standard_output(&names, IpAddr::V4(VIP)));
+        let collector = {
+            let shared = Arc::clone(&shared);
+            thread::spawn(move || collect(&recorder, &shared, live))
+        };
+        let mut watch = Self { lab: layout.lab(), attach, told, shared, collector, witnesses: Vec::new() };
+        for (place, host) in lab.segment.databases.iter().enumerate() {
+            watch.look_at_addresses(host)?;
+            let server = &lab.group.servers()[place];
+            watch.witness("role", host, |command| {
+                command.arg("--socket").arg(server.socket());
+            })?;
+            if let Some(agent) = lab.agents.get(place) {
+                watch.attach.follow(host.name(), agent.messages());
+            }
+        }
+        let client = &lab.segment.client;
+        watch.witness("arp", client, |command| {
+            command.args(["--card", CARD, "--vip"]).arg(VIP.to_string());
+        })?;
+        for kind in ["client", "asleep"] {
+            watch.witness(kind, client, |command| {
+                command.args(["--host", &VIP.to_string(), "--port", &MYSQL_PORT.to_string()]);
+                command.args(["--user", CLIENT_USER, "--password", CLIENT_PASSWORD]);
+            })?;
+        }
+        Ok(watch)
+    }
+
+    /// Starts a witness of a host's addresses: at the start, and anew when the host has power again.
+    pub(super) fn look_at_addresses(&mut self, host: &Host) -> Result<(), ExperimentError> {
+        self.witness("addresses", host, |_| {})
+    }
+
+    fn witness(
+        &mut self,
+        what: &'static str,
+        host: &Host,
+        arguments: impl FnOnce(&mut Command),
+    ) -> Result<(), ExperimentError> {
+        let failed = |cause| ExperimentError::Witness { host: host.name().to_owned(), what, cause };
+        // The clients' records go by their own names; the hosts' witnesses by their host's.
+        let who = if matches!(what, "client" | "asleep") { what } else { host.name() };
+        let mut command = host.command(&self.lab);
+        command.args(["witness", what, "--who", who]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        arguments(&mut command);
+        let mut child = command.spawn().map_err(failed)?;
+        let output = child.stdout.take().ok_or_else(|| failed(io::ErrorKind::BrokenPipe.into()))?;
+        self.attach.witness(who, output);
+        self.witnesses.push(child);
+        Ok(())
+    }
+
+    pub(super) fn tell(&self, recorded: Recorded) {
+        // Fails only when the collecting thread is gone, which ends with this.
+        let _ = self.told.send(recorded);
+    }
+
+    pub(super) fn recording(&self) -> Recording {
+        self.shared.lock().recording.clone()
+    }
+
+    pub(super) fn acknowledged_since(&self, since_us: u64) -> usize {
+        let is_acknowledged = |recorded: &&Recorded| {
+            recorded.at_us >= since_us
+                && matches!(&recorded.what, What::Insert { outcome, .. } if outcome.is_acknowledged())
+        };
+        // From the end: what is asked for is recent.
+        let collected = self.shared.lock();
+        let all = collected.recording.all();
+        all.iter()
+            .rev()
+            .take_while(|recorded| recorded.at_us + 1_000_000 >= since_us)
+            .filter(is_acknowledged)
+            .count()
+    }
+
+    /// Waits until something was told, or this long.
+    pub(super) fn wait_for_news(&self, limit: Duration) {
+        let collected = self.shared.lock();
+        drop(self.shared.news.wait_timeout(collected, limit));
+    }
+
+    pub(super) fn finish(mut self) -> Recording {
+        for child in &mut self.witnesses {
+            // Closing its input ends it; the kill is for one that does not look.
+            drop(child.stdin.take());
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        self.shared.lock().ended = true;
+        let _ = self.collector.join();
+        let mut collected = self.shared.lock();
+        std::mem::take(&mut collected.recording)
+    }
+}
+
+fn collect(recorder: &Recorder, shared: &Shared, mut live: Option<Live<io::Stdout>>) {
+    loop {
+        let news = recorder.next_within(DRAW_EVERY);
+        {
+            let mut collected = shared.lock();
+            if collected.ended {
+                break;
+            }
+            if let Some(recorded) = &news {
+                collected.recording.push(recorded.clone());
+            }
+        }
+        shared.news.notify_all();
+        if let Some(live) = &mut live {
+            if let Some(recorded) = &news {
+                live.take(recorded);
+            }
+            // A terminal that can't be written does not end the run.
+            let _ = live.draw(now_us());
+        }
+    }
+    if let Some(live) = live {
+        let _ = live.finish();
+    }
+}

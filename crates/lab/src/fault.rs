@@ -1,0 +1,302 @@
+//! Each fault: how it is done to a host, and how it is undone.
+
+use std::io::Write;
+use std::process::Stdio;
+
+use mysql::prelude::Queryable;
+use mysql::{Conn, OptsBuilder};
+
+use crate::agents::{Agent, AgentError};
+use crate::group::{
+    AGENT_PASSWORD, AGENT_USER, CLIENT_PASSWORD, CLIENT_USER, GROUP_PORT, Group, GroupError, Server,
+};
+use crate::host::Host;
+use crate::segment::{Segment, SegmentError, VIP};
+
+/// What can happen to a group and its segment. On the command line: in small letters, with dashes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Fault {
+    /// Another member is made primary (planned)
+    Switchover,
+    /// SHUTDOWN on the primary (S19)
+    Shutdown,
+    /// `STOP GROUP_REPLICATION` on the primary (S20)
+    StopGroupReplication,
+    /// kill -9 of the primary's mysqld
+    #[value(name = "kill-9")]
+    Kill9,
+    /// The primary's host loses its power (S18)
+    PowerOff,
+    /// Group Replication's port is cut off on the primary's host; all else goes on
+    GroupPortCut,
+    /// The gateway stops answering, for everybody
+    GatewayLost,
+    /// An operator removes the VIP from its holder
+    VipRemovedByHand,
+    /// The holder's agent is stopped and started (S7)
+    AgentRestart,
+    /// kill -9 of the holder's agent
+    #[value(name = "agent-kill-9")]
+    AgentKill9,
+    /// The agents' password no longer fits (S10)
+    WrongPassword,
+    /// The primary takes no more connections (S10)
+    TooManyConnections,
+    /// The cable of the primary's host is pulled
+    LinkDown,
+}
+
+/// Why a fault could not be done or undone.
+#[derive(Debug, thiserror::Error)]
+pub enum FaultError {
+    /// The group failed, other than intended.
+    #[error(transparent)]
+    Group(#[from] GroupError),
+    /// The segment failed, other than intended.
+    #[error(transparent)]
+    Segment(#[from] SegmentError),
+    /// The agent failed, other than intended.
+    #[error(transparent)]
+    Agent(#[from] AgentError),
+    /// No host holds the VIP.
+    #[error("no host holds the VIP {VIP}, so that it can't be removed")]
+    NoHolder,
+    /// The packet filter could not be set.
+    #[error("{host}: can't set the packet filter: {words}. It needs nft and the kernel's nf_tables")]
+    Filter {
+        /// The host.
+        host: String,
+        /// What `nft` or the system said.
+        words: String,
+    },
+}
+
+/// A fault that was done, and what is needed to undo it.
+#[derive(Debug)]
+pub struct Injected {
+    /// Which one.
+    pub fault: Fault,
+    /// To which host: its place among the databases.
+    pub victim: usize,
+    /// Held open where connections are used up, and the limit that was there before.
+    connections: Option<(Conn, u64)>,
+}
+
+/// The three things a fault can be done to.
+#[derive(Debug)]
+pub struct Scene<'a> {
+    /// Hosts and cables.
+    pub segment: &'a Segment,
+    /// The servers.
+    pub group: &'a mut Group,
+    /// The agents, in the same order; empty when the lab runs without them.
+    pub agents: &'a mut [Agent],
+}
+
+impl Fault {
+    /// Its name, as on the command line.
+    pub fn name(self) -> String {
+        use clap::ValueEnum as _;
+        self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+    }
+
+    /// Whether another member becomes primary because of it.
+    pub fn moves_the_primary(self) -> bool {
+        matches!(
+            self,
+            Self::Switchover
+                | Self::Shutdown
+                | Self::StopGroupReplication
+                | Self::Kill9
+                | Self::PowerOff
+                | Self::GroupPortCut
+                | Self::LinkDown
+        )
+    }
+
+    /// Whether the VIP is to be on the primary again before the fault is undone.
+    pub fn recovers_by_itself(self) -> bool {
+        !matches!(self, Self::GatewayLost | Self::AgentKill9)
+    }
+
+    /// Does it, to the primary's host (which is the VIP's holder, in a steady state).
+    pub fn inject(self, scene: &mut Scene<'_>) -> Result<Injected, FaultError> {
+        let mut victim = scene.group.primary()?;
+        let mut connections = None;
+        let host = &scene.segment.databases[victim];
+        match self {
+            Self::Switchover => {
+                let other = (victim + 1) % scene.group.servers().len();
+                scene.group.switch_over(other)?;
+            }
+            Self::Shutdown => scene.group.servers()[victim].run("SHUTDOWN")?,
+            Self::StopGroupReplication => scene.group.servers()[victim].run("STOP GROUP_REPLICATION")?,
+            Self::Kill9 => kill_server(scene, victim)?,
+            Self::PowerOff => {
+                // The cable first: a dead host's kernel says no goodbye.
+                scene.segment.set_cable(host, false)?;
+                kill_server(scene, victim)?;
+                if let Some(agent) = scene.agents.get_mut(victim) {
+                    agent.kill()?;
+                }
+                scene.segment.forget_other_addresses(host)?;
+            }
+            Self::GroupPortCut => cut_group_port(host)?,
+            Self::GatewayLost => scene.segment.set_gateway(false)?,
+            Self::VipRemovedByHand => {
+                victim = holder(scene.segment)?.ok_or(FaultError::NoHolder)?;
+                scene.segment.remove_vip(&scene.segment.databases[victim])?;
+            }
+            Self::AgentRestart => {
+                if let Some(agent) = scene.agents.get_mut(victim) {
+                    agent.stop()?;
+                    agent.start(host)?;
+                }
+            }
+            Self::AgentKill9 => {
+                if let Some(agent) = scene.agents.get_mut(victim) {
+                    agent.kill()?;
+                }
+            }
+            Self::WrongPassword => {
+                set_agent_password(&scene.group.servers()[victim], "not-the-agents")?;
+                for server in scene.group.servers() {
+                    end_agent_connections(&mut server.admin()?, server)?;
+                }
+            }
+            Self::TooManyConnections => {
+                connections = Some(use_up_connections(&scene.group.servers()[victim])?);
+            }
+            Self::LinkDown => scene.segment.set_cable(host, false)?,
+        }
+        Ok(Injected { fault: self, victim, connections })
+    }
+}
+
+impl Injected {
+    /// Undoes it and waits until the group is whole again.
+    pub fn heal(self, scene: &mut Scene<'_>) -> Result<(), FaultError> {
+        let host = &scene.segment.databases[self.victim];
+        match self.fault {
+            // The group's own healing, below, is all that these need, if anything.
+            Fault::Switchover
+            | Fault::Shutdown
+            | Fault::StopGroupReplication
+            | Fault::Kill9
+            | Fault::VipRemovedByHand
+            | Fault::AgentRestart
+            | Fault::AgentKill9 => {}
+            Fault::PowerOff | Fault::LinkDown => scene.segment.set_cable(host, true)?,
+            Fault::GroupPortCut => filter(host, "flush ruleset\n")?,
+            Fault::GatewayLost => scene.segment.set_gateway(true)?,
+            Fault::WrongPassword => {
+                let primary = scene.group.primary()?;
+                set_agent_password(&scene.group.servers()[primary], AGENT_PASSWORD)?;
+            }
+            Fault::TooManyConnections => {
+                if let Some((filler, limit)) = self.connections {
+                    scene.group.servers()[self.victim]
+                        .run(&format!("SET GLOBAL max_connections = {limit}"))?;
+                    drop(filler);
+                }
+            }
+        }
+        scene.group.heal(self.victim, host)?;
+        if let Some(agent) = scene.agents.get_mut(self.victim) {
+            agent.start(host)?;
+        }
+        Ok(())
+    }
+}
+
+/// The place of the first host that has the VIP on its card.
+pub fn holder(segment: &Segment) -> Result<Option<usize>, SegmentError> {
+    Ok(holders(segment)?.first().copied())
+}
+
+/// The places of all hosts that have the VIP on their card.
+pub fn holders(segment: &Segment) -> Result<Vec<usize>, SegmentError> {
+    let mut found = Vec::new();
+    for (place, host) in segment.databases.iter().enumerate() {
+        if segment.addresses(host)?.contains(&VIP) {
+            found.push(place);
+        }
+    }
+    Ok(found)
+}
+
+fn kill_server(scene: &mut Scene<'_>, victim: usize) -> Result<(), GroupError> {
+    scene.group.server_mut(victim).map_or(Ok(()), Server::kill)
+}
+
+/// Drops the group's own traffic in both directions, as a firewall rule put on the wrong host would.
+fn cut_group_port(host: &Host) -> Result<(), FaultError> {
+    let rule = format!("tcp dport {GROUP_PORT} drop; tcp sport {GROUP_PORT} drop;");
+    filter(
+        host,
+        &format!(
+            "table inet lab {{
+  chain in {{ type filter hook input priority 0; {rule} }}
+  chain out {{ type filter hook output priority 0; {rule} }}
+}}
+"
+        ),
+    )
+}
+
+/// Feeds `nft` on the host.
+fn filter(host: &Host, rules: &str) -> Result<(), FaultError> {
+    let failed = |words: String| FaultError::Filter { host: host.name().to_owned(), words };
+    let mut child = host
+        .rooted_command("/usr/sbin/nft")
+        .args(["-f", "-"])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|error| failed(error.to_string()))?;
+    if let Some(mut input) = child.stdin.take() {
+        input.write_all(rules.as_bytes()).map_err(|error| failed(error.to_string()))?;
+    }
+    let output = child.wait_with_output().map_err(|error| failed(error.to_string()))?;
+    if output.status.success() {
+        Ok(())
+    } else {
+        Err(failed(String::from_utf8_lossy(&output.stderr).trim().to_owned()))
+    }
+}
+
+fn set_agent_password(primary: &Server, password: &str) -> Result<(), GroupError> {
+    primary.run(&format!("ALTER USER '{AGENT_USER}'@'%' IDENTIFIED BY '{password}'"))
+}
+
+/// Ends the agents' connections to this server, so that they must connect again; returns how many there were.
+fn end_agent_connections(admin: &mut Conn, server: &Server) -> Result<u64, GroupError> {
+    let statement = format!("SELECT ID FROM performance_schema.processlist WHERE USER = '{AGENT_USER}'");
+    let connections: Vec<u64> = admin.query(&statement).map_err(server.said(&statement))?;
+    let mut ended = 0;
+    for connection in connections {
+        // It may have gone meanwhile.
+        ended += u64::from(admin.query_drop(format!("KILL {connection}")).is_ok());
+    }
+    Ok(ended)
+}
+
+/// Leaves no room for another ordinary connection, and ends the agents'. The lab's own account has one in reserve.
+fn use_up_connections(server: &Server) -> Result<(Conn, u64), GroupError> {
+    let options = OptsBuilder::new()
+        .user(Some(CLIENT_USER))
+        .pass(Some(CLIENT_PASSWORD))
+        .socket(server.socket().to_str());
+    let filler = Conn::new(options).map_err(server.said("connecting as the client"))?;
+    let mut admin = server.admin()?;
+    let statement = "SELECT @@max_connections";
+    let limit: Option<u64> = admin.query_first(statement).map_err(server.said(statement))?;
+    let others = "SELECT COUNT(*) FROM performance_schema.threads WHERE TYPE = 'FOREGROUND' \
+                  AND PROCESSLIST_ID IS NOT NULL AND PROCESSLIST_ID <> CONNECTION_ID() \
+                  AND PROCESSLIST_USER NOT IN ('haip', 'event_scheduler')";
+    let in_use: Option<u64> = admin.query_first(others).map_err(server.said(others))?;
+    let room = format!("SET GLOBAL max_connections = {}", in_use.unwrap_or(1).max(1));
+    admin.query_drop(&room).map_err(server.said(&room))?;
+    end_agent_connections(&mut admin, server)?;
+    Ok((filler, limit.unwrap_or(151)))
+}

@@ -1,0 +1,272 @@
+//! Three MySQL servers, from empty disks to one group, and back to one group after a fault.
+//!
+//! The lab speaks to the servers through their unix sockets, never over the segment: what it breaks there must not
+//! keep it from seeing or healing.
+
+mod server;
+mod template;
+
+use std::time::{Duration, Instant};
+
+use mysql::prelude::Queryable;
+
+pub use server::{Member, Server, ServerView};
+
+use crate::host::Host;
+use crate::namespace::Layout;
+
+/// MySQL's port, on every host.
+pub const MYSQL_PORT: u16 = 3306;
+/// Group Replication's own port, on every host.
+pub const GROUP_PORT: u16 = 33061;
+/// The agents' account.
+pub const AGENT_USER: &str = "haip";
+/// Its password.
+pub const AGENT_PASSWORD: &str = "haip-Secret$1";
+/// The writing client's account.
+pub const CLIENT_USER: &str = "app";
+/// Its password.
+pub const CLIENT_PASSWORD: &str = "app-Secret1";
+
+/// How long a server may take from its start to its first answer.
+const START_LIMIT: Duration = Duration::from_secs(60);
+/// How long the group may take until all members are ONLINE. A member that died must be expelled before it can come
+/// back, which takes 21 s with MySQL's defaults.
+const WHOLE_LIMIT: Duration = Duration::from_secs(120);
+/// A server that has not answered for this long is killed, to be started again. MySQL 9.7 takes a minute to shut down when a
+/// client's commit was under way as it left the group.
+const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(10);
+/// Pause between two looks.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// Pause between two attempts to join: a refused attempt takes seconds itself.
+const JOIN_AGAIN_AFTER: Duration = Duration::from_secs(2);
+
+/// Why the group could not be made, asked or healed.
+#[derive(Debug, thiserror::Error)]
+pub enum GroupError {
+    /// A file or process operation failed.
+    #[error("{what}: {cause}")]
+    Io {
+        /// What was being done, to which file.
+        what: String,
+        /// The system's answer.
+        cause: std::io::Error,
+    },
+    /// The first server's data directory could not be made.
+    #[error("mysqld --initialize-insecure ended with {status}. Its last words:\n{words}")]
+    NotInitialised {
+        /// Its exit status.
+        status: std::process::ExitStatus,
+        /// The tail of its output.
+        words: String,
+    },
+    /// A statement failed.
+    #[error("{host}: {statement}: {cause}. The server's last words:\n{words}")]
+    Statement {
+        /// The server's host.
+        host: String,
+        /// What was asked.
+        statement: String,
+        /// What the server or the library answered.
+        cause: Box<mysql::Error>,
+        /// The tail of its error log.
+        words: String,
+    },
+    /// Something did not happen in time.
+    #[error("{what}, even after {}. {words}", limit.as_secs_f64())]
+    TooLong {
+        /// What did not happen.
+        what: String,
+        /// How long was waited.
+        limit: Duration,
+        /// What the servers say of it.
+        words: String,
+    },
+    /// No server leads the group.
+    #[error("the group has no primary that a majority agrees on. {words}")]
+    NoPrimary {
+        /// What each server says.
+        words: String,
+    },
+}
+
+impl GroupError {
+    fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
+        let what = what.into();
+        move |cause| Self::Io { what, cause }
+    }
+}
+
+/// The three servers, in the order of [`crate::segment::DATABASES`].
+#[derive(Debug)]
+pub struct Group {
+    servers: Vec<Server>,
+    /// A group is born once. A second bootstrap would make a second group.
+    born: bool,
+}
+
+impl Group {
+    /// Makes the data directories, starts the servers, and waits until all are ONLINE in one group.
+    pub fn start(
+        layout: &Layout,
+        hosts: &[Host],
+        progress: &mut dyn FnMut(&str),
+    ) -> Result<Self, GroupError> {
+        progress("making an empty database");
+        template::make(layout, &hosts[0])?;
+        let mut servers = Vec::new();
+        for (number, host) in (1..).zip(hosts) {
+            template::copy(layout, host)?;
+            servers.push(Server::prepare(layout, host, number)?);
+        }
+        template::remove(layout)?;
+        let mut group = Self { servers, born: false };
+        progress("starting three servers");
+        for (server, host) in group.servers.iter_mut().zip(hosts) {
+            server.start(host)?;
+        }
+        for server in &group.servers {
+            server.wait_for_answer(START_LIMIT)?;
+            server.set_recovery_account()?;
+        }
+        progress("forming the group");
+        group.bootstrap()?;
+        for server in &group.servers[1..] {
+            server.run("START GROUP_REPLICATION")?;
+        }
+        group.wait_whole(WHOLE_LIMIT)?;
+        Ok(group)
+    }
+
+    fn bootstrap(&mut self) -> Result<(), GroupError> {
+        if self.born {
+            return Ok(());
+        }
+        self.born = true;
+        let first = &self.servers[0];
+        let mut connection = first.admin()?;
+        for statement in [
+            "SET GLOBAL group_replication_bootstrap_group = ON",
+            "START GROUP_REPLICATION",
+            "SET GLOBAL group_replication_bootstrap_group = OFF",
+        ] {
+            connection.query_drop(statement).map_err(first.said(statement))?;
+        }
+        Ok(())
+    }
+
+    /// All servers.
+    pub fn servers(&self) -> &[Server] {
+        &self.servers
+    }
+
+    /// A server to start, stop or kill.
+    pub fn server_mut(&mut self, number: usize) -> Option<&mut Server> {
+        self.servers.get_mut(number)
+    }
+
+    /// What each server says of the group, and when it was asked. A server that does not answer gives its error.
+    pub fn views(&self) -> Vec<Result<ServerView, GroupError>> {
+        self.servers.iter().map(Server::view).collect()
+    }
+
+    /// The place, in [`Group::servers`], of the member that a majority calls primary and that takes writes.
+    pub fn primary(&self) -> Result<usize, GroupError> {
+        let views = self.views();
+        let votes = |address| {
+            let agrees = |view: &&ServerView| view.primary() == Some(address);
+            views.iter().flatten().filter(agrees).count()
+        };
+        self.servers
+            .iter()
+            .zip(&views)
+            .position(|(server, view)| {
+                2 * votes(server.address()) > self.servers.len()
+                    && view.as_ref().is_ok_and(|view| !view.super_read_only)
+            })
+            .ok_or_else(|| GroupError::NoPrimary { words: self.describe() })
+    }
+
+    /// Whether every server says that all are ONLINE.
+    pub fn is_whole(&self) -> bool {
+        self.views().iter().all(|view| {
+            view.as_ref().is_ok_and(|view| {
+                view.members.len() == self.servers.len()
+                    && view.members.iter().all(|member| member.state == "ONLINE")
+            })
+        })
+    }
+
+    /// Waits until every server says that all are ONLINE, and they agree on a primary that takes writes.
+    pub fn wait_whole(&self, limit: Duration) -> Result<usize, GroupError> {
+        let since = Instant::now();
+        loop {
+            if self.is_whole()
+                && let Ok(primary) = self.primary()
+            {
+                return Ok(primary);
+            }
+            if since.elapsed() > limit {
+                let what = "the group is not whole".to_owned();
+                return Err(GroupError::TooLong { what, limit, words: self.describe() });
+            }
+            std::thread::sleep(LOOK_EVERY);
+        }
+    }
+
+    /// Makes another member primary, and returns its place.
+    pub fn switch_over(&self, to: usize) -> Result<usize, GroupError> {
+        let uuid = self.servers[to].uuid()?;
+        self.servers[to].run(&format!("SELECT group_replication_set_as_primary('{uuid}')"))?;
+        Ok(to)
+    }
+
+    /// Brings a member back, whatever became of it, and waits until the group is whole. Never makes a new group.
+    pub fn heal(&mut self, number: usize, host: &Host) -> Result<(), GroupError> {
+        let since = Instant::now();
+        let mut answered = since;
+        loop {
+            // Looked at each time: after SHUTDOWN the process goes on for seconds, and answers, before it ends.
+            let server = &mut self.servers[number];
+            if server.view().is_ok() {
+                answered = Instant::now();
+            } else if answered.elapsed() > SHUTDOWN_PATIENCE {
+                server.kill()?;
+            }
+            if !server.is_running() {
+                server.start(host)?;
+                server.wait_for_answer(START_LIMIT)?;
+                answered = Instant::now();
+            }
+            let server = &self.servers[number];
+            // So is this: a member that was cut off calls itself ONLINE until it learns that it was expelled.
+            let state =
+                server.view().ok().and_then(|view| view.state_of(server.address()).map(str::to_owned));
+            let at_work = matches!(state.as_deref(), Some("ONLINE" | "RECOVERING"));
+            if !at_work && let Err(error) = server.rejoin() {
+                // The group may still count on its former life, until that is expelled.
+                if since.elapsed() > WHOLE_LIMIT {
+                    return Err(error);
+                }
+                std::thread::sleep(JOIN_AGAIN_AFTER);
+            }
+            if at_work && self.is_whole() {
+                return Ok(());
+            }
+            if since.elapsed() > WHOLE_LIMIT {
+                let what = format!("{} does not come back to the group", server.host());
+                return Err(GroupError::TooLong { what, limit: WHOLE_LIMIT, words: self.describe() });
+            }
+            std::thread::sleep(LOOK_EVERY);
+        }
+    }
+
+    /// In one line, what each server says.
+    pub fn describe(&self) -> String {
+        let each = self.servers.iter().map(|server| match server.view() {
+            Ok(view) => format!("{} says: {view}", server.host()),
+            Err(_) => format!("{} does not answer; its last words:\n{}", server.host(), server.last_words()),
+        });
+        each.collect::<Vec<_>>().join("; ")
+    }
+}

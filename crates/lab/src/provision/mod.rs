@@ -1,0 +1,143 @@
+//! A root folder with a `mysqld` in it: the machine's own, or one unpacked privately into a cache.
+
+mod apt;
+mod sources;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// What is unpacked. `nftables` cuts ports off; `iproute2` is for whoever enters a host and looks around.
+const PACKAGES: [&str; 4] = ["mysql-server-core", "mysql-client-core", "nftables", "iproute2"];
+
+/// Points to a root that is to be used as it is, for development.
+const ROOT_VARIABLE: &str = "HAIPMGR_LAB_MYSQL_ROOT";
+/// Points to the cache folder.
+const CACHE_VARIABLE: &str = "HAIPMGR_LAB_CACHE";
+
+/// Why there is no MySQL to run.
+#[derive(Debug, thiserror::Error)]
+pub enum ProvisionError {
+    /// The given root has no server.
+    #[error("{ROOT_VARIABLE} is {}, but there is no usr/sbin/mysqld with group_replication.so in it", root.display())]
+    NotARoot {
+        /// The folder.
+        root: PathBuf,
+    },
+    /// No folder for the cache.
+    #[error("there is no home folder to keep MySQL in. Set {CACHE_VARIABLE} to a folder with 1 GB of room")]
+    NoCacheFolder,
+    /// No package tools.
+    #[error(
+        "this machine has no mysqld 8.0 or later with group_replication.so, and no {tool} to unpack one with. \
+         Install MySQL's server (it need not be started), then start again"
+    )]
+    NoTools {
+        /// The program that is missing.
+        tool: &'static str,
+    },
+    /// No mirror to take the packages from.
+    #[error(
+        "this machine has no mysqld 8.0 or later with group_replication.so, and its package sources name no Debian \
+         archive to unpack one from ({cause}). Install MySQL's server (it need not be started), then start again"
+    )]
+    NoMirror {
+        /// What was looked for.
+        cause: String,
+    },
+    /// The package tools failed.
+    #[error("{step} failed with {status}:\n{words}{advice}")]
+    Tool {
+        /// What was being done.
+        step: &'static str,
+        /// Its exit status.
+        status: std::process::ExitStatus,
+        /// Its last words.
+        words: String,
+        /// What to do, when that is known.
+        advice: &'static str,
+    },
+    /// A file or process operation failed.
+    #[error("{what}: {cause}")]
+    Io {
+        /// What was being done, to which file.
+        what: String,
+        /// The system's answer.
+        cause: std::io::Error,
+    },
+}
+
+impl ProvisionError {
+    fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
+        let what = what.into();
+        move |cause| Self::Io { what, cause }
+    }
+}
+
+/// Finds a root with a usable `mysqld`, or unpacks one. Once unpacked it is found again at once.
+pub fn provision() -> Result<PathBuf, ProvisionError> {
+    if let Some(root) = std::env::var_os(ROOT_VARIABLE) {
+        let root = PathBuf::from(root);
+        return if has_server(&root) { Ok(root) } else { Err(ProvisionError::NotARoot { root }) };
+    }
+    let machine = Path::new("/");
+    if has_server(machine) && machine.join("usr/sbin/nft").exists() && is_recent("/usr/sbin/mysqld") {
+        return Ok(machine.to_owned());
+    }
+    let cache = cache_folder()?;
+    let root = cache.join(format!("root-{}", fingerprint()));
+    if !has_server(&root) {
+        apt::unpack(&cache, &root, &PACKAGES)?;
+    }
+    Ok(root)
+}
+
+/// Whether the server and the plugin are there. Where the plugin is differs between distributions.
+fn has_server(root: &Path) -> bool {
+    let plugins = ["usr/lib/mysql/plugin", "usr/lib64/mysql/plugin", "usr/lib/x86_64-linux-gnu/mysql/plugin"];
+    root.join("usr/sbin/mysqld").exists()
+        && plugins.iter().any(|folder| root.join(folder).join("group_replication.so").exists())
+}
+
+/// Whether it is MySQL 8.0 or later (and not MariaDB, whose server answers to the same name).
+fn is_recent(mysqld: &str) -> bool {
+    Command::new(mysqld)
+        .args(["--no-defaults", "--version"])
+        .output()
+        .is_ok_and(|output| version_is_recent(&String::from_utf8_lossy(&output.stdout)))
+}
+
+/// `line` is like `/usr/sbin/mysqld  Ver 9.7.4 for Linux on x86_64 (…)`.
+fn version_is_recent(line: &str) -> bool {
+    let version = line.split_whitespace().skip_while(|word| *word != "Ver").nth(1).unwrap_or_default();
+    let major = version.split('.').next().and_then(|major| major.parse::<u32>().ok());
+    !line.contains("MariaDB") && major.is_some_and(|major| major >= 8)
+}
+
+/// A list with other packages gives another folder, so that an old cache is never taken for a new one.
+fn fingerprint() -> String {
+    PACKAGES.join("+")
+}
+
+fn cache_folder() -> Result<PathBuf, ProvisionError> {
+    let under = |variable: &str, rest: &str| {
+        std::env::var_os(variable).filter(|value| !value.is_empty()).map(|value| Path::new(&value).join(rest))
+    };
+    under(CACHE_VARIABLE, "")
+        .or_else(|| under("XDG_CACHE_HOME", "haipmgr-lab"))
+        .or_else(|| under("HOME", ".cache/haipmgr-lab"))
+        .ok_or(ProvisionError::NoCacheFolder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::version_is_recent;
+
+    #[test]
+    fn mysql_8_and_later_are_taken_and_others_are_not() {
+        assert!(version_is_recent("/usr/sbin/mysqld  Ver 9.7.4 for Linux on x86_64 ((Debian))"));
+        assert!(version_is_recent("mysqld  Ver 8.0.44-0ubuntu0.22.04.1 for Linux on x86_64 ((Ubuntu))"));
+        assert!(!version_is_recent("mysqld  Ver 5.7.44 for Linux on x86_64"));
+        assert!(!version_is_recent("mysqld  Ver 10.11.6-MariaDB-0+deb12u1 for debian-linux-gnu"));
+        assert!(!version_is_recent(""));
+    }
+}

@@ -1,0 +1,169 @@
+//! One run: everything up, a fault, recovery, healing, and steady again.
+
+use std::time::{Duration, Instant};
+
+use crate::agents::{Agent, AgentError};
+use crate::fault::{Fault, FaultError, Injected, Scene, holders};
+use crate::group::{Group, GroupError};
+use crate::namespace::Layout;
+use crate::segment::{Segment, SegmentError};
+
+/// How long the VIP may take to be where it belongs. A dead primary is expelled after 21 s with MySQL's defaults.
+const RECOVERY_LIMIT: Duration = Duration::from_secs(90);
+/// How long the group may take to be whole in a steady state.
+const STEADY_LIMIT: Duration = Duration::from_secs(90);
+/// How long a fault that is to change nothing, or that only healing ends, is left as it is.
+const ENDURED_FOR: Duration = Duration::from_secs(5);
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// Why a run failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ScenarioError {
+    /// The segment failed.
+    #[error(transparent)]
+    Segment(#[from] SegmentError),
+    /// The group failed.
+    #[error(transparent)]
+    Group(#[from] GroupError),
+    /// An agent failed.
+    #[error(transparent)]
+    Agent(#[from] AgentError),
+    /// A fault could not be done or undone.
+    #[error(transparent)]
+    Fault(#[from] FaultError),
+    /// The VIP is not where it belongs.
+    #[error("{moment}: the VIP is not on the primary alone, even after {} s. Holders: {holders}. {group}", limit.as_secs())]
+    VipNotOnPrimary {
+        /// When that was.
+        moment: &'static str,
+        /// How long was waited.
+        limit: Duration,
+        /// The hosts that have it.
+        holders: String,
+        /// What the servers say.
+        group: String,
+    },
+}
+
+/// Where a run is, for whoever writes it down. Each is told the moment it begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Three members ONLINE, the VIP on the primary.
+    Steady,
+    /// The fault is about to be done.
+    Injecting(Fault),
+    /// It is done, to the host in this place.
+    Injected(Fault, usize),
+    /// The VIP is on a primary again.
+    Recovered(Fault),
+    /// It is undone, and the group whole.
+    Healed(Fault),
+}
+
+/// A lab that is up.
+#[derive(Debug)]
+pub struct Lab {
+    /// Hosts and cables.
+    pub segment: Segment,
+    /// The servers.
+    pub group: Group,
+    /// The agents, in the same order; empty when the lab runs without them.
+    pub agents: Vec<Agent>,
+}
+
+impl Lab {
+    /// Brings up the segment, the group, and the agents if `with_agents`. `progress` is told what is being done.
+    pub fn start(
+        layout: &Layout,
+        with_agents: bool,
+        progress: &mut dyn FnMut(&str),
+    ) -> Result<Self, ScenarioError> {
+        progress("plugging the hosts in");
+        let segment = Segment::start(layout)?;
+        let group = Group::start(layout, &segment.databases, progress)?;
+        let mut agents = Vec::new();
+        if with_agents {
+            progress("starting the agents");
+            for host in &segment.databases {
+                let mut agent = Agent::prepare(layout, host)?;
+                agent.start(host)?;
+                agents.push(agent);
+            }
+        }
+        Ok(Self { segment, group, agents })
+    }
+
+    /// What faults are done to.
+    pub fn scene(&mut self) -> Scene<'_> {
+        Scene { segment: &self.segment, group: &mut self.group, agents: &mut self.agents }
+    }
+
+    /// Waits until the group is whole and the VIP on the primary; returns the primary's place.
+    pub fn wait_steady(&mut self) -> Result<usize, ScenarioError> {
+        self.group.wait_whole(STEADY_LIMIT)?;
+        self.wait_vip_on_primary("in the steady state", None)
+    }
+
+    /// Does one fault, waits for recovery, and heals. `tell` hears of each phase as it begins.
+    pub fn run(&mut self, fault: Fault, tell: &mut dyn FnMut(Phase)) -> Result<(), ScenarioError> {
+        self.wait_steady()?;
+        tell(Phase::Steady);
+        tell(Phase::Injecting(fault));
+        let injected = fault.inject(&mut self.scene())?;
+        tell(Phase::Injected(fault, injected.victim));
+        if self.endure(&injected)? {
+            tell(Phase::Recovered(fault));
+        }
+        injected.heal(&mut self.scene())?;
+        self.wait_steady()?;
+        tell(Phase::Healed(fault));
+        Ok(())
+    }
+
+    /// Waits for what should happen by itself before anything is healed. Gives whether the VIP is on a primary again.
+    pub fn endure(&mut self, injected: &Injected) -> Result<bool, ScenarioError> {
+        let fault = injected.fault;
+        if fault.moves_the_primary() {
+            self.wait_vip_on_primary("after the fault", Some(injected.victim))?;
+            return Ok(true);
+        }
+        // What should last can only be seen by letting time pass.
+        std::thread::sleep(ENDURED_FOR);
+        if fault.recovers_by_itself() {
+            self.wait_vip_on_primary("after the fault", None)?;
+        }
+        Ok(fault.recovers_by_itself())
+    }
+
+    /// Waits for a primary that is not `other_than` and holds the VIP alone. Hosts cut off from the others count too.
+    fn wait_vip_on_primary(
+        &mut self,
+        moment: &'static str,
+        other_than: Option<usize>,
+    ) -> Result<usize, ScenarioError> {
+        let since = Instant::now();
+        loop {
+            for agent in &mut self.agents {
+                agent.check()?;
+            }
+            let holders = holders(&self.segment)?;
+            if let Ok(primary) = self.group.primary()
+                && other_than != Some(primary)
+                && (self.agents.is_empty() || holders == [primary])
+            {
+                return Ok(primary);
+            }
+            if since.elapsed() > RECOVERY_LIMIT {
+                let names: Vec<&str> =
+                    holders.iter().map(|place| self.segment.databases[*place].name()).collect();
+                return Err(ScenarioError::VipNotOnPrimary {
+                    moment,
+                    limit: RECOVERY_LIMIT,
+                    holders: if names.is_empty() { "none".to_owned() } else { names.join(", ") },
+                    group: self.group.describe(),
+                });
+            }
+            std::thread::sleep(LOOK_EVERY);
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! The segment: a bridge that is also the gateway, three database hosts and a client.
+
+use std::net::Ipv4Addr;
+
+use nix::net::if_::if_nametoindex;
+use rtnetlink::packet_route::address::AddressAttribute;
+use rtnetlink::packet_route::link::BridgeStpState;
+use rtnetlink::{Handle, LinkBridge, LinkUnspec, LinkVeth, RouteMessageBuilder};
+
+use crate::host::{Host, HostError};
+use crate::namespace::Layout;
+
+/// The gateway's address: the bridge's own.
+pub const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 254);
+/// The client's address.
+pub const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 50);
+/// The virtual address that the agents keep.
+pub const VIP: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 100);
+/// The database hosts: name and address.
+pub const DATABASES: [(&str, Ipv4Addr); 3] = [
+    ("db1", Ipv4Addr::new(10, 77, 0, 11)),
+    ("db2", Ipv4Addr::new(10, 77, 0, 12)),
+    ("db3", Ipv4Addr::new(10, 77, 0, 13)),
+];
+/// The network's prefix length, in bits.
+pub const PREFIX: u8 = 24;
+/// Every host's card.
+pub const CARD: &str = "eth0";
+/// The bridge, which carries the gateway's address.
+pub const BRIDGE: &str = "br0";
+
+/// Why the segment could not be made or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum SegmentError {
+    /// The host itself failed.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// The kernel refused a link, an address or a route.
+    #[error("{what}: {cause}. The kernel needs veth and bridge (modprobe veth bridge)")]
+    Netlink {
+        /// What was being done, and on which host.
+        what: String,
+        /// The kernel's answer.
+        cause: rtnetlink::Error,
+    },
+    /// No such card.
+    #[error("{what}: no card called {card}: {cause}")]
+    NoCard {
+        /// What was being done, and on which host.
+        what: String,
+        /// The card's name.
+        card: String,
+        /// The system's answer.
+        cause: nix::Error,
+    },
+    /// The netlink socket could not be opened.
+    #[error("can't speak netlink: {0}")]
+    Socket(#[from] std::io::Error),
+}
+
+/// The segment and all that is joined to it. Hosts are shared, so that witnesses and clients can be started on them.
+#[derive(Debug)]
+pub struct Segment {
+    /// Holds the bridge, the gateway's address and the other end of each host's cable.
+    pub gateway: Host,
+    /// Where the writing client runs.
+    pub client: Host,
+    /// The database hosts, in the order of [`DATABASES`].
+    pub databases: Vec<Host>,
+}
+
+impl Segment {
+    /// Makes the hosts and plugs them in.
+    pub fn start(layout: &Layout) -> Result<Self, SegmentError> {
+        let gateway = Host::start(layout, "gateway", GATEWAY)?;
+        on(&gateway, "making the bridge", async |netlink| {
+            let bridge = LinkBridge::new(BRIDGE)
+                .stp_state(BridgeStpState::Disabled)
+                .forward_delay(0)
+                .mcast_snooping(false);
+            netlink.link().add(bridge.build()).execute().await.map_err(Step::Netlink)
+        })?;
+        let client = Host::start(layout, "client", CLIENT)?;
+        let mut databases = Vec::new();
+        for (name, address) in DATABASES {
+            databases.push(Host::start(layout, name, address)?);
+        }
+        let segment = Self { gateway, client, databases };
+        segment.set_gateway(true)?;
+        for host in segment.databases.iter().chain([&segment.client]) {
+            segment.plug_in(host)?;
+        }
+        Ok(segment)
+    }
+
+    /// A cable from the bridge (its end is called as the host) to the host's card.
+    fn plug_in(&self, host: &Host) -> Result<(), SegmentError> {
+        on(&self.gateway, "plugging a host in", async |netlink| {
+            let far_end = "far-end";
+            netlink.link().add(LinkVeth::new(host.name(), far_end).build()).execute().await?;
+            let near = LinkUnspec::new_with_index(index(host.name())?).controller(index(BRIDGE)?).up();
+            netlink.link().set(near.build()).execute().await?;
+            let far =
+                LinkUnspec::new_with_index(index(far_end)?).setns_by_pid(host.holder()).name(CARD.to_owned());
+            Ok(netlink.link().set(far.build()).execute().await?)
+        })?;
+        on(host, "setting the card up", async |netlink| {
+            let card = index(CARD)?;
+            netlink.address().add(card, host.address().into(), PREFIX).execute().await?;
+            netlink.link().set(LinkUnspec::new_with_index(card).up().build()).execute().await?;
+            let default = RouteMessageBuilder::<Ipv4Addr>::new().gateway(GATEWAY).build();
+            Ok(netlink.route().add(default).execute().await?)
+        })
+    }
+
+    /// Pulls (`false`) or plugs (`true`) the cable of a host, at the switch's end. The host keeps its addresses.
+    pub fn set_cable(&self, host: &Host, plugged: bool) -> Result<(), SegmentError> {
+        on(&self.gateway, "moving a cable", async |netlink| {
+            let port = LinkUnspec::new_with_index(index(host.name())?);
+            let port = if plugged { port.up() } else { port.down() };
+            Ok(netlink.link().set(port.build()).execute().await?)
+        })
+    }
+
+    /// Gives the gateway its address or takes it away: without it neither ARP nor echo is answered.
+    pub fn set_gateway(&self, there: bool) -> Result<(), SegmentError> {
+        if !there {
+            return remove_address(&self.gateway, BRIDGE, GATEWAY);
+        }
+        on(&self.gateway, "giving the gateway its address", async |netlink| {
+            let bridge = index(BRIDGE)?;
+            Ok(netlink.address().add(bridge, GATEWAY.into(), PREFIX).replace().execute().await?)
+        })
+    }
+
+    /// Takes the VIP off a host's card, as an operator's hand would. Not being there is an error.
+    pub fn remove_vip(&self, host: &Host) -> Result<(), SegmentError> {
+        remove_address(host, CARD, VIP)
+    }
+
+    /// The addresses that a host has on its card now.
+    pub fn addresses(&self, host: &Host) -> Result<Vec<Ipv4Addr>, SegmentError> {
+        on(host, "reading its addresses", async |netlink| {
+            let found = ipv4_addresses(netlink, index(CARD)?).await?;
+            Ok(found.into_iter().map(|(address, _)| address).collect())
+        })
+    }
+
+    /// Leaves a host only its own address, as a boot does.
+    pub fn forget_other_addresses(&self, host: &Host) -> Result<(), SegmentError> {
+        for address in self.addresses(host)? {
+            if address != host.address() {
+                remove_address(host, CARD, address)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The names of the segment's hosts, as their `/etc/hosts` has them.
+pub(crate) fn hosts_file() -> String {
+    let mut lines = String::from("127.0.0.1 localhost\n::1 localhost\n");
+    let others = [("gateway", GATEWAY), ("client", CLIENT), ("vip", VIP)];
+    lines.extend(DATABASES.iter().chain(&others).map(|(name, address)| format!("{address} {name}\n")));
+    lines
+}
+
+/// Brings `lo` up in this process's network.
+pub(crate) fn raise_loopback() -> Result<(), SegmentError> {
+    let outcome = with_netlink(async |netlink| {
+        let loopback = LinkUnspec::new_with_index(index("lo")?).up().build();
+        Ok(netlink.link().set(loopback).execute().await?)
+    })?;
+    outcome.map_err(|step| step.named("bringing the loopback up".to_owned()))
+}
+
+fn remove_address(host: &Host, card: &str, address: Ipv4Addr) -> Result<(), SegmentError> {
+    on(host, "removing an address", async |netlink| {
+        let found = ipv4_addresses(netlink, index(card)?).await?;
+        let message = found.into_iter().find(|(found, _)| *found == address).map(|(_, message)| message);
+        match message {
+            Some(message) => Ok(netlink.address().del(message).execute().await?),
+            None => Err(Step::NoCard(format!("{card} with {address}"), nix::Error::EADDRNOTAVAIL)),
+        }
+    })
+}
+
+async fn ipv4_addresses(
+    netlink: &Handle,
+    card: u32,
+) -> Result<Vec<(Ipv4Addr, rtnetlink::packet_route::address::AddressMessage)>, Step> {
+    use futures_util::TryStreamExt;
+    let mut stream = netlink.address().get().set_link_index_filter(card).execute();
+    let mut found = Vec::new();
+    while let Some(message) = stream.try_next().await? {
+        let address = message.attributes.iter().find_map(|attribute| match attribute {
+            AddressAttribute::Local(std::net::IpAddr::V4(address)) => Some(*address),
+            _ => None,
+        });
+        if let Some(address) = address {
+            found.push((address, message));
+        }
+    }
+    Ok(found)
+}
+
+/// What stopped a piece of netlink work, before it is known where it ran.
+enum Step {
+    Netlink(rtnetlink::Error),
+    NoCard(String, nix::Error),
+}
+
+impl From<rtnetlink::Error> for Step {
+    fn from(cause: rtnetlink::Error) -> Self {
+        Self::Netlink(cause)
+    }
+}
+
+impl Step {
+    fn named(self, what: String) -> SegmentError {
+        match self {
+            Self::Netlink(cause) => SegmentError::Netlink { what, cause },
+            Self::NoCard(card, cause) => SegmentError::NoCard { what, card, cause },
+        }
+    }
+}
+
+fn index(card: &str) -> Result<u32, Step> {
+    if_nametoindex(card).map_err(|cause| Step::NoCard(card.to_owned(), cause))
+}
+
+/// Does netlink work in a host's network.
+fn on<T: Send>(
+    host: &Host,
+    what: &'static str,
+    work: impl AsyncFnOnce(&Handle) -> Result<T, Step> + Send,
+) -> Result<T, SegmentError> {
+    let outcome = host.in_network(|| with_netlink(work))??;
+    outcome.map_err(|step| step.named(format!("{}: {what}", host.name())))
+}
+
+/// Does netlink work in this thread's network.
+fn with_netlink<T>(
+    work: impl AsyncFnOnce(&Handle) -> Result<T, Step>,
+) -> Result<Result<T, Step>, SegmentError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    runtime.block_on(async {
+        let (connection, handle, _) = rtnetlink::new_connection()?;
+        let connection = tokio::spawn(connection);
+        let outcome = work(&handle).await;
+        connection.abort();
+        Ok(outcome)
+    })
+}

@@ -1,0 +1,141 @@
+//! A host's IPv4 addresses, from the kernel's own notifications.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
+use netlink_packet_route::address::{AddressAttribute, AddressMessage};
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
+use thread_priority::{
+    RealtimeThreadSchedulePolicy, ThreadPriority, ThreadPriorityValue, ThreadSchedulePolicy,
+    set_thread_priority_and_policy, thread_native_id,
+};
+
+use super::{Tell, WitnessError};
+use crate::record::{Address, Recorded, What, now_us};
+
+/// `RTMGRP_IPV4_IFADDR`, rtnetlink(7).
+const IPV4_ADDRESS_GROUP: u32 = 0x10;
+
+/// Bytes of notifications that the kernel keeps for us: thousands of them.
+const RECEIVE_BUFFER: u32 = 1 << 20;
+
+/// Tells the addresses that are there, then each change, until something fails.
+pub(super) fn watch(who: &str, tell: &mut Tell<'_>) -> Result<(), WitnessError> {
+    be_prompt(who, tell)?;
+    let mut socket = Socket::new(NETLINK_ROUTE).map_err(WitnessError::kernel("opening a netlink socket"))?;
+    socket.set_rx_buf_sz(RECEIVE_BUFFER).map_err(WitnessError::kernel("enlarging the netlink buffer"))?;
+    // Listening begins before the addresses are asked for, so that no change falls between the two.
+    socket
+        .bind(&SocketAddr::new(0, IPV4_ADDRESS_GROUP))
+        .map_err(WitnessError::kernel("listening to the kernel's addresses"))?;
+    loop {
+        let mut present = BTreeMap::new();
+        ask(&socket)?;
+        if listen(who, &socket, &mut present, tell)? == Ended::NotificationsLost {
+            let line = "address notifications were lost; asking anew".into();
+            tell(&Recorded::now(who, What::Said { line }))?;
+        }
+    }
+}
+
+/// Two hosts' times are compared to the millisecond while everything else competes for the processor. Without the
+/// privilege (an ordinary user's lab) it goes on with what it gets.
+fn be_prompt(who: &str, tell: &mut Tell<'_>) -> Result<(), WitnessError> {
+    let Ok(value) = ThreadPriorityValue::try_from(50_u8) else { return Ok(()) };
+    let policy = ThreadSchedulePolicy::Realtime(RealtimeThreadSchedulePolicy::Fifo);
+    match set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Crossplatform(value), policy) {
+        Ok(()) => Ok(()),
+        Err(cause) => {
+            let line =
+                format!("no real-time priority for the address witness ({cause}); its times may be late");
+            tell(&Recorded::now(who, What::Said { line }))
+        }
+    }
+}
+
+#[derive(PartialEq, Eq)]
+enum Ended {
+    NotificationsLost,
+}
+
+fn ask(socket: &Socket) -> Result<(), WitnessError> {
+    let mut request = AddressMessage::default();
+    request.header.family = AddressFamily::Inet;
+    let mut header = NetlinkHeader::default();
+    header.flags = NLM_F_REQUEST | NLM_F_DUMP;
+    let mut message =
+        NetlinkMessage::new(header, NetlinkPayload::from(RouteNetlinkMessage::GetAddress(request)));
+    message.finalize();
+    let mut bytes = vec![0_u8; message.buffer_len()];
+    message.serialize(&mut bytes);
+    socket
+        .send_to(&bytes, &SocketAddr::new(0, 0), 0)
+        .map(drop)
+        .map_err(WitnessError::kernel("asking for the addresses"))
+}
+
+/// The dump's addresses are gathered and told as one; what comes after is told one by one.
+fn listen(
+    who: &str,
+    socket: &Socket,
+    present: &mut BTreeMap<(u32, IpAddr, u8), Address>,
+    tell: &mut Tell<'_>,
+) -> Result<Ended, WitnessError> {
+    let mut dumping = true;
+    loop {
+        let bytes = match socket.recv_from_full() {
+            Ok((bytes, _)) => bytes,
+            Err(cause) if cause.raw_os_error() == Some(libc::ENOBUFS) => return Ok(Ended::NotificationsLost),
+            Err(cause) if cause.kind() == std::io::ErrorKind::Interrupted => continue,
+            Err(cause) => return Err(WitnessError::kernel("reading the kernel's addresses")(cause)),
+        };
+        let at_us = now_us();
+        let mut rest = bytes.as_slice();
+        while let Ok(message) = NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest) {
+            let length = message.header.length as usize;
+            let what = match message.payload {
+                NetlinkPayload::Done(_) if dumping => {
+                    dumping = false;
+                    Some(What::Addresses(present.values().cloned().collect()))
+                }
+                NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewAddress(new)) => understand(&new)
+                    .filter(|(key, address)| present.insert(*key, address.clone()).is_none())
+                    .map(|(_, address)| What::AddressAdded(address))
+                    .filter(|_| !dumping),
+                NetlinkPayload::InnerMessage(RouteNetlinkMessage::DelAddress(old)) => understand(&old)
+                    .and_then(|(key, _)| present.remove(&key))
+                    .map(What::AddressRemoved)
+                    .filter(|_| !dumping),
+                _ => None,
+            };
+            if let Some(what) = what {
+                tell(&Recorded { at_us, who: who.to_owned(), what })?;
+            }
+            // Messages of one datagram are aligned to four bytes, netlink(3).
+            match rest.get(length.max(1).next_multiple_of(4)..) {
+                Some(further) if !further.is_empty() => rest = further,
+                _ => break,
+            }
+        }
+    }
+}
+
+fn understand(message: &AddressMessage) -> Option<((u32, IpAddr, u8), Address)> {
+    let (mut local, mut address, mut label) = (None, None, None);
+    for attribute in &message.attributes {
+        match attribute {
+            AddressAttribute::Local(ip) => local = Some(*ip),
+            AddressAttribute::Address(ip) => address = Some(*ip),
+            AddressAttribute::Label(text) => label = Some(text.as_str()),
+            _ => {}
+        }
+    }
+    let (ip, prefix, index) = (local.or(address)?, message.header.prefix_len, message.header.index);
+    // The label is the card's name, followed by ":" and more where somebody gave it one.
+    let card = label
+        .and_then(|label| label.split(':').next())
+        .map_or_else(|| format!("card {index}"), str::to_owned);
+    Some(((index, ip, prefix), Address { address: ip, prefix, card }))
+}

@@ -1,0 +1,79 @@
+//! What one server says of itself, asked every few milliseconds through its unix socket.
+
+use std::path::PathBuf;
+use std::thread;
+use std::time::Duration;
+
+use mysql::prelude::Queryable;
+use mysql::{Conn, OptsBuilder};
+
+use super::{WitnessError, tell_now};
+use crate::client::words;
+use crate::record::{Role, What};
+
+/// After this long without an answer the server counts as silent. A hung server hides nobody: each has its own witness.
+const ANSWER_LIMIT: Duration = Duration::from_secs(1);
+
+/// Between two attempts to connect to a server that is not there.
+const RECONNECT_PAUSE: Duration = Duration::from_millis(50);
+
+const QUESTION: &str = "\
+SELECT COALESCE(m.MEMBER_STATE, ''), COALESCE(m.MEMBER_ROLE, ''), @@super_read_only, s.VIEW_ID, \
+(SELECT COUNT(*) FROM performance_schema.replication_group_members), \
+(SELECT COUNT(*) FROM performance_schema.replication_group_members WHERE MEMBER_STATE = 'UNREACHABLE') \
+FROM (SELECT @@server_uuid AS id) AS here \
+LEFT JOIN performance_schema.replication_group_members AS m ON m.MEMBER_ID = here.id \
+LEFT JOIN performance_schema.replication_group_member_stats AS s ON s.MEMBER_ID = here.id";
+
+/// How to reach the server.
+pub(super) struct Account {
+    pub(super) socket: PathBuf,
+    pub(super) user: String,
+    pub(super) password: String,
+}
+
+type Answer = (String, String, bool, Option<String>, u32, u32);
+
+/// Tells what the server says of itself whenever that changes, until nobody listens.
+pub(super) fn watch(who: &str, account: &Account, every: Duration) -> Result<(), WitnessError> {
+    let options = OptsBuilder::new()
+        .socket(Some(account.socket.to_string_lossy()))
+        .user(Some(account.user.as_str()))
+        .pass(Some(account.password.as_str()))
+        .read_timeout(Some(ANSWER_LIMIT))
+        .write_timeout(Some(ANSWER_LIMIT))
+        .max_allowed_packet(Some(1 << 20));
+    let mut told = None;
+    let mut connection = None;
+    loop {
+        let (what, pause) = match ask(&mut connection, &options) {
+            Ok(role) => (What::Role(role), every),
+            Err(cause) => {
+                connection = None;
+                (What::NoRole { why: words(&cause) }, RECONNECT_PAUSE)
+            }
+        };
+        if told.as_ref() != Some(&what) {
+            tell_now(who, what.clone())?;
+            told = Some(what);
+        }
+        thread::sleep(pause);
+    }
+}
+
+fn ask(connection: &mut Option<Conn>, options: &OptsBuilder) -> Result<Role, mysql::Error> {
+    let connection = match connection {
+        Some(connection) => connection,
+        None => connection.insert(Conn::new(options.clone())?),
+    };
+    let answer: Option<Answer> = connection.query_first(QUESTION)?;
+    let (state, role, super_read_only, view, members, unreachable) = answer.unwrap_or_default();
+    Ok(Role {
+        state,
+        role,
+        super_read_only,
+        view: view.filter(|view| !view.is_empty()),
+        members,
+        unreachable,
+    })
+}
