@@ -213,6 +213,10 @@ impl Turn<'_> {
 
     fn take_in_frame(&mut self, frame: Frame) {
         let Frame { from, says } = frame;
+        if says == Says::Probe && self.state.other_holder.is_some_and(|(holder, _)| holder == from) {
+            // Who asks for the address does not have it.
+            self.state.other_holder = None;
+        }
         if says != Says::Probe {
             self.state.other_holder = Some((from, self.now));
             if self.state.member_of(from).is_some()

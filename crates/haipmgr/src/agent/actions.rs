@@ -4,14 +4,22 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use decide::Decision;
 use decide::action::{Action, Outcome};
 use decide::event::Event;
+use decide::time::Time;
 use tokio::time::timeout;
 
 use super::{Agent, wiring};
 use crate::act::sockets;
+use crate::clock;
 use crate::observe::mysql::ask_once;
 
+/// Between the decision to take the VIP and the deed: a claimant that probes meanwhile finds it free after 60 ms. The
+/// simulator assumes the same.
+const PROOF_HOLDS_FOR: Duration = Duration::from_millis(20);
+const TOO_LATE: &str = "VIP not started: this host was held up between the decision and the deed, and the proof is too old; \
+                        it is claimed anew in a second (is the host short of processor time?)";
 /// The kernel's answer to an address order is waited for no longer than this.
 const ADDRESS_LIMIT: Duration = Duration::from_millis(500);
 /// The address does not wait longer than this for the list of its connections.
@@ -20,9 +28,13 @@ const LIST_LIMIT: Duration = Duration::from_millis(50);
 impl Agent {
     /// Carries out the actions up to the first that fails, which comes back as an event. Gives whether the VIP was to be
     /// added and was not.
-    pub(super) async fn carry_out(&mut self, actions: &[Action]) -> bool {
-        for action in actions {
+    pub(super) async fn carry_out(&mut self, decision: &Decision, decided: Time) -> bool {
+        let starts = decision.stage_5() == 2;
+        for action in &decision.actions {
             let done = match action {
+                Action::AddAddress { .. } if starts && clock::now().since(decided) > PROOF_HOLDS_FOR => {
+                    Some(Outcome::Failed(TOO_LATE.to_owned()))
+                }
                 Action::AddAddress { card, lifetime } => Some(self.add(card, *lifetime).await),
                 Action::RemoveAddress { card } => Some(self.remove(card).await),
                 other => {

@@ -159,7 +159,7 @@ impl Agent {
         if matches!(event, Event::Host(_)) {
             self.rewire();
         }
-        let not_added = self.carry_out(&decision.actions).await;
+        let not_added = self.carry_out(&decision, now).await;
         // A start that failed is no switch; the failure says so itself, as the next event.
         if !not_added {
             for line in self.spoken.lines(now, &decision) {
