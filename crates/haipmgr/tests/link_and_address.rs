@@ -240,6 +240,7 @@ fn a_lease_ends_the_predecessors_copy_without_the_vip_ever_being_away() {
         let (_watch, mut facts) = watched().await;
         let orders = Addresses::new();
         orders.add("eth0", vip(VIP), 32, &label(), Some(Duration::from_secs(30))).await.unwrap();
+        orders.remove_other_prefixes("eth0", vip(VIP), 32).await.unwrap();
         assert_eq!(addresses(&on_eth0().await), vec![(vip(VIP), 32)]);
         told(&mut facts, |host| {
             assert!(bears(host, VIP), "away: {host:?}");
