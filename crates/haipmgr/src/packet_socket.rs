@@ -335,6 +335,7 @@ impl FrameKeeper {
 }
 
 /// Frames come with, and are sent with, their `virtio_net_hdr`.
+#[allow(clippy::cast_possible_truncation, reason = "an int has 4 bytes")]
 fn keep_offload_header(socket: &Socket) -> io::Result<()> {
     let on: libc::c_int = 1;
     // SAFETY: the descriptor is open, and the value is an int that lives through the call, of the length that is given.
@@ -351,6 +352,10 @@ fn keep_offload_header(socket: &Socket) -> io::Result<()> {
 }
 
 /// For the kernel: "sent to this card's own MAC, and to this IPv4 address".
+#[allow(
+    clippy::cast_possible_truncation,
+    reason = "operations of a filter are 16 bits, a header is 14 bytes"
+)]
 fn arrived_for(destination: Ipv4Addr) -> [SockFilter; 6] {
     const LOAD_WORD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
     const JUMP_IF_EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;

@@ -272,17 +272,18 @@ fn while_it_is_passed_on_a_flood_has_an_end_too() {
     let ended = scene.keep();
     scene.leave_a();
     scene.b.add_address(VIP, 32);
+    // Or else B's word that there is no such port would show the client B's MAC.
+    let _at_b = Scene::datagrams_at(&scene.b);
     scene.pass_on(scene.to_b);
     let start = Instant::now();
     let mut passed_on = None;
     while passed_on.is_none() && start.elapsed() < LIMIT {
-        // B has no such port, and says so: that is an error here, and no matter.
-        let _ = client.send(&[0; 4]);
+        send(&client, 0..1);
         passed_on = ended.try_recv().ok();
     }
     let passed_on = passed_on.expect("it ends").expect("without an error");
     println!("{passed_on} were passed on within {:?}", start.elapsed());
-    assert!(passed_on <= 4096, "{passed_on}");
+    assert!((1000..=4096).contains(&passed_on), "{passed_on}");
 }
 
 #[test]

@@ -6,7 +6,7 @@
 //! second, from clients that have not heard it, goes on at once. Data of old connections goes on too: the new holder's
 //! kernel resets them, which is what their clients need.
 //!
-//! Bounded in bytes by the socket's buffer, in time by the limits below, in number by [`MOST`]. It is layer 2 alone: the
+//! Bounded in bytes, number and time by the limits below. It is layer 2 alone: the
 //! time to live is not touched, so two hosts that pass on to each other must not be. They can't: one passes on only
 //! after it let go and heard the other announce, and stops when it adds the address itself; and nothing goes back to
 //! the MAC it came from.
