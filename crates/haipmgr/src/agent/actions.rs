@@ -145,7 +145,7 @@ impl Agent {
         let ended = move |outcome| match outcome {
             Ok(0) => {}
             Ok(count) => journal.info(&format!(
-                "{count} packets that still came here for {vip} were passed on to its new holder"
+                "packets that still came here for {vip} and were passed on to its new holder: {count}"
             )),
             Err(error) => once.stragglers_error(&journal, &error),
         };
