@@ -224,6 +224,8 @@ impl Turn<'_> {
                 && left.tickled_at.is_none()
             {
                 left.tickled_at = Some(self.now);
+                // First: a new connection's SYN is to be there before clients are told to reconnect.
+                self.act(Action::PassOnStragglers(from));
                 self.act(Action::TickleClients);
             }
         }

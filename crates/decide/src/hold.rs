@@ -279,6 +279,8 @@ impl Turn<'_> {
 
     fn let_go(&mut self, hold: Hold, because: LetGo) -> Tenure {
         self.act(Action::ListConnections);
+        // Before the address goes, so that nothing is missed.
+        self.act(Action::KeepStragglers { card: hold.card.clone() });
         self.act(Action::RemoveAddress { card: hold.card.clone() });
         self.act(Action::SendProbe);
         self.mark_switch(StatMark::Stopped);
