@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use decide::action::{Action, Outcome};
+use decide::Decision;
 use decide::action::{Action, Outcome};
 use decide::event::{Event, Mac};
 use decide::time::Time;
