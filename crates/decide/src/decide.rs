@@ -187,6 +187,7 @@ impl Turn<'_> {
         };
         if let Some(view) = view_of(seen) {
             self.state.remember_view(&view);
+            self.state.last_own_view = Some(view.clone());
             // A group that was born anew has no order with the one before it; ours is the one to follow.
             if self.state.newest_view.as_ref().is_none_or(|newest| !newest.is_of_the_same_group(&view)) {
                 self.state.newest_view = Some(view);

@@ -242,7 +242,8 @@ impl Turn<'_> {
             && view.is_writable_primary()
         {
             let own = self.state.own_view();
-            let own_id = own.and_then(|own| own.view.as_ref());
+            // A server that has been silent since may have moved on to the claimant's view, but not as its primary.
+            let own_id = own.and_then(|own| own.view.as_ref()).or(self.state.last_own_view.as_ref());
             let newer = match (&view.view, own_id) {
                 (Some(theirs), Some(own)) => theirs.is_newer_than(own),
                 _ => false,

@@ -24,6 +24,8 @@ pub struct State {
     pub server_unknown_since: Option<Time>,
     /// The newest view seen of the group that the local server is in (NEWEST-VIEW).
     pub newest_view: Option<ViewId>,
+    /// The view that the local server showed last, also when it has been silent since.
+    pub last_own_view: Option<ViewId>,
     /// Members' hardware addresses.
     pub macs: BTreeMap<IpAddr, Mac>,
     /// What was asked of other members' servers and what they said.
@@ -188,6 +190,7 @@ impl State {
             gateway: not_asked(),
             server_unknown_since: Some(now),
             newest_view: None,
+            last_own_view: None,
             macs: BTreeMap::new(),
             peers: BTreeMap::new(),
             other_holder: None,
