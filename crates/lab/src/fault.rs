@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::process::Stdio;
+use std::time::Duration;
 
 use mysql::prelude::Queryable;
 use mysql::{Conn, OptsBuilder};
@@ -48,6 +49,12 @@ pub enum Fault {
     Freeze,
 }
 
+/// Attempts to use up a server's connections, at the most.
+const FILL_ATTEMPTS: u32 = 100;
+/// Refusals in a row after which there is no room.
+const REFUSALS: u32 = 10;
+const FILL_EVERY: Duration = Duration::from_millis(20);
+
 /// Why a fault could not be done or undone.
 #[derive(Debug, thiserror::Error)]
 pub enum FaultError {
@@ -80,8 +87,15 @@ pub struct Injected {
     pub fault: Fault,
     /// To which host: its place among the databases.
     pub victim: usize,
-    /// Held open where connections are used up, and the limit that was there before.
-    connections: Option<(Conn, u64)>,
+    connections: Option<UsedUp>,
+}
+
+/// Connections that are held so that no others can be made.
+#[derive(Debug)]
+struct UsedUp {
+    /// `max_connections` before.
+    limit: u64,
+    _fillers: Vec<Conn>,
 }
 
 /// The three things a fault can be done to.
@@ -213,10 +227,9 @@ impl Injected {
                 set_agent_password(&scene.group.servers()[primary], AGENT_PASSWORD)?;
             }
             Fault::TooManyConnections => {
-                if let Some((filler, limit)) = self.connections {
+                if let Some(used_up) = &self.connections {
                     scene.group.servers()[self.victim]
-                        .run(&format!("SET GLOBAL max_connections = {limit}"))?;
-                    drop(filler);
+                        .run(&format!("SET GLOBAL max_connections = {}", used_up.limit))?;
                 }
             }
         }
@@ -306,21 +319,36 @@ fn end_agent_connections(admin: &mut Conn, server: &Server) -> Result<u64, Group
 }
 
 /// Leaves no room for another ordinary connection, and ends the agents'. The lab's own account has one in reserve.
-fn use_up_connections(server: &Server) -> Result<(Conn, u64), GroupError> {
-    let options = OptsBuilder::new()
-        .user(Some(CLIENT_USER))
-        .pass(Some(CLIENT_PASSWORD))
-        .socket(server.socket().to_str());
-    let filler = Conn::new(options).map_err(server.said("connecting as the client"))?;
+fn use_up_connections(server: &Server) -> Result<UsedUp, GroupError> {
     let mut admin = server.admin()?;
     let statement = "SELECT @@max_connections";
     let limit: Option<u64> = admin.query_first(statement).map_err(server.said(statement))?;
+    let mut used_up = UsedUp { limit: limit.unwrap_or(151), _fillers: Vec::new() };
     let others = "SELECT COUNT(*) FROM performance_schema.threads WHERE TYPE = 'FOREGROUND' \
                   AND PROCESSLIST_ID IS NOT NULL AND PROCESSLIST_ID <> CONNECTION_ID() \
                   AND PROCESSLIST_USER NOT IN ('haip', 'event_scheduler')";
     let in_use: Option<u64> = admin.query_first(others).map_err(server.said(others))?;
     let room = format!("SET GLOBAL max_connections = {}", in_use.unwrap_or(1).max(1));
     admin.query_drop(&room).map_err(server.said(&room))?;
-    end_agent_connections(&mut admin, server)?;
-    Ok((filler, limit.unwrap_or(151)))
+    // Connections that were just ended may have been counted: what room they leave is filled, before the agents come.
+    let options = OptsBuilder::new()
+        .user(Some(CLIENT_USER))
+        .pass(Some(CLIENT_PASSWORD))
+        .socket(server.socket().to_str());
+    let mut refused = 0;
+    for _ in 0..FILL_ATTEMPTS {
+        end_agent_connections(&mut admin, server)?;
+        match Conn::new(options.clone()) {
+            Ok(filler) => {
+                used_up._fillers.push(filler);
+                refused = 0;
+            }
+            Err(_) => refused += 1,
+        }
+        if refused >= REFUSALS {
+            break;
+        }
+        std::thread::sleep(FILL_EVERY);
+    }
+    Ok(used_up)
 }

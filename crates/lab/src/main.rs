@@ -57,8 +57,8 @@ enum Task {
     },
     /// Run the end-to-end tests on one real group, and say how each went
     Test {
-        /// Only the tests with this in their name
-        filter: Option<String>,
+        /// Only the tests with one of these in their name
+        filters: Vec<String>,
         /// A folder for the recording, the figures and the picture
         #[arg(long)]
         out: Option<PathBuf>,
@@ -166,8 +166,8 @@ fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
             let all: Vec<Fault> = (0..times).flat_map(|_| faults.iter().copied()).collect();
             run(&inside(arguments.inside), &all, &output)
         }
-        Task::Test { filter, out } => {
-            let tally = end_to_end::run(&inside(arguments.inside), filter.as_deref(), out.as_deref())?;
+        Task::Test { filters, out } => {
+            let tally = end_to_end::run(&inside(arguments.inside), &filters, out.as_deref())?;
             Ok(u8::from(tally.failed > 0))
         }
         Task::Demo { output } => run(&inside(arguments.inside), &DEMO, &output),

@@ -70,11 +70,11 @@ impl Broken {
 /// Why no test could be run.
 #[derive(Debug, thiserror::Error)]
 pub enum NotRun {
-    /// The filter fits none.
-    #[error("no test has {filter:?} in its name. There are: {}", names.join(", "))]
+    /// No test's name fits.
+    #[error("no test has {} in its name. There are: {}", filters.join(" or "), names.join(", "))]
     NoSuchTest {
         /// What was asked for.
-        filter: String,
+        filters: Vec<String>,
         /// All tests.
         names: Vec<&'static str>,
     },
@@ -125,17 +125,17 @@ const TESTS: [(&str, Proof); 20] = [
     ("replay_decides_as_recorded", files::replay_decides_as_recorded),
 ];
 
-/// Brings the lab up and runs the tests with `filter` in their name (all, without one); prints a line for each, and the
-/// tally. With `out`, the recording and the figures are left in that folder.
+/// Brings the lab up and runs the tests with one of `filters` in their name (all, without any); prints a line for each,
+/// and the tally. With `out`, the recording and the figures are left in that folder.
 ///
 /// # Errors
 /// No test fits, or the lab does not come up at all.
-pub fn run(layout: &Layout, filter: Option<&str>, out: Option<&Path>) -> Result<Tally, NotRun> {
-    let filter = filter.unwrap_or_default();
-    let chosen: Vec<_> = TESTS.iter().filter(|(name, _)| name.contains(filter)).collect();
+pub fn run(layout: &Layout, filters: &[String], out: Option<&Path>) -> Result<Tally, NotRun> {
+    let fits = |name: &str| filters.is_empty() || filters.iter().any(|filter| name.contains(filter.as_str()));
+    let chosen: Vec<_> = TESTS.iter().filter(|(name, _)| fits(name)).collect();
     if chosen.is_empty() {
         let names = TESTS.map(|(name, _)| name).to_vec();
-        return Err(NotRun::NoSuchTest { filter: filter.to_owned(), names });
+        return Err(NotRun::NoSuchTest { filters: filters.to_vec(), names });
     }
     let mut tally = Tally::default();
     let mut under_test = UnderTest { layout: layout.clone(), experiment: Experiment::start(layout, false)? };

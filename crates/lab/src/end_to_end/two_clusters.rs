@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::expect::{changes, promise, untouched};
 use super::files::reconfigure;
-use super::{Broken, UnderTest};
+use super::{Broken, UnderTest, logs};
 use crate::agents::{Cluster, LAB};
 use crate::experiment::Experiment;
 use crate::group::{self, Group};
@@ -42,12 +42,17 @@ fn prove(experiment: &Experiment, other: &Group) -> Result<String, Broken> {
     wait_for_holder(experiment, first)?;
     let calm = switch_over(experiment, other, (first + 1) % places)?;
     let servers = experiment.lab.group.servers();
-    let frozen = servers.iter().try_for_each(group::Server::freeze);
-    let blocked = switch_over(experiment, other, (first + 2) % places);
+    let marks: Vec<_> = (0..places).map(|place| logs::mark(experiment, place)).collect();
+    let blocked = servers
+        .iter()
+        .try_for_each(group::Server::freeze)
+        .map_err(Broken::from)
+        // Each agent has waited for its server in vain, and goes on waiting.
+        .and_then(|()| marks.iter().try_for_each(|mark| mark.wait_for(experiment, &["no answer within"])))
+        .and_then(|()| switch_over(experiment, other, (first + 2) % places));
     for server in servers {
         server.thaw()?;
     }
-    frozen?;
     let (calm, blocked) = (calm.as_secs_f64(), blocked?.as_secs_f64());
     promise(blocked <= calm + BLOCKED, || {
         format!(
