@@ -95,7 +95,7 @@ pub struct Injected {
 struct UsedUp {
     /// `max_connections` before.
     limit: u64,
-    _fillers: Vec<Conn>,
+    fillers: Vec<Conn>,
 }
 
 /// The three things a fault can be done to.
@@ -227,9 +227,10 @@ impl Injected {
                 set_agent_password(&scene.group.servers()[primary], AGENT_PASSWORD)?;
             }
             Fault::TooManyConnections => {
-                if let Some(used_up) = &self.connections {
+                if let Some(UsedUp { limit, fillers }) = self.connections {
                     scene.group.servers()[self.victim]
-                        .run(&format!("SET GLOBAL max_connections = {}", used_up.limit))?;
+                        .run(&format!("SET GLOBAL max_connections = {limit}"))?;
+                    drop(fillers);
                 }
             }
         }
@@ -323,7 +324,7 @@ fn use_up_connections(server: &Server) -> Result<UsedUp, GroupError> {
     let mut admin = server.admin()?;
     let statement = "SELECT @@max_connections";
     let limit: Option<u64> = admin.query_first(statement).map_err(server.said(statement))?;
-    let mut used_up = UsedUp { limit: limit.unwrap_or(151), _fillers: Vec::new() };
+    let mut used_up = UsedUp { limit: limit.unwrap_or(151), fillers: Vec::new() };
     let others = "SELECT COUNT(*) FROM performance_schema.threads WHERE TYPE = 'FOREGROUND' \
                   AND PROCESSLIST_ID IS NOT NULL AND PROCESSLIST_ID <> CONNECTION_ID() \
                   AND PROCESSLIST_USER NOT IN ('haip', 'event_scheduler')";
@@ -340,7 +341,7 @@ fn use_up_connections(server: &Server) -> Result<UsedUp, GroupError> {
         end_agent_connections(&mut admin, server)?;
         match Conn::new(options.clone()) {
             Ok(filler) => {
-                used_up._fillers.push(filler);
+                used_up.fillers.push(filler);
                 refused = 0;
             }
             Err(_) => refused += 1,

@@ -178,10 +178,7 @@ pub fn run(layout: &Layout, filters: &[String], out: Option<&Path>) -> Result<Ta
 
 /// Repairs what a failed test may have left, or brings the lab up anew.
 fn make_whole(mut under_test: UnderTest) -> Result<UnderTest, Broken> {
-    let error = match under_test.experiment.lab.repair() {
-        Ok(_) => return Ok(under_test),
-        Err(error) => error,
-    };
+    let Err(error) = under_test.experiment.lab.repair() else { return Ok(under_test) };
     println!("  the lab is brought up anew, for it can't be repaired: {error}");
     let UnderTest { layout, mut experiment } = under_test;
     experiment.lab.end()?;
