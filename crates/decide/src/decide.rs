@@ -250,7 +250,11 @@ impl Turn<'_> {
     fn name_stranger(&mut self, event: &Event) {
         let Some(stranger) = self.state.stranger else { return };
         if self.state.member_of(stranger.mac).is_some() {
+            // It was a member all the time: what it said is taken up now, it may not say it again soon.
             self.state.stranger = None;
+            if self.now.since(stranger.since) <= NAME_STRANGER_EVERY {
+                self.take_in_frame(Frame { from: stranger.mac, says: stranger.says });
+            }
             return;
         }
         let known_at = stranger.since + LEARN_AT_MOST_EVERY;

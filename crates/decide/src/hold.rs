@@ -68,8 +68,13 @@ impl Turn<'_> {
     /// A frame about the VIP while it is held.
     pub(crate) fn frame_while_holding(&mut self, hold: &mut Hold, from: Mac, says: Says) {
         let Some(member) = self.state.member_of(from) else {
-            if self.state.stranger.is_none_or(|known| known.mac != from) {
-                self.state.stranger = Some(Stranger { mac: from, since: self.now, named_at: None });
+            match &mut self.state.stranger {
+                Some(known) if known.mac == from => {
+                    known.says = if says == Says::Probe { known.says } else { says };
+                }
+                _ => {
+                    self.state.stranger = Some(Stranger { mac: from, says, since: self.now, named_at: None });
+                }
             }
             self.learn_neighbours();
             let due = self.state.defended_at.is_none_or(|at| self.now.since(at) >= DEFEND_INTERVAL);

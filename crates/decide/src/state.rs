@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::{Fact, Gateway, GroupView, Host, Mac, Seen, Server, ViewId, Why};
+use crate::event::{Fact, Gateway, GroupView, Host, Mac, Says, Seen, Server, ViewId, Why};
 use crate::policy::Policy;
 use crate::stages::Stages;
 use crate::time::Time;
@@ -64,6 +64,8 @@ pub struct Peer {
 pub struct Stranger {
     /// Its hardware address.
     pub mac: Mac,
+    /// What it said: an announcement outweighs a probe.
+    pub says: Says,
     /// When it was first heard: the members are asked for their hardware addresses before it is called a stranger.
     pub since: Time,
     /// When it was last named in a reason.

@@ -61,8 +61,9 @@ const START_LIMIT: Duration = Duration::from_secs(60);
 /// How long the group may take until all members are ONLINE. A member that died must be expelled before it can come
 /// back, which takes 21 s with MySQL's defaults.
 const WHOLE_LIMIT: Duration = Duration::from_secs(120);
-/// How long a server that runs and does not answer is left alone before it is killed and started anew.
-const ENDING_LIMIT: Duration = Duration::from_secs(10);
+/// A server that has not answered for this long is killed, to be started again. MySQL 9.7 takes a minute to shut down when a
+/// client's commit was under way as it left the group.
+const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(10);
 /// Pause between two looks.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Pause between two attempts to join: a refused attempt takes seconds itself.
@@ -257,22 +258,20 @@ impl Group {
         loop {
             // Looked at each time: after SHUTDOWN the process goes on for seconds, and answers, before it ends.
             let server = &mut self.servers[number];
+            if server.view().is_ok() {
+                answered = Instant::now();
+            } else if answered.elapsed() > SHUTDOWN_PATIENCE {
+                server.kill()?;
+            }
             if !server.is_running() {
                 server.start(host)?;
                 server.wait_for_answer(START_LIMIT)?;
                 answered = Instant::now();
             }
             let server = &self.servers[number];
-            // A server that ends may wait most of a minute for a commit whose group it has left. What it has is in the group.
-            let view = server.view();
-            if view.is_ok() {
-                answered = Instant::now();
-            } else if answered.elapsed() > ENDING_LIMIT {
-                self.servers[number].kill()?;
-                continue;
-            }
             // So is this: a member that was cut off calls itself ONLINE until it learns that it was expelled.
-            let state = view.ok().and_then(|view| view.state_of(server.address()).map(str::to_owned));
+            let state =
+                server.view().ok().and_then(|view| view.state_of(server.address()).map(str::to_owned));
             let at_work = matches!(state.as_deref(), Some("ONLINE" | "RECOVERING"));
             if !at_work && let Err(error) = server.rejoin() {
                 // The group may still count on its former life, until that is expelled.
