@@ -13,8 +13,8 @@ use crate::time::Time;
 
 /// A claim that has been answered "taken" for this long slows its probes down.
 const EAGER: Duration = Duration::from_secs(1);
-/// Unanswered probes before an address is taken that another host answered for in this claim: where one answer came, the
-/// missing ones may be lost frames. On a segment that loses a tenth of its frames, ten rounds in a row are lost once in
+/// Unanswered probes before an address is taken that another host answered for in this claim, or was heard to hold lately
+/// without having let go since: the missing answers may be lost frames. On a segment that loses a tenth of its frames, ten rounds in a row are lost once in
 /// ten million; three, once in 150.
 const PROBES_AFTER_AN_ANSWER: u32 = 10;
 /// A claim that is looked at later than this after its next probe was due has not heard all that was sent to it.
@@ -104,9 +104,12 @@ impl Turn<'_> {
             claim.released = false;
         }
         let rival = self.unsettled_rival(&mut claim);
-        let enough = match claim.answered {
-            Some(_) => self.policy.probe_count.max(PROBES_AFTER_AN_ANSWER),
-            None => self.policy.probe_count,
+        let lately = self.policy.announce_interval * 2;
+        let held_lately = self.state.other_holder.is_some_and(|(_, at)| self.now.since(at) <= lately);
+        let enough = if claim.answered.is_some() || held_lately {
+            self.policy.probe_count.max(PROBES_AFTER_AN_ANSWER)
+        } else {
+            self.policy.probe_count
         };
         let unanswered = claim.probes >= enough && self.now >= claim.next_probe;
         let fresh = [Stage::Server, Stage::Gateway].into_iter().all(|stage| {
@@ -196,6 +199,7 @@ impl Turn<'_> {
         self.mark_switch(crate::event::StatMark::Started);
         self.say(Reason::Started { card: card.clone(), because });
         self.state.left_behind = None;
+        self.state.other_holder = None;
         Tenure::Holding(Hold {
             since: self.now,
             card,

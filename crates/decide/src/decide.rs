@@ -213,6 +213,10 @@ impl Turn<'_> {
 
     fn take_in_frame(&mut self, frame: Frame) {
         let Frame { from, says } = frame;
+        if says == Says::Probe && self.state.other_holder.is_some_and(|(holder, _)| holder == from) {
+            // Who asks for the address does not have it.
+            self.state.other_holder = None;
+        }
         if says != Says::Probe {
             self.state.other_holder = Some((from, self.now));
             if self.state.member_of(from).is_some()
@@ -220,6 +224,8 @@ impl Turn<'_> {
                 && left.tickled_at.is_none()
             {
                 left.tickled_at = Some(self.now);
+                // First: a new connection's SYN is to be there before clients are told to reconnect.
+                self.act(Action::PassOnStragglers(from));
                 self.act(Action::TickleClients);
             }
         }

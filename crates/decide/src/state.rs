@@ -28,7 +28,7 @@ pub struct State {
     pub macs: BTreeMap<IpAddr, Mac>,
     /// What was asked of other members' servers and what they said.
     pub peers: BTreeMap<IpAddr, Peer>,
-    /// Who else was last heard to hold the VIP.
+    /// Who else was last heard to hold the VIP, and has not been heard to let go since.
     pub other_holder: Option<(Mac, Time)>,
     /// What this agent has to do with the address.
     pub tenure: Tenure,

@@ -482,6 +482,8 @@ impl World {
                     self.hosts[host].poll = *every;
                 }
                 Action::ListConnections
+                | Action::KeepStragglers { .. }
+                | Action::PassOnStragglers(_)
                 | Action::TickleClients
                 | Action::DestroyConnections
                 | Action::WriteStat(_) => {}

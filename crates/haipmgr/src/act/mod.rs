@@ -5,3 +5,4 @@ pub mod announce;
 mod sock_diag;
 pub mod sockets;
 pub mod statfile;
+pub mod stragglers;

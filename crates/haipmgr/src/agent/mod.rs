@@ -19,6 +19,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::act::address::Addresses;
 use crate::act::sockets::Connection;
 use crate::act::statfile::StatFile;
+use crate::act::stragglers::Stragglers;
 use crate::clock;
 use crate::config::{Cluster, Config};
 use crate::journal::Log;
@@ -26,6 +27,7 @@ use crate::observe::link::{self, LinkWatch};
 use crate::recorder::Recorder;
 use crate::trace_file::TraceFile;
 
+use actions::Once;
 use spoken::Spoken;
 use wiring::Wiring;
 
@@ -94,6 +96,9 @@ struct Agent {
     wiring: Wiring,
     /// What `ListConnections` found, for `TickleClients` and `DestroyConnections`.
     connections: Arc<[Connection]>,
+    /// What still arrives for the VIP after it has left.
+    stragglers: Stragglers,
+    once: Once,
     /// Outcomes of actions: to be taken in before anything else.
     outcomes: VecDeque<Event>,
 }
@@ -114,6 +119,8 @@ impl Agent {
             stat_file: StatFile::new(cluster.stat_file()),
             wiring: Wiring::new(&cluster),
             connections: Arc::from(Vec::new()),
+            stragglers: Stragglers::default(),
+            once: Once::default(),
             outcomes: VecDeque::new(),
             cluster,
             journal,
@@ -125,6 +132,7 @@ impl Agent {
 
     async fn serve(mut self, mut inbox: mpsc::UnboundedReceiver<Event>, mut stop: watch::Receiver<bool>) {
         let mut frames = self.wiring.frames();
+        self.prepare();
         match self.stat_file.read() {
             Ok(found) => self.outcomes.push_back(Event::StatFile(found)),
             Err(error) => self.journal.error(&error.to_string()),
@@ -159,7 +167,7 @@ impl Agent {
         if matches!(event, Event::Host(_)) {
             self.rewire();
         }
-        let not_added = self.carry_out(&decision.actions).await;
+        let not_added = self.carry_out(&decision, now).await;
         // A start that failed is no switch; the failure says so itself, as the next event.
         if !not_added {
             for line in self.spoken.lines(now, &decision) {
