@@ -4,13 +4,11 @@ use std::io::Write;
 use std::process::Stdio;
 use std::time::Duration;
 
+use mysql::Conn;
 use mysql::prelude::Queryable;
-use mysql::{Conn, OptsBuilder};
 
 use crate::agents::{Agent, AgentError};
-use crate::group::{
-    AGENT_PASSWORD, AGENT_USER, CLIENT_PASSWORD, CLIENT_USER, GROUP_PORT, Group, GroupError, Server,
-};
+use crate::group::{AGENT_PASSWORD, AGENT_USER, GROUP_PORT, Group, GroupError, Server};
 use crate::host::Host;
 use crate::segment::{Segment, SegmentError, VIP};
 
@@ -48,7 +46,15 @@ pub enum Fault {
     TooManyConnections,
     /// The cable of the primary's host is pulled
     LinkDown,
+    /// The primary's mysqld stands still (SIGSTOP), for less time than the group bears
+    Freeze,
 }
+
+/// How often the limit on connections is set anew, at the most.
+const LIMIT_ATTEMPTS: u32 = 100;
+/// How often in a row it must have been right.
+const LIMIT_SETTLED: u32 = 5;
+const LIMIT_EVERY: Duration = Duration::from_millis(20);
 
 /// Why a fault could not be done or undone.
 #[derive(Debug, thiserror::Error)]
@@ -82,8 +88,8 @@ pub struct Injected {
     pub fault: Fault,
     /// To which host: its place among the databases.
     pub victim: usize,
-    /// Held open where connections are used up, and the limit that was there before.
-    connections: Option<(Conn, u64)>,
+    /// `max_connections` before, where connections were used up.
+    connection_limit: Option<u64>,
 }
 
 /// The three things a fault can be done to.
@@ -120,23 +126,40 @@ impl Fault {
 
     /// Whether the VIP is to be on the primary again before the fault is undone.
     pub fn recovers_by_itself(self) -> bool {
-        !matches!(self, Self::GatewayLost | Self::AgentKill9)
+        !matches!(self, Self::GatewayLost | Self::AgentKill9 | Self::Freeze)
     }
 
-    /// Does it, to the primary's host (which is the VIP's holder, in a steady state).
+    /// Whether it is over as soon as it is done, so that nothing is seen by leaving it as it is.
+    pub fn is_a_moment(self) -> bool {
+        matches!(self, Self::VipRemovedByHand | Self::AgentRestart)
+    }
+
+    /// Does it, to the primary's host (which is the VIP's holder, in a steady state). What was done halfway when the rest
+    /// failed is undone.
     pub fn inject(self, scene: &mut Scene<'_>) -> Result<Injected, FaultError> {
-        let mut victim = scene.group.primary()?;
-        let mut connections = None;
+        let mut injected = Injected { fault: self, victim: scene.group.primary()?, connection_limit: None };
+        if let Err(error) = injected.carry_out(scene) {
+            // The first failure is the one to tell.
+            let _ = injected.heal(scene);
+            return Err(error);
+        }
+        Ok(injected)
+    }
+}
+
+impl Injected {
+    fn carry_out(&mut self, scene: &mut Scene<'_>) -> Result<(), FaultError> {
+        let victim = self.victim;
         let host = &scene.segment.databases[victim];
-        match self {
-            Self::Switchover => {
+        match self.fault {
+            Fault::Switchover => {
                 let other = (victim + 1) % scene.group.servers().len();
                 scene.group.switch_over(other)?;
             }
-            Self::Shutdown => scene.group.servers()[victim].run("SHUTDOWN")?,
-            Self::StopGroupReplication => scene.group.servers()[victim].run("STOP GROUP_REPLICATION")?,
-            Self::Kill9 => kill_server(scene, victim)?,
-            Self::PowerOff => {
+            Fault::Shutdown => scene.group.servers()[victim].run("SHUTDOWN")?,
+            Fault::StopGroupReplication => scene.group.servers()[victim].run("STOP GROUP_REPLICATION")?,
+            Fault::Kill9 => kill_server(scene, victim)?,
+            Fault::PowerOff => {
                 // The cable first: a dead host's kernel says no goodbye.
                 scene.segment.set_cable(host, false)?;
                 kill_server(scene, victim)?;
@@ -145,39 +168,38 @@ impl Fault {
                 }
                 scene.segment.forget_other_addresses(host)?;
             }
-            Self::GroupPortCut => cut_group_port(host)?,
-            Self::GatewayLost => scene.segment.set_gateway(false)?,
-            Self::VipRemovedByHand => {
-                victim = holder(scene.segment)?.ok_or(FaultError::NoHolder)?;
-                scene.segment.remove_vip(&scene.segment.databases[victim])?;
+            Fault::GroupPortCut => cut_group_port(host)?,
+            Fault::GatewayLost => scene.segment.set_gateway(false)?,
+            Fault::VipRemovedByHand => {
+                self.victim = holder(scene.segment)?.ok_or(FaultError::NoHolder)?;
+                scene.segment.remove_vip(&scene.segment.databases[self.victim])?;
             }
-            Self::AgentRestart => {
+            Fault::AgentRestart => {
                 if let Some(agent) = scene.agents.get_mut(victim) {
                     agent.stop()?;
                     agent.start(host)?;
                 }
             }
-            Self::AgentKill9 => {
+            Fault::AgentKill9 => {
                 if let Some(agent) = scene.agents.get_mut(victim) {
                     agent.kill()?;
                 }
             }
-            Self::WrongPassword => {
+            Fault::WrongPassword => {
                 set_agent_password(&scene.group.servers()[victim], "not-the-agents")?;
                 for server in scene.group.servers() {
                     end_agent_connections(&mut server.admin()?, server)?;
                 }
             }
-            Self::TooManyConnections => {
-                connections = Some(use_up_connections(&scene.group.servers()[victim])?);
+            Fault::TooManyConnections => {
+                self.connection_limit = Some(use_up_connections(&scene.group.servers()[victim])?);
             }
-            Self::LinkDown => scene.segment.set_cable(host, false)?,
+            Fault::LinkDown => scene.segment.set_cable(host, false)?,
+            Fault::Freeze => scene.group.servers()[victim].freeze()?,
         }
-        Ok(Injected { fault: self, victim, connections })
+        Ok(())
     }
-}
 
-impl Injected {
     /// Undoes it and waits until the group is whole again.
     pub fn heal(self, scene: &mut Scene<'_>) -> Result<(), FaultError> {
         let host = &scene.segment.databases[self.victim];
@@ -195,17 +217,17 @@ impl Injected {
                 }
             }
             Fault::PowerOff | Fault::LinkDown => scene.segment.set_cable(host, true)?,
-            Fault::GroupPortCut => filter(host, "flush ruleset\n")?,
+            Fault::Freeze => scene.group.servers()[self.victim].thaw()?,
+            Fault::GroupPortCut => remove_filters(host)?,
             Fault::GatewayLost => scene.segment.set_gateway(true)?,
             Fault::WrongPassword => {
                 let primary = scene.group.primary()?;
                 set_agent_password(&scene.group.servers()[primary], AGENT_PASSWORD)?;
             }
             Fault::TooManyConnections => {
-                if let Some((filler, limit)) = self.connections {
+                if let Some(limit) = self.connection_limit {
                     scene.group.servers()[self.victim]
                         .run(&format!("SET GLOBAL max_connections = {limit}"))?;
-                    drop(filler);
                 }
             }
         }
@@ -252,6 +274,11 @@ fn cut_group_port(host: &Host) -> Result<(), FaultError> {
     )
 }
 
+/// Lets everything pass again.
+pub(crate) fn remove_filters(host: &Host) -> Result<(), FaultError> {
+    filter(host, "flush ruleset\n")
+}
+
 /// Feeds `nft` on the host.
 fn filter(host: &Host, rules: &str) -> Result<(), FaultError> {
     let failed = |words: String| FaultError::Filter { host: host.name().to_owned(), words };
@@ -289,22 +316,35 @@ fn end_agent_connections(admin: &mut Conn, server: &Server) -> Result<u64, Group
     Ok(ended)
 }
 
-/// Leaves no room for another ordinary connection, and ends the agents'. The lab's own account has one in reserve.
-fn use_up_connections(server: &Server) -> Result<(Conn, u64), GroupError> {
-    let options = OptsBuilder::new()
-        .user(Some(CLIENT_USER))
-        .pass(Some(CLIENT_PASSWORD))
-        .socket(server.socket().to_str());
-    let filler = Conn::new(options).map_err(server.said("connecting as the client"))?;
+/// Leaves no room for another ordinary connection, and ends the agents'; gives the limit that there was. The lab's own
+/// account has one connection in reserve.
+///
+/// Connections that were just ended still count for a moment, and the agents come again at once: the limit is set anew until
+/// it is what is in use without them, several times in a row.
+fn use_up_connections(server: &Server) -> Result<u64, GroupError> {
     let mut admin = server.admin()?;
     let statement = "SELECT @@max_connections";
-    let limit: Option<u64> = admin.query_first(statement).map_err(server.said(statement))?;
-    let others = "SELECT COUNT(*) FROM performance_schema.threads WHERE TYPE = 'FOREGROUND' \
-                  AND PROCESSLIST_ID IS NOT NULL AND PROCESSLIST_ID <> CONNECTION_ID() \
-                  AND PROCESSLIST_USER NOT IN ('haip', 'event_scheduler')";
-    let in_use: Option<u64> = admin.query_first(others).map_err(server.said(others))?;
-    let room = format!("SET GLOBAL max_connections = {}", in_use.unwrap_or(1).max(1));
-    admin.query_drop(&room).map_err(server.said(&room))?;
-    end_agent_connections(&mut admin, server)?;
-    Ok((filler, limit.unwrap_or(151)))
+    let before: Option<u64> = admin.query_first(statement).map_err(server.said(statement))?;
+    let in_use = format!(
+        "SELECT CAST(VARIABLE_VALUE AS SIGNED), \
+         (SELECT COUNT(*) FROM performance_schema.processlist WHERE USER = '{AGENT_USER}') \
+         FROM performance_schema.global_status WHERE VARIABLE_NAME = 'Threads_connected'"
+    );
+    let (mut last, mut the_same) = (0, 0);
+    for _ in 0..LIMIT_ATTEMPTS {
+        end_agent_connections(&mut admin, server)?;
+        std::thread::sleep(LIMIT_EVERY);
+        let found: Option<(i64, i64)> = admin.query_first(&in_use).map_err(server.said(&in_use))?;
+        let (all, agents) = found.unwrap_or_default();
+        // Without this connection: it ends when this returns.
+        let others = (all - agents - 1).max(1);
+        the_same = if agents == 0 && others == last { the_same + 1 } else { 0 };
+        if the_same >= LIMIT_SETTLED {
+            break;
+        }
+        last = others;
+        let limit = format!("SET GLOBAL max_connections = {others}");
+        admin.query_drop(&limit).map_err(server.said(&limit))?;
+    }
+    Ok(before.unwrap_or(151))
 }

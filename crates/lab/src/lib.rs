@@ -5,6 +5,7 @@
 
 pub mod agents;
 pub mod client;
+pub mod end_to_end;
 pub mod experiment;
 pub mod fault;
 pub mod group;

@@ -11,7 +11,7 @@ use lab::namespace::{self, EnterTarget, Layout, Outside};
 use lab::report::table::{Style, table};
 use lab::scenario::Lab;
 use lab::witness::Witness;
-use lab::{host, provision, segment};
+use lab::{end_to_end, host, provision, segment};
 
 /// A real MySQL group, a real client and real faults, on one machine, in namespaces of its own
 #[derive(Debug, Parser)]
@@ -54,6 +54,14 @@ enum Task {
         times: u32,
         #[command(flatten)]
         output: Output,
+    },
+    /// Run the end-to-end tests on one real group, and say how each went
+    Test {
+        /// Only the tests with one of these in their name
+        filters: Vec<String>,
+        /// A folder for the recording, the figures and the picture
+        #[arg(long)]
+        out: Option<PathBuf>,
     },
     /// Looks at a host, or writes through the VIP, and tells
     #[command(hide = true, subcommand)]
@@ -150,13 +158,17 @@ fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
         }
         Task::EnterHost { host, lab, program } => Ok(namespace::enter_from_outside(&host, lab, &program)?),
         Task::Witness(witness) => Ok(witness.run().map(|()| 0)?),
-        Task::Up | Task::Run { .. } | Task::Demo { .. } if arguments.inside.is_none() => {
+        Task::Up | Task::Run { .. } | Task::Demo { .. } | Task::Test { .. } if arguments.inside.is_none() => {
             go_inside(arguments.agent, arguments.no_agents)
         }
         Task::Up => up(&inside(arguments.inside), !arguments.no_agents, &arguments.called_as),
         Task::Run { faults, times, output } => {
             let all: Vec<Fault> = (0..times).flat_map(|_| faults.iter().copied()).collect();
             run(&inside(arguments.inside), &all, &output)
+        }
+        Task::Test { filters, out } => {
+            let tally = end_to_end::run(&inside(arguments.inside), &filters, out.as_deref())?;
+            Ok(u8::from(tally.failed > 0))
         }
         Task::Demo { output } => run(&inside(arguments.inside), &DEMO, &output),
     }
