@@ -54,7 +54,15 @@ impl Decision {
 
 /// Takes one event in and decides. Pure: the same arguments always give the same result.
 pub fn step(policy: &Policy, state: &mut State, event: &Event, now: Time) -> Decision {
-    let mut turn = Turn { policy, state, now, actions: Vec::new(), reasons: Vec::new(), asides: Vec::new(), wake_at: None };
+    let mut turn = Turn {
+        policy,
+        state,
+        now,
+        actions: Vec::new(),
+        reasons: Vec::new(),
+        asides: Vec::new(),
+        wake_at: None,
+    };
     turn.notice_oversleeping();
     turn.take_in(event);
     if *event == Event::Stopping {

@@ -402,13 +402,8 @@ impl Turn<'_> {
         let names = election.suspects.values().map(|suspect| suspect.name.clone()).collect();
         self.say_aside(Reason::ProvenDead(names));
         self.act(Action::SetExpelTimeout { original });
-        election.changed = Some(Changed {
-            original,
-            since: self.now,
-            woken_at: self.now,
-            restoring: false,
-            asked_at: None,
-        });
+        election.changed =
+            Some(Changed { original, since: self.now, woken_at: self.now, restoring: false, asked_at: None });
     }
 
     fn wake_on_time(&mut self, election: &mut Election) {
@@ -458,7 +453,8 @@ impl Turn<'_> {
         }
         changed.restoring = true;
         election.give_up();
-        let answers = matches!(&self.state.server.fact, Fact::Known(Server::Member(_) | Server::NotInGroup(_)));
+        let answers =
+            matches!(&self.state.server.fact, Fact::Known(Server::Member(_) | Server::NotInGroup(_)));
         let again = if answers { AGAIN_AFTER } else { RESTORE_SILENT_AGAIN };
         let due = changed.asked_at.map_or(self.now, |at| at + again);
         if self.now >= due {
