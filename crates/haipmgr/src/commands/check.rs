@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::run::in_words;
 use crate::config::{self, Problems, Source};
-use crate::observe::mysql::account_sql;
+use crate::server_access::account::{account_sql, election_sql};
 
 /// What `run` would do with this file.
 pub(super) fn check(path: &Path) -> Result<String, Problems> {
@@ -42,9 +42,12 @@ pub(super) fn sql(path: &Path) -> Result<String, Problems> {
     for cluster in &config.clusters {
         let _never_fails = write!(
             text,
-            "-- Cluster {}: on its primary. Group Replication brings the account to the other members.\n{}",
+            "-- Cluster {}: on its primary. Group Replication brings the account to the other members.\n{}\
+             -- So that a dead member is expelled on time (wake_election, proven_dead): three procedures, which run with the\n\
+             -- rights of an account that nobody can log in as. MySQL 8.0.18 or later; leave them out and all else works.\n{}",
             cluster.name.replace(char::is_control, " "),
             account_sql(&cluster.user),
+            election_sql(&cluster.user),
         );
     }
     Ok(text)
