@@ -31,7 +31,7 @@ const PROVING_REFUSALS: u32 = 2;
 /// Silences in a row before the fence command is run: a host that answers or refuses needs no fence.
 const SILENCES_BEFORE_FENCE: u32 = 2;
 /// Between two looks at a member that refuses.
-const LOOK_AGAIN_REFUSED: Duration = Duration::from_millis(50);
+const LOOK_AGAIN_REFUSED: Duration = Duration::from_millis(20);
 /// … and at one that does not.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 /// A look whose answer does not come is put again after this.
@@ -364,8 +364,9 @@ impl Turn<'_> {
     }
 
     fn look_at_suspects(&mut self, election: &mut Election) {
-        // Without the procedures no proof is of use.
-        if !(self.policy.proven_dead || self.policy.fence) || election.configured().is_none() {
+        // Without the procedures no proof is of use. The value itself is being read anew meanwhile.
+        let usable = matches!(&election.timeout, Some(Seen { fact: Fact::Known(_), .. }));
+        if !(self.policy.proven_dead || self.policy.fence) || !usable {
             return;
         }
         for (id, suspect) in &mut election.suspects {

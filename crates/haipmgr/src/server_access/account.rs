@@ -39,7 +39,8 @@ pub(crate) const USABLE_PROCEDURES: &str =
 /// The account gets EXECUTE on these three and nothing else. With them it can set
 /// `group_replication_member_expel_timeout` to 0 while a member is UNREACHABLE and this one is ONLINE in the majority of
 /// a group with one primary, and from 0 to any other value. What does not fit leaves the value as it is. It is never
-/// NULL: set to NULL, the variable becomes 0 (MySQL 9.7.4).
+/// NULL: set to NULL, the variable becomes 0 (MySQL 9.7.4). It is cast, because 0 and an unsigned value together are a
+/// decimal, which the variable does not take (error 1232).
 ///
 /// ```
 /// let sql = haipmgr::server_access::account::election_sql("haip");
@@ -61,11 +62,11 @@ pub fn election_sql(user: &str) -> String {
          CREATE DEFINER = 'haipmgr_definer'@'localhost' PROCEDURE {EXPEL}()\n  \
            SQL SECURITY DEFINER\n  \
            SET GLOBAL group_replication_member_expel_timeout = (\n    \
-             SELECT IF(@@GLOBAL.group_replication_single_primary_mode\n      \
+             SELECT CAST(IF(@@GLOBAL.group_replication_single_primary_mode\n      \
                AND COALESCE(SUM(MEMBER_STATE = 'UNREACHABLE'), 0) > 0\n      \
                AND 2 * SUM(MEMBER_STATE = 'UNREACHABLE') < COUNT(*)\n      \
                AND SUM(MEMBER_ID = @@GLOBAL.server_uuid AND MEMBER_STATE = 'ONLINE') = 1,\n      \
-               0, @@GLOBAL.group_replication_member_expel_timeout)\n    \
+               0, @@GLOBAL.group_replication_member_expel_timeout) AS UNSIGNED)\n    \
              FROM performance_schema.replication_group_members);\n\
          DROP PROCEDURE IF EXISTS {RESTORE};\n\
          CREATE DEFINER = 'haipmgr_definer'@'localhost' PROCEDURE {RESTORE}(IN configured INT UNSIGNED)\n  \
