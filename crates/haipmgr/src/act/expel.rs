@@ -141,6 +141,13 @@ impl Expel {
     }
 }
 
+/// The configured value, asked for once; unknown where the account may not use the procedures. Blocks, 10 s at the most for
+/// each answer.
+pub fn read_once(access: Access) -> Fact<u32> {
+    let kept = KeptValue { file: PathBuf::new() };
+    Worker { kept, connector: Connector::new(access), conn: None }.read().fact
+}
+
 struct Worker {
     kept: KeptValue,
     connector: Connector,

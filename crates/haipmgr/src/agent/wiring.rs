@@ -15,8 +15,9 @@ use crate::act::expel::{Expel, ExpelError};
 use crate::config::Cluster;
 use crate::journal::Log;
 use crate::observe::gateway::{self, GatewaySettings, GatewayWatch};
-use crate::observe::mysql::{self, Access, Endpoint, Limits, ServerWatch};
+use crate::observe::mysql::{self, ServerWatch};
 use crate::observe::neighbour::{self, NeighbourReport, NeighbourSettings, NeighbourWatch};
+use crate::server_access::{Access, Endpoint};
 
 /// Which member this host is: its address and card.
 type Membership = Option<(IpAddr, String)>;
@@ -120,7 +121,7 @@ impl Wiring {
         };
         let log = journal.clone();
         let report = move |error: &ExpelError| log.error(&error.to_string());
-        let access = access(cluster, endpoint);
+        let access = Access::of(cluster, endpoint);
         match Expel::start(access.clone(), cluster.expel_timeout_file(), told(events), report) {
             Ok(expel) => self.expel = Some(expel),
             Err(error) => journal.error(&error.to_string()),
@@ -256,15 +257,5 @@ impl Wiring {
 
 /// How to ask another member's server.
 pub(super) fn access_to(cluster: &Cluster, member: IpAddr) -> Access {
-    access(cluster, Endpoint::Tcp(member, cluster.mysql_port))
-}
-
-fn access(cluster: &Cluster, endpoint: Endpoint) -> Access {
-    Access {
-        endpoint,
-        user: cluster.user.clone(),
-        password: mysql::Password::new(cluster.password.reveal()),
-        tls_ca: cluster.tls_ca.clone(),
-        limits: Limits { connect: cluster.connect_limit, query: cluster.query_limit },
-    }
+    Access::of(cluster, Endpoint::Tcp(member, cluster.mysql_port))
 }

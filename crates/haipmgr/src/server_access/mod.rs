@@ -15,6 +15,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::config::Cluster;
+
 pub(crate) use self::connect::{Connector, guard};
 pub(crate) use self::failure::{After, Failure, useless};
 
@@ -33,6 +35,19 @@ pub struct Access {
     pub tls_ca: Option<PathBuf>,
     /// How long to wait for it.
     pub limits: Limits,
+}
+
+impl Access {
+    /// As the agent of this cluster.
+    pub fn of(cluster: &Cluster, endpoint: Endpoint) -> Self {
+        Self {
+            endpoint,
+            user: cluster.user.clone(),
+            password: Password::new(cluster.password.reveal()),
+            tls_ca: cluster.tls_ca.clone(),
+            limits: Limits { connect: cluster.connect_limit, query: cluster.query_limit },
+        }
+    }
 }
 
 /// Where a server listens.
