@@ -58,6 +58,30 @@ pub enum Action {
     PollEvery(Duration),
     /// Write the state file (S6).
     WriteStat(StatMark),
+    /// Read the local server's `group_replication_member_expel_timeout` (`Event::ExpelTimeout`).
+    ReadExpelTimeout,
+    /// Ask whether a member's MySQL port answers or refuses (`Event::MemberPort`).
+    LookAtMember(IpAddr),
+    /// Set the local server's `group_replication_member_expel_timeout` to the value that it has, which wakes the
+    /// server's thread that expels. `Done` comes back.
+    WakeElection,
+    /// Set it to 0, after `original` is on disk. `Done` comes back.
+    SetExpelTimeout {
+        /// The value to be restored, in seconds.
+        original: u32,
+    },
+    /// Put it back where it is still 0, and forget the value on disk. `Done` comes back.
+    RestoreExpelTimeout {
+        /// In seconds.
+        value: u32,
+    },
+    /// Run the operator's fence command for this member (`Event::Fenced`).
+    Fence {
+        /// Its address.
+        member: IpAddr,
+        /// Its name, `MEMBER_HOST`.
+        name: String,
+    },
 }
 
 /// How an action went.

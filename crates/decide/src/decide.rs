@@ -54,7 +54,15 @@ impl Decision {
 
 /// Takes one event in and decides. Pure: the same arguments always give the same result.
 pub fn step(policy: &Policy, state: &mut State, event: &Event, now: Time) -> Decision {
-    let mut turn = Turn { policy, state, now, actions: Vec::new(), reasons: Vec::new(), wake_at: None };
+    let mut turn = Turn {
+        policy,
+        state,
+        now,
+        actions: Vec::new(),
+        reasons: Vec::new(),
+        asides: Vec::new(),
+        wake_at: None,
+    };
     turn.notice_oversleeping();
     turn.take_in(event);
     if *event == Event::Stopping {
@@ -64,10 +72,12 @@ pub fn step(policy: &Policy, state: &mut State, event: &Event, now: Time) -> Dec
         turn.advance();
         turn.keep_house();
     }
-    let Turn { actions, mut reasons, wake_at, .. } = turn;
+    turn.elect(event);
+    let Turn { actions, mut reasons, asides, wake_at, .. } = turn;
     if reasons.is_empty() {
         reasons.push(Reason::Releasing);
     }
+    reasons.splice(0..0, asides);
     let wake_at = wake_at.unwrap_or(now + policy.sleeptime);
     Decision { actions, reasons, wake_at, stages: state.stages(policy) }
 }
@@ -79,6 +89,8 @@ pub(crate) struct Turn<'a> {
     pub(crate) now: Time,
     actions: Vec<Action>,
     reasons: Vec<Reason>,
+    /// Reasons that say nothing of the VIP.
+    asides: Vec<Reason>,
     wake_at: Option<Time>,
 }
 
@@ -91,6 +103,7 @@ impl Turn<'_> {
                 | Action::AskHost
                 | Action::AskPeer(_)
                 | Action::LearnNeighbours
+                | Action::ReadExpelTimeout
         );
         if !(question && self.actions.contains(&action)) {
             self.actions.push(action);
@@ -99,6 +112,11 @@ impl Turn<'_> {
 
     pub(crate) fn say(&mut self, reason: Reason) {
         self.reasons.push(reason);
+    }
+
+    /// Says something that is not about the VIP.
+    pub(crate) fn say_aside(&mut self, reason: Reason) {
+        self.asides.push(reason);
     }
 
     pub(crate) fn wake(&mut self, at: Time) {
@@ -152,7 +170,14 @@ impl Turn<'_> {
             }
             Event::Done { action, outcome: Outcome::Failed(text) } => self.take_in_failure(action, text),
             Event::StatFile(found) => self.take_in_stat(*found),
-            Event::Done { .. } | Event::Stopping | Event::Wake => {}
+            // `elect` takes these in.
+            Event::MemberPort { .. }
+            | Event::ExpelTimeout(_)
+            | Event::ExpelTimeoutLeft(_)
+            | Event::Fenced { .. }
+            | Event::Done { .. }
+            | Event::Stopping
+            | Event::Wake => {}
         }
     }
 

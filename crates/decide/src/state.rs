@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::election::Election;
 use crate::event::{Fact, Gateway, GroupView, Host, Mac, Says, Seen, Server, ViewId, Why};
 use crate::policy::Policy;
 use crate::stages::Stages;
@@ -50,6 +51,9 @@ pub struct State {
     pub learnt_at: Option<Time>,
     /// When a stranger's conflicting frame was last answered by an announcement (RFC 5227 section 2.4: at most every 10 s).
     pub defended_at: Option<Time>,
+    /// What is remembered of dead members and the group's patience with them.
+    #[serde(default)]
+    pub election: Election,
 }
 
 /// Another member's server.
@@ -203,6 +207,7 @@ impl State {
             stranger: None,
             learnt_at: None,
             defended_at: None,
+            election: Election::default(),
         }
     }
 

@@ -112,6 +112,18 @@ impl Agent {
         Ok(())
     }
 
+    /// What `haipmgr sql` prints for its configuration.
+    pub fn sql(&self, host: &Host) -> Result<String, AgentError> {
+        let asking = || Self::failed("asking the agent for its SQL", host.name());
+        let printed =
+            host.command(&self.program).args(["sql", "--config", CONFIGURATION]).output().map_err(asking())?;
+        if printed.status.success() {
+            return Ok(String::from_utf8_lossy(&printed.stdout).into_owned());
+        }
+        let words = String::from_utf8_lossy(&printed.stderr).into_owned();
+        Err(AgentError::Ended { host: host.name().to_owned(), status: printed.status, words })
+    }
+
     /// An error if it should be running and has ended.
     pub fn check(&mut self) -> Result<(), AgentError> {
         let Some(process) = &mut self.process else { return Ok(()) };

@@ -486,7 +486,14 @@ impl World {
                 | Action::PassOnStragglers(_)
                 | Action::TickleClients
                 | Action::DestroyConnections
-                | Action::WriteStat(_) => {}
+                | Action::WriteStat(_)
+                // The model group elects by itself.
+                | Action::ReadExpelTimeout
+                | Action::LookAtMember(_)
+                | Action::WakeElection
+                | Action::SetExpelTimeout { .. }
+                | Action::RestoreExpelTimeout { .. }
+                | Action::Fence { .. } => {}
             }
         }
     }

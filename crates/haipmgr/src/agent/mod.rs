@@ -42,6 +42,9 @@ pub enum AgentError {
 /// After the word to stop, clusters have this long to leave the VIP as it is.
 const STOP_WITHIN: Duration = Duration::from_secs(2);
 
+/// … and this long to put the server's setting back, where it is changed just then.
+const PUT_BACK_WITHIN: Duration = Duration::from_secs(1);
+
 /// Runs all clusters until `stop` turns true. The VIPs stay as they are (S7).
 ///
 /// # Errors
@@ -155,6 +158,10 @@ impl Agent {
             let stopping = event == Event::Stopping;
             wake_at = self.take(&event).await.wake_at;
             if stopping {
+                if let (Some(_), Some(expel)) = (self.state.election.changed, self.wiring.expel()) {
+                    // What is not put back by then is on disk, for the next start.
+                    let _ = tokio::time::timeout(PUT_BACK_WITHIN, expel.flush()).await;
+                }
                 return;
             }
         }
