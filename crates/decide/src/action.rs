@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::StatMark;
+use crate::event::{Mac, StatMark};
 
 /// Something to do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,8 +39,17 @@ pub enum Action {
     },
     /// Tell the network that the VIP is here: gratuitous ARP, request and reply forms.
     Announce,
-    /// Remember the VIP's TCP connections, as they are now, for the next two actions.
+    /// Remember the VIP's TCP connections, as they are now, for `TickleClients` and `DestroyConnections`.
     ListConnections,
+    /// Keep, within bounds, what still arrives at this card for the VIP once it has left. Where it can't be done the
+    /// VIP leaves all the same. It ends by itself, and when the VIP is added here.
+    KeepStragglers {
+        /// The card.
+        card: String,
+    },
+    /// Send what was kept, and what still comes within a moment, on to the new holder's hardware address. Nothing is done
+    /// where nothing is kept.
+    PassOnStragglers(Mac),
     /// Send each remembered client one bare ACK from the VIP, so that its kernel asks the new holder's, which resets it.
     TickleClients,
     /// Close this host's ends of the remembered connections, and forget them.

@@ -238,6 +238,10 @@ impl Turn<'_> {
 
     fn take_in_frame(&mut self, frame: Frame) {
         let Frame { from, says } = frame;
+        if says == Says::Probe && self.state.other_holder.is_some_and(|(holder, _)| holder == from) {
+            // Who asks for the address does not have it.
+            self.state.other_holder = None;
+        }
         if says != Says::Probe {
             self.state.other_holder = Some((from, self.now));
             if self.state.member_of(from).is_some()
@@ -245,6 +249,8 @@ impl Turn<'_> {
                 && left.tickled_at.is_none()
             {
                 left.tickled_at = Some(self.now);
+                // First: a new connection's SYN is to be there before clients are told to reconnect.
+                self.act(Action::PassOnStragglers(from));
                 self.act(Action::TickleClients);
             }
         }
@@ -275,7 +281,11 @@ impl Turn<'_> {
     fn name_stranger(&mut self, event: &Event) {
         let Some(stranger) = self.state.stranger else { return };
         if self.state.member_of(stranger.mac).is_some() {
+            // It was a member all the time: what it said is taken up now, it may not say it again soon.
             self.state.stranger = None;
+            if self.now.since(stranger.since) <= NAME_STRANGER_EVERY {
+                self.take_in_frame(Frame { from: stranger.mac, says: stranger.says });
+            }
             return;
         }
         let known_at = stranger.since + LEARN_AT_MOST_EVERY;

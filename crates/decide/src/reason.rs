@@ -186,7 +186,7 @@ impl fmt::Display for Reason {
             Self::DisputeWon(member) => {
                 write!(
                     f,
-                    "VIP kept: our server leads, and member {member}, which claims it, has no newer view"
+                    "VIP kept: member {member} claims it, and nothing shows that its server leads in a newer view than ours"
                 )
             }
             Self::Stranger(mac) => write!(

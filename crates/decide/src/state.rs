@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::election::Election;
-use crate::event::{Fact, Gateway, GroupView, Host, Mac, Seen, Server, ViewId, Why};
+use crate::event::{Fact, Gateway, GroupView, Host, Mac, Says, Seen, Server, ViewId, Why};
 use crate::policy::Policy;
 use crate::stages::Stages;
 use crate::time::Time;
@@ -29,7 +29,7 @@ pub struct State {
     pub macs: BTreeMap<IpAddr, Mac>,
     /// What was asked of other members' servers and what they said.
     pub peers: BTreeMap<IpAddr, Peer>,
-    /// Who else was last heard to hold the VIP.
+    /// Who else was last heard to hold the VIP, and has not been heard to let go since.
     pub other_holder: Option<(Mac, Time)>,
     /// What this agent has to do with the address.
     pub tenure: Tenure,
@@ -68,6 +68,8 @@ pub struct Peer {
 pub struct Stranger {
     /// Its hardware address.
     pub mac: Mac,
+    /// What it said: an announcement outweighs a probe.
+    pub says: Says,
     /// When it was first heard: the members are asked for their hardware addresses before it is called a stranger.
     pub since: Time,
     /// When it was last named in a reason.

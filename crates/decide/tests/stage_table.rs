@@ -358,13 +358,14 @@ fn s14_starting_tells_the_network_and_stopping_lets_the_next_holder_know() {
         .iter()
         .map(|(_, action)| action)
         .skip_while(|action| **action != Action::ListConnections)
-        .take(4)
+        .take(5)
         .collect();
     assert!(
         matches!(
             stopping[..],
             [
                 Action::ListConnections,
+                Action::KeepStragglers { .. },
                 Action::RemoveAddress { .. },
                 Action::SendProbe,
                 Action::WriteStat(StatMark::Stopped)
@@ -445,7 +446,7 @@ fn s7_stop_without_the_vip_does_nothing() {
 #[test]
 fn s1_reasons_have_no_word_that_looks_like_a_switch_in_the_log() {
     let mut texts: Vec<String> = Vec::new();
-    for cell in every_cell() {
+    for cell in every_cell().iter().filter(|cell| cell.answered == cell.vip_here) {
         texts.extend(cell.play().reasons.iter().map(ToString::to_string));
     }
     texts.sort();

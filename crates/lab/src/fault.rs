@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::process::Stdio;
+use std::time::Duration;
 
 use mysql::prelude::Queryable;
 use mysql::{Conn, OptsBuilder};
@@ -12,6 +13,9 @@ use crate::group::{
 };
 use crate::host::Host;
 use crate::segment::{Segment, SegmentError, VIP};
+
+/// How long healing waits for the end of a server that was shut down, before it is killed. A few seconds are usual.
+const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(8);
 
 /// What can happen to a group and its segment. On the command line: in small letters, with dashes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -180,12 +184,16 @@ impl Injected {
         match self.fault {
             // The group's own healing, below, is all that these need, if anything.
             Fault::Switchover
-            | Fault::Shutdown
             | Fault::StopGroupReplication
             | Fault::Kill9
             | Fault::VipRemovedByHand
             | Fault::AgentRestart
             | Fault::AgentKill9 => {}
+            Fault::Shutdown => {
+                if let Some(server) = scene.group.server_mut(self.victim) {
+                    server.wait_end(SHUTDOWN_PATIENCE)?;
+                }
+            }
             Fault::PowerOff | Fault::LinkDown => scene.segment.set_cable(host, true)?,
             Fault::GroupPortCut => filter(host, "flush ruleset\n")?,
             Fault::GatewayLost => scene.segment.set_gateway(true)?,

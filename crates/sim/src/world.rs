@@ -23,6 +23,8 @@ pub const VIP: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 77, 0, 100));
 const QUERY_LIMIT: Duration = Duration::from_millis(1000);
 /// A query to a peer's server is given up after this long.
 const PEER_LIMIT: Duration = Duration::from_millis(400);
+/// An agent that gets to add the address only this long after it was decided does not add it.
+const PROOF_HOLDS_FOR: Duration = Duration::from_millis(20);
 /// A gateway is called lost after this long without an answer.
 const GATEWAY_LOST_AFTER: Duration = Duration::from_millis(600);
 
@@ -31,17 +33,20 @@ const GATEWAY_LOST_AFTER: Duration = Duration::from_millis(600);
 pub struct Chances {
     /// Of a frame to be lost on its way to one receiver, 0–1.
     pub loss: f64,
-    /// Of an agent to be held up for up to 80 ms before it handles an event, 0–1.
+    /// Of an agent to be held up for up to 80 ms before it handles an event, and between proof and deed, 0–1.
     pub held_up: f64,
+    /// Of a peer's server to turn the question away (wrong password, too many connections), 0–1.
+    pub peer_unknown: f64,
 }
 
 impl Chances {
     /// Nothing is lost, nobody is held up.
-    pub const FAIR: Self = Self { loss: 0.0, held_up: 0.0 };
+    pub const FAIR: Self = Self { loss: 0.0, held_up: 0.0, peer_unknown: 0.0 };
 }
 
 /// One host.
 #[derive(Clone, Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "independent of each other, each set by a fault of its own")]
 pub struct ModelHost {
     /// It has power.
     pub powered: bool,
@@ -55,11 +60,18 @@ pub struct ModelHost {
     pub server: ModelServer,
     /// The kernel bears the VIP, and drops it then.
     pub vip: Option<Option<Time>>,
+    /// It hears nobody on the segment, and nobody hears it.
+    pub isolated: bool,
+    /// What its agent last said of how things stand, and how often that changed: each change is a line in its log.
+    pub stands: Option<Reason>,
+    /// How often `stands` changed.
+    pub changes_of_mind: usize,
     /// Since when the gateway does not answer it.
     pub gateway_lost_since: Option<Time>,
     /// Since when its own server has led, its gateway answered and its agent run undisturbed.
     pub well_since: Option<Time>,
     poll: Duration,
+    last_frame: Time,
     wake: u64,
     /// A question to its server is under way: one kept connection takes one at a time.
     asking: bool,
@@ -73,7 +85,7 @@ enum Due {
     ToAgent { host: Place, life: u32, event: Event },
     Wake { host: Place, life: u32, wake: u64 },
     Poll { host: Place, life: u32 },
-    Deed { host: Place, life: u32, actions: Vec<Action> },
+    Deed { host: Place, life: u32, decided: Time, actions: Vec<Action> },
     AskedServer { host: Place, life: u32, asked_at: Time },
     AskedPeer { host: Place, life: u32, peer: Place, asked_at: Time },
     Arp { to: Place, from: Place, says: Says },
@@ -102,6 +114,8 @@ pub enum Change {
     RemoveByHand(Place),
     /// The gateway answers this host no more, or again.
     GatewayAnswers(Place, bool),
+    /// The host is cut off from the whole segment, its gateway too, or is back on it.
+    Isolated(Place, bool),
     /// The agent is held up until then.
     Hang(Place, Time),
     /// The agent ends, with or without a word.
@@ -168,10 +182,14 @@ impl World {
             busy_until: now,
             server: ModelServer { process: Process::Answers, shows: group.seen_by(place, place != 0, &[]) },
             vip: None,
+            isolated: false,
+            stands: None,
+            changes_of_mind: 0,
             gateway_lost_since: None,
             well_since: None,
             poll: policy.poll_interval,
             wake: 0,
+            last_frame: now,
             asking: false,
             ask_again: false,
         };
@@ -225,7 +243,7 @@ impl World {
         self.due.insert((at, self.serial), due);
     }
 
-    fn tell(&mut self, words: String) {
+    fn tell(&mut self, words: &str) {
         self.story.push(format!("{} {words}", self.now));
     }
 
@@ -264,7 +282,7 @@ impl World {
             Due::Change(change) => self.change(change),
             Due::Expire { host, at } => {
                 if self.hosts[host].vip == Some(Some(at)) {
-                    self.tell(format!("db{}: the lease ran out", host + 1));
+                    self.tell(&format!("db{}: the lease ran out", host + 1));
                     self.set_vip(host, None);
                 }
             }
@@ -275,10 +293,16 @@ impl World {
                 // One loop: it waits its turn, in the order of arrival.
                 self.due.insert((self.hosts[host].busy_until, serial), due);
             }
+            Due::ToAgent { host, ref event, .. }
+                if !matches!(event, Event::Frame(_)) && self.frame_waits(host) =>
+            {
+                // The loop takes frames first.
+                self.push(self.now, due);
+            }
+            Due::Wake { host, .. } if self.frame_waits(host) => self.push(self.now, due),
             Due::ToAgent { host, event, .. } => self.step(host, &event),
             Due::Wake { host, wake, .. } if self.hosts[host].wake == wake => self.step(host, &Event::Wake),
-            Due::Wake { .. } => {}
-            Due::Deed { host, actions, .. } => self.carry_out(host, actions),
+            Due::Deed { host, decided, actions, .. } => self.carry_out(host, decided, actions),
             Due::Poll { host, life } if self.runs(host, life) => {
                 if !self.hosts[host].asking {
                     self.ask_server(host);
@@ -287,7 +311,7 @@ impl World {
                 let again = self.now + self.hosts[host].poll;
                 self.push(again, Due::Poll { host, life });
             }
-            Due::Poll { .. } => {}
+            Due::Wake { .. } | Due::Poll { .. } => {}
             Due::AskedServer { host, life, .. } if self.hosts[host].life != life => {}
             Due::AskedServer { host, life, asked_at } => {
                 let fact = match self.hosts[host].server.answer() {
@@ -298,14 +322,19 @@ impl World {
                         return self.push(again, Due::AskedServer { host, life, asked_at });
                     }
                 };
-                self.to_agent(host, life, Event::Server(Seen { asked_at, fact }));
+                self.tell_agent(host, life, Event::Server(Seen { asked_at, fact }));
                 self.hosts[host].asking = false;
                 if self.hosts[host].ask_again {
                     self.ask_server(host);
                 }
             }
             Due::AskedPeer { host, life, peer, asked_at } => {
-                let fact = if self.hosts[peer].powered {
+                let apart = self.hosts[host].isolated || self.hosts[peer].isolated;
+                let fact = if apart {
+                    Fact::Unknown(Why::Unreachable("no route to host".to_owned()))
+                } else if self.hosts[peer].powered && self.chance(self.chances.peer_unknown) {
+                    Fact::Unknown(Why::WrongPassword("1045".to_owned()))
+                } else if self.hosts[peer].powered {
                     match self.hosts[peer].server.answer() {
                         Some(fact) => fact,
                         None if self.now.since(asked_at) >= PEER_LIMIT => no_answer(PEER_LIMIT),
@@ -317,7 +346,7 @@ impl World {
                 } else {
                     Fact::Unknown(Why::Unreachable("no route to host".to_owned()))
                 };
-                self.to_agent(
+                self.tell_agent(
                     host,
                     life,
                     Event::Peer { member: address(peer), seen: Seen { asked_at, fact } },
@@ -326,14 +355,26 @@ impl World {
         }
     }
 
-    fn to_agent(&mut self, host: Place, life: u32, event: Event) {
+    fn frame_waits(&self, host: Place) -> bool {
+        self.chances.held_up > 0.0 && self.due.range(..=(self.now, u64::MAX)).any(|(_, due)| {
+            matches!(due, Due::ToAgent { host: to, event: Event::Frame(_), life } if *to == host && self.runs(host, *life))
+        })
+    }
+
+    fn tell_agent(&mut self, host: Place, life: u32, event: Event) {
         let mut wait = self.between_us(20, 200);
         if self.chance(self.chances.held_up) {
             wait += self.between_ms(0, 80);
             let until = self.now + wait;
             self.hosts[host].busy_until = self.hosts[host].busy_until.max(until);
         }
-        self.push(self.now + wait, Due::ToAgent { host, life, event });
+        let mut at = self.now + wait;
+        if matches!(event, Event::Frame(_)) {
+            // One packet socket: frames reach the loop in the order of their arrival.
+            at = at.max(self.hosts[host].last_frame);
+            self.hosts[host].last_frame = at;
+        }
+        self.push(at, Due::ToAgent { host, life, event });
     }
 
     fn step(&mut self, host: Place, event: &Event) {
@@ -346,9 +387,13 @@ impl World {
             {
                 let words = format!("db{}: {reason}", host + 1);
                 if self.story.iter().rev().take(4).all(|line| !line.ends_with(&words)) {
-                    self.tell(words);
+                    self.tell(&words);
                 }
             }
+        }
+        if self.hosts[host].stands.as_ref() != decision.reason() {
+            self.hosts[host].stands = decision.reason().cloned();
+            self.hosts[host].changes_of_mind += 1;
         }
         if decision.wake_at <= now {
             self.broken.push(format!("db{}: wakes up in the past", host + 1));
@@ -360,9 +405,12 @@ impl World {
         self.push(decision.wake_at, Due::Wake { host, life, wake });
         if !decision.actions.is_empty() {
             // Between proof and deed time passes; the loop does nothing else meanwhile.
-            let deed = now + self.between_us(20, 800);
+            let mut deed = now + self.between_us(20, 800);
+            if self.chance(self.chances.held_up) {
+                deed = deed + self.between_ms(0, 80);
+            }
             self.hosts[host].busy_until = self.hosts[host].busy_until.max(deed);
-            self.push(deed, Due::Deed { host, life, actions: decision.actions });
+            self.push(deed, Due::Deed { host, life, decided: now, actions: decision.actions });
         }
     }
 
@@ -374,7 +422,7 @@ impl World {
         }
     }
 
-    fn carry_out(&mut self, host: Place, actions: Vec<Action>) {
+    fn carry_out(&mut self, host: Place, decided: Time, actions: Vec<Action>) {
         let life = self.hosts[host].life;
         for action in actions {
             match &action {
@@ -391,8 +439,9 @@ impl World {
                 }
                 Action::LearnNeighbours => {
                     for other in (0..self.hosts.len()).filter(|other| *other != host) {
-                        if self.hosts[other].powered && !self.chance(self.chances.loss) {
-                            self.to_agent(
+                        let apart = self.hosts[host].isolated || self.hosts[other].isolated;
+                        if !apart && self.hosts[other].powered && !self.chance(self.chances.loss) {
+                            self.tell_agent(
                                 host,
                                 life,
                                 Event::Neighbour { address: address(other), mac: mac(other) },
@@ -406,10 +455,15 @@ impl World {
                     self.broadcast(host, Says::Announcement);
                     self.broadcast(host, Says::Announcement);
                 }
+                Action::AddAddress { .. } if self.now.since(decided) > PROOF_HOLDS_FOR => {
+                    let outcome = Outcome::Failed("the proof is too old".to_owned());
+                    self.tell_agent(host, life, Event::Done { action: action.clone(), outcome });
+                    return;
+                }
                 Action::AddAddress { lifetime, .. } => {
                     let expires = lifetime.map(|lifetime| self.now + lifetime);
                     self.set_vip(host, Some(expires));
-                    self.to_agent(
+                    self.tell_agent(
                         host,
                         life,
                         Event::Done { action: action.clone(), outcome: Outcome::Succeeded },
@@ -418,7 +472,7 @@ impl World {
                 Action::RemoveAddress { .. } => {
                     self.check_flap(host);
                     self.set_vip(host, None);
-                    self.to_agent(
+                    self.tell_agent(
                         host,
                         life,
                         Event::Done { action: action.clone(), outcome: Outcome::Succeeded },
@@ -428,6 +482,8 @@ impl World {
                     self.hosts[host].poll = *every;
                 }
                 Action::ListConnections
+                | Action::KeepStragglers { .. }
+                | Action::PassOnStragglers(_)
                 | Action::TickleClients
                 | Action::DestroyConnections
                 | Action::WriteStat(_)
@@ -455,6 +511,7 @@ impl World {
         }
     }
 
+    #[allow(clippy::option_option, reason = "here or not; and if here, for ever or until then")]
     fn set_vip(&mut self, host: Place, vip: Option<Option<Time>>) {
         let changes = self.hosts[host].vip.is_some() != vip.is_some();
         self.hosts[host].vip = vip;
@@ -462,7 +519,7 @@ impl World {
             self.push(at, Due::Expire { host, at });
         }
         if changes {
-            self.tell(format!("db{}: VIP {}", host + 1, if vip.is_some() { "up" } else { "down" }));
+            self.tell(&format!("db{}: VIP {}", host + 1, if vip.is_some() { "up" } else { "down" }));
             self.tell_addresses(host);
         }
     }
@@ -473,7 +530,7 @@ impl World {
         addresses.extend(self.hosts[host].vip.map(|_| on_card(VIP, 32)));
         let cards = vec![Card { name: "eth0".to_owned(), running: true }];
         let fact = Fact::Known(Host { addresses, cards });
-        self.to_agent(host, self.hosts[host].life, Event::Host(Seen { asked_at: self.now, fact }));
+        self.tell_agent(host, self.hosts[host].life, Event::Host(Seen { asked_at: self.now, fact }));
     }
 
     fn ask_server(&mut self, host: Place) {
@@ -496,7 +553,7 @@ impl World {
             }
             _ => Fact::Known(Gateway::Reachable),
         };
-        self.to_agent(host, self.hosts[host].life, Event::Gateway(Seen { asked_at: self.now, fact }));
+        self.tell_agent(host, self.hosts[host].life, Event::Gateway(Seen { asked_at: self.now, fact }));
     }
 
     fn broadcast(&mut self, from: Place, says: Says) {
@@ -506,7 +563,8 @@ impl World {
     }
 
     fn send(&mut self, from: Place, to: Place, says: Says) {
-        if !self.hosts[to].powered || self.chance(self.chances.loss) {
+        let apart = self.hosts[from].isolated || self.hosts[to].isolated;
+        if apart || !self.hosts[to].powered || self.chance(self.chances.loss) {
             return;
         }
         let wait = self.between_us(50, 400);
@@ -524,11 +582,11 @@ impl World {
         if says == Says::Probe && self.hosts[to].vip.is_some() {
             self.send(to, from, Says::Reply);
         }
-        self.to_agent(to, self.hosts[to].life, Event::Frame(Frame { from: mac(from), says }));
+        self.tell_agent(to, self.hosts[to].life, Event::Frame(Frame { from: mac(from), says }));
     }
 
     fn change(&mut self, change: Change) {
-        self.tell(format!("— {change:?}"));
+        self.tell(&format!("— {change:?}"));
         match change {
             Change::Process(host, process) => self.hosts[host].server.process = process,
             Change::Show(host, read_only, unreachable) => {
@@ -561,6 +619,10 @@ impl World {
                 self.hosts[host].gateway_lost_since = (!answers).then_some(self.now);
                 self.following_since = None;
             }
+            Change::Isolated(host, isolated) => {
+                self.hosts[host].isolated = isolated;
+                self.hosts[host].gateway_lost_since = isolated.then_some(self.now);
+            }
             Change::Hang(host, until) => self.hosts[host].busy_until = until,
             Change::AgentEnds { host, told } => {
                 if told {
@@ -572,8 +634,8 @@ impl World {
                         .map(|(key, _)| *key)
                         .collect();
                     for key in ready {
-                        if let Some(Due::Deed { actions, .. }) = self.due.remove(&key) {
-                            self.carry_out(host, actions);
+                        if let Some(Due::Deed { decided, actions, .. }) = self.due.remove(&key) {
+                            self.carry_out(host, decided, actions);
                         }
                     }
                 }
@@ -589,7 +651,7 @@ impl World {
                 agent.poll = self.policy.poll_interval;
                 let life = agent.life;
                 self.push(self.now, Due::Poll { host, life });
-                self.to_agent(host, life, Event::Wake);
+                self.tell_agent(host, life, Event::Wake);
             }
             Change::AgentStarts(_) => {}
         }
@@ -598,10 +660,11 @@ impl World {
     /// The invariants that can be seen from outside at any moment.
     fn look(&mut self) {
         let holders = self.holders();
-        if holders.len() > 1 && self.chances.loss == 0.0 {
+        let hearing = holders.iter().filter(|place| !self.hosts[**place].isolated).count();
+        if hearing > 1 && self.chances.loss == 0.0 {
             let words = format!("ONE-HOLDER: {holders:?}");
             if !self.broken.contains(&words) {
-                self.tell(words.clone());
+                self.tell(&words);
                 self.broken.push(words);
             }
         }
@@ -613,11 +676,13 @@ impl World {
                 && host.agent.is_some()
                 && host.busy_until <= self.now + Duration::from_millis(100)
                 && host.server.process == Process::Answers
-                && host.gateway_lost_since.is_none();
+                && host.gateway_lost_since.is_none()
+                && !host.isolated;
             self.hosts[place].well_since = well.then(|| self.hosts[place].well_since.unwrap_or(self.now));
         }
         if let (Some(since), Some((primary, _))) = (self.following_since, self.group.writable)
-            && holders == [primary]
+            && holders.contains(&primary)
+            && holders.iter().all(|place| *place == primary || self.hosts[*place].isolated)
         {
             self.followed.add(self.now.since(since));
             self.following_since = None;

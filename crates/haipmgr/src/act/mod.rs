@@ -7,3 +7,4 @@ pub mod fence;
 mod sock_diag;
 pub mod sockets;
 pub mod statfile;
+pub mod stragglers;

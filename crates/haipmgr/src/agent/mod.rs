@@ -2,6 +2,7 @@
 //! The only place that sees both `observe` and `act`.
 
 mod actions;
+mod electing;
 mod spoken;
 mod wiring;
 
@@ -19,6 +20,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::act::address::Addresses;
 use crate::act::sockets::Connection;
 use crate::act::statfile::StatFile;
+use crate::act::stragglers::Stragglers;
 use crate::clock;
 use crate::config::{Cluster, Config};
 use crate::journal::Log;
@@ -26,6 +28,7 @@ use crate::observe::link::{self, LinkWatch};
 use crate::recorder::Recorder;
 use crate::trace_file::TraceFile;
 
+use actions::Once;
 use spoken::Spoken;
 use wiring::Wiring;
 
@@ -97,6 +100,9 @@ struct Agent {
     wiring: Wiring,
     /// What `ListConnections` found, for `TickleClients` and `DestroyConnections`.
     connections: Arc<[Connection]>,
+    /// What still arrives for the VIP after it has left.
+    stragglers: Stragglers,
+    once: Once,
     /// Outcomes of actions: to be taken in before anything else.
     outcomes: VecDeque<Event>,
 }
@@ -117,6 +123,8 @@ impl Agent {
             stat_file: StatFile::new(cluster.stat_file()),
             wiring: Wiring::new(&cluster),
             connections: Arc::from(Vec::new()),
+            stragglers: Stragglers::default(),
+            once: Once::default(),
             outcomes: VecDeque::new(),
             cluster,
             journal,
@@ -128,6 +136,7 @@ impl Agent {
 
     async fn serve(mut self, mut inbox: mpsc::UnboundedReceiver<Event>, mut stop: watch::Receiver<bool>) {
         let mut frames = self.wiring.frames();
+        self.prepare();
         match self.stat_file.read() {
             Ok(found) => self.outcomes.push_back(Event::StatFile(found)),
             Err(error) => self.journal.error(&error.to_string()),
@@ -166,7 +175,7 @@ impl Agent {
         if matches!(event, Event::Host(_)) {
             self.rewire();
         }
-        let not_added = self.carry_out(&decision.actions).await;
+        let not_added = self.carry_out(&decision, now).await;
         // A start that failed is no switch; the failure says so itself, as the next event.
         if !not_added {
             for line in self.spoken.lines(now, &decision) {

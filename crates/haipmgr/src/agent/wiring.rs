@@ -193,7 +193,8 @@ impl Wiring {
         ));
         // Set once, here: it can't be there already.
         let _ = gateway_to_be.set(Arc::downgrade(&gateway));
-        let announcer = Announcer::new(card, cluster.policy.vip);
+        let mut announcer = Announcer::new(card, cluster.policy.vip);
+        announcer.prepare();
         Some(Segment { gateway, neighbour, announcer })
     }
 

@@ -33,6 +33,9 @@ const START_LIMIT: Duration = Duration::from_secs(60);
 /// How long the group may take until all members are ONLINE. A member that died must be expelled before it can come
 /// back, which takes 21 s with MySQL's defaults.
 const WHOLE_LIMIT: Duration = Duration::from_secs(120);
+/// A server that has not answered for this long is killed, to be started again. MySQL 9.7 takes a minute to shut down when a
+/// client's commit was under way as it left the group.
+const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(10);
 /// Pause between two looks.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Pause between two attempts to join: a refused attempt takes seconds itself.
@@ -233,12 +236,19 @@ impl Group {
     /// Brings a member back, whatever became of it, and waits until the group is whole. Never makes a new group.
     pub fn heal(&mut self, number: usize, host: &Host) -> Result<(), GroupError> {
         let since = Instant::now();
+        let mut answered = since;
         loop {
             // Looked at each time: after SHUTDOWN the process goes on for seconds, and answers, before it ends.
             let server = &mut self.servers[number];
+            if server.view().is_ok() {
+                answered = Instant::now();
+            } else if answered.elapsed() > SHUTDOWN_PATIENCE {
+                server.kill()?;
+            }
             if !server.is_running() {
                 server.start(host)?;
                 server.wait_for_answer(START_LIMIT)?;
+                answered = Instant::now();
             }
             let server = &self.servers[number];
             // So is this: a member that was cut off calls itself ONLINE until it learns that it was expelled.

@@ -1,6 +1,6 @@
 //! The lab's own user, mount, pid, network, UTS and IPC namespaces.
 //!
-//! Three processes: the *outer* one, which the user started, waits; *pid 1* of the new namespaces ([`init`]) makes the
+//! Three processes: the *outer* one, which the user started, waits; *pid 1* of the new namespaces ([`run_as_pid_1`]) makes the
 //! mounts and reaps; under it the *inner* one does the lab's work. When pid 1 ends, the kernel kills all that is left
 //! inside and drops the mounts, the addresses and the links. Pid 1 ends when the inner one ends, and when the outer one
 //! goes in any way, `kill -9` too.

@@ -34,11 +34,12 @@ pub(super) fn unpack(cache: &Path, root: &Path, packages: &[&str]) -> Result<(),
         .prefix("unpacking-")
         .tempdir_in(cache)
         .map_err(ProvisionError::io(format!("can't make a folder in {}", cache.display())))?;
-    let bar = progress_bar();
-    bar.println(format!(
+    // Not through the bar, which says nothing where there is no terminal.
+    eprintln!(
         "No MySQL server with Group Replication on this machine: unpacking one into {} (once).",
         cache.display()
-    ));
+    );
+    let bar = progress_bar();
     let apt = Apt::prepare(work.path(), &archive)?;
     bar.set_message("reading the package lists");
     apt.run(&bar, "apt-get update", &["update".into()])?;
@@ -140,6 +141,8 @@ impl Apt {
             format!("Dir::State::Status={}", at("status")),
             format!("Dir::Cache={}", at("cache")),
             "APT::Install-Recommends=false".to_owned(),
+            // Otherwise `update` ends well even where it could not fetch a list.
+            "APT::Update::Error-Mode=any".to_owned(),
             // The download user of its own could not write to a private folder.
             format!("APT::Sandbox::User={}", own_name()),
             // The machine's package database is not used, hence not locked; an ordinary user could not.
@@ -185,11 +188,7 @@ impl Apt {
             errors.read_to_end(&mut words).map_err(ProvisionError::io("can't read apt-get's messages"))?;
         }
         let status = child.wait().map_err(ProvisionError::io("can't wait for apt-get"))?;
-        // `update` ends well even where it could not fetch or check a list, and says so.
-        let unread = words
-            .split(|byte| *byte == b'\n')
-            .any(|line| line.starts_with(b"E:") || line.starts_with(b"W: "));
-        if !status.success() || (unread && step == "apt-get update") {
+        if !status.success() {
             return Err(tool_failed(step, status, &words));
         }
         Ok(())
