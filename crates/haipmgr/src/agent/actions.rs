@@ -14,12 +14,10 @@ use tokio::time::timeout;
 
 use super::{Agent, wiring};
 use crate::act::expel::Expel;
-use crate::act::fence;
 use crate::act::sockets::{self, SocketsError};
 use crate::act::stragglers::StragglersError;
 use crate::clock;
 use crate::journal::Log;
-use crate::observe::member_port;
 use crate::observe::mysql::ask_once;
 
 /// Between the decision to take the VIP and the deed: a claimant that probes meanwhile finds it free after 60 ms. The
@@ -133,36 +131,6 @@ impl Agent {
             Action::Fence { member, name } => self.fence(*member, name),
             Action::AddAddress { .. } | Action::RemoveAddress { .. } => {}
         }
-    }
-
-    /// What comes of an order to the server is told by an event.
-    fn expel(&self, order: impl FnOnce(&Expel)) {
-        if let Some(expel) = self.wiring.expel() {
-            order(expel);
-        }
-    }
-
-    fn look_at(&self, member: IpAddr) {
-        let access = wiring::access_to(&self.cluster, member);
-        let events = self.events.clone();
-        tokio::task::spawn_blocking(move || {
-            let seen = member_port::look(&access);
-            // Fails only when the agent is stopping.
-            let _ = events.send(Event::MemberPort { member, seen });
-        });
-    }
-
-    fn fence(&self, member: IpAddr, name: &str) {
-        let command = self.cluster.fence_command.clone().unwrap_or_default();
-        let (name, limit, events) = (name.to_owned(), self.cluster.fence_limit, self.events.clone());
-        tokio::spawn(async move {
-            let outcome = match fence::run(&command, member, &name, limit).await {
-                Ok(()) => Outcome::Succeeded,
-                Err(error) => Outcome::Failed(error.to_string()),
-            };
-            // Fails only when the agent is stopping.
-            let _ = events.send(Event::Fenced { member, outcome });
-        });
     }
 
     fn report<E: Display>(&mut self, deed: impl FnOnce(&mut Self) -> Result<(), E>) {

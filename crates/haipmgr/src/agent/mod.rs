@@ -2,6 +2,7 @@
 //! The only place that sees both `observe` and `act`.
 
 mod actions;
+mod electing;
 mod spoken;
 mod wiring;
 
@@ -168,7 +169,7 @@ impl Agent {
     }
 
     async fn take(&mut self, event: &Event) -> Decision {
-        let now = clock::now();
+        let (now, wall_time) = (clock::now(), jiff::Zoned::now());
         let lines = self.recorder.before(now, &self.state, event, wall_clock);
         let decision = step(&self.cluster.policy, &mut self.state, event, now);
         if matches!(event, Event::Host(_)) {
@@ -177,8 +178,9 @@ impl Agent {
         let not_added = self.carry_out(&decision, now).await;
         // A start that failed is no switch; the failure says so itself, as the next event.
         if !not_added {
+            let log = self.journal.at(wall_time);
             for line in self.spoken.lines(now, &decision) {
-                line.write(&self.journal);
+                line.write(&log);
             }
         }
         self.trace.write(lines, &self.journal);
