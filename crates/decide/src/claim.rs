@@ -14,7 +14,7 @@ use crate::time::Time;
 /// A claim that has been answered "taken" for this long slows its probes down.
 const EAGER: Duration = Duration::from_secs(1);
 /// Unanswered probes before an address is taken that another host answered for in this claim, or was heard to hold lately
-/// without having let go since: the missing answers may be lost frames. On a segment that loses a tenth of its frames, ten rounds in a row are lost once in
+/// without having let go since, where that host still answers for its own address: the missing answers may be lost frames. On a segment that loses a tenth of its frames, ten rounds in a row are lost once in
 /// ten million; three, once in 150.
 const PROBES_AFTER_AN_ANSWER: u32 = 10;
 /// A claim that is looked at later than this after its next probe was due has not heard all that was sent to it.
@@ -104,9 +104,9 @@ impl Turn<'_> {
             claim.released = false;
         }
         let rival = self.unsettled_rival(&mut claim);
-        let lately = self.policy.announce_interval * 2;
-        let held_lately = self.state.other_holder.is_some_and(|(_, at)| self.now.since(at) <= lately);
-        let enough = if claim.answered.is_some() || held_lately {
+        let held_by = self.held_lately_by();
+        let holder_lives = held_by.is_some_and(|mac| self.may_live(mac, claim.since));
+        let enough = if claim.answered.is_some() || holder_lives {
             self.policy.probe_count.max(PROBES_AFTER_AN_ANSWER)
         } else {
             self.policy.probe_count
@@ -141,6 +141,10 @@ impl Turn<'_> {
         }
         if self.now >= claim.next_probe {
             self.act(Action::SendProbe);
+            if held_by.is_some() {
+                // Does its host answer for its own address?
+                self.act(Action::LearnNeighbours);
+            }
             claim.probes = claim.probes.saturating_add(1);
             // Slow only as long as each probe is answered: the first that is not may be the end of the other's holding.
             let eager =
@@ -151,6 +155,18 @@ impl Turn<'_> {
         }
         self.wake(claim.next_probe);
         Tenure::Claiming(claim)
+    }
+
+    /// Who was heard to hold the VIP lately, and not to let go since.
+    fn held_lately_by(&self) -> Option<Mac> {
+        let lately = self.policy.announce_interval * 2;
+        self.state.other_holder.filter(|(_, at)| self.now.since(*at) <= lately).map(|(mac, _)| mac)
+    }
+
+    /// A member is asked for its own address with each probe, so one that lives is heard; of a stranger nothing is known.
+    fn may_live(&self, mac: Mac, since: Time) -> bool {
+        let Some(member) = self.state.member_of(mac) else { return true };
+        self.state.alive_at.get(&member).is_some_and(|at| *at >= since)
     }
 
     /// The first rival whose right is not settled. One that leads in a newer view never comes here: its view makes

@@ -166,6 +166,7 @@ impl Turn<'_> {
             Event::Neighbour { address, mac } => {
                 if self.policy.members.contains_key(address) {
                     self.state.macs.insert(*address, *mac);
+                    self.state.alive_at.insert(*address, self.now);
                 }
             }
             Event::Done { action, outcome: Outcome::Failed(text) } => self.take_in_failure(action, text),

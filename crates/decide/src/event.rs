@@ -30,7 +30,8 @@ pub enum Event {
     Gateway(Seen<Gateway>),
     /// A frame about the VIP that another host sent (never one of our own).
     Frame(Frame),
-    /// A member's (or any) address was seen to belong to this MAC; told when first learned and when it changes.
+    /// A member's (or any) address was seen to belong to this MAC; told when first learned, when it
+    /// changes, and when it answers a question of ours: then its host lives.
     Neighbour {
         /// The address.
         address: IpAddr,

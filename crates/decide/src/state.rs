@@ -29,6 +29,8 @@ pub struct State {
     pub last_own_view: Option<ViewId>,
     /// Members' hardware addresses.
     pub macs: BTreeMap<IpAddr, Mac>,
+    /// When each member's host was last heard to answer for its own address.
+    pub alive_at: BTreeMap<IpAddr, Time>,
     /// What was asked of other members' servers and what they said.
     pub peers: BTreeMap<IpAddr, Peer>,
     /// Who else was last heard to hold the VIP, and has not been heard to let go since.
@@ -196,6 +198,7 @@ impl State {
             newest_view: None,
             last_own_view: None,
             macs: BTreeMap::new(),
+            alive_at: BTreeMap::new(),
             peers: BTreeMap::new(),
             other_holder: None,
             tenure: Tenure::Absent,

@@ -86,6 +86,7 @@ impl Journal {
 
 impl Log {
     /// The same log, for lines about what was decided at this time: they are written once it is done.
+    #[must_use]
     pub fn at(&self, time: jiff::Zoned) -> Self {
         Self { at: Some(time), ..self.clone() }
     }

@@ -128,7 +128,7 @@ impl Drop for NeighbourWatch {
 /// Starts watching the VIP's card, as a task of the current tokio runtime.
 ///
 /// `tell` gets `Event::Frame` for each frame of another host about the VIP, and `Event::Neighbour` when a member's MAC
-/// is first learned and when it changes. `gateway_heard` is called at each ARP answer of the gateway to this host.
+/// is first learned, when it changes, and when it answers a question of ours. `gateway_heard` is called at each ARP answer of the gateway to this host.
 /// All three callbacks are called from within the task, and must not block.
 ///
 /// A card that is not there or is down is no error: the watch reports it, and goes on trying.
@@ -158,6 +158,7 @@ pub fn watch(
         from_members: TokenBucket::new(FRAMES_PER_SECOND, Instant::now()),
         from_strangers: TokenBucket::new(FRAMES_PER_SECOND, Instant::now()),
         changes: TokenBucket::new(CHANGES_PER_SECOND, Instant::now()),
+        answers: TokenBucket::new(FRAMES_PER_SECOND, Instant::now()),
         flood: Flood::default(),
         tell,
         gateway_heard,
@@ -183,6 +184,7 @@ struct Watcher<Tell, Heard, Report> {
     from_members: TokenBucket,
     from_strangers: TokenBucket,
     changes: TokenBucket,
+    answers: TokenBucket,
     flood: Flood,
     tell: Tell,
     gateway_heard: Heard,
@@ -294,18 +296,17 @@ where
             }
         }
         let sender = received.frame.sender_address;
-        if let Some(known) = self.members.get_mut(&sender)
-            && *known != Some(from)
+        let answer =
+            received.frame.operation == Operation::Reply && received.frame.target_address == self.own_address;
+        if let Some(known) = self.members.get_mut(&sender) {
+            let bucket = if *known == Some(from) { &mut self.answers } else { &mut self.changes };
             // A change that is not told is not remembered either: the next frame brings it again.
-            && self.changes.take(Instant::now())
-        {
-            *known = Some(from);
-            (self.tell)(Event::Neighbour { address: sender.into(), mac: from });
+            if (answer || *known != Some(from)) && bucket.take(Instant::now()) {
+                *known = Some(from);
+                (self.tell)(Event::Neighbour { address: sender.into(), mac: from });
+            }
         }
-        if sender == self.gateway
-            && received.frame.operation == Operation::Reply
-            && received.frame.target_address == self.own_address
-        {
+        if sender == self.gateway && answer {
             (self.gateway_heard)();
         }
     }
