@@ -199,15 +199,18 @@ pub struct Cluster {
     pub group: Identity,
     /// Seconds.
     pub sleeptime: u32,
+    /// Whether the agents may have a dead member expelled sooner; otherwise elections are left to MySQL alone.
+    pub sooner_elections: bool,
 }
 
 /// The lab's own cluster, with the default `sleeptime`.
-pub const LAB: Cluster = Cluster { name: "lab", vip: VIP, group: group::FIRST, sleeptime: 7 };
+pub const LAB: Cluster =
+    Cluster { name: "lab", vip: VIP, group: group::FIRST, sleeptime: 7, sooner_elections: true };
 
 /// The same file on every host.
 pub fn configuration(clusters: &[Cluster]) -> String {
     let table = |cluster: &Cluster| {
-        let Cluster { name, vip, group, sleeptime } = cluster;
+        let Cluster { name, vip, group, sleeptime, sooner_elections } = cluster;
         let (mysql_port, group_port) = (group.mysql_port, group.group_port);
         let members = DATABASES.map(|(_, address)| format!("\"{address}\" = \"{CARD}\"\n")).concat();
         format!(
@@ -221,6 +224,8 @@ user          = \"{AGENT_USER}\"
 password_file = \"{PASSWORD_FILE}\"
 sleeptime     = \"{sleeptime}s\"
 install_path  = \"{INSTALL_PATH}\"
+wake_election = {sooner_elections}
+proven_dead   = {sooner_elections}
 [cluster.members]
 {members}
 "

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use lab::agents::{Cluster, LAB, configure};
 use lab::experiment::Experiment;
 use lab::fault::Fault;
 use lab::namespace::{self, EnterTarget, Layout, Outside};
@@ -124,6 +125,9 @@ struct Output {
     /// The table in Markdown
     #[arg(long)]
     markdown: bool,
+    /// Leave elections to MySQL alone: the agents don't have a dead member expelled sooner
+    #[arg(long)]
+    mysql_elects_alone: bool,
 }
 
 type Failure = Box<dyn std::error::Error>;
@@ -245,6 +249,15 @@ const DEMO: [Fault; 5] =
 fn run(layout: &Layout, faults: &[Fault], output: &Output) -> Result<u8, Failure> {
     let since = std::time::Instant::now();
     let mut experiment = Experiment::start(layout, true)?;
+    if output.mysql_elects_alone {
+        let cluster = Cluster { sooner_elections: false, ..LAB };
+        let Lab { segment, agents, .. } = &mut experiment.lab;
+        for (host, agent) in segment.databases.iter().zip(agents) {
+            configure(host, &[cluster])?;
+            agent.stop()?;
+            agent.start(host)?;
+        }
+    }
     let mut failure = None;
     for fault in faults {
         if let Err(error) = experiment.run(*fault) {
