@@ -1,6 +1,7 @@
 //! haipmgr on each database host: its file, its start and its end, and what it says.
 
 use std::fs::{self, File};
+use std::net::Ipv4Addr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
@@ -9,7 +10,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::group::{AGENT_PASSWORD, AGENT_USER, GROUP_PORT, MYSQL_PORT};
+use crate::group::{self, AGENT_PASSWORD, AGENT_USER, Identity};
 use crate::host::Host;
 use crate::namespace::Layout;
 use crate::segment::{CARD, DATABASES, GATEWAY, VIP};
@@ -20,6 +21,9 @@ pub const CONFIGURATION: &str = "/etc/haipmgr/haipmgr.toml";
 pub const PASSWORD_FILE: &str = "/etc/haipmgr/lab.password";
 /// Its log, on every host (S5).
 pub const LOG: &str = "/var/lib/haipmgr/HAIPMGR_3306.log";
+
+/// Where it keeps its files, on every host.
+pub const INSTALL_PATH: &str = "/var/lib/haipmgr/";
 
 /// How long an agent may take to end after SIGTERM.
 const END_LIMIT: Duration = Duration::from_secs(5);
@@ -66,7 +70,7 @@ pub struct Agent {
 impl Agent {
     /// Writes the host's configuration. The agent is not started.
     pub fn prepare(layout: &Layout, host: &Host) -> Result<Self, AgentError> {
-        write(host, CONFIGURATION, &configuration(), 0o644)?;
+        configure(host, &[LAB])?;
         write(host, PASSWORD_FILE, &format!("{AGENT_PASSWORD}\n"), 0o600)?;
         Ok(Self {
             host: host.name().to_owned(),
@@ -160,6 +164,11 @@ impl Agent {
     }
 }
 
+/// Writes the host's configuration. An agent that runs reads it when it is started again.
+pub fn configure(host: &Host, clusters: &[Cluster]) -> Result<(), AgentError> {
+    write(host, CONFIGURATION, &configuration(clusters), 0o644)
+}
+
 fn write(host: &Host, file: &str, content: &str, mode: u32) -> Result<(), AgentError> {
     let path = host.path(file);
     fs::write(&path, content)
@@ -167,22 +176,43 @@ fn write(host: &Host, file: &str, content: &str, mode: u32) -> Result<(), AgentE
         .map_err(Agent::failed(&format!("writing {file}"), host.name()))
 }
 
+/// What a configuration names of one cluster.
+#[derive(Clone, Copy, Debug)]
+pub struct Cluster {
+    /// Its name.
+    pub name: &'static str,
+    /// Its VIP.
+    pub vip: Ipv4Addr,
+    /// Its group.
+    pub group: Identity,
+    /// Seconds.
+    pub sleeptime: u32,
+}
+
+/// The lab's own cluster, with the default `sleeptime`.
+pub const LAB: Cluster = Cluster { name: "lab", vip: VIP, group: group::FIRST, sleeptime: 7 };
+
 /// The same file on every host.
-fn configuration() -> String {
-    let mut text = format!(
-        "[[cluster]]
-name          = \"lab\"
-vip           = \"{VIP}/32\"
+pub fn configuration(clusters: &[Cluster]) -> String {
+    let table = |cluster: &Cluster| {
+        let Cluster { name, vip, group, sleeptime } = cluster;
+        let (mysql_port, group_port) = (group.mysql_port, group.group_port);
+        let members = DATABASES.map(|(_, address)| format!("\"{address}\" = \"{CARD}\"\n")).concat();
+        format!(
+            "[[cluster]]
+name          = \"{name}\"
+vip           = \"{vip}/32\"
 gateway       = \"{GATEWAY}\"
-mysql_port    = {MYSQL_PORT}
-group_port    = {GROUP_PORT}
+mysql_port    = {mysql_port}
+group_port    = {group_port}
 user          = \"{AGENT_USER}\"
 password_file = \"{PASSWORD_FILE}\"
-sleeptime     = \"7s\"
-install_path  = \"/var/lib/haipmgr/\"
+sleeptime     = \"{sleeptime}s\"
+install_path  = \"{INSTALL_PATH}\"
 [cluster.members]
+{members}
 "
-    );
-    text.extend(DATABASES.map(|(_, address)| format!("\"{address}\" = \"{CARD}\"\n")));
-    text
+        )
+    };
+    clusters.iter().map(table).collect()
 }

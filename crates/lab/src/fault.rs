@@ -44,6 +44,8 @@ pub enum Fault {
     TooManyConnections,
     /// The cable of the primary's host is pulled
     LinkDown,
+    /// The primary's mysqld stands still (SIGSTOP), for less time than the group bears
+    Freeze,
 }
 
 /// Why a fault could not be done or undone.
@@ -116,23 +118,40 @@ impl Fault {
 
     /// Whether the VIP is to be on the primary again before the fault is undone.
     pub fn recovers_by_itself(self) -> bool {
-        !matches!(self, Self::GatewayLost | Self::AgentKill9)
+        !matches!(self, Self::GatewayLost | Self::AgentKill9 | Self::Freeze)
     }
 
-    /// Does it, to the primary's host (which is the VIP's holder, in a steady state).
+    /// Whether it is over as soon as it is done, so that nothing is seen by leaving it as it is.
+    pub fn is_a_moment(self) -> bool {
+        matches!(self, Self::VipRemovedByHand | Self::AgentRestart)
+    }
+
+    /// Does it, to the primary's host (which is the VIP's holder, in a steady state). What was done halfway when the rest
+    /// failed is undone.
     pub fn inject(self, scene: &mut Scene<'_>) -> Result<Injected, FaultError> {
-        let mut victim = scene.group.primary()?;
-        let mut connections = None;
+        let mut injected = Injected { fault: self, victim: scene.group.primary()?, connections: None };
+        if let Err(error) = injected.carry_out(scene) {
+            // The first failure is the one to tell.
+            let _ = injected.heal(scene);
+            return Err(error);
+        }
+        Ok(injected)
+    }
+}
+
+impl Injected {
+    fn carry_out(&mut self, scene: &mut Scene<'_>) -> Result<(), FaultError> {
+        let victim = self.victim;
         let host = &scene.segment.databases[victim];
-        match self {
-            Self::Switchover => {
+        match self.fault {
+            Fault::Switchover => {
                 let other = (victim + 1) % scene.group.servers().len();
                 scene.group.switch_over(other)?;
             }
-            Self::Shutdown => scene.group.servers()[victim].run("SHUTDOWN")?,
-            Self::StopGroupReplication => scene.group.servers()[victim].run("STOP GROUP_REPLICATION")?,
-            Self::Kill9 => kill_server(scene, victim)?,
-            Self::PowerOff => {
+            Fault::Shutdown => scene.group.servers()[victim].run("SHUTDOWN")?,
+            Fault::StopGroupReplication => scene.group.servers()[victim].run("STOP GROUP_REPLICATION")?,
+            Fault::Kill9 => kill_server(scene, victim)?,
+            Fault::PowerOff => {
                 // The cable first: a dead host's kernel says no goodbye.
                 scene.segment.set_cable(host, false)?;
                 kill_server(scene, victim)?;
@@ -141,39 +160,38 @@ impl Fault {
                 }
                 scene.segment.forget_other_addresses(host)?;
             }
-            Self::GroupPortCut => cut_group_port(host)?,
-            Self::GatewayLost => scene.segment.set_gateway(false)?,
-            Self::VipRemovedByHand => {
-                victim = holder(scene.segment)?.ok_or(FaultError::NoHolder)?;
-                scene.segment.remove_vip(&scene.segment.databases[victim])?;
+            Fault::GroupPortCut => cut_group_port(host)?,
+            Fault::GatewayLost => scene.segment.set_gateway(false)?,
+            Fault::VipRemovedByHand => {
+                self.victim = holder(scene.segment)?.ok_or(FaultError::NoHolder)?;
+                scene.segment.remove_vip(&scene.segment.databases[self.victim])?;
             }
-            Self::AgentRestart => {
+            Fault::AgentRestart => {
                 if let Some(agent) = scene.agents.get_mut(victim) {
                     agent.stop()?;
                     agent.start(host)?;
                 }
             }
-            Self::AgentKill9 => {
+            Fault::AgentKill9 => {
                 if let Some(agent) = scene.agents.get_mut(victim) {
                     agent.kill()?;
                 }
             }
-            Self::WrongPassword => {
+            Fault::WrongPassword => {
                 set_agent_password(&scene.group.servers()[victim], "not-the-agents")?;
                 for server in scene.group.servers() {
                     end_agent_connections(&mut server.admin()?, server)?;
                 }
             }
-            Self::TooManyConnections => {
-                connections = Some(use_up_connections(&scene.group.servers()[victim])?);
+            Fault::TooManyConnections => {
+                self.connections = Some(use_up_connections(&scene.group.servers()[victim])?);
             }
-            Self::LinkDown => scene.segment.set_cable(host, false)?,
+            Fault::LinkDown => scene.segment.set_cable(host, false)?,
+            Fault::Freeze => scene.group.servers()[victim].freeze()?,
         }
-        Ok(Injected { fault: self, victim, connections })
+        Ok(())
     }
-}
 
-impl Injected {
     /// Undoes it and waits until the group is whole again.
     pub fn heal(self, scene: &mut Scene<'_>) -> Result<(), FaultError> {
         let host = &scene.segment.databases[self.victim];
@@ -187,7 +205,8 @@ impl Injected {
             | Fault::AgentRestart
             | Fault::AgentKill9 => {}
             Fault::PowerOff | Fault::LinkDown => scene.segment.set_cable(host, true)?,
-            Fault::GroupPortCut => filter(host, "flush ruleset\n")?,
+            Fault::Freeze => scene.group.servers()[self.victim].thaw()?,
+            Fault::GroupPortCut => remove_filters(host)?,
             Fault::GatewayLost => scene.segment.set_gateway(true)?,
             Fault::WrongPassword => {
                 let primary = scene.group.primary()?;
@@ -242,6 +261,11 @@ fn cut_group_port(host: &Host) -> Result<(), FaultError> {
 "
         ),
     )
+}
+
+/// Lets everything pass again.
+pub(crate) fn remove_filters(host: &Host) -> Result<(), FaultError> {
+    filter(host, "flush ruleset\n")
 }
 
 /// Feeds `nft` on the host.

@@ -1,10 +1,10 @@
-//! One run: everything up, a fault, recovery, healing, and steady again.
+//! The lab: everything up, and what is waited for: a steady state, and recovery from a fault.
 
 use std::time::{Duration, Instant};
 
 use crate::agents::{Agent, AgentError};
-use crate::fault::{Fault, FaultError, Injected, Scene, holders};
-use crate::group::{Group, GroupError};
+use crate::fault::{FaultError, Injected, Scene, holders};
+use crate::group::{self, Group, GroupError};
 use crate::namespace::Layout;
 use crate::segment::{Segment, SegmentError};
 
@@ -45,21 +45,6 @@ pub enum ScenarioError {
     },
 }
 
-/// Where a run is, for whoever writes it down. Each is told the moment it begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
-    /// Three members ONLINE, the VIP on the primary.
-    Steady,
-    /// The fault is about to be done.
-    Injecting(Fault),
-    /// It is done, to the host in this place.
-    Injected(Fault, usize),
-    /// The VIP is on a primary again.
-    Recovered(Fault),
-    /// It is undone, and the group whole.
-    Healed(Fault),
-}
-
 /// A lab that is up.
 #[derive(Debug)]
 pub struct Lab {
@@ -80,7 +65,7 @@ impl Lab {
     ) -> Result<Self, ScenarioError> {
         progress("plugging the hosts in");
         let segment = Segment::start(layout)?;
-        let group = Group::start(layout, &segment.databases, progress)?;
+        let group = Group::start(layout, &segment.databases, group::FIRST, progress)?;
         let mut agents = Vec::new();
         if with_agents {
             progress("starting the agents");
@@ -98,26 +83,41 @@ impl Lab {
         Scene { segment: &self.segment, group: &mut self.group, agents: &mut self.agents }
     }
 
+    /// Brings back what a fault that failed may have left: gateway, cables, filters, servers and agents as they are to be.
+    pub fn repair(&mut self) -> Result<usize, ScenarioError> {
+        self.segment.set_gateway(true)?;
+        for (place, host) in self.segment.databases.iter().enumerate() {
+            self.segment.set_cable(host, true)?;
+            crate::fault::remove_filters(host)?;
+            if let Some(server) = self.group.server_mut(place)
+                && server.is_running()
+            {
+                server.thaw()?;
+            }
+        }
+        for (place, host) in self.segment.databases.iter().enumerate() {
+            self.group.heal(place, host)?;
+        }
+        for (agent, host) in self.agents.iter_mut().zip(&self.segment.databases) {
+            // One that ended by itself is told where that is looked at; here it is to run again.
+            let _ = agent.check();
+            agent.start(host)?;
+        }
+        self.wait_steady()
+    }
+
+    /// Ends all that runs on the hosts. The hosts themselves end when this is dropped.
+    pub fn end(&mut self) -> Result<(), ScenarioError> {
+        for agent in &mut self.agents {
+            agent.kill()?;
+        }
+        Ok(self.group.end()?)
+    }
+
     /// Waits until the group is whole and the VIP on the primary; returns the primary's place.
     pub fn wait_steady(&mut self) -> Result<usize, ScenarioError> {
         self.group.wait_whole(STEADY_LIMIT)?;
         self.wait_vip_on_primary("in the steady state", None)
-    }
-
-    /// Does one fault, waits for recovery, and heals. `tell` hears of each phase as it begins.
-    pub fn run(&mut self, fault: Fault, tell: &mut dyn FnMut(Phase)) -> Result<(), ScenarioError> {
-        self.wait_steady()?;
-        tell(Phase::Steady);
-        tell(Phase::Injecting(fault));
-        let injected = fault.inject(&mut self.scene())?;
-        tell(Phase::Injected(fault, injected.victim));
-        if self.endure(&injected)? {
-            tell(Phase::Recovered(fault));
-        }
-        injected.heal(&mut self.scene())?;
-        self.wait_steady()?;
-        tell(Phase::Healed(fault));
-        Ok(())
     }
 
     /// Waits for what should happen by itself before anything is healed. Gives whether the VIP is on a primary again.
@@ -127,8 +127,10 @@ impl Lab {
             self.wait_vip_on_primary("after the fault", Some(injected.victim))?;
             return Ok(true);
         }
-        // What should last can only be seen by letting time pass.
-        std::thread::sleep(ENDURED_FOR);
+        if !fault.is_a_moment() {
+            // What should last can only be seen by letting time pass.
+            std::thread::sleep(ENDURED_FOR);
+        }
         if fault.recovers_by_itself() {
             self.wait_vip_on_primary("after the fault", None)?;
         }

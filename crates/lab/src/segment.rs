@@ -138,6 +138,11 @@ impl Segment {
         remove_address(host, CARD, VIP)
     }
 
+    /// Takes any other address off a host's card. Not being there is an error.
+    pub fn remove_address(&self, host: &Host, address: Ipv4Addr) -> Result<(), SegmentError> {
+        remove_address(host, CARD, address)
+    }
+
     /// The addresses that a host has on its card now.
     pub fn addresses(&self, host: &Host) -> Result<Vec<Ipv4Addr>, SegmentError> {
         on(host, "reading its addresses", async |netlink| {

@@ -56,6 +56,9 @@ pub enum ExperimentError {
         /// What the servers say.
         group: String,
     },
+    /// What the lab itself told did not reach the recording.
+    #[error("the recording has not taken in what was done: its thread has ended or hangs")]
+    NothingRecorded,
     /// The rows could not be looked for.
     #[error(transparent)]
     NotVerified(#[from] NotVerified),
@@ -76,6 +79,21 @@ pub enum ExperimentError {
         /// Why.
         cause: std::io::Error,
     },
+}
+
+/// What is done to the lab, for the recording.
+struct Deed {
+    name: String,
+    host: String,
+    target: Option<String>,
+    expects: Expects,
+}
+
+impl Deed {
+    fn told(&self, phase: Phase) -> Recorded {
+        let (name, host, target) = (self.name.clone(), self.host.clone(), self.target.clone());
+        Recorded::now("lab", What::Fault { name, host, target, expects: self.expects, phase })
+    }
 }
 
 /// What a run left in memory.
@@ -113,31 +131,69 @@ impl Experiment {
         Ok(experiment)
     }
 
-    /// Does a fault, waits until writes go on, undoes it, and looks for the acknowledged rows.
+    /// Does a fault, waits until writes go on, undoes it, and looks for the acknowledged rows. It is undone also when
+    /// recovery does not come.
     ///
     /// # Errors
     /// The VIP or the writes do not come back; or the lab itself failed.
-    pub fn run(&mut self, fault: Fault) -> Result<(), ExperimentError> {
-        let primary = self.lab.wait_steady()?;
+    pub fn run(&mut self, fault: Fault) -> Result<Figures, ExperimentError> {
+        let expects = if fault.moves_the_primary() { Expects::NewPrimary } else { Expects::SamePrimary };
+        self.observe(&fault.name(), expects, fault == Fault::Switchover, |experiment, deed| {
+            if fault == Fault::PowerOff {
+                experiment.watch.tell(Recorded::now(deed.host.clone(), What::HostDown));
+            }
+            let injected = fault.inject(&mut experiment.lab.scene())?;
+            let endured = experiment.endure(&injected);
+            experiment.watch.tell(deed.told(Phase::Healed));
+            let healed = experiment.heal(injected);
+            endured.and(healed)
+        })
+    }
+
+    /// Like [`Self::run`], for something else that the primary is to outlast, told under this name. `work` undoes what it
+    /// does.
+    ///
+    /// # Errors
+    /// Those of `work`; the VIP or the writes do not come back; or the lab itself failed.
+    pub fn watched<E: From<ExperimentError>>(
+        &mut self,
+        name: &str,
+        work: impl FnOnce(&mut Self) -> Result<(), E>,
+    ) -> Result<Figures, E> {
+        self.observe(name, Expects::SamePrimary, false, |experiment, _| work(experiment))
+    }
+
+    fn observe<E: From<ExperimentError>>(
+        &mut self,
+        name: &str,
+        expects: Expects,
+        names_a_target: bool,
+        work: impl FnOnce(&mut Self, &Deed) -> Result<(), E>,
+    ) -> Result<Figures, E> {
+        let primary = self.lab.wait_steady().map_err(ExperimentError::from)?;
         self.wait_writes("before the fault")?;
         let began = now_us();
-        let told = self.announce(fault, primary, Phase::Injected);
-        self.watch.tell(told);
-        if fault == Fault::PowerOff {
-            self.watch.tell(Recorded::now(self.name(primary), What::HostDown));
-        }
-        let injected = fault.inject(&mut self.lab.scene())?;
-        let recovers = fault.recovers_by_itself();
-        self.lab.endure(&injected)?;
-        if recovers {
+        let places = self.lab.segment.databases.len();
+        let deed = Deed {
+            name: name.to_owned(),
+            host: self.name(primary),
+            target: names_a_target.then(|| self.name((primary + 1) % places)),
+            expects,
+        };
+        self.watch.tell(deed.told(Phase::Injected));
+        work(self, &deed)?;
+        let primary = self.lab.wait_steady().map_err(ExperimentError::from)?;
+        self.wait_writes("after healing")?;
+        self.verify(primary, began)?;
+        Ok(self.figures().pop().ok_or(ExperimentError::NothingRecorded)?)
+    }
+
+    fn endure(&mut self, injected: &Injected) -> Result<(), ExperimentError> {
+        self.lab.endure(injected)?;
+        if injected.fault.recovers_by_itself() {
             self.wait_writes("after the fault")?;
         }
-        let told = self.announce(fault, primary, Phase::Healed);
-        self.watch.tell(told);
-        self.heal(injected)?;
-        let primary = self.lab.wait_steady()?;
-        self.wait_writes("after healing")?;
-        self.verify(primary, began)
+        Ok(())
     }
 
     fn heal(&mut self, injected: Injected) -> Result<(), ExperimentError> {
@@ -195,15 +251,8 @@ impl Experiment {
         self.watch.finish()
     }
 
-    fn announce(&self, fault: Fault, primary: usize, phase: Phase) -> Recorded {
-        let places = self.lab.segment.databases.len();
-        let target = (fault == Fault::Switchover).then(|| self.name((primary + 1) % places));
-        let expects = if fault.moves_the_primary() { Expects::NewPrimary } else { Expects::SamePrimary };
-        let (name, host) = (fault.name(), self.name(primary));
-        Recorded::now("lab", What::Fault { name, host, target, expects, phase })
-    }
-
-    fn name(&self, place: usize) -> String {
+    /// The name of the host in this place among the databases.
+    pub fn name(&self, place: usize) -> String {
         self.lab.segment.databases.get(place).map(|host| host.name().to_owned()).unwrap_or_default()
     }
 

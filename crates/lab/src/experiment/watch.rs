@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::ExperimentError;
 use crate::group::{CLIENT_PASSWORD, CLIENT_USER, MYSQL_PORT};
@@ -19,11 +19,20 @@ use crate::segment::{CARD, VIP};
 
 /// How long the collecting thread waits for news before it draws.
 const DRAW_EVERY: Duration = Duration::from_millis(50);
+/// How long the collecting thread may take to take in what is told: it only ever waits for a terminal.
+const TAKEN_IN_LIMIT: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Default)]
 struct Collected {
     recording: Recording,
     ended: bool,
+}
+
+impl Collected {
+    fn has(&self, wanted: &Recorded) -> bool {
+        let recent = self.recording.all().iter().rev().take_while(|recorded| recorded.at_us >= wanted.at_us);
+        recent.into_iter().any(|recorded| recorded == wanted)
+    }
 }
 
 #[derive(Debug, Default)]
@@ -109,9 +118,19 @@ impl Watch {
         Ok(())
     }
 
+    /// Tells something and waits until it is in the recording: what came before it is there too, then, so that figures
+    /// taken next know of it.
     pub(super) fn tell(&self, recorded: Recorded) {
         // Fails only when the collecting thread is gone, which ends with this.
-        let _ = self.told.send(recorded);
+        if self.told.send(recorded.clone()).is_err() {
+            return;
+        }
+        let since = Instant::now();
+        let mut collected = self.shared.lock();
+        while !collected.has(&recorded) && since.elapsed() < TAKEN_IN_LIMIT {
+            let waited = self.shared.news.wait_timeout(collected, DRAW_EVERY);
+            collected = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
     }
 
     pub(super) fn recording(&self) -> Recording {

@@ -28,6 +28,34 @@ pub const CLIENT_USER: &str = "app";
 /// Its password.
 pub const CLIENT_PASSWORD: &str = "app-Secret1";
 
+/// What tells one group from another that runs on the same hosts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Ends the names of its servers' files; empty for the lab's own group.
+    pub suffix: &'static str,
+    /// `group_replication_group_name`: any UUID will do, but it must be the same everywhere.
+    pub group_name: &'static str,
+    /// MySQL's port, on every host.
+    pub mysql_port: u16,
+    /// Group Replication's own port, on every host.
+    pub group_port: u16,
+}
+
+/// The lab's own group, whose VIP the clients write through.
+pub const FIRST: Identity = Identity {
+    suffix: "",
+    group_name: "5ea1ab1e-0000-4000-8000-000000000001",
+    mysql_port: MYSQL_PORT,
+    group_port: GROUP_PORT,
+};
+/// Another one on the same hosts, for agents that serve two.
+pub const SECOND: Identity = Identity {
+    suffix: "-second",
+    group_name: "5ea1ab1e-0000-4000-8000-000000000002",
+    mysql_port: 3307,
+    group_port: 33071,
+};
+
 /// How long a server may take from its start to its first answer.
 const START_LIMIT: Duration = Duration::from_secs(60);
 /// How long the group may take until all members are ONLINE. A member that died must be expelled before it can come
@@ -110,14 +138,16 @@ impl Group {
     pub fn start(
         layout: &Layout,
         hosts: &[Host],
+        identity: Identity,
         progress: &mut dyn FnMut(&str),
     ) -> Result<Self, GroupError> {
         progress("making an empty database");
         template::make(layout, &hosts[0])?;
         let mut servers = Vec::new();
         for (number, host) in (1..).zip(hosts) {
-            template::copy(layout, host)?;
-            servers.push(Server::prepare(layout, host, number)?);
+            let server = Server::prepare(layout, host, number, identity)?;
+            template::copy(layout, server.data())?;
+            servers.push(server);
         }
         template::remove(layout)?;
         let mut group = Self { servers, born: false };
@@ -259,6 +289,11 @@ impl Group {
             }
             std::thread::sleep(LOOK_EVERY);
         }
+    }
+
+    /// Kills all servers. Their files stay.
+    pub fn end(&mut self) -> Result<(), GroupError> {
+        self.servers.iter_mut().try_for_each(Server::kill)
     }
 
     /// In one line, what each server says.

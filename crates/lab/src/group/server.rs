@@ -9,15 +9,15 @@ use std::time::{Duration, Instant};
 
 use mysql::prelude::Queryable;
 use mysql::{Conn, OptsBuilder};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use super::template::RECOVERY;
-use super::{GROUP_PORT, GroupError, MYSQL_PORT};
+use super::{GroupError, Identity};
 use crate::host::Host;
 use crate::namespace::Layout;
 use crate::segment::DATABASES;
 
-/// The group's name: any UUID will do, but it must be the same everywhere.
-const GROUP_NAME: &str = "5ea1ab1e-0000-4000-8000-000000000001";
 /// `STOP GROUP_REPLICATION` may take its time; a server that says nothing for this long hangs.
 const STATEMENT_LIMIT: Duration = Duration::from_secs(90);
 /// A look at the group takes a millisecond.
@@ -80,6 +80,8 @@ impl fmt::Display for ServerView {
 pub struct Server {
     host: String,
     address: Ipv4Addr,
+    option_file: String,
+    data: PathBuf,
     socket: PathBuf,
     error_log: PathBuf,
     process: Option<Child>,
@@ -87,18 +89,31 @@ pub struct Server {
 
 impl Server {
     /// Writes the option file. `number` is its server ID, from 1.
-    pub(super) fn prepare(layout: &Layout, host: &Host, number: u32) -> Result<Self, GroupError> {
-        let data = layout.data();
-        let file = data.join(format!("{}.cnf", host.name()));
-        fs::write(&file, option_file(host, number))
+    pub(super) fn prepare(
+        layout: &Layout,
+        host: &Host,
+        number: u32,
+        identity: Identity,
+    ) -> Result<Self, GroupError> {
+        let folder = layout.data();
+        let name = format!("{}{}", host.name(), identity.suffix);
+        let file = folder.join(format!("{name}.cnf"));
+        fs::write(&file, option_file(&name, host.address(), number, identity))
             .map_err(GroupError::io(format!("can't write {}", file.display())))?;
         Ok(Self {
             host: host.name().to_owned(),
             address: host.address(),
-            socket: data.join(format!("{}.sock", host.name())),
-            error_log: data.join(format!("{}.err", host.name())),
+            option_file: format!("/data/{name}.cnf"),
+            data: folder.join(&name),
+            socket: folder.join(format!("{name}.sock")),
+            error_log: folder.join(format!("{name}.err")),
             process: None,
         })
+    }
+
+    /// Its data directory.
+    pub(super) fn data(&self) -> &Path {
+        &self.data
     }
 
     /// Its host's name.
@@ -135,7 +150,7 @@ impl Server {
             .map_err(GroupError::io(format!("can't open {}", self.error_log.display())))?;
         let child = host
             .rooted_command("/usr/sbin/mysqld")
-            .arg(format!("--defaults-file=/data/{}.cnf", self.host))
+            .arg(format!("--defaults-file={}", self.option_file))
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()
@@ -159,6 +174,25 @@ impl Server {
         let failed = || GroupError::io(format!("can't kill mysqld on {}", self.host));
         process.kill().map_err(failed())?;
         process.wait().map(drop).map_err(failed())
+    }
+
+    /// Lets its process stand still (SIGSTOP): its connections stay open, and nothing is answered.
+    pub fn freeze(&self) -> Result<(), GroupError> {
+        self.signal(Signal::SIGSTOP)
+    }
+
+    /// Lets it go on (SIGCONT). One that does not stand still does not notice.
+    pub fn thaw(&self) -> Result<(), GroupError> {
+        self.signal(Signal::SIGCONT)
+    }
+
+    fn signal(&self, signal: Signal) -> Result<(), GroupError> {
+        let Some(process) = &self.process else { return Ok(()) };
+        // It is not reaped yet, so that the pid can be no other process's.
+        let pid = Pid::from_raw(i32::try_from(process.id()).unwrap_or(i32::MAX));
+        kill(pid, signal).map_err(|cause| {
+            GroupError::io(format!("can't send {signal} to mysqld on {}", self.host))(cause.into())
+        })
     }
 
     /// Waits until it takes a connection, or has ended.
@@ -254,15 +288,15 @@ pub(super) fn tail(log: &str) -> String {
 }
 
 /// MySQL's own defaults, but for what Group Replication demands, and less memory.
-fn option_file(host: &Host, number: u32) -> String {
-    let (name, address) = (host.name(), host.address());
-    let seeds: Vec<String> = DATABASES.iter().map(|(_, member)| format!("{member}:{GROUP_PORT}")).collect();
+fn option_file(name: &str, address: Ipv4Addr, number: u32, identity: Identity) -> String {
+    let Identity { group_name, mysql_port, group_port, .. } = identity;
+    let seeds: Vec<String> = DATABASES.iter().map(|(_, member)| format!("{member}:{group_port}")).collect();
     let seeds = seeds.join(",");
     format!(
         "[mysqld]
 user = root
 server_id = {number}
-port = {MYSQL_PORT}
+port = {mysql_port}
 datadir = /data/{name}
 socket = /data/{name}.sock
 pid_file = /data/{name}.pid
@@ -275,8 +309,8 @@ innodb_redo_log_capacity = 64M
 gtid_mode = ON
 enforce_gtid_consistency = ON
 plugin_load_add = group_replication.so
-loose-group_replication_group_name = {GROUP_NAME}
-loose-group_replication_local_address = {address}:{GROUP_PORT}
+loose-group_replication_group_name = {group_name}
+loose-group_replication_local_address = {address}:{group_port}
 loose-group_replication_group_seeds = {seeds}
 loose-group_replication_start_on_boot = OFF
 loose-group_replication_recovery_get_public_key = ON

@@ -52,10 +52,13 @@ fn accounts_and_table() -> String {
     .join("\n")
 }
 
-/// Gives a host its own copy, without the file that names the server: each must have a UUID of its own.
-pub(super) fn copy(layout: &Layout, host: &Host) -> Result<(), GroupError> {
-    let (from, to) = (layout.data().join(FOLDER), layout.data().join(host.name()));
-    copy_folder(&from, &to)?;
+/// Gives a server its own copy, without the file that names the server: each must have a UUID of its own. What an earlier
+/// life left there is removed.
+pub(super) fn copy(layout: &Layout, to: &Path) -> Result<(), GroupError> {
+    if to.exists() {
+        fs::remove_dir_all(to).map_err(GroupError::io(format!("can't remove {}", to.display())))?;
+    }
+    copy_folder(&layout.data().join(FOLDER), to)?;
     let identity = to.join("auto.cnf");
     fs::remove_file(&identity).map_err(GroupError::io(format!("can't remove {}", identity.display())))
 }

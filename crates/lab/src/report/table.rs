@@ -45,14 +45,18 @@ pub fn table(figures: &[Figures], style: Style) -> String {
         let acknowledged: u64 = runs.iter().map(|run| run.acknowledged).sum();
         let lost: Option<u64> = runs.iter().map(|run| run.lost).sum();
         let mut row = vec![name];
-        row.extend(times(|all| median(all)).map(|reading| reading.to_string()));
+        let times_row = |pick| {
+            let [elected, vip_moved, outage, beyond]: [Reading; 4] = times(pick);
+            [elected.to_string(), vip_words(&runs, vip_moved), outage.to_string(), beyond.to_string()]
+        };
+        row.extend(times_row(|all| median(all)));
         row.extend([acknowledged.to_string(), lost_words(lost), two_holders(|all| median(all))]);
         table.add_row(row);
         if runs.len() > 1 {
             let fewest = runs.iter().map(|run| run.acknowledged).min().unwrap_or_default();
             let most_lost = runs.iter().map(|run| run.lost).max().flatten();
             let mut row = vec![format!("{}, worst", first.fault)];
-            row.extend(times(|all| worst(all)).map(|reading| reading.to_string()));
+            row.extend(times_row(|all| worst(all)));
             let lost = if lost.is_none() { None } else { most_lost };
             row.extend([fewest.to_string(), lost_words(lost), two_holders(|all| worst(all))]);
             table.add_row(row);
@@ -62,6 +66,12 @@ pub fn table(figures: &[Figures], style: Style) -> String {
         column.set_cell_alignment(CellAlignment::Right);
     }
     table.to_string()
+}
+
+/// What the VIP did: where it never left in any of the runs, there is no time to tell.
+fn vip_words(runs: &[&Figures], reading: Reading) -> String {
+    let stayed = runs.iter().all(|run| run.vip_moved == Reading::DoesNotApply && run.holder.is_some());
+    if stayed { "stayed".to_owned() } else { reading.to_string() }
 }
 
 /// The runs of each fault, in the order in which the faults first came.
@@ -109,6 +119,19 @@ pub(super) mod tests {
         let row = text.lines().last().unwrap_or_default();
         let cells: Vec<&str> = row.split('|').map(str::trim).filter(|cell| !cell.is_empty()).collect();
         assert_eq!(cells, ["shutdown db1", "0.700", "0.720", "0.800", "0.100", "100", "0", "0.000"]);
+    }
+
+    #[test]
+    fn a_vip_that_never_left_is_said_to_have_stayed() {
+        let stayed = Figures {
+            elected: Reading::DoesNotApply,
+            vip_moved: Reading::DoesNotApply,
+            ..run("agent-restart", Reading::After(4_000), Some(0))
+        };
+        let text = table(&[stayed.clone(), stayed], Style::Markdown);
+        let row = text.lines().last().unwrap_or_default();
+        let cells: Vec<&str> = row.split('|').map(str::trim).filter(|cell| !cell.is_empty()).collect();
+        assert_eq!(cells[1..5], ["–", "stayed", "0.004", "–"], "{text}");
     }
 
     #[test]
