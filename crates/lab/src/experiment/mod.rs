@@ -81,6 +81,13 @@ pub enum ExperimentError {
     },
 }
 
+impl ExperimentError {
+    /// Whether the lab is well, and it is the agents that did not bring the VIP where it belongs.
+    pub fn is_no_recovery(&self) -> bool {
+        matches!(self, Self::NoWrites { .. } | Self::Scenario(ScenarioError::VipNotOnPrimary { .. }))
+    }
+}
+
 /// What is done to the lab, for the recording.
 struct Deed {
     name: String,
@@ -137,13 +144,32 @@ impl Experiment {
     /// # Errors
     /// The VIP or the writes do not come back; or the lab itself failed.
     pub fn run(&mut self, fault: Fault) -> Result<Figures, ExperimentError> {
+        self.inflict(fault, |outcome| outcome)
+    }
+
+    /// Like [`Self::run`], for tools that may not recover: that is told in the figures, and no error.
+    ///
+    /// # Errors
+    /// The VIP or the writes do not come back even when the fault is undone; or the lab itself failed.
+    pub fn attempt(&mut self, fault: Fault) -> Result<Figures, ExperimentError> {
+        self.inflict(fault, |outcome| match outcome {
+            Err(error) if error.is_no_recovery() => Ok(()),
+            other => other,
+        })
+    }
+
+    fn inflict(
+        &mut self,
+        fault: Fault,
+        judge: impl FnOnce(Result<(), ExperimentError>) -> Result<(), ExperimentError>,
+    ) -> Result<Figures, ExperimentError> {
         let expects = if fault.moves_the_primary() { Expects::NewPrimary } else { Expects::SamePrimary };
         self.observe(&fault.name(), expects, fault == Fault::Switchover, |experiment, deed| {
             if fault == Fault::PowerOff {
                 experiment.watch.tell(Recorded::now(deed.host.clone(), What::HostDown));
             }
             let injected = fault.inject(&mut experiment.lab.scene())?;
-            let endured = experiment.endure(&injected);
+            let endured = judge(experiment.endure(&injected));
             experiment.watch.tell(deed.told(Phase::Healed));
             let healed = experiment.heal(injected);
             endured.and(healed)
@@ -254,6 +280,18 @@ impl Experiment {
     /// The name of the host in this place among the databases.
     pub fn name(&self, place: usize) -> String {
         self.lab.segment.databases.get(place).map(|host| host.name().to_owned()).unwrap_or_default()
+    }
+
+    /// Waits until the VIP is on the primary and writes go on, looks for the rows acknowledged since then (microseconds), and
+    /// gives how many are missing: for a run that ended in an error.
+    ///
+    /// # Errors
+    /// The VIP or the writes do not come; or the lab itself failed.
+    pub fn look_for_rows(&mut self, since: u64) -> Result<Option<u64>, ExperimentError> {
+        let primary = self.lab.wait_steady()?;
+        self.wait_writes("after the tool was started again")?;
+        self.verify(primary, since)?;
+        Ok(self.figures().pop().and_then(|figures| figures.lost))
     }
 
     fn wait_writes(&mut self, moment: &'static str) -> Result<(), ExperimentError> {
