@@ -75,17 +75,18 @@ impl Row {
     }
 }
 
+/// The times are medians, but for the worst outage and the longest time with two holders.
 const COLUMNS: [&str; 10] = [
     "fault",
     "tool",
     "runs",
-    "elected, median",
-    "outage, median",
-    "outage, worst",
+    "elected",
+    "outage",
+    "worst",
     "outage − elected",
-    "two holders, worst",
-    "lost rows",
-    "in haipmgr's outages",
+    "two holders",
+    "lost",
+    "× haipmgr",
 ];
 
 impl Summary {

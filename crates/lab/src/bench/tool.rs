@@ -173,6 +173,10 @@ impl Place {
                 &file("keepalived.pid"),
                 "--vrrp_pid",
                 &file("vrrp.pid"),
+                "--checkers_pid",
+                &file("checkers.pid"),
+                "--bfd_pid",
+                &file("bfd.pid"),
             ],
         )
     }
