@@ -58,7 +58,7 @@ enum Task {
     },
     /// Do each fault with haipmgr, keepalived and vip-manager in turn, and say how they compare
     Bench {
-        /// The faults (by default those that move the primary)
+        /// The faults (by default those that move the primary); one that is named twice is done twice as often
         faults: Vec<Fault>,
         /// Do each fault this many times with each tool
         #[arg(long, default_value_t = 1)]

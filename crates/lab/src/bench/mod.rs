@@ -22,6 +22,7 @@ use crate::experiment::{Experiment, ExperimentError};
 use crate::fault::{Fault, holders};
 use crate::group::GroupError;
 use crate::namespace::Layout;
+use crate::record::now_us;
 use crate::report::timeline::NotDrawn;
 use crate::segment::SegmentError;
 
@@ -169,16 +170,13 @@ impl Bench {
 
     fn measure(&mut self, tool: Tool, fault: Fault) -> Result<Run, BenchError> {
         self.change(Some(tool))?;
-        let began = self.experiment.figures().len();
+        let began = now_us();
         let figures = match self.experiment.attempt(fault) {
             Ok(figures) => figures,
             Err(error) if error.is_no_recovery() => {
-                let figures = self.experiment.figures();
-                // Nothing was done yet: the tool did not even get to a steady state.
-                if figures.len() == began {
-                    return Err(error.into());
-                }
-                let mut figures = figures.into_iter().next_back().ok_or(error)?;
+                let latest = self.experiment.figures().pop();
+                // Where there is none, nothing was done yet: the tool did not even get to a steady state.
+                let mut figures = latest.filter(|figures| figures.injected_us >= began).ok_or(error)?;
                 self.of(tool).stuck += 1;
                 self.change(None)?;
                 self.change(Some(tool))?;

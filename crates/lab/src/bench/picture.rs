@@ -25,10 +25,9 @@ const BETWEEN_FAULTS: i32 = 16;
 const AXIS: i32 = 64;
 
 /// The scale, in seconds.
-const FROM: f64 = 0.05;
+const FROM: f64 = 0.01;
 const TO: f64 = 60.0;
-const TICKS: [(f64, &str); 7] =
-    [(0.05, "0.05"), (0.1, "0.1"), (0.5, "0.5"), (1.0, "1"), (5.0, "5"), (20.0, "20"), (60.0, "60 s")];
+const TICKS: [(f64, &str); 5] = [(0.01, "0.01"), (0.1, "0.1"), (1.0, "1"), (10.0, "10"), (60.0, "60 s")];
 
 const INK: RGBColor = RGBColor(0x22, 0x26, 0x2b);
 const FAINT: RGBColor = RGBColor(0xd9, 0xdd, 0xe2);
@@ -78,9 +77,10 @@ impl Summary {
             words(root, tick, (x, bottom + 14), 12, QUIET, HPos::Center)?;
         }
         let runs = rows.iter().map(|row| row.runs).max().unwrap_or_default();
+        let several = if runs > 1 { format!("thin line: worst of {runs}; ") } else { String::new() };
         let caption = format!(
-            "Bar: median outage as a writing client sees it, seconds, logarithmic scale; thin line: worst of {runs}; \
-             black mark: MySQL's own election."
+            "Bar: median outage as a writing client sees it, seconds, logarithmic scale; {several}black mark: the group's \
+             new primary is writable."
         );
         words(root, &caption, (16, bottom + 40), 12, QUIET, HPos::Left)?;
         let mut y = TITLE;
@@ -136,10 +136,10 @@ fn words(
     at: (i32, i32),
     size: i32,
     ink: RGBColor,
-    side: HPos,
+    anchor: HPos,
 ) -> Result<(), Failed> {
     let style =
-        TextStyle::from(("sans-serif", size).into_font()).color(&ink).pos(Pos::new(side, VPos::Center));
+        TextStyle::from(("sans-serif", size).into_font()).color(&ink).pos(Pos::new(anchor, VPos::Center));
     area.draw(&Text::new(text.to_owned(), at, style))
 }
 

@@ -43,15 +43,15 @@ impl Shim {
         for asker in listener.incoming() {
             let socket = self.socket.clone();
             // An asker that goes away in the middle gets no answer and needs none.
-            thread::spawn(move || asker.and_then(|asker| answer(asker, || leads(&socket))));
+            thread::spawn(move || asker.and_then(|asker| answer(&asker, || leads(&socket))));
         }
         Ok(())
     }
 }
 
-fn answer(asker: TcpStream, leads: impl FnOnce() -> bool) -> io::Result<()> {
+fn answer(asker: &TcpStream, leads: impl FnOnce() -> bool) -> io::Result<()> {
     asker.set_read_timeout(Some(LIMIT))?;
-    let mut lines = BufReader::new(&asker).lines();
+    let mut lines = BufReader::new(asker).lines();
     let request = lines.next().transpose()?.unwrap_or_default();
     for line in lines {
         if line?.is_empty() {
@@ -64,7 +64,8 @@ fn answer(asker: TcpStream, leads: impl FnOnce() -> bool) -> io::Result<()> {
         true => "503 Service Unavailable",
         false => "404 Not Found",
     };
-    write!(&asker, "HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+    let mut asker = asker;
+    write!(asker, "HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
 }
 
 /// A server that does not answer leads nothing.
@@ -90,7 +91,7 @@ mod tests {
     fn ask(path: &str, leads: bool) -> String {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = listener.local_addr().unwrap();
-        let server = thread::spawn(move || answer(listener.accept().unwrap().0, || leads).unwrap());
+        let server = thread::spawn(move || answer(&listener.accept().unwrap().0, || leads).unwrap());
         let mut asker = TcpStream::connect(address).unwrap();
         write!(asker, "GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
         let mut text = String::new();

@@ -84,7 +84,7 @@ impl Tool {
             Self::VipManager => {
                 place.write(&VIP_MANAGER_FILES)?;
                 let configuration = format!("{}/vip-manager.yml", place.folder);
-                vec![place.shim(layout, server), rooted(VIP_MANAGER, &["--config", &configuration])]
+                vec![shim(layout, server), rooted(VIP_MANAGER, &["--config", &configuration])]
             }
         };
         Ok(Agent::of_programs(programs, layout, host, self.name()))
@@ -180,11 +180,11 @@ impl Place {
             ],
         )
     }
+}
 
-    fn shim(&self, layout: &Layout, server: &Server) -> Program {
-        let mut arguments: Vec<OsString> = vec!["patroni-shim".into(), "--socket".into()];
-        arguments.push(server.socket().into());
-        arguments.extend(["--port".into(), SHIM_PORT.to_string().into()]);
-        Program { path: layout.lab(), arguments, rooted: false }
-    }
+fn shim(layout: &Layout, server: &Server) -> Program {
+    let mut arguments: Vec<OsString> = vec!["patroni-shim".into(), "--socket".into()];
+    arguments.push(server.socket().into());
+    arguments.extend(["--port".into(), SHIM_PORT.to_string().into()]);
+    Program { path: layout.lab(), arguments, rooted: false }
 }
