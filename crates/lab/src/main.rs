@@ -317,7 +317,8 @@ fn machine() -> String {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let build = if cfg!(debug_assertions) { ", a debug build" } else { "" };
-    format!("one machine with {cores} cores, Linux {}{build}", kernel.trim())
+    let release: Vec<&str> = kernel.trim().split('.').take(2).collect();
+    format!("one machine with {cores} cores, Linux {}{build}", release.join("."))
 }
 
 fn megabytes(bytes: u64) -> f64 {

@@ -44,6 +44,7 @@ impl Summary {
         let findings: Vec<String> = self.findings().iter().map(|said| format!("- {said}\n")).collect();
         [
             ("@VERSIONS@", versions.join(", ")),
+            ("@MYSQL@", self.mysql.clone()),
             ("@MACHINE@", machine.to_owned()),
             ("@TABLE@", self.table(Style::Markdown)),
             ("@FINDINGS@", findings.concat().trim_end().to_owned()),
@@ -86,7 +87,9 @@ mod tests {
         for (_, text, _) in KEEPALIVED_FILES.iter().chain(&VIP_MANAGER_FILES) {
             assert!(page.contains(text.trim_end()));
         }
-        for place in ["@VERSIONS@", "@MACHINE@", "@TABLE@", "@FINDINGS@", "@KEEPALIVED@", "@VIP_MANAGER@"] {
+        for place in
+            ["@VERSIONS@", "@MYSQL@", "@MACHINE@", "@TABLE@", "@FINDINGS@", "@KEEPALIVED@", "@VIP_MANAGER@"]
+        {
             assert!(!page.contains(place), "{place}");
         }
         assert!(page.contains("two cores") && page.contains("0.480"));

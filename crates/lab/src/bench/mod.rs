@@ -26,7 +26,7 @@ use crate::record::now_us;
 use crate::report::timeline::NotDrawn;
 use crate::segment::SegmentError;
 
-/// How long a tool may take to bring the VIP where it belongs: longer counts as never.
+/// How long a tool may take to bring the VIP where it belongs, and then the client to write again: longer counts as never.
 const RECOVERY_LIMIT: Duration = Duration::from_secs(60);
 
 /// How long a VIP left on a card by a tool that was stopped is looked at: longer than haipmgr's lease.
@@ -137,6 +137,7 @@ impl Bench {
     pub fn start(layout: &Layout) -> Result<Self, BenchError> {
         let mut experiment = Experiment::start(layout, false)?;
         experiment.lab.recovery_limit = RECOVERY_LIMIT;
+        experiment.writes_limit = RECOVERY_LIMIT;
         let (runs, stops) = (Vec::new(), BTreeMap::new());
         Ok(Self { layout: layout.clone(), experiment, running: Some(Tool::Haipmgr), runs, stops })
     }
@@ -250,10 +251,11 @@ impl Bench {
 
     /// What was measured so far.
     pub fn summary(&self) -> Summary {
+        let client = &self.experiment.lab.segment.client;
         let versions = Tool::ALL.iter().filter(|tool| self.runs.iter().any(|run| run.tool == **tool));
-        let versions =
-            versions.map(|tool| (*tool, tool.version(&self.layout, &self.experiment.lab.segment.client)));
-        Summary { runs: self.runs.clone(), stops: self.stops.clone(), versions: versions.collect() }
+        let versions = versions.map(|tool| (*tool, tool.version(&self.layout, client)));
+        let mysql = tool::version_of(client.rooted_command("/usr/sbin/mysqld"));
+        Summary { runs: self.runs.clone(), stops: self.stops.clone(), versions: versions.collect(), mysql }
     }
 
     /// Writes everything that happened, and what the tools said, into a folder: for looking into a run that is odd.

@@ -48,6 +48,8 @@ pub struct Summary {
     pub stops: BTreeMap<Tool, Stops>,
     /// What each tool calls its version.
     pub versions: BTreeMap<Tool, String>,
+    /// The server's version.
+    pub mysql: String,
 }
 
 /// One fault with one tool, over all its runs.
@@ -278,7 +280,12 @@ pub(super) mod tests {
             figures: figures("shutdown", *outage, Some(0)),
         };
         let versions = outages.iter().map(|(tool, _)| (*tool, "1.0".to_owned())).collect();
-        Summary { runs: outages.iter().map(run).collect(), stops: BTreeMap::new(), versions }
+        Summary {
+            runs: outages.iter().map(run).collect(),
+            stops: BTreeMap::new(),
+            versions,
+            mysql: "9.7.4".to_owned(),
+        }
     }
 
     const QUICK: Reading = Reading::After(1_000_000);

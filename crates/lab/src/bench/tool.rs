@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use super::BenchError;
 use crate::agents::{Agent, Program};
@@ -92,20 +93,23 @@ impl Tool {
 
     /// What it calls its version.
     pub(super) fn version(self, layout: &Layout, host: &Host) -> String {
-        let mut command = match self.program() {
+        version_of(match self.program() {
             None => host.command(layout.agent()),
             Some((_, program)) => host.rooted_command(program),
-        };
-        // keepalived says it on standard error. A version that can't be had is no reason to measure nothing.
-        let output = command.arg("--version").output().map(|output| [output.stdout, output.stderr].concat());
-        let text = String::from_utf8_lossy(&output.unwrap_or_default()).into_owned();
-        let words = text.split_whitespace().map(|word| word.trim_start_matches('v'));
-        words
-            .into_iter()
-            .find(|word| word.starts_with(|first: char| first.is_ascii_digit()))
-            .unwrap_or("of an unknown version")
-            .to_owned()
+        })
     }
+}
+
+/// The first word that looks like one in what a program says of its version.
+pub(super) fn version_of(mut command: Command) -> String {
+    // keepalived says it on standard error. A version that can't be had is no reason to measure nothing.
+    let output = command.arg("--version").output().map(|output| [output.stdout, output.stderr].concat());
+    let text = String::from_utf8_lossy(&output.unwrap_or_default()).into_owned();
+    let mut words = text.split_whitespace().map(|word| word.trim_start_matches('v'));
+    words
+        .find(|word| word.starts_with(|first: char| first.is_ascii_digit()))
+        .unwrap_or("of an unknown version")
+        .to_owned()
 }
 
 fn rooted(program: &str, arguments: &[&str]) -> Program {

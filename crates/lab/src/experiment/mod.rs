@@ -20,7 +20,7 @@ use crate::segment::VIP;
 
 pub use watch::Watch;
 
-/// How long the client may take to write again once the VIP is where it belongs. Its own limits are 1 s to connect and
+/// How long the client may take to write again by default. Its own limits are 1 s to connect and
 /// 3 s to wait for an answer.
 const WRITES_LIMIT: Duration = Duration::from_secs(20);
 /// Inserts that are waited for before a fault, and after it before it is undone: so that each stands in a quiet stretch.
@@ -49,10 +49,12 @@ pub enum ExperimentError {
         cause: std::io::Error,
     },
     /// The client does not write.
-    #[error("{moment}: no insert through the VIP was acknowledged within {} s. {group}", WRITES_LIMIT.as_secs())]
+    #[error("{moment}: no quiet stretch of inserts through the VIP was acknowledged within {} s. {group}", limit.as_secs())]
     NoWrites {
         /// When that was.
         moment: &'static str,
+        /// How long was waited.
+        limit: Duration,
         /// What the servers say.
         group: String,
     },
@@ -117,6 +119,8 @@ pub struct AgentCost {
 pub struct Experiment {
     /// The lab itself.
     pub lab: Lab,
+    /// How long the client may take to write again once the VIP is where it belongs.
+    pub writes_limit: Duration,
     watch: Watch,
 }
 
@@ -132,7 +136,7 @@ impl Experiment {
         })?;
         eprintln!("{:6.1} s  three members ONLINE", since.elapsed().as_secs_f64());
         let watch = Watch::start(layout, &lab, live)?;
-        let mut experiment = Self { lab, watch };
+        let mut experiment = Self { lab, writes_limit: WRITES_LIMIT, watch };
         experiment.lab.wait_steady()?;
         experiment.wait_writes("at the start")?;
         Ok(experiment)
@@ -298,8 +302,9 @@ impl Experiment {
         let since = now_us();
         let started = Instant::now();
         while self.watch.acknowledged_since(since) < QUIET_INSERTS {
-            if started.elapsed() > WRITES_LIMIT {
-                return Err(ExperimentError::NoWrites { moment, group: self.lab.group.describe() });
+            if started.elapsed() > self.writes_limit {
+                let limit = self.writes_limit;
+                return Err(ExperimentError::NoWrites { moment, limit, group: self.lab.group.describe() });
             }
             self.watch.wait_for_news(Duration::from_millis(100));
         }
