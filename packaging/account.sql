@@ -1,5 +1,36 @@
 -- The account that haipmgr asks with. Run this on the primary; Group Replication brings it to the other members.
--- It reads performance_schema, which shows the group's state, and nothing else.
+-- It reads performance_schema, which shows the group's state.
 -- Narrow '%' to your servers' network where you can: each agent asks its own server, and in a dispute another member's.
 CREATE USER 'haip'@'%' IDENTIFIED BY 'put the password here';
 GRANT SELECT ON performance_schema.* TO 'haip'@'%';
+
+-- So that a dead member is expelled on time (wake_election, proven_dead): three procedures, which run with the
+-- rights of an account that nobody can log in as. MySQL 8.0.18 or later; leave them out and all else works.
+CREATE USER IF NOT EXISTS 'haipmgr_definer'@'localhost' IDENTIFIED BY RANDOM PASSWORD ACCOUNT LOCK;
+GRANT SYSTEM_VARIABLES_ADMIN ON *.* TO 'haipmgr_definer'@'localhost';
+GRANT SELECT ON performance_schema.* TO 'haipmgr_definer'@'localhost';
+CREATE SCHEMA IF NOT EXISTS haipmgr;
+GRANT EXECUTE ON haipmgr.* TO 'haipmgr_definer'@'localhost';
+DROP PROCEDURE IF EXISTS haipmgr.wake_election;
+CREATE DEFINER = 'haipmgr_definer'@'localhost' PROCEDURE haipmgr.wake_election()
+  SQL SECURITY DEFINER
+  SET GLOBAL group_replication_member_expel_timeout = @@GLOBAL.group_replication_member_expel_timeout;
+DROP PROCEDURE IF EXISTS haipmgr.expel_unreachable_now;
+CREATE DEFINER = 'haipmgr_definer'@'localhost' PROCEDURE haipmgr.expel_unreachable_now()
+  SQL SECURITY DEFINER
+  SET GLOBAL group_replication_member_expel_timeout = (
+    SELECT CAST(IF(@@GLOBAL.group_replication_single_primary_mode
+      AND COALESCE(SUM(MEMBER_STATE = 'UNREACHABLE'), 0) > 0
+      AND 2 * SUM(MEMBER_STATE = 'UNREACHABLE') < COUNT(*)
+      AND SUM(MEMBER_ID = @@GLOBAL.server_uuid AND MEMBER_STATE = 'ONLINE') = 1,
+      0, @@GLOBAL.group_replication_member_expel_timeout) AS UNSIGNED)
+    FROM performance_schema.replication_group_members);
+DROP PROCEDURE IF EXISTS haipmgr.restore_expel_timeout;
+CREATE DEFINER = 'haipmgr_definer'@'localhost' PROCEDURE haipmgr.restore_expel_timeout(IN configured INT UNSIGNED)
+  SQL SECURITY DEFINER
+  SET GLOBAL group_replication_member_expel_timeout =
+    IF(@@GLOBAL.group_replication_member_expel_timeout = 0 AND configured BETWEEN 1 AND 3600,
+      configured, @@GLOBAL.group_replication_member_expel_timeout);
+GRANT EXECUTE ON PROCEDURE haipmgr.wake_election TO 'haip'@'%';
+GRANT EXECUTE ON PROCEDURE haipmgr.expel_unreachable_now TO 'haip'@'%';
+GRANT EXECUTE ON PROCEDURE haipmgr.restore_expel_timeout TO 'haip'@'%';

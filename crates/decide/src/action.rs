@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::StatMark;
+use crate::event::{Mac, StatMark};
 
 /// Something to do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,8 +39,17 @@ pub enum Action {
     },
     /// Tell the network that the VIP is here: gratuitous ARP, request and reply forms.
     Announce,
-    /// Remember the VIP's TCP connections, as they are now, for the next two actions.
+    /// Remember the VIP's TCP connections, as they are now, for `TickleClients` and `DestroyConnections`.
     ListConnections,
+    /// Keep, within bounds, what still arrives at this card for the VIP once it has left. Where it can't be done the
+    /// VIP leaves all the same. It ends by itself, and when the VIP is added here.
+    KeepStragglers {
+        /// The card.
+        card: String,
+    },
+    /// Send what was kept, and what still comes within a moment, on to the new holder's hardware address. Nothing is done
+    /// where nothing is kept.
+    PassOnStragglers(Mac),
     /// Send each remembered client one bare ACK from the VIP, so that its kernel asks the new holder's, which resets it.
     TickleClients,
     /// Close this host's ends of the remembered connections, and forget them.
@@ -49,6 +58,30 @@ pub enum Action {
     PollEvery(Duration),
     /// Write the state file (S6).
     WriteStat(StatMark),
+    /// Read the local server's `group_replication_member_expel_timeout` (`Event::ExpelTimeout`).
+    ReadExpelTimeout,
+    /// Ask whether a member's MySQL port answers or refuses (`Event::MemberPort`).
+    LookAtMember(IpAddr),
+    /// Set the local server's `group_replication_member_expel_timeout` to the value that it has, which wakes the
+    /// server's thread that expels. `Done` comes back.
+    WakeElection,
+    /// Set it to 0, after `original` is on disk. `Done` comes back.
+    SetExpelTimeout {
+        /// The value to be restored, in seconds.
+        original: u32,
+    },
+    /// Put it back where it is still 0, and forget the value on disk. `Done` comes back.
+    RestoreExpelTimeout {
+        /// In seconds.
+        value: u32,
+    },
+    /// Run the operator's fence command for this member (`Event::Fenced`).
+    Fence {
+        /// Its address.
+        member: IpAddr,
+        /// Its name, `MEMBER_HOST`.
+        name: String,
+    },
 }
 
 /// How an action went.

@@ -54,7 +54,15 @@ impl Decision {
 
 /// Takes one event in and decides. Pure: the same arguments always give the same result.
 pub fn step(policy: &Policy, state: &mut State, event: &Event, now: Time) -> Decision {
-    let mut turn = Turn { policy, state, now, actions: Vec::new(), reasons: Vec::new(), wake_at: None };
+    let mut turn = Turn {
+        policy,
+        state,
+        now,
+        actions: Vec::new(),
+        reasons: Vec::new(),
+        asides: Vec::new(),
+        wake_at: None,
+    };
     turn.notice_oversleeping();
     turn.take_in(event);
     if *event == Event::Stopping {
@@ -64,10 +72,12 @@ pub fn step(policy: &Policy, state: &mut State, event: &Event, now: Time) -> Dec
         turn.advance();
         turn.keep_house();
     }
-    let Turn { actions, mut reasons, wake_at, .. } = turn;
+    turn.elect(event);
+    let Turn { actions, mut reasons, asides, wake_at, .. } = turn;
     if reasons.is_empty() {
         reasons.push(Reason::Releasing);
     }
+    reasons.splice(0..0, asides);
     let wake_at = wake_at.unwrap_or(now + policy.sleeptime);
     Decision { actions, reasons, wake_at, stages: state.stages(policy) }
 }
@@ -79,6 +89,8 @@ pub(crate) struct Turn<'a> {
     pub(crate) now: Time,
     actions: Vec<Action>,
     reasons: Vec<Reason>,
+    /// Reasons that say nothing of the VIP.
+    asides: Vec<Reason>,
     wake_at: Option<Time>,
 }
 
@@ -91,6 +103,7 @@ impl Turn<'_> {
                 | Action::AskHost
                 | Action::AskPeer(_)
                 | Action::LearnNeighbours
+                | Action::ReadExpelTimeout
         );
         if !(question && self.actions.contains(&action)) {
             self.actions.push(action);
@@ -99,6 +112,11 @@ impl Turn<'_> {
 
     pub(crate) fn say(&mut self, reason: Reason) {
         self.reasons.push(reason);
+    }
+
+    /// Says something that is not about the VIP.
+    pub(crate) fn say_aside(&mut self, reason: Reason) {
+        self.asides.push(reason);
     }
 
     pub(crate) fn wake(&mut self, at: Time) {
@@ -152,7 +170,14 @@ impl Turn<'_> {
             }
             Event::Done { action, outcome: Outcome::Failed(text) } => self.take_in_failure(action, text),
             Event::StatFile(found) => self.take_in_stat(*found),
-            Event::Done { .. } | Event::Stopping | Event::Wake => {}
+            // `elect` takes these in.
+            Event::MemberPort { .. }
+            | Event::ExpelTimeout(_)
+            | Event::ExpelTimeoutLeft(_)
+            | Event::Fenced { .. }
+            | Event::Done { .. }
+            | Event::Stopping
+            | Event::Wake => {}
         }
     }
 
@@ -187,6 +212,7 @@ impl Turn<'_> {
         };
         if let Some(view) = view_of(seen) {
             self.state.remember_view(&view);
+            self.state.last_own_view = Some(view.clone());
             // A group that was born anew has no order with the one before it; ours is the one to follow.
             if self.state.newest_view.as_ref().is_none_or(|newest| !newest.is_of_the_same_group(&view)) {
                 self.state.newest_view = Some(view);
@@ -213,6 +239,10 @@ impl Turn<'_> {
 
     fn take_in_frame(&mut self, frame: Frame) {
         let Frame { from, says } = frame;
+        if says == Says::Probe && self.state.other_holder.is_some_and(|(holder, _)| holder == from) {
+            // Who asks for the address does not have it.
+            self.state.other_holder = None;
+        }
         if says != Says::Probe {
             self.state.other_holder = Some((from, self.now));
             if self.state.member_of(from).is_some()
@@ -220,6 +250,8 @@ impl Turn<'_> {
                 && left.tickled_at.is_none()
             {
                 left.tickled_at = Some(self.now);
+                // First: a new connection's SYN is to be there before clients are told to reconnect.
+                self.act(Action::PassOnStragglers(from));
                 self.act(Action::TickleClients);
             }
         }
@@ -250,7 +282,11 @@ impl Turn<'_> {
     fn name_stranger(&mut self, event: &Event) {
         let Some(stranger) = self.state.stranger else { return };
         if self.state.member_of(stranger.mac).is_some() {
+            // It was a member all the time: what it said is taken up now, it may not say it again soon.
             self.state.stranger = None;
+            if self.now.since(stranger.since) <= NAME_STRANGER_EVERY {
+                self.take_in_frame(Frame { from: stranger.mac, says: stranger.says });
+            }
             return;
         }
         let known_at = stranger.since + LEARN_AT_MOST_EVERY;

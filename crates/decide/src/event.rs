@@ -46,6 +46,25 @@ pub enum Event {
     },
     /// At start: what the state file (S6) holds, and for how long it has; none where there is no such file.
     StatFile(Option<(StatMark, Duration)>),
+    /// A member's MySQL port, looked at from here (`LookAtMember`). Unknown: it is silent.
+    MemberPort {
+        /// The member's address, as in `members`.
+        member: IpAddr,
+        /// What was met there.
+        seen: Seen<MemberPort>,
+    },
+    /// The local server's `group_replication_member_expel_timeout` in seconds; unknown where this server has none, or
+    /// where the agent's account may not use the procedures that change it.
+    ExpelTimeout(Seen<u32>),
+    /// At start: an earlier run of the agent set that variable to 0 and did not put it back; this was its value.
+    ExpelTimeoutLeft(u32),
+    /// The fence command has ended (`Fence`). Success proves that the member's host is dead.
+    Fenced {
+        /// The member's address.
+        member: IpAddr,
+        /// How it ended.
+        outcome: Outcome,
+    },
     /// The agent is told to stop (SIGTERM, SIGINT): the VIP stays as it is (S7).
     Stopping,
     /// Nothing new but the time: `wake_at` has come.
@@ -116,6 +135,16 @@ impl fmt::Display for Why {
             Self::Other(text) => f.write_str(text),
         }
     }
+}
+
+/// What was met at a member's MySQL port.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MemberPort {
+    /// A server answers; its `server_uuid`, where it said it.
+    Answers(Option<String>),
+    /// The host refuses the connection: it is alive, and no process listens there.
+    Refuses,
 }
 
 /// This host's addresses and cards.

@@ -68,8 +68,13 @@ impl Turn<'_> {
     /// A frame about the VIP while it is held.
     pub(crate) fn frame_while_holding(&mut self, hold: &mut Hold, from: Mac, says: Says) {
         let Some(member) = self.state.member_of(from) else {
-            if self.state.stranger.is_none_or(|known| known.mac != from) {
-                self.state.stranger = Some(Stranger { mac: from, since: self.now, named_at: None });
+            match &mut self.state.stranger {
+                Some(known) if known.mac == from => {
+                    known.says = if says == Says::Probe { known.says } else { says };
+                }
+                _ => {
+                    self.state.stranger = Some(Stranger { mac: from, says, since: self.now, named_at: None });
+                }
             }
             self.learn_neighbours();
             let due = self.state.defended_at.is_none_or(|at| self.now.since(at) >= DEFEND_INTERVAL);
@@ -200,6 +205,12 @@ impl Turn<'_> {
 
     /// Renews the lease, and announces where all is well.
     fn refresh(&mut self, hold: &mut Hold, well: bool) {
+        let heard_of = self.policy.hung_patience.max(self.policy.poll_interval * 2);
+        if self.now.since(self.state.server.asked_at) > heard_of {
+            // Not even a time-out was told: what watches the server is stuck, and what it said last proves nothing.
+            self.act(Action::AskServer);
+            return;
+        }
         if hold.next_renewal.is_some_and(|due| self.now >= due) {
             self.act(Action::AddAddress { card: hold.card.clone(), lifetime: self.policy.lease });
             hold.next_renewal = self.next_renewal();
@@ -231,7 +242,8 @@ impl Turn<'_> {
             && view.is_writable_primary()
         {
             let own = self.state.own_view();
-            let own_id = own.and_then(|own| own.view.as_ref());
+            // A server that has been silent since may have moved on to the claimant's view, but not as its primary.
+            let own_id = own.and_then(|own| own.view.as_ref()).or(self.state.last_own_view.as_ref());
             let newer = match (&view.view, own_id) {
                 (Some(theirs), Some(own)) => theirs.is_newer_than(own),
                 _ => false,
@@ -268,6 +280,8 @@ impl Turn<'_> {
 
     fn let_go(&mut self, hold: Hold, because: LetGo) -> Tenure {
         self.act(Action::ListConnections);
+        // Before the address goes, so that nothing is missed.
+        self.act(Action::KeepStragglers { card: hold.card.clone() });
         self.act(Action::RemoveAddress { card: hold.card.clone() });
         self.act(Action::SendProbe);
         self.mark_switch(StatMark::Stopped);

@@ -4,6 +4,7 @@
 pub mod action;
 mod claim;
 pub mod decide;
+pub mod election;
 pub mod event;
 mod hold;
 pub mod policy;

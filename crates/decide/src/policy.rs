@@ -47,6 +47,16 @@ pub struct Policy {
     pub evidence_age: Duration,
     /// Time between two announcements while the VIP is held, after the first burst.
     pub announce_interval: Duration,
+    /// Once a member has been UNREACHABLE for the configured `group_replication_member_expel_timeout`, wake the thread
+    /// that expels it. A trace of a version without it was recorded without.
+    #[serde(default)]
+    pub wake_election: bool,
+    /// Have an UNREACHABLE member expelled at once when its host refuses connections to the MySQL port.
+    #[serde(default)]
+    pub proven_dead: bool,
+    /// There is a fence command: have an UNREACHABLE primary expelled at once when it succeeds.
+    #[serde(default)]
+    pub fence: bool,
 }
 
 /// A policy that can't be kept.
@@ -81,7 +91,15 @@ impl Policy {
             refused_patience: None,
             evidence_age: Duration::from_secs(1),
             announce_interval: Duration::from_secs(60),
+            wake_election: true,
+            proven_dead: true,
+            fence: false,
         }
+    }
+
+    /// Whether a dead member is to be expelled sooner than by MySQL alone.
+    pub fn elects(&self) -> bool {
+        self.wake_election || self.proven_dead || self.fence
     }
 
     /// Checks that the limits make sense together.

@@ -72,6 +72,25 @@ pub enum Reason {
     Stopping,
     /// Its own addresses are not known.
     HostNotKnown(Why),
+    /// This member is UNREACHABLE for longer than the configured timeout: the group is told to look now.
+    WokeElection {
+        /// The member's name.
+        member: String,
+        /// `group_replication_member_expel_timeout`, in seconds.
+        timeout: u32,
+    },
+    /// These members are dead: the group is told to expel them at once.
+    ProvenDead(Vec<String>),
+    /// `group_replication_member_expel_timeout` is being put back to this many seconds.
+    RestoringExpelTimeout(u32),
+    /// It can't be used, and what is lost by that.
+    NoSoonerElection(Why),
+    /// It can be used; this many seconds are configured.
+    SoonerElection(u32),
+    /// This member's fence command is being run.
+    Fencing(String),
+    /// The fence command for the member of this address has ended, without proof where words are given.
+    Fenced(IpAddr, Option<String>),
 }
 
 /// Why nobody else has the address.
@@ -119,7 +138,14 @@ impl Reason {
 
     /// Whether an administrator should look at this although nothing is switched.
     pub fn is_error(&self) -> bool {
-        matches!(self, Self::Stranger(_) | Self::Failed(_) | Self::RemovedByOther(_) | Self::LeaseOver(_))
+        matches!(
+            self,
+            Self::Stranger(_)
+                | Self::Failed(_)
+                | Self::RemovedByOther(_)
+                | Self::LeaseOver(_)
+                | Self::Fenced(_, Some(_))
+        )
     }
 }
 
@@ -191,6 +217,33 @@ impl fmt::Display for Reason {
             Self::Releasing => f.write_str("VIP is being removed"),
             Self::Stopping => f.write_str("agent stops, and leaves the VIP as it is"),
             Self::HostNotKnown(why) => write!(f, "this host's addresses are not known: {why}"),
+            Self::WokeElection { member, timeout } => write!(
+                f,
+                "member {member} has been UNREACHABLE for group_replication_member_expel_timeout ({timeout} s): telling the group to look now"
+            ),
+            Self::ProvenDead(members) => write!(
+                f,
+                "member {} is UNREACHABLE and proven dead: telling the group to expel it at once (group_replication_member_expel_timeout is 0 for this moment)",
+                members.join(", ")
+            ),
+            Self::RestoringExpelTimeout(value) => {
+                write!(f, "putting group_replication_member_expel_timeout back to {value}")
+            }
+            Self::NoSoonerElection(why) => write!(
+                f,
+                "a dead primary's successor is elected no sooner than MySQL by itself does it (21 s by its defaults): {why}"
+            ),
+            Self::SoonerElection(timeout) => write!(
+                f,
+                "a dead member can be expelled on time: group_replication_member_expel_timeout is {timeout} s here"
+            ),
+            Self::Fencing(member) => write!(f, "member {member} is UNREACHABLE: running fence_command"),
+            Self::Fenced(member, None) => {
+                write!(f, "fence_command succeeded for member {member}: its host is dead")
+            }
+            Self::Fenced(member, Some(text)) => {
+                write!(f, "fence_command proves nothing of member {member}: {text}")
+            }
         }
     }
 }

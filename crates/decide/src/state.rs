@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::{Fact, Gateway, GroupView, Host, Mac, Seen, Server, ViewId, Why};
+use crate::election::Election;
+use crate::event::{Fact, Gateway, GroupView, Host, Mac, Says, Seen, Server, ViewId, Why};
 use crate::policy::Policy;
 use crate::stages::Stages;
 use crate::time::Time;
@@ -24,11 +25,13 @@ pub struct State {
     pub server_unknown_since: Option<Time>,
     /// The newest view seen of the group that the local server is in (NEWEST-VIEW).
     pub newest_view: Option<ViewId>,
+    /// The view that the local server showed last, also when it has been silent since.
+    pub last_own_view: Option<ViewId>,
     /// Members' hardware addresses.
     pub macs: BTreeMap<IpAddr, Mac>,
     /// What was asked of other members' servers and what they said.
     pub peers: BTreeMap<IpAddr, Peer>,
-    /// Who else was last heard to hold the VIP.
+    /// Who else was last heard to hold the VIP, and has not been heard to let go since.
     pub other_holder: Option<(Mac, Time)>,
     /// What this agent has to do with the address.
     pub tenure: Tenure,
@@ -48,6 +51,9 @@ pub struct State {
     pub learnt_at: Option<Time>,
     /// When a stranger's conflicting frame was last answered by an announcement (RFC 5227 section 2.4: at most every 10 s).
     pub defended_at: Option<Time>,
+    /// What is remembered of dead members and the group's patience with them.
+    #[serde(default)]
+    pub election: Election,
 }
 
 /// Another member's server.
@@ -64,6 +70,8 @@ pub struct Peer {
 pub struct Stranger {
     /// Its hardware address.
     pub mac: Mac,
+    /// What it said: an announcement outweighs a probe.
+    pub says: Says,
     /// When it was first heard: the members are asked for their hardware addresses before it is called a stranger.
     pub since: Time,
     /// When it was last named in a reason.
@@ -186,6 +194,7 @@ impl State {
             gateway: not_asked(),
             server_unknown_since: Some(now),
             newest_view: None,
+            last_own_view: None,
             macs: BTreeMap::new(),
             peers: BTreeMap::new(),
             other_holder: None,
@@ -198,6 +207,7 @@ impl State {
             stranger: None,
             learnt_at: None,
             defended_at: None,
+            election: Election::default(),
         }
     }
 

@@ -215,11 +215,8 @@ impl Watch {
                 self.gateway = Some(seen.clone());
             }
             Event::Frame(frame) if frame.says == Says::Probe => {
-                if self.answered.is_some_and(|(mac, at)| {
-                    mac == frame.from && self.now.since(at) <= Duration::from_secs(3)
-                }) {
-                    self.released = true;
-                }
+                let held_by = self.answered.filter(|(_, at)| self.now.since(*at) <= Duration::from_secs(3));
+                self.released |= held_by.is_some_and(|(mac, _)| mac == frame.from);
             }
             Event::Frame(frame) => {
                 self.answered = Some((frame.from, self.now));

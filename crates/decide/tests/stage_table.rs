@@ -358,13 +358,14 @@ fn s14_starting_tells_the_network_and_stopping_lets_the_next_holder_know() {
         .iter()
         .map(|(_, action)| action)
         .skip_while(|action| **action != Action::ListConnections)
-        .take(4)
+        .take(5)
         .collect();
     assert!(
         matches!(
             stopping[..],
             [
                 Action::ListConnections,
+                Action::KeepStragglers { .. },
                 Action::RemoveAddress { .. },
                 Action::SendProbe,
                 Action::WriteStat(StatMark::Stopped)

@@ -34,6 +34,8 @@ pub struct Log {
     journal: Journal,
     /// The cluster's name and file; none for lines that concern the agent as a whole.
     cluster: Option<(Arc<str>, Sink)>,
+    /// What the lines are stamped with; none: the time at which each is written.
+    at: Option<jiff::Zoned>,
 }
 
 impl Journal {
@@ -57,12 +59,12 @@ impl Journal {
         let fallback = (self.shared.standard_error.clone(), self.shared.systemd);
         let sink = Sink::start("log-file", file_opener(file), Some((file.to_owned(), fallback)))?;
         self.shared.files.lock().unwrap_or_else(PoisonError::into_inner).push(sink.clone());
-        Ok(Log { journal: self.clone(), cluster: Some((name.into(), sink)) })
+        Ok(Log { journal: self.clone(), cluster: Some((name.into(), sink)), at: None })
     }
 
     /// For lines that concern the agent as a whole: they go to every cluster's file.
     pub fn agent(&self) -> Log {
-        Log { journal: self.clone(), cluster: None }
+        Log { journal: self.clone(), cluster: None, at: None }
     }
 
     /// Opens the files anew before the next line, for logrotate (SIGHUP).
@@ -83,6 +85,11 @@ impl Journal {
 }
 
 impl Log {
+    /// The same log, for lines about what was decided at this time: they are written once it is done.
+    pub fn at(&self, time: jiff::Zoned) -> Self {
+        Self { at: Some(time), ..self.clone() }
+    }
+
     /// A VIP switch: when, what and why. Nothing else may use this (S1).
     pub fn switch(&self, text: &str) {
         self.write(Level::Switch, text);
@@ -102,7 +109,7 @@ impl Log {
     fn write(&self, level: Level, text: &str) {
         let shared = &self.journal.shared;
         let name = self.cluster.as_ref().map(|(name, _)| &**name);
-        let stamp = Stamp::now();
+        let stamp = self.at.as_ref().map_or_else(Stamp::now, Stamp::of);
         shared.standard_error.write(line::for_standard_error(level, &stamp, name, text, shared.systemd));
         let for_file = line::for_file(level, &stamp, name, text);
         match &self.cluster {

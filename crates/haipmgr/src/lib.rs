@@ -11,5 +11,6 @@ pub mod netlink;
 pub mod observe;
 pub mod packet_socket;
 pub mod recorder;
+pub mod server_access;
 pub mod trace_file;
 pub mod wire;

@@ -1,4 +1,5 @@
-//! ARP frames in and out of one network card, through a packet socket (packet(7)). Needs `CAP_NET_RAW`.
+//! ARP frames in and out of one network card, and the frames of one IPv4 address passed on to another host, through
+//! packet sockets (packet(7)). Needs `CAP_NET_RAW`.
 //!
 //! The one module with `unsafe`: `sockaddr_ll` has no safe type that both builds and reads it on every kernel (that of
 //! `nix` refuses the shorter form which kernels before 5.1 give).
@@ -7,12 +8,13 @@
 
 use std::io;
 use std::mem::MaybeUninit;
+use std::net::Ipv4Addr;
 use std::os::fd::{AsRawFd, RawFd};
 
 use decide::event::Mac;
 use nix::errno::Errno;
 use nix::net::if_::if_nametoindex;
-use socket2::{Domain, Protocol, SockAddr, SockAddrStorage, Socket, Type};
+use socket2::{Domain, Protocol, SockAddr, SockAddrStorage, SockFilter, Socket, Type};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -103,21 +105,21 @@ pub struct PacketSocket {
 impl PacketSocket {
     /// Opens a socket that only sends: it receives nothing, so that nothing piles up in it.
     pub fn to_send(card: &str) -> Result<Self, PacketSocketError> {
-        Self::open(card, 0)
+        Self::open(card, 0, |_| Ok(()))
     }
 
     /// `protocol` 0 receives nothing.
-    fn open(card: &str, protocol: u16) -> Result<Self, PacketSocketError> {
+    fn open(
+        card: &str,
+        protocol: u16,
+        prepare: impl FnOnce(&Socket) -> io::Result<()>,
+    ) -> Result<Self, PacketSocketError> {
         let failed = |doing| move |source| PacketSocketError::new(card, doing, source);
         let index = card_index(card)?;
         // Protocol 0 until it is bound, so that no frame of another card slips in before.
         let socket = Socket::new(Domain::PACKET, Type::RAW.nonblocking(), Some(Protocol::from(0)))
             .map_err(failed("opening a packet socket"))?;
-        if protocol != 0 {
-            socket
-                .set_recv_buffer_size(RECEIVE_BUFFER)
-                .map_err(failed("sizing the packet socket's buffer"))?;
-        }
+        prepare(&socket).map_err(failed("preparing a packet socket"))?;
         socket.bind(&link_address(index, protocol)).map_err(failed("binding a packet socket"))?;
         // Binding to a card that is down succeeds, and leaves this error behind.
         if let Some(source) = socket.take_error().map_err(failed("reading a packet socket's state"))? {
@@ -202,12 +204,8 @@ pub struct PacketListener(AsyncFd<PacketSocket>);
 impl PacketListener {
     /// Opens it; within a tokio runtime with IO.
     pub fn open(card: &str) -> Result<Self, PacketSocketError> {
-        let socket = PacketSocket::open(card, ARP)?;
-        // SAFETY: the descriptor is the socket's own, which the PacketSocket owns, never closes and never replaces
-        // before it is dropped itself.
-        unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE | Interest::ERROR) }
-            .map(Self)
-            .map_err(|error| PacketSocketError::new(card, "watching a packet socket", error.into()))
+        let socket = PacketSocket::open(card, ARP, |socket| socket.set_recv_buffer_size(RECEIVE_BUFFER))?;
+        watched(socket).map(Self)
     }
 
     /// To send from, and to check.
@@ -231,6 +229,152 @@ impl PacketListener {
         }
     }
 }
+
+fn watched(socket: PacketSocket) -> Result<AsyncFd<PacketSocket>, PacketSocketError> {
+    let card = socket.card.clone();
+    // SAFETY: the descriptor is the socket's own, which the PacketSocket owns, never closes and never replaces
+    // before it is dropped itself.
+    unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE | Interest::ERROR) }
+        .map_err(|error| PacketSocketError::new(&card, "watching a packet socket", error.into()))
+}
+
+/// `struct virtio_net_hdr` of `linux/virtio_net.h`, which stands before each frame under `PACKET_VNET_HDR`.
+const OFFLOAD_HEADER: usize = 10;
+/// Destination and source MAC, and the kind of what follows.
+const ETHERNET_HEADER: usize = 14;
+/// The kernel joins segments into one frame of at most this, and its headers.
+const LARGEST_JOINED: usize = 64 * 1024;
+
+/// A packet socket in which the kernel keeps, in order, the frames that arrive at a card's own MAC with an IPv4 packet
+/// to one address, until they are passed on. What finds no more room is dropped.
+///
+/// Each frame comes with what the card has left undone or has done ahead (`PACKET_VNET_HDR`): checksums that a virtual
+/// machine's neighbour has not filled in, segments that were joined. It is sent with the same, so that the kernel fills
+/// in and cuts up again: a bare copy of such a frame would be thrown away by its receiver.
+#[derive(Debug)]
+pub struct FrameKeeper(AsyncFd<PacketSocket>);
+
+/// What became of one frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PassedOn {
+    /// Sent.
+    Yes,
+    /// Not one to be passed on, or it could not be sent.
+    Dropped,
+    /// There is none.
+    NoneLeft,
+}
+
+impl FrameKeeper {
+    /// Opens it, within a tokio runtime with IO; frames are kept from now on. `room` is in bytes of the kernel's own
+    /// counting: at least 512 a frame, with what it needs to keep it.
+    ///
+    /// To drop it takes the kernel some milliseconds, in which the thread waits.
+    pub fn open(card: &str, destination: Ipv4Addr, room: usize) -> Result<Self, PacketSocketError> {
+        let prepare = |socket: &Socket| {
+            // The kernel doubles it (socket(7)).
+            socket.set_recv_buffer_size(room / 2)?;
+            keep_offload_header(socket)?;
+            socket.attach_filter(&arrived_for(destination))
+        };
+        watched(PacketSocket::open(card, IPV4, prepare)?).map(Self)
+    }
+
+    /// The card's hardware address.
+    pub fn mac(&self) -> Mac {
+        self.0.get_ref().mac
+    }
+
+    /// Passes the oldest frame on to this MAC, with the card's own as sender: with the client's, switches would look for
+    /// the client here. The packet in it is not touched. A frame that this host or the new holder sent is dropped: it would
+    /// go round in circles, or come back to its own sender.
+    ///
+    /// # Errors
+    /// The socket is of no use any more.
+    pub fn pass_on_one(&self, to: Mac) -> Result<PassedOn, PacketSocketError> {
+        let PacketSocket { socket, card, mac, .. } = self.0.get_ref();
+        let mut buffer = vec![0; OFFLOAD_HEADER + ETHERNET_HEADER + LARGEST_JOINED];
+        // Reads into initialised bytes, and says how many it has overwritten.
+        let length = match io::Read::read(&mut &*socket, &mut buffer) {
+            Ok(length) => length,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(PassedOn::NoneLeft),
+            // EINVAL: the frame was joined in a way that the header can't tell.
+            Err(error) if matches!(error.raw_os_error(), Some(libc::EINTR | libc::EINVAL)) => {
+                return Ok(PassedOn::Dropped);
+            }
+            Err(source) => return Err(PacketSocketError::new(card, "receiving frames to pass on", source)),
+        };
+        let whole = length < buffer.len();
+        let Some((_, frame)) =
+            buffer.get_mut(..length).and_then(|all| all.split_at_mut_checked(OFFLOAD_HEADER))
+        else {
+            return Ok(PassedOn::Dropped);
+        };
+        let Some((ethernet, _packet)) = frame.split_at_mut_checked(ETHERNET_HEADER) else {
+            return Ok(PassedOn::Dropped);
+        };
+        let (destination, source) = ethernet.split_at_mut(6);
+        let Some(source) = source.get_mut(..6) else { return Ok(PassedOn::Dropped) };
+        if !whole || *source == mac.0 || *source == to.0 {
+            return Ok(PassedOn::Dropped);
+        }
+        destination.copy_from_slice(&to.0);
+        source.copy_from_slice(&mac.0);
+        // Bound as it is, it sends from its card. Full queues and frames that don't fit pass; TCP sends again.
+        let sent = buffer.get(..length).map(|all| socket.send(all));
+        Ok(if matches!(sent, Some(Ok(_))) { PassedOn::Yes } else { PassedOn::Dropped })
+    }
+
+    /// Waits until there may be a frame to pass on.
+    pub async fn ready(&self) -> Result<(), PacketSocketError> {
+        let failed =
+            |source| PacketSocketError::new(&self.0.get_ref().card, "receiving frames to pass on", source);
+        self.0.ready(Interest::READABLE | Interest::ERROR).await.map_err(failed)?.clear_ready();
+        Ok(())
+    }
+}
+
+/// Frames come with, and are sent with, their `virtio_net_hdr`.
+#[allow(clippy::cast_possible_truncation, reason = "an int has 4 bytes")]
+fn keep_offload_header(socket: &Socket) -> io::Result<()> {
+    let on: libc::c_int = 1;
+    // SAFETY: the descriptor is open, and the value is an int that lives through the call, of the length that is given.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_PACKET,
+            libc::PACKET_VNET_HDR,
+            (&raw const on).cast(),
+            size_of_val(&on) as libc::socklen_t,
+        )
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// For the kernel: "sent to this card's own MAC, and to this IPv4 address".
+#[allow(
+    clippy::cast_possible_truncation,
+    reason = "operations of a filter are 16 bits, a header is 14 bytes"
+)]
+fn arrived_for(destination: Ipv4Addr) -> [SockFilter; 6] {
+    const LOAD_WORD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
+    const JUMP_IF_EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
+    const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
+    const PACKET_TYPE: u32 = (libc::SKF_AD_OFF + libc::SKF_AD_PKTTYPE).cast_unsigned();
+    const DESTINATION: u32 = ETHERNET_HEADER as u32 + 16;
+    [
+        SockFilter::new(LOAD_WORD, 0, 0, PACKET_TYPE),
+        SockFilter::new(JUMP_IF_EQUAL, 0, 3, u32::from(libc::PACKET_HOST)),
+        SockFilter::new(LOAD_WORD, 0, 0, DESTINATION),
+        SockFilter::new(JUMP_IF_EQUAL, 0, 1, destination.to_bits()),
+        SockFilter::new(RETURN, 0, 0, u32::MAX),
+        SockFilter::new(RETURN, 0, 0, 0),
+    ]
+}
+
+/// `ETH_P_IP`, in the machine's byte order.
+#[allow(clippy::cast_possible_truncation, reason = "0x0800")]
+const IPV4: u16 = libc::ETH_P_IP as u16;
 
 /// `ETH_P_ARP`, in the machine's byte order.
 #[allow(clippy::cast_possible_truncation, reason = "0x0806")]

@@ -24,6 +24,9 @@ struct Stretch {
     events: Vec<(Time, Event)>,
 }
 
+/// Steps written after one start at the most: a trace file is begun anew at a start only.
+const PLAYED_FROM_ONE_START: usize = 4096;
+
 /// One cluster's recorder.
 pub struct Recorder {
     mode: DecisionTrace,
@@ -31,12 +34,20 @@ pub struct Recorder {
     stretches: VecDeque<Stretch>,
     still_to_write: usize,
     started: bool,
+    written_since_start: usize,
 }
 
 impl Recorder {
     /// A recorder for a cluster with this policy.
     pub fn new(mode: DecisionTrace, policy: Policy) -> Self {
-        Self { mode, policy, stretches: VecDeque::new(), still_to_write: 0, started: false }
+        Self {
+            mode,
+            policy,
+            stretches: VecDeque::new(),
+            still_to_write: 0,
+            started: false,
+            written_since_start: 0,
+        }
     }
 
     /// To be called before each step, with the state that the step will find. Gives the lines to be written now.
@@ -59,7 +70,9 @@ impl Recorder {
         }
         self.still_to_write = self.still_to_write.saturating_sub(1);
         let mut lines = Vec::new();
-        if !mem::replace(&mut self.started, true) {
+        self.written_since_start += 1;
+        if !mem::replace(&mut self.started, true) || self.written_since_start > PLAYED_FROM_ONE_START {
+            self.written_since_start = 0;
             lines.push(self.start(now, state.clone(), note()));
         }
         lines.push(self.decided(now, &mut state.clone(), event.clone()));

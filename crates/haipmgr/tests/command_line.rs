@@ -168,6 +168,7 @@ fn check_says_what_would_run_and_takes_no_lock() {
         "stat_3306",
         "lease 6s",
         "haipmgr.lock",
+        "dead: not looked at",
     ] {
         assert!(said.contains(words), "{words} is not in {said}");
     }
@@ -182,6 +183,7 @@ fn sql_prints_the_account_without_its_password() {
     let said = text(&host.haipmgr(&["sql", "--config"], &file).stdout);
     assert!(said.contains("CREATE USER 'haip''o'@'%'"), "{said}");
     assert!(said.contains("GRANT SELECT ON performance_schema.* TO 'haip''o'@'%';"), "{said}");
+    assert!(said.contains("GRANT EXECUTE ON PROCEDURE haipmgr.wake_election TO 'haip''o'@'%';"), "{said}");
     assert!(!said.contains("KRj"), "{said}");
 }
 

@@ -240,6 +240,7 @@ fn a_lease_ends_the_predecessors_copy_without_the_vip_ever_being_away() {
         let (_watch, mut facts) = watched().await;
         let orders = Addresses::new();
         orders.add("eth0", vip(VIP), 32, &label(), Some(Duration::from_secs(30))).await.unwrap();
+        orders.remove_other_prefixes("eth0", vip(VIP), 32).await.unwrap();
         assert_eq!(addresses(&on_eth0().await), vec![(vip(VIP), 32)]);
         told(&mut facts, |host| {
             assert!(bears(host, VIP), "away: {host:?}");
@@ -302,5 +303,34 @@ fn notifications_that_were_lost_are_made_up_for() {
         };
         std::thread::spawn(elsewhere).join().unwrap();
         told(&mut facts, |host| has(host, VIP, 32)).await;
+    });
+}
+
+#[test]
+fn what_a_switch_waits_for_is_done_in_a_moment() {
+    in_new_namespace(|| async {
+        let neighbour = Neighbour::new();
+        cable_to(&neighbour).await;
+        give(&netlink(), "eth0", "10.77.0.11", 24).await;
+        let orders = Addresses::new();
+        orders.prepare();
+        let mut took = [vec![], vec![], vec![]];
+        for _ in 0..50 {
+            let start = std::time::Instant::now();
+            orders.add("eth0", vip(VIP), 32, &label(), Some(Duration::from_secs(30))).await.unwrap();
+            took[0].push(start.elapsed());
+            let start = std::time::Instant::now();
+            orders.remove_other_prefixes("eth0", vip(VIP), 32).await.unwrap();
+            took[1].push(start.elapsed());
+            let start = std::time::Instant::now();
+            orders.remove("eth0", vip(VIP)).await.unwrap();
+            took[2].push(start.elapsed());
+        }
+        for (what, took) in ["add", "remove other prefixes", "remove"].iter().zip(&mut took) {
+            took.sort();
+            let (median, worst) = (took[25], took[49]);
+            println!("{what}: median {median:?}, worst {worst:?}");
+            assert!(median < Duration::from_millis(3), "{what}: {median:?}");
+        }
     });
 }

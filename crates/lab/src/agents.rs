@@ -133,6 +133,19 @@ impl Agent {
         Ok(())
     }
 
+    /// What `haipmgr sql` prints for its configuration.
+    pub fn sql(&self, host: &Host) -> Result<String, AgentError> {
+        let asking = || Self::failed("asking the agent for its SQL", host.name());
+        let program = self.programs.first().map(|program| program.path.as_path()).unwrap_or(Path::new(""));
+        let printed =
+            host.command(program).args(["sql", "--config", CONFIGURATION]).output().map_err(asking())?;
+        if printed.status.success() {
+            return Ok(String::from_utf8_lossy(&printed.stdout).into_owned());
+        }
+        let words = String::from_utf8_lossy(&printed.stderr).into_owned();
+        Err(AgentError::Ended { host: host.name().to_owned(), status: printed.status, words })
+    }
+
     /// An error if it should be running and has ended.
     pub fn check(&mut self) -> Result<(), AgentError> {
         let mut ended = None;

@@ -2,16 +2,18 @@
 
 use std::io::Write;
 use std::process::Stdio;
+use std::time::Duration;
 
+use mysql::Conn;
 use mysql::prelude::Queryable;
-use mysql::{Conn, OptsBuilder};
 
 use crate::agents::{Agent, AgentError};
-use crate::group::{
-    AGENT_PASSWORD, AGENT_USER, CLIENT_PASSWORD, CLIENT_USER, GROUP_PORT, Group, GroupError, Server,
-};
+use crate::group::{AGENT_PASSWORD, AGENT_USER, GROUP_PORT, Group, GroupError, Server};
 use crate::host::Host;
 use crate::segment::{Segment, SegmentError, VIP};
+
+/// How long healing waits for the end of a server that was shut down, before it is killed. A few seconds are usual.
+const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(8);
 
 /// What can happen to a group and its segment. On the command line: in small letters, with dashes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -48,6 +50,12 @@ pub enum Fault {
     Freeze,
 }
 
+/// How often the limit on connections is set anew, at the most.
+const LIMIT_ATTEMPTS: u32 = 100;
+/// How often in a row it must have been right.
+const LIMIT_SETTLED: u32 = 5;
+const LIMIT_EVERY: Duration = Duration::from_millis(20);
+
 /// Why a fault could not be done or undone.
 #[derive(Debug, thiserror::Error)]
 pub enum FaultError {
@@ -80,8 +88,8 @@ pub struct Injected {
     pub fault: Fault,
     /// To which host: its place among the databases.
     pub victim: usize,
-    /// Held open where connections are used up, and the limit that was there before.
-    connections: Option<(Conn, u64)>,
+    /// `max_connections` before, where connections were used up.
+    connection_limit: Option<u64>,
 }
 
 /// The three things a fault can be done to.
@@ -129,7 +137,7 @@ impl Fault {
     /// Does it, to the primary's host (which is the VIP's holder, in a steady state). What was done halfway when the rest
     /// failed is undone.
     pub fn inject(self, scene: &mut Scene<'_>) -> Result<Injected, FaultError> {
-        let mut injected = Injected { fault: self, victim: scene.group.primary()?, connections: None };
+        let mut injected = Injected { fault: self, victim: scene.group.primary()?, connection_limit: None };
         if let Err(error) = injected.carry_out(scene) {
             // The first failure is the one to tell.
             let _ = injected.heal(scene);
@@ -184,7 +192,7 @@ impl Injected {
                 }
             }
             Fault::TooManyConnections => {
-                self.connections = Some(use_up_connections(&scene.group.servers()[victim])?);
+                self.connection_limit = Some(use_up_connections(&scene.group.servers()[victim])?);
             }
             Fault::LinkDown => scene.segment.set_cable(host, false)?,
             Fault::Freeze => scene.group.servers()[victim].freeze()?,
@@ -198,12 +206,16 @@ impl Injected {
         match self.fault {
             // The group's own healing, below, is all that these need, if anything.
             Fault::Switchover
-            | Fault::Shutdown
             | Fault::StopGroupReplication
             | Fault::Kill9
             | Fault::VipRemovedByHand
             | Fault::AgentRestart
             | Fault::AgentKill9 => {}
+            Fault::Shutdown => {
+                if let Some(server) = scene.group.server_mut(self.victim) {
+                    server.wait_end(SHUTDOWN_PATIENCE)?;
+                }
+            }
             Fault::PowerOff | Fault::LinkDown => scene.segment.set_cable(host, true)?,
             Fault::Freeze => scene.group.servers()[self.victim].thaw()?,
             Fault::GroupPortCut => remove_filters(host)?,
@@ -213,10 +225,9 @@ impl Injected {
                 set_agent_password(&scene.group.servers()[primary], AGENT_PASSWORD)?;
             }
             Fault::TooManyConnections => {
-                if let Some((filler, limit)) = self.connections {
+                if let Some(limit) = self.connection_limit {
                     scene.group.servers()[self.victim]
                         .run(&format!("SET GLOBAL max_connections = {limit}"))?;
-                    drop(filler);
                 }
             }
         }
@@ -305,22 +316,35 @@ fn end_agent_connections(admin: &mut Conn, server: &Server) -> Result<u64, Group
     Ok(ended)
 }
 
-/// Leaves no room for another ordinary connection, and ends the agents'. The lab's own account has one in reserve.
-fn use_up_connections(server: &Server) -> Result<(Conn, u64), GroupError> {
-    let options = OptsBuilder::new()
-        .user(Some(CLIENT_USER))
-        .pass(Some(CLIENT_PASSWORD))
-        .socket(server.socket().to_str());
-    let filler = Conn::new(options).map_err(server.said("connecting as the client"))?;
+/// Leaves no room for another ordinary connection, and ends the agents'; gives the limit that there was. The lab's own
+/// account has one connection in reserve.
+///
+/// Connections that were just ended still count for a moment, and the agents come again at once: the limit is set anew until
+/// it is what is in use without them, several times in a row.
+fn use_up_connections(server: &Server) -> Result<u64, GroupError> {
     let mut admin = server.admin()?;
     let statement = "SELECT @@max_connections";
-    let limit: Option<u64> = admin.query_first(statement).map_err(server.said(statement))?;
-    let others = "SELECT COUNT(*) FROM performance_schema.threads WHERE TYPE = 'FOREGROUND' \
-                  AND PROCESSLIST_ID IS NOT NULL AND PROCESSLIST_ID <> CONNECTION_ID() \
-                  AND PROCESSLIST_USER NOT IN ('haip', 'event_scheduler')";
-    let in_use: Option<u64> = admin.query_first(others).map_err(server.said(others))?;
-    let room = format!("SET GLOBAL max_connections = {}", in_use.unwrap_or(1).max(1));
-    admin.query_drop(&room).map_err(server.said(&room))?;
-    end_agent_connections(&mut admin, server)?;
-    Ok((filler, limit.unwrap_or(151)))
+    let before: Option<u64> = admin.query_first(statement).map_err(server.said(statement))?;
+    let in_use = format!(
+        "SELECT CAST(VARIABLE_VALUE AS SIGNED), \
+         (SELECT COUNT(*) FROM performance_schema.processlist WHERE USER = '{AGENT_USER}') \
+         FROM performance_schema.global_status WHERE VARIABLE_NAME = 'Threads_connected'"
+    );
+    let (mut last, mut the_same) = (0, 0);
+    for _ in 0..LIMIT_ATTEMPTS {
+        end_agent_connections(&mut admin, server)?;
+        std::thread::sleep(LIMIT_EVERY);
+        let found: Option<(i64, i64)> = admin.query_first(&in_use).map_err(server.said(&in_use))?;
+        let (all, agents) = found.unwrap_or_default();
+        // Without this connection: it ends when this returns.
+        let others = (all - agents - 1).max(1);
+        the_same = if agents == 0 && others == last { the_same + 1 } else { 0 };
+        if the_same >= LIMIT_SETTLED {
+            break;
+        }
+        last = others;
+        let limit = format!("SET GLOBAL max_connections = {others}");
+        admin.query_drop(&limit).map_err(server.said(&limit))?;
+    }
+    Ok(before.unwrap_or(151))
 }

@@ -6,6 +6,7 @@
 pub mod agents;
 pub mod bench;
 pub mod client;
+pub mod end_to_end;
 pub mod experiment;
 pub mod fault;
 pub mod group;

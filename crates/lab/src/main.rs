@@ -12,7 +12,7 @@ use lab::namespace::{self, EnterTarget, Layout, Outside};
 use lab::report::table::{Style, table};
 use lab::scenario::Lab;
 use lab::witness::Witness;
-use lab::{host, provision, segment};
+use lab::{end_to_end, host, provision, segment};
 
 /// A real MySQL group, a real client and real faults, on one machine, in namespaces of its own
 #[derive(Debug, Parser)]
@@ -76,6 +76,14 @@ enum Task {
     /// Answers as Patroni's REST API would
     #[command(hide = true)]
     PatroniShim(Shim),
+    /// Run the end-to-end tests on one real group, and say how each went
+    Test {
+        /// Only the tests with one of these in their name
+        filters: Vec<String>,
+        /// A folder for the recording, the figures and the picture
+        #[arg(long)]
+        out: Option<PathBuf>,
+    },
     /// Looks at a host, or writes through the VIP, and tells
     #[command(hide = true, subcommand)]
     Witness(Witness),
@@ -172,7 +180,7 @@ fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
         Task::EnterHost { host, lab, program } => Ok(namespace::enter_from_outside(&host, lab, &program)?),
         Task::Witness(witness) => Ok(witness.run().map(|()| 0)?),
         Task::PatroniShim(shim) => Ok(shim.run().map(|()| 0)?),
-        Task::Up | Task::Run { .. } | Task::Bench { .. } | Task::Demo { .. }
+        Task::Up | Task::Run { .. } | Task::Bench { .. } | Task::Demo { .. } | Task::Test { .. }
             if arguments.inside.is_none() =>
         {
             go_inside(arguments.agent, arguments.no_agents)
@@ -185,6 +193,10 @@ fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
         Task::Bench { faults, times, tools, out, evidence } => {
             let faults = if faults.is_empty() { FAULTS.to_vec() } else { faults };
             bench(&inside(arguments.inside), &faults, times, &tools, &out, evidence.as_deref())
+        }
+        Task::Test { filters, out } => {
+            let tally = end_to_end::run(&inside(arguments.inside), &filters, out.as_deref())?;
+            Ok(u8::from(tally.failed > 0))
         }
         Task::Demo { output } => run(&inside(arguments.inside), &DEMO, &output),
     }

@@ -72,9 +72,13 @@ impl Lab {
         if with_agents {
             progress("starting the agents");
             for host in &segment.databases {
-                let mut agent = Agent::prepare(layout, host)?;
+                agents.push(Agent::prepare(layout, host)?);
+            }
+            if let (Some(agent), Some(host)) = (agents.first(), segment.databases.first()) {
+                group.make_agents_account(&agent.sql(host)?)?;
+            }
+            for (agent, host) in agents.iter_mut().zip(&segment.databases) {
                 agent.start(host)?;
-                agents.push(agent);
             }
         }
         Ok(Self { segment, group, agents, recovery_limit: RECOVERY_LIMIT })

@@ -84,25 +84,25 @@ impl Fault {
             Self::Shutdown => {
                 world.change_in(seconds(3), Change::Process(old, Process::Refuses));
                 let elected = world.between_ms(400, 1000);
-                elect(world, elected, others, new);
+                elect(world, elected, &others, new);
             }
             Self::StopGroupReplication => {
                 world.change_in(seconds(0), Change::Process(old, Process::Blocks));
                 world.change_in(seconds(3), Change::Process(old, Process::LeftGroup));
                 let elected = world.between_ms(300, 700);
-                elect(world, elected, others, new);
+                elect(world, elected, &others, new);
             }
             Self::Kill => {
                 world.change_in(seconds(0), Change::Process(old, Process::Refuses));
-                expel(world, old, others, new);
+                expel(world, old, &others, new);
             }
             Self::PowerOff => {
                 world.change_in(seconds(0), Change::PowerOff(old));
-                expel(world, old, others, new);
+                expel(world, old, &others, new);
             }
             Self::ServerHangs => {
                 world.change_in(seconds(0), Change::Process(old, Process::Blocks));
-                expel(world, old, others, new);
+                expel(world, old, &others, new);
             }
             Self::AgentHangs => {
                 let until = world.now + world.between_ms(100, 15_000);
@@ -120,7 +120,7 @@ impl Fault {
             Self::GroupPortCut => {
                 let unreachable = world.between_ms(5_000, 6_000);
                 world.change_in(unreachable, Change::Show(old, false, others.clone()));
-                expel(world, old, others, new);
+                expel(world, old, &others, new);
             }
             Self::RemovedByHand => world.change_in(seconds(0), Change::RemoveByHand(old)),
             Self::GatewayLost => {
@@ -136,7 +136,7 @@ impl Fault {
                 } else {
                     let unreachable = world.between_ms(5_000, 6_000);
                     world.change_in(unreachable, Change::Show(old, false, others.clone()));
-                    expel(world, old, others, new);
+                    expel(world, old, &others, new);
                     let back = world.between_ms(5_000, 30_000);
                     world.change_in(back, Change::Isolated(old, false));
                 }
@@ -144,7 +144,7 @@ impl Fault {
             Self::TwoClaimants => {
                 world.change_in(seconds(3), Change::Process(old, Process::Refuses));
                 let elected = world.between_ms(400, 1000);
-                let writable = elect(world, elected, others, new);
+                let writable = elect(world, elected, &others, new);
                 let early = world.between_ms(0, 100);
                 let late = world.between_ms(0, 100);
                 world.change_in((writable + late).saturating_sub(early), Change::RemoveByHand(old));
@@ -171,10 +171,10 @@ fn switchover(world: &mut World, old: Place, new: Place) {
 }
 
 /// A new view of the survivors at `elected`, led by `new`. Returns when it takes writes.
-fn elect(world: &mut World, elected: Duration, survivors: Vec<Place>, new: Place) -> Duration {
+fn elect(world: &mut World, elected: Duration, survivors: &[Place], new: Place) -> Duration {
     world.change_in(elected, Change::NotWritable);
-    world.change_in(elected, Change::View(survivors.clone(), new));
-    shown_and_writable(world, elected, new, &survivors)
+    world.change_in(elected, Change::View(survivors.to_vec(), new));
+    shown_and_writable(world, elected, new, survivors)
 }
 
 fn shown_and_writable(world: &mut World, elected: Duration, new: Place, members: &[Place]) -> Duration {
@@ -189,9 +189,9 @@ fn shown_and_writable(world: &mut World, elected: Duration, new: Place, members:
 }
 
 /// Silence: UNREACHABLE after 5 s, out of the group after 6 to 22 s, and another leads.
-fn expel(world: &mut World, old: Place, survivors: Vec<Place>, new: Place) {
+fn expel(world: &mut World, old: Place, survivors: &[Place], new: Place) {
     world.change_in(Duration::ZERO, Change::NotWritable);
-    for member in &survivors {
+    for member in survivors {
         let unreachable = world.between_ms(5_000, 6_000);
         world.change_in(unreachable, Change::Show(*member, true, vec![old]));
     }

@@ -23,6 +23,8 @@ pub const VIP: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 77, 0, 100));
 const QUERY_LIMIT: Duration = Duration::from_millis(1000);
 /// A query to a peer's server is given up after this long.
 const PEER_LIMIT: Duration = Duration::from_millis(400);
+/// An agent that gets to add the address only this long after it was decided does not add it.
+const PROOF_HOLDS_FOR: Duration = Duration::from_millis(20);
 /// A gateway is called lost after this long without an answer.
 const GATEWAY_LOST_AFTER: Duration = Duration::from_millis(600);
 
@@ -44,6 +46,7 @@ impl Chances {
 
 /// One host.
 #[derive(Clone, Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "independent of each other, each set by a fault of its own")]
 pub struct ModelHost {
     /// It has power.
     pub powered: bool,
@@ -82,7 +85,7 @@ enum Due {
     ToAgent { host: Place, life: u32, event: Event },
     Wake { host: Place, life: u32, wake: u64 },
     Poll { host: Place, life: u32 },
-    Deed { host: Place, life: u32, actions: Vec<Action> },
+    Deed { host: Place, life: u32, decided: Time, actions: Vec<Action> },
     AskedServer { host: Place, life: u32, asked_at: Time },
     AskedPeer { host: Place, life: u32, peer: Place, asked_at: Time },
     Arp { to: Place, from: Place, says: Says },
@@ -240,7 +243,7 @@ impl World {
         self.due.insert((at, self.serial), due);
     }
 
-    fn tell(&mut self, words: String) {
+    fn tell(&mut self, words: &str) {
         self.story.push(format!("{} {words}", self.now));
     }
 
@@ -279,7 +282,7 @@ impl World {
             Due::Change(change) => self.change(change),
             Due::Expire { host, at } => {
                 if self.hosts[host].vip == Some(Some(at)) {
-                    self.tell(format!("db{}: the lease ran out", host + 1));
+                    self.tell(&format!("db{}: the lease ran out", host + 1));
                     self.set_vip(host, None);
                 }
             }
@@ -290,10 +293,16 @@ impl World {
                 // One loop: it waits its turn, in the order of arrival.
                 self.due.insert((self.hosts[host].busy_until, serial), due);
             }
+            Due::ToAgent { host, ref event, .. }
+                if !matches!(event, Event::Frame(_)) && self.frame_waits(host) =>
+            {
+                // The loop takes frames first.
+                self.push(self.now, due);
+            }
+            Due::Wake { host, .. } if self.frame_waits(host) => self.push(self.now, due),
             Due::ToAgent { host, event, .. } => self.step(host, &event),
             Due::Wake { host, wake, .. } if self.hosts[host].wake == wake => self.step(host, &Event::Wake),
-            Due::Wake { .. } => {}
-            Due::Deed { host, actions, .. } => self.carry_out(host, actions),
+            Due::Deed { host, decided, actions, .. } => self.carry_out(host, decided, actions),
             Due::Poll { host, life } if self.runs(host, life) => {
                 if !self.hosts[host].asking {
                     self.ask_server(host);
@@ -302,7 +311,7 @@ impl World {
                 let again = self.now + self.hosts[host].poll;
                 self.push(again, Due::Poll { host, life });
             }
-            Due::Poll { .. } => {}
+            Due::Wake { .. } | Due::Poll { .. } => {}
             Due::AskedServer { host, life, .. } if self.hosts[host].life != life => {}
             Due::AskedServer { host, life, asked_at } => {
                 let fact = match self.hosts[host].server.answer() {
@@ -313,7 +322,7 @@ impl World {
                         return self.push(again, Due::AskedServer { host, life, asked_at });
                     }
                 };
-                self.to_agent(host, life, Event::Server(Seen { asked_at, fact }));
+                self.tell_agent(host, life, Event::Server(Seen { asked_at, fact }));
                 self.hosts[host].asking = false;
                 if self.hosts[host].ask_again {
                     self.ask_server(host);
@@ -337,7 +346,7 @@ impl World {
                 } else {
                     Fact::Unknown(Why::Unreachable("no route to host".to_owned()))
                 };
-                self.to_agent(
+                self.tell_agent(
                     host,
                     life,
                     Event::Peer { member: address(peer), seen: Seen { asked_at, fact } },
@@ -346,7 +355,13 @@ impl World {
         }
     }
 
-    fn to_agent(&mut self, host: Place, life: u32, event: Event) {
+    fn frame_waits(&self, host: Place) -> bool {
+        self.chances.held_up > 0.0 && self.due.range(..=(self.now, u64::MAX)).any(|(_, due)| {
+            matches!(due, Due::ToAgent { host: to, event: Event::Frame(_), life } if *to == host && self.runs(host, *life))
+        })
+    }
+
+    fn tell_agent(&mut self, host: Place, life: u32, event: Event) {
         let mut wait = self.between_us(20, 200);
         if self.chance(self.chances.held_up) {
             wait += self.between_ms(0, 80);
@@ -372,7 +387,7 @@ impl World {
             {
                 let words = format!("db{}: {reason}", host + 1);
                 if self.story.iter().rev().take(4).all(|line| !line.ends_with(&words)) {
-                    self.tell(words);
+                    self.tell(&words);
                 }
             }
         }
@@ -395,7 +410,7 @@ impl World {
                 deed = deed + self.between_ms(0, 80);
             }
             self.hosts[host].busy_until = self.hosts[host].busy_until.max(deed);
-            self.push(deed, Due::Deed { host, life, actions: decision.actions });
+            self.push(deed, Due::Deed { host, life, decided: now, actions: decision.actions });
         }
     }
 
@@ -407,7 +422,7 @@ impl World {
         }
     }
 
-    fn carry_out(&mut self, host: Place, actions: Vec<Action>) {
+    fn carry_out(&mut self, host: Place, decided: Time, actions: Vec<Action>) {
         let life = self.hosts[host].life;
         for action in actions {
             match &action {
@@ -426,7 +441,7 @@ impl World {
                     for other in (0..self.hosts.len()).filter(|other| *other != host) {
                         let apart = self.hosts[host].isolated || self.hosts[other].isolated;
                         if !apart && self.hosts[other].powered && !self.chance(self.chances.loss) {
-                            self.to_agent(
+                            self.tell_agent(
                                 host,
                                 life,
                                 Event::Neighbour { address: address(other), mac: mac(other) },
@@ -440,10 +455,15 @@ impl World {
                     self.broadcast(host, Says::Announcement);
                     self.broadcast(host, Says::Announcement);
                 }
+                Action::AddAddress { .. } if self.now.since(decided) > PROOF_HOLDS_FOR => {
+                    let outcome = Outcome::Failed("the proof is too old".to_owned());
+                    self.tell_agent(host, life, Event::Done { action: action.clone(), outcome });
+                    return;
+                }
                 Action::AddAddress { lifetime, .. } => {
                     let expires = lifetime.map(|lifetime| self.now + lifetime);
                     self.set_vip(host, Some(expires));
-                    self.to_agent(
+                    self.tell_agent(
                         host,
                         life,
                         Event::Done { action: action.clone(), outcome: Outcome::Succeeded },
@@ -452,7 +472,7 @@ impl World {
                 Action::RemoveAddress { .. } => {
                     self.check_flap(host);
                     self.set_vip(host, None);
-                    self.to_agent(
+                    self.tell_agent(
                         host,
                         life,
                         Event::Done { action: action.clone(), outcome: Outcome::Succeeded },
@@ -462,9 +482,18 @@ impl World {
                     self.hosts[host].poll = *every;
                 }
                 Action::ListConnections
+                | Action::KeepStragglers { .. }
+                | Action::PassOnStragglers(_)
                 | Action::TickleClients
                 | Action::DestroyConnections
-                | Action::WriteStat(_) => {}
+                | Action::WriteStat(_)
+                // The model group elects by itself.
+                | Action::ReadExpelTimeout
+                | Action::LookAtMember(_)
+                | Action::WakeElection
+                | Action::SetExpelTimeout { .. }
+                | Action::RestoreExpelTimeout { .. }
+                | Action::Fence { .. } => {}
             }
         }
     }
@@ -482,6 +511,7 @@ impl World {
         }
     }
 
+    #[allow(clippy::option_option, reason = "here or not; and if here, for ever or until then")]
     fn set_vip(&mut self, host: Place, vip: Option<Option<Time>>) {
         let changes = self.hosts[host].vip.is_some() != vip.is_some();
         self.hosts[host].vip = vip;
@@ -489,7 +519,7 @@ impl World {
             self.push(at, Due::Expire { host, at });
         }
         if changes {
-            self.tell(format!("db{}: VIP {}", host + 1, if vip.is_some() { "up" } else { "down" }));
+            self.tell(&format!("db{}: VIP {}", host + 1, if vip.is_some() { "up" } else { "down" }));
             self.tell_addresses(host);
         }
     }
@@ -500,7 +530,7 @@ impl World {
         addresses.extend(self.hosts[host].vip.map(|_| on_card(VIP, 32)));
         let cards = vec![Card { name: "eth0".to_owned(), running: true }];
         let fact = Fact::Known(Host { addresses, cards });
-        self.to_agent(host, self.hosts[host].life, Event::Host(Seen { asked_at: self.now, fact }));
+        self.tell_agent(host, self.hosts[host].life, Event::Host(Seen { asked_at: self.now, fact }));
     }
 
     fn ask_server(&mut self, host: Place) {
@@ -523,7 +553,7 @@ impl World {
             }
             _ => Fact::Known(Gateway::Reachable),
         };
-        self.to_agent(host, self.hosts[host].life, Event::Gateway(Seen { asked_at: self.now, fact }));
+        self.tell_agent(host, self.hosts[host].life, Event::Gateway(Seen { asked_at: self.now, fact }));
     }
 
     fn broadcast(&mut self, from: Place, says: Says) {
@@ -552,11 +582,11 @@ impl World {
         if says == Says::Probe && self.hosts[to].vip.is_some() {
             self.send(to, from, Says::Reply);
         }
-        self.to_agent(to, self.hosts[to].life, Event::Frame(Frame { from: mac(from), says }));
+        self.tell_agent(to, self.hosts[to].life, Event::Frame(Frame { from: mac(from), says }));
     }
 
     fn change(&mut self, change: Change) {
-        self.tell(format!("— {change:?}"));
+        self.tell(&format!("— {change:?}"));
         match change {
             Change::Process(host, process) => self.hosts[host].server.process = process,
             Change::Show(host, read_only, unreachable) => {
@@ -604,8 +634,8 @@ impl World {
                         .map(|(key, _)| *key)
                         .collect();
                     for key in ready {
-                        if let Some(Due::Deed { actions, .. }) = self.due.remove(&key) {
-                            self.carry_out(host, actions);
+                        if let Some(Due::Deed { decided, actions, .. }) = self.due.remove(&key) {
+                            self.carry_out(host, decided, actions);
                         }
                     }
                 }
@@ -621,7 +651,7 @@ impl World {
                 agent.poll = self.policy.poll_interval;
                 let life = agent.life;
                 self.push(self.now, Due::Poll { host, life });
-                self.to_agent(host, life, Event::Wake);
+                self.tell_agent(host, life, Event::Wake);
             }
             Change::AgentStarts(_) => {}
         }
@@ -634,7 +664,7 @@ impl World {
         if hearing > 1 && self.chances.loss == 0.0 {
             let words = format!("ONE-HOLDER: {holders:?}");
             if !self.broken.contains(&words) {
-                self.tell(words.clone());
+                self.tell(&words);
                 self.broken.push(words);
             }
         }

@@ -152,8 +152,8 @@ impl Addresses {
     /// Adds the VIP to the card, or, where it is there already, sets its lifetime anew in place, without a gap.
     ///
     /// `lifetime` is rounded up to whole seconds, for that is what the kernel counts in; none: it stays until removed.
-    /// Under a lifetime the VIP is there with this prefix alone: a copy with another prefix (the predecessor adds it
-    /// with the class's netmask) would outlive the lease, and is removed once ours is there.
+    /// Comes back as soon as the kernel has it: nothing is to stand between that and the announcement. Under a lifetime
+    /// [`Addresses::remove_other_prefixes`] is to follow.
     pub async fn add(
         &self,
         card: &str,
@@ -176,13 +176,40 @@ impl Addresses {
         done.map_err(|source| explain(Doing::Adding, address, card, source))
     }
 
+    /// Removes copies of the VIP from the card that have another prefix than ours (the predecessor adds it with the
+    /// class's netmask): they would outlive a lease. To be called after [`Addresses::add`], once the VIP is announced.
+    pub async fn remove_other_prefixes(
+        &self,
+        card: &str,
+        address: IpAddr,
+        prefix: u8,
+    ) -> Result<(), AddressError> {
+        let other = |there: &AddressMessage| is(there, address) && there.header.prefix_len != prefix;
+        self.remove_each(card, address, other).await
+    }
+
+    /// Opens the socket, so that the first order need not. Inside the tokio runtime and network namespace of the orders.
+    /// A failure is left for the first order to tell.
+    pub fn prepare(&self) {
+        let _ = self.socket();
+    }
+
     /// Removes the VIP from the card, whichever prefix it has there. Gone already, or no such card any more: that is
     /// what was wanted. The host's own addresses stay.
     pub async fn remove(&self, card: &str, address: IpAddr) -> Result<(), AddressError> {
-        let mut done = self.try_to_remove(card, address).await;
+        self.remove_each(card, address, |there| is(there, address)).await
+    }
+
+    async fn remove_each(
+        &self,
+        card: &str,
+        address: IpAddr,
+        meant: impl Fn(&AddressMessage) -> bool,
+    ) -> Result<(), AddressError> {
+        let mut done = self.try_to_remove(card, &meant).await;
         if matches!(done, Err(NetlinkError::Cut)) {
             self.kept().take();
-            done = self.try_to_remove(card, address).await;
+            done = self.try_to_remove(card, &meant).await;
         }
         match done {
             Err(error) if error.number() == Some(Errno::ENODEV) => Ok(()),
@@ -191,24 +218,19 @@ impl Addresses {
     }
 
     async fn try_to_add(&self, wanted: Wanted<'_>) -> Result<(), NetlinkError> {
-        let Wanted { card, address, prefix, .. } = wanted;
         let socket = self.socket()?;
-        let index = socket.link(card).await?.header.index;
-        let message = RouteNetlinkMessage::NewAddress(address_to_add(index, wanted));
-        socket.order(message, NLM_F_CREATE | NLM_F_REPLACE).await?;
-        if wanted.lifetime.is_some() {
-            let on_card = addresses_of(&socket, index).await?;
-            let other = |there: &AddressMessage| is(there, address) && there.header.prefix_len != prefix;
-            self.delete_each(&socket, card, &on_card, other).await?;
-        }
-        Ok(())
+        let message = RouteNetlinkMessage::NewAddress(address_to_add(card_index(wanted.card)?, wanted));
+        socket.order(message, NLM_F_CREATE | NLM_F_REPLACE).await
     }
 
-    async fn try_to_remove(&self, card: &str, address: IpAddr) -> Result<(), NetlinkError> {
+    async fn try_to_remove(
+        &self,
+        card: &str,
+        meant: impl Fn(&AddressMessage) -> bool,
+    ) -> Result<(), NetlinkError> {
         let socket = self.socket()?;
-        let index = socket.link(card).await?.header.index;
-        let on_card = addresses_of(&socket, index).await?;
-        self.delete_each(&socket, card, &on_card, |there| is(there, address)).await
+        let on_card = addresses_of(&socket, card_index(card)?).await?;
+        self.delete_each(&socket, card, &on_card, meant).await
     }
 
     /// Deletes the addresses of one card that are `meant`.
@@ -275,6 +297,11 @@ fn explain(doing: Doing, address: IpAddr, card: &str, source: NetlinkError) -> A
         Some(Errno::ENODEV) => AddressError::NoSuchCard { doing, address, card },
         _ => AddressError::Kernel { doing, address, card, source },
     }
+}
+
+/// Asked by ioctl: a netlink question waits for the lock that changes of any card hold.
+fn card_index(card: &str) -> Result<u32, NetlinkError> {
+    nix::net::if_::if_nametoindex(card).map_err(|errno| NetlinkError::Refused(errno.into()))
 }
 
 async fn addresses_of(socket: &RouteSocket, index: u32) -> Result<Vec<AddressMessage>, NetlinkError> {

@@ -43,6 +43,11 @@ impl Announcer {
         Self { card: card.into(), vip, socket: None }
     }
 
+    /// Opens the socket, so that the first frame need not wait for it. A failure is left for the first frame to tell.
+    pub fn prepare(&mut self) {
+        self.socket = PacketSocket::to_send(&self.card).ok();
+    }
+
     /// One ARP probe (RFC 5227 section 1.1): asks whether anybody holds the VIP, without claiming it in any cache.
     pub fn probe(&mut self) -> Result<(), AnnounceError> {
         self.send("probe", |socket, vip| socket.send(&ArpFrame::probe(socket.mac(), vip)))

@@ -2,6 +2,9 @@
 
 pub mod address;
 pub mod announce;
+pub mod expel;
+pub mod fence;
 mod sock_diag;
 pub mod sockets;
 pub mod statfile;
+pub mod stragglers;

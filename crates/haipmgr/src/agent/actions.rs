@@ -1,28 +1,70 @@
 //! Carries out what was decided, in order.
 
+use std::collections::BTreeSet;
+use std::fmt::Display;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use decide::Decision;
 use decide::action::{Action, Outcome};
-use decide::event::Event;
+use decide::event::{Event, Mac};
+use decide::time::Time;
 use tokio::time::timeout;
 
 use super::{Agent, wiring};
-use crate::act::sockets;
+use crate::act::expel::Expel;
+use crate::act::sockets::{self, SocketsError};
+use crate::act::stragglers::StragglersError;
+use crate::clock;
+use crate::journal::Log;
 use crate::observe::mysql::ask_once;
 
+/// Between the decision to take the VIP and the deed: a claimant that probes meanwhile finds it free after 60 ms. The
+/// simulator assumes the same.
+const PROOF_HOLDS_FOR: Duration = Duration::from_millis(20);
+const TOO_LATE: &str = "VIP not started: this host was held up between the decision and the deed, and the proof is too old; \
+                        it is claimed anew in a second (is the host short of processor time?)";
 /// The kernel's answer to an address order is waited for no longer than this.
 const ADDRESS_LIMIT: Duration = Duration::from_millis(500);
 /// The address does not wait longer than this for the list of its connections.
 const LIST_LIMIT: Duration = Duration::from_millis(50);
 
+/// What cannot be helped while the agent runs, and comes back at each switch: each cause goes to the log once.
+#[derive(Clone, Default)]
+pub(super) struct Once(Arc<Mutex<BTreeSet<String>>>);
+
+impl Once {
+    fn error(&self, journal: &Log, cause: impl Into<String>, text: &impl Display) {
+        if self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(cause.into()) {
+            journal.error(&text.to_string());
+        }
+    }
+
+    fn sockets_error(&self, journal: &Log, error: &SocketsError) {
+        match error {
+            SocketsError::CannotDestroy { .. } => self.error(journal, "cannot destroy", error),
+            SocketsError::MayNotDestroy { .. } => self.error(journal, "may not destroy", error),
+            other => journal.error(&other.to_string()),
+        }
+    }
+
+    fn stragglers_error(&self, journal: &Log, error: &StragglersError) {
+        self.error(journal, error.to_string(), error);
+    }
+}
+
 impl Agent {
     /// Carries out the actions up to the first that fails, which comes back as an event. Gives whether the VIP was to be
     /// added and was not.
-    pub(super) async fn carry_out(&mut self, actions: &[Action]) -> bool {
-        for action in actions {
+    pub(super) async fn carry_out(&mut self, decision: &Decision, decided: Time) -> bool {
+        let starts = decision.stage_5() == 2;
+        let mut added = None;
+        for action in &decision.actions {
             let done = match action {
+                Action::AddAddress { .. } if starts && clock::now().since(decided) > PROOF_HOLDS_FOR => {
+                    Some(Outcome::Failed(TOO_LATE.to_owned()))
+                }
                 Action::AddAddress { card, lifetime } => Some(self.add(card, *lifetime).await),
                 Action::RemoveAddress { card } => Some(self.remove(card).await),
                 other => {
@@ -30,6 +72,11 @@ impl Agent {
                     None
                 }
             };
+            if let (Action::AddAddress { card, lifetime: Some(_) }, Some(Outcome::Succeeded)) =
+                (action, &done)
+            {
+                added = Some(card);
+            }
             let Some(outcome) = done else { continue };
             let failed = matches!(outcome, Outcome::Failed(_));
             if failed {
@@ -37,7 +84,23 @@ impl Agent {
                 return matches!(action, Action::AddAddress { .. });
             }
         }
+        // Last: the announcement is not to wait for it.
+        if let Some(card) = added {
+            self.remove_other_prefixes(card).await;
+        }
         false
+    }
+
+    /// What the switch of an address needs is opened, and loaded by the kernel, before it is needed.
+    pub(super) fn prepare(&self) {
+        self.addresses.prepare();
+        let (vip, journal) = (self.cluster.policy.vip, self.journal.clone());
+        tokio::spawn(async move {
+            // The first question makes the kernel load tcp_diag.
+            if let Err(error) = sockets::list(vip).await {
+                journal.error(&error.to_string());
+            }
+        });
     }
 
     async fn carry_out_simple(&mut self, action: &Action) {
@@ -50,6 +113,8 @@ impl Agent {
             Action::SendProbe => self.report(|agent| agent.wiring.probe()),
             Action::Announce => self.report(|agent| agent.wiring.announce()),
             Action::ListConnections => self.list_connections().await,
+            Action::KeepStragglers { card } => self.keep_stragglers(card),
+            Action::PassOnStragglers(to) => self.pass_on_stragglers(*to),
             Action::TickleClients => self.tickle(),
             Action::DestroyConnections => self.destroy(),
             Action::PollEvery(every) => self.wiring.poll_server_every(*every),
@@ -58,11 +123,17 @@ impl Agent {
                     self.journal.error(&error.to_string());
                 }
             }
+            Action::LookAtMember(member) => self.look_at(*member),
+            Action::ReadExpelTimeout => self.expel(Expel::read),
+            Action::WakeElection => self.expel(Expel::wake),
+            Action::SetExpelTimeout { original } => self.expel(|expel| expel.set(*original)),
+            Action::RestoreExpelTimeout { value } => self.expel(|expel| expel.restore(*value)),
+            Action::Fence { member, name } => self.fence(*member, name),
             Action::AddAddress { .. } | Action::RemoveAddress { .. } => {}
         }
     }
 
-    fn report<E: std::fmt::Display>(&mut self, deed: impl FnOnce(&mut Self) -> Result<(), E>) {
+    fn report<E: Display>(&mut self, deed: impl FnOnce(&mut Self) -> Result<(), E>) {
         if let Err(error) = deed(self) {
             self.journal.error(&error.to_string());
         }
@@ -71,11 +142,41 @@ impl Agent {
     async fn add(&mut self, card: &str, lifetime: Option<Duration>) -> Outcome {
         let label = self.wiring.label(card, self.cluster.mysql_port, &self.journal);
         let (vip, prefix) = (self.cluster.policy.vip, self.cluster.prefix);
+        self.stragglers.end();
         outcome(timeout(ADDRESS_LIMIT, self.addresses.add(card, vip, prefix, &label, lifetime)).await)
     }
 
     async fn remove(&mut self, card: &str) -> Outcome {
         outcome(timeout(ADDRESS_LIMIT, self.addresses.remove(card, self.cluster.policy.vip)).await)
+    }
+
+    async fn remove_other_prefixes(&mut self, card: &str) {
+        let (vip, prefix) = (self.cluster.policy.vip, self.cluster.prefix);
+        let removal = self.addresses.remove_other_prefixes(card, vip, prefix);
+        if let Outcome::Failed(text) = outcome(timeout(ADDRESS_LIMIT, removal).await) {
+            // The next renewal of the lease tries again.
+            self.once.error(&self.journal, text.clone(), &text);
+        }
+    }
+
+    fn keep_stragglers(&mut self, card: &str) {
+        let (once, journal, vip) = (self.once.clone(), self.journal.clone(), self.cluster.policy.vip);
+        let ended = move |outcome| match outcome {
+            Ok(0) => {}
+            Ok(count) => journal.info(&format!(
+                "packets that still came here for {vip} and were passed on to its new holder: {count}"
+            )),
+            Err(error) => once.stragglers_error(&journal, &error),
+        };
+        if let Err(error) = self.stragglers.keep(card, vip, ended) {
+            self.once.stragglers_error(&self.journal, &error);
+        }
+    }
+
+    fn pass_on_stragglers(&mut self, to: Mac) {
+        if let Err(error) = self.stragglers.pass_on(to) {
+            self.once.stragglers_error(&self.journal, &error);
+        }
     }
 
     fn ask_peer(&self, member: IpAddr) {
@@ -104,27 +205,27 @@ impl Agent {
     }
 
     fn tickle(&self) {
-        let (connections, journal) = (Arc::clone(&self.connections), self.journal.clone());
-        let vip = self.cluster.policy.vip;
+        let (once, journal, vip) = (self.once.clone(), self.journal.clone(), self.cluster.policy.vip);
+        let connections = Arc::clone(&self.connections);
         tokio::spawn(async move {
             if let Err(error) = sockets::tickle(vip, connections).await {
-                journal.error(&error.to_string());
+                once.sockets_error(&journal, &error);
             }
         });
     }
 
     fn destroy(&mut self) {
         let connections = std::mem::replace(&mut self.connections, Arc::from(Vec::new()));
-        let journal = self.journal.clone();
+        let (once, journal) = (self.once.clone(), self.journal.clone());
         tokio::spawn(async move {
             if let Err(error) = sockets::destroy(connections).await {
-                journal.error(&error.to_string());
+                once.sockets_error(&journal, &error);
             }
         });
     }
 }
 
-fn outcome<E: std::fmt::Display>(done: Result<Result<(), E>, tokio::time::error::Elapsed>) -> Outcome {
+fn outcome<E: Display>(done: Result<Result<(), E>, tokio::time::error::Elapsed>) -> Outcome {
     match done {
         Ok(Ok(())) => Outcome::Succeeded,
         Ok(Err(error)) => Outcome::Failed(error.to_string()),

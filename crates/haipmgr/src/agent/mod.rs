@@ -2,6 +2,7 @@
 //! The only place that sees both `observe` and `act`.
 
 mod actions;
+mod electing;
 mod spoken;
 mod wiring;
 
@@ -19,6 +20,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::act::address::Addresses;
 use crate::act::sockets::Connection;
 use crate::act::statfile::StatFile;
+use crate::act::stragglers::Stragglers;
 use crate::clock;
 use crate::config::{Cluster, Config};
 use crate::journal::Log;
@@ -26,6 +28,7 @@ use crate::observe::link::{self, LinkWatch};
 use crate::recorder::Recorder;
 use crate::trace_file::TraceFile;
 
+use actions::Once;
 use spoken::Spoken;
 use wiring::Wiring;
 
@@ -39,6 +42,9 @@ pub enum AgentError {
 
 /// After the word to stop, clusters have this long to leave the VIP as it is.
 const STOP_WITHIN: Duration = Duration::from_secs(2);
+
+/// … and this long to put the server's setting back, where it is changed just then.
+const PUT_BACK_WITHIN: Duration = Duration::from_secs(1);
 
 /// Runs all clusters until `stop` turns true. The VIPs stay as they are (S7).
 ///
@@ -94,6 +100,9 @@ struct Agent {
     wiring: Wiring,
     /// What `ListConnections` found, for `TickleClients` and `DestroyConnections`.
     connections: Arc<[Connection]>,
+    /// What still arrives for the VIP after it has left.
+    stragglers: Stragglers,
+    once: Once,
     /// Outcomes of actions: to be taken in before anything else.
     outcomes: VecDeque<Event>,
 }
@@ -114,6 +123,8 @@ impl Agent {
             stat_file: StatFile::new(cluster.stat_file()),
             wiring: Wiring::new(&cluster),
             connections: Arc::from(Vec::new()),
+            stragglers: Stragglers::default(),
+            once: Once::default(),
             outcomes: VecDeque::new(),
             cluster,
             journal,
@@ -125,6 +136,7 @@ impl Agent {
 
     async fn serve(mut self, mut inbox: mpsc::UnboundedReceiver<Event>, mut stop: watch::Receiver<bool>) {
         let mut frames = self.wiring.frames();
+        self.prepare();
         match self.stat_file.read() {
             Ok(found) => self.outcomes.push_back(Event::StatFile(found)),
             Err(error) => self.journal.error(&error.to_string()),
@@ -147,23 +159,28 @@ impl Agent {
             let stopping = event == Event::Stopping;
             wake_at = self.take(&event).await.wake_at;
             if stopping {
+                if let (Some(_), Some(expel)) = (self.state.election.changed, self.wiring.expel()) {
+                    // What is not put back by then is on disk, for the next start.
+                    let _ = tokio::time::timeout(PUT_BACK_WITHIN, expel.flush()).await;
+                }
                 return;
             }
         }
     }
 
     async fn take(&mut self, event: &Event) -> Decision {
-        let now = clock::now();
+        let (now, wall_time) = (clock::now(), jiff::Zoned::now());
         let lines = self.recorder.before(now, &self.state, event, wall_clock);
         let decision = step(&self.cluster.policy, &mut self.state, event, now);
         if matches!(event, Event::Host(_)) {
             self.rewire();
         }
-        let not_added = self.carry_out(&decision.actions).await;
+        let not_added = self.carry_out(&decision, now).await;
         // A start that failed is no switch; the failure says so itself, as the next event.
         if !not_added {
+            let log = self.journal.at(wall_time);
             for line in self.spoken.lines(now, &decision) {
-                line.write(&self.journal);
+                line.write(&log);
             }
         }
         self.trace.write(lines, &self.journal);

@@ -11,11 +11,13 @@ use tokio::sync::mpsc;
 
 use crate::act::address::Label;
 use crate::act::announce::Announcer;
+use crate::act::expel::{Expel, ExpelError};
 use crate::config::Cluster;
 use crate::journal::Log;
 use crate::observe::gateway::{self, GatewaySettings, GatewayWatch};
-use crate::observe::mysql::{self, Access, Endpoint, Limits, ServerWatch};
+use crate::observe::mysql::{self, ServerWatch};
 use crate::observe::neighbour::{self, NeighbourReport, NeighbourSettings, NeighbourWatch};
+use crate::server_access::{Access, Endpoint};
 
 /// Which member this host is: its address and card.
 type Membership = Option<(IpAddr, String)>;
@@ -24,6 +26,7 @@ type Membership = Option<(IpAddr, String)>;
 pub(super) struct Wiring {
     member: Membership,
     server: Option<ServerWatch>,
+    expel: Option<Expel>,
     segment: Option<Segment>,
     frames: mpsc::UnboundedSender<Event>,
     inbox: Option<mpsc::UnboundedReceiver<Event>>,
@@ -61,6 +64,7 @@ impl Wiring {
         Self {
             member: None,
             server: None,
+            expel: None,
             segment: None,
             frames,
             inbox: Some(inbox),
@@ -110,12 +114,19 @@ impl Wiring {
             (None, Some((address, _))) => Endpoint::Tcp(*address, cluster.mysql_port),
             (None, None) => return,
         };
-        let events = events.clone();
-        let tell = move |event| {
-            // Fails only when the cluster's task has ended.
-            let _ = events.send(event);
+        let told = |events: &mpsc::UnboundedSender<Event>| {
+            let events = events.clone();
+            // Sending fails only when the cluster's task has ended.
+            move |event| drop(events.send(event))
         };
-        match mysql::watch(access(cluster, endpoint), self.poll_every, tell) {
+        let log = journal.clone();
+        let report = move |error: &ExpelError| log.error(&error.to_string());
+        let access = Access::of(cluster, endpoint);
+        match Expel::start(access.clone(), cluster.expel_timeout_file(), told(events), report) {
+            Ok(expel) => self.expel = Some(expel),
+            Err(error) => journal.error(&error.to_string()),
+        }
+        match mysql::watch(access, self.poll_every, told(events)) {
             Ok(watch) => self.server = Some(watch),
             Err(error) => journal.error(&error.to_string()),
         }
@@ -182,8 +193,14 @@ impl Wiring {
         ));
         // Set once, here: it can't be there already.
         let _ = gateway_to_be.set(Arc::downgrade(&gateway));
-        let announcer = Announcer::new(card, cluster.policy.vip);
+        let mut announcer = Announcer::new(card, cluster.policy.vip);
+        announcer.prepare();
         Some(Segment { gateway, neighbour, announcer })
+    }
+
+    /// What speaks to the local server about expelling, once it is known where that is.
+    pub(super) fn expel(&self) -> Option<&Expel> {
+        self.expel.as_ref()
     }
 
     pub(super) fn ask_server(&self) {
@@ -241,15 +258,5 @@ impl Wiring {
 
 /// How to ask another member's server.
 pub(super) fn access_to(cluster: &Cluster, member: IpAddr) -> Access {
-    access(cluster, Endpoint::Tcp(member, cluster.mysql_port))
-}
-
-fn access(cluster: &Cluster, endpoint: Endpoint) -> Access {
-    Access {
-        endpoint,
-        user: cluster.user.clone(),
-        password: mysql::Password::new(cluster.password.reveal()),
-        tls_ca: cluster.tls_ca.clone(),
-        limits: Limits { connect: cluster.connect_limit, query: cluster.query_limit },
-    }
+    Access::of(cluster, Endpoint::Tcp(member, cluster.mysql_port))
 }

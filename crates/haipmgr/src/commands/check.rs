@@ -1,11 +1,16 @@
 //! `haipmgr check` and `haipmgr sql`: what would run, and the account it needs.
 
 use core::fmt::Write as _;
+use std::net::IpAddr;
 use std::path::Path;
 
+use decide::event::Fact;
+
 use super::run::in_words;
-use crate::config::{self, Problems, Source};
-use crate::observe::mysql::account_sql;
+use crate::act::expel;
+use crate::config::{self, Cluster, Problems, Source};
+use crate::server_access::account::{account_sql, election_sql};
+use crate::server_access::{Access, Endpoint};
 
 /// What `run` would do with this file.
 pub(super) fn check(path: &Path) -> Result<String, Problems> {
@@ -28,11 +33,48 @@ pub(super) fn check(path: &Path) -> Result<String, Problems> {
             cluster.stat_file().display(),
             config::format_duration(cluster.stat_shown_for()),
         );
+        let _never_fails = writeln!(text, "  dead: {}", elects_sooner(cluster));
     }
     for remark in &config.remarks {
         let _never_fails = writeln!(text, "ERROR {remark}");
     }
     Ok(text)
+}
+
+/// Whether a dead member can be expelled sooner than by MySQL alone: asks the local server, where it is one.
+fn elects_sooner(cluster: &Cluster) -> String {
+    if !cluster.policy.elects() {
+        return "wake_election and proven_dead are off: a dead member is expelled as MySQL by itself does it"
+            .to_owned();
+    }
+    let own = || own_addresses().into_iter().find(|address| cluster.policy.members.contains_key(address));
+    let endpoint = match &cluster.socket {
+        Some(socket) => Endpoint::Socket(socket.clone()),
+        None => match own() {
+            Some(address) => Endpoint::Tcp(address, cluster.mysql_port),
+            None => return "not looked at: no address of this host is a member's".to_owned(),
+        },
+    };
+    match expel::read_once(Access::of(cluster, endpoint)) {
+        Fact::Known(seconds) => {
+            format!("can be expelled on time: group_replication_member_expel_timeout is {seconds} s here")
+        }
+        Fact::Unknown(why) => {
+            format!("is expelled no sooner than MySQL by itself does it (21 s by its defaults): {why}")
+        }
+    }
+}
+
+fn own_addresses() -> Vec<IpAddr> {
+    // Where the system does not tell them, none is a member's.
+    let addresses = nix::ifaddrs::getifaddrs().into_iter().flatten();
+    addresses
+        .filter_map(|interface| {
+            let address = interface.address?;
+            let v4 = address.as_sockaddr_in().map(|address| IpAddr::V4(address.ip()));
+            v4.or_else(|| address.as_sockaddr_in6().map(|address| IpAddr::V6(address.ip())))
+        })
+        .collect()
 }
 
 /// The statements that make each cluster's account. The password is left for the reader to fill in.
@@ -42,9 +84,12 @@ pub(super) fn sql(path: &Path) -> Result<String, Problems> {
     for cluster in &config.clusters {
         let _never_fails = write!(
             text,
-            "-- Cluster {}: on its primary. Group Replication brings the account to the other members.\n{}",
+            "-- Cluster {}: on its primary. Group Replication brings the account to the other members.\n{}\
+             -- So that a dead member is expelled on time (wake_election, proven_dead): three procedures, which run with the\n\
+             -- rights of an account that nobody can log in as. MySQL 8.0.18 or later; leave them out and all else works.\n{}",
             cluster.name.replace(char::is_control, " "),
             account_sql(&cluster.user),
+            election_sql(&cluster.user),
         );
     }
     Ok(text)

@@ -43,6 +43,9 @@ pub enum ReplayError {
     },
 }
 
+/// For the place of a line that was never finished.
+const CUT_SHORT: &str = "-- a line is cut short here: the agent was killed, or the disk was full";
+
 /// What playing a file again gave.
 #[derive(Debug, Default)]
 pub struct Replayed {
@@ -60,14 +63,26 @@ pub fn replay(path: &Path, mut print: impl FnMut(&str)) -> Result<Replayed, Repl
     let unreadable = |cause| ReplayError::Unreadable { path: path.to_owned(), cause };
     let file = File::open(path).map_err(unreadable)?;
     let (mut replay, mut replayed, mut began) = (Replay::default(), Replayed::default(), Time(0));
-    for (at, text) in BufReader::new(file).lines().enumerate() {
+    // A line that can't be read, until it is known what comes after it: a killed agent leaves one behind, and the next
+    // agent begins with a start.
+    let mut cut_short = None;
+    for (at, text) in BufReader::new(file).split(b'\n').enumerate() {
         let (line, path) = (at + 1, path.to_owned());
-        let text = text.map_err(unreadable)?;
-        let read = serde_json::from_str::<Line>(&text).map_err(|cause| ReplayError::NotATrace {
-            path: path.clone(),
-            line,
-            cause,
-        })?;
+        let read = match serde_json::from_slice::<Line>(&text.map_err(unreadable)?) {
+            Ok(read) => read,
+            Err(cause) => {
+                if let Some(earlier) = cut_short.replace(ReplayError::NotATrace { path, line, cause }) {
+                    return Err(earlier);
+                }
+                continue;
+            }
+        };
+        if let Some(error) = cut_short.take() {
+            if !matches!(read, Line::Start { .. }) {
+                return Err(error);
+            }
+            print(CUT_SHORT);
+        }
         let played = replay.play(&read);
         match (&read, played) {
             (Line::Start { now, note, policy, .. }, _) => {
@@ -88,7 +103,15 @@ pub fn replay(path: &Path, mut print: impl FnMut(&str)) -> Result<Replayed, Repl
             }
         }
     }
-    Ok(replayed)
+    match cut_short {
+        // Nothing but that line: this is no trace at all.
+        Some(error) if replayed.same + replayed.different == 0 => Err(error),
+        Some(_) => {
+            print(CUT_SHORT);
+            Ok(replayed)
+        }
+        None => Ok(replayed),
+    }
 }
 
 fn account(began: Time, now: Time, event: &Event, decision: &Decision) -> String {
@@ -131,4 +154,52 @@ fn decided(decision: &Decision) -> String {
         let _infallible = write!(text, "  => {:?}", decision.actions);
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    const CUT: &str = "{\"step\":{\"now\":12";
+
+    fn start() -> String {
+        let now = Time(0);
+        let policy = decide::policy::Policy::new([10, 0, 0, 9].into(), std::collections::BTreeMap::new());
+        let state = decide::state::State::new(now);
+        let (policy, state) = (Box::new(policy), Box::new(state));
+        serde_json::to_string(&Line::Start { now, note: "a test".into(), policy, state }).unwrap()
+    }
+
+    fn step() -> String {
+        let Line::Start { policy, mut state, .. } = serde_json::from_str(&start()).unwrap() else {
+            unreachable!()
+        };
+        let decision = decide::step(&policy, &mut state, &Event::Wake, Time(0));
+        let (event, decision) = (Box::new(Event::Wake), Box::new(decision));
+        serde_json::to_string(&Line::Step { now: Time(0), event, decision }).unwrap()
+    }
+
+    fn play(lines: &[&str]) -> Result<Replayed, ReplayError> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("trace.jsonl");
+        std::fs::write(&path, lines.join("\n")).unwrap();
+        replay(&path, |_| {})
+    }
+
+    #[test]
+    fn what_a_killed_agent_left_unfinished_does_not_keep_the_rest_from_being_played() {
+        let (start, step) = (start(), step());
+        let replayed = play(&[&start, &step, CUT, &start, &step]).unwrap();
+        assert_eq!((replayed.same, replayed.different), (2, 0));
+        assert_eq!(play(&[&start, &step, CUT]).unwrap().same, 1);
+    }
+
+    #[test]
+    fn a_line_that_is_missing_in_the_midst_is_an_error_that_names_it() {
+        let (start, step) = (start(), step());
+        let error = play(&[&start, CUT, &step]).unwrap_err().to_string();
+        assert!(error.contains(":2:"), "{error}");
+        assert!(play(&["no trace"]).is_err());
+    }
 }

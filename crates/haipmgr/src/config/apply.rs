@@ -66,6 +66,15 @@ fn place(draft: &mut Draft, kind: &Kind, value: &Value) -> Result<(), String> {
                 },
             };
         }
+        Kind::Switch(at) => {
+            *at(draft) = match value {
+                Value::Switch(switch) => *switch,
+                other => {
+                    return Err(format!("this is {}; write true or false, without quotes", other.kind()));
+                }
+            };
+        }
+        Kind::Command(at) => *at(draft) = Some(command(value)?),
         Kind::DecisionTrace => {
             let word = text(value, &format!("one of \"{}\"", TRACE_WORDS.join("\", \"")))?;
             draft.decision_trace = match word.as_str() {
@@ -182,6 +191,19 @@ fn path(value: &Value) -> Result<PathBuf, String> {
         Ok(PathBuf::from(text))
     } else {
         Err(format!("\"{}\" does not begin with \"/\"; write the whole path", text.escape_debug()))
+    }
+}
+
+fn command(value: &Value) -> Result<Vec<String>, String> {
+    const ADVICE: &str =
+        "write the program's whole path and its arguments, such as [\"/usr/local/sbin/fence\", \"ipmi\"]";
+    let Value::List(items) = value else { return Err(format!("this is {}; {ADVICE}", value.kind())) };
+    let words =
+        items.iter().map(|item| text(item, "each argument in quotes")).collect::<Result<Vec<_>, _>>()?;
+    match words.first() {
+        Some(program) if program.starts_with('/') => Ok(words),
+        Some(_) => Err(format!("the program's path does not begin with \"/\"; {ADVICE}")),
+        None => Err(format!("this list is empty; {ADVICE}")),
     }
 }
 

@@ -70,6 +70,8 @@ fn takes(key: &Key) -> String {
         Kind::Count { least, most, .. } => format!("{least} to {most}"),
         Kind::Duration { least, most, .. } => range(*least, *most),
         Kind::DurationOr { word, least, most, .. } => format!("{}, or `\"{word}\"`", range(*least, *most)),
+        Kind::Switch(_) => "`true` or `false`".to_owned(),
+        Kind::Command(_) => "a list: program, arguments".to_owned(),
         Kind::DecisionTrace => format!("`\"{}\"`", TRACE_WORDS.join("\"`, `\"")),
         Kind::Members => "address = card".to_owned(),
     }
@@ -88,6 +90,7 @@ fn default(key: &Key) -> String {
                 Kind::DurationOr { word, at, .. } => {
                     format!("`\"{}\"`", at(&mut draft).map_or_else(|| (*word).to_owned(), duration::format))
                 }
+                Kind::Switch(at) => format!("`{}`", at(&mut draft)),
                 Kind::DecisionTrace => "`\"switches\"`".to_owned(),
                 _ => String::new(),
             }

@@ -29,6 +29,8 @@ pub(super) struct Draft {
     pub(super) gateway_misses: u32,
     pub(super) connect_limit: Duration,
     pub(super) query_limit: Duration,
+    pub(super) fence_command: Option<Vec<String>>,
+    pub(super) fence_limit: Duration,
     pub(super) decision_trace: DecisionTrace,
     /// Where the cluster begins in the file.
     pub(super) begins: Option<Position>,
@@ -60,6 +62,8 @@ impl Draft {
             gateway_misses: 4,
             connect_limit: Duration::from_secs(1),
             query_limit: Duration::from_millis(500),
+            fence_command: None,
+            fence_limit: Duration::from_secs(10),
             decision_trace: DecisionTrace::Switches,
             begins,
             given: BTreeMap::new(),

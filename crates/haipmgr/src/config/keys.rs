@@ -57,6 +57,9 @@ pub(super) enum Kind {
         most: Duration,
         at: At<Option<Duration>>,
     },
+    Switch(At<bool>),
+    /// A program's whole path and its arguments.
+    Command(At<Option<Vec<String>>>),
     DecisionTrace,
     Members,
 }
@@ -299,6 +302,35 @@ pub(super) const CLUSTER: &[Key] = &[
             at: |draft| &mut draft.policy.announce_interval,
         },
         about: "Time between two announcements (gratuitous ARP) while the VIP is held, after the first few.",
+    },
+    Key {
+        name: "wake_election",
+        presence: Presence::Default,
+        kind: Kind::Switch(|draft| &mut draft.policy.wake_election),
+        about: "Once a member has been UNREACHABLE for MySQL's own `group_replication_member_expel_timeout`, tell the group to \
+                look now; by itself it looks each 15 s only. Needs the procedures that `haipmgr sql` prints.",
+    },
+    Key {
+        name: "proven_dead",
+        presence: Presence::Default,
+        kind: Kind::Switch(|draft| &mut draft.policy.proven_dead),
+        about: "Have a member that is UNREACHABLE expelled at once when its host refuses connections to the MySQL port, which was \
+                open before: the process is gone. `group_replication_member_expel_timeout` is 0 for that moment, and put back. \
+                Needs the same procedures.",
+    },
+    Key {
+        name: "fence_command",
+        presence: Presence::Or("none"),
+        kind: Kind::Command(|draft| &mut draft.fence_command),
+        about: "A program, with its first arguments, that switches a host off and succeeds (exit status 0) only when that host is \
+                certainly off. It is run for a primary that is UNREACHABLE and neither answers nor refuses at its MySQL port, with \
+                two more arguments: the member's address and its name. Each surviving host runs it, so it may be run twice.",
+    },
+    Key {
+        name: "fence_limit",
+        presence: Presence::Default,
+        kind: Kind::Duration { least: s(1), most: s(300), at: |draft| &mut draft.fence_limit },
+        about: "How long `fence_command` may take; then it is ended and proves nothing.",
     },
     Key {
         name: "decision_trace",

@@ -102,6 +102,10 @@ pub struct Cluster {
     pub query_limit: Duration,
     /// Where the log and the state file go.
     pub install_path: PathBuf,
+    /// The program that switches a member's host off, and its first arguments.
+    pub fence_command: Option<Vec<String>>,
+    /// How long it may take.
+    pub fence_limit: Duration,
     /// Which decisions are recorded.
     pub decision_trace: DecisionTrace,
 }
@@ -120,6 +124,11 @@ impl Cluster {
     /// S6: the state file.
     pub fn stat_file(&self) -> PathBuf {
         self.install_path.join(format!("stat_{}", self.mysql_port))
+    }
+
+    /// Where the server's own `group_replication_member_expel_timeout` is kept while it is changed.
+    pub fn expel_timeout_file(&self) -> PathBuf {
+        self.install_path.join(format!("expel_timeout_{}", self.mysql_port))
     }
 
     /// S6: how long the state file shows a switch before it goes back to `1`: 20 × `sleeptime`.
@@ -247,6 +256,14 @@ fn on_this_host(draft: &Draft, problems: &mut Problems) {
             );
         }
     }
+    if let Some(program) = draft.fence_command.as_ref().and_then(|command| command.first())
+        && let Err(cause) = nix::unistd::access(program.as_str(), AccessFlags::X_OK)
+    {
+        problems.add(
+            draft.place_of("fence_command"),
+            format!("fence_command: {program} can't be run: {}; write a program that is there", cause.desc()),
+        );
+    }
     if let Some(file) = &draft.tls_ca
         && let Err(cause) = readable(file)
     {
@@ -294,6 +311,8 @@ fn finish(draft: Draft, password: Option<Password>) -> Option<Cluster> {
         query_limit: draft.query_limit,
         install_path: draft.install_path?,
         decision_trace: draft.decision_trace,
-        policy: draft.policy,
+        policy: Policy { fence: draft.fence_command.is_some(), ..draft.policy },
+        fence_command: draft.fence_command,
+        fence_limit: draft.fence_limit,
     })
 }

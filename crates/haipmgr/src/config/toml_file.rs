@@ -162,7 +162,11 @@ fn value_of(value: &DeValue<'_>, lines: &Lines<'_>) -> Value {
             number.as_str().parse().map_or(Value::Other("a number too large"), Value::Decimal)
         }
         DeValue::Table(table) => Value::Table(entries(table, lines)),
-        other => Value::Other(kind_of(other)),
+        DeValue::Boolean(switch) => Value::Switch(*switch),
+        DeValue::Array(items) => {
+            Value::List(items.iter().map(|item| value_of(item.get_ref(), lines)).collect())
+        }
+        DeValue::Datetime(_) => Value::Other(kind_of(value)),
     }
 }
 

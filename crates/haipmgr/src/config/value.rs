@@ -8,6 +8,8 @@ pub(super) enum Value {
     Text(String),
     Whole(i128),
     Decimal(f64),
+    Switch(bool),
+    List(Vec<Value>),
     Table(Vec<Entry>),
     /// Of a kind that no key takes, by its name in the file's language.
     Other(&'static str),
@@ -20,6 +22,8 @@ impl Value {
             Self::Text(_) => "text",
             Self::Whole(_) => "a whole number",
             Self::Decimal(_) => "a decimal number",
+            Self::Switch(_) => "true or false",
+            Self::List(_) => "a list",
             Self::Table(_) => "a table",
             Self::Other(kind) => kind,
         }

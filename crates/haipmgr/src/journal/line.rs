@@ -34,7 +34,11 @@ pub(super) struct Stamp(String);
 
 impl Stamp {
     pub(super) fn now() -> Self {
-        Self(jiff::Zoned::now().strftime("%Y-%m-%d %H:%M:%S%.3f%:z").to_string())
+        Self::of(&jiff::Zoned::now())
+    }
+
+    pub(super) fn of(time: &jiff::Zoned) -> Self {
+        Self(time.strftime("%Y-%m-%d %H:%M:%S%.3f%:z").to_string())
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub mod gateway;
 pub mod link;
+pub mod member_port;
 pub mod mysql;
 pub mod neighbour;
 mod token_bucket;

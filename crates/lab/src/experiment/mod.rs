@@ -170,11 +170,11 @@ impl Experiment {
         let expects = if fault.moves_the_primary() { Expects::NewPrimary } else { Expects::SamePrimary };
         self.observe(&fault.name(), expects, fault == Fault::Switchover, |experiment, deed| {
             if fault == Fault::PowerOff {
-                experiment.watch.tell(Recorded::now(deed.host.clone(), What::HostDown));
+                experiment.watch.tell(&Recorded::now(deed.host.clone(), What::HostDown));
             }
             let injected = fault.inject(&mut experiment.lab.scene())?;
             let endured = judge(experiment.endure(&injected));
-            experiment.watch.tell(deed.told(Phase::Healed));
+            experiment.watch.tell(&deed.told(Phase::Healed));
             let healed = experiment.heal(injected);
             endured.and(healed)
         })
@@ -210,7 +210,7 @@ impl Experiment {
             target: names_a_target.then(|| self.name((primary + 1) % places)),
             expects,
         };
-        self.watch.tell(deed.told(Phase::Injected));
+        self.watch.tell(&deed.told(Phase::Injected));
         work(self, &deed)?;
         let primary = self.lab.wait_steady().map_err(ExperimentError::from)?;
         self.wait_writes("after healing")?;
@@ -228,7 +228,7 @@ impl Experiment {
 
     fn heal(&mut self, injected: Injected) -> Result<(), ExperimentError> {
         if injected.fault == Fault::PowerOff {
-            self.watch.tell(Recorded::now(self.name(injected.victim), What::HostUp));
+            self.watch.tell(&Recorded::now(self.name(injected.victim), What::HostUp));
             self.watch.look_at_addresses(&self.lab.segment.databases[injected.victim])?;
         }
         injected.heal(&mut self.lab.scene())?;
@@ -315,7 +315,7 @@ impl Experiment {
         let acknowledged = self.watch.recording().acknowledged_since(since);
         let missing = client::missing(self.lab.group.servers()[primary].socket(), "root", &acknowledged)?;
         let acknowledged = u64::try_from(acknowledged.len()).unwrap_or(u64::MAX);
-        self.watch.tell(Recorded::now("lab", What::Verified { acknowledged, missing }));
+        self.watch.tell(&Recorded::now("lab", What::Verified { acknowledged, missing }));
         Ok(())
     }
 }

@@ -120,14 +120,14 @@ impl Watch {
 
     /// Tells something and waits until it is in the recording: what came before it is there too, then, so that figures
     /// taken next know of it.
-    pub(super) fn tell(&self, recorded: Recorded) {
+    pub(super) fn tell(&self, recorded: &Recorded) {
         // Fails only when the collecting thread is gone, which ends with this.
         if self.told.send(recorded.clone()).is_err() {
             return;
         }
         let since = Instant::now();
         let mut collected = self.shared.lock();
-        while !collected.has(&recorded) && since.elapsed() < TAKEN_IN_LIMIT {
+        while !collected.has(recorded) && since.elapsed() < TAKEN_IN_LIMIT {
             let waited = self.shared.news.wait_timeout(collected, DRAW_EVERY);
             collected = waited.unwrap_or_else(PoisonError::into_inner).0;
         }

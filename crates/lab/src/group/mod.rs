@@ -185,6 +185,18 @@ impl Group {
         Ok(())
     }
 
+    /// Makes the agents' account and procedures anew, by the text that `haipmgr sql` prints: so it is seen to work.
+    pub fn make_agents_account(&self, sql: &str) -> Result<(), GroupError> {
+        let primary = &self.servers[self.primary()?];
+        let mut connection = primary.admin()?;
+        let sql = format!("DROP USER IF EXISTS '{AGENT_USER}'@'%';\n{sql}")
+            .replace("put the password here", AGENT_PASSWORD);
+        for statement in sql.split_terminator(";\n") {
+            connection.query_drop(statement).map_err(primary.said(statement))?;
+        }
+        Ok(())
+    }
+
     /// All servers.
     pub fn servers(&self) -> &[Server] {
         &self.servers

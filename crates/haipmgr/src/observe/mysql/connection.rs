@@ -1,31 +1,17 @@
 //! One connection to a server, made anew when it ends.
 
-use std::collections::HashMap;
-use std::net::IpAddr;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use decide::event::{Fact, Seen, Server, Why};
 use decide::time::Time;
 use mysql::prelude::Queryable;
-use mysql::{Conn, DriverError, Error, OptsBuilder, SslOpts, Value};
+use mysql::{Conn, Value};
 
-use super::failure::{self, Circumstances, Failure, failure};
+use super::Access;
 use super::query::{COLUMNS, Dialect, Row, understand};
-use super::{Access, Endpoint};
 use crate::clock;
-
-/// How long a question stays open on its connection after it was told as timed out. Long enough for a server that was
-/// hung to answer on it, so that no second connection is made meanwhile; short enough for a lost one to be given up.
-const GIVE_UP: Duration = Duration::from_secs(10);
-
-/// After how long an unacknowledged segment ends a TCP connection (`TCP_USER_TIMEOUT`): the other host is gone, or came
-/// back and knows nothing of it. A hung server's kernel goes on acknowledging.
-const UNACKNOWLEDGED: Duration = Duration::from_secs(3);
-
-/// The longest packet that is accepted; a group's rows take less than a tenth.
-const LONGEST_PACKET: usize = 1 << 20;
+use crate::server_access::{After, Connector, Failure, guard, useless};
 
 /// No group has more than nine members.
 const MOST_ROWS: usize = 64;
@@ -88,17 +74,13 @@ struct Ready {
 
 /// A server that can be asked; the connection is made with the first question and kept.
 pub(super) struct Connection {
-    access: Access,
+    connector: Connector,
     ready: Option<Ready>,
-    /// The server offered no TLS, or none that works, and no `tls_ca` requires it: the next attempts go without, until one
-    /// has succeeded. Attempts broken off at the greeting would sooner or later make the server block this host
-    /// (`max_connect_errors`).
-    without_tls: bool,
 }
 
 impl Connection {
     pub(super) fn new(access: Access) -> Self {
-        Self { access, ready: None, without_tls: false }
+        Self { connector: Connector::new(access), ready: None }
     }
 
     /// The connection, while there is one.
@@ -113,11 +95,11 @@ impl Connection {
             let asked_at = phase.asking();
             match self.query(&mut ready) {
                 Ok(server) => return self.keep(ready, asked_at, Fact::Known(server)),
-                Err(Failure { fact, connection: failure::Connection::Kept }) => {
+                Err(Failure { fact, connection: After::Kept }) => {
                     return self.keep(ready, asked_at, fact);
                 }
-                Err(Failure { connection: failure::Connection::Ended, .. }) => {}
-                Err(Failure { fact, connection: failure::Connection::Useless }) => {
+                Err(Failure { connection: After::Ended, .. }) => {}
+                Err(Failure { fact, connection: After::Useless }) => {
                     return Seen { asked_at, fact };
                 }
             }
@@ -138,10 +120,8 @@ impl Connection {
     fn ask_anew(&mut self, phase: &Phase) -> Result<Seen<Server>, Seen<Server>> {
         let asked_at = phase.connecting();
         let verdict = |asked_at, failure: Failure| match failure.connection {
-            failure::Connection::Ended => Err(Seen { asked_at, fact: failure.fact }),
-            failure::Connection::Kept | failure::Connection::Useless => {
-                Ok(Seen { asked_at, fact: failure.fact })
-            }
+            After::Ended => Err(Seen { asked_at, fact: failure.fact }),
+            After::Kept | After::Useless => Ok(Seen { asked_at, fact: failure.fact }),
         };
         let mut ready = match self.connect() {
             Ok(ready) => ready,
@@ -150,9 +130,7 @@ impl Connection {
         let asked_at = phase.asking();
         match self.query(&mut ready) {
             Ok(server) => Ok(self.keep(ready, asked_at, Fact::Known(server))),
-            Err(Failure { fact, connection: failure::Connection::Kept }) => {
-                Ok(self.keep(ready, asked_at, fact))
-            }
+            Err(Failure { fact, connection: After::Kept }) => Ok(self.keep(ready, asked_at, fact)),
             Err(failure) => verdict(asked_at, failure),
         }
     }
@@ -163,76 +141,9 @@ impl Connection {
     }
 
     fn connect(&mut self) -> Result<Ready, Failure> {
-        let tls = self.tls()?;
-        match self.connect_with(tls.clone()) {
-            Ok(ready) => {
-                self.without_tls = false;
-                Ok(ready)
-            }
-            Err(error) if self.access.tls_ca.is_none() && tls.is_some() && self.is_about_tls(&error) => {
-                self.without_tls = true;
-                let ready = self.connect_with(None).map_err(|error| self.explain(&error, false))?;
-                self.without_tls = false;
-                Ok(ready)
-            }
-            Err(error) => Err(self.explain(&error, tls.is_some())),
-        }
-    }
-
-    fn tls(&self) -> Result<Option<SslOpts>, Failure> {
-        if matches!(self.access.endpoint, Endpoint::Socket(_)) {
-            return Ok(None);
-        }
-        let Some(path) = &self.access.tls_ca else {
-            return Ok((!self.without_tls).then(|| SslOpts::default().with_danger_accept_invalid_certs(true)));
-        };
-        // Looked at here, since the driver's error for it would name no file.
-        if let Err(error) = std::fs::File::open(path) {
-            return Err(failure::useless(Why::Tls(format!("tls_ca {}: {error}", path.display()))));
-        }
-        Ok(Some(
-            SslOpts::default()
-                .with_root_cert_path(Some(path.clone()))
-                .with_danger_skip_domain_validation(true),
-        ))
-    }
-
-    fn is_about_tls(&self, error: &Error) -> bool {
-        matches!(error, Error::DriverError(DriverError::TlsNotSupported))
-            || matches!(self.explain(error, true).fact, Fact::Unknown(Why::Tls(_)))
-    }
-
-    fn connect_with(&self, tls: Option<SslOpts>) -> Result<Ready, Error> {
-        let access = &self.access;
-        let has_tls = tls.is_some();
-        let mut options = OptsBuilder::new()
-            .user(Some(access.user.as_str()))
-            .pass(Some(access.password.reveal()))
-            .connect_attrs(Some(HashMap::from([("program_name", "haipmgr")])))
-            .read_timeout(Some(GIVE_UP))
-            .write_timeout(Some(GIVE_UP))
-            // Each of these would otherwise be a query, or a second connection, of the driver's own.
-            .max_allowed_packet(Some(LONGEST_PACKET))
-            .prefer_socket(false)
-            .stmt_cache_size(0)
-            .ssl_opts(tls);
-        options = match &access.endpoint {
-            Endpoint::Socket(path) => options.socket(Some(path.to_string_lossy())),
-            Endpoint::Tcp(address, port) => options
-                .ip_or_hostname(Some(match address {
-                    IpAddr::V4(address) => address.to_string(),
-                    // The driver reads it as in a URL.
-                    IpAddr::V6(address) => format!("[{address}]"),
-                }))
-                .tcp_port(*port)
-                .tcp_connect_timeout(Some(access.limits.connect))
-                .tcp_user_timeout_ms(u32::try_from(UNACKNOWLEDGED.as_millis()).ok()),
-        };
-        guard(|| {
-            let conn = Conn::new(options)?;
-            let dialect = Dialect::of(conn.server_version());
-            Ok(Ready { conn, dialect, tls: has_tls })
-        })
+        let (conn, tls) = self.connector.connect()?;
+        let dialect = Dialect::of(conn.server_version());
+        Ok(Ready { conn, dialect, tls })
     }
 
     fn query(&self, ready: &mut Ready) -> Result<Server, Failure> {
@@ -243,27 +154,13 @@ impl Connection {
             }
             Ok(rows)
         })
-        .map_err(|error| self.explain(&error, ready.tls))?;
+        .map_err(|error| self.connector.explain(&error, ready.tls))?;
         let rows = rows.into_iter().collect::<Option<Vec<Row>>>();
         let rows = rows.ok_or("the server answered with columns that were not asked for".to_owned());
-        rows.and_then(|rows| understand(ready.dialect, rows))
-            .map_err(|problem| failure::useless(Why::Other(format!("{}: {problem}", self.access.endpoint))))
+        rows.and_then(|rows| understand(ready.dialect, rows)).map_err(|problem| {
+            useless(Why::Other(format!("{}: {problem}", self.connector.access().endpoint)))
+        })
     }
-
-    fn explain(&self, error: &Error, tls: bool) -> Failure {
-        let circumstances = Circumstances {
-            endpoint: &self.access.endpoint,
-            tls,
-            given_up_after: GIVE_UP,
-            connect_limit: self.access.limits.connect,
-        };
-        failure(error, circumstances)
-    }
-}
-
-/// The driver panics on some answers that no MySQL server gives; to this program they are one more failure.
-fn guard<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or(Err(Error::DriverError(DriverError::UnexpectedPacket)))
 }
 
 fn text(cells: Vec<Value>) -> Option<Row> {

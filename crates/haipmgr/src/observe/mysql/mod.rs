@@ -3,8 +3,7 @@
 //! | file | the one idea |
 //! |---|---|
 //! | `query.rs` | the one query, by server version, and what its rows say: pure |
-//! | `failure.rs` | what each error says of the server |
-//! | `connection.rs` | one connection: TLS or not, made anew when it ends |
+//! | `connection.rs` | one connection, made anew when it ends |
 //! | `asker.rs` | the thread that owns a connection, so that a hung server blocks that thread alone |
 //! | `watch.rs` | polls the local server, and says so when an answer does not come in time |
 //! | `peer.rs` | one question to another member's server |
@@ -15,142 +14,12 @@
 
 mod asker;
 mod connection;
-mod failure;
 mod peer;
 mod query;
 mod watch;
 
-use core::fmt;
-use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
-use std::time::Duration;
-
 pub use self::asker::CannotAsk;
 pub use self::peer::{Peer, ask_once};
 pub use self::watch::{ServerWatch, watch};
-
-/// How to reach one server, and as whom.
-#[derive(Clone, Debug)]
-pub struct Access {
-    /// Where it listens.
-    pub endpoint: Endpoint,
-    /// The account; [`account_sql`] makes it.
-    pub user: String,
-    /// Its password.
-    pub password: Password,
-    /// PEM file with the authority that signed the server's certificate. Given: TLS is required and the chain is
-    /// verified, the host name is not (MySQL's own certificates carry none), as `--ssl-mode=VERIFY_CA` does. None:
-    /// TLS without verification where the server offers it, as `PREFERRED`. A socket file never has TLS.
-    pub tls_ca: Option<PathBuf>,
-    /// How long to wait for it.
-    pub limits: Limits,
-}
-
-/// Where a server listens.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Endpoint {
-    /// Its socket file.
-    Socket(PathBuf),
-    /// Its address and port.
-    Tcp(IpAddr, u16),
-}
-
-impl fmt::Display for Endpoint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Socket(path) => write!(f, "{}", path.display()),
-            Self::Tcp(address, port) => SocketAddr::new(*address, *port).fmt(f),
-        }
-    }
-}
-
-/// After how long an answer is told as missing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// For the connection, TLS and the account's check included.
-    pub connect: Duration,
-    /// For the query.
-    pub query: Duration,
-}
-
-impl Default for Limits {
-    /// One second to connect; half a second to answer, so that a `STOP GROUP_REPLICATION`, which blocks the answer
-    /// for three, is known of early.
-    fn default() -> Self {
-        Self { connect: Duration::from_secs(1), query: Duration::from_millis(500) }
-    }
-}
-
-/// A password that can't be printed.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Password(String);
-
-impl Password {
-    /// Keeps it.
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Password {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("(hidden)")
-    }
-}
-
-/// The SQL that makes the account the agent needs, to be run once, on the primary; the group carries it to the others.
-/// The password is left for the administrator to fill in.
-///
-/// Reading `performance_schema` is all it may do. It must be usable from every member's address, because in a dispute
-/// over the VIP an agent asks another member's server.
-///
-/// ```
-/// let sql = haipmgr::observe::mysql::account_sql("haip");
-/// assert!(sql.contains("GRANT SELECT ON performance_schema.* TO 'haip'@'%';"));
-/// ```
-pub fn account_sql(user: &str) -> String {
-    let user = user.replace('\\', "\\\\").replace('\'', "''");
-    format!(
-        "CREATE USER '{user}'@'%' IDENTIFIED BY 'put the password here';\n\
-         GRANT SELECT ON performance_schema.* TO '{user}'@'%';\n"
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_password_shows_in_no_debug_output() {
-        let access = Access {
-            endpoint: Endpoint::Socket("/run/mysqld/mysqld.sock".into()),
-            user: "haip".into(),
-            password: Password::new("very secret"),
-            tls_ca: None,
-            limits: Limits::default(),
-        };
-        assert!(!format!("{access:?} {access:#?}").contains("secret"));
-    }
-
-    #[test]
-    fn no_public_certificate_authority_is_trusted_beside_tls_ca() {
-        assert!(webpki_roots::TLS_SERVER_ROOTS.iter().all(|root| root.subject_public_key_info.is_empty()));
-    }
-
-    #[test]
-    fn a_quote_in_the_user_name_does_not_end_the_statement() {
-        assert!(account_sql("o'neil").starts_with("CREATE USER 'o''neil'@'%'"));
-    }
-
-    #[test]
-    fn an_ipv6_endpoint_is_shown_with_brackets() {
-        assert_eq!(
-            Endpoint::Tcp("fd00::1".parse().unwrap_or([0; 4].into()), 3306).to_string(),
-            "[fd00::1]:3306"
-        );
-    }
-}
+pub use crate::server_access::account::account_sql;
+pub use crate::server_access::{Access, Endpoint, Limits, Password};

@@ -10,14 +10,14 @@ use super::Endpoint;
 
 /// Why a question has no answer, and what becomes of the connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Failure {
-    pub(super) fact: Fact<Server>,
-    pub(super) connection: Connection,
+pub(crate) struct Failure {
+    pub(crate) fact: Fact<Server>,
+    pub(crate) connection: After,
 }
 
 /// What becomes of the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Connection {
+pub(crate) enum After {
     /// It is as good as before.
     Kept,
     /// It ended. A new one may tell why.
@@ -79,14 +79,14 @@ fn said_by_server(error: &MySqlError) -> Failure {
         // ER_DBACCESS_DENIED_ERROR, ER_TABLEACCESS_DENIED_ERROR, ER_COLUMNACCESS_DENIED_ERROR,
         // ER_SPECIFIC_ACCESS_DENIED_ERROR: a GRANT takes effect on this very connection.
         1044 | 1142 | 1143 | 1227 => {
-            Failure { fact: Fact::Unknown(Why::NotAllowed(text)), connection: Connection::Kept }
+            Failure { fact: Fact::Unknown(Why::NotAllowed(text)), connection: After::Kept }
         }
         // ER_SECURE_TRANSPORT_REQUIRED.
         3159 => useless(Why::Tls(text)),
         // ER_SERVER_OFFLINE_MODE.
         3032 => Failure {
             fact: Fact::Known(Server::NotInGroup(NotInGroup::OfflineMode)),
-            connection: Connection::Useless,
+            connection: After::Useless,
         },
         // ER_UNKNOWN_SYSTEM_VARIABLE: @@group_replication_single_primary_mode comes with the plugin. ER_NO_SUCH_TABLE:
         // replication_group_members.
@@ -107,7 +107,7 @@ fn said_by_driver(error: &DriverError, circumstances: Circumstances<'_>) -> Fail
         DriverError::CouldNotConnect(Some((_, text, kind))) => match kind {
             io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => Failure {
                 fact: Fact::Known(Server::Refused(format!("{endpoint}: {text}"))),
-                connection: Connection::Useless,
+                connection: After::Useless,
             },
             io::ErrorKind::HostUnreachable
             | io::ErrorKind::NetworkUnreachable
@@ -158,15 +158,15 @@ fn ended_by(error: &io::Error, circumstances: Circumstances<'_>) -> Failure {
 }
 
 fn plugin_missing() -> Failure {
-    Failure { fact: Fact::Known(Server::NotInGroup(NotInGroup::PluginMissing)), connection: Connection::Kept }
+    Failure { fact: Fact::Known(Server::NotInGroup(NotInGroup::PluginMissing)), connection: After::Kept }
 }
 
-pub(super) fn useless(why: Why) -> Failure {
-    Failure { fact: Fact::Unknown(why), connection: Connection::Useless }
+pub(crate) fn useless(why: Why) -> Failure {
+    Failure { fact: Fact::Unknown(why), connection: After::Useless }
 }
 
 fn ended(why: Why) -> Failure {
-    Failure { fact: Fact::Unknown(why), connection: Connection::Ended }
+    Failure { fact: Fact::Unknown(why), connection: After::Ended }
 }
 
 #[cfg(test)]
@@ -243,16 +243,16 @@ mod tests {
     fn an_ended_connection_is_made_anew_and_a_silent_one_is_not() {
         for kind in [io::ErrorKind::ConnectionReset, io::ErrorKind::BrokenPipe, io::ErrorKind::UnexpectedEof]
         {
-            assert_eq!(io(kind).connection, Connection::Ended);
+            assert_eq!(io(kind).connection, After::Ended);
         }
         for code in [1053, 4031, 1317] {
-            assert_eq!(server(code, "bye").connection, Connection::Ended);
+            assert_eq!(server(code, "bye").connection, After::Ended);
         }
         assert_eq!(
             io(io::ErrorKind::WouldBlock),
             Failure {
                 fact: Fact::Unknown(Why::TimedOut(Duration::from_secs(1))),
-                connection: Connection::Useless
+                connection: After::Useless
             }
         );
         assert!(matches!(io(io::ErrorKind::TimedOut).fact, Fact::Unknown(Why::Unreachable(_))));
@@ -260,6 +260,6 @@ mod tests {
 
     #[test]
     fn a_missing_privilege_keeps_the_connection_on_which_a_grant_will_show() {
-        assert_eq!(server(1142, "SELECT command denied").connection, Connection::Kept);
+        assert_eq!(server(1142, "SELECT command denied").connection, After::Kept);
     }
 }

@@ -1,0 +1,473 @@
+//! The survivors' side of a death: when the group may be told to expel an UNREACHABLE member sooner than its thread
+//! looks by itself (each 15 s), and when the patience that was taken from it is given back (RESTORED).
+//!
+//! Two ways. *Wake*: the configured patience is over, so the thread is woken; nothing is changed. *Proven dead*: the
+//! member's process is certainly gone, so there is nothing to be patient with; `group_replication_member_expel_timeout`
+//! is 0 until the member is expelled, 10 s at most.
+
+use core::mem;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::action::{Action, Outcome};
+use crate::decide::Turn;
+use crate::event::{Event, Fact, GroupView, MemberPort, MemberState, Role, Seen, Server, Why};
+use crate::policy::Policy;
+use crate::reason::Reason;
+use crate::stages::own_member;
+use crate::time::Time;
+
+/// The group is told again this often, and the configured value read again, while a member stays UNREACHABLE.
+const AGAIN_AFTER: Duration = Duration::from_secs(1);
+/// A member is not waited for longer than this many tellings: the group can't expel it for reasons of its own.
+const MOST_WAKES: u32 = 60;
+/// The expel timeout stays changed no longer than this.
+const CHANGED_AT_MOST: Duration = Duration::from_secs(10);
+/// Refusals in a row that prove a death.
+const PROVING_REFUSALS: u32 = 2;
+/// Silences in a row before the fence command is run: a host that answers or refuses needs no fence.
+const SILENCES_BEFORE_FENCE: u32 = 2;
+/// Between two looks at a member that refuses.
+const LOOK_AGAIN_REFUSED: Duration = Duration::from_millis(20);
+/// … and at one that does not.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+/// A look whose answer does not come is put again after this.
+const LOOK_LOST_AFTER: Duration = Duration::from_secs(5);
+/// When all is well: how often the configured value is read, so that missing procedures are noticed.
+const READ_EVERY: Duration = Duration::from_mins(1);
+/// When all is well: how long it counts that a member's port was open.
+const OPEN_FOR: Duration = Duration::from_mins(10);
+/// … and how often a member whose port is not known to be open is asked.
+const MEET_AGAIN_AFTER: Duration = Duration::from_secs(10);
+/// A value that can't be restored because the server is silent is tried again after this.
+const RESTORE_SILENT_AGAIN: Duration = Duration::from_secs(10);
+
+/// What is remembered of dead members and the group's patience with them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Election {
+    /// The configured `group_replication_member_expel_timeout` in seconds, never the 0 that was set here.
+    pub timeout: Option<Seen<u32>>,
+    /// When it was last asked for.
+    pub read_asked: Option<Time>,
+    /// Members whose server answered, by `server_uuid`: their ports were open.
+    pub open: BTreeMap<String, Open>,
+    /// When each member's port was last looked at.
+    pub looked: BTreeMap<IpAddr, Time>,
+    /// Members that are UNREACHABLE, by `server_uuid`.
+    pub suspects: BTreeMap<String, Suspect>,
+    /// The expel timeout is 0 here, or may be, and has to be put back.
+    pub changed: Option<Changed>,
+}
+
+/// A member's server answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Open {
+    /// At this address.
+    pub address: IpAddr,
+    /// When it was asked.
+    pub at: Time,
+}
+
+/// A member that is UNREACHABLE.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Suspect {
+    /// `MEMBER_HOST`.
+    pub name: String,
+    /// Whether it leads, by the last word.
+    pub primary: bool,
+    /// Since when: the question whose answer first showed it so.
+    pub since: Time,
+    /// Its port is being looked at since then.
+    pub looking: Option<Time>,
+    /// Not to be looked at again before.
+    pub next_look: Time,
+    /// How often in a row its port refused.
+    pub refusals: u32,
+    /// How often in a row its port was silent.
+    pub silences: u32,
+    /// What became of the fence command.
+    pub fence: Fence,
+    /// When the group was last told to look.
+    pub woken_at: Option<Time>,
+    /// How often.
+    pub wakes: u32,
+    /// It was proven dead, and the group did not expel it in time or could not be told: not tried again.
+    pub given_up: bool,
+}
+
+/// The fence command, for one member that is UNREACHABLE.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fence {
+    /// Not run.
+    NotRun,
+    /// Running.
+    Running,
+    /// It succeeded: the host is dead.
+    Dead,
+    /// It failed, which proves nothing.
+    Failed,
+}
+
+/// The expel timeout is not what the operator set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Changed {
+    /// What the operator set, in seconds.
+    pub original: u32,
+    /// Since when.
+    pub since: Time,
+    /// When the group was last told to look.
+    pub woken_at: Time,
+    /// It is being put back: there is no way back to 0 from here.
+    pub restoring: bool,
+    /// When that was last asked for.
+    pub asked_at: Option<Time>,
+}
+
+impl Suspect {
+    fn new(name: &str, primary: bool, since: Time) -> Self {
+        Self {
+            name: name.to_owned(),
+            primary,
+            since,
+            looking: None,
+            next_look: since,
+            refusals: 0,
+            silences: 0,
+            fence: Fence::NotRun,
+            woken_at: None,
+            wakes: 0,
+            given_up: false,
+        }
+    }
+
+    fn is_proven_dead(&self, policy: &Policy) -> bool {
+        (policy.proven_dead && self.refusals >= PROVING_REFUSALS)
+            || (policy.fence && self.fence == Fence::Dead)
+    }
+
+    fn take_in_port(&mut self, seen: &Seen<MemberPort>, now: Time) {
+        if seen.asked_at < self.since {
+            return;
+        }
+        let (refusals, silences, again) = match &seen.fact {
+            Fact::Known(MemberPort::Refuses) => (self.refusals.saturating_add(1), 0, LOOK_AGAIN_REFUSED),
+            Fact::Known(MemberPort::Answers(_)) => (0, 0, LOOK_AGAIN),
+            Fact::Unknown(_) => (0, self.silences.saturating_add(1), LOOK_AGAIN),
+        };
+        (self.refusals, self.silences) = (refusals, silences);
+        self.looking = None;
+        self.next_look = now + again;
+    }
+}
+
+impl Election {
+    fn oldest(&self) -> Option<Time> {
+        self.suspects.values().map(|suspect| suspect.since).min()
+    }
+
+    /// The configured value, read since the first member became UNREACHABLE.
+    fn configured(&self) -> Option<u32> {
+        let seen = self.timeout.as_ref()?;
+        match &seen.fact {
+            Fact::Known(seconds) if self.oldest().is_none_or(|since| seen.asked_at >= since) => {
+                Some(*seconds)
+            }
+            _ => None,
+        }
+    }
+
+    /// There is somebody to expel, and everybody whom 0 would expel is dead: one that is only cut off keeps the patience
+    /// that the operator gave it.
+    fn all_dead(&self, policy: &Policy) -> bool {
+        !self.suspects.is_empty()
+            && self.suspects.values().all(|suspect| suspect.is_proven_dead(policy) && !suspect.given_up)
+    }
+
+    fn follow(&mut self, view: &GroupView, asked_at: Time) {
+        let unreachable = |id: &str| {
+            view.members.iter().any(|member| member.id == id && member.state == MemberState::Unreachable)
+        };
+        self.suspects.retain(|id, _| unreachable(id));
+        // A server that comes back may listen elsewhere.
+        self.open.retain(|id, _| view.members.iter().any(|member| member.id == *id));
+        for member in view.members.iter().filter(|member| member.state == MemberState::Unreachable) {
+            let primary = member.role == Role::Primary;
+            let suspect = || Suspect::new(&member.host, primary, asked_at);
+            self.suspects.entry(member.id.clone()).or_insert_with(suspect).primary = primary;
+        }
+    }
+
+    fn take_in_port(&mut self, member: IpAddr, seen: &Seen<MemberPort>, now: Time) {
+        if let Fact::Known(MemberPort::Answers(Some(id))) = &seen.fact {
+            self.open.retain(|_, open| open.address != member);
+            self.open.insert(id.clone(), Open { address: member, at: seen.asked_at });
+        }
+        for (id, suspect) in &mut self.suspects {
+            if self.open.get(id).is_some_and(|open| open.address == member) {
+                suspect.take_in_port(seen, now);
+            }
+        }
+    }
+
+    fn give_up(&mut self) {
+        self.suspects.values_mut().for_each(|suspect| suspect.given_up = true);
+    }
+}
+
+impl Turn<'_> {
+    /// The survivors' part of a step. It says nothing of the VIP and moves nothing of it.
+    pub(crate) fn elect(&mut self, event: &Event) {
+        let mut election = mem::take(&mut self.state.election);
+        self.take_in_election(&mut election, event);
+        if *event != Event::Stopping && self.policy.elects() && self.survives() {
+            self.read_expel_timeout(&mut election);
+            self.meet_members(&mut election);
+            self.look_at_suspects(&mut election);
+            self.expel_the_dead(&mut election);
+            self.wake_on_time(&mut election);
+        } else if let Some(changed) = &mut election.changed {
+            changed.restoring = true;
+        }
+        self.put_back(&mut election);
+        self.state.election = election;
+    }
+
+    /// ONLINE in a group with one primary, by a fresh answer, and in the majority.
+    fn survives(&self) -> bool {
+        let fresh = self.now.since(self.state.server.asked_at) <= self.policy.evidence_age;
+        fresh
+            && self.state.own_view().is_some_and(|view| {
+                view.has_majority()
+                    && view.local_member().is_some_and(|local| local.state == MemberState::Online)
+            })
+    }
+
+    fn take_in_election(&mut self, election: &mut Election, event: &Event) {
+        match event {
+            // An answer that was overtaken by a later one changes nothing.
+            Event::Server(seen) if seen.asked_at == self.state.server.asked_at => match &seen.fact {
+                Fact::Known(Server::Member(view)) => election.follow(view, seen.asked_at),
+                Fact::Known(Server::NotInGroup(_) | Server::Refused(_)) => election.suspects.clear(),
+                Fact::Unknown(_) => {}
+            },
+            Event::MemberPort { member, seen } => election.take_in_port(*member, seen, self.now),
+            Event::ExpelTimeout(seen) if election.changed.is_none() => {
+                self.take_in_timeout(election, seen);
+            }
+            Event::ExpelTimeoutLeft(original) => {
+                election.changed = Some(Changed {
+                    original: *original,
+                    since: self.now,
+                    woken_at: self.now,
+                    restoring: true,
+                    asked_at: None,
+                });
+            }
+            Event::Fenced { member, outcome } => self.take_in_fence(election, *member, outcome),
+            Event::Done { action: Action::SetExpelTimeout { .. }, outcome: Outcome::Failed(_) } => {
+                // Whether it was set is not known where the answer was lost.
+                election.give_up();
+                if let Some(changed) = &mut election.changed {
+                    changed.restoring = true;
+                }
+            }
+            Event::Done { action: Action::RestoreExpelTimeout { .. }, outcome: Outcome::Succeeded }
+                if election.changed.is_some_and(|changed| changed.restoring) =>
+            {
+                election.changed = None;
+            }
+            _ => {}
+        }
+    }
+
+    fn take_in_timeout(&mut self, election: &mut Election, seen: &Seen<u32>) {
+        let before = election.timeout.as_ref().map(|known| &known.fact);
+        if before != Some(&seen.fact) {
+            match &seen.fact {
+                Fact::Known(seconds) => self.say_aside(Reason::SoonerElection(*seconds)),
+                // A server that can't be asked at present is no news here: stage 2 tells.
+                Fact::Unknown(why @ (Why::NotAllowed(_) | Why::Other(_))) => {
+                    self.say_aside(Reason::NoSoonerElection(why.clone()));
+                }
+                Fact::Unknown(_) => {}
+            }
+        }
+        election.timeout = Some(seen.clone());
+    }
+
+    fn take_in_fence(&mut self, election: &mut Election, member: IpAddr, outcome: &Outcome) {
+        let (fence, words) = match outcome {
+            Outcome::Succeeded => (Fence::Dead, None),
+            Outcome::Failed(text) => (Fence::Failed, Some(text.clone())),
+        };
+        self.say_aside(Reason::Fenced(member, words));
+        for (id, suspect) in &mut election.suspects {
+            let its_own = election.open.get(id).is_some_and(|open| open.address == member);
+            if its_own && suspect.fence == Fence::Running {
+                suspect.fence = fence;
+            }
+        }
+    }
+
+    /// Each minute; each second while the value matters, so that the operator's latest word is followed.
+    fn read_expel_timeout(&mut self, election: &mut Election) {
+        if election.changed.is_some() {
+            return;
+        }
+        let every = if election.suspects.is_empty() { READ_EVERY } else { AGAIN_AFTER };
+        let due = match (election.read_asked, election.oldest()) {
+            (None, _) => self.now,
+            (Some(asked), Some(since)) if asked < since => self.now,
+            (Some(asked), _) => asked + every,
+        };
+        if self.now < due {
+            if !election.suspects.is_empty() {
+                self.wake(due);
+            }
+            return;
+        }
+        election.read_asked = Some(self.now);
+        self.act(Action::ReadExpelTimeout);
+    }
+
+    /// Finds out, while all is well, at which address each member's server answers. Without that a refusal proves
+    /// nothing: the port may never have been open to this host.
+    fn meet_members(&mut self, election: &mut Election) {
+        let wanted = self.policy.proven_dead || self.policy.fence;
+        if !wanted || !election.suspects.is_empty() || election.configured().is_none() {
+            return;
+        }
+        let (now, policy) = (self.now, self.policy);
+        let stale = |open: Option<&Open>| open.is_none_or(|open| now.since(open.at) >= OPEN_FOR);
+        let unmet = self.state.own_view().is_some_and(|view| {
+            view.members.iter().any(|member| member.id != view.local && stale(election.open.get(&member.id)))
+        });
+        if !unmet {
+            return;
+        }
+        let own = match &self.state.host.fact {
+            Fact::Known(host) => own_member(policy, host).map(|(address, _)| address),
+            Fact::Unknown(_) => None,
+        };
+        for address in policy.members.keys().filter(|address| Some(**address) != own) {
+            let known = election.open.values().find(|open| open.address == *address);
+            let asked = election.looked.get(address);
+            if stale(known) && asked.is_none_or(|at| now.since(*at) >= MEET_AGAIN_AFTER) {
+                election.looked.insert(*address, now);
+                self.act(Action::LookAtMember(*address));
+            }
+        }
+    }
+
+    fn look_at_suspects(&mut self, election: &mut Election) {
+        // Without the procedures no proof is of use. The value itself is being read anew meanwhile.
+        let usable = matches!(&election.timeout, Some(Seen { fact: Fact::Known(_), .. }));
+        if !(self.policy.proven_dead || self.policy.fence) || !usable {
+            return;
+        }
+        for (id, suspect) in &mut election.suspects {
+            let Some(open) = election.open.get(id) else { continue };
+            if suspect.given_up || suspect.is_proven_dead(self.policy) {
+                continue;
+            }
+            if self.policy.fence
+                && suspect.primary
+                && suspect.fence == Fence::NotRun
+                && suspect.silences >= SILENCES_BEFORE_FENCE
+            {
+                suspect.fence = Fence::Running;
+                self.say_aside(Reason::Fencing(suspect.name.clone()));
+                self.act(Action::Fence { member: open.address, name: suspect.name.clone() });
+            }
+            let due = suspect.looking.map_or(suspect.next_look, |asked| asked + LOOK_LOST_AFTER);
+            if self.now >= due {
+                suspect.looking = Some(self.now);
+                self.act(Action::LookAtMember(open.address));
+                self.wake(self.now + LOOK_LOST_AFTER);
+            } else {
+                self.wake(due);
+            }
+        }
+    }
+
+    fn expel_the_dead(&mut self, election: &mut Election) {
+        if election.changed.is_some() || !election.all_dead(self.policy) {
+            return;
+        }
+        // With 0 configured there is nothing to change: it is woken as soon as it is UNREACHABLE.
+        let Some(original) = election.configured().filter(|seconds| *seconds > 0) else { return };
+        let names = election.suspects.values().map(|suspect| suspect.name.clone()).collect();
+        self.say_aside(Reason::ProvenDead(names));
+        self.act(Action::SetExpelTimeout { original });
+        election.changed =
+            Some(Changed { original, since: self.now, woken_at: self.now, restoring: false, asked_at: None });
+    }
+
+    fn wake_on_time(&mut self, election: &mut Election) {
+        if !self.policy.wake_election || election.changed.is_some() {
+            return;
+        }
+        let Some(timeout) = election.configured() else { return };
+        let mut wake = false;
+        for suspect in election.suspects.values_mut() {
+            if suspect.wakes >= MOST_WAKES {
+                continue;
+            }
+            let over = suspect.since + Duration::from_secs(timeout.into());
+            let due = suspect.woken_at.map_or(over, |at| over.max(at + AGAIN_AFTER));
+            if self.now < due {
+                self.wake(due);
+                continue;
+            }
+            if suspect.wakes == 0 {
+                self.say_aside(Reason::WokeElection { member: suspect.name.clone(), timeout });
+            }
+            wake = true;
+            suspect.woken_at = Some(self.now);
+            suspect.wakes += 1;
+            self.wake(self.now + AGAIN_AFTER);
+        }
+        if wake {
+            self.act(Action::WakeElection);
+        }
+    }
+
+    /// Gives the group its patience back as soon as nobody dead is left to be expelled, or the dead are not alone, or it
+    /// took too long.
+    fn put_back(&mut self, election: &mut Election) {
+        let Some(mut changed) = election.changed else { return };
+        let over = changed.since + CHANGED_AT_MOST;
+        if !changed.restoring && election.all_dead(self.policy) && self.now < over {
+            if self.now.since(changed.woken_at) >= AGAIN_AFTER {
+                changed.woken_at = self.now;
+                self.act(Action::WakeElection);
+            }
+            self.wake(over.min(changed.woken_at + AGAIN_AFTER));
+            // Where no answer comes, the last one ages.
+            self.wake(self.state.server.asked_at + self.policy.evidence_age + Duration::from_micros(1));
+            election.changed = Some(changed);
+            return;
+        }
+        changed.restoring = true;
+        election.give_up();
+        let answers =
+            matches!(&self.state.server.fact, Fact::Known(Server::Member(_) | Server::NotInGroup(_)));
+        let again = if answers { AGAIN_AFTER } else { RESTORE_SILENT_AGAIN };
+        let due = changed.asked_at.map_or(self.now, |at| at + again);
+        if self.now >= due {
+            if changed.asked_at.is_none() {
+                self.say_aside(Reason::RestoringExpelTimeout(changed.original));
+            }
+            changed.asked_at = Some(self.now);
+            self.act(Action::RestoreExpelTimeout { value: changed.original });
+            self.wake(self.now + again);
+        } else {
+            self.wake(due);
+        }
+        election.changed = Some(changed);
+    }
+}

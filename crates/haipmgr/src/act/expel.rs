@@ -1,0 +1,382 @@
+//! Has the local server expel a dead member sooner, through the procedures that `haipmgr sql` prints, and puts its
+//! setting back.
+//!
+//! A thread with a connection of its own, which is kept while there is something to do: a server that is slow to carry
+//! an order out is not in the way of the watch's questions. RESTORED: the value to be put back is on disk before it is
+//! changed, and goes from there only when the server has it again.
+
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::thread;
+use std::time::Duration;
+
+use decide::action::{Action, Outcome};
+use decide::event::{Event, Fact, Seen, Server, Why};
+use mysql::prelude::Queryable;
+use mysql::{Conn, Error};
+
+use crate::clock;
+use crate::server_access::account::{EXPEL, RESTORE, USABLE_PROCEDURES, WAKE};
+use crate::server_access::{Access, After, Connector, Failure, guard};
+
+/// Enough for a TLS handshake in an unoptimised build; only what is touched costs memory.
+const STACK: usize = 256 << 10;
+/// The connection ends after this long without an order.
+const IDLE: Duration = Duration::from_secs(30);
+/// Longest content of the file, in bytes.
+const LONGEST: u64 = 32;
+
+const READ: &str = "SELECT @@GLOBAL.group_replication_member_expel_timeout";
+/// `ER_UNKNOWN_SYSTEM_VARIABLE`
+const UNKNOWN_VARIABLE: u16 = 1193;
+
+/// No thread for speaking to the server.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "a dead member is expelled no sooner: the system gives no thread for it: {0}; look at the limit on tasks"
+)]
+pub struct CannotExpel(#[source] io::Error);
+
+/// Why an order was not carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum ExpelError {
+    /// The value to be restored can't be kept, so that nothing was changed; or can't be read or removed.
+    #[error("{}: {cause}; it holds the value to which group_replication_member_expel_timeout is to be put back", file.display())]
+    File {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong.
+        cause: io::Error,
+    },
+    /// The server did not do it.
+    #[error("{what}: {words}")]
+    Server {
+        /// What was being done.
+        what: String,
+        /// What the server, or the connection to it, said.
+        words: String,
+    },
+    /// It was done, and is not so.
+    #[error(
+        "group_replication_member_expel_timeout is still 0; type on this server: SET GLOBAL group_replication_member_expel_timeout = {0}"
+    )]
+    StillZero(u32),
+}
+
+enum Order {
+    Read,
+    Wake,
+    Set { original: u32 },
+    Restore { value: u32 },
+    Flush(tokio::sync::oneshot::Sender<()>),
+}
+
+/// Speaks to the local server about expelling. Dropped, the thread ends after the orders it has.
+pub struct Expel {
+    orders: Sender<Order>,
+}
+
+impl Expel {
+    /// Starts the thread. It first tells [`Event::ExpelTimeoutLeft`] if an earlier run left a value in `file`; then carries
+    /// orders out, one after another, and tells what became of each.
+    ///
+    /// # Errors
+    /// The system gives no thread.
+    pub fn start(
+        access: Access,
+        file: PathBuf,
+        tell: impl Fn(Event) + Send + 'static,
+        report: impl FnOnce(&ExpelError) + Send + 'static,
+    ) -> Result<Self, CannotExpel> {
+        let (orders, inbox) = mpsc::channel();
+        let worker = Worker { kept: KeptValue { file }, connector: Connector::new(access), conn: None };
+        thread::Builder::new()
+            .name("mysql-expel".to_owned())
+            .stack_size(STACK)
+            .spawn(move || {
+                match worker.kept.read() {
+                    Ok(Some(value)) => tell(Event::ExpelTimeoutLeft(value)),
+                    Ok(None) => {}
+                    Err(error) => report(&error),
+                }
+                worker.run(&inbox, &tell);
+            })
+            .map_err(CannotExpel)?;
+        Ok(Self { orders })
+    }
+
+    /// Reads the configured value: [`Event::ExpelTimeout`].
+    pub fn read(&self) {
+        self.send(Order::Read);
+    }
+
+    /// Sets it to itself: [`Action::WakeElection`].
+    pub fn wake(&self) {
+        self.send(Order::Wake);
+    }
+
+    /// Sets it to 0: [`Action::SetExpelTimeout`].
+    pub fn set(&self, original: u32) {
+        self.send(Order::Set { original });
+    }
+
+    /// Puts it back: [`Action::RestoreExpelTimeout`].
+    pub fn restore(&self, value: u32) {
+        self.send(Order::Restore { value });
+    }
+
+    /// Waits until all orders so far are carried out.
+    pub async fn flush(&self) {
+        let (done, wait) = tokio::sync::oneshot::channel();
+        self.send(Order::Flush(done));
+        // An error means that the thread is gone: nothing is left to wait for.
+        let _ = wait.await;
+    }
+
+    fn send(&self, order: Order) {
+        // Fails only where the thread is gone, which it never is before its orders end.
+        let _ = self.orders.send(order);
+    }
+}
+
+/// The configured value, asked for once; unknown where the account may not use the procedures. Blocks, 10 s at the most for
+/// each answer.
+pub fn read_once(access: Access) -> Fact<u32> {
+    let kept = KeptValue { file: PathBuf::new() };
+    Worker { kept, connector: Connector::new(access), conn: None }.read().fact
+}
+
+struct Worker {
+    kept: KeptValue,
+    connector: Connector,
+    conn: Option<(Conn, bool)>,
+}
+
+impl Worker {
+    fn run(mut self, inbox: &Receiver<Order>, tell: &impl Fn(Event)) {
+        loop {
+            let order = match inbox.recv_timeout(IDLE) {
+                Ok(order) => order,
+                Err(RecvTimeoutError::Timeout) => {
+                    self.conn = None;
+                    continue;
+                }
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
+            let (action, done) = match order {
+                Order::Read => {
+                    tell(Event::ExpelTimeout(self.read()));
+                    continue;
+                }
+                Order::Flush(done) => {
+                    // Nobody waits any more where it took too long.
+                    let _ = done.send(());
+                    continue;
+                }
+                Order::Wake => {
+                    (Action::WakeElection, self.call("waking the election", &format!("CALL {WAKE}()")))
+                }
+                Order::Set { original } => (Action::SetExpelTimeout { original }, self.set(original)),
+                Order::Restore { value } => (Action::RestoreExpelTimeout { value }, self.restore(value)),
+            };
+            let outcome =
+                done.map_or_else(|error| Outcome::Failed(error.to_string()), |()| Outcome::Succeeded);
+            tell(Event::Done { action, outcome });
+        }
+    }
+
+    fn read(&mut self) -> Seen<u32> {
+        let asked_at = clock::now();
+        let read = self.ask(|conn| {
+            let usable: Vec<String> = conn.query(USABLE_PROCEDURES)?;
+            Ok((usable, conn.query_first::<u32, _>(READ)))
+        });
+        let fact = match read {
+            Ok((_, Err(Error::MySqlError(error)))) if error.code == UNKNOWN_VARIABLE => {
+                Fact::Unknown(Why::Other(
+                    "this server has no group_replication_member_expel_timeout (MySQL 8.0.13 brought it)"
+                        .to_owned(),
+                ))
+            }
+            Ok((usable, Ok(Some(seconds)))) => match missing(&usable) {
+                None => Fact::Known(seconds),
+                Some(procedure) => Fact::Unknown(Why::NotAllowed(format!(
+                    "the account may not call the procedure {procedure}; haipmgr sql --config FILE prints what to run on the primary"
+                ))),
+            },
+            Ok((_, Ok(None))) => Fact::Unknown(Why::Other("the server shows no value".to_owned())),
+            Ok((_, Err(error))) => unknown(self.connector.explain(&error, false)),
+            Err(failure) => unknown(failure),
+        };
+        Seen { asked_at, fact }
+    }
+
+    fn set(&mut self, original: u32) -> Result<(), ExpelError> {
+        self.kept.write(original)?;
+        self.call("having a dead member expelled", &format!("CALL {EXPEL}()"))
+    }
+
+    fn restore(&mut self, value: u32) -> Result<(), ExpelError> {
+        let what = "putting group_replication_member_expel_timeout back";
+        self.call(what, &format!("CALL {RESTORE}({value})"))?;
+        let now = self.ask(|conn| conn.query_first::<u32, _>(READ)).map_err(|failure| said(what, failure))?;
+        if now == Some(0) {
+            return Err(ExpelError::StillZero(value));
+        }
+        self.kept.remove()
+    }
+
+    fn call(&mut self, what: &str, statement: &str) -> Result<(), ExpelError> {
+        self.ask(|conn| conn.query_drop(statement)).map_err(|failure| said(what, failure))
+    }
+
+    /// On the kept connection, and on a new one where that has ended.
+    fn ask<T>(&mut self, work: impl Fn(&mut Conn) -> Result<T, Error>) -> Result<T, Failure> {
+        if let Some((mut conn, tls)) = self.conn.take() {
+            match self.ask_on(&mut conn, tls, &work) {
+                Err(Failure { connection: After::Ended, .. }) => {}
+                answer => {
+                    if !matches!(answer, Err(Failure { connection: After::Useless, .. })) {
+                        self.conn = Some((conn, tls));
+                    }
+                    return answer;
+                }
+            }
+        }
+        let (mut conn, tls) = self.connector.connect()?;
+        let answer = self.ask_on(&mut conn, tls, &work);
+        if answer.is_ok() {
+            self.conn = Some((conn, tls));
+        }
+        answer
+    }
+
+    fn ask_on<T>(
+        &self,
+        conn: &mut Conn,
+        tls: bool,
+        work: impl Fn(&mut Conn) -> Result<T, Error>,
+    ) -> Result<T, Failure> {
+        guard(|| work(conn)).map_err(|error| self.connector.explain(&error, tls))
+    }
+}
+
+/// The first of the three procedures that is not among those the account may use.
+fn missing(usable: &[String]) -> Option<&'static str> {
+    [WAKE, EXPEL, RESTORE].into_iter().find(|procedure| {
+        let name = procedure.rsplit('.').next().unwrap_or(procedure);
+        !usable.iter().any(|usable| usable.eq_ignore_ascii_case(name))
+    })
+}
+
+fn unknown(failure: Failure) -> Fact<u32> {
+    match failure.fact {
+        Fact::Unknown(why) => Fact::Unknown(why),
+        Fact::Known(Server::Refused(text)) => Fact::Unknown(Why::Unreachable(text)),
+        Fact::Known(Server::NotInGroup(why)) => Fact::Unknown(Why::Unreachable(why.to_string())),
+        Fact::Known(Server::Member(_)) => Fact::Unknown(Why::NotAskedYet),
+    }
+}
+
+fn said(what: &str, failure: Failure) -> ExpelError {
+    let words = match unknown(failure) {
+        Fact::Unknown(why) => why.to_string(),
+        Fact::Known(_) => String::new(),
+    };
+    ExpelError::Server { what: what.to_owned(), words }
+}
+
+/// The value to be put back, on disk.
+struct KeptValue {
+    file: PathBuf,
+}
+
+impl KeptValue {
+    fn read(&self) -> Result<Option<u32>, ExpelError> {
+        use io::Read as _;
+        let mut text = String::new();
+        match File::open(&self.file).and_then(|file| file.take(LONGEST).read_to_string(&mut text)) {
+            Ok(_) => {}
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(cause) => return Err(self.failed(cause)),
+        }
+        let value = text.trim().parse().ok().filter(|value| (1..=3600).contains(value));
+        let wrong = || {
+            io::Error::other(
+                "it holds no number from 1 to 3600; set the variable by hand and remove the file",
+            )
+        };
+        value.map(Some).ok_or_else(|| self.failed(wrong()))
+    }
+
+    /// Whole and on disk when this returns, or not there.
+    fn write(&self, value: u32) -> Result<(), ExpelError> {
+        let name = self.file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let unfinished = self.file.with_file_name(format!(".{name}.new"));
+        let write = || {
+            let mut file = File::create(&unfinished)?;
+            file.write_all(format!("{value}\n").as_bytes())?;
+            file.sync_all()?;
+            std::fs::rename(&unfinished, &self.file)?;
+            self.sync_folder()
+        };
+        write().map_err(|cause| self.failed(cause))
+    }
+
+    fn remove(&self) -> Result<(), ExpelError> {
+        match std::fs::remove_file(&self.file).and_then(|()| self.sync_folder()) {
+            Err(cause) if cause.kind() != io::ErrorKind::NotFound => Err(self.failed(cause)),
+            _ => Ok(()),
+        }
+    }
+
+    fn sync_folder(&self) -> io::Result<()> {
+        File::open(self.file.parent().unwrap_or(Path::new("/")))?.sync_all()
+    }
+
+    fn failed(&self, cause: io::Error) -> ExpelError {
+        ExpelError::File { file: self.file.clone(), cause }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn the_value_is_on_disk_until_it_is_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let kept = KeptValue { file: folder.path().join("expel_timeout_3306") };
+        assert_eq!(kept.read().unwrap(), None);
+        kept.write(5).unwrap();
+        assert_eq!(kept.read().unwrap(), Some(5));
+        kept.remove().unwrap();
+        kept.remove().unwrap();
+        assert_eq!(kept.read().unwrap(), None);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_file_that_holds_no_such_value_is_told_and_not_guessed() {
+        let folder = tempfile::tempdir().unwrap();
+        let kept = KeptValue { file: folder.path().join("expel_timeout_3306") };
+        for content in ["", "0\n", "3601\n", "five"] {
+            std::fs::write(&kept.file, content).unwrap();
+            assert!(kept.read().unwrap_err().to_string().contains("expel_timeout_3306"));
+        }
+    }
+
+    #[test]
+    fn a_missing_procedure_is_named() {
+        let usable = ["wake_election", "expel_unreachable_now"].map(str::to_owned);
+        assert_eq!(missing(&usable), Some(RESTORE));
+        assert_eq!(
+            missing(&["restore_expel_timeout".to_owned()].into_iter().chain(usable).collect::<Vec<_>>()),
+            None
+        );
+    }
+}

@@ -1,0 +1,96 @@
+//! The SQL that makes the agent's account, and the procedures through which it may have a dead member expelled sooner.
+
+/// The SQL that makes the account the agent needs, to be run once, on the primary; the group carries it to the others.
+/// The password is left for the administrator to fill in.
+///
+/// Reading `performance_schema` is all it may do, beside what [`election_sql`] adds. It must be usable from every member's address, because in a dispute
+/// over the VIP an agent asks another member's server.
+///
+/// ```
+/// let sql = haipmgr::server_access::account::account_sql("haip");
+/// assert!(sql.contains("GRANT SELECT ON performance_schema.* TO 'haip'@'%';"));
+/// ```
+pub fn account_sql(user: &str) -> String {
+    let user = quoted(user);
+    format!(
+        "CREATE USER '{user}'@'%' IDENTIFIED BY 'put the password here';\n\
+         GRANT SELECT ON performance_schema.* TO '{user}'@'%';\n"
+    )
+}
+
+/// The procedures' schema.
+const SCHEMA: &str = "haipmgr";
+
+/// Wakes the server's thread that expels, by setting its timeout to the value that it has.
+pub(crate) const WAKE: &str = "haipmgr.wake_election";
+/// Sets the timeout to 0.
+pub(crate) const EXPEL: &str = "haipmgr.expel_unreachable_now";
+/// Puts it back.
+pub(crate) const RESTORE: &str = "haipmgr.restore_expel_timeout";
+
+/// Which of the three procedures the account that asks may use: a row each. No effect.
+pub(crate) const USABLE_PROCEDURES: &str =
+    "SELECT ROUTINE_NAME FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = 'haipmgr'";
+
+/// The SQL that lets the account have an UNREACHABLE member expelled sooner, to be run once, on the primary, after
+/// [`account_sql`]: a schema with three procedures of one statement each, which run with the rights of an account that nobody
+/// can log in as. MySQL 8.0.18 or later. To be run again after an upgrade of haipmgr; that does no harm.
+///
+/// The account gets EXECUTE on these three and nothing else. With them it can set
+/// `group_replication_member_expel_timeout` to 0 while a member is UNREACHABLE and this one is ONLINE in the majority of
+/// a group with one primary, and from 0 to any other value. What does not fit leaves the value as it is. It is never
+/// NULL: set to NULL, the variable becomes 0 (MySQL 9.7.4). It is cast, because 0 and an unsigned value together are a
+/// decimal, which the variable does not take (error 1232).
+///
+/// ```
+/// let sql = haipmgr::server_access::account::election_sql("haip");
+/// assert!(sql.contains("GRANT EXECUTE ON PROCEDURE haipmgr.wake_election TO 'haip'@'%';"));
+/// ```
+pub fn election_sql(user: &str) -> String {
+    let user = quoted(user);
+    format!(
+        "CREATE USER IF NOT EXISTS 'haipmgr_definer'@'localhost' IDENTIFIED BY RANDOM PASSWORD ACCOUNT LOCK;\n\
+         GRANT SYSTEM_VARIABLES_ADMIN ON *.* TO 'haipmgr_definer'@'localhost';\n\
+         GRANT SELECT ON performance_schema.* TO 'haipmgr_definer'@'localhost';\n\
+         CREATE SCHEMA IF NOT EXISTS {SCHEMA};\n\
+         GRANT EXECUTE ON {SCHEMA}.* TO 'haipmgr_definer'@'localhost';\n\
+         DROP PROCEDURE IF EXISTS {WAKE};\n\
+         CREATE DEFINER = 'haipmgr_definer'@'localhost' PROCEDURE {WAKE}()\n  \
+           SQL SECURITY DEFINER\n  \
+           SET GLOBAL group_replication_member_expel_timeout = @@GLOBAL.group_replication_member_expel_timeout;\n\
+         DROP PROCEDURE IF EXISTS {EXPEL};\n\
+         CREATE DEFINER = 'haipmgr_definer'@'localhost' PROCEDURE {EXPEL}()\n  \
+           SQL SECURITY DEFINER\n  \
+           SET GLOBAL group_replication_member_expel_timeout = (\n    \
+             SELECT CAST(IF(@@GLOBAL.group_replication_single_primary_mode\n      \
+               AND COALESCE(SUM(MEMBER_STATE = 'UNREACHABLE'), 0) > 0\n      \
+               AND 2 * SUM(MEMBER_STATE = 'UNREACHABLE') < COUNT(*)\n      \
+               AND SUM(MEMBER_ID = @@GLOBAL.server_uuid AND MEMBER_STATE = 'ONLINE') = 1,\n      \
+               0, @@GLOBAL.group_replication_member_expel_timeout) AS UNSIGNED)\n    \
+             FROM performance_schema.replication_group_members);\n\
+         DROP PROCEDURE IF EXISTS {RESTORE};\n\
+         CREATE DEFINER = 'haipmgr_definer'@'localhost' PROCEDURE {RESTORE}(IN configured INT UNSIGNED)\n  \
+           SQL SECURITY DEFINER\n  \
+           SET GLOBAL group_replication_member_expel_timeout =\n    \
+             IF(@@GLOBAL.group_replication_member_expel_timeout = 0 AND configured BETWEEN 1 AND 3600,\n      \
+               configured, @@GLOBAL.group_replication_member_expel_timeout);\n\
+         GRANT EXECUTE ON PROCEDURE {WAKE} TO '{user}'@'%';\n\
+         GRANT EXECUTE ON PROCEDURE {EXPEL} TO '{user}'@'%';\n\
+         GRANT EXECUTE ON PROCEDURE {RESTORE} TO '{user}'@'%';\n"
+    )
+}
+
+fn quoted(user: &str) -> String {
+    user.replace('\\', "\\\\").replace('\'', "''")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quote_in_the_user_name_does_not_end_the_statement() {
+        assert!(account_sql("o'neil").starts_with("CREATE USER 'o''neil'@'%'"));
+        assert!(election_sql("o'neil").ends_with("TO 'o''neil'@'%';\n"));
+    }
+}

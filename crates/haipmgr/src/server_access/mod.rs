@@ -1,0 +1,137 @@
+//! How to reach a MySQL server and as whom. Below `observe` and `act`, which both speak to servers.
+//!
+//! | file | the one idea |
+//! |---|---|
+//! | `account.rs` | the SQL that makes the account, and what it may do |
+//! | `connect.rs` | a new connection: TLS or not, every wait with a limit |
+//! | `failure.rs` | what each error says of the server |
+
+pub mod account;
+mod connect;
+mod failure;
+
+use core::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::config::Cluster;
+
+pub(crate) use self::connect::{Connector, guard};
+pub(crate) use self::failure::{After, Failure, useless};
+
+/// How to reach one server, and as whom.
+#[derive(Clone, Debug)]
+pub struct Access {
+    /// Where it listens.
+    pub endpoint: Endpoint,
+    /// The account; [`account::account_sql`] makes it.
+    pub user: String,
+    /// Its password.
+    pub password: Password,
+    /// PEM file with the authority that signed the server's certificate. Given: TLS is required and the chain is
+    /// verified, the host name is not (MySQL's own certificates carry none), as `--ssl-mode=VERIFY_CA` does. None:
+    /// TLS without verification where the server offers it, as `PREFERRED`. A socket file never has TLS.
+    pub tls_ca: Option<PathBuf>,
+    /// How long to wait for it.
+    pub limits: Limits,
+}
+
+impl Access {
+    /// As the agent of this cluster.
+    pub fn of(cluster: &Cluster, endpoint: Endpoint) -> Self {
+        Self {
+            endpoint,
+            user: cluster.user.clone(),
+            password: Password::new(cluster.password.reveal()),
+            tls_ca: cluster.tls_ca.clone(),
+            limits: Limits { connect: cluster.connect_limit, query: cluster.query_limit },
+        }
+    }
+}
+
+/// Where a server listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// Its socket file.
+    Socket(PathBuf),
+    /// Its address and port.
+    Tcp(IpAddr, u16),
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Socket(path) => write!(f, "{}", path.display()),
+            Self::Tcp(address, port) => SocketAddr::new(*address, *port).fmt(f),
+        }
+    }
+}
+
+/// After how long an answer is told as missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// For the connection, TLS and the account's check included.
+    pub connect: Duration,
+    /// For the query.
+    pub query: Duration,
+}
+
+impl Default for Limits {
+    /// One second to connect; half a second to answer, so that a `STOP GROUP_REPLICATION`, which blocks the answer
+    /// for three, is known of early.
+    fn default() -> Self {
+        Self { connect: Duration::from_secs(1), query: Duration::from_millis(500) }
+    }
+}
+
+/// A password that can't be printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Password(String);
+
+impl Password {
+    /// Keeps it.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    pub(super) fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(hidden)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_shows_in_no_debug_output() {
+        let access = Access {
+            endpoint: Endpoint::Socket("/run/mysqld/mysqld.sock".into()),
+            user: "haip".into(),
+            password: Password::new("very secret"),
+            tls_ca: None,
+            limits: Limits::default(),
+        };
+        assert!(!format!("{access:?} {access:#?}").contains("secret"));
+    }
+
+    #[test]
+    fn no_public_certificate_authority_is_trusted_beside_tls_ca() {
+        assert!(webpki_roots::TLS_SERVER_ROOTS.iter().all(|root| root.subject_public_key_info.is_empty()));
+    }
+
+    #[test]
+    fn an_ipv6_endpoint_is_shown_with_brackets() {
+        assert_eq!(
+            Endpoint::Tcp("fd00::1".parse().unwrap_or([0; 4].into()), 3306).to_string(),
+            "[fd00::1]:3306"
+        );
+    }
+}

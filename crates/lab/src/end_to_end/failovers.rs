@@ -1,0 +1,87 @@
+//! The VIP follows the primary, whatever takes the old one away; and it leaves a host that is cut off.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::expect::{changes, followed, promise, safe};
+use super::{Broken, UnderTest, logs};
+use crate::fault::Fault;
+use crate::measure::Figures;
+use crate::segment::VIP;
+
+/// How long an address that was removed by hand may be away. Seconds.
+const BACK_WITHIN: f64 = 1.0;
+/// How long the holder may take to believe that its gateway is lost.
+const GATEWAY_LIMIT: Duration = Duration::from_secs(5);
+
+fn follows(under_test: &mut UnderTest, fault: Fault) -> Result<String, Broken> {
+    followed(&under_test.experiment.run(fault)?)
+}
+
+pub(super) fn switchover(under_test: &mut UnderTest) -> Result<String, Broken> {
+    follows(under_test, Fault::Switchover)
+}
+
+pub(super) fn power_off(under_test: &mut UnderTest) -> Result<String, Broken> {
+    follows(under_test, Fault::PowerOff)
+}
+
+pub(super) fn shutdown(under_test: &mut UnderTest) -> Result<String, Broken> {
+    follows(under_test, Fault::Shutdown)
+}
+
+pub(super) fn stop_group_replication(under_test: &mut UnderTest) -> Result<String, Broken> {
+    follows(under_test, Fault::StopGroupReplication)
+}
+
+pub(super) fn kill_9(under_test: &mut UnderTest) -> Result<String, Broken> {
+    follows(under_test, Fault::Kill9)
+}
+
+/// The old primary is on the LAN as before, and so is its VIP, unless its agent lets go.
+pub(super) fn group_port_cut(under_test: &mut UnderTest) -> Result<String, Broken> {
+    let old = under_test.experiment.lab.wait_steady()?;
+    let mark = logs::mark(&under_test.experiment, old);
+    let figures = under_test.experiment.run(Fault::GroupPortCut)?;
+    mark.wait_for(&under_test.experiment, &["VIP stopped on"])?;
+    followed(&figures)
+}
+
+pub(super) fn vip_removed_by_hand(under_test: &mut UnderTest) -> Result<String, Broken> {
+    let holder = under_test.experiment.lab.wait_steady()?;
+    let mark = logs::mark(&under_test.experiment, holder);
+    let figures = under_test.experiment.run(Fault::VipRemovedByHand)?;
+    safe(&figures)?;
+    let back = figures.vip_moved.seconds().is_some_and(|seconds| seconds <= BACK_WITHIN);
+    promise(back && figures.holder.as_ref() == Some(&figures.host), || {
+        format!(
+            "the VIP is back on {:?} after {} s, not within {BACK_WITHIN} s",
+            figures.holder, figures.vip_moved
+        )
+    })?;
+    mark.wait_for(&under_test.experiment, &["haipmgr did not remove it", "VIP started on"])?;
+    Ok(format!("back after {}, outage {} s", figures.vip_moved, figures.outage))
+}
+
+/// S12: a host without its gateway may be the one that the network has been parted from.
+pub(super) fn gateway_lost(under_test: &mut UnderTest) -> Result<String, Broken> {
+    let holder = under_test.experiment.lab.wait_steady()?;
+    let mark = logs::mark(&under_test.experiment, holder);
+    let figures = under_test.experiment.run(Fault::GatewayLost)?;
+    safe(&figures)?;
+    let gone = let_go_after(under_test, &figures);
+    promise(gone.is_some_and(|after| after <= GATEWAY_LIMIT), || match gone {
+        None => "the VIP was kept though the gateway was lost".to_owned(),
+        Some(after) => format!("the VIP was let go only after {:.1} s", after.as_secs_f64()),
+    })?;
+    mark.wait_for(&under_test.experiment, &["the gateway has missed", "VIP stopped on", "VIP started on"])?;
+    let gone = gone.unwrap_or_default().as_secs_f64();
+    Ok(format!("let go after {gone:.3} s, back {} s after the loss of 5 s began", figures.vip_moved))
+}
+
+fn let_go_after(under_test: &UnderTest, figures: &Figures) -> Option<Duration> {
+    let recording = under_test.experiment.recording();
+    let mut all = changes(&recording, IpAddr::V4(VIP), figures.injected_us);
+    let (first, _) = all.find(|(_, there)| !there)?;
+    Some(Duration::from_micros(first.at_us - figures.injected_us))
+}
