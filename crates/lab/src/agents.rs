@@ -136,7 +136,7 @@ impl Agent {
     /// What `haipmgr sql` prints for its configuration.
     pub fn sql(&self, host: &Host) -> Result<String, AgentError> {
         let asking = || Self::failed("asking the agent for its SQL", host.name());
-        let program = self.programs.first().map(|program| program.path.as_path()).unwrap_or(Path::new(""));
+        let program = self.programs.first().map_or(Path::new(""), |program| program.path.as_path());
         let printed =
             host.command(program).args(["sql", "--config", CONFIGURATION]).output().map_err(asking())?;
         if printed.status.success() {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::tool::{KEEPALIVED_FILES, Template, VIP_MANAGER_FILES};
 use super::{BenchError, Summary};
+use crate::agents;
 use crate::report::table::Style;
 
 const PAGE: &str = include_str!("benchmark.md");
@@ -48,6 +49,7 @@ impl Summary {
             ("@MACHINE@", machine.to_owned()),
             ("@TABLE@", self.table(Style::Markdown)),
             ("@FINDINGS@", findings.concat().trim_end().to_owned()),
+            ("@HAIPMGR@", shown("haipmgr.toml", &agents::configuration(&[agents::LAB]))),
             ("@KEEPALIVED@", files(&KEEPALIVED_FILES)),
             ("@VIP_MANAGER@", files(&VIP_MANAGER_FILES)),
         ]
@@ -58,16 +60,17 @@ impl Summary {
 
 /// Each file as the tool gets it, but for the places that are filled in on each host.
 fn files(templates: &[Template]) -> String {
-    let shown = templates.iter().map(|(name, text, _)| {
-        let language = match Path::new(name).extension().and_then(|extension| extension.to_str()) {
-            Some("yml") => "yaml",
-            Some("cnf") => "ini",
-            Some(known @ ("sh" | "sql")) => known,
-            _ => "text",
-        };
-        format!("`{name}`\n\n```{language}\n{}\n```", text.trim_end())
-    });
-    shown.collect::<Vec<_>>().join("\n\n")
+    templates.iter().map(|(name, text, _)| shown(name, text)).collect::<Vec<_>>().join("\n\n")
+}
+
+fn shown(name: &str, text: &str) -> String {
+    let language = match Path::new(name).extension().and_then(|extension| extension.to_str()) {
+        Some("yml") => "yaml",
+        Some("cnf") => "ini",
+        Some(known @ ("sh" | "sql" | "toml")) => known,
+        _ => "text",
+    };
+    format!("`{name}`\n\n```{language}\n{}\n```", text.trim_end())
 }
 
 #[cfg(test)]
@@ -87,9 +90,16 @@ mod tests {
         for (_, text, _) in KEEPALIVED_FILES.iter().chain(&VIP_MANAGER_FILES) {
             assert!(page.contains(text.trim_end()));
         }
-        for place in
-            ["@VERSIONS@", "@MYSQL@", "@MACHINE@", "@TABLE@", "@FINDINGS@", "@KEEPALIVED@", "@VIP_MANAGER@"]
-        {
+        for place in [
+            "@VERSIONS@",
+            "@MYSQL@",
+            "@MACHINE@",
+            "@TABLE@",
+            "@FINDINGS@",
+            "@HAIPMGR@",
+            "@KEEPALIVED@",
+            "@VIP_MANAGER@",
+        ] {
             assert!(!page.contains(place), "{place}");
         }
         assert!(page.contains("two cores") && page.contains("0.480"));
