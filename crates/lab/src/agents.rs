@@ -1,10 +1,12 @@
-//! haipmgr on each database host: its file, its start and its end, and what it says.
+//! haipmgr on each database host: its file, its start and its end, and what it says. The benchmark puts another tool's
+//! programs in its place.
 
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::net::Ipv4Addr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::Child;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -58,13 +60,25 @@ pub enum AgentError {
     },
 }
 
+/// A program that an agent is made of, with its arguments.
+#[derive(Clone, Debug)]
+pub struct Program {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Its arguments.
+    pub arguments: Vec<OsString>,
+    /// Whether it and its files are in the root that holds mysqld.
+    pub rooted: bool,
+}
+
 /// One host's agent.
 #[derive(Debug)]
 pub struct Agent {
     host: String,
-    program: PathBuf,
+    programs: Vec<Program>,
     messages: PathBuf,
-    process: Option<Child>,
+    /// In the order of `programs`; empty while it does not run.
+    processes: Vec<Child>,
 }
 
 impl Agent {
@@ -72,12 +86,20 @@ impl Agent {
     pub fn prepare(layout: &Layout, host: &Host) -> Result<Self, AgentError> {
         configure(host, &[LAB])?;
         write(host, PASSWORD_FILE, &format!("{AGENT_PASSWORD}\n"), 0o600)?;
-        Ok(Self {
+        let arguments = ["run", "--config", CONFIGURATION].map(OsString::from).to_vec();
+        let program = Program { path: layout.agent(), arguments, rooted: false };
+        Ok(Self::of_programs(vec![program], layout, host, "agent"))
+    }
+
+    /// An agent made of these programs, started in this order and stopped in the reverse one. Not started yet; `name` is
+    /// its message file's.
+    pub fn of_programs(programs: Vec<Program>, layout: &Layout, host: &Host, name: &str) -> Self {
+        Self {
             host: host.name().to_owned(),
-            program: layout.agent(),
-            messages: layout.log().join(format!("{}.agent", host.name())),
-            process: None,
-        })
+            programs,
+            messages: layout.log().join(format!("{}.{name}", host.name())),
+            processes: Vec::new(),
+        }
     }
 
     /// Its standard error, as a file.
@@ -85,38 +107,38 @@ impl Agent {
         &self.messages
     }
 
-    /// Its process, while it runs.
+    /// Its first program's process, while it runs.
     pub fn pid(&self) -> Option<u32> {
-        self.process.as_ref().map(Child::id)
+        self.processes.first().map(Child::id)
     }
 
     /// Starts it, if it does not run.
     pub fn start(&mut self, host: &Host) -> Result<(), AgentError> {
-        if self.process.is_some() {
+        if !self.processes.is_empty() {
             return Ok(());
         }
         let failed = |what: &str| Self::failed(what, host.name());
-        let messages = File::options()
-            .create(true)
-            .append(true)
-            .open(&self.messages)
-            .map_err(failed("opening the agent's message file"))?;
-        let child = host
-            .command(&self.program)
-            .args(["run", "--config", CONFIGURATION])
-            .stdout(Stdio::null())
-            .stderr(messages)
-            .spawn()
-            .map_err(failed("starting the agent"))?;
-        self.process = Some(child);
+        for program in &self.programs {
+            let messages = File::options()
+                .create(true)
+                .append(true)
+                .open(&self.messages)
+                .map_err(failed("opening the agent's message file"))?;
+            let mut command =
+                if program.rooted { host.rooted_command(&program.path) } else { host.command(&program.path) };
+            let output = messages.try_clone().map_err(failed("opening the agent's message file"))?;
+            command.args(&program.arguments).stdout(output).stderr(messages);
+            self.processes.push(command.spawn().map_err(failed("starting the agent"))?);
+        }
         Ok(())
     }
 
     /// What `haipmgr sql` prints for its configuration.
     pub fn sql(&self, host: &Host) -> Result<String, AgentError> {
         let asking = || Self::failed("asking the agent for its SQL", host.name());
+        let program = self.programs.first().map_or(Path::new(""), |program| program.path.as_path());
         let printed =
-            host.command(&self.program).args(["sql", "--config", CONFIGURATION]).output().map_err(asking())?;
+            host.command(program).args(["sql", "--config", CONFIGURATION]).output().map_err(asking())?;
         if printed.status.success() {
             return Ok(String::from_utf8_lossy(&printed.stdout).into_owned());
         }
@@ -126,41 +148,57 @@ impl Agent {
 
     /// An error if it should be running and has ended.
     pub fn check(&mut self) -> Result<(), AgentError> {
-        let Some(process) = &mut self.process else { return Ok(()) };
-        let status = process.try_wait().map_err(Self::failed("looking at the agent", &self.host))?;
-        let Some(status) = status else { return Ok(()) };
-        self.process = None;
+        let mut ended = None;
+        for process in &mut self.processes {
+            let status = process.try_wait().map_err(Self::failed("looking at the agent", &self.host))?;
+            ended = ended.or(status);
+        }
+        let Some(status) = ended else { return Ok(()) };
+        self.kill()?;
         let words = fs::read_to_string(&self.messages).unwrap_or_default();
         let lines: Vec<&str> = words.lines().collect();
         let words = lines[lines.len().saturating_sub(8)..].join("\n");
         Err(AgentError::Ended { host: self.host.clone(), status, words })
     }
 
-    /// Ends it with SIGTERM, as `systemctl stop` does (S7), and waits until it is gone.
+    /// Stops it with SIGTERM, as systemd would, and waits for its end.
     pub fn stop(&mut self) -> Result<(), AgentError> {
-        let Some(mut process) = self.process.take() else { return Ok(()) };
-        self.signal(&process, Signal::SIGTERM)?;
-        let since = Instant::now();
-        while process.try_wait().map_err(Self::failed("waiting for the agent", &self.host))?.is_none() {
-            if since.elapsed() > END_LIMIT {
-                self.process = Some(process);
-                return Err(AgentError::DoesNotEnd { host: self.host.clone() });
+        while let Some(mut process) = self.processes.pop() {
+            self.signal(&process, Signal::SIGTERM)?;
+            let since = Instant::now();
+            while process.try_wait().map_err(Self::failed("waiting for the agent", &self.host))?.is_none() {
+                if since.elapsed() > END_LIMIT {
+                    self.processes.push(process);
+                    return Err(AgentError::DoesNotEnd { host: self.host.clone() });
+                }
+                std::thread::sleep(LOOK_EVERY);
             }
-            std::thread::sleep(LOOK_EVERY);
         }
         Ok(())
     }
 
-    /// Kills it with SIGKILL and waits until it is gone.
+    /// Kills it and all that it has started with SIGKILL, and waits until it is gone.
     pub fn kill(&mut self) -> Result<(), AgentError> {
-        let Some(mut process) = self.process.take() else { return Ok(()) };
-        self.signal(&process, Signal::SIGKILL)?;
-        process.wait().map(drop).map_err(Self::failed("waiting for the agent", &self.host))
+        while let Some(mut process) = self.processes.pop() {
+            let started = descendants(process.id());
+            // Ended by itself, it is reaped below all the same.
+            if process.try_wait().ok().flatten().is_none() {
+                self.signal(&process, Signal::SIGKILL)?;
+            }
+            for pid in started {
+                // Each may be ending already, because its parent has.
+                let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+            }
+            process.wait().map_err(Self::failed("waiting for the agent", &self.host))?;
+        }
+        Ok(())
     }
 
     /// Another program to start from now on: an upgrade.
     pub fn set_program(&mut self, program: &Path) {
-        program.clone_into(&mut self.program);
+        if let Some(first) = self.programs.first_mut() {
+            program.clone_into(&mut first.path);
+        }
     }
 
     fn signal(&self, process: &Child, signal: Signal) -> Result<(), AgentError> {
@@ -174,6 +212,21 @@ impl Agent {
         let what = format!("{host}: {what}");
         move |cause| AgentError::Io { what, cause }
     }
+}
+
+/// All processes that this one has started, and those that they have (proc(5), `children`).
+fn descendants(pid: u32) -> Vec<i32> {
+    let mut found = Vec::new();
+    let mut parents = vec![pid.to_string()];
+    while let Some(parent) = parents.pop() {
+        let children =
+            fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).unwrap_or_default();
+        for child in children.split_whitespace() {
+            found.extend(child.parse::<i32>());
+            parents.push(child.to_owned());
+        }
+    }
+    found
 }
 
 /// Writes the host's configuration. An agent that runs reads it when it is started again.

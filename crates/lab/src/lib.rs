@@ -4,6 +4,7 @@
 //! lab ends, however it ends, the kernel takes all of it away.
 
 pub mod agents;
+pub mod bench;
 pub mod client;
 pub mod end_to_end;
 pub mod experiment;

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use lab::agents::{Cluster, LAB, configure};
+use lab::bench::{Bench, FAULTS, Shim, Tool};
 use lab::experiment::Experiment;
 use lab::fault::Fault;
 use lab::namespace::{self, EnterTarget, Layout, Outside};
@@ -56,6 +57,26 @@ enum Task {
         #[command(flatten)]
         output: Output,
     },
+    /// Do each fault with haipmgr, keepalived and vip-manager in turn, and say how they compare
+    Bench {
+        /// The faults (by default those that move the primary); one that is named twice is done twice as often
+        faults: Vec<Fault>,
+        /// Do each fault this many times with each tool
+        #[arg(long, default_value_t = 1)]
+        times: u32,
+        /// The tools
+        #[arg(long, value_enum, value_delimiter = ',', default_values_t = Tool::ALL)]
+        tools: Vec<Tool>,
+        /// The folder for the page, the picture and the figures
+        #[arg(long, default_value = "lab-results")]
+        out: PathBuf,
+        /// A folder for the recording and what the tools said
+        #[arg(long)]
+        evidence: Option<PathBuf>,
+    },
+    /// Answers as Patroni's REST API would
+    #[command(hide = true)]
+    PatroniShim(Shim),
     /// Run the end-to-end tests on one real group, and say how each went
     Test {
         /// Only the tests with one of these in their name
@@ -162,13 +183,20 @@ fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
         }
         Task::EnterHost { host, lab, program } => Ok(namespace::enter_from_outside(&host, lab, &program)?),
         Task::Witness(witness) => Ok(witness.run().map(|()| 0)?),
-        Task::Up | Task::Run { .. } | Task::Demo { .. } | Task::Test { .. } if arguments.inside.is_none() => {
+        Task::PatroniShim(shim) => Ok(shim.run().map(|()| 0)?),
+        Task::Up | Task::Run { .. } | Task::Bench { .. } | Task::Demo { .. } | Task::Test { .. }
+            if arguments.inside.is_none() =>
+        {
             go_inside(arguments.agent, arguments.no_agents)
         }
         Task::Up => up(&inside(arguments.inside), !arguments.no_agents, &arguments.called_as),
         Task::Run { faults, times, output } => {
             let all: Vec<Fault> = (0..times).flat_map(|_| faults.iter().copied()).collect();
             run(&inside(arguments.inside), &all, &output)
+        }
+        Task::Bench { faults, times, tools, out, evidence } => {
+            let faults = if faults.is_empty() { FAULTS.to_vec() } else { faults };
+            bench(&inside(arguments.inside), &faults, times, &tools, &out, evidence.as_deref())
         }
         Task::Test { filters, out } => {
             let tally = end_to_end::run(&inside(arguments.inside), &filters, out.as_deref())?;
@@ -281,6 +309,41 @@ fn run(layout: &Layout, faults: &[Fault], output: &Output) -> Result<u8, Failure
         Some(text) => Err(text.into()),
         None => Ok(0),
     }
+}
+
+fn bench(
+    layout: &Layout,
+    faults: &[Fault],
+    times: u32,
+    tools: &[Tool],
+    out: &Path,
+    evidence: Option<&Path>,
+) -> Result<u8, Failure> {
+    let mut bench = Bench::start(layout)?;
+    let outcome = bench.run(times, tools, faults, &mut |line| println!("{line}"));
+    let summary = bench.summary();
+    let written = summary.document(out, &machine())?;
+    if let Some(folder) = evidence {
+        bench.save_evidence(folder)?;
+    }
+    bench.finish();
+    for said in summary.findings() {
+        println!("{said}");
+    }
+    println!("{}", summary.table(Style::Terminal));
+    println!("All times in seconds. {}", written.page.display());
+    // What was measured until then is told all the same.
+    outcome?;
+    Ok(0)
+}
+
+/// What the benchmark runs on, in words.
+fn machine() -> String {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let build = if cfg!(debug_assertions) { ", a debug build" } else { "" };
+    let release: Vec<&str> = kernel.trim().split('.').take(2).collect();
+    format!("one machine with {cores} cores, Linux {}{build}", release.join("."))
 }
 
 fn megabytes(bytes: u64) -> f64 {

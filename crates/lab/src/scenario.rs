@@ -54,6 +54,8 @@ pub struct Lab {
     pub group: Group,
     /// The agents, in the same order; empty when the lab runs without them.
     pub agents: Vec<Agent>,
+    /// How long the VIP may take to be where it belongs, after a fault and in a steady state.
+    pub recovery_limit: Duration,
 }
 
 impl Lab {
@@ -79,7 +81,7 @@ impl Lab {
                 agent.start(host)?;
             }
         }
-        Ok(Self { segment, group, agents })
+        Ok(Self { segment, group, agents, recovery_limit: RECOVERY_LIMIT })
     }
 
     /// What faults are done to.
@@ -159,12 +161,12 @@ impl Lab {
             {
                 return Ok(primary);
             }
-            if since.elapsed() > RECOVERY_LIMIT {
+            if since.elapsed() > self.recovery_limit {
                 let names: Vec<&str> =
                     holders.iter().map(|place| self.segment.databases[*place].name()).collect();
                 return Err(ScenarioError::VipNotOnPrimary {
                     moment,
-                    limit: RECOVERY_LIMIT,
+                    limit: self.recovery_limit,
                     holders: if names.is_empty() { "none".to_owned() } else { names.join(", ") },
                     group: self.group.describe(),
                 });

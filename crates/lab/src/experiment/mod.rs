@@ -20,7 +20,7 @@ use crate::segment::VIP;
 
 pub use watch::Watch;
 
-/// How long the client may take to write again once the VIP is where it belongs. Its own limits are 1 s to connect and
+/// How long the client may take to write again by default. Its own limits are 1 s to connect and
 /// 3 s to wait for an answer.
 const WRITES_LIMIT: Duration = Duration::from_secs(20);
 /// Inserts that are waited for before a fault, and after it before it is undone: so that each stands in a quiet stretch.
@@ -49,10 +49,12 @@ pub enum ExperimentError {
         cause: std::io::Error,
     },
     /// The client does not write.
-    #[error("{moment}: no insert through the VIP was acknowledged within {} s. {group}", WRITES_LIMIT.as_secs())]
+    #[error("{moment}: no quiet stretch of inserts through the VIP was acknowledged within {} s. {group}", limit.as_secs())]
     NoWrites {
         /// When that was.
         moment: &'static str,
+        /// How long was waited.
+        limit: Duration,
         /// What the servers say.
         group: String,
     },
@@ -79,6 +81,13 @@ pub enum ExperimentError {
         /// Why.
         cause: std::io::Error,
     },
+}
+
+impl ExperimentError {
+    /// Whether the lab is well, and it is the agents that did not bring the VIP where it belongs.
+    pub fn is_no_recovery(&self) -> bool {
+        matches!(self, Self::NoWrites { .. } | Self::Scenario(ScenarioError::VipNotOnPrimary { .. }))
+    }
 }
 
 /// What is done to the lab, for the recording.
@@ -110,6 +119,8 @@ pub struct AgentCost {
 pub struct Experiment {
     /// The lab itself.
     pub lab: Lab,
+    /// How long the client may take to write again once the VIP is where it belongs.
+    pub writes_limit: Duration,
     watch: Watch,
 }
 
@@ -125,7 +136,7 @@ impl Experiment {
         })?;
         eprintln!("{:6.1} s  three members ONLINE", since.elapsed().as_secs_f64());
         let watch = Watch::start(layout, &lab, live)?;
-        let mut experiment = Self { lab, watch };
+        let mut experiment = Self { lab, writes_limit: WRITES_LIMIT, watch };
         experiment.lab.wait_steady()?;
         experiment.wait_writes("at the start")?;
         Ok(experiment)
@@ -137,13 +148,32 @@ impl Experiment {
     /// # Errors
     /// The VIP or the writes do not come back; or the lab itself failed.
     pub fn run(&mut self, fault: Fault) -> Result<Figures, ExperimentError> {
+        self.inflict(fault, |outcome| outcome)
+    }
+
+    /// Like [`Self::run`], for tools that may not recover: that is told in the figures, and no error.
+    ///
+    /// # Errors
+    /// The VIP or the writes do not come back even when the fault is undone; or the lab itself failed.
+    pub fn attempt(&mut self, fault: Fault) -> Result<Figures, ExperimentError> {
+        self.inflict(fault, |outcome| match outcome {
+            Err(error) if error.is_no_recovery() => Ok(()),
+            other => other,
+        })
+    }
+
+    fn inflict(
+        &mut self,
+        fault: Fault,
+        judge: impl FnOnce(Result<(), ExperimentError>) -> Result<(), ExperimentError>,
+    ) -> Result<Figures, ExperimentError> {
         let expects = if fault.moves_the_primary() { Expects::NewPrimary } else { Expects::SamePrimary };
         self.observe(&fault.name(), expects, fault == Fault::Switchover, |experiment, deed| {
             if fault == Fault::PowerOff {
                 experiment.watch.tell(&Recorded::now(deed.host.clone(), What::HostDown));
             }
             let injected = fault.inject(&mut experiment.lab.scene())?;
-            let endured = experiment.endure(&injected);
+            let endured = judge(experiment.endure(&injected));
             experiment.watch.tell(&deed.told(Phase::Healed));
             let healed = experiment.heal(injected);
             endured.and(healed)
@@ -256,12 +286,25 @@ impl Experiment {
         self.lab.segment.databases.get(place).map(|host| host.name().to_owned()).unwrap_or_default()
     }
 
+    /// Waits until the VIP is on the primary and writes go on, looks for the rows acknowledged since then (microseconds), and
+    /// gives how many are missing: for a run that ended in an error.
+    ///
+    /// # Errors
+    /// The VIP or the writes do not come; or the lab itself failed.
+    pub fn look_for_rows(&mut self, since: u64) -> Result<Option<u64>, ExperimentError> {
+        let primary = self.lab.wait_steady()?;
+        self.wait_writes("after the tool was started again")?;
+        self.verify(primary, since)?;
+        Ok(self.figures().pop().and_then(|figures| figures.lost))
+    }
+
     fn wait_writes(&mut self, moment: &'static str) -> Result<(), ExperimentError> {
         let since = now_us();
         let started = Instant::now();
         while self.watch.acknowledged_since(since) < QUIET_INSERTS {
-            if started.elapsed() > WRITES_LIMIT {
-                return Err(ExperimentError::NoWrites { moment, group: self.lab.group.describe() });
+            if started.elapsed() > self.writes_limit {
+                let limit = self.writes_limit;
+                return Err(ExperimentError::NoWrites { moment, limit, group: self.lab.group.describe() });
             }
             self.watch.wait_for_news(Duration::from_millis(100));
         }

@@ -122,6 +122,12 @@ impl Layout {
             bind_file(&Path::new("/dev").join(device), &root.join("dev").join(device))?;
         }
         bind(Path::new("/proc"), &root.join("proc"))?;
+        // keepalived does not start without the file there that says how it was built.
+        let keepalived = source.join("etc/keepalived");
+        if keepalived.is_dir() {
+            make_folder(&root.join("etc/keepalived"))?;
+            bind(&keepalived, &root.join("etc/keepalived"))?;
+        }
         write(&root.join("etc/passwd"), "root:x:0:0:root:/root:/bin/sh\n")?;
         write(&root.join("etc/group"), "root:x:0:\n")
     }

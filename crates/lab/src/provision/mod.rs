@@ -6,8 +6,10 @@ mod sources;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// What is unpacked. `nftables` cuts ports off; `iproute2` is for whoever enters a host and looks around.
-const PACKAGES: [&str; 4] = ["mysql-server-core", "mysql-client-core", "nftables", "iproute2"];
+/// What is unpacked. `nftables` cuts ports off; `iproute2` is for whoever enters a host and looks around; `keepalived` and
+/// `vip-manager2` are measured beside haipmgr, and `dash` runs the check script.
+const PACKAGES: [&str; 7] =
+    ["mysql-server-core", "mysql-client-core", "nftables", "iproute2", "keepalived", "vip-manager2", "dash"];
 
 /// Points to a root that is to be used as it is, for development.
 const ROOT_VARIABLE: &str = "HAIPMGR_LAB_MYSQL_ROOT";

@@ -91,10 +91,10 @@ fn lost_words(lost: Option<u64>) -> String {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    pub(in crate::report) fn run(fault: &str, outage: Reading, lost: Option<u64>) -> Figures {
+    pub(crate) fn run(fault: &str, outage: Reading, lost: Option<u64>) -> Figures {
         Figures {
             fault: fault.into(),
             host: "db1".into(),
