@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use decide::Decision;
+use decide::event::Why;
 use decide::reason::Reason;
 use decide::stages::{Finding, Stage};
 use decide::time::Time;
@@ -45,6 +46,10 @@ impl Spoken {
     pub(super) fn lines(&mut self, now: Time, decision: &Decision) -> Vec<Line> {
         let mut lines = Vec::new();
         for (stage, finding, _) in decision.stages.each() {
+            if *finding == Finding::Unknown(Why::NotAskedYet) {
+                // The first moments after a start; the answer is worth a line, the question is not.
+                continue;
+            }
             if self.stages.get(&stage) != Some(finding) && self.may_say(now, &stage_text(stage, finding)) {
                 lines.push(Line::Info(stage_text(stage, finding)));
                 self.stages.insert(stage, finding.clone());
