@@ -150,7 +150,7 @@ impl Connection {
         let rows = guard(|| {
             let mut rows = Vec::new();
             for row in ready.conn.query_iter(ready.dialect.query())?.take(MOST_ROWS) {
-                rows.push(text(row?.unwrap()));
+                rows.push(text(row?.unwrap_raw()));
             }
             Ok(rows)
         })
@@ -163,9 +163,9 @@ impl Connection {
     }
 }
 
-fn text(cells: Vec<Value>) -> Option<Row> {
-    let cells: [Value; COLUMNS] = cells.try_into().ok()?;
-    Some(cells.map(|cell| match cell {
+fn text(cells: Vec<Option<Value>>) -> Option<Row> {
+    let cells: [Option<Value>; COLUMNS] = cells.try_into().ok()?;
+    Some(cells.map(|cell| match cell? {
         Value::NULL => None,
         Value::Bytes(bytes) => Some(String::from_utf8_lossy(&bytes).into_owned()),
         Value::Int(number) => Some(number.to_string()),
