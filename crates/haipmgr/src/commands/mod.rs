@@ -43,7 +43,7 @@ enum Command {
     Sql(File),
     /// Play a recorded trace again, and print each decision with its reason. Exit status 1 where a decision differs.
     Replay {
-        /// The trace, HAIPMGR_<port>.trace.jsonl.
+        /// The trace, `HAIPMGR_<port>.trace.jsonl`
         trace: PathBuf,
     },
 }
