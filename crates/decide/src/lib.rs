@@ -6,6 +6,7 @@ mod claim;
 pub mod decide;
 pub mod election;
 pub mod event;
+mod group_view;
 mod hold;
 pub mod policy;
 pub mod reason;

@@ -1,0 +1,191 @@
+//! What is remembered of members that are UNREACHABLE: what proves them dead, and what was changed on their account.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::event::{Fact, GroupView, MemberPort, MemberState, Role, Seen};
+use crate::policy::Policy;
+use crate::time::Time;
+
+/// Refusals in a row that prove a death.
+const PROVING_REFUSALS: u32 = 2;
+/// Between two looks at a member that refuses.
+const LOOK_AGAIN_REFUSED: Duration = Duration::from_millis(20);
+/// … and at one that does not.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+
+/// What is remembered of dead members and the group's patience with them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Election {
+    /// The configured `group_replication_member_expel_timeout` in seconds, never the 0 that was set here.
+    pub timeout: Option<Seen<u32>>,
+    /// When it was last asked for.
+    pub read_asked: Option<Time>,
+    /// Members whose server answered, by `server_uuid`: their ports were open.
+    pub open: BTreeMap<String, Open>,
+    /// When each member's port was last looked at.
+    pub looked: BTreeMap<IpAddr, Time>,
+    /// Members that are UNREACHABLE, by `server_uuid`.
+    pub suspects: BTreeMap<String, Suspect>,
+    /// The expel timeout is 0 here, or may be, and has to be put back.
+    pub changed: Option<Changed>,
+}
+
+/// A member's server answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Open {
+    /// At this address.
+    pub address: IpAddr,
+    /// When it was asked.
+    pub at: Time,
+}
+
+/// A member that is UNREACHABLE.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Suspect {
+    /// `MEMBER_HOST`.
+    pub name: String,
+    /// Whether it leads, by the last word.
+    pub primary: bool,
+    /// Since when: the question whose answer first showed it so.
+    pub since: Time,
+    /// Its port is being looked at since then.
+    pub looking: Option<Time>,
+    /// Not to be looked at again before.
+    pub next_look: Time,
+    /// How often in a row its port refused.
+    pub refusals: u32,
+    /// How often in a row its port was silent.
+    pub silences: u32,
+    /// What became of the fence command.
+    pub fence: Fence,
+    /// When the group was last told to look.
+    pub woken_at: Option<Time>,
+    /// How often.
+    pub wakes: u32,
+    /// It was proven dead, and the group did not expel it in time or could not be told: not tried again.
+    pub given_up: bool,
+}
+
+/// The fence command, for one member that is UNREACHABLE.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fence {
+    /// Not run.
+    NotRun,
+    /// Running.
+    Running,
+    /// It succeeded: the host is dead.
+    Dead,
+    /// It failed, which proves nothing.
+    Failed,
+}
+
+/// The expel timeout is not what the operator set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Changed {
+    /// What the operator set, in seconds.
+    pub original: u32,
+    /// Since when.
+    pub since: Time,
+    /// When the group was last told to look.
+    pub woken_at: Time,
+    /// It is being put back: there is no way back to 0 from here.
+    pub restoring: bool,
+    /// When that was last asked for.
+    pub asked_at: Option<Time>,
+}
+
+impl Suspect {
+    fn new(name: &str, primary: bool, since: Time) -> Self {
+        Self {
+            name: name.to_owned(),
+            primary,
+            since,
+            looking: None,
+            next_look: since,
+            refusals: 0,
+            silences: 0,
+            fence: Fence::NotRun,
+            woken_at: None,
+            wakes: 0,
+            given_up: false,
+        }
+    }
+
+    pub(super) fn is_proven_dead(&self, policy: &Policy) -> bool {
+        (policy.proven_dead && self.refusals >= PROVING_REFUSALS)
+            || (policy.fence && self.fence == Fence::Dead)
+    }
+
+    fn take_in_port(&mut self, seen: &Seen<MemberPort>, now: Time) {
+        if seen.asked_at < self.since {
+            return;
+        }
+        let (refusals, silences, again) = match &seen.fact {
+            Fact::Known(MemberPort::Refuses) => (self.refusals.saturating_add(1), 0, LOOK_AGAIN_REFUSED),
+            Fact::Known(MemberPort::Answers(_)) => (0, 0, LOOK_AGAIN),
+            Fact::Unknown(_) => (0, self.silences.saturating_add(1), LOOK_AGAIN),
+        };
+        (self.refusals, self.silences) = (refusals, silences);
+        self.looking = None;
+        self.next_look = now + again;
+    }
+}
+
+impl Election {
+    pub(super) fn oldest(&self) -> Option<Time> {
+        self.suspects.values().map(|suspect| suspect.since).min()
+    }
+
+    /// The configured value, read since the first member became UNREACHABLE.
+    pub(super) fn configured(&self) -> Option<u32> {
+        let seen = self.timeout.as_ref()?;
+        match &seen.fact {
+            Fact::Known(seconds) if self.oldest().is_none_or(|since| seen.asked_at >= since) => {
+                Some(*seconds)
+            }
+            _ => None,
+        }
+    }
+
+    /// There is somebody to expel, and everybody whom 0 would expel is dead: one that is only cut off keeps the patience
+    /// that the operator gave it.
+    pub(super) fn all_dead(&self, policy: &Policy) -> bool {
+        !self.suspects.is_empty()
+            && self.suspects.values().all(|suspect| suspect.is_proven_dead(policy) && !suspect.given_up)
+    }
+
+    pub(super) fn follow(&mut self, view: &GroupView, asked_at: Time) {
+        let unreachable = |id: &str| {
+            view.members.iter().any(|member| member.id == id && member.state == MemberState::Unreachable)
+        };
+        self.suspects.retain(|id, _| unreachable(id));
+        // A server that comes back may listen elsewhere.
+        self.open.retain(|id, _| view.members.iter().any(|member| member.id == *id));
+        for member in view.members.iter().filter(|member| member.state == MemberState::Unreachable) {
+            let primary = member.role == Role::Primary;
+            let suspect = || Suspect::new(&member.host, primary, asked_at);
+            self.suspects.entry(member.id.clone()).or_insert_with(suspect).primary = primary;
+        }
+    }
+
+    pub(super) fn take_in_port(&mut self, member: IpAddr, seen: &Seen<MemberPort>, now: Time) {
+        if let Fact::Known(MemberPort::Answers(Some(id))) = &seen.fact {
+            self.open.retain(|_, open| open.address != member);
+            self.open.insert(id.clone(), Open { address: member, at: seen.asked_at });
+        }
+        for (id, suspect) in &mut self.suspects {
+            if self.open.get(id).is_some_and(|open| open.address == member) {
+                suspect.take_in_port(seen, now);
+            }
+        }
+    }
+
+    pub(super) fn give_up(&mut self) {
+        self.suspects.values_mut().for_each(|suspect| suspect.given_up = true);
+    }
+}
