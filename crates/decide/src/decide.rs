@@ -6,7 +6,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::action::{Action, Outcome};
-use crate::event::{Event, Fact, Frame, Gateway, GroupView, Host, MemberState, Says, Seen, Server, StatMark};
+use crate::event::{
+    Event, Fact, Frame, Gateway, GroupView, Host, MemberState, Says, Seen, Server, StatMark, ViewId,
+};
 use crate::policy::Policy;
 use crate::reason::Reason;
 use crate::stages::Stages;
@@ -199,7 +201,20 @@ impl Turn<'_> {
     }
 
     fn take_in_server(&mut self, seen: &Seen<Server>) {
-        if seen.asked_at < self.state.server.asked_at {
+        let late = seen.asked_at < self.state.server.asked_at;
+        // An answer that comes too late for all else still shows how far the group is.
+        if let Some(view) = view_of(seen) {
+            self.state.remember_view(&view);
+            // A group that was born anew has no order with the one before it; ours is the one to follow.
+            let other_group = |newest: &ViewId| !late && !newest.is_of_the_same_group(&view);
+            if self.state.newest_view.as_ref().is_none_or(other_group) {
+                self.state.newest_view = Some(view.clone());
+            }
+            if self.state.last_own_view.as_ref().is_none_or(|last| !last.is_newer_than(&view)) {
+                self.state.last_own_view = Some(view);
+            }
+        }
+        if late {
             return;
         }
         // Silence and the refusals of a server that lives have patiences of their own: each counts from its own start.
@@ -211,14 +226,6 @@ impl Turn<'_> {
                 Some(self.state.server_unknown_since.filter(|_| same_kind).unwrap_or(seen.asked_at))
             }
         };
-        if let Some(view) = view_of(seen) {
-            self.state.remember_view(&view);
-            self.state.last_own_view = Some(view.clone());
-            // A group that was born anew has no order with the one before it; ours is the one to follow.
-            if self.state.newest_view.as_ref().is_none_or(|newest| !newest.is_of_the_same_group(&view)) {
-                self.state.newest_view = Some(view);
-            }
-        }
         self.state.server = seen.clone();
     }
 

@@ -313,3 +313,20 @@ fn probes_sent_before_the_agent_stood_still_prove_nothing() {
     model.run(Duration::from_secs(5));
     assert!(!model.vip_here, "another host answers for it by now");
 }
+
+#[test]
+fn an_answer_that_came_late_still_shows_how_far_the_group_is() {
+    let mut watch = Watch::new();
+    let plays = [
+        (ms(0), ms(0), false, Sent::Other(Event::Neighbour { address: member(2), mac: mac(2) })),
+        (ms(0), ms(0), false, Sent::Host(Fact::Known(("eth0", true)))),
+        (ms(3991), ms(0), false, Sent::Host(Fact::Unknown(Why::TimedOut(ms(1000))))),
+        (ms(9), ms(1), false, Sent::Server(Fact::Known(Server::Member(group(1, 1, 549, false))))),
+        (ms(3), ms(0), false, Sent::Host(Fact::Known(("eth0", true)))),
+        (ms(0), ms(0), false, Sent::Other(Event::Frame(Frame { from: mac(2), says: Says::Probe }))),
+        (ms(100), ms(0), false, Sent::Peer(member(2), Fact::Known(Server::Member(group(2, 2, 540, false))))),
+    ];
+    for play in &plays {
+        watch.play(play);
+    }
+}

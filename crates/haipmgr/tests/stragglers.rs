@@ -215,19 +215,14 @@ fn what_was_kept_and_what_comes_later_arrives_in_order_until_the_end() {
 #[test]
 fn it_ends_by_itself_a_while_after_the_new_holder_was_heard() {
     let scene = Scene::new();
-    let client = Scene::datagrams_from(&scene.client, VIP);
     let ended = scene.keep();
     scene.leave_a();
     scene.b.add_address(VIP, 32);
-    let at_b = Scene::datagrams_at(&scene.b);
     let start = Instant::now();
     scene.pass_on(scene.to_b);
     assert_eq!(end_of(&ended), 0);
     let lasted = start.elapsed();
     assert!(lasted >= PASSED_ON_FOR && lasted < PASSED_ON_FOR + Duration::from_secs(1), "{lasted:?}");
-    send(&client, 0..5);
-    scene.pass_on(scene.to_b);
-    assert!(arrived(&at_b).is_empty());
 }
 
 #[test]

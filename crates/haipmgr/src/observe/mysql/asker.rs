@@ -107,6 +107,8 @@ fn run(mut poll: Poll, shared: &Shared, mut connection: Connection, deliver: imp
         if shared.question.swap(false, Ordering::SeqCst) || stirred {
             let seen = connection.ask(&shared.phase);
             shared.phase.nothing();
+            deliver(seen);
+            connection.exchange_if_worn(&shared.phase);
             let now_watched = connection.conn().map(|conn| (conn.connection_id(), conn.as_raw_fd()));
             if watched != now_watched {
                 // A closed descriptor leaves the epoll set by itself.
@@ -116,7 +118,6 @@ fn run(mut poll: Poll, shared: &Shared, mut connection: Connection, deliver: imp
                         poll.registry().register(&mut SourceFd(&descriptor), CONNECTION, Interest::READABLE);
                 }
             }
-            deliver(seen);
         }
         // Anything that comes on an idle connection is its end, or the word before it: the question finds out which.
         // Edge-triggered: what the last answer left behind is not told again.

@@ -65,11 +65,20 @@ impl Phase {
     }
 }
 
+/// The driver reads through a buffer of 4 MiB from one end to the other before it begins again, and so comes to hold all of
+/// it. A connection that has read this many answers, about a quarter of that, is exchanged for a new one.
+const WORN_AFTER: u32 = 1000;
+
+/// A connection is not exchanged sooner than this, however often it is asked.
+const KEPT_AT_LEAST: Duration = Duration::from_secs(60);
+
 /// A connection that is ready for the query.
 struct Ready {
     conn: Conn,
     dialect: Dialect,
     tls: bool,
+    since: Time,
+    answers: u32,
 }
 
 /// A server that can be asked; the connection is made with the first question and kept.
@@ -86,6 +95,22 @@ impl Connection {
     /// The connection, while there is one.
     pub(super) fn conn(&self) -> Option<&Conn> {
         self.ready.as_ref().map(|ready| &ready.conn)
+    }
+
+    /// Exchanges a connection whose buffer has grown. The new one comes first: a server that has none to spare leaves us the
+    /// old one. Call it between two questions.
+    pub(super) fn exchange_if_worn(&mut self, phase: &Phase) {
+        let worn =
+            |ready: &Ready| ready.answers >= WORN_AFTER && clock::now().since(ready.since) >= KEPT_AT_LEAST;
+        let Some(old) = self.ready.as_mut().filter(|ready| worn(ready)) else { return };
+        // Whatever comes of it, the next attempt is a while off.
+        old.answers = 0;
+        old.since = clock::now();
+        phase.connecting();
+        if let Ok(ready) = self.connect() {
+            self.ready = Some(ready);
+        }
+        phase.nothing();
     }
 
     /// Puts the question, on a new connection where there is none or where the kept one has ended. Blocks: at the worst
@@ -135,7 +160,8 @@ impl Connection {
         }
     }
 
-    fn keep(&mut self, ready: Ready, asked_at: Time, fact: Fact<Server>) -> Seen<Server> {
+    fn keep(&mut self, mut ready: Ready, asked_at: Time, fact: Fact<Server>) -> Seen<Server> {
+        ready.answers = ready.answers.saturating_add(1);
         self.ready = Some(ready);
         Seen { asked_at, fact }
     }
@@ -143,7 +169,7 @@ impl Connection {
     fn connect(&mut self) -> Result<Ready, Failure> {
         let (conn, tls) = self.connector.connect()?;
         let dialect = Dialect::of(conn.server_version());
-        Ok(Ready { conn, dialect, tls })
+        Ok(Ready { conn, dialect, tls, since: clock::now(), answers: 0 })
     }
 
     fn query(&self, ready: &mut Ready) -> Result<Server, Failure> {
