@@ -10,6 +10,7 @@ use lab::bench::{Bench, FAULTS, Shim, Tool};
 use lab::experiment::Experiment;
 use lab::fault::Fault;
 use lab::namespace::{self, EnterTarget, Layout, Outside};
+use lab::report::budget;
 use lab::report::table::{Style, table};
 use lab::scenario::Lab;
 use lab::witness::Witness;
@@ -294,10 +295,12 @@ fn run(layout: &Layout, faults: &[Fault], output: &Output) -> Result<u8, Failure
         }
     }
     let (figures, both, cost) = (experiment.figures(), experiment.two_holders(), experiment.agent_cost());
+    let budgets = experiment.budgets();
     let picture = experiment.save(&output.out, "haipmgr on three real MySQL servers")?;
     experiment.finish();
     let style = if output.markdown { Style::Markdown } else { Style::Terminal };
     println!("{}", table(&figures, style));
+    print!("{}", budget::text(&budgets));
     println!(
         "All times in seconds. Two holders in the whole run: {:.3} s. An agent took at most {:.1} MB of memory and {:.2} % of a core.",
         both.as_secs_f64(),

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use crate::client::{self, NotVerified};
 use crate::fault::{Fault, FaultError, Injected};
 use crate::group::GroupError;
+use crate::measure::budget::{Budget, budgets};
 use crate::measure::{self, Figures};
 use crate::namespace::Layout;
 use crate::record::{Expects, Phase, RecordError, Recorded, Recording, What, now_us};
@@ -238,6 +239,11 @@ impl Experiment {
     /// The figures of all faults so far.
     pub fn figures(&self) -> Vec<Figures> {
         measure::figures(&self.watch.recording(), IpAddr::V4(VIP))
+    }
+
+    /// Where the time of each move so far went.
+    pub fn budgets(&self) -> Vec<Budget> {
+        budgets(&self.watch.recording(), IpAddr::V4(VIP))
     }
 
     /// How long two hosts have held the VIP together so far, the times between faults included.

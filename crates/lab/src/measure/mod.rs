@@ -1,6 +1,9 @@
 //! A recording → figures, fault by fault. Pure: the same recording gives the same figures.
 
+pub mod budget;
+mod cards;
 mod holding;
+mod log_time;
 mod reading;
 
 use std::collections::{BTreeMap, BTreeSet};
