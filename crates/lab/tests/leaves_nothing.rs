@@ -19,6 +19,8 @@ static ONE_LAB: Mutex<()> = Mutex::new(());
 
 const LAB: &str = env!("CARGO_BIN_EXE_lab");
 
+const END_LIMIT: Duration = Duration::from_secs(20);
+
 struct Up {
     lab: Child,
     _alone: MutexGuard<'static, ()>,
@@ -27,7 +29,12 @@ struct Up {
 impl Up {
     fn start() -> Self {
         let alone = ONE_LAB.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let mut lab = Command::new(LAB).args(["--no-agents", "up"]).stdout(Stdio::piped()).spawn().unwrap();
+        // A runner under nohup ignores SIGHUP, and so would the lab, as it should. `env` becomes the lab: same process.
+        let mut lab = Command::new("env")
+            .args(["--default-signal=HUP,INT,TERM", LAB, "--no-agents", "up"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
         let output = BufReader::new(lab.stdout.take().unwrap());
         let up = output.lines().map_while(Result::ok).any(|line| line.contains("Ctrl-C here ends it all"));
         assert!(up, "the lab did not come up; its message is above. Try it by hand: {LAB} --no-agents up");
@@ -54,7 +61,14 @@ impl Up {
 
     fn end_with(&mut self, signal: Signal) -> ExitStatus {
         kill(Pid::from_raw(self.lab.id().try_into().unwrap()), signal).unwrap();
-        self.lab.wait().unwrap()
+        let since = Instant::now();
+        loop {
+            if let Some(status) = self.lab.try_wait().unwrap() {
+                return status;
+            }
+            assert!(since.elapsed() < END_LIMIT, "the lab goes on {} s after {signal}", END_LIMIT.as_secs());
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 }
 
