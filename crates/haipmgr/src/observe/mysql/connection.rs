@@ -66,11 +66,11 @@ impl Phase {
 }
 
 /// The driver reads through a buffer of 4 MiB from one end to the other before it begins again, and so comes to hold all of
-/// it. A connection that has read this many answers, about a quarter of that, is exchanged for a new one.
-const WORN_AFTER: u32 = 1000;
+/// it. A connection that has read this many answers, about a fifth of that, is exchanged for a new one.
+const WORN_AFTER: u32 = 700;
 
 /// A connection is not exchanged sooner than this, however often it is asked.
-const KEPT_AT_LEAST: Duration = Duration::from_secs(60);
+const KEPT_AT_LEAST: Duration = Duration::from_secs(10);
 
 /// A connection that is ready for the query.
 struct Ready {
