@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::action::Action;
 use crate::decide::Turn;
-use crate::event::{Fact, GroupView, Mac, MemberState};
+use crate::event::{Fact, GroupView, Mac, Member, MemberState, Role};
 use crate::stages::own_member;
 use crate::state::Tenure;
 use crate::time::Time;
@@ -55,9 +55,20 @@ impl Turn<'_> {
 
     /// The hardware address of whoever held the VIP last, where a member is UNREACHABLE that may be it.
     fn unreachable_holder(&self) -> Option<Mac> {
-        let (mac, _) = self.state.other_holder?;
         let view = self.state.own_view().filter(|view| view.unreachable() > 0 && self.survives())?;
-        (!self.is_reachable(view, mac)).then_some(mac)
+        match self.state.other_holder {
+            Some((mac, _)) => (!self.is_reachable(view, mac)).then_some(mac),
+            // An agent that has just started: a holder announces itself once a minute.
+            None => self.unreachable_primary(view),
+        }
+    }
+
+    fn unreachable_primary(&self, view: &GroupView) -> Option<Mac> {
+        let lost =
+            |member: &&Member| member.state == MemberState::Unreachable && member.role == Role::Primary;
+        let primary = view.members.iter().find(lost)?;
+        let open = self.state.election.open.get(&primary.id)?;
+        self.state.macs.get(&open.address).copied()
     }
 
     /// Whether this hardware address is certainly that of a member whom the group reaches.

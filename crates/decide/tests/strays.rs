@@ -130,6 +130,20 @@ fn a_holder_whom_the_group_reaches_is_no_reason() {
 }
 
 #[test]
+fn a_holder_that_has_not_been_heard_since_the_start_is_taken_to_be_the_primary() {
+    let mut model = ModelHost::new(Answers { server: secondary(), ..Answers::all_pass() }, false);
+    model.run(ms(500));
+    let answers = Fact::Known(MemberPort::Answers(Some("uuid-2".to_owned())));
+    let seen = Seen { asked_at: model.now, fact: answers };
+    model.tell(Event::MemberPort { member: member(2), seen });
+    model.tell(Event::Neighbour { address: member(2), mac: mac(2) });
+    assert_eq!(model.state.other_holder, None);
+    model.first.server = without_2();
+    model.run(ms(3000));
+    assert_eq!(watches(&model), 1);
+}
+
+#[test]
 fn without_a_majority_nobody_is_watched_for() {
     let mut model = beside_a_holder();
     let mut view = group(1, 2, 545, true);
