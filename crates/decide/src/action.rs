@@ -50,6 +50,19 @@ pub enum Action {
     /// Send what was kept, and what still comes within a moment, on to the new holder's hardware address. Nothing is done
     /// where nothing is kept.
     PassOnStragglers(Mac),
+    /// Remember who asks at this card for a connection to the VIP and is sent to this hardware address, its former
+    /// holder's, which no longer answers. Where it can't be done the VIP comes all the same.
+    WatchStrays {
+        /// The card.
+        card: String,
+        /// The former holder's hardware address.
+        mac: Mac,
+    },
+    /// Refuse those who asked within the last moment, so that they try again at once, and end it. Nothing is done where
+    /// nobody is watched for.
+    RefuseStrays,
+    /// Watch for them no more.
+    EndStrays,
     /// Send each remembered client one bare ACK from the VIP, so that its kernel asks the new holder's, which resets it.
     TickleClients,
     /// Close this host's ends of the remembered connections, and forget them.

@@ -212,6 +212,10 @@ impl Turn<'_> {
         };
         self.act(Action::AddAddress { card: card.clone(), lifetime: self.policy.lease });
         self.act(Action::Announce);
+        // Clients of a holder that lives were answered by it.
+        if self.state.strays.is_some() && matches!(because, Vacant::Unanswered(_)) {
+            self.act(Action::RefuseStrays);
+        }
         self.mark_switch(crate::event::StatMark::Started);
         self.say(Reason::Started { card: card.clone(), because });
         self.state.left_behind = None;

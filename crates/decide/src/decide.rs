@@ -72,6 +72,7 @@ pub fn step(policy: &Policy, state: &mut State, event: &Event, now: Time) -> Dec
     } else {
         turn.name_stranger(event);
         turn.advance();
+        turn.watch_strays();
         turn.keep_house();
     }
     turn.elect(event);

@@ -57,7 +57,7 @@ impl Turn<'_> {
     }
 
     /// ONLINE in a group with one primary, by a fresh answer, and in the majority.
-    fn survives(&self) -> bool {
+    pub(crate) fn survives(&self) -> bool {
         let fresh = self.now.since(self.state.server.asked_at) <= self.policy.evidence_age;
         fresh
             && self.state.own_view().is_some_and(|view| {

@@ -12,6 +12,7 @@ pub mod policy;
 pub mod reason;
 pub mod stages;
 pub mod state;
+pub mod strays;
 pub mod time;
 pub mod trace;
 

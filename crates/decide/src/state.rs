@@ -10,6 +10,7 @@ use crate::election::Election;
 use crate::event::{Fact, Gateway, GroupView, Host, Mac, Says, Seen, Server, ViewId, Why};
 use crate::policy::Policy;
 use crate::stages::Stages;
+use crate::strays::Strays;
 use crate::time::Time;
 
 /// Everything that `step` remembers between two events.
@@ -56,6 +57,9 @@ pub struct State {
     /// What is remembered of dead members and the group's patience with them.
     #[serde(default)]
     pub election: Election,
+    /// Clients that knock at a dead holder are being watched for.
+    #[serde(default)]
+    pub strays: Option<Strays>,
 }
 
 /// Another member's server.
@@ -211,6 +215,7 @@ impl State {
             learnt_at: None,
             defended_at: None,
             election: Election::default(),
+            strays: None,
         }
     }
 

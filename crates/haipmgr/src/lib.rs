@@ -9,6 +9,7 @@ pub mod journal;
 pub mod lock;
 pub mod netlink;
 pub mod observe;
+mod packet_filter;
 pub mod packet_socket;
 pub mod recorder;
 pub mod server_access;

@@ -14,10 +14,11 @@ use std::os::fd::{AsRawFd, RawFd};
 use decide::event::Mac;
 use nix::errno::Errno;
 use nix::net::if_::if_nametoindex;
-use socket2::{Domain, Protocol, SockAddr, SockAddrStorage, SockFilter, Socket, Type};
+use socket2::{Domain, Protocol, SockAddr, SockAddrStorage, Socket, Type};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+use crate::packet_filter::{ETHERNET_HEADER, arrived_for, asks_another};
 use crate::wire::arp::{ArpFrame, FRAME_LENGTH};
 
 /// `ARPHRD_ETHER`: the only kind of card that ARP frames of this kind fit.
@@ -240,8 +241,6 @@ fn watched(socket: PacketSocket) -> Result<AsyncFd<PacketSocket>, PacketSocketEr
 
 /// `struct virtio_net_hdr` of `linux/virtio_net.h`, which stands before each frame under `PACKET_VNET_HDR`.
 const OFFLOAD_HEADER: usize = 10;
-/// Destination and source MAC, and the kind of what follows.
-const ETHERNET_HEADER: usize = 14;
 /// The kernel joins segments into one frame of at most this, and its headers.
 const LARGEST_JOINED: usize = 64 * 1024;
 
@@ -334,6 +333,72 @@ impl FrameKeeper {
     }
 }
 
+/// The longest headers of IPv4 and TCP.
+const LONGEST_HEADERS: usize = 60 + 60;
+
+/// A packet socket in which the kernel keeps the TCP SYNs to one IPv4 address that pass a card on their way to another
+/// host's MAC, until they are read. What finds no more room is dropped.
+#[derive(Debug)]
+pub struct SynKeeper(PacketSocket);
+
+impl SynKeeper {
+    /// Opens it, for SYNs to `address` at `mac`; they are kept from now on. A card that takes in only what is for itself is
+    /// told to take in what is for `mac` too, until the keeper is dropped (`PACKET_MR_UNICAST`, packet(7)). `room` is in
+    /// bytes of the kernel's own counting: at least 512 a frame.
+    ///
+    /// To drop it takes the kernel some milliseconds, in which the thread waits.
+    pub fn open(card: &str, address: Ipv4Addr, mac: Mac, room: usize) -> Result<Self, PacketSocketError> {
+        let prepare = |socket: &Socket| {
+            // The kernel doubles it (socket(7)).
+            socket.set_recv_buffer_size(room / 2)?;
+            socket.attach_filter(&asks_another(address, mac))
+        };
+        let socket = PacketSocket::open(card, IPV4, prepare)?;
+        let failed = |source| PacketSocketError::new(card, "opening the card for another's MAC", source);
+        take_in_frames_for(&socket.socket, socket.index, mac).map_err(failed)?;
+        Ok(Self(socket))
+    }
+
+    /// Gives the oldest packet, from its IPv4 header on, cut off after the longest headers; nothing where there is none.
+    ///
+    /// # Errors
+    /// The socket is of no use any more.
+    pub fn read<T>(&self, with: impl FnOnce(&[u8]) -> T) -> Result<Option<T>, PacketSocketError> {
+        let mut buffer = [0; ETHERNET_HEADER + LONGEST_HEADERS];
+        match io::Read::read(&mut &self.0.socket, &mut buffer) {
+            Ok(length) => Ok(Some(with(buffer.get(ETHERNET_HEADER..length).unwrap_or_default()))),
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
+                Ok(None)
+            }
+            Err(source) => Err(PacketSocketError::new(&self.0.card, "receiving clients' SYNs", source)),
+        }
+    }
+}
+
+#[allow(clippy::cast_possible_truncation, reason = "a MAC has 6 bytes, and the struct 16")]
+fn take_in_frames_for(socket: &Socket, index: i32, mac: Mac) -> io::Result<()> {
+    let mut address = [0; 8];
+    address[..6].copy_from_slice(&mac.0);
+    let request = libc::packet_mreq {
+        mr_ifindex: index,
+        mr_type: libc::PACKET_MR_UNICAST as libc::c_ushort,
+        mr_alen: 6,
+        mr_address: address,
+    };
+    // SAFETY: the descriptor is open, and the value is a whole packet_mreq that lives through the call, of the length
+    // that is given.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_PACKET,
+            libc::PACKET_ADD_MEMBERSHIP,
+            (&raw const request).cast(),
+            size_of_val(&request) as libc::socklen_t,
+        )
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
 /// Frames come with, and are sent with, their `virtio_net_hdr`.
 #[allow(clippy::cast_possible_truncation, reason = "an int has 4 bytes")]
 fn keep_offload_header(socket: &Socket) -> io::Result<()> {
@@ -349,27 +414,6 @@ fn keep_offload_header(socket: &Socket) -> io::Result<()> {
         )
     };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
-}
-
-/// For the kernel: "sent to this card's own MAC, and to this IPv4 address".
-#[allow(
-    clippy::cast_possible_truncation,
-    reason = "operations of a filter are 16 bits, a header is 14 bytes"
-)]
-fn arrived_for(destination: Ipv4Addr) -> [SockFilter; 6] {
-    const LOAD_WORD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
-    const JUMP_IF_EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
-    const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
-    const PACKET_TYPE: u32 = (libc::SKF_AD_OFF + libc::SKF_AD_PKTTYPE).cast_unsigned();
-    const DESTINATION: u32 = ETHERNET_HEADER as u32 + 16;
-    [
-        SockFilter::new(LOAD_WORD, 0, 0, PACKET_TYPE),
-        SockFilter::new(JUMP_IF_EQUAL, 0, 3, u32::from(libc::PACKET_HOST)),
-        SockFilter::new(LOAD_WORD, 0, 0, DESTINATION),
-        SockFilter::new(JUMP_IF_EQUAL, 0, 1, destination.to_bits()),
-        SockFilter::new(RETURN, 0, 0, u32::MAX),
-        SockFilter::new(RETURN, 0, 0, 0),
-    ]
 }
 
 /// `ETH_P_IP`, in the machine's byte order.

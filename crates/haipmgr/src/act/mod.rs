@@ -8,3 +8,4 @@ mod sock_diag;
 pub mod sockets;
 pub mod statfile;
 pub mod stragglers;
+pub mod strays;

@@ -115,6 +115,9 @@ impl Agent {
             Action::ListConnections => self.list_connections().await,
             Action::KeepStragglers { card } => self.keep_stragglers(card),
             Action::PassOnStragglers(to) => self.pass_on_stragglers(*to),
+            Action::WatchStrays { card, mac } => self.watch_strays(card, *mac),
+            Action::RefuseStrays => self.refuse_strays(),
+            Action::EndStrays => self.strays.end(),
             Action::TickleClients => self.tickle(),
             Action::DestroyConnections => self.destroy(),
             Action::PollEvery(every) => self.wiring.poll_server_every(*every),
@@ -176,6 +179,22 @@ impl Agent {
     fn pass_on_stragglers(&mut self, to: Mac) {
         if let Err(error) = self.stragglers.pass_on(to) {
             self.once.stragglers_error(&self.journal, &error);
+        }
+    }
+
+    fn watch_strays(&mut self, card: &str, mac: Mac) {
+        if let Err(error) = self.strays.watch(card, self.cluster.policy.vip, mac) {
+            self.once.error(&self.journal, error.to_string(), &error);
+        }
+    }
+
+    fn refuse_strays(&mut self) {
+        match self.strays.refuse() {
+            Ok(0) => {}
+            Ok(count) => self.journal.info(&format!(
+                "{count} clients that knocked at the former holder were refused, to try again here"
+            )),
+            Err(error) => self.once.error(&self.journal, error.to_string(), &error),
         }
     }
 

@@ -21,6 +21,7 @@ use crate::act::address::Addresses;
 use crate::act::sockets::Connection;
 use crate::act::statfile::StatFile;
 use crate::act::stragglers::Stragglers;
+use crate::act::strays::Strays;
 use crate::clock;
 use crate::config::{Cluster, Config};
 use crate::journal::Log;
@@ -102,6 +103,8 @@ struct Agent {
     connections: Arc<[Connection]>,
     /// What still arrives for the VIP after it has left.
     stragglers: Stragglers,
+    /// Clients that knock at a dead holder.
+    strays: Strays,
     once: Once,
     /// Outcomes of actions: to be taken in before anything else.
     outcomes: VecDeque<Event>,
@@ -124,6 +127,7 @@ impl Agent {
             wiring: Wiring::new(&cluster),
             connections: Arc::from(Vec::new()),
             stragglers: Stragglers::default(),
+            strays: Strays::default(),
             once: Once::default(),
             outcomes: VecDeque::new(),
             cluster,

@@ -201,6 +201,16 @@ impl Segment {
             handle.link().change(joined).execute().await.expect("the port is on the bridge");
         });
     }
+
+    /// Pulls the cable of the host that was plugged in at this place, counted from 1, out of the bridge's side: its port
+    /// goes down.
+    pub fn pull_cable(&self, place: u32) {
+        self.switch.run(move |handle| async move {
+            let index = if_nametoindex(format!("port{place}").as_str()).expect("the port");
+            let down = LinkUnspec::new_with_index(index).down().build();
+            handle.link().change(down).execute().await.expect("the port is down");
+        });
+    }
 }
 
 /// Waits for something that `wanted` takes, for at most `LIMIT`; what it does not take is dropped.

@@ -148,6 +148,9 @@ impl World {
                 Action::ListConnections
                 | Action::KeepStragglers { .. }
                 | Action::PassOnStragglers(_)
+                | Action::WatchStrays { .. }
+                | Action::RefuseStrays
+                | Action::EndStrays
                 | Action::TickleClients
                 | Action::DestroyConnections
                 | Action::WriteStat(_)

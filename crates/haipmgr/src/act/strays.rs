@@ -1,0 +1,221 @@
+//! Clients that knock at a dead holder of the VIP: seen, and refused by the new one, so that they try again at once.
+//!
+//! A host without power refuses nobody. A client whose SYN went to its MAC waits for TCP's next one, or for its own next
+//! attempt: up to a second after the VIP has moved, for each of its attempts. But when a host's port goes down, switches
+//! forget its MAC, and flood what is for it. So the survivors' cards see those SYNs, and the host that takes the VIP can
+//! give the answer that a kernel without a listener gives.
+//!
+//! Where the switch does not flood, nothing is seen and nothing is sent.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use decide::event::Mac;
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::runtime::Handle;
+use tokio::time::{Instant, sleep};
+
+use crate::packet_socket::{PacketSocketError, SynKeeper};
+use crate::wire::tcp::{Refusal, refusal};
+
+/// Bytes kept at most by the kernel, in its own counting: some 300 SYNs.
+const ROOM: usize = 256 * 1024;
+/// The kernel's store is emptied this often.
+const EMPTIED_EVERY: Duration = Duration::from_millis(250);
+/// SYNs read at one go: a flood is not to hold up the agent.
+const READ_AT_MOST: usize = 1024;
+/// Clients refused at most, the latest.
+pub const MOST: usize = 256;
+/// A client's last SYN may be this old. It sends the second a second after the first; an answer to an older one is of no
+/// use to it.
+pub const KEPT_FOR: Duration = Duration::from_millis(1200);
+
+/// Clients can't be watched for or refused. The VIP comes all the same: some clients need up to a second longer.
+#[derive(Debug, thiserror::Error)]
+pub enum StraysError {
+    /// No packet socket, or it failed.
+    #[error(
+        "clients that still knock at the former holder of {vip} can't be seen: {source}; they need up to a second longer"
+    )]
+    Watch {
+        /// The VIP.
+        vip: IpAddr,
+        /// Why; it names the card and the remedy.
+        source: PacketSocketError,
+    },
+    /// No raw socket.
+    #[error(
+        "no raw socket for refusing clients that knocked at the former holder of {vip} ({source}); run as root, or with \
+         CAP_NET_RAW"
+    )]
+    NoRawSocket {
+        /// The VIP.
+        vip: IpAddr,
+        /// The kernel's word.
+        source: io::Error,
+    },
+    /// Some refusals were not sent; the others were.
+    #[error(
+        "{failed} of {of} clients that knocked at the former holder of {vip} could not be refused, the first {client}: \
+         {source}; they need up to a second longer"
+    )]
+    NotRefused {
+        /// The VIP.
+        vip: IpAddr,
+        /// How many were not.
+        failed: usize,
+        /// Of how many.
+        of: usize,
+        /// The first that was not.
+        client: SocketAddrV4,
+        /// Why.
+        source: io::Error,
+    },
+    /// The VIP is IPv6.
+    #[error("{0} is an IPv6 address: clients of a dead holder are not refused yet, give an IPv4 VIP")]
+    Ipv6NotSupportedYet(IpAddr),
+}
+
+/// The clients that knock at one VIP's former holder.
+#[derive(Debug, Default)]
+pub struct Strays {
+    watched: Option<Watched>,
+}
+
+#[derive(Debug)]
+struct Watched {
+    card: String,
+    vip: IpAddr,
+    mac: Mac,
+    knocks: Option<Arc<Mutex<Knocks>>>,
+}
+
+impl Strays {
+    /// Begins to see who asks at `card` for a connection to `vip` and is sent to `mac`, the former holder's. Where just that
+    /// is being done already nothing changes. It does not wait. Within a tokio runtime.
+    ///
+    /// # Errors
+    /// Nobody is watched for, then.
+    pub fn watch(&mut self, card: &str, vip: IpAddr, mac: Mac) -> Result<(), StraysError> {
+        let the_same = |watched: &Watched| watched.card == card && watched.vip == vip && watched.mac == mac;
+        if self.watched.as_ref().is_some_and(the_same) {
+            return Ok(());
+        }
+        self.end();
+        let IpAddr::V4(address) = vip else { return Err(StraysError::Ipv6NotSupportedYet(vip)) };
+        let knocks = Arc::new(Mutex::new(Knocks::open(card, address, mac)?));
+        tokio::spawn(empty_regularly(Arc::downgrade(&knocks)));
+        self.watched = Some(Watched { card: card.to_owned(), vip, mac, knocks: Some(knocks) });
+        Ok(())
+    }
+
+    /// Refuses each client whose last SYN is no older than [`KEPT_FOR`], and ends it; gives how many. To be called when the
+    /// VIP is here and announced: the client is to find the new holder when it tries again. It does not wait.
+    ///
+    /// # Errors
+    /// All that could be refused were.
+    pub fn refuse(&mut self) -> Result<u32, StraysError> {
+        let Some(watched) = self.watched.take() else { return Ok(0) };
+        let Some(knocks) = &watched.knocks else { return Ok(0) };
+        let mut knocks = knocks.lock().unwrap_or_else(PoisonError::into_inner);
+        let emptied = knocks.empty();
+        let refused = send_all(watched.vip, knocks.latest.values().map(|(_, refusal)| refusal))?;
+        emptied.map(|()| refused)
+    }
+
+    /// Ends it: nobody is watched for any more.
+    pub fn end(&mut self) {
+        self.watched = None;
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        let knocks = self.knocks.take();
+        // Closing a packet socket waits for the kernel: not in the agent's thread.
+        if let Ok(runtime) = Handle::try_current() {
+            drop(runtime.spawn_blocking(move || drop(knocks)));
+        }
+    }
+}
+
+/// Ends when the watch does.
+async fn empty_regularly(knocks: Weak<Mutex<Knocks>>) {
+    loop {
+        sleep(EMPTIED_EVERY).await;
+        let Some(knocks) = knocks.upgrade() else { return };
+        let emptied = knocks.lock().unwrap_or_else(PoisonError::into_inner).empty();
+        // The watch may have ended meanwhile, and this be the last.
+        let last = tokio::task::spawn_blocking(move || drop(knocks)).await;
+        // What failed fails again when they are to be refused, and is told then.
+        if emptied.is_err() || last.is_err() {
+            return;
+        }
+    }
+}
+
+/// Who knocked last, and when that was read, with the answer.
+#[derive(Debug)]
+struct Knocks {
+    vip: Ipv4Addr,
+    keeper: SynKeeper,
+    latest: BTreeMap<SocketAddrV4, (Instant, Refusal)>,
+}
+
+impl Knocks {
+    fn open(card: &str, vip: Ipv4Addr, mac: Mac) -> Result<Self, StraysError> {
+        let keeper = SynKeeper::open(card, vip, mac, ROOM)
+            .map_err(|source| StraysError::Watch { vip: vip.into(), source })?;
+        Ok(Self { vip, keeper, latest: BTreeMap::new() })
+    }
+
+    /// Takes in what the kernel has kept, and forgets what is too old.
+    fn empty(&mut self) -> Result<(), StraysError> {
+        let now = Instant::now();
+        let failed = |source| StraysError::Watch { vip: self.vip.into(), source };
+        self.latest.retain(|_, (at, _)| now.duration_since(*at) <= KEPT_FOR);
+        for _ in 0..READ_AT_MOST {
+            let Some(found) = self.keeper.read(refusal).map_err(failed)? else { break };
+            let Some(refusal) = found else { continue };
+            self.latest.insert(refusal.to, (now, refusal));
+            if self.latest.len() > MOST
+                && let Some(oldest) = self.latest.iter().min_by_key(|(_, (at, _))| *at).map(|(to, _)| *to)
+            {
+                self.latest.remove(&oldest);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn send_all<'a>(
+    vip: IpAddr,
+    refusals: impl ExactSizeIterator<Item = &'a Refusal>,
+) -> Result<u32, StraysError> {
+    let of = refusals.len();
+    if of == 0 {
+        return Ok(0);
+    }
+    // IPPROTO_RAW: the IP header is ours to write, and nothing is ever received.
+    let socket = Socket::new(Domain::IPV4, Type::RAW.nonblocking(), Some(Protocol::from(libc::IPPROTO_RAW)))
+        .and_then(|socket| socket.set_header_included_v4(true).map(|()| socket))
+        .map_err(|source| StraysError::NoRawSocket { vip, source })?;
+    let (mut refused, mut failed, mut first) = (0, 0, None);
+    for Refusal { to, packet } in refusals {
+        // The port of the address is for the protocol of a raw socket, not for TCP (raw(7)).
+        match socket.send_to(packet, &SocketAddrV4::new(*to.ip(), 0).into()) {
+            Ok(_) => refused += 1,
+            Err(source) => {
+                failed += 1;
+                first.get_or_insert((*to, source));
+            }
+        }
+    }
+    match first {
+        None => Ok(refused),
+        Some((client, source)) => Err(StraysError::NotRefused { vip, failed, of, client, source }),
+    }
+}

@@ -1,0 +1,190 @@
+//! A client that knocks at a dead holder is refused by the new one, and need not wait for its own next attempt.
+
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod segment;
+
+use std::io::ErrorKind;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use decide::event::Mac;
+use haipmgr::act::announce::Announcer;
+use haipmgr::act::strays::{KEPT_FOR, MOST, Strays, StraysError};
+use haipmgr::packet_socket::PacketSocket;
+use segment::{CARD, Host, LIMIT, Segment};
+
+const VIP: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 100);
+const A: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 11);
+const B: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 12);
+const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 50);
+const PORT: u16 = 3306;
+/// A was plugged in first.
+const CABLE_OF_A: u32 = 1;
+/// TCP's second attempt comes after 1 s.
+const AT_ONCE: Duration = Duration::from_millis(100);
+
+/// A holds the VIP and both hosts serve it; the client has A's MAC for it. B watches for A's clients.
+struct Scene {
+    b: Host,
+    client: Host,
+    segment: Segment,
+    strays: Arc<Mutex<Strays>>,
+    of_a: Mac,
+    _a: Host,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let mut segment = Segment::new();
+        let (a, b, client) = (segment.join(A), segment.join(B), segment.join(CLIENT));
+        a.add_address(VIP, 32);
+        for host in [&a, &b] {
+            host.run(|_| async {
+                let listener = TcpListener::bind(("0.0.0.0", PORT)).expect("a listener");
+                std::thread::spawn(move || {
+                    let _open: Vec<_> = listener.incoming().collect();
+                });
+            });
+        }
+        let of_a = a.run(|_| async { PacketSocket::to_send(CARD).expect("a socket").mac() });
+        let scene = Self { b, client, segment, strays: Arc::default(), of_a, _a: a };
+        scene.connecting().recv_timeout(LIMIT).expect("an end").0.expect("A serves");
+        scene.with_strays(move |strays| strays.watch(CARD, VIP.into(), of_a).expect("watched"));
+        scene
+    }
+
+    fn with_strays<T: Send + 'static>(&self, then: impl FnOnce(&mut Strays) -> T + Send + 'static) -> T {
+        let strays = Arc::clone(&self.strays);
+        self.b.run(move |_| async move { then(&mut strays.lock().unwrap()) })
+    }
+
+    fn refuse(&self) -> u32 {
+        self.with_strays(|strays| strays.refuse().expect("refused"))
+    }
+
+    fn appear_on_b(&self) {
+        self.b.add_address(VIP, 32);
+        self.b.run(|_| async { Announcer::new(CARD, VIP.into()).announce().expect("announced") });
+    }
+
+    /// Connects in the background, and gives how and when that ended.
+    fn connecting(&self) -> Receiver<(Result<(), ErrorKind>, Instant)> {
+        let (give, ended) = channel();
+        self.client.run(move |_| async move {
+            std::thread::spawn(move || {
+                let to = SocketAddr::new(IpAddr::V4(VIP), PORT);
+                let end = TcpStream::connect_timeout(&to, LIMIT).map(drop);
+                let _ = give.send((end.map_err(|error| error.kind()), Instant::now()));
+            });
+        });
+        ended
+    }
+
+    /// Connects in the background to a host that is dead; back when the SYN is sent.
+    fn knocking(&self) -> Receiver<(Result<(), ErrorKind>, Instant)> {
+        let ended = self.connecting();
+        self.client.run(|_| async {
+            let until = Instant::now() + LIMIT;
+            // State 02 is SYN_SENT.
+            let syn_sent = |line: &str| line.split_whitespace().nth(3) == Some("02");
+            while !std::fs::read_to_string("/proc/thread-self/net/tcp").unwrap().lines().any(syn_sent) {
+                assert!(Instant::now() < until, "no SYN was sent");
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        });
+        ended
+    }
+}
+
+#[test]
+fn a_client_that_knocks_at_a_dead_holder_is_refused_at_once_and_reaches_the_new_one() {
+    let scene = Scene::new();
+    scene.segment.pull_cable(CABLE_OF_A);
+    let ended = scene.knocking();
+    scene.appear_on_b();
+    let start = Instant::now();
+    assert_eq!(scene.refuse(), 1, "the bridge floods what is for A");
+    let (end, at) = ended.recv_timeout(LIMIT).expect("an end");
+    assert_eq!(end, Err(ErrorKind::ConnectionRefused));
+    assert!(at - start < AT_ONCE, "refused only after {:?}", at - start);
+    let (end, at) = scene.connecting().recv_timeout(LIMIT).expect("an end");
+    end.expect("B serves");
+    println!("at B {:?} after the announcement", at - start);
+    assert!(at - start < AT_ONCE * 2, "connected only after {:?}", at - start);
+}
+
+#[test]
+fn without_it_the_client_waits_for_its_second_attempt() {
+    let scene = Scene::new();
+    scene.segment.pull_cable(CABLE_OF_A);
+    let ended = scene.knocking();
+    scene.appear_on_b();
+    let start = Instant::now();
+    scene.with_strays(Strays::end);
+    let (end, at) = ended.recv_timeout(LIMIT).expect("an end");
+    end.expect("B serves");
+    assert!(at - start > Duration::from_millis(500), "connected after {:?}", at - start);
+    assert_eq!(scene.refuse(), 0, "it is over");
+}
+
+#[test]
+fn clients_of_a_holder_that_lives_are_let_alone() {
+    let scene = Scene::new();
+    let (end, _) = scene.connecting().recv_timeout(LIMIT).expect("an end");
+    end.expect("A serves");
+    assert_eq!(scene.refuse(), 0);
+}
+
+#[test]
+fn what_is_too_old_is_not_answered_and_a_second_call_changes_nothing() {
+    let scene = Scene::new();
+    let of_a = scene.of_a;
+    scene.segment.pull_cable(CABLE_OF_A);
+    scene.client.run(|_| async {
+        // Its only SYN: it gives up before the second.
+        let to = SocketAddr::new(IpAddr::V4(VIP), PORT);
+        let end = TcpStream::connect_timeout(&to, Duration::from_millis(200));
+        assert_eq!(end.unwrap_err().kind(), ErrorKind::TimedOut);
+    });
+    scene.with_strays(move |strays| strays.watch(CARD, VIP.into(), of_a).expect("watched"));
+    // The age counts from the reading, which may be a quarter of a second late.
+    scene.b.run(|_| tokio::time::sleep(KEPT_FOR + Duration::from_millis(300)));
+    assert_eq!(scene.refuse(), 0);
+
+    scene.with_strays(move |strays| strays.watch(CARD, VIP.into(), of_a).expect("watched"));
+    let ended = scene.knocking();
+    scene.with_strays(move |strays| strays.watch(CARD, VIP.into(), of_a).expect("watched"));
+    scene.appear_on_b();
+    assert_eq!(scene.refuse(), 1, "watching twice forgets nobody");
+    assert_eq!(ended.recv_timeout(LIMIT).expect("an end").0, Err(ErrorKind::ConnectionRefused));
+}
+
+#[test]
+fn a_crowd_is_refused_up_to_the_limit() {
+    let scene = Scene::new();
+    scene.segment.pull_cable(CABLE_OF_A);
+    let crowd = scene.client.run(|_| async {
+        let to = SocketAddr::new(IpAddr::V4(VIP), PORT);
+        let mut crowd = tokio::task::JoinSet::new();
+        for _ in 0..MOST + 20 {
+            crowd.spawn(tokio::time::timeout(Duration::from_millis(100), tokio::net::TcpStream::connect(to)));
+        }
+        crowd.join_all().await.len()
+    });
+    assert_eq!(crowd, MOST + 20);
+    scene.appear_on_b();
+    assert_eq!(scene.refuse() as usize, MOST);
+}
+
+#[test]
+fn a_card_that_is_not_there_is_named() {
+    let host = Host::new();
+    host.run(|_| async {
+        let error = Strays::default().watch("eth7", VIP.into(), Mac([2; 6])).unwrap_err();
+        assert!(matches!(error, StraysError::Watch { .. }), "{error:?}");
+        assert!(error.to_string().contains("eth7"), "{error}");
+    });
+}
