@@ -88,8 +88,9 @@ pub struct Injected {
     pub fault: Fault,
     /// To which host: its place among the databases.
     pub victim: usize,
-    /// `max_connections` before, where connections were used up.
-    connection_limit: Option<u64>,
+    /// `max_connections` before, where connections were used up, and the connection that sets it back: the place that the
+    /// server keeps for an administrator may be taken for a moment by whoever knocks.
+    connection_limit: Option<(u64, Conn)>,
 }
 
 /// The three things a fault can be done to.
@@ -225,9 +226,10 @@ impl Injected {
                 set_agent_password(&scene.group.servers()[primary], AGENT_PASSWORD)?;
             }
             Fault::TooManyConnections => {
-                if let Some(limit) = self.connection_limit {
-                    scene.group.servers()[self.victim]
-                        .run(&format!("SET GLOBAL max_connections = {limit}"))?;
+                if let Some((limit, mut admin)) = self.connection_limit {
+                    let statement = format!("SET GLOBAL max_connections = {limit}");
+                    let server = &scene.group.servers()[self.victim];
+                    admin.query_drop(&statement).map_err(server.said(&statement))?;
                 }
             }
         }
@@ -321,7 +323,7 @@ fn end_agent_connections(admin: &mut Conn, server: &Server) -> Result<u64, Group
 ///
 /// Connections that were just ended still count for a moment, and the agents come again at once: the limit is set anew until
 /// it is what is in use without them, several times in a row.
-fn use_up_connections(server: &Server) -> Result<u64, GroupError> {
+fn use_up_connections(server: &Server) -> Result<(u64, Conn), GroupError> {
     let mut admin = server.admin()?;
     let statement = "SELECT @@max_connections";
     let before: Option<u64> = admin.query_first(statement).map_err(server.said(statement))?;
@@ -336,8 +338,8 @@ fn use_up_connections(server: &Server) -> Result<u64, GroupError> {
         std::thread::sleep(LIMIT_EVERY);
         let found: Option<(i64, i64)> = admin.query_first(&in_use).map_err(server.said(&in_use))?;
         let (all, agents) = found.unwrap_or_default();
-        // Without this connection: it ends when this returns.
-        let others = (all - agents - 1).max(1);
+        // This connection stays, and is counted.
+        let others = (all - agents).max(1);
         the_same = if agents == 0 && others == last { the_same + 1 } else { 0 };
         if the_same >= LIMIT_SETTLED {
             break;
@@ -346,5 +348,5 @@ fn use_up_connections(server: &Server) -> Result<u64, GroupError> {
         let limit = format!("SET GLOBAL max_connections = {others}");
         admin.query_drop(&limit).map_err(server.said(&limit))?;
     }
-    Ok(before.unwrap_or(151))
+    Ok((before.unwrap_or(151), admin))
 }
