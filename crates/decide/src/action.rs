@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::event::{Mac, StatMark};
 
 /// Something to do.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
     /// Put a question to the local server now, not at the next poll.
@@ -23,6 +23,12 @@ pub enum Action {
     LearnNeighbours,
     /// Send one ARP probe for the VIP (RFC 5227: sender address 0.0.0.0).
     SendProbe,
+    /// Say that the VIP, removed just before, is free: to this member alone, which may take it at once, or to nobody in
+    /// particular, and then whoever wants it asks the network as ever. Where it was not here to be removed, or that was
+    /// more than a moment ago, it is said to nobody in particular: another may have found it free since.
+    SayFree(Option<Mac>),
+    /// Ask by ARP, from this host's own address, who has the VIP: another that has it answers (`Says::Reply`).
+    AskWhoHasVip,
     /// Add the VIP to this card, or set its lifetime anew where it is there already. `Done` comes back. Where it
     /// fails, the rest of the same decision's actions is not carried out.
     AddAddress {
@@ -32,7 +38,7 @@ pub enum Action {
         lifetime: Option<Duration>,
     },
     /// Remove the VIP from this card. `Done` comes back. Where it fails, the rest of the same decision's actions is not
-    /// carried out: the probe that follows tells the others "it is free".
+    /// carried out: what follows tells the others that it is free.
     RemoveAddress {
         /// The card.
         card: String,
@@ -98,7 +104,7 @@ pub enum Action {
 }
 
 /// How an action went.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// Done, or it was so already.

@@ -1,11 +1,14 @@
 //! The asking side: probes, rivals, the second check, and taking the address.
 
 use std::collections::BTreeMap;
+use std::mem;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::action::Action;
-use crate::decide::{Turn, announce_after};
+use crate::decide::{LEARN_AT_MOST_EVERY, Turn, announce_after};
 use crate::event::{Fact, Mac, Says, Server};
+use crate::planted::planted;
 use crate::reason::{Reason, Vacant};
 use crate::stages::{Stage, Verdict, own_member};
 use crate::state::{Claim, Hold, Rival, Tenure};
@@ -21,13 +24,13 @@ const PROBES_AFTER_AN_ANSWER: u32 = 10;
 const ON_TIME: Duration = Duration::from_millis(300);
 /// Another holder's server is asked for its view at most this often while it answers.
 const ASK_HOLDER_EVERY: Duration = Duration::from_secs(1);
-/// A probe from a host that answered for the address no longer ago than this says "it is free".
+/// Only a host that answered for the address no longer ago than this can say that it is free.
 const ANSWERED_LATELY: Duration = Duration::from_secs(3);
 
 impl Turn<'_> {
     /// The VIP is not here: claim it, where it should be.
     pub(crate) fn consider_claiming(&mut self) -> Tenure {
-        match self.state.stages(self.policy).verdict_to_start() {
+        match self.verdict_to_start() {
             Verdict::Down(stage, cause) => {
                 self.say(Reason::NotWanted(stage, cause));
                 Tenure::Absent
@@ -44,6 +47,7 @@ impl Turn<'_> {
             Verdict::Up => {
                 self.act(Action::AskServer);
                 self.act(Action::AskGateway);
+                let rivals = self.rivals_at_first();
                 self.pursue(Claim {
                     since: self.now,
                     asked_at: self.now,
@@ -51,30 +55,69 @@ impl Turn<'_> {
                     next_probe: self.now,
                     taken_since: None,
                     answered: None,
-                    released: false,
-                    rivals: BTreeMap::new(),
+                    others: Vec::new(),
+                    released_at: None,
+                    ready_since: None,
+                    rivals,
                 })
             }
         }
+    }
+
+    /// May the VIP come here?
+    pub(crate) fn verdict_to_start(&self) -> Verdict {
+        match self.state.stages(self.policy).verdict_to_start() {
+            Verdict::Unknown(..) if planted!(self.policy, TakeUnknownForYes) => Verdict::Up,
+            verdict => verdict,
+        }
+    }
+
+    /// Those who began to claim before this agent: a holder that lets go for one of them says so to all, and only one is to
+    /// take it.
+    fn rivals_at_first(&mut self) -> BTreeMap<IpAddr, Rival> {
+        let now = self.now;
+        let heard = mem::take(&mut self.state.claimants);
+        let lately = |at: Time| now.since(at) < self.given_up_after();
+        let rivals: BTreeMap<_, _> = heard
+            .into_iter()
+            .filter(|(_, at)| lately(*at))
+            .map(|(member, heard_at)| (member, Rival { since: now, heard_at }))
+            .collect();
+        for member in rivals.keys() {
+            self.ask_peer_unless_asked_since(*member, now);
+        }
+        rivals
+    }
+
+    /// A rival of whom nothing was heard for two probes and a half has given up. A claimant that was told "taken" probes slowly.
+    fn given_up_after(&self) -> Duration {
+        self.policy.probe_spacing.max(self.policy.probe_spacing_when_taken) * 5 / 2
     }
 
     /// A frame about the VIP while it is being claimed.
     pub(crate) fn frame_while_claiming(&mut self, claim: &mut Claim, from: Mac, says: Says) {
         match says {
             Says::Reply | Says::Announcement => {
+                let before = claim.answered.filter(|(known, _)| *known != from);
+                let gone = |known: Mac| known == from || before.is_some_and(|(before, _)| before == known);
+                claim.others.retain(|(known, _)| !gone(*known));
+                claim.others.extend(before);
+                claim.others.sort_unstable();
                 claim.answered = Some((from, self.now));
-                claim.released = false;
+                claim.released_at = None;
                 claim.probes = 0;
                 claim.taken_since.get_or_insert(self.now);
                 if let Some(member) = self.state.member_of(from) {
                     self.ask_peer_unless_asked_since(member, self.now - ASK_HOLDER_EVERY);
                 }
             }
+            Says::Free { .. } | Says::FreeForOthers => self.heard_free(claim, from, says),
+            Says::Probe if planted!(self.policy, BelieveAnyRelease) => {
+                self.heard_free(claim, from, Says::Free { heard_at: self.now });
+            }
+            // Also of the host that had the address: it lost it otherwise than by letting go, and wants it back.
             Says::Probe => {
-                let held = claim.answered.filter(|(_, at)| self.now.since(*at) <= ANSWERED_LATELY);
-                if held.is_some_and(|(holder, _)| holder == from) {
-                    claim.released = true;
-                } else if let Some(member) = self.state.member_of(from) {
+                if let Some(member) = self.state.member_of(from) {
                     let rival =
                         claim.rivals.entry(member).or_insert(Rival { since: self.now, heard_at: self.now });
                     rival.heard_at = self.now;
@@ -84,10 +127,37 @@ impl Turn<'_> {
         }
     }
 
+    /// The host that had the address says that it is free. Where that was said to this host, and is read at once, nobody
+    /// else can have taken it; else the network is asked, as ever, and now at the quick pace.
+    fn heard_free(&mut self, claim: &mut Claim, from: Mac, says: Says) {
+        let lately = |at: Time| self.now.since(at) <= ANSWERED_LATELY;
+        claim.others.retain(|(known, at)| *known != from && lately(*at));
+        let held = claim.answered.filter(|(_, at)| lately(*at));
+        if held.is_none_or(|(holder, _)| holder != from) {
+            return;
+        }
+        if let Some(other) = claim.others.pop() {
+            // One of two holders: its word is not the other's.
+            claim.answered = Some(other);
+            return;
+        }
+        if let Says::Free { heard_at } = says {
+            claim.released_at = Some(heard_at);
+        }
+        claim.taken_since = None;
+        claim.next_probe = claim.next_probe.min(self.now);
+    }
+
+    /// A word that the address is free is as good as this long. Whoever else asks for it, from when it is free, takes it
+    /// after `probe_count` probes; a quarter of that is for the word, and the rest for the deed.
+    fn release_holds_for(&self) -> Duration {
+        self.policy.probe_spacing * self.policy.probe_count / 4
+    }
+
     /// Goes on with a claim: drop it, take the address, or probe on.
     pub(crate) fn pursue(&mut self, mut claim: Claim) -> Tenure {
         let stages = self.state.stages(self.policy);
-        match stages.verdict_to_start() {
+        match self.verdict_to_start() {
             Verdict::Up => {}
             Verdict::Down(stage, cause) => {
                 self.say(Reason::NotWanted(stage, cause));
@@ -98,12 +168,16 @@ impl Turn<'_> {
                 return Tenure::Absent;
             }
         }
-        if self.now.since(claim.next_probe) > (self.policy.probe_spacing * 2).max(ON_TIME) {
+        let late = self.now.since(claim.next_probe) > (self.policy.probe_spacing * 2).max(ON_TIME);
+        if late && !planted!(self.policy, ClaimOnAfterAPause) {
             // The agent stood still or is starved: an answer may lie unread, and another may have taken the address.
             claim.probes = 0;
-            claim.released = false;
+            claim.released_at = None;
         }
-        let rival = self.unsettled_rival(&mut claim);
+        let holds_for = self.release_holds_for();
+        let believed =
+            |at: &Time| self.now.since(*at) <= holds_for || planted!(self.policy, BelieveAnyRelease);
+        claim.released_at = claim.released_at.filter(believed);
         let held_by = self.held_lately_by();
         let holder_lives = held_by.is_some_and(|mac| self.may_live(mac, claim.since));
         let enough = if claim.answered.is_some() || holder_lives {
@@ -111,11 +185,17 @@ impl Turn<'_> {
         } else {
             self.policy.probe_count
         };
-        let unanswered = claim.probes >= enough && self.now >= claim.next_probe;
         let fresh = [Stage::Server, Stage::Gateway].into_iter().all(|stage| {
             let asked_at = stages.asked_at(stage);
             asked_at >= claim.since && self.now.since(asked_at) <= self.policy.evidence_age
-        });
+        }) || planted!(self.policy, SkipSecondCheck);
+        if !fresh && self.now.since(claim.since) > self.policy.evidence_age {
+            // Neither its server's nor the gateway's answer came in time: this host may be cut off, or stand still, and then
+            // that nobody answers its probes proves nothing.
+            claim.probes = 0;
+        }
+        let unanswered = (claim.probes >= enough && self.now >= claim.next_probe)
+            || planted!(self.policy, AcquireWithoutProbing);
         // A claim may last for hours, and the polls may be seconds apart: when the address falls free, the proof is to
         // be at hand.
         let ask_every = self.policy.evidence_age / 2;
@@ -125,21 +205,38 @@ impl Turn<'_> {
             self.act(Action::AskGateway);
         }
         self.wake(claim.asked_at + ask_every);
-        if claim.released || unanswered {
+        if self.state.deaf {
+            // An answer that can't be heard is not missing.
+            claim.probes = 0;
+            claim.released_at = None;
+            self.say(Reason::Deaf);
+            return Tenure::Claiming(claim);
+        }
+        let overruled = self.held_without_right(&claim);
+        let ready = fresh && (claim.released_at.is_some() || claim.probes >= enough || overruled.is_some());
+        claim.ready_since = ready.then(|| claim.ready_since.unwrap_or(self.now));
+        let rival = self.unsettled_rival(&mut claim);
+        if claim.released_at.is_some() || unanswered || overruled.is_some() {
             match rival {
                 Some(member) => self.say(Reason::Rival(member)),
-                None if fresh => return self.take(&claim),
+                None if fresh => return self.take(&claim, overruled),
                 None => self.say(Reason::SecondCheck),
             }
         } else if let Some((mac, _)) = claim.answered {
-            self.say(Reason::Taken(mac, self.state.member_of(mac)));
-            if self.state.member_of(mac).is_none() {
-                self.learn_neighbours();
-            }
+            self.say_taken(&claim, mac);
         } else {
             self.say(Reason::Claiming);
         }
-        if self.now >= claim.next_probe {
+        if claim.answered.is_some() && planted!(self.policy, GiveUpWhenTaken) {
+            return Tenure::Claiming(claim);
+        }
+        let asked_at = stages.asked_at(Stage::Server).max(claim.since);
+        if self.now >= claim.next_probe && self.now.since(asked_at) > self.policy.evidence_age * 3 {
+            // Not even a time-out was told since: what watches the server is stuck. To go on asking the network would hold up
+            // a member with fresh facts, which takes whoever asks for a rival.
+            claim.probes = 0;
+            claim.next_probe = self.now + self.policy.probe_spacing_when_taken;
+        } else if self.now >= claim.next_probe {
             self.act(Action::SendProbe);
             if held_by.is_some() {
                 // Does its host answer for its own address?
@@ -157,6 +254,41 @@ impl Turn<'_> {
         Tenure::Claiming(claim)
     }
 
+    fn say_taken(&mut self, claim: &Claim, mac: Mac) {
+        let member = self.state.member_of(mac);
+        let known_by_now =
+            claim.taken_since.is_some_and(|since| self.now.since(since) >= LEARN_AT_MOST_EVERY);
+        self.say(match member {
+            // A member's MAC may not have been learned yet.
+            None if known_by_now => Reason::TakenByStranger(mac),
+            _ => Reason::Taken(mac, member),
+        });
+        if member.is_none() {
+            self.learn_neighbours();
+        }
+    }
+
+    /// `takeover_after`: the member whose host has answered for the address for that long without yielding, though its
+    /// server was asked since and is not shown to lead. A stranger is never overruled: nothing can be asked of it.
+    fn held_without_right(&self, claim: &Claim) -> Option<IpAddr> {
+        let after = self.policy.takeover_after?;
+        let since = claim.taken_since?;
+        let (mac, heard_at) = claim.answered?;
+        let member = self.state.member_of(mac)?;
+        if self.now < since + after || self.now.since(heard_at) > ANSWERED_LATELY {
+            return None;
+        }
+        let leads = match self.state.peer_since(member, self.now - ASK_HOLDER_EVERY * 3)? {
+            Fact::Known(Server::Member(view)) => {
+                let stale = self.state.newest_view.as_ref().zip(view.view.as_ref());
+                view.is_writable_primary()
+                    && !stale.is_some_and(|(newest, theirs)| newest.is_newer_than(theirs))
+            }
+            Fact::Known(_) | Fact::Unknown(_) => false,
+        };
+        (!leads).then_some(member)
+    }
+
     /// Who was heard to hold the VIP lately, and not to let go since.
     fn held_lately_by(&self) -> Option<Mac> {
         let lately = self.policy.announce_interval * 2;
@@ -172,16 +304,18 @@ impl Turn<'_> {
     /// The first rival whose right is not settled. One that leads in a newer view never comes here: its view makes
     /// ours stale. One that is known to have no better right is dropped; where nothing can be learned of it, or two
     /// groups lead at once, the member with the lower address goes first.
-    fn unsettled_rival(&mut self, claim: &mut Claim) -> Option<std::net::IpAddr> {
+    fn unsettled_rival(&mut self, claim: &mut Claim) -> Option<IpAddr> {
+        if planted!(self.policy, IgnoreRivals) {
+            return None;
+        }
         let own = match &self.state.host.fact {
             Fact::Known(host) => own_member(self.policy, host).map(|(address, _)| address),
             Fact::Unknown(_) => None,
         };
         let (state, now) = (&self.state, self.now);
-        // Two probes and a half without a word: it has given up. A claimant that was told "taken" probes slowly.
-        let silent = self.policy.probe_spacing.max(self.policy.probe_spacing_when_taken) * 5 / 2;
+        let silent = self.given_up_after();
         claim.rivals.retain(|_, rival| now.since(rival.heard_at) < silent);
-        let limit = self.policy.dispute_limit;
+        let (limit, ready_since) = (self.policy.dispute_limit, claim.ready_since);
         claim
             .rivals
             .iter()
@@ -195,31 +329,37 @@ impl Turn<'_> {
                         !older.unwrap_or(false) && goes_first
                     }
                     Some(Fact::Known(_)) => false,
-                    // The one that goes first may know more of us than we of it, and take at once: leave it the time.
-                    Some(Fact::Unknown(_)) | None => goes_first || now.since(rival.since) < limit,
+                    // It may know more of us than we of it, and take at once: leave it the time, also where both have waited
+                    // for the same thing, a gateway or a stranger's end.
+                    Some(Fact::Unknown(_)) | None => {
+                        let waited = ready_since.map(|ready| now.since(ready.max(rival.since)));
+                        goes_first || waited.is_none_or(|waited| waited < limit)
+                    }
                 }
             })
             .map(|(member, _)| *member)
     }
 
-    fn take(&mut self, claim: &Claim) -> Tenure {
+    fn take(&mut self, claim: &Claim, overruled: Option<IpAddr>) -> Tenure {
         let Fact::Known(host) = &self.state.host.fact else { return Tenure::Absent };
         let Some((_, card)) = own_member(self.policy, host) else { return Tenure::Absent };
         let card = card.to_owned();
-        let because = match claim.answered {
-            Some((mac, _)) if claim.released => Vacant::Released(mac),
+        let because = match (claim.answered, overruled) {
+            (Some((mac, _)), _) if claim.released_at.is_some() => Vacant::Released(mac),
+            (Some((mac, _)), Some(member)) => Vacant::Overruled(mac, member),
             _ => Vacant::Unanswered(claim.probes),
         };
-        self.act(Action::AddAddress { card: card.clone(), lifetime: self.policy.lease });
+        self.act(Action::AddAddress { card: card.clone(), lifetime: self.lifetime() });
         self.act(Action::Announce);
         // Clients of a holder that lives were answered by it.
         if self.state.strays.is_some() && matches!(because, Vacant::Unanswered(_)) {
             self.act(Action::RefuseStrays);
         }
         self.mark_switch(crate::event::StatMark::Started);
-        self.say(Reason::Started { card: card.clone(), because });
+        self.say(Reason::Started { card: card.clone(), because: because.clone() });
         self.state.left_behind = None;
         self.state.other_holder = None;
+        let trial = matches!(because, Vacant::Unanswered(_)).then(|| self.on_trial());
         Tenure::Holding(Hold {
             since: self.now,
             card,
@@ -228,14 +368,12 @@ impl Turn<'_> {
             down_since: None,
             dispute: None,
             settled: None,
+            contest: None,
+            trial,
             next_announce: self.now + announce_after(self.policy, 1),
             announced: 1,
             next_renewal: self.next_renewal(),
+            renewal_looks: None,
         })
-    }
-
-    /// When the lease, where there is one, is to be renewed next: thrice in its length.
-    pub(crate) fn next_renewal(&self) -> Option<Time> {
-        self.policy.lease.map(|lease| self.now + lease / 3)
     }
 }

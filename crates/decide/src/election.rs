@@ -2,7 +2,7 @@
 //! looks by itself (each 15 s), and when the patience that was taken from it is given back (RESTORED).
 //!
 //! Two ways. *Wake*: the configured patience is over, so the thread is woken; nothing is changed. *Proven dead*: the
-//! member's process is certainly gone, so there is nothing to be patient with; `group_replication_member_expel_timeout`
+//! member's process is certainly gone (its port refuses, or its server was started again and is in no group), so there is nothing to be patient with; `group_replication_member_expel_timeout`
 //! is 0 until the member is expelled, 10 s at most.
 
 mod memory;
@@ -11,11 +11,12 @@ use core::mem;
 use std::net::IpAddr;
 use std::time::Duration;
 
-pub use memory::{Changed, Election, Fence, Open, Suspect};
+pub use memory::{Changed, Election, Fence, Meeting, Open, StartedAgain, Suspect};
 
 use crate::action::{Action, Outcome};
 use crate::decide::Turn;
 use crate::event::{Event, Fact, MemberState, Seen, Server, Why};
+use crate::planted::planted;
 use crate::reason::Reason;
 use crate::stages::own_member;
 
@@ -25,16 +26,16 @@ const AGAIN_AFTER: Duration = Duration::from_secs(1);
 const MOST_WAKES: u32 = 60;
 /// The expel timeout stays changed no longer than this.
 const CHANGED_AT_MOST: Duration = Duration::from_secs(10);
-/// Silences in a row before the fence command is run: a host that answers or refuses needs no fence.
-const SILENCES_BEFORE_FENCE: u32 = 2;
 /// A look whose answer does not come is put again after this.
 const LOOK_LOST_AFTER: Duration = Duration::from_secs(5);
 /// When all is well: how often the configured value is read, so that missing procedures are noticed.
 const READ_EVERY: Duration = Duration::from_mins(1);
-/// When all is well: how long it counts that a member's port was open.
+/// … and how often while it can't be read: the procedures may just have been made.
+const READ_UNKNOWN_EVERY: Duration = Duration::from_secs(5);
+/// A member whose port was open is asked again after this: a firewall may have been put up meanwhile.
 const OPEN_FOR: Duration = Duration::from_mins(10);
-/// … and how often a member whose port is not known to be open is asked.
-const MEET_AGAIN_AFTER: Duration = Duration::from_secs(10);
+/// An UNREACHABLE member whose port answers is asked what it is no more often than this.
+const PEER_AGAIN: Duration = Duration::from_millis(100);
 /// A value that can't be restored because the server is silent is tried again after this.
 const RESTORE_SILENT_AGAIN: Duration = Duration::from_secs(10);
 
@@ -75,6 +76,7 @@ impl Turn<'_> {
                 Fact::Unknown(_) => {}
             },
             Event::MemberPort { member, seen } => election.take_in_port(*member, seen, self.now),
+            Event::Peer { member, seen } => election.take_in_peer(*member, seen),
             Event::ExpelTimeout(seen) if election.changed.is_none() => {
                 self.take_in_timeout(election, seen);
             }
@@ -133,12 +135,17 @@ impl Turn<'_> {
         }
     }
 
-    /// Each minute; each second while the value matters, so that the operator's latest word is followed.
+    /// Each minute, sooner while it is not known; each second while the value matters, so that the operator's latest word is followed.
     fn read_expel_timeout(&mut self, election: &mut Election) {
         if election.changed.is_some() {
             return;
         }
-        let every = if election.suspects.is_empty() { READ_EVERY } else { AGAIN_AFTER };
+        let known = matches!(&election.timeout, Some(Seen { fact: Fact::Known(_), .. }));
+        let every = match (election.suspects.is_empty(), known) {
+            (false, _) => AGAIN_AFTER,
+            (true, true) => READ_EVERY,
+            (true, false) => READ_UNKNOWN_EVERY,
+        };
         let due = match (election.read_asked, election.oldest()) {
             (None, _) => self.now,
             (Some(asked), Some(since)) if asked < since => self.now,
@@ -154,11 +161,10 @@ impl Turn<'_> {
         self.act(Action::ReadExpelTimeout);
     }
 
-    /// Finds out, while all is well, at which address each member's server answers. Without that a refusal proves
-    /// nothing: the port may never have been open to this host.
+    /// Finds out at which address each member's server answers, as soon as it is in the group, and again once in a while.
+    /// Without that a refusal proves nothing: the port may never have been open to this host.
     fn meet_members(&mut self, election: &mut Election) {
-        let wanted = self.policy.proven_dead || self.policy.fence;
-        if !wanted || !election.suspects.is_empty() || election.configured().is_none() {
+        if !self.proof_is_of_use(election) {
             return;
         }
         let (now, policy) = (self.now, self.policy);
@@ -167,6 +173,7 @@ impl Turn<'_> {
             view.members.iter().any(|member| member.id != view.local && stale(election.open.get(&member.id)))
         });
         if !unmet {
+            election.meetings.clear();
             return;
         }
         let own = match &self.state.host.fact {
@@ -174,19 +181,32 @@ impl Turn<'_> {
             Fact::Unknown(_) => None,
         };
         for address in policy.members.keys().filter(|address| Some(**address) != own) {
-            let known = election.open.values().find(|open| open.address == *address);
-            let asked = election.looked.get(address);
-            if stale(known) && asked.is_none_or(|at| now.since(*at) >= MEET_AGAIN_AFTER) {
-                election.looked.insert(*address, now);
+            let known = election.open.iter().find(|(_, open)| open.address == *address);
+            // A suspect is looked at anyway.
+            let suspected = known.is_some_and(|(id, _)| election.suspects.contains_key(id));
+            if suspected || !stale(known.map(|(_, open)| open)) {
+                continue;
+            }
+            let meeting = election.meetings.entry(*address).or_insert_with(|| Meeting::new(now));
+            let mut due = meeting.looking.map_or(meeting.next_look, |asked| asked + LOOK_LOST_AFTER);
+            if now >= due {
+                meeting.looking = Some(now);
+                due = now + LOOK_LOST_AFTER;
                 self.act(Action::LookAtMember(*address));
             }
+            self.wake(due);
         }
     }
 
-    fn look_at_suspects(&mut self, election: &mut Election) {
-        // Without the procedures no proof is of use. The value itself is being read anew meanwhile.
+    /// There are procedures, and a choice of the operator's, that make a proof useful.
+    fn proof_is_of_use(&self, election: &Election) -> bool {
         let usable = matches!(&election.timeout, Some(Seen { fact: Fact::Known(_), .. }));
-        if !(self.policy.proven_dead || self.policy.fence) || !usable {
+        (self.policy.proven_dead || self.policy.fence) && usable
+    }
+
+    fn look_at_suspects(&mut self, election: &mut Election) {
+        // The value itself is being read anew meanwhile.
+        if !self.proof_is_of_use(election) {
             return;
         }
         for (id, suspect) in &mut election.suspects {
@@ -194,14 +214,9 @@ impl Turn<'_> {
             if suspect.given_up || suspect.is_proven_dead(self.policy) {
                 continue;
             }
-            if self.policy.fence
-                && suspect.primary
-                && suspect.fence == Fence::NotRun
-                && suspect.silences >= SILENCES_BEFORE_FENCE
-            {
-                suspect.fence = Fence::Running;
-                self.say_aside(Reason::Fencing(suspect.name.clone()));
-                self.act(Action::Fence { member: open.address, name: suspect.name.clone() });
+            if self.policy.proven_dead && suspect.started_again == StartedAgain::ToBeAsked {
+                suspect.started_again = StartedAgain::NotKnown;
+                self.ask_peer_unless_asked_since(open.address, suspect.since.max(self.now - PEER_AGAIN));
             }
             let due = suspect.looking.map_or(suspect.next_look, |asked| asked + LOOK_LOST_AFTER);
             if self.now >= due {
@@ -210,6 +225,13 @@ impl Turn<'_> {
                 self.wake(self.now + LOOK_LOST_AFTER);
             } else {
                 self.wake(due);
+            }
+            // A host that answers or refuses needs no fence.
+            let silent = suspect.is_silent(self.state.server.asked_at);
+            if self.policy.fence && suspect.primary && suspect.fence == Fence::NotRun && silent {
+                suspect.fence = Fence::Running;
+                self.say_aside(Reason::Fencing(suspect.name.clone()));
+                self.act(Action::Fence { member: open.address, name: suspect.name.clone() });
             }
         }
     }
@@ -274,6 +296,10 @@ impl Turn<'_> {
         }
         changed.restoring = true;
         election.give_up();
+        if planted!(self.policy, ForgetRestore) {
+            election.changed = None;
+            return;
+        }
         let answers =
             matches!(&self.state.server.fact, Fact::Known(Server::Member(_) | Server::NotInGroup(_)));
         let again = if answers { AGAIN_AFTER } else { RESTORE_SILENT_AGAIN };

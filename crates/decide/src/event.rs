@@ -12,7 +12,7 @@ pub use crate::group_view::{GroupView, Member, MemberState, NotAView, NotInGroup
 use crate::time::Time;
 
 /// Something that was seen, or an invitation to look at the time.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Event {
     /// The host's own addresses and cards, whole, after each change that the kernel tells of (stages 1 and 5).
@@ -30,6 +30,8 @@ pub enum Event {
     Gateway(Seen<Gateway>),
     /// A frame about the VIP that another host sent (never one of our own).
     Frame(Frame),
+    /// Whether ARP frames can be heard on the VIP's card from now on: not while the card is down, or not there.
+    Hearing(bool),
     /// A member's (or any) address was seen to belong to this MAC; told when first learned, when it
     /// changes, and when it answers a question of ours: then its host lives.
     Neighbour {
@@ -68,12 +70,39 @@ pub enum Event {
     },
     /// The agent is told to stop (SIGTERM, SIGINT): the VIP stays as it is (S7).
     Stopping,
+    /// The local server's process gave a sign.
+    Process(ProcessSign),
+    /// The agent is told to give the VIP up, and takes it no more; `Stopping` follows.
+    Release,
+    /// The host's clocks no longer differ by what they did at the last event: the host was suspended, its virtual machine was
+    /// paused, or the wall clock was set. Told before whatever else woke the agent.
+    ClocksParted {
+        /// How long the host was suspended; zero: it was not.
+        suspended: Duration,
+        /// How far the wall clock was set, in milliseconds; negative: back.
+        wall_step_ms: i64,
+    },
     /// Nothing new but the time: `wake_at` has come.
     Wake,
 }
 
+/// What was seen of the local server's process. It says that something happened, and not what: the server's answer does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProcessSign {
+    /// It is known and watched from now on: its end will be told, and after that its successor's start.
+    Watched,
+    /// It has ended.
+    Ended,
+    /// After its end: a process that may be its successor was started, or none would be noticed any more. It may listen soon.
+    MayStart,
+    /// It wrote to its error log. Group Replication does so when it sees a member silent or gone, when a primary is
+    /// elected, and when it is stopped.
+    WroteToItsLog,
+}
+
 /// A fact with the time at which the question was put. A fact is never younger than its question.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Seen<T> {
     /// When the question was put.
     pub asked_at: Time,
@@ -82,7 +111,7 @@ pub struct Seen<T> {
 }
 
 /// Known, or unknown and why. Not knowing is never taken for "no" (UNKNOWN-IS-NOT-NO).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Fact<T> {
     /// It was seen.
@@ -92,7 +121,7 @@ pub enum Fact<T> {
 }
 
 /// Why something is not known.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Why {
     /// Not asked yet, the agent has just started.
@@ -139,7 +168,7 @@ impl fmt::Display for Why {
 }
 
 /// What was met at a member's MySQL port.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MemberPort {
     /// A server answers; its `server_uuid`, where it said it.
@@ -149,7 +178,7 @@ pub enum MemberPort {
 }
 
 /// This host's addresses and cards.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Host {
     /// Every address on every card (loopback left out).
     pub addresses: Vec<HostAddress>,
@@ -158,7 +187,7 @@ pub struct Host {
 }
 
 /// One address of this host.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct HostAddress {
     /// The address.
     pub address: IpAddr,
@@ -169,7 +198,7 @@ pub struct HostAddress {
 }
 
 /// One network card.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Card {
     /// Its name, `eth0`.
     pub name: String,
@@ -178,7 +207,7 @@ pub struct Card {
 }
 
 /// What the probes of the gateway say.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Gateway {
     /// It answered one of the last few probes.
@@ -205,7 +234,7 @@ impl fmt::Display for Mac {
 }
 
 /// A frame about the VIP.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Frame {
     /// The sender's hardware address.
     pub from: Mac,
@@ -214,19 +243,34 @@ pub struct Frame {
 }
 
 /// What a frame about the VIP says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Says {
-    /// An ARP probe (RFC 5227 section 1.1): "may I use it?" A claim, or, from the host that held it, "it is free".
+    /// An ARP probe (RFC 5227 section 1.1): "may I use it?" A claim.
     Probe,
+    /// `SayFree`, said to this host alone by the one that held the address: "it is free, and yours". The word holds for a
+    /// moment only: another may find the address free after that.
+    Free {
+        /// When this host's kernel received it, which may be long before an agent that stood still reads it.
+        heard_at: Time,
+    },
+    /// The same, said to another host or to nobody in particular, or nobody knows when.
+    FreeForOthers,
     /// An ARP reply to us, from the owner of the address: "it is mine".
     Reply,
     /// A gratuitous ARP, request or reply form, or any other ARP with the VIP as the sender's address: "it is mine".
     Announcement,
 }
 
+impl Says {
+    /// "It is mine": the sender uses the address.
+    pub fn is_use(self) -> bool {
+        matches!(self, Self::Reply | Self::Announcement)
+    }
+}
+
 /// The character in the state file (S6).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StatMark {
     /// `0`: the VIP was closed here.

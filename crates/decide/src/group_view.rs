@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 /// What a server said of itself, as far as it is certain.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Server {
     /// It is in a group, in single-primary mode, and showed the members.
@@ -18,7 +18,7 @@ pub enum Server {
 }
 
 /// Why a server that answers is in no group that a VIP could follow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NotInGroup {
     /// `replication_group_members` does not exist or is empty: the plugin is not there or not active.
@@ -43,7 +43,7 @@ impl fmt::Display for NotInGroup {
 }
 
 /// The group as one member shows it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct GroupView {
     /// `@@server_uuid` of the server that answered.
     pub local: String,
@@ -86,7 +86,7 @@ impl GroupView {
 }
 
 /// One row of `performance_schema.replication_group_members`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Member {
     /// `MEMBER_ID`.
     pub id: String,
@@ -101,7 +101,7 @@ pub struct Member {
 }
 
 /// `MEMBER_STATE`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum MemberState {
     /// Takes part fully.
@@ -132,7 +132,7 @@ impl fmt::Display for MemberState {
 }
 
 /// `MEMBER_ROLE`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Role {
     /// The one that takes writes.
@@ -144,7 +144,7 @@ pub enum Role {
 }
 
 /// A view of the group, `<group's birth>:<counter>`. Two views of the same birth are ordered: the group agreed on each.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct ViewId {
     birth: String,

@@ -4,59 +4,82 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::action::Action;
-use crate::decide::{Turn, announce_after};
-use crate::event::{Fact, Mac, Says, Server, StatMark, Why};
+use crate::decide::Turn;
+use crate::event::{Fact, MemberState, NotInGroup, Server, StatMark, Why};
+use crate::planted::planted;
 use crate::reason::{LetGo, Reason};
-use crate::stages::{Cause, Stage, Stages, Verdict};
-use crate::state::{Dispute, Hold, LeftBehind, Stranger, Tenure};
+use crate::stages::{Cause, Finding, Stage, Stages, Verdict};
+use crate::state::{Hold, LeftBehind, Tenure};
 use crate::time::Time;
 
-/// A member that was found to have no better right is not asked about again for this long.
-const SETTLED_FOR: Duration = Duration::from_millis(200);
 /// An address that was added must show up within this time.
 const CONFIRM_WITHIN: Duration = Duration::from_secs(2);
-/// RFC 5227 section 2.4 `DEFEND_INTERVAL`.
-const DEFEND_INTERVAL: Duration = Duration::from_secs(10);
+/// Where it has not shown up after this long, the kernel is asked. By then the order to add it has been carried out, or
+/// was given up: a fact asked for later that shows no VIP means that it went again.
+const CONFIRM_ASK_AFTER: Duration = Duration::from_millis(100);
+/// An agent that looks at the time this much later than it wanted stood still.
+const STOOD_STILL: Duration = Duration::from_millis(300);
 /// An address that is still there this long after its removal is removed again.
 const REMOVE_AGAIN_AFTER: Duration = Duration::from_millis(500);
 
-/// What to do about a stage that certainly fails on the holder.
+/// What to do about a stage that certainly fails on the holder, the soonest end first.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum Leave {
     AtOnce,
     AfterClaimWait,
     AfterLinger,
 }
 
-fn leave(cause: &Cause) -> Leave {
-    match cause {
-        Cause::NotAMember | Cause::NoMajority { .. } | Cause::GatewayLost { .. } => Leave::AtOnce,
-        Cause::Refused(_) => Leave::AfterLinger,
-        Cause::NotInGroup(_)
-        | Cause::NotListed
-        | Cause::NotOnline(_)
-        | Cause::Secondary
-        | Cause::ReadOnly
-        | Cause::StaleView { .. } => Leave::AfterClaimWait,
-    }
-}
-
 impl Turn<'_> {
+    fn leave(&self, cause: &Cause) -> Leave {
+        match cause {
+            Cause::Refused(_) if self.may_linger() => Leave::AfterLinger,
+            Cause::NotAMember | Cause::NoMajority { .. } | Cause::GatewayLost { .. } | Cause::Refused(_) => {
+                Leave::AtOnce
+            }
+            _ if self.takes_stray_writes() => Leave::AtOnce,
+            Cause::NotInGroup(_)
+            | Cause::NotListed
+            | Cause::NotOnline(_)
+            | Cause::Secondary
+            | Cause::ReadOnly
+            | Cause::StaleView { .. } => Leave::AfterClaimWait,
+        }
+    }
+
+    fn may_linger(&self) -> bool {
+        self.state.signs.successor_would_be_seen() || planted!(self.policy, LingerOverANewServer)
+    }
+
+    /// The local server is in no group, and does not say that it is read-only: what a client writes there, the group never has.
+    fn takes_stray_writes(&self) -> bool {
+        match &self.state.server.fact {
+            Fact::Known(Server::Member(view)) => {
+                let outside = |state| matches!(state, MemberState::Offline | MemberState::Error);
+                !view.super_read_only && view.local_member().is_none_or(|local| outside(local.state))
+            }
+            Fact::Known(Server::NotInGroup(why)) => {
+                matches!(why, NotInGroup::PluginMissing | NotInGroup::NotRunning)
+            }
+            Fact::Known(Server::Refused(_)) | Fact::Unknown(_) => false,
+        }
+    }
+
+    /// Of several stages that fail, the one that ends the holding soonest: a host that lost its gateway does not linger to
+    /// refuse clients, since none can reach it, and it would still hold when it is back on the network.
+    fn ends_soonest(&self, stages: &Stages) -> Option<(Stage, Cause)> {
+        let fails = |(stage, finding, _): (Stage, &Finding, Time)| match finding {
+            Finding::Failed(cause) if *cause != Cause::ReadOnly => Some((stage, cause.clone())),
+            Finding::Passed | Finding::Failed(_) | Finding::Unknown(_) => None,
+        };
+        stages.each().into_iter().filter_map(fails).min_by_key(|(_, cause)| self.leave(cause))
+    }
+
     /// The VIP is here and this agent has not put it there: it stays (S7).
     pub(crate) fn adopt(&mut self, card: String) -> Tenure {
         self.say(Reason::Adopted);
-        let hold = Hold {
-            since: self.now,
-            card,
-            confirmed: true,
-            doubt_since: None,
-            down_since: None,
-            dispute: None,
-            settled: None,
-            next_announce: self.now,
-            announced: 0,
-            next_renewal: self.policy.lease.map(|_| self.now),
-        };
-        if matches!(self.state.stages(self.policy).verdict_to_keep(), Verdict::Unknown(_, Why::NotAskedYet)) {
+        let hold = self.hold_on(card);
+        if matches!(self.verdict_to_keep(), Verdict::Unknown(_, Why::NotAskedYet)) {
             if let Some(lease) = self.policy.lease {
                 self.wake(self.now + lease / 3);
             }
@@ -65,37 +88,22 @@ impl Turn<'_> {
         self.keep(hold)
     }
 
-    /// A frame about the VIP while it is held.
-    pub(crate) fn frame_while_holding(&mut self, hold: &mut Hold, from: Mac, says: Says) {
-        let Some(member) = self.state.member_of(from) else {
-            match &mut self.state.stranger {
-                Some(known) if known.mac == from => {
-                    known.says = if says == Says::Probe { known.says } else { says };
-                }
-                _ => {
-                    self.state.stranger = Some(Stranger { mac: from, says, since: self.now, named_at: None });
-                }
-            }
-            self.learn_neighbours();
-            let due = self.state.defended_at.is_none_or(|at| self.now.since(at) >= DEFEND_INTERVAL);
-            if says != Says::Probe && due && self.state.stages(self.policy).verdict_to_keep() == Verdict::Up {
-                self.state.defended_at = Some(self.now);
-                self.act(Action::Announce);
-            }
-            return;
-        };
-        if hold.settled.is_some_and(|(settled, until)| settled == member && self.now < until) {
-            return;
-        }
-        let announced = says != Says::Probe;
-        match &mut hold.dispute {
-            Some(dispute) if dispute.claimant == member => dispute.announced |= announced,
-            Some(_) => {}
-            None => {
-                hold.dispute = Some(Dispute { claimant: member, since: self.now, proven: false, announced });
-                self.act(Action::AskServer);
-                self.ask_peer_unless_asked_since(member, self.now);
-            }
+    /// The VIP is on this card already.
+    pub(crate) fn hold_on(&self, card: String) -> Hold {
+        Hold {
+            since: self.now,
+            card,
+            confirmed: true,
+            doubt_since: None,
+            down_since: None,
+            dispute: None,
+            settled: None,
+            contest: None,
+            trial: None,
+            next_announce: self.now,
+            announced: 0,
+            next_renewal: self.policy.lease.map(|_| self.now),
+            renewal_looks: None,
         }
     }
 
@@ -106,9 +114,21 @@ impl Turn<'_> {
                 hold.confirmed = true;
                 hold.card = card;
             }
-            Fact::Known(None) if hold.confirmed => {
+            Fact::Known(None)
+                if hold.confirmed || self.state.host.asked_at >= hold.since + CONFIRM_ASK_AFTER =>
+            {
+                self.note_removal(&hold.card);
                 self.say(Reason::RemovedByOther(hold.card));
                 return self.consider_claiming();
+            }
+            Fact::Known(None)
+                if self.now.since(hold.since) >= CONFIRM_WITHIN
+                    && self.state.host.asked_at < hold.since + CONFIRM_WITHIN =>
+            {
+                // The agent stood still, and what it knows of its own addresses is older than the deed. To ask the network
+                // now would tell whoever waits for the address that it is free, while it is here.
+                self.act(Action::AskHost);
+                self.wake(self.now + CONFIRM_WITHIN / 4);
             }
             Fact::Known(None) if self.now.since(hold.since) >= CONFIRM_WITHIN => {
                 self.say(Reason::Failed(format!(
@@ -118,39 +138,51 @@ impl Turn<'_> {
                 self.act(Action::AskHost);
                 return Tenure::Absent;
             }
-            Fact::Known(None) => self.wake(hold.since + CONFIRM_WITHIN),
+            Fact::Known(None) if self.now.since(hold.since) >= CONFIRM_ASK_AFTER => {
+                self.act(Action::AskHost);
+                self.wake(hold.since + CONFIRM_WITHIN);
+            }
+            Fact::Known(None) => self.wake(hold.since + CONFIRM_ASK_AFTER),
             Fact::Unknown(_) => {}
         }
+        if let Some(because) = self.look_at_trial(&mut hold) {
+            return self.let_go(hold, because);
+        }
         let stages = self.state.stages(self.policy);
-        let verdict = stages.verdict_to_keep();
-        if let Some(mut dispute) = hold.dispute {
-            dispute.proven |= verdict == Verdict::Up && stages.asked_at(Stage::Server) >= dispute.since;
-            hold.dispute = Some(dispute);
-            match self.settle(dispute, &hold, &stages, &verdict) {
-                Settled::Yield(because) => return self.let_go(hold, because),
-                Settled::Stay => {
-                    hold.dispute = None;
-                    hold.settled = Some((dispute.claimant, self.now + SETTLED_FOR));
-                    self.say(Reason::DisputeWon(dispute.claimant));
-                    if dispute.announced {
-                        self.act(Action::Announce);
-                    }
-                }
-                Settled::NotYet => self.say(Reason::Disputed(dispute.claimant)),
-            }
+        let verdict = self.verdict_to_keep();
+        if let Some(because) = self.answer_claim(&mut hold, &stages, &verdict) {
+            return self.let_go(hold, because);
+        }
+        if let Some(because) = self.answer_contest(&mut hold, &stages, &verdict) {
+            return self.let_go(hold, because);
         }
         match verdict {
             Verdict::Up => {
                 hold.doubt_since = None;
                 hold.down_since = None;
-                let read_only = stages.primary.0 == crate::stages::Finding::Failed(Cause::ReadOnly);
-                self.say(if read_only { Reason::HoldingReadOnly } else { Reason::Holding });
+                let failed = |finding: &Finding| matches!(finding, Finding::Failed(_));
+                self.say(match (&stages.primary.0, &stages.gateway.0) {
+                    (Finding::Failed(Cause::ReadOnly), _) => Reason::HoldingReadOnly,
+                    (_, gateway) if failed(gateway) => Reason::HoldingWithoutGateway,
+                    _ => Reason::Holding,
+                });
                 self.refresh(&mut hold, true);
                 Tenure::Holding(hold)
             }
+            Verdict::Unknown(stage, why) if planted!(self.policy, TakeUnknownForNo) => {
+                self.let_go(hold, LetGo::PatienceOver(stage, why))
+            }
             Verdict::Unknown(stage, why) => self.bear(hold, stage, why),
-            Verdict::Down(stage, cause) => self.doubt(hold, &stages, stage, cause),
+            Verdict::Down(stage, cause) => {
+                let (stage, cause) = self.ends_soonest(&stages).unwrap_or((stage, cause));
+                self.doubt(hold, &stages, stage, cause)
+            }
         }
+    }
+
+    /// May a VIP that is here stay?
+    pub(crate) fn verdict_to_keep(&self) -> Verdict {
+        self.state.stages(self.policy).verdict_to_keep(self.policy.gateway_lost)
     }
 
     fn bear(&mut self, mut hold: Hold, stage: Stage, why: Why) -> Tenure {
@@ -161,7 +193,7 @@ impl Turn<'_> {
             _ => None,
         };
         let since = self.state.server_unknown_since.unwrap_or(self.now).max(hold.since);
-        if let Some(patience) = patience {
+        if let Some(patience) = patience.filter(|_| !planted!(self.policy, PatienceWithoutEnd)) {
             if self.now >= since + patience {
                 return self.let_go(hold, LetGo::PatienceOver(stage, why));
             }
@@ -173,7 +205,8 @@ impl Turn<'_> {
     }
 
     fn doubt(&mut self, mut hold: Hold, stages: &Stages, stage: Stage, cause: Cause) -> Tenure {
-        let Some(doubt_since) = hold.doubt_since else {
+        let at_once = Some(self.now).filter(|_| planted!(self.policy, LetGoAtFirstDoubt));
+        let Some(doubt_since) = hold.doubt_since.or(at_once) else {
             hold.doubt_since = Some(self.now);
             // S13: stages 1 to 4 are checked a second time, all of them: another may fail when this one no longer does.
             for question in [Action::AskHost, Action::AskServer, Action::AskGateway] {
@@ -183,13 +216,34 @@ impl Turn<'_> {
             self.refresh(&mut hold, false);
             return Tenure::Holding(hold);
         };
-        if stages.asked_at(stage) < doubt_since {
+        // Where not even a time-out is told any more, the first word has to do in the end.
+        let unheard_for = match self.leave(&cause) {
+            Leave::AfterClaimWait => self.policy.claim_wait,
+            Leave::AtOnce | Leave::AfterLinger => self.policy.hung_patience.min(self.policy.linger),
+        };
+        let unheard = stages.asked_at(stage) < doubt_since;
+        let stood_still = unheard && self.now > doubt_since + unheard_for + STOOD_STILL;
+        let doubt_since = if stood_still {
+            // What was answered meanwhile is yet to be read.
+            for question in [Action::AskHost, Action::AskServer, Action::AskGateway] {
+                self.act(question);
+            }
+            *hold.doubt_since.insert(self.now)
+        } else {
+            doubt_since
+        };
+        let unheard_until = doubt_since + unheard_for;
+        let waits = unheard && self.now < unheard_until;
+        if waits && !planted!(self.policy, LetGoAtFirstDoubt) {
+            self.wake(unheard_until);
             self.say(Reason::Doubting(stage, cause));
             self.refresh(&mut hold, false);
             return Tenure::Holding(hold);
         }
+        let keeps = matches!(cause, Cause::GatewayLost { .. }) && planted!(self.policy, KeepWithoutGateway);
         let down_since = *hold.down_since.get_or_insert(doubt_since);
-        let (until, reason): (Time, fn(Stage, Cause) -> Reason) = match leave(&cause) {
+        let (until, reason): (Time, fn(Stage, Cause) -> Reason) = match self.leave(&cause) {
+            Leave::AtOnce if keeps => (self.now + self.policy.linger, Reason::Doubting),
             Leave::AtOnce => (self.now, Reason::Doubting),
             Leave::AfterClaimWait => (down_since + self.policy.claim_wait, Reason::WaitingForClaim),
             Leave::AfterLinger => (down_since + self.policy.linger, Reason::Lingering),
@@ -203,87 +257,15 @@ impl Turn<'_> {
         Tenure::Holding(hold)
     }
 
-    /// Renews the lease, and announces where all is well.
-    fn refresh(&mut self, hold: &mut Hold, well: bool) {
-        let heard_of = self.policy.hung_patience.max(self.policy.poll_interval * 2);
-        if self.now.since(self.state.server.asked_at) > heard_of {
-            // Not even a time-out was told: what watches the server is stuck, and what it said last proves nothing.
-            self.act(Action::AskServer);
-            return;
-        }
-        if hold.next_renewal.is_some_and(|due| self.now >= due) {
-            self.act(Action::AddAddress { card: hold.card.clone(), lifetime: self.policy.lease });
-            hold.next_renewal = self.next_renewal();
-        }
-        if let Some(due) = hold.next_renewal {
-            self.wake(due);
-        }
-        if !well || hold.dispute.is_some() {
-            return;
-        }
-        if self.now >= hold.next_announce {
-            self.act(Action::Announce);
-            hold.announced = hold.announced.saturating_add(1);
-            hold.next_announce = self.now + announce_after(self.policy, hold.announced);
-        }
-        self.wake(hold.next_announce);
-    }
-
-    fn settle(&mut self, dispute: Dispute, hold: &Hold, stages: &Stages, verdict: &Verdict) -> Settled {
-        let member = dispute.claimant;
-        let own_answered = stages.asked_at(Stage::Server) >= dispute.since;
-        if let Verdict::Down(stage, cause) = verdict
-            && (own_answered || hold.down_since.is_some())
-        {
-            return Settled::Yield(LetGo::ClaimedWhileFailing(member, *stage, cause.clone()));
-        }
-        let theirs = self.state.peer_since(member, dispute.since);
-        if let Some(Fact::Known(Server::Member(view))) = theirs
-            && view.is_writable_primary()
-        {
-            let own = self.state.own_view();
-            // A server that has been silent since may have moved on to the claimant's view, but not as its primary.
-            let own_id = own.and_then(|own| own.view.as_ref()).or(self.state.last_own_view.as_ref());
-            let newer = match (&view.view, own_id) {
-                (Some(theirs), Some(own)) => theirs.is_newer_than(own),
-                _ => false,
-            };
-            // Measured by the newest view known and not by our server's last word: that may be silence.
-            let older = match (&view.view, &self.state.newest_view) {
-                (Some(theirs), Some(newest)) => newest.is_newer_than(theirs),
-                _ => false,
-            };
-            if older && self.now >= dispute.since + self.policy.own_answer_limit {
-                return Settled::Stay;
-            }
-            let own_read_only = own.is_some_and(|own| own.super_read_only);
-            if !older && (newer || own_read_only) {
-                return Settled::Yield(LetGo::ClaimantLeads(member));
-            }
-            if !dispute.proven && !older && self.now >= dispute.since + self.policy.own_answer_limit {
-                return Settled::Yield(LetGo::OwnSilent(member));
-            }
-        }
-        let (own_limit, limit) =
-            (dispute.since + self.policy.own_answer_limit, dispute.since + self.policy.dispute_limit);
-        match theirs {
-            Some(_) if dispute.proven => return Settled::Stay,
-            // It claims, and its own server says that it does not lead: no reason to yield to it.
-            Some(Fact::Known(server)) if self.now >= limit && !leads(server) => return Settled::Stay,
-            _ if self.now >= limit && dispute.proven => return Settled::Stay,
-            _ if self.now >= limit => return Settled::Yield(LetGo::NothingKnown(member)),
-            _ => {}
-        }
-        self.wake(if self.now < own_limit { own_limit } else { limit });
-        Settled::NotYet
-    }
-
-    fn let_go(&mut self, hold: Hold, because: LetGo) -> Tenure {
+    pub(crate) fn let_go(&mut self, hold: Hold, because: LetGo) -> Tenure {
         self.act(Action::ListConnections);
         // Before the address goes, so that nothing is missed.
         self.act(Action::KeepStragglers { card: hold.card.clone() });
         self.act(Action::RemoveAddress { card: hold.card.clone() });
-        self.act(Action::SendProbe);
+        let claimant = hold.dispute.map(|dispute| dispute.claimant);
+        let lately = hold.settled.filter(|(_, until)| self.now < *until).map(|(member, _)| member);
+        let to = claimant.or(lately).and_then(|member| self.state.macs.get(&member).copied());
+        self.act(Action::SayFree(to));
         self.mark_switch(StatMark::Stopped);
         self.state.left_behind = Some(LeftBehind { at: self.now, tickled_at: None });
         self.say(Reason::Stopped { card: hold.card.clone(), because });
@@ -293,12 +275,28 @@ impl Turn<'_> {
 
     /// Waits until the kernel shows the address gone; removes it again where it does not.
     pub(crate) fn see_it_go(&mut self, since: Time, card: String, retry_at: Time) -> Tenure {
-        if self.state.vip_card(self.policy) == Fact::Known(None) {
-            return self.consider_claiming();
+        let gone = self.state.vip_card(self.policy) == Fact::Known(None);
+        if gone && self.state.host.asked_at < since {
+            // Older than the deed: it went before, and may have been put back since by a renewal that did not know.
+            self.act(Action::AskHost);
+        } else if gone {
+            if self.state.giving_up {
+                self.say(Reason::GivenUp);
+                return Tenure::Absent;
+            }
+            if self.state.server.asked_at >= since || self.verdict_to_start() != Verdict::Up {
+                return self.consider_claiming();
+            }
+            // It may have yielded because its server was silent: to claim on what that said before would hold up whoever it
+            // yielded to.
+            self.act(Action::AskServer);
+            self.say(Reason::Releasing);
+            self.wake(self.now + REMOVE_AGAIN_AFTER);
+            return Tenure::Releasing { since, card, retry_at };
         }
         let retry_at = if self.now >= retry_at {
             self.act(Action::RemoveAddress { card: card.clone() });
-            self.act(Action::SendProbe);
+            self.act(Action::SayFree(None));
             self.act(Action::AskHost);
             self.now + REMOVE_AGAIN_AFTER
         } else {
@@ -309,16 +307,19 @@ impl Turn<'_> {
         Tenure::Releasing { since, card, retry_at }
     }
 
-    /// The agent stops: the VIP stays as it is (S7), so a lease becomes an address without an end.
+    /// The agent stops: the VIP stays as it is (S7), so a lease becomes an address without an end; but not where nothing
+    /// has been heard of the server for so long that the lease would not be renewed either.
     pub(crate) fn leave_as_it_is(&mut self) {
-        let wanted = match &self.state.tenure {
-            Tenure::Holding(hold) if hold.confirmed && hold.down_since.is_none() => Some(hold.card.clone()),
-            _ => None,
+        let (Tenure::Holding(hold), Some(lease)) = (&self.state.tenure, self.policy.lease) else {
+            return self.say(Reason::Stopping);
         };
-        if let Some(card) = wanted.filter(|_| self.policy.lease.is_some()) {
-            self.act(Action::AddAddress { card, lifetime: None });
+        let card = hold.card.clone();
+        if hold.confirmed && hold.down_since.is_none() && self.server_is_heard_of() {
+            self.act(Action::AddAddress { card: card.clone(), lifetime: None });
+            self.say(Reason::StoppingForEver(card));
+        } else {
+            self.say(Reason::StoppingUnderLease(card, lease));
         }
-        self.say(Reason::Stopping);
     }
 
     /// Asks a member's server, unless it was asked at `since` or later.
@@ -330,14 +331,4 @@ impl Turn<'_> {
             self.act(Action::AskPeer(member));
         }
     }
-}
-
-enum Settled {
-    Yield(LetGo),
-    Stay,
-    NotYet,
-}
-
-fn leads(server: &Server) -> bool {
-    matches!(server, Server::Member(view) if view.is_writable_primary())
 }

@@ -36,13 +36,21 @@ pub struct Policy {
     pub claim_wait: Duration,
     /// How long a dead server's address stays, so that clients are refused and not left hanging, when nobody claims it.
     pub linger: Duration,
-    /// The address's lifetime in the kernel; none: it stays until it is removed.
+    /// How long the address outlives the last proof that renewed it: the kernel has dropped it by then; none: it stays until
+    /// it is removed.
     pub lease: Option<Duration>,
     /// How long a holder whose server does not answer in time keeps the VIP.
     pub hung_patience: Duration,
     /// How long a holder keeps the VIP while its server lives and can't be asked (wrong password, too many
     /// connections, no privilege); none: as long as it lasts.
     pub refused_patience: Option<Duration>,
+    /// What a holder does whose gateway does not answer (S12).
+    #[serde(default)]
+    pub gateway_lost: GatewayLost,
+    /// A claim that a member's host has answered for this long without yielding takes the address all the same, where that
+    /// member's server is not shown to lead; none: never.
+    #[serde(default)]
+    pub takeover_after: Option<Duration>,
     /// How old a fact may be and still start a VIP.
     pub evidence_age: Duration,
     /// Time between two announcements while the VIP is held, after the first burst.
@@ -57,6 +65,22 @@ pub struct Policy {
     /// There is a fence command: have an UNREACHABLE primary expelled at once when it succeeds.
     #[serde(default)]
     pub fence: bool,
+    /// A mistake that is planted in the rules.
+    #[cfg(feature = "planted")]
+    #[serde(skip)]
+    pub planted: Option<crate::planted::Planted>,
+}
+
+/// What a holder does whose gateway does not answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum GatewayLost {
+    /// Lets go (S12): it may be this host that is cut off.
+    #[default]
+    Release,
+    /// Keeps the VIP as long as its server is the primary and sees the majority of the group: for sites whose one router may
+    /// go down for every host at once. To start a VIP the gateway is needed all the same (EVIDENCE).
+    HoldWithMajority,
 }
 
 /// A policy that can't be kept.
@@ -86,14 +110,18 @@ impl Policy {
             dispute_limit: Duration::from_millis(500),
             claim_wait: Duration::from_secs(1),
             linger: Duration::from_secs(60),
-            lease: Some(Duration::from_secs(6)),
+            lease: Some(Duration::from_secs(10)),
             hung_patience: Duration::from_secs(30),
             refused_patience: None,
+            gateway_lost: GatewayLost::Release,
+            takeover_after: None,
             evidence_age: Duration::from_secs(1),
             announce_interval: Duration::from_secs(60),
             wake_election: true,
             proven_dead: true,
             fence: false,
+            #[cfg(feature = "planted")]
+            planted: None,
         }
     }
 
@@ -129,9 +157,14 @@ impl Policy {
         if self.probe_spacing < Duration::from_millis(5) || self.probe_spacing > Duration::from_secs(2) {
             return bad("probe_spacing", "must be from 5ms to 2s");
         }
-        if self.lease.is_some_and(|lease| lease < Duration::from_secs(2) || lease > Duration::from_secs(3600))
+        if self.lease.is_some_and(|lease| lease < Duration::from_secs(3) || lease > Duration::from_secs(3600))
         {
-            return bad("lease", "must be from 2s to 3600s, or 0 for none");
+            return bad("lease", "must be from 3s to 3600s, or 0 for none");
+        }
+        // A hung agent's address is gone when its lease is over, and nobody need be overruled.
+        let lease_over = self.lease.unwrap_or_default() + Duration::from_secs(2);
+        if self.takeover_after.is_some_and(|after| after < lease_over.max(Duration::from_secs(10))) {
+            return bad("takeover_after", "must be at least 10s, and at least 2s more than lease");
         }
         if self.announce_interval < Duration::from_secs(1) {
             return bad("announce_interval", "must be at least 1s");

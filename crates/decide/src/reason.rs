@@ -2,6 +2,7 @@
 
 use core::fmt;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -36,6 +37,8 @@ pub enum Reason {
     Adopted,
     /// The primary is read-only; the VIP stays.
     HoldingReadOnly,
+    /// The gateway is lost, and the policy says to hold with the majority.
+    HoldingWithoutGateway,
     /// It is here, and whether it should be is not known.
     HoldingUnknown(Stage, Why),
     /// A stage fails and is asked about a second time.
@@ -48,12 +51,26 @@ pub enum Reason {
     Disputed(IpAddr),
     /// … and has no better right to it.
     DisputeWon(IpAddr),
-    /// A host that is no member claims or uses the VIP.
+    /// A host that is no member uses the VIP.
     Stranger(Mac),
+    /// A host that is no member asks for the VIP by an ARP probe.
+    StrangerAsks(Mac),
+    /// The VIP was announced again, because this host that is no member uses it too.
+    Defended(Mac),
+    /// A copy of the VIP is on this card, where it never may be: it is removed.
+    CopyElsewhere(String),
+    /// A copy of the VIP with this prefix length is on this card: the agent's own replaces it.
+    CopyWithPrefix(String, u8),
+    /// The VIP was removed from this card so many times within a minute.
+    RemovedAgain(String, usize),
     /// It should be here, and the network is being asked.
     Claiming,
     /// … and this host, a member if known, answers for it.
     Taken(Mac, Option<IpAddr>),
+    /// … and this host, which is no member, has answered for it for a while.
+    TakenByStranger(Mac),
+    /// … and ARP can't be heard, so nobody can be asked.
+    Deaf,
     /// … and this member asks for it too.
     Rival(IpAddr),
     /// … and what is known of the server or the gateway is older than the wish: the second check is awaited.
@@ -68,8 +85,21 @@ pub enum Reason {
     Retrying,
     /// The address is being removed.
     Releasing,
-    /// The agent stops and leaves the VIP as it is (S7).
+    /// The agent stops, and there is nothing to be done about the VIP.
     Stopping,
+    /// The agent stops, and the VIP stays on this card without an end (S7).
+    StoppingForEver(String),
+    /// The agent stops, and the VIP, which should not be on this card, goes with its lease.
+    StoppingUnderLease(String, Duration),
+    /// The VIP is not here, and not taken any more: the agent was told to give it up.
+    GivenUp,
+    /// The host was suspended for so long, or the wall clock was set by so many milliseconds: all is asked anew.
+    ClocksParted {
+        /// How long the host was suspended.
+        suspended: Duration,
+        /// How far the wall clock was set.
+        wall_step_ms: i64,
+    },
     /// Its own addresses are not known.
     HostNotKnown(Why),
     /// This member is UNREACHABLE for longer than the configured timeout: the group is told to look now.
@@ -101,6 +131,8 @@ pub enum Vacant {
     Unanswered(u32),
     /// The host that held it let go of it.
     Released(Mac),
+    /// This member's host has it and does not yield, and its server does not lead (`takeover_after`).
+    Overruled(Mac, IpAddr),
 }
 
 /// Why a holder let go.
@@ -117,8 +149,16 @@ pub enum LetGo {
     OwnSilent(IpAddr),
     /// A member claimed, and nothing could be learned of either server in time.
     NothingKnown(IpAddr),
+    /// It was taken because nobody answered, and this member answers now: frames are lost, and it has had it all the time.
+    Answered(IpAddr),
+    /// A host that is no member uses the address too, and this stage fails here: it is not defended.
+    ContestedWhileFailing(Mac, Stage, Cause),
     /// Not known for longer than that kind of not knowing is put up with.
     PatienceOver(Stage, Why),
+    /// The agent was told to give it up.
+    Told,
+    /// The host was suspended for so long, past the lease's end.
+    Suspended(Duration),
 }
 
 impl Reason {
@@ -138,9 +178,18 @@ impl Reason {
 
     /// Whether an administrator should look at this although nothing is switched.
     pub fn is_error(&self) -> bool {
+        // A server that lives and turns the agent away: nothing can follow a failover until somebody mends that.
+        if let Self::HoldingUnknown(_, why) | Self::NotKnown(_, why) = self {
+            return why.server_lives();
+        }
         matches!(
             self,
             Self::Stranger(_)
+                | Self::TakenByStranger(_)
+                | Self::HoldingWithoutGateway
+                | Self::CopyElsewhere(_)
+                | Self::CopyWithPrefix(..)
+                | Self::RemovedAgain(..)
                 | Self::Failed(_)
                 | Self::RemovedByOther(_)
                 | Self::LeaseOver(_)
@@ -167,6 +216,9 @@ impl fmt::Display for Reason {
             Self::HoldingReadOnly => f.write_str(
                 "VIP kept: this is the primary, though it is not writable (super_read_only is on)",
             ),
+            Self::HoldingWithoutGateway => f.write_str(
+                "VIP kept though the gateway does not answer: this is the primary with a majority (gateway_lost = \"hold-with-majority\")",
+            ),
             Self::HoldingUnknown(stage, why) => write!(f, "VIP kept for now: {stage} is not known: {why}"),
             Self::Doubting(stage, cause) => {
                 write!(f, "VIP kept until a second check: {stage} fails: {cause}")
@@ -191,13 +243,37 @@ impl fmt::Display for Reason {
             }
             Self::Stranger(mac) => write!(
                 f,
-                "{mac}, no member's card, uses or asks for the VIP: find that host, the address must be this cluster's alone"
+                "{mac}, no member's card, uses the VIP: clients may reach that host instead of this one; find it by this MAC in the switches' tables, and take the address from it"
+            ),
+            Self::StrangerAsks(mac) => write!(
+                f,
+                "{mac}, no member's card, asks whether the VIP is in use (an ARP probe): it was answered, and is not heeded"
+            ),
+            Self::Defended(mac) => {
+                write!(f, "VIP kept: this is the primary, so the VIP is announced again, against {mac}")
+            }
+            Self::CopyElsewhere(card) => write!(
+                f,
+                "a copy of the VIP is on {card}, which is not this member's card: it is removed, for it would stay when the VIP leaves; find out what added it"
+            ),
+            Self::CopyWithPrefix(card, prefix) => write!(
+                f,
+                "a copy of the VIP with prefix length {prefix} is on {card}: it is removed, for it has no lease and would stay when the VIP leaves; find out what added it"
+            ),
+            Self::RemovedAgain(card, times) => write!(
+                f,
+                "VIP was removed from {card} {times} times within a minute by another program: a network service (systemd-networkd, NetworkManager), or another tool for virtual IPs; haipmgr check says what to set"
             ),
             Self::Claiming => f.write_str("VIP wanted here: asking the network whether anyone has it"),
             Self::Taken(mac, Some(member)) => {
                 write!(f, "VIP wanted here, and member {member} ({mac}) still has it")
             }
             Self::Taken(mac, None) => write!(f, "VIP wanted here, and {mac} still answers for it"),
+            Self::TakenByStranger(mac) => write!(
+                f,
+                "VIP wanted here, and {mac}, no member's card, has it and does not let go: find that host by this MAC in the switches' tables, and take the address from it"
+            ),
+            Self::Deaf => f.write_str("VIP wanted here, and ARP can't be heard on its card: waiting for the card"),
             Self::Rival(member) => {
                 write!(f, "VIP wanted here, and member {member} asks for it too: asking its server")
             }
@@ -216,7 +292,20 @@ impl fmt::Display for Reason {
             Self::Retrying => f.write_str("VIP wanted here: adding it failed, trying again in a moment"),
             Self::Releasing => f.write_str("VIP is being removed"),
             Self::Stopping => f.write_str("agent stops, and leaves the VIP as it is"),
+            Self::StoppingForEver(card) => stopping_for_ever(f, card),
+            Self::StoppingUnderLease(card, lease) => stopping_under_lease(f, card, *lease),
+            Self::GivenUp => f.write_str("VIP given up: it is not here, and this agent takes it no more"),
+            Self::ClocksParted { suspended, wall_step_ms } => parted(f, *suspended, *wall_step_ms),
             Self::HostNotKnown(why) => write!(f, "this host's addresses are not known: {why}"),
+            election => election.fmt_of_election(f),
+        }
+    }
+}
+
+impl Reason {
+    /// The words for what is done about dead members; none for all else.
+    fn fmt_of_election(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
             Self::WokeElection { member, timeout } => write!(
                 f,
                 "member {member} has been UNREACHABLE for group_replication_member_expel_timeout ({timeout} s): telling the group to look now"
@@ -244,8 +333,42 @@ impl fmt::Display for Reason {
             Self::Fenced(member, Some(text)) => {
                 write!(f, "fence_command proves nothing of member {member}: {text}")
             }
+            _ => Ok(()),
         }
     }
+}
+
+fn stopping_for_ever(f: &mut fmt::Formatter<'_>, card: &str) -> fmt::Result {
+    write!(
+        f,
+        "agent stops, and leaves the VIP as it is: on {card}, and from now on without a lease, so that it stays there \
+         until it is removed; no other host takes it meanwhile, and an agent that is started here looks after it again"
+    )
+}
+
+fn stopping_under_lease(f: &mut fmt::Formatter<'_>, card: &str, lease: Duration) -> fmt::Result {
+    write!(
+        f,
+        "agent stops, and leaves the VIP as it is: it should no longer be on {card}, and its lease ends within {} s",
+        lease.as_secs_f64()
+    )
+}
+
+fn parted(f: &mut fmt::Formatter<'_>, suspended: Duration, wall_step_ms: i64) -> fmt::Result {
+    if suspended > Duration::ZERO {
+        let seconds = suspended.as_secs_f64();
+        return write!(
+            f,
+            "this host was suspended for {seconds:.1} s: everything is asked anew before a lease is renewed"
+        );
+    }
+    let direction = if wall_step_ms < 0 { "back" } else { "forward" };
+    let seconds = Duration::from_millis(wall_step_ms.unsigned_abs()).as_secs_f64();
+    write!(
+        f,
+        "the wall clock was set {direction} by {seconds:.1} s, as after a pause of a virtual machine: everything is asked anew \
+         before a lease is renewed"
+    )
 }
 
 impl fmt::Display for Vacant {
@@ -253,6 +376,10 @@ impl fmt::Display for Vacant {
         match self {
             Self::Unanswered(probes) => write!(f, "{probes} probes in a row went unanswered"),
             Self::Released(mac) => write!(f, "{mac} let go of it"),
+            Self::Overruled(mac, member) => write!(
+                f,
+                "member {member} ({mac}) has had it for longer than takeover_after though its server does not lead: that host may go on answering for it; remove the address there"
+            ),
         }
     }
 }
@@ -263,6 +390,9 @@ impl fmt::Display for LetGo {
             Self::StageFailed(stage, cause) => write!(f, "{stage} failed: {cause}"),
             Self::ClaimedWhileFailing(member, stage, cause) => {
                 write!(f, "yielded to member {member}: {stage} fails here: {cause}")
+            }
+            Self::Answered(member) => {
+                write!(f, "member {member} has it too: its answers to the probes were lost")
             }
             Self::ClaimantLeads(member) => {
                 write!(
@@ -276,7 +406,19 @@ impl fmt::Display for LetGo {
             Self::NothingKnown(member) => {
                 write!(f, "yielded to member {member}: neither its server nor our own answered in time")
             }
+            Self::ContestedWhileFailing(mac, stage, cause) => {
+                write!(
+                    f,
+                    "{mac}, no member's card, uses it, and it is not defended: {stage} fails here: {cause}"
+                )
+            }
             Self::PatienceOver(stage, why) => write!(f, "{stage} has been unknown for too long: {why}"),
+            Self::Told => f.write_str("this agent was told to give it up"),
+            Self::Suspended(length) => write!(
+                f,
+                "this host was suspended for {:.1} s, and the lease is over: another may lead since",
+                length.as_secs_f64()
+            ),
         }
     }
 }

@@ -7,7 +7,8 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::event::{Fact, Gateway, Host, MemberState, NotInGroup, Role, Seen, Server, ViewId, Why};
-use crate::policy::Policy;
+use crate::planted::planted;
+use crate::policy::{GatewayLost, Policy};
 use crate::time::Time;
 
 /// The seed's stages, by number.
@@ -147,7 +148,7 @@ impl Stages {
         Self {
             member: (member(policy, &host.fact), host.asked_at),
             server: (answers(&server.fact), server.asked_at),
-            primary: (primary(&server.fact, newest_view), server.asked_at),
+            primary: (primary(policy, &server.fact, newest_view), server.asked_at),
             gateway: (gateway_found(&gateway.fact), gateway.asked_at),
         }
     }
@@ -178,9 +179,16 @@ impl Stages {
     }
 
     /// May a VIP that is here stay? As to start it, but a primary that was set read-only keeps it: no other member
-    /// can be the primary, and taking the address away would cost its readers too.
-    pub fn verdict_to_keep(&self) -> Verdict {
-        self.verdict(|cause| *cause != Cause::ReadOnly)
+    /// can be the primary, and taking the address away would cost its readers too. With
+    /// [`GatewayLost::HoldWithMajority`] a lost gateway takes nothing away from a primary that has the majority; whether it
+    /// has is stage 3, which must have passed: where that is not known, the gateway counts.
+    pub fn verdict_to_keep(&self, gateway_lost: GatewayLost) -> Verdict {
+        let leads = matches!(self.primary.0, Finding::Passed | Finding::Failed(Cause::ReadOnly));
+        self.verdict(|cause| match cause {
+            Cause::ReadOnly => false,
+            Cause::GatewayLost { .. } => gateway_lost == GatewayLost::Release || !leads,
+            _ => true,
+        })
     }
 
     fn verdict(&self, counts: impl Fn(&Cause) -> bool) -> Verdict {
@@ -222,7 +230,7 @@ fn answers(server: &Fact<Server>) -> Finding {
     }
 }
 
-fn primary(server: &Fact<Server>, newest_view: Option<&ViewId>) -> Finding {
+fn primary(policy: &Policy, server: &Fact<Server>, newest_view: Option<&ViewId>) -> Finding {
     let view = match server {
         Fact::Unknown(why) => return Finding::Unknown(why.clone()),
         Fact::Known(Server::Refused(text)) => return Finding::Failed(Cause::Refused(text.clone())),
@@ -233,7 +241,7 @@ fn primary(server: &Fact<Server>, newest_view: Option<&ViewId>) -> Finding {
     if local.state != MemberState::Online {
         return Finding::Failed(Cause::NotOnline(local.state));
     }
-    if !view.has_majority() {
+    if !view.has_majority() && !planted!(policy, DropMajorityRule) {
         let (unreachable, members) = (view.unreachable(), view.members.len());
         return Finding::Failed(Cause::NoMajority { unreachable, members });
     }
@@ -242,6 +250,7 @@ fn primary(server: &Fact<Server>, newest_view: Option<&ViewId>) -> Finding {
     }
     if let (Some(own), Some(newest)) = (&view.view, newest_view)
         && newest.is_newer_than(own)
+        && !planted!(policy, IgnoreNewerViews)
     {
         return Finding::Failed(Cause::StaleView { own: own.clone(), newest: newest.clone() });
     }

@@ -9,12 +9,13 @@ use serde::{Deserialize, Serialize};
 use crate::election::Election;
 use crate::event::{Fact, Gateway, GroupView, Host, Mac, Says, Seen, Server, ViewId, Why};
 use crate::policy::Policy;
-use crate::stages::Stages;
+use crate::signs::Signs;
+use crate::stages::{Stages, own_member};
 use crate::strays::Strays;
 use crate::time::Time;
 
 /// Everything that `step` remembers between two events.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct State {
     /// This host's addresses and cards.
     pub host: Seen<Host>,
@@ -36,6 +37,9 @@ pub struct State {
     pub peers: BTreeMap<IpAddr, Peer>,
     /// Who else was last heard to hold the VIP, and has not been heard to let go since.
     pub other_holder: Option<(Mac, Time)>,
+    /// Members that were heard to claim while this agent did not, and when last: they are its rivals once it does.
+    #[serde(default)]
+    pub claimants: BTreeMap<IpAddr, Time>,
     /// What this agent has to do with the address.
     pub tenure: Tenure,
     /// The VIP's connections were listed when it left; they are yet to be tickled and closed.
@@ -52,18 +56,37 @@ pub struct State {
     pub stranger: Option<Stranger>,
     /// When the members' hardware addresses were last asked for.
     pub learnt_at: Option<Time>,
-    /// When a stranger's conflicting frame was last answered by an announcement (RFC 5227 section 2.4: at most every 10 s).
-    pub defended_at: Option<Time>,
+    /// ARP can't be heard on the VIP's card at present.
+    #[serde(default)]
+    pub deaf: bool,
+    /// When the VIP was last found gone, without this agent having removed it: the last few times.
+    #[serde(default)]
+    pub removals: Vec<Time>,
+    /// When it was last said that this happens again and again.
+    #[serde(default)]
+    pub removals_named_at: Option<Time>,
+    /// When the lease was last renewed so as to replace a copy of the VIP that has another prefix length.
+    #[serde(default)]
+    pub tidied_at: Option<Time>,
+    /// When a copy of the VIP on another card was last ordered away.
+    #[serde(default)]
+    pub removed_copy_at: Option<Time>,
     /// What is remembered of dead members and the group's patience with them.
     #[serde(default)]
     pub election: Election,
     /// Clients that knock at a dead holder are being watched for.
     #[serde(default)]
     pub strays: Option<Strays>,
+    /// What the signs of the local server's process have been worth so far.
+    #[serde(default)]
+    pub signs: Signs,
+    /// The agent was told to give the VIP up: it is not taken any more.
+    #[serde(default)]
+    pub giving_up: bool,
 }
 
 /// Another member's server.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Peer {
     /// When it was last asked; none while an answer is not being waited for.
     pub waiting_since: Option<Time>,
@@ -72,7 +95,7 @@ pub struct Peer {
 }
 
 /// A host that is no member, as far as is known, and uses or asks for the VIP.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Stranger {
     /// Its hardware address.
     pub mac: Mac,
@@ -85,7 +108,7 @@ pub struct Stranger {
 }
 
 /// The polling interval in force.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Pace {
     /// What was last asked for; none: nothing yet, the default is in force.
     pub every: Option<Duration>,
@@ -94,7 +117,7 @@ pub struct Pace {
 }
 
 /// Connections of the VIP that stayed behind when it left.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct LeftBehind {
     /// When the address left.
     pub at: Time,
@@ -103,7 +126,7 @@ pub struct LeftBehind {
 }
 
 /// What this agent has to do with the address.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Tenure {
     /// The VIP is not here.
@@ -124,7 +147,7 @@ pub enum Tenure {
 }
 
 /// The asking side.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Claim {
     /// When the wish arose: facts asked for after this are the second check (S13).
     pub since: Time,
@@ -138,14 +161,21 @@ pub struct Claim {
     pub taken_since: Option<Time>,
     /// The host that answered, and when it last did.
     pub answered: Option<(Mac, Time)>,
-    /// The host that answered asked for the address itself: it let go.
-    pub released: bool,
+    /// Other hosts that answered before it, and have not been heard to let go since: its word is not theirs.
+    #[serde(default)]
+    pub others: Vec<(Mac, Time)>,
+    /// When the host that answered said that it is free, and this host's to take.
+    #[serde(default)]
+    pub released_at: Option<Time>,
+    /// Since when nothing but a rival keeps this host from taking it.
+    #[serde(default)]
+    pub ready_since: Option<Time>,
     /// Members that probe at the same time: when first and when last heard.
     pub rivals: BTreeMap<IpAddr, Rival>,
 }
 
 /// A member that claims at the same time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Rival {
     /// First heard in this claim.
     pub since: Time,
@@ -154,7 +184,7 @@ pub struct Rival {
 }
 
 /// The holding side.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Hold {
     /// Since when.
     pub since: Time,
@@ -170,16 +200,25 @@ pub struct Hold {
     pub dispute: Option<Dispute>,
     /// The member that was last found to have no better right, and until when its frames are not asked about again.
     pub settled: Option<(IpAddr, Time)>,
+    /// A host that is no member uses the address too.
+    #[serde(default)]
+    pub contest: Option<Contest>,
+    /// It began because nobody answered, a moment ago.
+    #[serde(default)]
+    pub trial: Option<Trial>,
     /// When the next announcement is due, and how many there were.
     pub next_announce: Time,
     /// Announcements so far.
     pub announced: u32,
     /// When the lease is to be renewed.
     pub next_renewal: Option<Time>,
+    /// How often, and when last, the kernel was asked for the address since that was due.
+    #[serde(default)]
+    pub renewal_looks: Option<(u32, Time)>,
 }
 
 /// A member's claim against a holder.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Dispute {
     /// Who claims.
     pub claimant: IpAddr,
@@ -189,6 +228,33 @@ pub struct Dispute {
     pub proven: bool,
     /// It announced the address as its own: two holders, settle it and announce again.
     pub announced: bool,
+}
+
+/// A holding that began because nobody answered: for a moment the question is put again and again, since the answers to the
+/// probes may have been lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Trial {
+    /// Until when an answer undoes it.
+    pub until: Time,
+    /// When to ask next.
+    pub next_question: Time,
+    /// The member that answered.
+    pub answered_by: Option<IpAddr>,
+}
+
+/// A stranger's use of the address that is held here: a conflicting ARP frame (RFC 5227 section 2.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Contest {
+    /// Who used it last.
+    pub mac: Mac,
+    /// When the conflict began.
+    pub since: Time,
+    /// When it was last heard.
+    pub heard_at: Time,
+    /// A frame of then is yet to be answered: only proof that was asked for since counts.
+    pub owed_since: Option<Time>,
+    /// When the address was last defended.
+    pub defended_at: Option<Time>,
 }
 
 impl State {
@@ -205,6 +271,7 @@ impl State {
             alive_at: BTreeMap::new(),
             peers: BTreeMap::new(),
             other_holder: None,
+            claimants: BTreeMap::new(),
             tenure: Tenure::Absent,
             left_behind: None,
             stat_quiet_at: None,
@@ -213,10 +280,24 @@ impl State {
             retry_at: now,
             stranger: None,
             learnt_at: None,
-            defended_at: None,
+            deaf: false,
+            removals: Vec::new(),
+            removals_named_at: None,
+            tidied_at: None,
+            removed_copy_at: None,
             election: Election::default(),
             strays: None,
+            signs: Signs::default(),
+            giving_up: false,
         }
+    }
+
+    /// Whether the VIP was to be given up, and is: nothing of it is left to be done here.
+    pub fn has_given_up(&self) -> bool {
+        self.giving_up
+            && self.tenure == Tenure::Absent
+            && self.left_behind.is_none()
+            && matches!(self.host.fact, Fact::Known(_))
     }
 
     /// Takes nothing for known any more; answers to questions put before `now` count no more either.
@@ -232,13 +313,17 @@ impl State {
         Stages::look(policy, &self.host, &self.server, &self.gateway, self.newest_view.as_ref())
     }
 
-    /// The card that bears the VIP: `None` when it is not here, `Unknown` when the host's addresses are not known.
+    /// The card that bears the VIP: `None` when it is not here, `Unknown` when the host's addresses are not known. On a
+    /// member only its own card counts (`copies.rs` has the others); a host that is none lets go of it wherever it is.
     pub fn vip_card(&self, policy: &Policy) -> Fact<Option<String>> {
         match &self.host.fact {
             Fact::Unknown(why) => Fact::Unknown(why.clone()),
-            Fact::Known(host) => Fact::Known(
-                host.addresses.iter().find(|own| own.address == policy.vip).map(|own| own.card.clone()),
-            ),
+            Fact::Known(host) => {
+                let own_card = own_member(policy, host).map(|(_, card)| card);
+                let mut cards =
+                    host.addresses.iter().filter(|own| own.address == policy.vip).map(|own| &own.card);
+                Fact::Known(cards.find(|card| own_card.is_none_or(|own| own == *card)).cloned())
+            }
         }
     }
 

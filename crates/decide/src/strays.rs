@@ -17,7 +17,7 @@ use crate::time::Time;
 const STILL_AFTER: Duration = Duration::from_secs(5);
 
 /// Clients that knock at the former holder are being watched for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Strays {
     /// The former holder's hardware address.
     pub mac: Mac,

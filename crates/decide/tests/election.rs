@@ -8,7 +8,7 @@ mod survivor;
 use std::net::IpAddr;
 
 use decide::action::{Action, Outcome};
-use decide::event::{Event, Fact, MemberPort, Seen, Server, Why};
+use decide::event::{Event, Fact, MemberPort, MemberState, NotInGroup, Seen, Server, Why};
 use eye::{Eye, Told, gaps, told};
 use model_host::{group, member, ms, policy};
 use proptest::collection::vec;
@@ -54,7 +54,74 @@ fn a_member_whose_port_was_never_seen_open_is_not_proven_dead_by_refusing() {
     let mut survivor = Survivor::new(policy());
     survivor.run(4_000, &[1], 5, Some(&refuses()));
     assert_eq!(survivor.times(is_set), [0; 0]);
-    assert_eq!(survivor.times(|action| matches!(action, Action::LookAtMember(_))), [0; 0]);
+    let looks = survivor.times(|action| *action == Action::LookAtMember(member(1)));
+    assert_eq!(looks, [0, 250, 750, 1_750, 3_750], "it is asked more and more seldom who it is");
+}
+
+#[test]
+fn a_member_that_does_not_say_who_it_is_at_first_is_asked_again_soon_and_then_proven_dead() {
+    let mut survivor = Survivor::new(policy());
+    survivor.run(300, &[], 5, Some(&silent()));
+    survivor.run(10, &[], 5, Some(&Fact::Known(MemberPort::Answers(None))));
+    let answers = Fact::Known(MemberPort::Answers(Some("uuid-1".to_owned())));
+    survivor.run(500, &[], 5, Some(&answers));
+    let since = u64::try_from(survivor.now.since(START).as_millis()).unwrap();
+    survivor.run(200, &[1], 5, Some(&refuses()));
+    assert_eq!(survivor.times(is_set).iter().map(|at| at - since).collect::<Vec<_>>(), [20]);
+}
+
+#[test]
+fn a_member_that_comes_back_is_asked_who_it_is_at_once_and_so_is_one_that_has_just_come_online() {
+    let mut survivor = Survivor::prepared(policy(), 5);
+    let row = |view: &decide::event::GroupView| view.members[0].clone();
+    let mut without = view(&[]);
+    let back = row(&without);
+    without.members.retain(|row| row.id != back.id);
+    survivor.server(Fact::Known(Server::Member(without.clone())));
+    survivor.now = survivor.now + ms(5_000);
+    let mut recovering = without.clone();
+    recovering.members.push(decide::event::Member { state: decide::event::MemberState::Recovering, ..back });
+    survivor.server(Fact::Known(Server::Member(recovering.clone())));
+    // Its server already is in the group and still takes no connection.
+    for _ in 0..80 {
+        survivor.now = survivor.now + ms(100);
+        survivor.server(Fact::Known(Server::Member(recovering.clone())));
+        if !survivor.times(|action| *action == Action::LookAtMember(member(1))).is_empty() {
+            survivor.port(1, silent());
+            survivor.done.clear();
+        }
+    }
+    survivor.done.clear();
+    survivor.sees(&[]);
+    let looks = survivor.times(|action| *action == Action::LookAtMember(member(1)));
+    assert_eq!(looks.len(), 1, "ONLINE is the time to ask, whatever was planned");
+}
+
+#[test]
+fn a_member_is_met_while_another_one_is_unreachable() {
+    let mut survivor = Survivor::new(policy());
+    survivor.sees(&[]);
+    survivor.reads(5);
+    survivor.port(1, Fact::Known(MemberPort::Answers(Some("uuid-1".to_owned()))));
+    survivor.port(3, silent());
+    survivor.done.clear();
+    survivor.run(300, &[1], 5, Some(&silent()));
+    let looks = survivor.times(|action| *action == Action::LookAtMember(member(3)));
+    assert_eq!(looks.len(), 1);
+}
+
+#[test]
+fn procedures_that_are_made_later_are_noticed_within_seconds() {
+    let mut survivor = Survivor::new(policy());
+    survivor.sees(&[]);
+    let fact = Fact::Unknown(Why::NotAllowed("no procedure".to_owned()));
+    survivor.tell(&Event::ExpelTimeout(Seen { asked_at: survivor.now, fact }));
+    survivor.done.clear();
+    for _ in 0..60 {
+        survivor.now = survivor.now + ms(100);
+        survivor.sees(&[]);
+    }
+    assert_eq!(survivor.times(|action| *action == Action::ReadExpelTimeout), [5_000]);
 }
 
 #[test]
@@ -126,12 +193,51 @@ fn the_fence_command_is_run_once_for_a_silent_primary_and_its_success_is_proof()
     let mut fenced = policy();
     fenced.fence = true;
     let mut survivor = Survivor::prepared(fenced, 5);
-    survivor.run(3_000, &[1], 5, Some(&silent()));
-    assert_eq!(survivor.times(|action| matches!(action, Action::Fence { .. })).len(), 1);
+    let since = u64::try_from(survivor.now.since(START).as_millis()).unwrap();
+    survivor.run(3_000, &[1], 5, None);
+    assert_eq!(survivor.times(|action| matches!(action, Action::Fence { .. })), [since + 200]);
     assert_eq!(survivor.times(is_set), [0; 0]);
     survivor.tell(&Event::Fenced { member: member(1), outcome: Outcome::Succeeded });
     survivor.run(20, &[1], 5, Some(&silent()));
     assert_eq!(survivor.times(is_set).len(), 1);
+}
+
+#[test]
+fn the_fence_command_is_not_run_for_a_host_that_answers_or_refuses() {
+    for port in [Fact::Known(MemberPort::Answers(None)), refuses()] {
+        let mut fenced = policy();
+        fenced.fence = true;
+        let mut survivor = Survivor::prepared(fenced, 5);
+        survivor.run(3_000, &[1], 5, Some(&port));
+        assert_eq!(survivor.times(|action| matches!(action, Action::Fence { .. })), [0; 0]);
+    }
+}
+
+#[test]
+fn an_agent_that_stood_still_itself_does_not_take_the_other_host_for_silent() {
+    let mut fenced = policy();
+    fenced.fence = true;
+    let mut survivor = Survivor::prepared(fenced, 5);
+    survivor.run(10, &[1], 5, None);
+    survivor.now = survivor.now + ms(900);
+    survivor.tell(&Event::Wake);
+    survivor.port(1, refuses());
+    survivor.run(2_000, &[1], 5, Some(&refuses()));
+    assert_eq!(survivor.times(|action| matches!(action, Action::Fence { .. })), [0; 0]);
+}
+
+#[test]
+fn a_fence_command_that_fails_changes_nothing() {
+    let mut fenced = policy();
+    fenced.fence = true;
+    let mut survivor = Survivor::prepared(fenced, 5);
+    let since = u64::try_from(survivor.now.since(START).as_millis()).unwrap();
+    survivor.run(300, &[1], 5, None);
+    survivor.tell(&Event::Fenced { member: member(1), outcome: Outcome::Failed("status 1".to_owned()) });
+    survivor.run(5_000, &[1], 5, None);
+    assert_eq!(survivor.times(|action| matches!(action, Action::Fence { .. })).len(), 1);
+    assert_eq!(survivor.times(is_set), [0; 0]);
+    assert_eq!(survivor.times(is_wake), [since + FIVE_SECONDS]);
 }
 
 #[test]
@@ -218,4 +324,44 @@ fn addresses_of_members_are_learnt_by_their_own_word_and_asked_sparingly() {
     }
     survivor.run(60_000, &[], 5, None);
     assert_eq!(survivor.times(|action| matches!(action, Action::LookAtMember(_))), [0; 0]);
+}
+
+fn says(survivor: &mut Survivor, number: u8, server: Server) {
+    let seen = Seen { asked_at: survivor.now, fact: Fact::Known(server) };
+    survivor.tell(&Event::Peer { member: member(number), seen });
+}
+
+/// Member 1 is UNREACHABLE, its port answers, and its server says so.
+fn answers_and_says(server: Server) -> Survivor {
+    let mut survivor = Survivor::prepared(policy(), 5);
+    survivor.run(100, &[1], 5, Some(&Fact::Known(MemberPort::Answers(Some("uuid-1".to_owned())))));
+    let asked = survivor.state.peers.get(&member(1)).is_some_and(|peer| peer.waiting_since.is_some());
+    assert!(asked, "it is asked what it is by now");
+    says(&mut survivor, 1, server);
+    survivor.run(100, &[1], 5, None);
+    survivor
+}
+
+fn alone(state: MemberState) -> Server {
+    let mut view = view(&[]);
+    "uuid-1".clone_into(&mut view.local);
+    view.members.retain(|row| row.id == "uuid-1");
+    view.members[0].state = state;
+    Server::Member(view)
+}
+
+fn is_expelled_at_once(survivor: &Survivor) -> bool {
+    survivor.done.iter().any(|(_, action)| matches!(action, Action::SetExpelTimeout { .. }))
+}
+
+#[test]
+fn a_server_that_was_killed_and_started_again_is_expelled_at_once() {
+    assert!(is_expelled_at_once(&answers_and_says(Server::NotInGroup(NotInGroup::NotRunning))));
+    assert!(is_expelled_at_once(&answers_and_says(alone(MemberState::Offline))));
+}
+
+#[test]
+fn a_member_that_is_cut_off_and_thinks_that_it_is_in_the_group_keeps_its_patience() {
+    assert!(!is_expelled_at_once(&answers_and_says(alone(MemberState::Online))));
+    assert!(!is_expelled_at_once(&answers_and_says(alone(MemberState::Error))));
 }

@@ -234,7 +234,7 @@ fn s14_starting_tells_the_network_and_stopping_lets_the_next_holder_know() {
                 Action::ListConnections,
                 Action::KeepStragglers { .. },
                 Action::RemoveAddress { .. },
-                Action::SendProbe,
+                Action::SayFree(None),
                 Action::WriteStat(StatMark::Stopped)
             ]
         ),
@@ -289,7 +289,10 @@ fn s7_start_adopts() {
         assert!(model.said(|reason| *reason == Reason::Adopted));
         assert_eq!(model.stage_5(), 1);
         assert_eq!(
-            model.count(|action| matches!(action, Action::RemoveAddress { .. } | Action::SendProbe)),
+            model.count(|action| matches!(
+                action,
+                Action::RemoveAddress { .. } | Action::SendProbe | Action::SayFree(_)
+            )),
             0
         );
     }
@@ -301,6 +304,8 @@ fn s7_stop_leaves_the_vip_and_makes_it_outlive_the_lease() {
     let decision = model.tell(Event::Stopping);
     assert_eq!(decision.actions, [Action::AddAddress { card: "eth0".to_owned(), lifetime: None }]);
     assert_eq!(decision.stage_5(), 1);
+    let said = decision.reasons.last().unwrap().to_string();
+    assert!(said.contains("on eth0") && said.contains("without a lease"), "{said}");
 }
 
 #[test]

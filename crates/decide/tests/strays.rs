@@ -85,7 +85,8 @@ fn clients_of_a_holder_that_lets_go_by_itself_are_not_refused() {
     model.run(ms(200));
     assert!(!model.vip_here);
     model.answering = None;
-    model.frame(2, Says::Probe);
+    let heard_at = model.now;
+    model.frame(2, Says::Free { heard_at });
     model.run(ms(500));
     assert!(model.vip_here);
     assert_eq!((refusals(&model), ends(&model)), (0, 1));
@@ -141,6 +142,22 @@ fn a_holder_that_has_not_been_heard_since_the_start_is_taken_to_be_the_primary()
     model.first.server = without_2();
     model.run(ms(3000));
     assert_eq!(watches(&model), 1);
+}
+
+#[test]
+fn a_secondary_that_is_unreachable_is_no_reason_where_no_holder_was_heard() {
+    let mut model = ModelHost::new(Answers { server: secondary(), ..Answers::all_pass() }, false);
+    model.run(ms(500));
+    for number in [2, 3] {
+        let answers = Fact::Known(MemberPort::Answers(Some(format!("uuid-{number}"))));
+        let seen = Seen { asked_at: model.now, fact: answers };
+        model.tell(Event::MemberPort { member: member(number), seen });
+    }
+    let mut view = group(1, 2, 545, true);
+    view.members[2].state = MemberState::Unreachable;
+    model.first.server = Fact::Known(Server::Member(view));
+    model.run(ms(3000));
+    assert_eq!(model.count(|action| matches!(action, Action::WatchStrays { .. })), 0);
 }
 
 #[test]

@@ -1,16 +1,24 @@
-//! One agent per host (S4).
+//! One agent per host and cluster (S4).
 //!
 //! The kernel holds the lock for as long as the process lives, so a file that a dead process left is no obstacle. Two
 //! more files see to it that agents started with *different* configuration files find each other, and the Python
 //! program too: one named after the network namespace, whose addresses are what agents would quarrel over, and the
-//! Python program's own, where there is one.
+//! Python program's own, where there is one. Each cluster has two more: a file beside its log, for agents in other network
+//! namespaces that share the file system, and a name in the network namespace, for agents that share only that.
+
+mod name;
 
 use std::fs::{File, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::net::IpAddr;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{FcntlArg, fcntl};
+
+use crate::config::Config;
+use name::NoName;
 
 /// The folder of the lock that does not come from the configuration, where systemd names none.
 const RUN_FOLDER: &str = "/run/haipmgr";
@@ -18,9 +26,10 @@ const RUN_FOLDER: &str = "/run/haipmgr";
 /// The held locks; they end with this value, and at the latest with the process.
 #[derive(Debug)]
 pub struct Lock {
-    _held: Vec<File>,
-    /// What keeps agents with other configuration files from being found; for the log, as an error.
-    pub remark: Option<String>,
+    held: Vec<File>,
+    names: Vec<UnixListener>,
+    /// What keeps other agents from being found; for the log, as errors.
+    pub remarks: Vec<String>,
 }
 
 /// The lock can't be had.
@@ -37,6 +46,17 @@ pub enum LockError {
         /// "process 4711", or that it is not known.
         holder: String,
     },
+    /// Another agent looks after the same VIP in this network namespace, in a container perhaps.
+    #[error(
+        "haipmgr looks after the VIP {vip} in this network namespace already: {holder}, perhaps in another container. \
+         To replace it, stop that one first (a plain kill leaves the VIP as it is)"
+    )]
+    Named {
+        /// The VIP.
+        vip: IpAddr,
+        /// "process 4711", or that it can't be seen from here.
+        holder: String,
+    },
     /// The file can't be made or opened.
     #[error("the lock file {} can't be opened: {cause}; start as root, or name another with lock = \"…\"", file.display())]
     Unusable {
@@ -47,11 +67,43 @@ pub enum LockError {
     },
 }
 
-/// Takes `configured`, and the two locks that agents of any configuration share.
+/// Takes the configured lock, the two that agents of any configuration share, and each cluster's.
 ///
 /// # Errors
-/// Another process holds one of them, or `configured` can't be opened.
-pub fn take(configured: &Path) -> Result<Lock, LockError> {
+/// Another process holds one of them, or the configured one can't be opened.
+pub fn take(config: &Config) -> Result<Lock, LockError> {
+    let mut lock = take_host(&config.lock)?;
+    for cluster in &config.clusters {
+        let vip = cluster.policy.vip;
+        match take_one(&cluster.lock_file()) {
+            Ok(file) => lock.held.push(file),
+            // A folder that can't be written to, or a full disk, is no reason not to start.
+            Err(LockError::Unusable { file, cause }) => {
+                let file = file.display();
+                lock.remarks.push(format!(
+                    "another agent for VIP {vip} could go unnoticed: {file} can't be opened ({cause})"
+                ));
+            }
+            Err(refused) => return Err(refused),
+        }
+        match name::take(vip) {
+            Ok(name) => lock.names.push(name),
+            Err(NoName::Held(process)) => {
+                let holder = process.map_or_else(
+                    || "a process that can't be seen from here".to_owned(),
+                    |pid| format!("process {pid}"),
+                );
+                return Err(LockError::Named { vip, holder });
+            }
+            Err(NoName::NotToBeHad(why)) => {
+                lock.remarks.push(format!("another agent for VIP {vip} could go unnoticed: {why}"));
+            }
+        }
+    }
+    Ok(lock)
+}
+
+fn take_host(configured: &Path) -> Result<Lock, LockError> {
     let folder =
         std::env::var_os("RUNTIME_DIRECTORY").map_or_else(|| PathBuf::from(RUN_FOLDER), PathBuf::from);
     let shared = File::open("/proc/self/ns/net")
@@ -84,7 +136,7 @@ fn take_all(configured: &Path, shared: io::Result<PathBuf>, seeds: &Path) -> Res
     }
     let remark = remark
         .map(|why| format!("an agent started with another configuration file could go unnoticed: {why}"));
-    Ok(Lock { _held: held, remark })
+    Ok(Lock { held, names: Vec::new(), remarks: remark.into_iter().collect() })
 }
 
 fn take_one(path: &Path) -> Result<File, LockError> {
@@ -152,10 +204,19 @@ fn lock_open(file: &File, path: &Path) -> Result<(), LockError> {
 }
 
 fn written_pid(mut file: &File) -> Option<i32> {
-    let mut text = String::new();
     file.seek(SeekFrom::Start(0)).ok()?;
-    file.take(32).read_to_string(&mut text).ok()?;
-    text.trim().parse().ok()
+    process_in(file)
+}
+
+/// Longest content of a lock file that names a process, in bytes.
+const LONGEST: u64 = 32;
+
+/// The process's number that a lock file holds.
+pub(crate) fn process_in(file: impl Read) -> Option<i32> {
+    let mut text = String::new();
+    let length = file.take(LONGEST + 1).read_to_string(&mut text).ok()?;
+    // A part of a longer text would be another number.
+    text.trim().parse().ok().filter(|_| length as u64 <= LONGEST)
 }
 
 #[cfg(test)]
@@ -213,6 +274,12 @@ mod tests {
     }
 
     #[test]
+    fn s4_a_part_of_a_longer_text_is_no_process_s_number() {
+        assert_eq!(process_in(&b"4711\n"[..]), Some(4711));
+        assert_eq!(process_in(format!("{:>32}11\n", 47).as_bytes()), None);
+    }
+
+    #[test]
     fn s4_the_python_program_s_lock_is_respected() {
         let f = files();
         std::fs::create_dir_all(f.seeds.parent().unwrap()).unwrap();
@@ -226,7 +293,7 @@ mod tests {
     fn a_shared_lock_that_can_t_be_made_is_said_and_keeps_nothing_from_starting() {
         let f = files();
         let lock = take_all(&f.configured, Ok(PathBuf::from("/proc/none/host.lock")), &f.seeds).unwrap();
-        assert!(lock.remark.unwrap().contains("/proc/none/host.lock"));
+        assert!(lock.remarks[0].contains("/proc/none/host.lock"));
     }
 
     #[test]

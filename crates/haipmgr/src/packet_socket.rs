@@ -1,14 +1,13 @@
-//! ARP frames in and out of one network card, and the frames of one IPv4 address passed on to another host, through
-//! packet sockets (packet(7)). Needs `CAP_NET_RAW`.
+//! Packet sockets (packet(7)): frames in and out of one network card. Needs `CAP_NET_RAW`. What is said over them is in
+//! `arp_socket.rs` and `packet_keeper.rs`.
 //!
 //! The one module with `unsafe`: `sockaddr_ll` has no safe type that both builds and reads it on every kernel (that of
-//! `nix` refuses the shorter form which kernels before 5.1 give).
+//! `nix` refuses the shorter form which kernels before 5.1 give), and two socket options have no safe function.
 
 #![allow(unsafe_code)]
 
 use std::io;
 use std::mem::MaybeUninit;
-use std::net::Ipv4Addr;
 use std::os::fd::{AsRawFd, RawFd};
 
 use decide::event::Mac;
@@ -18,15 +17,16 @@ use socket2::{Domain, Protocol, SockAddr, SockAddrStorage, Socket, Type};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use crate::packet_filter::{ETHERNET_HEADER, arrived_for, asks_another};
-use crate::wire::arp::{ArpFrame, FRAME_LENGTH};
-
-/// `ARPHRD_ETHER`: the only kind of card that ARP frames of this kind fit.
+/// `ARPHRD_ETHER`: the only kind of card that frames with Ethernet headers fit.
 const HARDWARE_ETHERNET: u16 = libc::ARPHRD_ETHER;
 
-/// Bytes asked for; the kernel gives less where `net.core.rmem_max` is less. Some hundreds of frames fit: a burst that
-/// comes while the agent is busy is kept, a flood is dropped.
-const RECEIVE_BUFFER: usize = 512 * 1024;
+/// `ETH_P_IP`, in the machine's byte order.
+#[allow(clippy::cast_possible_truncation, reason = "0x0800")]
+pub(crate) const IPV4: u16 = libc::ETH_P_IP as u16;
+
+/// `ETH_P_ARP`, in the machine's byte order.
+#[allow(clippy::cast_possible_truncation, reason = "0x0806")]
+pub(crate) const ARP: u16 = libc::ETH_P_ARP as u16;
 
 /// What went wrong with a card's packet socket.
 #[derive(Debug, thiserror::Error)]
@@ -82,7 +82,7 @@ pub enum PacketSocketError {
 }
 
 impl PacketSocketError {
-    fn new(card: &str, doing: &'static str, source: io::Error) -> Self {
+    pub(crate) fn new(card: &str, doing: &'static str, source: io::Error) -> Self {
         let card = card.to_owned();
         match source.raw_os_error().map(Errno::from_raw) {
             Some(Errno::ENETDOWN) => Self::Down { card },
@@ -93,24 +93,31 @@ impl PacketSocketError {
     }
 }
 
-/// A packet socket that sends ARP frames from one card. It never blocks.
+/// A packet socket that is bound to one card. It never blocks.
 #[derive(Debug)]
-pub struct PacketSocket {
+pub(crate) struct PacketSocket {
     socket: Socket,
     card: String,
     index: i32,
     mac: Mac,
-    destination: SockAddr,
+}
+
+/// A frame as it was received.
+pub(crate) struct Arrived<const LENGTH: usize> {
+    /// Its beginning.
+    pub(crate) bytes: [u8; LENGTH],
+    /// How many of them the frame has.
+    pub(crate) length: usize,
+    /// `PACKET_HOST`, `PACKET_BROADCAST` … (packet(7)), where the kernel tells it.
+    pub(crate) packet_type: Option<u8>,
+    /// When the kernel received it, in microseconds of the wall clock, where the kernel tells it.
+    pub(crate) wall_time: Option<i64>,
 }
 
 impl PacketSocket {
-    /// Opens a socket that only sends: it receives nothing, so that nothing piles up in it.
-    pub fn to_send(card: &str) -> Result<Self, PacketSocketError> {
-        Self::open(card, 0, |_| Ok(()))
-    }
-
-    /// `protocol` 0 receives nothing.
-    fn open(
+    /// Opens it, for frames of this protocol: `ARP`, `IPV4`, or 0, which receives nothing. `prepare` comes before anything
+    /// is received.
+    pub(crate) fn open(
         card: &str,
         protocol: u16,
         prepare: impl FnOnce(&Socket) -> io::Result<()>,
@@ -136,17 +143,21 @@ impl PacketSocket {
                 hardware_type: bound.hardware_type,
             });
         }
-        let destination = link_address(index, ARP);
-        Ok(Self { socket, card: card.to_owned(), index, mac: bound.mac, destination })
+        Ok(Self { socket, card: card.to_owned(), index, mac: bound.mac })
+    }
+
+    /// The card's name.
+    pub(crate) fn card(&self) -> &str {
+        &self.card
     }
 
     /// The card's hardware address, as it was when the socket was opened.
-    pub fn mac(&self) -> Mac {
+    pub(crate) fn mac(&self) -> Mac {
         self.mac
     }
 
     /// Whether the card is still the one that the socket was opened on, with the same MAC; `Changed` where not.
-    pub fn check(&self) -> Result<(), PacketSocketError> {
+    pub(crate) fn check(&self) -> Result<(), PacketSocketError> {
         let bound = bound_to(&self.socket)
             .map_err(|source| PacketSocketError::new(&self.card, "reading the card's address", source))?;
         if card_index(&self.card)? == self.index && bound.index == self.index && bound.mac == self.mac {
@@ -156,30 +167,74 @@ impl PacketSocket {
         }
     }
 
-    /// Sends one frame now. The card is checked before, so that no frame bears a MAC which is not the card's.
-    pub fn send(&self, frame: &ArpFrame) -> Result<(), PacketSocketError> {
-        self.check()?;
-        self.socket
-            .send_to(&frame.encode(), &self.destination)
-            .map(|_| ())
-            .map_err(|source| PacketSocketError::new(&self.card, "sending an ARP frame", source))
+    /// Sends a frame, Ethernet header and all, as one of this protocol.
+    pub(crate) fn send_as(&self, protocol: u16, frame: &[u8]) -> io::Result<()> {
+        self.socket.send_to(frame, &link_address(self.index, protocol)).map(|_| ())
     }
 
-    /// The next frame, or nothing where it is one to be dropped.
-    fn receive(&self) -> io::Result<Option<Received>> {
-        let mut buffer = [MaybeUninit::new(0); FRAME_LENGTH];
+    /// Sends a frame as one of the protocol that the socket was opened for.
+    pub(crate) fn send(&self, frame: &[u8]) -> io::Result<()> {
+        self.socket.send(frame).map(|_| ())
+    }
+
+    /// Reads the next frame, or its beginning, and gives how many bytes that is.
+    pub(crate) fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        io::Read::read(&mut &self.socket, buffer)
+    }
+
+    /// Reads the next frame, or its beginning, with what the kernel says about it.
+    pub(crate) fn receive<const LENGTH: usize>(&self) -> io::Result<Arrived<LENGTH>> {
+        let mut buffer = [MaybeUninit::new(0); LENGTH];
         let (length, from) = self.socket.recv_from(&mut buffer)?;
         // SAFETY: every byte was initialised above, and the kernel only overwrites.
         let bytes = buffer.map(|byte| unsafe { byte.assume_init() });
-        let Some(address) = read_link_address(&from) else { return Ok(None) };
-        let to_us_alone = match address.sll_pkttype {
-            libc::PACKET_HOST => true,
-            libc::PACKET_BROADCAST | libc::PACKET_MULTICAST => false,
-            // PACKET_OUTGOING is our own; PACKET_OTHERHOST belongs to another host or to a VLAN that we are not on.
-            _ => return Ok(None),
+        let packet_type = read_link_address(&from).map(|address| address.sll_pkttype);
+        Ok(Arrived { bytes, length, packet_type, wall_time: self.last_received_at() })
+    }
+
+    /// When the kernel received the frame that was read last. The first question tells nothing: from it on, it is noted.
+    pub(crate) fn last_received_at(&self) -> Option<i64> {
+        /// `SIOCGSTAMPNS` of linux/sockios.h, which takes a `timespec`.
+        const LAST_STAMP: libc::Ioctl = 0x8907;
+        let mut at = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        // SAFETY: the descriptor is open, and the value is a whole timespec that lives through the call.
+        let result = unsafe { libc::ioctl(self.socket.as_raw_fd(), LAST_STAMP, &raw mut at) };
+        (result == 0).then_some(at.tv_sec * 1_000_000 + at.tv_nsec / 1000)
+    }
+
+    /// Watched by tokio's reactor; within a runtime with IO.
+    pub(crate) fn watched(self) -> Result<AsyncFd<Self>, PacketSocketError> {
+        let card = self.card.clone();
+        // SAFETY: the descriptor is the socket's own, which the PacketSocket owns, never closes and never replaces
+        // before it is dropped itself.
+        unsafe { AsyncFd::register_with_interest(self, Interest::READABLE | Interest::ERROR) }
+            .map_err(|error| PacketSocketError::new(&card, "watching a packet socket", error.into()))
+    }
+
+    /// A card that takes in only what is for itself takes in what is for `mac` too, as long as this socket is open
+    /// (`PACKET_MR_UNICAST`, packet(7)).
+    #[allow(clippy::cast_possible_truncation, reason = "a MAC has 6 bytes, and the struct 16")]
+    pub(crate) fn take_in_frames_for(&self, mac: Mac) -> io::Result<()> {
+        let mut address = [0; 8];
+        address[..6].copy_from_slice(&mac.0);
+        let request = libc::packet_mreq {
+            mr_ifindex: self.index,
+            mr_type: libc::PACKET_MR_UNICAST as libc::c_ushort,
+            mr_alen: 6,
+            mr_address: address,
         };
-        let Some(Ok(frame)) = bytes.get(..length).map(ArpFrame::decode) else { return Ok(None) };
-        Ok((frame.sender_mac != self.mac).then_some(Received { frame, to_us_alone }))
+        // SAFETY: the descriptor is open, and the value is a whole packet_mreq that lives through the call, of the length
+        // that is given.
+        let result = unsafe {
+            libc::setsockopt(
+                self.socket.as_raw_fd(),
+                libc::SOL_PACKET,
+                libc::PACKET_ADD_MEMBERSHIP,
+                (&raw const request).cast(),
+                size_of_val(&request) as libc::socklen_t,
+            )
+        };
+        if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
     }
 }
 
@@ -189,219 +244,9 @@ impl AsRawFd for PacketSocket {
     }
 }
 
-/// An ARP frame of another host.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Received {
-    /// The frame.
-    pub frame: ArpFrame,
-    /// Sent to this card's own MAC, not to everybody.
-    pub to_us_alone: bool,
-}
-
-/// A packet socket that hears the ARP frames which arrive at one card, and sends too.
-#[derive(Debug)]
-pub struct PacketListener(AsyncFd<PacketSocket>);
-
-impl PacketListener {
-    /// Opens it; within a tokio runtime with IO.
-    pub fn open(card: &str) -> Result<Self, PacketSocketError> {
-        let socket = PacketSocket::open(card, ARP, |socket| socket.set_recv_buffer_size(RECEIVE_BUFFER))?;
-        watched(socket).map(Self)
-    }
-
-    /// To send from, and to check.
-    pub fn socket(&self) -> &PacketSocket {
-        self.0.get_ref()
-    }
-
-    /// The next ARP frame of another host that is for us or for everybody. Frames that this host sent, frames for
-    /// others and what is not ARP for IPv4 over Ethernet are dropped. An error means that the socket is to be opened
-    /// anew. Cancelling it loses no frame.
-    pub async fn receive(&self) -> Result<Received, PacketSocketError> {
-        let failed = |source| PacketSocketError::new(&self.socket().card, "receiving ARP frames", source);
-        loop {
-            let mut ready = self.0.ready(Interest::READABLE | Interest::ERROR).await.map_err(failed)?;
-            match ready.try_io(|socket| socket.get_ref().receive()) {
-                Ok(Ok(Some(received))) => return Ok(received),
-                Ok(Ok(None)) | Err(_) => {}
-                Ok(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
-                Ok(Err(error)) => return Err(failed(error)),
-            }
-        }
-    }
-}
-
-fn watched(socket: PacketSocket) -> Result<AsyncFd<PacketSocket>, PacketSocketError> {
-    let card = socket.card.clone();
-    // SAFETY: the descriptor is the socket's own, which the PacketSocket owns, never closes and never replaces
-    // before it is dropped itself.
-    unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE | Interest::ERROR) }
-        .map_err(|error| PacketSocketError::new(&card, "watching a packet socket", error.into()))
-}
-
-/// `struct virtio_net_hdr` of `linux/virtio_net.h`, which stands before each frame under `PACKET_VNET_HDR`.
-const OFFLOAD_HEADER: usize = 10;
-/// The kernel joins segments into one frame of at most this, and its headers.
-const LARGEST_JOINED: usize = 64 * 1024;
-
-/// A packet socket in which the kernel keeps, in order, the frames that arrive at a card's own MAC with an IPv4 packet
-/// to one address, until they are passed on. What finds no more room is dropped.
-///
-/// Each frame comes with what the card has left undone or has done ahead (`PACKET_VNET_HDR`): checksums that a virtual
-/// machine's neighbour has not filled in, segments that were joined. It is sent with the same, so that the kernel fills
-/// in and cuts up again: a bare copy of such a frame would be thrown away by its receiver.
-#[derive(Debug)]
-pub struct FrameKeeper(AsyncFd<PacketSocket>);
-
-/// What became of one frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PassedOn {
-    /// Sent.
-    Yes,
-    /// Not one to be passed on, or it could not be sent.
-    Dropped,
-    /// There is none.
-    NoneLeft,
-}
-
-impl FrameKeeper {
-    /// Opens it, within a tokio runtime with IO; frames are kept from now on. `room` is in bytes of the kernel's own
-    /// counting: at least 512 a frame, with what it needs to keep it.
-    ///
-    /// To drop it takes the kernel some milliseconds, in which the thread waits.
-    pub fn open(card: &str, destination: Ipv4Addr, room: usize) -> Result<Self, PacketSocketError> {
-        let prepare = |socket: &Socket| {
-            // The kernel doubles it (socket(7)).
-            socket.set_recv_buffer_size(room / 2)?;
-            keep_offload_header(socket)?;
-            socket.attach_filter(&arrived_for(destination))
-        };
-        watched(PacketSocket::open(card, IPV4, prepare)?).map(Self)
-    }
-
-    /// The card's hardware address.
-    pub fn mac(&self) -> Mac {
-        self.0.get_ref().mac
-    }
-
-    /// Passes the oldest frame on to this MAC, with the card's own as sender: with the client's, switches would look for
-    /// the client here. The packet in it is not touched. A frame that this host or the new holder sent is dropped: it would
-    /// go round in circles, or come back to its own sender.
-    ///
-    /// # Errors
-    /// The socket is of no use any more.
-    pub fn pass_on_one(&self, to: Mac) -> Result<PassedOn, PacketSocketError> {
-        let PacketSocket { socket, card, mac, .. } = self.0.get_ref();
-        let mut buffer = vec![0; OFFLOAD_HEADER + ETHERNET_HEADER + LARGEST_JOINED];
-        // Reads into initialised bytes, and says how many it has overwritten.
-        let length = match io::Read::read(&mut &*socket, &mut buffer) {
-            Ok(length) => length,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(PassedOn::NoneLeft),
-            // EINVAL: the frame was joined in a way that the header can't tell.
-            Err(error) if matches!(error.raw_os_error(), Some(libc::EINTR | libc::EINVAL)) => {
-                return Ok(PassedOn::Dropped);
-            }
-            Err(source) => return Err(PacketSocketError::new(card, "receiving frames to pass on", source)),
-        };
-        let whole = length < buffer.len();
-        let Some((_, frame)) =
-            buffer.get_mut(..length).and_then(|all| all.split_at_mut_checked(OFFLOAD_HEADER))
-        else {
-            return Ok(PassedOn::Dropped);
-        };
-        let Some((ethernet, _packet)) = frame.split_at_mut_checked(ETHERNET_HEADER) else {
-            return Ok(PassedOn::Dropped);
-        };
-        let (destination, source) = ethernet.split_at_mut(6);
-        let Some(source) = source.get_mut(..6) else { return Ok(PassedOn::Dropped) };
-        if !whole || *source == mac.0 || *source == to.0 {
-            return Ok(PassedOn::Dropped);
-        }
-        destination.copy_from_slice(&to.0);
-        source.copy_from_slice(&mac.0);
-        // Bound as it is, it sends from its card. Full queues and frames that don't fit pass; TCP sends again.
-        let sent = buffer.get(..length).map(|all| socket.send(all));
-        Ok(if matches!(sent, Some(Ok(_))) { PassedOn::Yes } else { PassedOn::Dropped })
-    }
-
-    /// Waits until there may be a frame to pass on.
-    pub async fn ready(&self) -> Result<(), PacketSocketError> {
-        let failed =
-            |source| PacketSocketError::new(&self.0.get_ref().card, "receiving frames to pass on", source);
-        self.0.ready(Interest::READABLE | Interest::ERROR).await.map_err(failed)?.clear_ready();
-        Ok(())
-    }
-}
-
-/// The longest headers of IPv4 and TCP.
-const LONGEST_HEADERS: usize = 60 + 60;
-
-/// A packet socket in which the kernel keeps the TCP SYNs to one IPv4 address that pass a card on their way to another
-/// host's MAC, until they are read. What finds no more room is dropped.
-#[derive(Debug)]
-pub struct SynKeeper(PacketSocket);
-
-impl SynKeeper {
-    /// Opens it, for SYNs to `address` at `mac`; they are kept from now on. A card that takes in only what is for itself is
-    /// told to take in what is for `mac` too, until the keeper is dropped (`PACKET_MR_UNICAST`, packet(7)). `room` is in
-    /// bytes of the kernel's own counting: at least 512 a frame.
-    ///
-    /// To drop it takes the kernel some milliseconds, in which the thread waits.
-    pub fn open(card: &str, address: Ipv4Addr, mac: Mac, room: usize) -> Result<Self, PacketSocketError> {
-        let prepare = |socket: &Socket| {
-            // The kernel doubles it (socket(7)).
-            socket.set_recv_buffer_size(room / 2)?;
-            socket.attach_filter(&asks_another(address, mac))
-        };
-        let socket = PacketSocket::open(card, IPV4, prepare)?;
-        let failed = |source| PacketSocketError::new(card, "opening the card for another's MAC", source);
-        take_in_frames_for(&socket.socket, socket.index, mac).map_err(failed)?;
-        Ok(Self(socket))
-    }
-
-    /// Gives the oldest packet, from its IPv4 header on, cut off after the longest headers; nothing where there is none.
-    ///
-    /// # Errors
-    /// The socket is of no use any more.
-    pub fn read<T>(&self, with: impl FnOnce(&[u8]) -> T) -> Result<Option<T>, PacketSocketError> {
-        let mut buffer = [0; ETHERNET_HEADER + LONGEST_HEADERS];
-        match io::Read::read(&mut &self.0.socket, &mut buffer) {
-            Ok(length) => Ok(Some(with(buffer.get(ETHERNET_HEADER..length).unwrap_or_default()))),
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
-                Ok(None)
-            }
-            Err(source) => Err(PacketSocketError::new(&self.0.card, "receiving clients' SYNs", source)),
-        }
-    }
-}
-
-#[allow(clippy::cast_possible_truncation, reason = "a MAC has 6 bytes, and the struct 16")]
-fn take_in_frames_for(socket: &Socket, index: i32, mac: Mac) -> io::Result<()> {
-    let mut address = [0; 8];
-    address[..6].copy_from_slice(&mac.0);
-    let request = libc::packet_mreq {
-        mr_ifindex: index,
-        mr_type: libc::PACKET_MR_UNICAST as libc::c_ushort,
-        mr_alen: 6,
-        mr_address: address,
-    };
-    // SAFETY: the descriptor is open, and the value is a whole packet_mreq that lives through the call, of the length
-    // that is given.
-    let result = unsafe {
-        libc::setsockopt(
-            socket.as_raw_fd(),
-            libc::SOL_PACKET,
-            libc::PACKET_ADD_MEMBERSHIP,
-            (&raw const request).cast(),
-            size_of_val(&request) as libc::socklen_t,
-        )
-    };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
-}
-
 /// Frames come with, and are sent with, their `virtio_net_hdr`.
 #[allow(clippy::cast_possible_truncation, reason = "an int has 4 bytes")]
-fn keep_offload_header(socket: &Socket) -> io::Result<()> {
+pub(crate) fn keep_offload_header(socket: &Socket) -> io::Result<()> {
     let on: libc::c_int = 1;
     // SAFETY: the descriptor is open, and the value is an int that lives through the call, of the length that is given.
     let result = unsafe {
@@ -415,14 +260,6 @@ fn keep_offload_header(socket: &Socket) -> io::Result<()> {
     };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
-
-/// `ETH_P_IP`, in the machine's byte order.
-#[allow(clippy::cast_possible_truncation, reason = "0x0800")]
-const IPV4: u16 = libc::ETH_P_IP as u16;
-
-/// `ETH_P_ARP`, in the machine's byte order.
-#[allow(clippy::cast_possible_truncation, reason = "0x0806")]
-const ARP: u16 = libc::ETH_P_ARP as u16;
 
 fn card_index(card: &str) -> Result<i32, PacketSocketError> {
     let index = if_nametoindex(card).map_err(|errno| {

@@ -2,57 +2,91 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::iter;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
+use std::sync::mpsc::{self, TrySendError};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use decide::trace::Line;
 
 use crate::journal::Log;
+use crate::recorder::Lines;
 
 /// Bytes; one older file of this size is kept beside it.
 const SIZE_LIMIT: u64 = 8 << 20;
 /// Batches waiting to be written; more are dropped, for the agent never waits for a disk.
 const WAITING: usize = 64;
+/// The writing thread ends when there was nothing to write for so long: switches are rare.
+const IDLE: Duration = Duration::from_secs(10);
+/// Only what is touched costs memory.
+const STACK: usize = 256 << 10;
 
-/// Writes traces in a thread of its own, started with the first line.
+/// What is to be written, where, and who is told when that fails.
+type Batch = (PathBuf, Log, Lines);
+
+/// The queue of the thread that writes all clusters' traces; it ends when there was nothing to write for a while.
+static WRITER: Mutex<Option<mpsc::SyncSender<Batch>>> = Mutex::new(None);
+
+/// Writes one cluster's traces, in a thread that all clusters share.
 pub struct TraceFile {
     path: PathBuf,
-    writer: Option<mpsc::SyncSender<Vec<Line>>>,
 }
 
 impl TraceFile {
     /// A trace file at this path; nothing is opened yet.
     pub fn new(path: PathBuf) -> Self {
-        Self { path, writer: None }
+        Self { path }
     }
 
     /// Hands lines to the writer. What can't be written is said in the log, and lost.
-    pub fn write(&mut self, lines: Vec<Line>, journal: &Log) {
-        if lines.is_empty() {
-            return;
-        }
-        let writer = self.writer.get_or_insert_with(|| {
-            let (sender, receiver) = mpsc::sync_channel::<Vec<Line>>(WAITING);
-            let (path, journal) = (self.path.clone(), journal.clone());
-            thread::spawn(move || {
-                for lines in receiver {
-                    if let Err(error) = append(&path, &lines) {
-                        journal.error(&format!("the trace {} can't be written: {error}", path.display()));
-                    }
-                }
-            });
-            sender
-        });
+    pub fn write(&mut self, lines: Option<Lines>, journal: &Log) {
+        let Some(lines) = lines else { return };
+        let batch = (self.path.clone(), journal.clone(), lines);
+        let mut writer = WRITER.lock().unwrap_or_else(PoisonError::into_inner);
+        let refused = match &*writer {
+            Some(queue) => queue.try_send(batch).err(),
+            None => Some(TrySendError::Disconnected(batch)),
+        };
         // A full queue means a slow disk; the trace is the least of what is to be kept then.
-        let _ = writer.try_send(lines);
+        if let Some(TrySendError::Disconnected(batch)) = refused {
+            *writer = Some(start(batch));
+        }
     }
 }
 
-fn append(path: &Path, lines: &[Line]) -> io::Result<()> {
+/// Starts the writer with its first lines. Where the system gives no thread they are lost, and the next ones try again.
+fn start(first: Batch) -> mpsc::SyncSender<Batch> {
+    let (queue, batches) = mpsc::sync_channel::<Batch>(WAITING);
+    // The queue is new and empty.
+    let _ = queue.try_send(first);
+    let _ = thread::Builder::new().name("trace-file".to_owned()).stack_size(STACK).spawn(move || {
+        loop {
+            let waited = batches.recv_timeout(IDLE);
+            // Whoever hands something over has the lock: what is not here then does not come any more.
+            let mut writer = waited.is_err().then(|| WRITER.lock().unwrap_or_else(PoisonError::into_inner));
+            let Some((path, journal, lines)) = waited.ok().or_else(|| batches.try_recv().ok()) else {
+                if let Some(writer) = &mut writer {
+                    **writer = None;
+                }
+                return;
+            };
+            drop(writer);
+            if let Err(error) = append(&path, lines) {
+                journal.error(&format!("the trace {} can't be written: {error}", path.display()));
+            }
+        }
+    });
+    queue
+}
+
+fn append(path: &Path, lines: impl IntoIterator<Item = Line>) -> io::Result<()> {
+    let mut lines = lines.into_iter();
+    let Some(first) = lines.next() else { return Ok(()) };
     // A file begins with a start, or nothing of it could be played.
-    let begins = matches!(lines.first(), Some(Line::Start { .. }));
+    let begins = matches!(first, Line::Start { .. });
     if begins && fs::metadata(path).is_ok_and(|found| found.len() > SIZE_LIMIT) {
         let mut older = path.as_os_str().to_owned();
         older.push(".1");
@@ -64,8 +98,8 @@ fn append(path: &Path, lines: &[Line]) -> io::Result<()> {
     if cut_short {
         out.write_all(b"\n")?;
     }
-    for line in lines {
-        serde_json::to_writer(&mut out, line)?;
+    for line in iter::once(first).chain(lines) {
+        serde_json::to_writer(&mut out, &line)?;
         out.write_all(b"\n")?;
     }
     out.flush()
@@ -108,7 +142,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("trace.jsonl");
         fs::write(&path, "{\"start\":{\"no").unwrap();
-        append(&path, &[start(), step()]).unwrap();
+        append(&path, [start(), step()]).unwrap();
         let text = fs::read_to_string(&path).unwrap();
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines.len(), 3, "{text}");
@@ -121,9 +155,9 @@ mod tests {
         let path = folder.path().join("trace.jsonl");
         let large = vec![b'\n'; usize::try_from(SIZE_LIMIT).unwrap() + 1];
         fs::write(&path, &large).unwrap();
-        append(&path, &[step()]).unwrap();
+        append(&path, [step()]).unwrap();
         assert!(!folder.path().join("trace.jsonl.1").exists());
-        append(&path, &[start(), step()]).unwrap();
+        append(&path, [start(), step()]).unwrap();
         assert!(folder.path().join("trace.jsonl.1").exists());
         let text = fs::read_to_string(&path).unwrap();
         let first = serde_json::from_str::<Line>(text.lines().next().unwrap()).unwrap();

@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 
 use decide::event::{Event, Frame, Mac, Says};
 use haipmgr::act::announce::{AnnounceError, Announcer};
-use haipmgr::observe::neighbour::{NeighbourReport, NeighbourSettings, watch};
-use haipmgr::packet_socket::{PacketListener, PacketSocket, PacketSocketError};
+use haipmgr::arp_socket::{ArpListener, ArpSocket};
+use haipmgr::observe::neighbour::{NeighbourReport, NeighbourSettings, NeighbourWatch, watch};
+use haipmgr::packet_socket::PacketSocketError;
 use haipmgr::wire::arp::ArpFrame;
 use nix::sys::socket::{AddressFamily, LinkAddr, MsgFlags, SockFlag, SockProtocol, SockType, sendto, socket};
 use segment::{CARD, Host, LIMIT, Segment, wait_for};
@@ -33,6 +34,11 @@ enum Heard {
 
 /// A watch on the host, for as long as the host lives.
 fn listen(host: &Host, own: Ipv4Addr) -> Receiver<Heard> {
+    listen_and(host, own, |_| {})
+}
+
+/// … with something done with it first.
+fn listen_and(host: &Host, own: Ipv4Addr, first: fn(&NeighbourWatch)) -> Receiver<Heard> {
     let (give, take): (Sender<Heard>, _) = channel();
     host.run(move |_| async move {
         let settings = NeighbourSettings {
@@ -56,6 +62,7 @@ fn listen(host: &Host, own: Ipv4Addr) -> Receiver<Heard> {
             },
         )
         .expect("a watch");
+        first(&watch);
         tokio::spawn(async move {
             std::future::pending::<()>().await;
             drop(watch);
@@ -67,12 +74,12 @@ fn listen(host: &Host, own: Ipv4Addr) -> Receiver<Heard> {
 }
 
 fn mac(host: &Host) -> Mac {
-    host.run(|_| async { PacketSocket::to_send(CARD).expect("a socket").mac() })
+    host.run(|_| async { ArpSocket::to_send(CARD).expect("a socket").mac() })
 }
 
 fn send(host: &Host, frame: ArpFrame) -> Instant {
     host.run(move |_| async move {
-        let socket = PacketSocket::to_send(CARD).expect("a socket");
+        let socket = ArpSocket::to_send(CARD).expect("a socket");
         let at = Instant::now();
         socket.send(&frame).expect("sent");
         at
@@ -96,11 +103,28 @@ fn frame(heard: Heard) -> Option<Frame> {
 fn a_probe_for_a_held_address_is_answered_by_the_holders_kernel_and_told_as_a_reply() {
     let mut segment = Segment::new();
     let (a, b) = (segment.join(A), segment.join(B));
+    // Both ways are open: a card that has just come up may still drop what it is to send.
+    reach(&a, B);
     b.add_address(VIP, 32);
     let heard = listen(&a, A);
     act(&a, Announcer::probe);
     let reply = wait_for(&heard, "the reply", frame);
     assert_eq!(reply, Frame { from: mac(&b), says: Says::Reply });
+}
+
+#[test]
+fn a_holder_that_asks_who_has_the_vip_hears_of_another_and_claims_nothing() {
+    let mut segment = Segment::new();
+    let (a, b, c) = (segment.join(A), segment.join(B), segment.join(C));
+    let others = listen(&c, C);
+    a.add_address(VIP, 32);
+    b.add_address(VIP, 32);
+    let heard = listen_and(&a, A, NeighbourWatch::ask_who_has_vip);
+    let reply = wait_for(&heard, "the other holder's answer", frame);
+    assert_eq!(reply, Frame { from: mac(&b), says: Says::Reply });
+    // What C hears next about the VIP is this, and not a word of A's.
+    act(&b, Announcer::announce);
+    assert_eq!(wait_for(&others, "B's announcement", frame).from, mac(&b));
 }
 
 #[test]
@@ -113,6 +137,23 @@ fn a_probe_is_heard_by_another_host_with_the_probers_mac_and_not_by_the_prober()
     // A's probe is the first that B hears: its own went before.
     act(&a, Announcer::probe);
     assert_eq!(wait_for(&own, "A's probe", frame).from, mac(&a));
+}
+
+#[test]
+fn the_word_that_it_is_free_is_heard_as_such_by_whom_it_names_with_the_time_at_which_the_kernel_received_it()
+{
+    let mut segment = Segment::new();
+    let (a, b, c) = (segment.join(A), segment.join(B), segment.join(C));
+    let (heard, others) = (listen(&a, A), listen(&c, C));
+    let (from, to) = (mac(&b), mac(&a));
+    let before = haipmgr::clock::now();
+    b.run(move |_| async move { Announcer::new(CARD, VIP.into()).say_free(Some(to)).expect("sent") });
+    let word = wait_for(&heard, "the word", frame);
+    let Says::Free { heard_at } = word.says else { panic!("{word:?}") };
+    assert!(word.from == from && heard_at >= before && heard_at <= haipmgr::clock::now(), "{word:?}");
+    assert_eq!(wait_for(&others, "the word", frame), Frame { from, says: Says::FreeForOthers });
+    b.run(move |_| async move { Announcer::new(CARD, VIP.into()).say_free(None).expect("sent") });
+    assert_eq!(wait_for(&heard, "the word", frame), Frame { from, says: Says::FreeForOthers });
 }
 
 /// The client's kernel has just found the VIP at A; the VIP moves to B, which sends this form.
@@ -254,7 +295,7 @@ fn a_flood_from_a_stranger_is_dropped_and_does_not_drown_a_members_claim() {
         matches!(heard, Heard::Event(Event::Neighbour { .. }, _)).then_some(())
     });
     let flooded = b.run(|_| async {
-        let socket = PacketSocket::to_send(CARD).expect("a socket");
+        let socket = ArpSocket::to_send(CARD).expect("a socket");
         let stranger = Mac([2, 0, 0, 0, 0, 0x66]);
         let start = Instant::now();
         let mut sent = 0_u64;
@@ -313,6 +354,28 @@ fn a_card_that_goes_down_or_is_replaced_is_reported_once_and_heard_again() {
 }
 
 #[test]
+fn a_watch_says_when_it_can_hear_and_when_it_can_not() {
+    let mut segment = Segment::new();
+    let a = segment.join(A);
+    let heard = listen(&a, A);
+    let says = |wanted: bool| {
+        move |heard| match heard {
+            Heard::Event(Event::Hearing(hearing), _) if hearing == wanted => Some(()),
+            _ => None,
+        }
+    };
+    wait_for(&heard, "the word that it hears", says(true));
+    a.link_down(CARD);
+    wait_for(&heard, "the word that it is deaf", says(false));
+    a.link_up(CARD);
+    wait_for(&heard, "the word that it hears again", says(true));
+    a.delete_card();
+    wait_for(&heard, "the word that the card is gone", says(false));
+    segment.plug_in(&a);
+    wait_for(&heard, "the word that the new card is heard", says(true));
+}
+
+#[test]
 fn an_announcer_goes_on_after_its_card_was_replaced_or_got_a_new_mac() {
     let mut segment = Segment::new();
     let (a, b) = (segment.join(A), segment.join(B));
@@ -341,9 +404,8 @@ fn an_announcer_goes_on_after_its_card_was_replaced_or_got_a_new_mac() {
 #[test]
 fn a_card_that_is_not_there_is_named() {
     let host = Host::new();
-    let (none, lo) = host.run(|_| async {
-        (PacketSocket::to_send("eth7").map(|_| ()), PacketListener::open("lo").map(|_| ()))
-    });
+    let (none, lo) =
+        host.run(|_| async { (ArpSocket::to_send("eth7").map(|_| ()), ArpListener::open("lo").map(|_| ())) });
     assert!(matches!(none, Err(PacketSocketError::NoSuchCard { card }) if card == "eth7"));
     assert!(matches!(lo, Err(PacketSocketError::NotEthernet { .. })));
 }
@@ -352,6 +414,8 @@ fn a_card_that_is_not_there_is_named() {
 fn a_frame_is_told_within_a_few_milliseconds_of_being_sent() {
     let mut segment = Segment::new();
     let (a, b) = (segment.join(A), segment.join(B));
+    // Both ways are open: a card that has just come up may still drop what it is to send.
+    reach(&b, A);
     let heard = listen(&a, A);
     let from = mac(&b);
     let mut took: Vec<Duration> = (0..200)

@@ -166,7 +166,7 @@ fn check_says_what_would_run_and_takes_no_lock() {
         "10.77.0.254",
         "HAIPMGR_3306.log",
         "stat_3306",
-        "lease 6s",
+        "lease 10s",
         "haipmgr.lock",
         "dead: not looked at",
     ] {

@@ -7,6 +7,7 @@ mod written;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use decide::policy::GatewayLost;
 use haipmgr::config::{DecisionTrace, Source, convert, load};
 use written::*;
 
@@ -46,6 +47,8 @@ connect_limit = "300ms"
 query_limit = "400ms"
 gateway_interval = "100ms"
 gateway_misses = 7
+gateway_lost = "hold-with-majority"
+takeover_after = "30s"
 probe_count = 4
 probe_spacing = "30ms"
 probe_spacing_when_taken = "300ms"
@@ -75,6 +78,10 @@ socket = "/run/mysqld/mysqld.sock"
         (millis(2000), millis(300), millis(400))
     );
     assert_eq!((cluster.gateway_interval, cluster.gateway_misses), (millis(100), 7));
+    assert_eq!(
+        (policy.gateway_lost, policy.takeover_after),
+        (GatewayLost::HoldWithMajority, Some(millis(30_000)))
+    );
     assert_eq!(
         (policy.probe_count, policy.probe_spacing, policy.probe_spacing_when_taken),
         (4, millis(30), millis(300))
@@ -132,12 +139,25 @@ fn each_fault_is_told_with_its_line_and_what_to_write() {
         ("\"7s\"", "0", "10:17:", &["sleeptime", "out of range", "from 1s to 1h"]),
         ("\"7s\"", "[7]", "10:17:", &["sleeptime", "is a list"]),
         ("\"7s\"", "-7", "10:17:", &["sleeptime", "out of range"]),
-        ("\"7s\"", "7\nlease = \"1s\"", "11:9:", &["lease", "from 2s to 1h", "\"off\""]),
+        ("\"7s\"", "7\nlease = \"1s\"", "11:9:", &["lease", "from 3s to 1h", "\"off\""]),
         (
             "\"7s\"",
             "7\npoll_interval = \"5s\"",
             "11:1:",
-            &["lease (6s) must be at least 3 times poll_interval (5s)"],
+            &["lease (10s) must be at least 3 times poll_interval (5s)"],
+        ),
+        (
+            "\"7s\"",
+            "7\ngateway_lost = \"hold\"",
+            "11:16:",
+            &["\"hold\" is not \"release\" or \"hold-with-majority\""],
+        ),
+        ("\"7s\"", "7\ntakeover_after = \"7s\"", "11:18:", &["takeover_after", "from 10s to 24h", "\"off\""]),
+        (
+            "\"7s\"",
+            "7\nlease = \"1m\"\ntakeover_after = \"1m\"",
+            "12:1:",
+            &["takeover_after", "at least 2s more than lease"],
         ),
         ("\"7s\"", "7\nprobe_count = 21", "11:15:", &["probe_count", "from 1 to 20"]),
         (

@@ -127,7 +127,7 @@ fn one_lost_ping_loses_nothing() {
 }
 
 #[test]
-fn a_pulled_cable_is_told_within_two_seconds_and_its_return_at_once() {
+fn a_pulled_cable_is_told_after_more_than_three_seconds_and_its_return_at_once() {
     in_new_namespace(|| async {
         let mut scene = Scene::new().await;
         scene.reachable().await;
@@ -135,7 +135,7 @@ fn a_pulled_cable_is_told_within_two_seconds_and_its_return_at_once() {
         scene.gateway.run(|| async { set_down(&netlink(), "eth0").await });
         let lost = scene.lost().await - pulled;
         println!("cable pulled to gateway lost: {lost:?}");
-        assert!(lost > Duration::from_millis(900) && lost < Duration::from_millis(2300), "{lost:?}");
+        assert!(lost > Duration::from_secs(3) && lost < Duration::from_millis(5_500), "{lost:?}");
         let asked_at = haipmgr::clock::now();
         scene.watch.ask_now();
         let told = loop {

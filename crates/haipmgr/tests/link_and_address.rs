@@ -131,12 +131,20 @@ fn a_lease_that_is_not_renewed_ends_by_itself_and_that_is_told() {
         let (_watch, mut facts) = watched().await;
         let orders = Addresses::new();
         orders.add("eth0", vip(VIP), 32, &label(), None).await.unwrap();
-        let began = Instant::now();
-        // The address that is there for ever is put under a lease in place.
-        orders.add("eth0", vip(VIP), 32, &label(), Some(Duration::from_secs(1))).await.unwrap();
-        told(&mut facts, |host| has(host, VIP, 32)).await;
-        let lived = told(&mut facts, |host| !bears(host, VIP)).await - began;
-        assert!(lived > Duration::from_millis(900) && lived < Duration::from_secs(3), "lived for {lived:?}");
+        let lease = Duration::from_secs(3);
+        for stir_after in [0, 600, 1_300] {
+            let began = Instant::now();
+            // The address that is there for ever, or was dropped, is put under a lease.
+            orders.add("eth0", vip(VIP), 32, &label(), Some(lease)).await.unwrap();
+            told(&mut facts, |host| has(host, VIP, 32)).await;
+            // Another address makes the kernel look at lifetimes now, and so at another moment the next time.
+            tokio::time::sleep(Duration::from_millis(stir_after)).await;
+            orders.add("eth0", vip("10.77.0.99"), 32, &label(), None).await.unwrap();
+            let lived = told(&mut facts, |host| !bears(host, VIP)).await - began;
+            println!("a lease of {lease:?}, stirred after {stir_after} ms: lived for {lived:?}");
+            assert!(lived > Duration::from_millis(1_700) && lived <= lease, "lived for {lived:?}");
+            orders.remove("eth0", vip("10.77.0.99")).await.unwrap();
+        }
     });
 }
 
@@ -183,6 +191,49 @@ fn card_down_cable_out_and_a_new_name_are_told() {
         .await;
         netlink.link().del(eth0).execute().await.unwrap();
         told(&mut facts, |host| *host == Host::default()).await;
+    });
+}
+
+#[test]
+fn a_card_that_was_made_anew_and_looks_the_same_is_told() {
+    in_new_namespace(|| async {
+        let made = |netlink: rtnetlink::Handle| async move {
+            netlink.link().add(rtnetlink::LinkVeth::new("eth0", "peer0").build()).execute().await.unwrap();
+            set_up(&netlink, "peer0").await;
+            set_up(&netlink, "eth0").await;
+            give(&netlink, "eth0", "10.77.0.11", 24).await;
+        };
+        made(netlink()).await;
+        let (_watch, mut facts) = watched().await;
+        told(&mut facts, |host| running(host) && has(host, "10.77.0.11", 24)).await;
+        while timeout(Duration::from_millis(300), facts.recv()).await.is_ok() {}
+        // The watcher stands still meanwhile, and then sees the same addresses on a card of the same name.
+        let elsewhere = move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let netlink = netlink();
+                let eth0 = index(&netlink, "eth0").await;
+                netlink.link().del(eth0).execute().await.unwrap();
+                made(netlink).await;
+            });
+        };
+        std::thread::spawn(elsewhere).join().unwrap();
+        told(&mut facts, |host| running(host) && has(host, "10.77.0.11", 24)).await;
+    });
+}
+
+#[test]
+fn a_card_that_is_set_down_and_up_again_keeps_the_vip() {
+    in_new_namespace(|| async {
+        let neighbour = Neighbour::new();
+        cable_to(&neighbour).await;
+        let orders = Addresses::new();
+        orders.add("eth0", vip(VIP), 32, &label(), Some(Duration::from_secs(30))).await.unwrap();
+        let (_watch, mut facts) = watched().await;
+        set_down(&netlink(), "eth0").await;
+        told(&mut facts, |host| !running(host) && has(host, VIP, 32)).await;
+        set_up(&netlink(), "eth0").await;
+        told(&mut facts, |host| running(host) && has(host, VIP, 32)).await;
     });
 }
 

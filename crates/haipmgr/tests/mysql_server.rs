@@ -67,6 +67,33 @@ fn a_server_without_the_plugin_is_known_as_such() {
 }
 
 #[test]
+fn the_question_is_prepared_once_and_a_plugin_that_goes_meanwhile_is_missed() {
+    let server = Server::start(GROUP);
+    let watched = Watched::new(server.over_socket(), OFTEN);
+    watched.until_member("OFFLINE", |_| true);
+    watched.until("executed", |_| server.counted("Com_stmt_execute") > 20);
+    assert_eq!(server.counted("Com_stmt_prepare"), 1);
+
+    server.sql("UNINSTALL PLUGIN group_replication");
+    watched.until("plugin missing", |fact| *fact == known(Answer::NotInGroup(NotInGroup::PluginMissing)));
+    server.sql("INSTALL PLUGIN group_replication SONAME 'group_replication.so'");
+    watched.until_member("OFFLINE again", |view| view.local_member().unwrap().state == MemberState::Offline);
+}
+
+#[test]
+fn a_server_that_prepares_nothing_is_asked_as_text() {
+    let server = Server::start(GROUP);
+    server.sql("SET GLOBAL max_prepared_stmt_count = 0");
+    let watched = Watched::new(server.over_socket(), OFTEN);
+    watched.until_member("OFFLINE", |_| true);
+    let before = server.counted("Com_select");
+    watched.until("asked on and on, and never told as unknown", |fact| {
+        assert!(matches!(fact, Fact::Known(_)), "{fact:?}");
+        server.counted("Com_select") > before + 20
+    });
+}
+
+#[test]
 fn an_account_that_is_turned_away_is_no_dead_server() {
     let server = Server::start(GROUP);
     for access in [server.over_socket(), server.over_tcp()] {

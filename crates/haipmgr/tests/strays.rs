@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use decide::event::Mac;
 use haipmgr::act::announce::Announcer;
 use haipmgr::act::strays::{KEPT_FOR, MOST, Strays, StraysError};
-use haipmgr::packet_socket::PacketSocket;
+use haipmgr::arp_socket::ArpSocket;
 use segment::{CARD, Host, LIMIT, Segment};
 
 const VIP: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 100);
@@ -49,7 +49,7 @@ impl Scene {
                 });
             });
         }
-        let of_a = a.run(|_| async { PacketSocket::to_send(CARD).expect("a socket").mac() });
+        let of_a = a.run(|_| async { ArpSocket::to_send(CARD).expect("a socket").mac() });
         let scene = Self { b, client, segment, strays: Arc::default(), of_a, _a: a };
         scene.connecting().recv_timeout(LIMIT).expect("an end").0.expect("A serves");
         scene.with_strays(move |strays| strays.watch(CARD, VIP.into(), of_a).expect("watched"));

@@ -15,7 +15,7 @@ use nix::unistd::Pid;
 use crate::group::{self, AGENT_PASSWORD, AGENT_USER, Identity};
 use crate::host::Host;
 use crate::namespace::Layout;
-use crate::segment::{CARD, DATABASES, GATEWAY, VIP};
+use crate::segment::{CARD, GATEWAY, VIP, databases};
 
 /// The agent's file, on every host.
 pub const CONFIGURATION: &str = "/etc/haipmgr/haipmgr.toml";
@@ -127,6 +127,8 @@ impl Agent {
             let mut command =
                 if program.rooted { host.rooted_command(&program.path) } else { host.command(&program.path) };
             let output = messages.try_clone().map_err(failed("opening the agent's message file"))?;
+            // As the unit in packaging/ has it.
+            command.env("MALLOC_ARENA_MAX", "1");
             command.args(&program.arguments).stdout(output).stderr(messages);
             self.processes.push(command.spawn().map_err(failed("starting the agent"))?);
         }
@@ -194,6 +196,16 @@ impl Agent {
         Ok(())
     }
 
+    /// Lets it stand still (SIGSTOP), with all that it has open.
+    pub fn freeze(&self) -> Result<(), AgentError> {
+        self.processes.iter().try_for_each(|process| self.signal(process, Signal::SIGSTOP))
+    }
+
+    /// Lets it go on (SIGCONT). One that does not stand still does not notice.
+    pub fn thaw(&self) -> Result<(), AgentError> {
+        self.processes.iter().try_for_each(|process| self.signal(process, Signal::SIGCONT))
+    }
+
     /// Another program to start from now on: an upgrade.
     pub fn set_program(&mut self, program: &Path) {
         if let Some(first) = self.programs.first_mut() {
@@ -234,7 +246,8 @@ pub fn configure(host: &Host, clusters: &[Cluster]) -> Result<(), AgentError> {
     write(host, CONFIGURATION, &configuration(clusters), 0o644)
 }
 
-fn write(host: &Host, file: &str, content: &str, mode: u32) -> Result<(), AgentError> {
+/// Writes a file on a host.
+pub(crate) fn write(host: &Host, file: &str, content: &str, mode: u32) -> Result<(), AgentError> {
     let path = host.path(file);
     fs::write(&path, content)
         .and_then(|()| fs::set_permissions(&path, fs::Permissions::from_mode(mode)))
@@ -254,18 +267,24 @@ pub struct Cluster {
     pub sleeptime: u32,
     /// Whether the agents may have a dead member expelled sooner; otherwise elections are left to MySQL alone.
     pub sooner_elections: bool,
+    /// A shell script that is their `fence_command`.
+    pub fence: Option<&'static str>,
 }
 
 /// The lab's own cluster, with the default `sleeptime`.
 pub const LAB: Cluster =
-    Cluster { name: "lab", vip: VIP, group: group::FIRST, sleeptime: 7, sooner_elections: true };
+    Cluster { name: "lab", vip: VIP, group: group::FIRST, sleeptime: 7, sooner_elections: true, fence: None };
 
 /// The same file on every host.
 pub fn configuration(clusters: &[Cluster]) -> String {
     let table = |cluster: &Cluster| {
-        let Cluster { name, vip, group, sleeptime, sooner_elections } = cluster;
+        let Cluster { name, vip, group, sleeptime, sooner_elections, fence } = cluster;
         let (mysql_port, group_port) = (group.mysql_port, group.group_port);
-        let members = DATABASES.map(|(_, address)| format!("\"{address}\" = \"{CARD}\"\n")).concat();
+        let fence = fence.map_or(String::new(), |script| {
+            format!("fence_command = [\"/bin/sh\", \"-c\", \"{script}\", \"fence\"]\n")
+        });
+        let members = databases().iter().map(|(_, address)| format!("\"{address}\" = \"{CARD}\"\n"));
+        let members: String = members.collect();
         format!(
             "[[cluster]]
 name          = \"{name}\"
@@ -279,7 +298,7 @@ sleeptime     = \"{sleeptime}s\"
 install_path  = \"{INSTALL_PATH}\"
 wake_election = {sooner_elections}
 proven_dead   = {sooner_elections}
-[cluster.members]
+{fence}[cluster.members]
 {members}
 "
         )

@@ -1,15 +1,13 @@
 //! Each fault: how it is done to a host, and how it is undone.
 
-use std::io::Write;
-use std::process::Stdio;
 use std::time::Duration;
 
 use mysql::Conn;
 use mysql::prelude::Queryable;
 
 use crate::agents::{Agent, AgentError};
-use crate::group::{AGENT_PASSWORD, AGENT_USER, GROUP_PORT, Group, GroupError, Server};
-use crate::host::Host;
+use crate::group::{AGENT_PASSWORD, AGENT_USER, Group, GroupError, Server};
+use crate::packet_rules::{self, FilterError};
 use crate::segment::{Segment, SegmentError, VIP};
 
 /// How long healing waits for the end of a server that was shut down, before it is killed. A few seconds are usual.
@@ -72,13 +70,8 @@ pub enum FaultError {
     #[error("no host holds the VIP {VIP}, so that it can't be removed")]
     NoHolder,
     /// The packet filter could not be set.
-    #[error("{host}: can't set the packet filter: {words}. It needs nft and the kernel's nf_tables")]
-    Filter {
-        /// The host.
-        host: String,
-        /// What `nft` or the system said.
-        words: String,
-    },
+    #[error(transparent)]
+    Filter(#[from] FilterError),
 }
 
 /// A fault that was done, and what is needed to undo it.
@@ -169,7 +162,7 @@ impl Injected {
                 }
                 scene.segment.forget_other_addresses(host)?;
             }
-            Fault::GroupPortCut => cut_group_port(host)?,
+            Fault::GroupPortCut => packet_rules::cut_group_port(host)?,
             Fault::GatewayLost => scene.segment.set_gateway(false)?,
             Fault::VipRemovedByHand => {
                 self.victim = holder(scene.segment)?.ok_or(FaultError::NoHolder)?;
@@ -219,7 +212,7 @@ impl Injected {
             }
             Fault::PowerOff | Fault::LinkDown => scene.segment.set_cable(host, true)?,
             Fault::Freeze => scene.group.servers()[self.victim].thaw()?,
-            Fault::GroupPortCut => remove_filters(host)?,
+            Fault::GroupPortCut => packet_rules::remove(host)?,
             Fault::GatewayLost => scene.segment.set_gateway(true)?,
             Fault::WrongPassword => {
                 let primary = scene.group.primary()?;
@@ -261,53 +254,12 @@ fn kill_server(scene: &mut Scene<'_>, victim: usize) -> Result<(), GroupError> {
     scene.group.server_mut(victim).map_or(Ok(()), Server::kill)
 }
 
-/// Drops the group's own traffic in both directions, as a firewall rule put on the wrong host would.
-fn cut_group_port(host: &Host) -> Result<(), FaultError> {
-    let rule = format!("tcp dport {GROUP_PORT} drop; tcp sport {GROUP_PORT} drop;");
-    filter(
-        host,
-        &format!(
-            "table inet lab {{
-  chain in {{ type filter hook input priority 0; {rule} }}
-  chain out {{ type filter hook output priority 0; {rule} }}
-}}
-"
-        ),
-    )
-}
-
-/// Lets everything pass again.
-pub(crate) fn remove_filters(host: &Host) -> Result<(), FaultError> {
-    filter(host, "flush ruleset\n")
-}
-
-/// Feeds `nft` on the host.
-fn filter(host: &Host, rules: &str) -> Result<(), FaultError> {
-    let failed = |words: String| FaultError::Filter { host: host.name().to_owned(), words };
-    let mut child = host
-        .rooted_command("/usr/sbin/nft")
-        .args(["-f", "-"])
-        .stdin(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(|error| failed(error.to_string()))?;
-    if let Some(mut input) = child.stdin.take() {
-        input.write_all(rules.as_bytes()).map_err(|error| failed(error.to_string()))?;
-    }
-    let output = child.wait_with_output().map_err(|error| failed(error.to_string()))?;
-    if output.status.success() {
-        Ok(())
-    } else {
-        Err(failed(String::from_utf8_lossy(&output.stderr).trim().to_owned()))
-    }
-}
-
 fn set_agent_password(primary: &Server, password: &str) -> Result<(), GroupError> {
     primary.run(&format!("ALTER USER '{AGENT_USER}'@'%' IDENTIFIED BY '{password}'"))
 }
 
 /// Ends the agents' connections to this server, so that they must connect again; returns how many there were.
-fn end_agent_connections(admin: &mut Conn, server: &Server) -> Result<u64, GroupError> {
+pub(crate) fn end_agent_connections(admin: &mut Conn, server: &Server) -> Result<u64, GroupError> {
     let statement = format!("SELECT ID FROM performance_schema.processlist WHERE USER = '{AGENT_USER}'");
     let connections: Vec<u64> = admin.query(&statement).map_err(server.said(&statement))?;
     let mut ended = 0;

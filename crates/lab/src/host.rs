@@ -56,6 +56,8 @@ impl Host {
             .arg("--base")
             .arg(layout.base())
             .arg(name)
+            .arg("--members")
+            .arg(segment::members().to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

@@ -6,6 +6,7 @@
 pub mod agents;
 pub mod bench;
 pub mod client;
+pub mod cost;
 pub mod end_to_end;
 pub mod experiment;
 pub mod fault;
@@ -13,6 +14,7 @@ pub mod group;
 pub mod host;
 pub mod measure;
 pub mod namespace;
+pub mod packet_rules;
 pub mod provision;
 pub mod record;
 pub mod report;

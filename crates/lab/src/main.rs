@@ -7,6 +7,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use lab::agents::{Cluster, LAB, configure};
 use lab::bench::{Bench, FAULTS, Shim, Tool};
+use lab::cost::{self, StandIn, Wanted};
+use lab::end_to_end::Soak;
 use lab::experiment::Experiment;
 use lab::fault::Fault;
 use lab::namespace::{self, EnterTarget, Layout, Outside};
@@ -32,6 +34,9 @@ struct Arguments {
     /// Bring the group up without agents
     #[arg(long, global = true)]
     no_agents: bool,
+    /// How many members the group has
+    #[arg(long, global = true, default_value_t = 3, value_parser = clap::value_parser!(u8).range(2..=5))]
+    members: u8,
     #[command(subcommand)]
     command: Task,
 }
@@ -75,6 +80,27 @@ enum Task {
         #[arg(long)]
         evidence: Option<PathBuf>,
     },
+    /// Measure what an agent costs: at rest, what it costs mysqld, its start, and one agent with many clusters
+    Cost {
+        /// Seconds at rest: with agents, and as long without
+        #[arg(long, default_value_t = 60)]
+        seconds: u32,
+        /// Starts of an agent
+        #[arg(long, default_value_t = 20)]
+        starts: u32,
+        /// Clusters of the one agent, on a stand-in for their servers
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=1000))]
+        clusters: u16,
+        /// Changes of a primary, with one cluster and with all
+        #[arg(long, default_value_t = 100)]
+        flips: u32,
+        /// A folder for the page
+        #[arg(long)]
+        out: Option<PathBuf>,
+    },
+    /// Answers the agent's questions in the place of many servers
+    #[command(hide = true)]
+    StandIn(StandIn),
     /// Answers as Patroni's REST API would
     #[command(hide = true)]
     PatroniShim(Shim),
@@ -85,6 +111,18 @@ enum Task {
         /// A folder for the recording, the figures and the picture
         #[arg(long)]
         out: Option<PathBuf>,
+    },
+    /// Let the lab run for a long time, at rest, busy, or with random faults, and say what was not as promised
+    Soak {
+        /// What is done meanwhile
+        #[arg(value_enum, default_value = "faults")]
+        kind: Soak,
+        /// For how long
+        #[arg(long, default_value_t = 60)]
+        minutes: u64,
+        /// Draws the faults; by default another one each time
+        #[arg(long)]
+        seed: Option<u64>,
     },
     /// Looks at a host, or writes through the VIP, and tells
     #[command(hide = true, subcommand)]
@@ -157,6 +195,7 @@ type Failure = Box<dyn std::error::Error>;
 fn main() -> ExitCode {
     namespace::accept_signals();
     let arguments = Arguments::parse();
+    segment::set_members(usize::from(arguments.members));
     match dispatch(arguments) {
         Ok(status) => ExitCode::from(status),
         Err(error) => {
@@ -185,7 +224,14 @@ fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
         Task::EnterHost { host, lab, program } => Ok(namespace::enter_from_outside(&host, lab, &program)?),
         Task::Witness(witness) => Ok(witness.run().map(|()| 0)?),
         Task::PatroniShim(shim) => Ok(shim.run().map(|()| 0)?),
-        Task::Up | Task::Run { .. } | Task::Bench { .. } | Task::Demo { .. } | Task::Test { .. }
+        Task::StandIn(stand_in) => Ok(stand_in.run().map(|()| 0)?),
+        Task::Up
+        | Task::Run { .. }
+        | Task::Bench { .. }
+        | Task::Cost { .. }
+        | Task::Demo { .. }
+        | Task::Test { .. }
+        | Task::Soak { .. }
             if arguments.inside.is_none() =>
         {
             go_inside(arguments.agent, arguments.no_agents)
@@ -199,8 +245,18 @@ fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
             let faults = if faults.is_empty() { FAULTS.to_vec() } else { faults };
             bench(&inside(arguments.inside), &faults, times, &tools, &out, evidence.as_deref())
         }
+        Task::Cost { seconds, starts, clusters, flips, out } => {
+            let wanted = Wanted { seconds, starts, clusters, flips };
+            measure_cost(&inside(arguments.inside), wanted, out.as_deref())
+        }
         Task::Test { filters, out } => {
             let tally = end_to_end::run(&inside(arguments.inside), &filters, out.as_deref())?;
+            Ok(u8::from(tally.failed > 0))
+        }
+        Task::Soak { kind, minutes, seed } => {
+            let time = std::time::Duration::from_secs(minutes * 60);
+            let seed = seed.unwrap_or_else(lab::record::now_us);
+            let tally = end_to_end::soak(&inside(arguments.inside), kind, time, seed)?;
             Ok(u8::from(tally.failed > 0))
         }
         Task::Demo { output } => run(&inside(arguments.inside), &DEMO, &output),
@@ -238,7 +294,7 @@ fn start(layout: &Layout, with_agents: bool) -> Result<Lab, Failure> {
     let lab = Lab::start(layout, with_agents, &mut |step| {
         eprintln!("{:6.1} s  {step}", since.elapsed().as_secs_f64());
     })?;
-    eprintln!("{:6.1} s  three members ONLINE", since.elapsed().as_secs_f64());
+    eprintln!("{:6.1} s  {} members ONLINE", since.elapsed().as_secs_f64(), segment::members());
     Ok(lab)
 }
 
@@ -304,7 +360,7 @@ fn run(layout: &Layout, faults: &[Fault], output: &Output) -> Result<u8, Failure
     println!(
         "All times in seconds. Two holders in the whole run: {:.3} s. An agent took at most {:.1} MB of memory and {:.2} % of a core.",
         both.as_secs_f64(),
-        megabytes(cost.memory),
+        lab::report::megabytes(cost.memory),
         cost.processor * 100.0
     );
     println!("{:.0} s in all. Picture: {}", since.elapsed().as_secs_f64(), picture.display());
@@ -340,17 +396,26 @@ fn bench(
     Ok(0)
 }
 
-/// What the benchmark runs on, in words.
+fn measure_cost(layout: &Layout, wanted: Wanted, out: Option<&Path>) -> Result<u8, Failure> {
+    let since = std::time::Instant::now();
+    let figures = cost::measure(layout, wanted, &mut |step| {
+        eprintln!("{:6.1} s  {step}", since.elapsed().as_secs_f64());
+    })?;
+    println!("{}", figures.table(Style::Terminal));
+    for remark in figures.remarks() {
+        println!("{remark}");
+    }
+    if let Some(folder) = out {
+        println!("{}", figures.document(folder, &machine())?.display());
+    }
+    Ok(0)
+}
+
+/// What a measurement runs on, in words.
 fn machine() -> String {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let build = if cfg!(debug_assertions) { ", a debug build" } else { "" };
     let release: Vec<&str> = kernel.trim().split('.').take(2).collect();
     format!("one machine with {cores} cores, Linux {}{build}", release.join("."))
-}
-
-fn megabytes(bytes: u64) -> f64 {
-    #[allow(clippy::cast_precision_loss)] // for people to read
-    let bytes = bytes as f64;
-    bytes / 1_000_000.0
 }

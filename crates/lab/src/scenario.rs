@@ -3,9 +3,10 @@
 use std::time::{Duration, Instant};
 
 use crate::agents::{Agent, AgentError};
-use crate::fault::{FaultError, Injected, Scene, holders};
+use crate::fault::{Fault, FaultError, Injected, Scene, holders};
 use crate::group::{self, Group, GroupError};
 use crate::namespace::Layout;
+use crate::packet_rules;
 use crate::segment::{Segment, SegmentError};
 
 /// How long the VIP may take to be where it belongs. A dead primary is expelled after 21 s with MySQL's defaults.
@@ -14,6 +15,8 @@ const RECOVERY_LIMIT: Duration = Duration::from_secs(90);
 const STEADY_LIMIT: Duration = Duration::from_secs(90);
 /// How long a fault that is to change nothing, or that only healing ends, is left as it is.
 const ENDURED_FOR: Duration = Duration::from_secs(5);
+/// The same for a lost gateway: longer than a holder takes to believe it.
+const GATEWAY_LOST_FOR: Duration = Duration::from_secs(7);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Why a run failed.
@@ -94,7 +97,8 @@ impl Lab {
         self.segment.set_gateway(true)?;
         for (place, host) in self.segment.databases.iter().enumerate() {
             self.segment.set_cable(host, true)?;
-            crate::fault::remove_filters(host)?;
+            packet_rules::remove(host).map_err(FaultError::from)?;
+            packet_rules::mend(&self.segment, host).map_err(FaultError::from)?;
             if let Some(server) = self.group.server_mut(place)
                 && server.is_running()
             {
@@ -107,6 +111,7 @@ impl Lab {
         for (agent, host) in self.agents.iter_mut().zip(&self.segment.databases) {
             // One that ended by itself is told where that is looked at; here it is to run again.
             let _ = agent.check();
+            agent.thaw()?;
             agent.start(host)?;
         }
         self.wait_steady()
@@ -126,6 +131,11 @@ impl Lab {
         self.wait_vip_on_primary("in the steady state", None)
     }
 
+    /// Waits until another than this member leads, and holds the VIP alone; returns its place.
+    pub fn wait_another_primary(&mut self, old: usize) -> Result<usize, ScenarioError> {
+        self.wait_vip_on_primary("after the fault", Some(old))
+    }
+
     /// Waits for what should happen by itself before anything is healed. Gives whether the VIP is on a primary again.
     pub fn endure(&mut self, injected: &Injected) -> Result<bool, ScenarioError> {
         let fault = injected.fault;
@@ -135,7 +145,7 @@ impl Lab {
         }
         if !fault.is_a_moment() {
             // What should last can only be seen by letting time pass.
-            std::thread::sleep(ENDURED_FOR);
+            std::thread::sleep(if fault == Fault::GatewayLost { GATEWAY_LOST_FOR } else { ENDURED_FOR });
         }
         if fault.recovers_by_itself() {
             self.wait_vip_on_primary("after the fault", None)?;

@@ -1,6 +1,7 @@
 //! The segment: a bridge that is also the gateway, three database hosts and a client.
 
 use std::net::Ipv4Addr;
+use std::sync::OnceLock;
 
 use nix::net::if_::if_nametoindex;
 use rtnetlink::packet_route::address::AddressAttribute;
@@ -16,12 +17,32 @@ pub const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 254);
 pub const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 50);
 /// The virtual address that the agents keep.
 pub const VIP: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 100);
-/// The database hosts: name and address.
-pub const DATABASES: [(&str, Ipv4Addr); 3] = [
+/// The database hosts that there can be: name and address.
+const DATABASES: [(&str, Ipv4Addr); 5] = [
     ("db1", Ipv4Addr::new(10, 77, 0, 11)),
     ("db2", Ipv4Addr::new(10, 77, 0, 12)),
     ("db3", Ipv4Addr::new(10, 77, 0, 13)),
+    ("db4", Ipv4Addr::new(10, 77, 0, 14)),
+    ("db5", Ipv4Addr::new(10, 77, 0, 15)),
 ];
+/// How many of them there are.
+static MEMBERS: OnceLock<usize> = OnceLock::new();
+
+/// How many database hosts there are: 3, unless [`set_members`] said otherwise.
+pub fn members() -> usize {
+    *MEMBERS.get_or_init(|| 3)
+}
+
+/// So many database hosts (2 to 5). To be called before anything else of this module; later it changes nothing.
+pub fn set_members(count: usize) {
+    let _ = MEMBERS.set(count.clamp(2, DATABASES.len()));
+}
+
+/// The database hosts: name and address.
+pub fn databases() -> &'static [(&'static str, Ipv4Addr)] {
+    DATABASES.get(..members()).unwrap_or(&DATABASES)
+}
+
 /// The network's prefix length, in bits.
 pub const PREFIX: u8 = 24;
 /// Every host's card.
@@ -65,7 +86,7 @@ pub struct Segment {
     pub gateway: Host,
     /// Where the writing client runs.
     pub client: Host,
-    /// The database hosts, in the order of [`DATABASES`].
+    /// The database hosts, in the order of [`databases`].
     pub databases: Vec<Host>,
 }
 
@@ -82,8 +103,8 @@ impl Segment {
         })?;
         let client = Host::start(layout, "client", CLIENT)?;
         let mut databases = Vec::new();
-        for (name, address) in DATABASES {
-            databases.push(Host::start(layout, name, address)?);
+        for (name, address) in self::databases() {
+            databases.push(Host::start(layout, name, *address)?);
         }
         let segment = Self { gateway, client, databases };
         segment.set_gateway(true)?;
@@ -111,6 +132,15 @@ impl Segment {
             let default = RouteMessageBuilder::<Ipv4Addr>::new().gateway(GATEWAY).build();
             Ok(netlink.route().add(default).execute().await?)
         })
+    }
+
+    /// Takes a host's card away, and puts a new one in: of the same name, with the host's own address and route, and another
+    /// hardware address.
+    pub fn renew_card(&self, host: &Host) -> Result<(), SegmentError> {
+        on(&self.gateway, "taking a card away", async |netlink| {
+            Ok(netlink.link().del(index(host.name())?).execute().await?)
+        })?;
+        self.plug_in(host)
     }
 
     /// Pulls (`false`) or plugs (`true`) the cable of a host, at the switch's end. The host keeps its addresses.
@@ -166,7 +196,7 @@ impl Segment {
 pub(crate) fn hosts_file() -> String {
     let mut lines = String::from("127.0.0.1 localhost\n::1 localhost\n");
     let others = [("gateway", GATEWAY), ("client", CLIENT), ("vip", VIP)];
-    lines.extend(DATABASES.iter().chain(&others).map(|(name, address)| format!("{address} {name}\n")));
+    lines.extend(databases().iter().chain(&others).map(|(name, address)| format!("{address} {name}\n")));
     lines
 }
 

@@ -1,200 +1,383 @@
-//! Faults, as the changes that they make to the world, with the delays that were measured on real servers.
+//! Faults: what they are called in a schedule, and what they do to the world.
 
+use core::fmt;
 use std::time::Duration;
 
-use crate::group::{Place, Process};
-use crate::world::{Change, World};
+use serde::{Deserialize, Serialize};
 
-/// A fault.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+use crate::group::{Place, Places, TurnsAway, name};
+use crate::world::{Change, Cut, World};
+
+/// Whom a fault meets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Who {
+    /// The group's primary at that time.
+    Primary,
+    /// Whoever bears the VIP then, or else the primary.
+    Holder,
+    /// The host at this place; counted round where there are fewer.
+    Host(usize),
+}
+
+/// A fault. Lengths are in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs, reason = "`who` is whom it meets, `ms` how long it lasts, unless said otherwise")]
 pub enum Fault {
-    /// `group_replication_set_as_primary()`.
-    Switchover,
-    /// `SHUTDOWN` of the primary: for 3 s the old server goes on saying that it leads, in the old view.
-    Shutdown,
-    /// `STOP GROUP_REPLICATION` on the primary: for 3 s its answers block.
-    StopGroupReplication,
-    /// `kill -9` of the primary's mysqld: it refuses.
-    Kill,
-    /// The primary's host goes dark.
-    PowerOff,
-    /// The primary's server takes questions and does not answer; the group elects another.
-    ServerHangs,
-    /// The holder's agent hangs while the group switches over.
-    AgentHangs,
-    /// The holder's agent is told to stop, and started again.
-    AgentRestarts,
-    /// The holder's agent is killed, and started again.
-    AgentKilled,
-    /// The group's port of the primary is cut off; it stays on the segment.
-    GroupPortCut,
-    /// Someone removes the VIP by hand.
-    RemovedByHand,
-    /// The primary's host loses its gateway, and gets it back.
-    GatewayLost,
-    /// The primary's host is cut off from all others and from the gateway, for longer or shorter than the group waits.
-    Isolated,
-    /// `SHUTDOWN`, and the VIP is removed by hand at the moment of the election: the lying old server's agent and the new
-    /// primary's both find it free.
-    TwoClaimants,
+    /// `group_replication_set_as_primary()` to this host.
+    Switchover { to: usize },
+    /// `SHUTDOWN`: for 2 to 3 s the old server goes on saying that it leads, in the old view. Started again after `ms`.
+    Shutdown { who: Who, ms: u64 },
+    /// `STOP GROUP_REPLICATION`: for 3 s its answers block. Joins again after `ms`.
+    StopGroupReplication { who: Who, ms: u64 },
+    /// `kill -9` of mysqld: it refuses. Started again after `ms`.
+    Kill { who: Who, ms: u64 },
+    /// The host goes dark, and is switched on again after `ms`.
+    PowerOff { who: Who, ms: u64 },
+    /// The server takes questions and does not answer (SIGSTOP).
+    ServerHangs { who: Who, ms: u64 },
+    /// Too many connections, or a wrong password (`password`).
+    ServerTurnsAway { who: Who, password: bool, ms: u64 },
+    /// Every server ends; they are started again after `ms`.
+    ColdStart { ms: u64 },
+    /// The agent's process is stopped (SIGSTOP), and goes on.
+    AgentHangs { who: Who, ms: u64 },
+    /// What watches the agent's server is stuck: not even a time-out is told.
+    AskerSticks { who: Who, ms: u64 },
+    /// The agent is killed, and started again.
+    AgentKilled { who: Who, ms: u64 },
+    /// The agent is told to stop and leaves the VIP for good, and is started again: a restart, or an upgrade.
+    AgentRestarts { who: Who, ms: u64 },
+    /// `haipmgr stop --release`: the agent gives the VIP up and ends, and is started again after `ms`.
+    GivenUp { who: Who, ms: u64 },
+    /// The virtual machine stands still; its clock shows that afterwards, or not.
+    Paused { who: Who, ms: u64, clock_jumps: bool },
+    /// The host's clock jumps ahead by `ms`.
+    ClockJumps { who: Who, ms: u64 },
+    /// The group's port is cut; the clients' side lives.
+    GroupPortCut { who: Who, ms: u64 },
+    /// The clients' side is cut, the gateway too where `gateway`; the group's port lives.
+    ClientSideCut { who: Who, gateway: bool, ms: u64 },
+    /// All links are cut.
+    Isolated { who: Who, ms: u64 },
+    /// The first `left` hosts and the others can't reach each other; both reach the gateway where not `gateway`.
+    Partition { left: usize, gateway: bool, ms: u64 },
+    /// The host hears nobody on the segment, and is heard.
+    Deaf { who: Who, ms: u64 },
+    /// The host is heard by nobody on the segment, and hears.
+    Mute { who: Who, ms: u64 },
+    /// This share of all frames is lost, in percent.
+    Loss { percent: u8, ms: u64 },
+    /// This share of the frames that the host sends is lost, in percent.
+    LossFrom { who: Who, percent: u8, ms: u64 },
+    /// Some frames come twice.
+    Duplicated { ms: u64 },
+    /// Frames overtake each other, by 5 ms at the most.
+    Reordered { ms: u64 },
+    /// Some frames are up to 2 s late.
+    Late { ms: u64 },
+    /// A host that is no member uses the VIP.
+    Stranger { ms: u64 },
+    /// A switch answers probes from its cache.
+    SwitchAnswers { ms: u64 },
+    /// The VIP is removed by hand.
+    Flushed { who: Who },
+    /// The card goes, and comes back with another hardware address: all caches are stale.
+    CardGone { who: Who, ms: u64 },
+    /// The gateway is lost for this host.
+    GatewayLost { who: Who, ms: u64 },
+    /// The gateway is lost for all.
+    GatewayLostForAll { ms: u64 },
 }
 
 impl Fault {
-    /// Each.
-    pub const EACH: [Self; 14] = [
-        Self::Switchover,
-        Self::Shutdown,
-        Self::StopGroupReplication,
-        Self::Kill,
-        Self::PowerOff,
-        Self::ServerHangs,
-        Self::AgentHangs,
-        Self::AgentRestarts,
-        Self::AgentKilled,
-        Self::GroupPortCut,
-        Self::RemovedByHand,
-        Self::GatewayLost,
-        Self::Isolated,
-        Self::TwoClaimants,
-    ];
+    /// Takes something from the network so that frames between hosts that hear each other are lost or late.
+    pub fn loses_frames(self) -> bool {
+        matches!(self, Self::Loss { .. } | Self::LossFrom { .. } | Self::Late { .. })
+    }
 
-    /// Whether the group and all hosts are whole again some seconds after it.
-    pub fn passes(self) -> bool {
+    /// The primary changes, and nothing else is wrong: the VIP is to follow.
+    pub fn moves_the_vip(self) -> bool {
         matches!(
             self,
-            Self::Switchover
-                | Self::AgentHangs
-                | Self::AgentRestarts
-                | Self::AgentKilled
-                | Self::RemovedByHand
-                | Self::GatewayLost
+            Self::Switchover { .. }
+                | Self::Shutdown { .. }
+                | Self::StopGroupReplication { .. }
+                | Self::Kill { .. }
+                | Self::PowerOff { .. }
         )
     }
 
-    /// Lets it happen now. Returns how long its consequences last at the most.
-    pub fn happen(self, world: &mut World) -> Duration {
-        world.story.push(format!("{} ==== {self:?}", world.now));
-        let old = world.group.primary;
-        let others: Vec<Place> = world.group.members.iter().copied().filter(|place| *place != old).collect();
-        let place = world.rng.usize(0..others.len().max(1));
-        let new = others.get(place).copied().unwrap_or(old);
-        let seconds = Duration::from_secs;
+    /// How long it lasts, where that can be set.
+    pub fn length(&mut self) -> Option<&mut u64> {
         match self {
-            Self::Switchover => switchover(world, old, new),
-            Self::Shutdown => {
-                world.change_in(seconds(3), Change::Process(old, Process::Refuses));
-                let elected = world.between_ms(400, 1000);
-                elect(world, elected, &others, new);
+            Self::Switchover { .. } | Self::Flushed { .. } => None,
+            Self::Shutdown { ms, .. }
+            | Self::StopGroupReplication { ms, .. }
+            | Self::Kill { ms, .. }
+            | Self::PowerOff { ms, .. }
+            | Self::ServerHangs { ms, .. }
+            | Self::ServerTurnsAway { ms, .. }
+            | Self::ColdStart { ms }
+            | Self::AgentHangs { ms, .. }
+            | Self::AskerSticks { ms, .. }
+            | Self::AgentKilled { ms, .. }
+            | Self::AgentRestarts { ms, .. }
+            | Self::GivenUp { ms, .. }
+            | Self::Paused { ms, .. }
+            | Self::ClockJumps { ms, .. }
+            | Self::GroupPortCut { ms, .. }
+            | Self::ClientSideCut { ms, .. }
+            | Self::Isolated { ms, .. }
+            | Self::Partition { ms, .. }
+            | Self::Deaf { ms, .. }
+            | Self::Mute { ms, .. }
+            | Self::Loss { ms, .. }
+            | Self::LossFrom { ms, .. }
+            | Self::Duplicated { ms }
+            | Self::Reordered { ms }
+            | Self::Late { ms }
+            | Self::Stranger { ms }
+            | Self::SwitchAnswers { ms }
+            | Self::CardGone { ms, .. }
+            | Self::GatewayLost { ms, .. }
+            | Self::GatewayLostForAll { ms } => Some(ms),
+        }
+    }
+
+    /// Lets it happen now.
+    pub fn happen(self, world: &mut World) {
+        world.tell_fault(&self);
+        let hosts = world.hosts.len();
+        let now = Duration::ZERO;
+        let after = Duration::from_millis;
+        let place = |world: &World, who: Who| world.who(who);
+        match self {
+            Self::Switchover { to } => world.switch_over(to % hosts),
+            Self::Shutdown { who, ms } => {
+                let host = place(world, who);
+                world.server_shuts_down(host);
+                world.change_in(after(ms.max(3_100)), Change::ServerStarts(host));
             }
-            Self::StopGroupReplication => {
-                world.change_in(seconds(0), Change::Process(old, Process::Blocks));
-                world.change_in(seconds(3), Change::Process(old, Process::LeftGroup));
-                let elected = world.between_ms(300, 700);
-                elect(world, elected, &others, new);
+            Self::StopGroupReplication { who, ms } => {
+                let host = place(world, who);
+                world.server_stops_replication(host);
+                world.change_in(after(ms.max(3_100)), Change::ServerJoins(host));
             }
-            Self::Kill => {
-                world.change_in(seconds(0), Change::Process(old, Process::Refuses));
-                expel(world, old, &others, new);
+            Self::Kill { who, ms } => {
+                let host = place(world, who);
+                let life = world.hosts[host].server.life;
+                world.change_in(now, Change::ServerEnds(host, life));
+                world.change_in(after(ms), Change::ServerStarts(host));
             }
-            Self::PowerOff => {
-                world.change_in(seconds(0), Change::PowerOff(old));
-                expel(world, old, &others, new);
+            Self::PowerOff { who, ms } => {
+                let host = place(world, who);
+                world.change_in(now, Change::PowerOff(host));
+                world.change_in(after(ms), Change::PowerOn(host));
             }
-            Self::ServerHangs => {
-                world.change_in(seconds(0), Change::Process(old, Process::Blocks));
-                expel(world, old, &others, new);
+            Self::ServerHangs { who, ms } => {
+                let host = place(world, who);
+                let life = world.hosts[host].server.life;
+                world.change_in(now, Change::ServerHangs(host));
+                world.change_in(after(ms), Change::ServerGoesOn(host, life));
             }
-            Self::AgentHangs => {
-                let until = world.now + world.between_ms(100, 15_000);
-                world.change_in(seconds(0), Change::Hang(old, until));
-                let wait = world.between_ms(0, 3_000);
-                world.run(wait);
-                switchover(world, old, new);
+            Self::ServerTurnsAway { who, password, ms } => {
+                let host = place(world, who);
+                let why = if password { TurnsAway::WrongPassword } else { TurnsAway::TooManyConnections };
+                world.change_in(now, Change::ServerTurnsAway(host, Some(why)));
+                world.change_in(after(ms), Change::ServerTurnsAway(host, None));
             }
-            Self::AgentRestarts | Self::AgentKilled => {
-                let told = self == Self::AgentRestarts;
-                world.change_in(seconds(0), Change::AgentEnds { host: old, told });
-                let wait = world.between_ms(10, 4_000);
-                world.change_in(wait, Change::AgentStarts(old));
-            }
-            Self::GroupPortCut => {
-                let unreachable = world.between_ms(5_000, 6_000);
-                world.change_in(unreachable, Change::Show(old, false, others.clone()));
-                expel(world, old, &others, new);
-            }
-            Self::RemovedByHand => world.change_in(seconds(0), Change::RemoveByHand(old)),
-            Self::GatewayLost => {
-                world.change_in(seconds(0), Change::GatewayAnswers(old, false));
-                let wait = world.between_ms(100, 8_000);
-                world.change_in(wait, Change::GatewayAnswers(old, true));
-            }
-            Self::Isolated => {
-                world.change_in(seconds(0), Change::Isolated(old, true));
-                if world.rng.bool() {
-                    let blink = world.between_ms(10, 4_500);
-                    world.change_in(blink, Change::Isolated(old, false));
-                } else {
-                    let unreachable = world.between_ms(5_000, 6_000);
-                    world.change_in(unreachable, Change::Show(old, false, others.clone()));
-                    expel(world, old, &others, new);
-                    let back = world.between_ms(5_000, 30_000);
-                    world.change_in(back, Change::Isolated(old, false));
+            Self::ColdStart { ms } => {
+                for host in 0..hosts {
+                    let life = world.hosts[host].server.life;
+                    let ends = world.between_ms(0, 500);
+                    world.change_in(ends, Change::ServerEnds(host, life));
+                    let starts = after(ms) + world.between_ms(500, 2_000);
+                    world.change_in(starts, Change::ServerStarts(host));
                 }
             }
-            Self::TwoClaimants => {
-                world.change_in(seconds(3), Change::Process(old, Process::Refuses));
-                let elected = world.between_ms(400, 1000);
-                let writable = elect(world, elected, &others, new);
-                let early = world.between_ms(0, 100);
-                let late = world.between_ms(0, 100);
-                world.change_in((writable + late).saturating_sub(early), Change::RemoveByHand(old));
+            Self::AgentHangs { who, ms } => {
+                let host = place(world, who);
+                world.hang_agent(host, after(ms));
             }
+            Self::AskerSticks { who, ms } => {
+                let host = place(world, who);
+                world.asker_sticks(host, after(ms));
+            }
+            Self::AgentKilled { who, ms } | Self::AgentRestarts { who, ms } => {
+                let host = place(world, who);
+                let told = matches!(self, Self::AgentRestarts { .. });
+                world.change_in(now, Change::AgentEnds { host, told });
+                world.change_in(after(ms), Change::AgentStarts(host));
+            }
+            Self::GivenUp { who, ms } => {
+                let host = place(world, who);
+                world.change_in(now, Change::AgentGivesUp(host));
+                world.change_in(after(ms.max(3_100)), Change::AgentStarts(host));
+            }
+            Self::Paused { who, ms, clock_jumps } => {
+                let host = place(world, who);
+                world.pause(host, after(ms), clock_jumps);
+            }
+            Self::ClockJumps { who, ms } => {
+                let host = place(world, who);
+                world.clock_jumps(host, i64::try_from(ms).unwrap_or(0) * 1_000);
+            }
+            Self::Flushed { who } => {
+                let host = place(world, who);
+                world.change_in(now, Change::Flush(host));
+            }
+            Self::CardGone { who, ms } => {
+                let host = place(world, who);
+                world.change_in(now, Change::CardGoes(host));
+                world.change_in(after(ms), Change::CardComes(host));
+            }
+            _ => self.cut(world),
         }
-        if matches!(
-            self,
-            Self::Kill | Self::PowerOff | Self::ServerHangs | Self::GroupPortCut | Self::Isolated
-        ) {
-            seconds(40)
-        } else {
-            seconds(25)
+    }
+
+    /// The faults of the network.
+    fn cut(self, world: &mut World) {
+        let after = Duration::from_millis;
+        let only = |world: &World, who: Who| -> Places { [world.who(who)].into_iter().collect() };
+        let all = Places::first(world.hosts.len());
+        match self {
+            Self::GroupPortCut { who, ms } => {
+                let these = only(world, who);
+                world.cut_for(Cut::GroupPort(these), after(ms));
+            }
+            Self::ClientSideCut { who, gateway, ms } => {
+                let these = only(world, who);
+                world.cut_for(Cut::Segment(these), after(ms));
+                if gateway {
+                    world.cut_for(Cut::Gateway(these), after(ms));
+                }
+            }
+            Self::Isolated { who, ms } => {
+                let these = only(world, who);
+                for cut in [Cut::Segment(these), Cut::GroupPort(these), Cut::Gateway(these)] {
+                    world.cut_for(cut, after(ms));
+                }
+            }
+            Self::Partition { left, gateway, ms } => {
+                let left = Places::first(left.clamp(1, world.hosts.len().saturating_sub(1)));
+                world.cut_for(Cut::Segment(left), after(ms));
+                world.cut_for(Cut::GroupPort(left), after(ms));
+                if gateway {
+                    world.cut_for(Cut::Gateway(left), after(ms));
+                }
+            }
+            Self::Deaf { who, ms } => world.cut_for(Cut::Deaf(world.who(who)), after(ms)),
+            Self::Mute { who, ms } => world.cut_for(Cut::Mute(world.who(who)), after(ms)),
+            Self::Loss { percent, ms } => world.cut_for(Cut::Loss(percent), after(ms)),
+            Self::LossFrom { who, percent, ms } => {
+                world.cut_for(Cut::LossFrom(world.who(who), percent), after(ms));
+            }
+            Self::Duplicated { ms } => world.cut_for(Cut::Duplicated, after(ms)),
+            Self::Reordered { ms } => world.cut_for(Cut::Reordered, after(ms)),
+            Self::Late { ms } => world.cut_for(Cut::Late, after(ms)),
+            Self::Stranger { ms } => world.cut_for(Cut::Stranger, after(ms)),
+            Self::SwitchAnswers { ms } => world.cut_for(Cut::SwitchAnswers, after(ms)),
+            Self::GatewayLost { who, ms } => {
+                let these = only(world, who);
+                world.cut_for(Cut::Gateway(these), after(ms));
+            }
+            Self::GatewayLostForAll { ms } => world.cut_for(Cut::Gateway(all), after(ms)),
+            _ => {}
         }
     }
 }
 
-/// Members learn of it within some milliseconds of each other; the new primary shows its role before it takes writes.
-fn switchover(world: &mut World, old: Place, new: Place) {
-    world.change_in(Duration::ZERO, Change::NotWritable);
-    world.change_in(Duration::ZERO, Change::Show(old, true, Vec::new()));
-    let elected = world.between_ms(30, 80);
-    world.change_in(elected, Change::Elect(new));
-    shown_and_writable(world, elected, new, &world.group.members.clone());
-}
-
-/// A new view of the survivors at `elected`, led by `new`. Returns when it takes writes.
-fn elect(world: &mut World, elected: Duration, survivors: &[Place], new: Place) -> Duration {
-    world.change_in(elected, Change::NotWritable);
-    world.change_in(elected, Change::View(survivors.to_vec(), new));
-    shown_and_writable(world, elected, new, survivors)
-}
-
-fn shown_and_writable(world: &mut World, elected: Duration, new: Place, members: &[Place]) -> Duration {
-    for member in members {
-        let shown = elected + world.between_us(1, 20_000);
-        world.change_in(shown, Change::Show(*member, true, Vec::new()));
+impl World {
+    /// Whom a fault meets now.
+    pub fn who(&self, who: Who) -> Place {
+        match who {
+            Who::Primary => self.group.view.primary,
+            Who::Holder => self.holders().first().copied().unwrap_or(self.group.view.primary),
+            Who::Host(place) => place % self.hosts.len(),
+        }
     }
-    let writable = elected + world.between_ms(21, 60);
-    world.change_in(writable, Change::Show(new, false, Vec::new()));
-    world.change_in(writable, Change::Writable(new));
-    writable
 }
 
-/// Silence: UNREACHABLE after 5 s, out of the group after 6 to 22 s, and another leads.
-fn expel(world: &mut World, old: Place, survivors: &[Place], new: Place) {
-    world.change_in(Duration::ZERO, Change::NotWritable);
-    for member in survivors {
-        let unreachable = world.between_ms(5_000, 6_000);
-        world.change_in(unreachable, Change::Show(*member, true, vec![old]));
+impl fmt::Display for Who {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Primary => f.write_str("the primary"),
+            Self::Holder => f.write_str("the holder"),
+            Self::Host(place) => f.write_str(&name(*place)),
+        }
     }
-    let elected = world.between_ms(6_000, 22_000);
-    elect(world, elected, survivors, new);
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = |ms: &u64| format!("{}.{:03} s", ms / 1000, ms % 1000);
+        let now = |jumps: &bool| if *jumps { "its clock shows it" } else { "its clock stands still too" };
+        match self {
+            Self::Switchover { to } => write!(f, "switchover to {}", name(*to)),
+            Self::Shutdown { who, ms } => write!(f, "SHUTDOWN of {who}, started again after {}", seconds(ms)),
+            Self::StopGroupReplication { who, ms } => {
+                write!(f, "STOP GROUP_REPLICATION on {who}, joins again after {}", seconds(ms))
+            }
+            Self::Kill { who, ms } => {
+                write!(f, "kill -9 of {who}'s server, started again after {}", seconds(ms))
+            }
+            Self::PowerOff { who, ms } => write!(f, "power off for {who}, on again after {}", seconds(ms)),
+            Self::ServerHangs { who, ms } => write!(f, "{who}'s server hangs for {}", seconds(ms)),
+            Self::ServerTurnsAway { who, password, ms } => {
+                let why = if *password { "wrong password" } else { "too many connections" };
+                write!(f, "{why} on {who}'s server for {}", seconds(ms))
+            }
+            Self::ColdStart { ms } => write!(f, "every server ends, started again after {}", seconds(ms)),
+            Self::AgentHangs { who, ms } => write!(f, "{who}'s agent hangs for {}", seconds(ms)),
+            Self::AskerSticks { who, ms } => {
+                write!(
+                    f,
+                    "{who}'s agent hears nothing more of its server, not even a time-out, for {}",
+                    seconds(ms)
+                )
+            }
+            Self::AgentKilled { who, ms } => {
+                write!(f, "{who}'s agent is killed, started again after {}", seconds(ms))
+            }
+            Self::AgentRestarts { who, ms } => {
+                write!(f, "{who}'s agent is told to stop, started again after {}", seconds(ms))
+            }
+            Self::GivenUp { who, ms } => {
+                write!(f, "{who}'s agent is told to give the VIP up, started again after {}", seconds(ms))
+            }
+            Self::Paused { who, ms, clock_jumps } => {
+                write!(f, "{who} is paused for {}, {}", seconds(ms), now(clock_jumps))
+            }
+            Self::ClockJumps { who, ms } => write!(f, "{who}'s clock jumps by {}", seconds(ms)),
+            Self::GroupPortCut { who, ms } => write!(f, "{who}'s group port is cut for {}", seconds(ms)),
+            Self::ClientSideCut { who, gateway, ms } => {
+                let gateway = if *gateway { ", the gateway too" } else { "" };
+                write!(f, "{who}'s clients' side is cut for {}{gateway}", seconds(ms))
+            }
+            Self::Isolated { who, ms } => write!(f, "{who} is cut off for {}", seconds(ms)),
+            Self::Partition { left, gateway, ms } => {
+                let gateway = if *gateway { ", which lose the gateway too" } else { "" };
+                write!(f, "the first {left} and the others are apart for {}{gateway}", seconds(ms))
+            }
+            Self::Deaf { who, ms } => write!(f, "{who} hears nobody for {}", seconds(ms)),
+            Self::Mute { who, ms } => write!(f, "{who} is heard by nobody for {}", seconds(ms)),
+            Self::Loss { percent, ms } => write!(f, "{percent} % of all frames are lost for {}", seconds(ms)),
+            Self::LossFrom { who, percent, ms } => {
+                write!(f, "{percent} % of {who}'s frames are lost for {}", seconds(ms))
+            }
+            Self::Duplicated { ms } => write!(f, "frames come twice for {}", seconds(ms)),
+            Self::Reordered { ms } => write!(f, "frames overtake each other for {}", seconds(ms)),
+            Self::Late { ms } => write!(f, "frames are up to 2 s late for {}", seconds(ms)),
+            Self::Stranger { ms } => write!(f, "a stranger uses the VIP for {}", seconds(ms)),
+            Self::SwitchAnswers { ms } => {
+                write!(f, "a switch answers probes from its cache for {}", seconds(ms))
+            }
+            Self::Flushed { who } => write!(f, "the VIP is removed from {who} by hand"),
+            Self::CardGone { who, ms } => write!(f, "{who}'s card goes for {}", seconds(ms)),
+            Self::GatewayLost { who, ms } => write!(f, "{who} loses its gateway for {}", seconds(ms)),
+            Self::GatewayLostForAll { ms } => write!(f, "all lose the gateway for {}", seconds(ms)),
+        }
+    }
 }

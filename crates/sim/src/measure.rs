@@ -13,6 +13,11 @@ impl Durations {
         self.0.push(duration);
     }
 
+    /// Each, in the order in which they came.
+    pub fn each(&self) -> &[Duration] {
+        &self.0
+    }
+
     /// How many.
     pub fn count(&self) -> usize {
         self.0.len()

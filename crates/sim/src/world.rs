@@ -2,32 +2,45 @@
 
 mod agent;
 mod change;
+mod expel;
+mod eye;
+mod group_life;
 mod host;
 mod invariants;
+mod joining;
+mod kernel;
+mod questions;
+mod queue;
 mod segment;
 
-use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use decide::action::Action;
-use decide::event::{Event, Fact, Says, Server};
+use decide::event::{Event, Mac, Says};
 use decide::policy::Policy;
 use decide::time::Time;
 use fastrand::Rng;
 
 pub use change::Change;
 pub use host::ModelHost;
-pub use segment::address;
+pub use invariants::{Broken, Invariant, Measured};
+pub use segment::{Cut, address};
 
-use crate::group::{Group, Place};
+use crate::fault::Fault;
+use crate::group::{Group, Place, Places, View};
 use crate::measure::Durations;
+use invariants::{Calm, Overlap};
+use queue::Queue;
+use segment::Segment;
 
 /// The address that all are about.
 pub const VIP: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 77, 0, 100));
+/// When a world begins.
+pub const BEGIN: Time = Time(1_000_000_000);
 
-/// What the segment and the hosts' processors do to frames and agents.
-#[derive(Clone, Copy, Debug)]
+/// What the segment and the hosts' processors do to frames and agents, all the time.
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Chances {
     /// Of a frame to be lost on its way to one receiver, 0–1.
     pub loss: f64,
@@ -42,18 +55,132 @@ impl Chances {
     pub const FAIR: Self = Self { loss: 0.0, held_up: 0.0, peer_unknown: 0.0 };
 }
 
+/// How a world is to be run.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// The source of all that is random.
+    pub seed: u64,
+    /// How many hosts, 2 to 7.
+    pub members: usize,
+    /// The agents' limits and choices.
+    pub policy: Policy,
+    /// What goes wrong all the time.
+    pub chances: Chances,
+    /// Tell the story, for a reader.
+    pub recording: bool,
+    /// Polls that would change nothing are left out; otherwise each is carried out, and those that would have been left
+    /// out are checked to change nothing.
+    pub skipping: bool,
+}
+
+impl Setup {
+    /// Three hosts, defaults, nothing goes wrong by itself.
+    pub fn new(seed: u64) -> Self {
+        Self { seed, members: 3, policy: policy(3), chances: Chances::FAIR, recording: false, skipping: true }
+    }
+}
+
+/// The default policy of a cluster with so many members.
+pub fn policy(members: usize) -> Policy {
+    Policy::new(VIP, (0..members).map(|place| (address(place), "eth0".to_owned())).collect())
+}
+
 /// Something that is due.
 #[derive(Clone, Debug)]
 enum Due {
-    ToAgent { host: Place, life: u32, event: Event },
-    Wake { host: Place, life: u32, wake: u64 },
-    Poll { host: Place, life: u32 },
-    Deed { host: Place, life: u32, decided: Time, actions: Vec<Action> },
-    AskedServer { host: Place, life: u32, asked_at: Time },
-    AskedPeer { host: Place, life: u32, peer: Place, asked_at: Time },
-    Arp { to: Place, from: Place, says: Says },
-    Expire { host: Place, at: Time },
+    /// An event reaches the agent's queues.
+    ToAgent {
+        host: Place,
+        life: u32,
+        event: Event,
+    },
+    /// The agent's loop goes on, where it has something to do.
+    Loop {
+        host: Place,
+        life: u32,
+    },
+    Wake {
+        host: Place,
+        life: u32,
+    },
+    Poll {
+        host: Place,
+        life: u32,
+        poll: u32,
+    },
+    Unpark(Place),
+    Deed {
+        host: Place,
+        life: u32,
+        decided: Time,
+        actions: Vec<Action>,
+    },
+    AskedServer {
+        host: Place,
+        life: u32,
+        question: u32,
+    },
+    AskedPeer {
+        host: Place,
+        life: u32,
+        peer: Place,
+        asked_at: Time,
+        limit: Time,
+    },
+    Arp {
+        to: Place,
+        from: Mac,
+        says: Says,
+    },
+    StrangerAnnounces(u32),
+    Expire {
+        host: Place,
+        at: Time,
+    },
+    Resume(Place),
     Change(Change),
+    Fault(Fault),
+    Heal(u32),
+    /// An observer has not heard a member of the group for long enough.
+    Suspect {
+        observer: Place,
+        member: Place,
+        since: Time,
+    },
+    Expel {
+        observer: Place,
+        member: Place,
+        since: Time,
+    },
+    /// A member's server shows the group's newest view.
+    Show(Place, View),
+    Elected {
+        place: Place,
+        term: u32,
+    },
+    Writable {
+        place: Place,
+        term: u32,
+    },
+    Leave {
+        place: Place,
+        life: u32,
+    },
+    NoticeExpelled(Place),
+    Join {
+        place: Place,
+        life: u32,
+    },
+    Recovered {
+        place: Place,
+        life: u32,
+    },
+    Born {
+        place: Place,
+        life: u32,
+    },
+    FollowCheck(Time),
+    SettleCheck,
 }
 
 /// All of it.
@@ -67,53 +194,61 @@ pub struct World {
     pub hosts: Vec<ModelHost>,
     /// The group in truth.
     pub group: Group,
-    /// What was told, for the reader of a failing seed.
-    pub story: Vec<String>,
-    /// Invariants that were broken, in words.
-    pub broken: Vec<String>,
-    /// How long two held the VIP.
-    pub two_holders: Duration,
-    /// From "a new primary takes writes" to "the VIP is there, and nowhere else".
+    /// What was told, for a reader; empty where nothing is recorded.
+    pub story: Vec<(Time, String)>,
+    /// Invariants that were broken.
+    pub broken: Vec<Broken>,
+    /// How long two held the VIP, and how often.
+    pub measured: Measured,
+    /// From "a primary could have the VIP" to "it is there, and nowhere else".
     pub followed: Durations,
-    /// Since when a new primary waits for the VIP.
-    pub following_since: Option<Time>,
     /// The source of all that is random.
     pub rng: Rng,
     chances: Chances,
-    due: BTreeMap<(Time, u64), Due>,
-    serial: u64,
-    last_arrival: BTreeMap<(Place, Place), Time>,
+    recording: bool,
+    skipping: bool,
+    queue: Queue<Due>,
+    segment: Segment,
+    hearing_since: [[Option<Time>; 8]; 8],
+    silent_since: [[Option<Time>; 8]; 8],
+    holders: Places,
+    overlap: Option<Overlap>,
+    calm: Calm,
 }
 
 impl World {
-    /// Three hosts, a whole group led by the first, agents that start within the first 100 ms.
-    pub fn new(seed: u64, chances: Chances) -> Self {
-        let now = Time(1_000_000_000);
-        let hosts = 3;
-        let members = (0..hosts).map(|place| (address(place), "eth0".to_owned())).collect();
-        let policy = Policy::new(VIP, members);
-        let group = Group::whole(hosts, now);
-        let host = |place| ModelHost::new(&group, place, now, policy.poll_interval);
+    /// A whole group led by the first host, agents that start within the first 100 ms.
+    pub fn new(setup: &Setup) -> Self {
+        let now = BEGIN;
+        let members = setup.members.clamp(1, 8);
+        let group = Group::whole(members, now);
+        let host = |place| ModelHost::new(group.view, place, now, setup.policy.poll_interval);
         let mut world = Self {
             now,
-            hosts: (0..hosts).map(host).collect(),
-            policy,
+            hosts: (0..members).map(host).collect(),
+            policy: setup.policy.clone(),
             group,
             story: Vec::new(),
             broken: Vec::new(),
-            two_holders: Duration::ZERO,
+            measured: Measured::default(),
             followed: Durations::default(),
-            following_since: Some(now),
-            rng: Rng::with_seed(seed),
-            chances,
-            due: BTreeMap::new(),
-            serial: 0,
-            last_arrival: BTreeMap::new(),
+            rng: Rng::with_seed(setup.seed),
+            chances: setup.chances,
+            recording: setup.recording,
+            skipping: setup.skipping,
+            queue: Queue::new(),
+            segment: Segment::default(),
+            hearing_since: Default::default(),
+            silent_since: Default::default(),
+            holders: Places::default(),
+            overlap: None,
+            calm: Calm::default(),
         };
-        for place in 0..hosts {
+        for place in 0..members {
             let wait = world.between_us(0, 100_000);
             world.change_in(wait, Change::AgentStarts(place));
         }
+        world.reassess();
         world
     }
 
@@ -132,95 +267,135 @@ impl World {
         self.push(self.now + wait, Due::Change(change));
     }
 
+    /// Lets a fault happen later.
+    pub fn fault_in(&mut self, wait: Duration, fault: Fault) {
+        self.push(self.now + wait, Due::Fault(fault));
+    }
+
+    /// Cuts something, and heals it later.
+    pub fn cut_for(&mut self, cut: Cut, length: Duration) {
+        let number = self.cut(cut);
+        self.push(self.now + length, Due::Heal(number));
+        self.reassess();
+    }
+
     /// Who bears the VIP.
     pub fn holders(&self) -> Vec<Place> {
-        (0..self.hosts.len())
-            .filter(|place| self.hosts[*place].powered && self.hosts[*place].vip.is_some())
-            .collect()
+        self.holders.each().collect()
     }
 
     fn push(&mut self, at: Time, due: Due) {
-        self.serial += 1;
-        self.due.insert((at, self.serial), due);
+        self.queue.push(at.max(self.now), due);
     }
 
-    fn tell(&mut self, words: &str) {
-        self.story.push(format!("{} {words}", self.now));
+    /// Tells the reader, where there is one.
+    fn tell(&mut self, words: impl FnOnce() -> String) {
+        if self.recording {
+            self.story.push((self.now, words()));
+        }
+    }
+
+    pub(crate) fn tell_fault(&mut self, fault: &Fault) {
+        self.tell(|| format!("==== {fault}"));
     }
 
     fn chance(&mut self, chance: f64) -> bool {
         chance > 0.0 && self.rng.f64() < chance
     }
 
-    /// Lets the clock run.
+    /// Lets the clock run, or until an invariant is broken.
     pub fn run(&mut self, length: Duration) {
         let end = self.now + length;
-        while let Some((&(at, serial), _)) = self.due.first_key_value() {
-            if at > end {
-                break;
-            }
-            let Some(due) = self.due.remove(&(at, serial)) else { break };
-            if self.holders().len() > 1 {
-                self.two_holders += at.since(self.now);
+        while let Some((at, serial, due)) = self.queue.pop(end) {
+            if self.holders.count() > 1 {
+                self.count_overlap(at);
             }
             self.now = self.now.max(at);
             self.happen(serial, due);
-            self.look();
+            if !self.broken.is_empty() {
+                return;
+            }
         }
-        if self.holders().len() > 1 {
-            self.two_holders += end.since(self.now);
+        if self.holders.count() > 1 {
+            self.count_overlap(end);
         }
         self.now = end;
     }
 
+    #[allow(clippy::too_many_lines, reason = "one line for each kind of thing that can be due")]
     fn happen(&mut self, serial: u64, due: Due) {
         match due {
-            Due::Change(change) => self.change(change),
-            Due::Expire { host, at } => {
-                if self.hosts[host].vip == Some(Some(at)) {
-                    self.tell(&format!("db{}: the lease ran out", host + 1));
-                    self.set_vip(host, None);
-                }
-            }
-            Due::Arp { to, from, says } => self.arp(to, from, says),
-            Due::ToAgent { host, life, .. } | Due::Wake { host, life, .. } | Due::Deed { host, life, .. }
+            Due::ToAgent { host, life, .. }
+            | Due::Loop { host, life }
+            | Due::Wake { host, life }
+            | Due::Poll { host, life, .. }
+            | Due::Deed { host, life, .. }
+            | Due::AskedServer { host, life, .. }
+            | Due::AskedPeer { host, life, .. }
                 if !self.runs(host, life) => {}
-            Due::ToAgent { host, .. } | Due::Wake { host, .. } if self.hosts[host].busy_until > self.now => {
-                // One loop: it waits its turn, in the order of arrival.
-                self.due.insert((self.hosts[host].busy_until, serial), due);
-            }
-            Due::ToAgent { host, ref event, .. }
-                if !matches!(event, Event::Frame(_)) && self.frame_waits(host) =>
+            // What happens on a host that is paused happens when it goes on.
+            Due::ToAgent { host, .. }
+            | Due::Loop { host, .. }
+            | Due::Wake { host, .. }
+            | Due::Poll { host, .. }
+            | Due::Deed { host, .. }
+            | Due::AskedServer { host, .. }
+            | Due::AskedPeer { host, .. }
+                if self.hosts[host].paused_until.is_some_and(|until| until > self.now) =>
             {
-                // The loop takes frames first.
-                self.push(self.now, due);
+                let until = self.hosts[host].paused_until.unwrap_or(self.now);
+                self.queue.push_again(until, serial, due);
             }
-            Due::Wake { host, .. } if self.frame_waits(host) => self.push(self.now, due),
-            Due::ToAgent { host, event, .. } => self.step(host, &event),
-            Due::Wake { host, wake, .. } if self.hosts[host].wake == wake => self.step(host, &Event::Wake),
-            Due::Deed { host, decided, actions, .. } => self.carry_out(host, decided, actions),
-            Due::Poll { host, life } if self.runs(host, life) => {
-                if !self.hosts[host].asking {
-                    self.ask_server(host);
+            Due::ToAgent { host, event, .. } => self.queue_event(host, event),
+            Due::Loop { host, .. } => self.agent_loop(host),
+            Due::Wake { host, life } => {
+                if self.clock(host) >= self.hosts[host].wake_at {
+                    self.hosts[host].wake_due = true;
+                    self.agent_goes_on(host, life);
                 }
-                self.ask_gateway(host);
-                let again = self.now + self.hosts[host].poll;
-                self.push(again, Due::Poll { host, life });
             }
-            Due::Wake { .. } | Due::Poll { .. } => {}
-            Due::AskedServer { host, life, .. } if self.hosts[host].life != life => {}
-            Due::AskedServer { host, life, asked_at } => self.server_answers(host, life, asked_at),
-            Due::AskedPeer { host, life, peer, asked_at } => self.peer_answers(host, life, peer, asked_at),
+            Due::Deed { host, decided, actions, .. } => self.carry_out(host, decided, actions),
+            Due::Poll { host, poll, .. } => self.poll(host, poll),
+            Due::Unpark(host) => self.unpark(host),
+            Due::AskedServer { host, life, question } => self.server_answers(host, life, question),
+            Due::AskedPeer { host, life, peer, asked_at, limit } => {
+                self.peer_answers(host, life, peer, asked_at, limit);
+            }
+            Due::Expire { host, at } => self.expire(host, at),
+            Due::Arp { to, from, says } => self.arp(to, from, says),
+            Due::StrangerAnnounces(number) => self.stranger_announces(number),
+            Due::Change(change) => self.change(change),
+            Due::Fault(fault) => fault.happen(self),
+            Due::Heal(number) => {
+                self.tell(|| format!("… healed (cut {number})"));
+                self.heal(number);
+                self.reassess();
+            }
+            Due::Resume(host) => self.resume(host),
+            Due::Suspect { observer, member, since } => self.suspect(observer, member, since),
+            Due::Expel { observer, member, since } => self.expel(observer, member, since),
+            Due::Show(place, view) => self.show(place, view),
+            Due::Elected { place, term } => self.elected(place, term),
+            Due::Writable { place, term } => self.becomes_writable(place, term),
+            Due::Leave { place, life } => self.leaves(place, life),
+            Due::NoticeExpelled(place) => self.notices_expelled(place),
+            Due::Join { place, life } => self.joins(place, life),
+            Due::Recovered { place, life } => self.recovered(place, life),
+            Due::Born { place, life } => self.born(place, life),
+            Due::FollowCheck(since) => self.check_followed(since),
+            Due::SettleCheck => self.look(),
         }
     }
 
     /// What happened, for the reader.
     pub fn story(&self) -> String {
-        format!("{}\nbroken: {:#?}", self.story.join("\n"), self.broken)
-    }
-
-    /// What a server says, for tests.
-    pub fn server_says(&self, host: Place) -> Option<Fact<Server>> {
-        self.hosts[host].server.answer()
+        let mut text = String::new();
+        for (at, words) in &self.story {
+            text.push_str(&format!("{:9.4} s  {words}\n", at.since(BEGIN).as_secs_f64()));
+        }
+        for broken in &self.broken {
+            text.push_str(&format!("{:9.4} s  BROKEN {broken}\n", broken.at.since(BEGIN).as_secs_f64()));
+        }
+        text
     }
 }

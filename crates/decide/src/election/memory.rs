@@ -1,12 +1,13 @@
 //! What is remembered of members that are UNREACHABLE: what proves them dead, and what was changed on their account.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::{Fact, GroupView, MemberPort, MemberState, Role, Seen};
+use crate::event::{Fact, GroupView, Member, MemberPort, MemberState, NotInGroup, Role, Seen, Server};
+use crate::planted::planted;
 use crate::policy::Policy;
 use crate::time::Time;
 
@@ -16,9 +17,16 @@ const PROVING_REFUSALS: u32 = 2;
 const LOOK_AGAIN_REFUSED: Duration = Duration::from_millis(20);
 /// … and at one that does not.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
+/// A member whose port has neither answered nor refused for this long is silent: a host that lives does so within a few
+/// milliseconds, and the group has not heard this one for 5 s.
+const SILENT_AFTER: Duration = Duration::from_millis(200);
+/// A member that did not say who it is, is asked again after this, and after twice as long each time that it fails.
+const MEET_AGAIN: Duration = Duration::from_millis(250);
+/// … but after no longer than this.
+const MEET_AGAIN_AT_MOST: Duration = Duration::from_secs(10);
 
 /// What is remembered of dead members and the group's patience with them.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Election {
     /// The configured `group_replication_member_expel_timeout` in seconds, never the 0 that was set here.
     pub timeout: Option<Seen<u32>>,
@@ -26,8 +34,12 @@ pub struct Election {
     pub read_asked: Option<Time>,
     /// Members whose server answered, by `server_uuid`: their ports were open.
     pub open: BTreeMap<String, Open>,
-    /// When each member's port was last looked at.
-    pub looked: BTreeMap<IpAddr, Time>,
+    /// Addresses at which a member's server is looked for and has not said who it is.
+    #[serde(default)]
+    pub meetings: BTreeMap<IpAddr, Meeting>,
+    /// Members that the last view showed ONLINE, by `server_uuid`.
+    #[serde(default)]
+    pub online: BTreeSet<String>,
     /// Members that are UNREACHABLE, by `server_uuid`.
     pub suspects: BTreeMap<String, Suspect>,
     /// The expel timeout is 0 here, or may be, and has to be put back.
@@ -35,7 +47,7 @@ pub struct Election {
 }
 
 /// A member's server answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Open {
     /// At this address.
     pub address: IpAddr,
@@ -43,8 +55,32 @@ pub struct Open {
     pub at: Time,
 }
 
+/// A member's server is asked who it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Meeting {
+    /// Its port is being looked at since then.
+    pub looking: Option<Time>,
+    /// Not to be looked at again before.
+    pub next_look: Time,
+    /// How often in a row it did not say who it is.
+    pub misses: u32,
+}
+
+impl Meeting {
+    pub(super) fn new(now: Time) -> Self {
+        Self { looking: None, next_look: now, misses: 0 }
+    }
+
+    fn missed(&mut self, now: Time) {
+        let again = MEET_AGAIN.saturating_mul(1 << self.misses.min(10));
+        self.looking = None;
+        self.next_look = now + again.min(MEET_AGAIN_AT_MOST);
+        self.misses = self.misses.saturating_add(1);
+    }
+}
+
 /// A member that is UNREACHABLE.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Suspect {
     /// `MEMBER_HOST`.
     pub name: String,
@@ -60,6 +96,9 @@ pub struct Suspect {
     pub refusals: u32,
     /// How often in a row its port was silent.
     pub silences: u32,
+    /// Whether its server was started again.
+    #[serde(default)]
+    pub started_again: StartedAgain,
     /// What became of the fence command.
     pub fence: Fence,
     /// When the group was last told to look.
@@ -70,8 +109,21 @@ pub struct Suspect {
     pub given_up: bool,
 }
 
+/// Whether an UNREACHABLE member's server is another process than the one that the group counts on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StartedAgain {
+    /// Nothing says so.
+    #[default]
+    NotKnown,
+    /// Its port answers: its server is to be asked what it is by now.
+    ToBeAsked,
+    /// It said that it is in no group.
+    Certain,
+}
+
 /// The fence command, for one member that is UNREACHABLE.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Fence {
     /// Not run.
@@ -85,7 +137,7 @@ pub enum Fence {
 }
 
 /// The expel timeout is not what the operator set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Changed {
     /// What the operator set, in seconds.
     pub original: u32,
@@ -109,6 +161,7 @@ impl Suspect {
             next_look: since,
             refusals: 0,
             silences: 0,
+            started_again: StartedAgain::NotKnown,
             fence: Fence::NotRun,
             woken_at: None,
             wakes: 0,
@@ -117,8 +170,16 @@ impl Suspect {
     }
 
     pub(super) fn is_proven_dead(&self, policy: &Policy) -> bool {
-        (policy.proven_dead && self.refusals >= PROVING_REFUSALS)
+        (policy.proven_dead
+            && (self.refusals >= PROVING_REFUSALS || self.started_again == StartedAgain::Certain))
             || (policy.fence && self.fence == Fence::Dead)
+            || (self.silences > 0 && planted!(policy, SilenceProvesDeath))
+    }
+
+    /// Neither answers nor refuses. `answered`: when the question was put that the local server answered last. Its answer
+    /// shows that this agent did not stand still itself while it waited for the member's.
+    pub(super) fn is_silent(&self, answered: Time) -> bool {
+        self.silences > 0 || self.looking.is_some_and(|asked| answered.since(asked) >= SILENT_AFTER)
     }
 
     fn take_in_port(&mut self, seen: &Seen<MemberPort>, now: Time) {
@@ -131,8 +192,23 @@ impl Suspect {
             Fact::Unknown(_) => (0, self.silences.saturating_add(1), LOOK_AGAIN),
         };
         (self.refusals, self.silences) = (refusals, silences);
+        if matches!(seen.fact, Fact::Known(MemberPort::Answers(_))) {
+            self.started_again = StartedAgain::ToBeAsked;
+        }
         self.looking = None;
         self.next_look = now + again;
+    }
+}
+
+/// This very server, and in no group. One that was expelled, or lost its group, is in ERROR: it may think that it leads.
+fn is_outside(server: &Server, id: &str) -> bool {
+    match server {
+        Server::Member(view) => {
+            let offline = |member: &Member| member.state == MemberState::Offline;
+            view.local == id && view.local_member().is_some_and(offline)
+        }
+        Server::NotInGroup(why) => *why == NotInGroup::NotRunning,
+        Server::Refused(_) => false,
     }
 }
 
@@ -166,6 +242,14 @@ impl Election {
         self.suspects.retain(|id, _| unreachable(id));
         // A server that comes back may listen elsewhere.
         self.open.retain(|id, _| view.members.iter().any(|member| member.id == *id));
+        let is_online = |state| state == MemberState::Online;
+        let online: BTreeSet<String> =
+            view.members.iter().filter(|row| is_online(row.state)).map(|row| row.id.clone()).collect();
+        if !online.is_subset(&self.online) {
+            // It may have been silent while it was starting; from now on it answers.
+            self.meetings.retain(|_, meeting| meeting.looking.is_some());
+        }
+        self.online = online;
         for member in view.members.iter().filter(|member| member.state == MemberState::Unreachable) {
             let primary = member.role == Role::Primary;
             let suspect = || Suspect::new(&member.host, primary, asked_at);
@@ -177,10 +261,25 @@ impl Election {
         if let Fact::Known(MemberPort::Answers(Some(id))) = &seen.fact {
             self.open.retain(|_, open| open.address != member);
             self.open.insert(id.clone(), Open { address: member, at: seen.asked_at });
+            self.meetings.remove(&member);
+        } else if let Some(meeting) = self.meetings.get_mut(&member) {
+            meeting.missed(now);
         }
         for (id, suspect) in &mut self.suspects {
             if self.open.get(id).is_some_and(|open| open.address == member) {
                 suspect.take_in_port(seen, now);
+            }
+        }
+    }
+
+    /// A member's server said what it is.
+    pub(super) fn take_in_peer(&mut self, member: IpAddr, seen: &Seen<Server>) {
+        let Fact::Known(server) = &seen.fact else { return };
+        for (id, suspect) in &mut self.suspects {
+            let its_own = self.open.get(id).is_some_and(|open| open.address == member);
+            if its_own && seen.asked_at >= suspect.since {
+                let certain = is_outside(server, id);
+                suspect.started_again = if certain { StartedAgain::Certain } else { StartedAgain::NotKnown };
             }
         }
     }

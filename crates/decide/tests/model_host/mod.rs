@@ -8,7 +8,7 @@ use std::time::Duration;
 use decide::action::{Action, Outcome};
 use decide::event::{
     Card, Event, Fact, Frame, Gateway, GroupView, Host, HostAddress, Mac, Member, MemberState, NotInGroup,
-    Role, Says, Seen, Server, ViewId, Why,
+    ProcessSign, Role, Says, Seen, Server, ViewId, Why,
 };
 use decide::policy::Policy;
 use decide::reason::Reason;
@@ -205,6 +205,7 @@ impl ModelHost {
         let decision = step(&self.policy, &mut self.state, &event, self.now);
         let mut again = before;
         assert_eq!(step(&self.policy, &mut again, &event, self.now), decision, "step is not pure");
+        assert!(decision.wake_at > self.now, "a wake-up that is already past: {decision:#?}");
         for reason in &decision.reasons {
             self.wish_or_doubt |= matches!(
                 reason,
@@ -324,6 +325,7 @@ impl ModelHost {
     /// Runs until a holder that is well and quiet has settled.
     pub fn settled_holder() -> Self {
         let mut model = Self::new(Answers::all_pass(), true);
+        model.tell(Event::Process(ProcessSign::Watched));
         model.run(Duration::from_secs(10));
         assert!(model.vip_here);
         model

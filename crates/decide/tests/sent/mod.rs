@@ -35,6 +35,9 @@ impl Sent {
             Self::Server(fact) => Event::Server(Seen { asked_at, fact }),
             Self::Gateway(fact) => Event::Gateway(Seen { asked_at, fact }),
             Self::Peer(member, fact) => Event::Peer { member, seen: Seen { asked_at, fact } },
+            Self::Other(Event::Frame(Frame { from, says: Says::Free { .. } })) => {
+                Event::Frame(Frame { from, says: Says::Free { heard_at: asked_at } })
+            }
             Self::Other(event) => event,
         }
     }
@@ -85,9 +88,19 @@ pub fn gateways() -> impl Strategy<Value = Fact<Gateway>> {
     ]
 }
 
+/// What a frame may say; a word that it is free was heard when [`Sent::event`] says.
+pub fn words() -> impl Strategy<Value = Says> {
+    prop_oneof![
+        3 => Just(Says::Probe),
+        3 => Just(Says::Reply),
+        3 => Just(Says::Announcement),
+        2 => Just(Says::Free { heard_at: Time(0) }),
+        1 => Just(Says::FreeForOthers),
+    ]
+}
+
 pub fn frames() -> impl Strategy<Value = Event> {
-    let says = prop_oneof![Just(Says::Probe), Just(Says::Reply), Just(Says::Announcement)];
-    (2..=4_u8, says).prop_map(|(number, says)| Event::Frame(Frame { from: mac(number), says }))
+    (2..=4_u8, words()).prop_map(|(number, says)| Event::Frame(Frame { from: mac(number), says }))
 }
 
 pub fn anything() -> impl Strategy<Value = Sent> {
@@ -107,6 +120,11 @@ pub fn anything() -> impl Strategy<Value = Sent> {
             outcome: Outcome::Failed("no such card".to_owned()),
         })),
         1 => Just(Sent::Other(Event::StatFile(Some((StatMark::Started, Duration::from_secs(3)))))),
+        1 => (0..20_u64, -5_000..5_000_i64).prop_map(|(suspended, wall_step_ms)| Sent::Other(Event::ClocksParted {
+            suspended: Duration::from_secs(suspended),
+            wall_step_ms,
+        })),
+        1 => prop::bool::weighted(0.8).prop_map(|hearing| Sent::Other(Event::Hearing(hearing))),
         8 => Just(Sent::Other(Event::Wake)),
     ]
 }

@@ -1,11 +1,12 @@
 //! The agent of a member that survives another's death, told what it sees and does.
-#![allow(unreachable_pub, clippy::unwrap_used)]
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
 use std::time::Duration;
 
 use decide::action::{Action, Outcome};
 use decide::event::{Event, Fact, GroupView, MemberPort, MemberState, Seen, Server, Why};
 use decide::policy::Policy;
+use decide::reason::Reason;
 use decide::state::State;
 use decide::time::Time;
 use decide::{Decision, step};
@@ -19,6 +20,7 @@ pub struct Survivor {
     pub state: State,
     pub now: Time,
     pub done: Vec<(Duration, Action)>,
+    pub said: Vec<Reason>,
     pub wake_at: Time,
 }
 
@@ -36,7 +38,14 @@ fn concerns_the_election(action: &Action) -> bool {
 
 impl Survivor {
     pub fn new(policy: Policy) -> Self {
-        Self { policy, state: State::new(START), now: START, done: Vec::new(), wake_at: START }
+        Self {
+            policy,
+            state: State::new(START),
+            now: START,
+            done: Vec::new(),
+            said: Vec::new(),
+            wake_at: START,
+        }
     }
 
     /// One that knows the configured timeout and where both other members answer.
@@ -58,6 +67,7 @@ impl Survivor {
         let since = self.now.since(START);
         self.done
             .extend(decision.actions.iter().filter(|a| concerns_the_election(a)).map(|a| (since, a.clone())));
+        self.said.extend(decision.reasons.iter().cloned());
         self.wake_at = decision.wake_at;
         decision
     }

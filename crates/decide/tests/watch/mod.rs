@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use decide::action::Action;
-use decide::event::{Event, Fact, Gateway, Mac, MemberState, Says, Seen, Server, ViewId};
+use decide::event::{Event, Fact, Frame, Gateway, Mac, MemberState, Says, Seen, Server, ViewId};
 use decide::policy::Policy;
 use decide::reason::{LetGo, Reason};
 use decide::stages::{Finding, Verdict};
@@ -26,13 +26,14 @@ pub struct Watch {
     newest: Vec<ViewId>,
     /// Who answered for the VIP last, when, and how many probes went out since.
     answered: Option<(Mac, Time)>,
-    released: bool,
+    released_at: Option<Time>,
     probes_since: u32,
     server: Option<Seen<Server>>,
     gateway: Option<Seen<Gateway>>,
     wish_since: Option<Time>,
     /// Since when every answer of the local server was silence.
     silent_since: Option<Time>,
+    deaf: bool,
     pub steps: u64,
 }
 
@@ -45,12 +46,13 @@ impl Watch {
             wake_at: START,
             newest: Vec::new(),
             answered: None,
-            released: false,
+            released_at: None,
             probes_since: 0,
             server: None,
             gateway: None,
             wish_since: None,
             silent_since: Some(START),
+            deaf: false,
             steps: 0,
         }
     }
@@ -93,13 +95,22 @@ impl Watch {
             Event::Gateway(seen) if self.gateway.as_ref().is_none_or(|old| old.asked_at <= seen.asked_at) => {
                 self.gateway = Some(seen.clone());
             }
-            Event::Frame(frame) if frame.says == Says::Probe => {
+            Event::Frame(Frame { from, says: Says::Free { heard_at } }) => {
                 let held_by = self.answered.filter(|(_, at)| self.now.since(*at) <= Duration::from_secs(3));
-                self.released |= held_by.is_some_and(|(mac, _)| mac == frame.from);
+                if held_by.is_some_and(|(mac, _)| mac == *from) {
+                    self.released_at = Some(*heard_at);
+                }
             }
-            Event::Frame(frame) => {
+            Event::Hearing(hearing) => {
+                self.deaf = !hearing;
+                if self.deaf {
+                    self.probes_since = 0;
+                    self.released_at = None;
+                }
+            }
+            Event::Frame(frame) if frame.says.is_use() => {
                 self.answered = Some((frame.from, self.now));
-                self.released = false;
+                self.released_at = None;
                 self.probes_since = 0;
             }
             _ => {}
@@ -112,6 +123,10 @@ impl Watch {
         let decision = step(&self.policy, &mut self.state, event, self.now);
         self.steps += 1;
         self.wake_at = decision.wake_at;
+        if decision.reasons.iter().any(|reason| matches!(reason, Reason::LeaseOver(_))) {
+            // All is forgotten, what it has just been told too: the server's silence counts from here.
+            self.silent_since = Some(self.now);
+        }
         self.check_purity(&before, event, &decision);
         self.check_evidence(&before, &decision);
         self.check_letting_go(&before, &decision);
@@ -163,8 +178,10 @@ impl Watch {
         assert!(server.asked_at >= wish && gateway.asked_at >= wish, "no second check");
         assert!(self.now.since(server.asked_at) <= self.policy.evidence_age, "old word of the server");
         assert!(self.now.since(gateway.asked_at) <= self.policy.evidence_age, "old word of the gateway");
+        assert!(!self.deaf, "taken while no answer can be heard");
+        let released = self.released_at.is_some_and(|at| self.now.since(at) <= Duration::from_millis(15));
         assert!(
-            self.released || self.probes_since >= self.policy.probe_count,
+            released || self.probes_since >= self.policy.probe_count,
             "taken while an answer stands: {decision:#?}"
         );
         if let Fact::Known(Server::Member(view)) = &server.fact
@@ -179,7 +196,9 @@ impl Watch {
         for reason in &decision.reasons {
             let Reason::Stopped { because, .. } = reason else { continue };
             match because {
-                LetGo::StageFailed(stage, cause) | LetGo::ClaimedWhileFailing(_, stage, cause) => {
+                LetGo::StageFailed(stage, cause)
+                | LetGo::ClaimedWhileFailing(_, stage, cause)
+                | LetGo::ContestedWhileFailing(_, stage, cause) => {
                     let finding =
                         decision.stages.each().into_iter().find(|(each, ..)| each == stage).unwrap().1;
                     assert_eq!(*finding, Finding::Failed(cause.clone()));
@@ -192,6 +211,12 @@ impl Watch {
                         "UNKNOWN-IS-NOT-NO: silent for {silent:?} only"
                     );
                 }
+                LetGo::Answered(_) => {
+                    let Tenure::Holding(hold) = &before.tenure else { panic!("let go of what was not held") };
+                    assert!(hold.trial.is_some_and(|trial| self.now < trial.until));
+                }
+                LetGo::Told => assert!(self.state.giving_up),
+                LetGo::Suspended(length) => assert!(*length > Duration::ZERO),
                 LetGo::ClaimantLeads(claimant) | LetGo::OwnSilent(claimant) => {
                     let seen = self.state.peers[claimant].seen.as_ref().unwrap();
                     let Fact::Known(Server::Member(view)) = &seen.fact else { panic!("yielded to a guess") };
@@ -229,6 +254,8 @@ impl Watch {
                 continue;
             }
             assert_eq!(*lifetime, self.policy.lease);
+            assert!(!self.state.giving_up, "taken or renewed after the word to give it up");
+            assert!(!matches!(event, Event::ClocksParted { .. }), "LEASE: renewed before all was asked anew");
             let Tenure::Holding(hold) = &self.state.tenure else {
                 panic!("LEASE: renewed and not held: {decision:#?}")
             };

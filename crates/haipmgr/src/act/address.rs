@@ -151,7 +151,7 @@ impl Addresses {
 
     /// Adds the VIP to the card, or, where it is there already, sets its lifetime anew in place, without a gap.
     ///
-    /// `lifetime` is rounded up to whole seconds, for that is what the kernel counts in; none: it stays until removed.
+    /// After `lifetime` (from 2 s) the kernel has dropped it, up to 1¼ s sooner at the most; none: it stays until removed.
     /// Comes back as soon as the kernel has it: nothing is to stand between that and the announcement. Under a lifetime
     /// [`Addresses::remove_other_prefixes`] is to follow.
     pub async fn add(
@@ -185,7 +185,7 @@ impl Addresses {
         prefix: u8,
     ) -> Result<(), AddressError> {
         let other = |there: &AddressMessage| is(there, address) && there.header.prefix_len != prefix;
-        self.remove_each(card, address, other).await
+        self.remove_each(card, address, other).await.map(drop)
     }
 
     /// Opens the socket, so that the first order need not. Inside the tokio runtime and network namespace of the orders.
@@ -195,8 +195,8 @@ impl Addresses {
     }
 
     /// Removes the VIP from the card, whichever prefix it has there. Gone already, or no such card any more: that is
-    /// what was wanted. The host's own addresses stay.
-    pub async fn remove(&self, card: &str, address: IpAddr) -> Result<(), AddressError> {
+    /// what was wanted. The host's own addresses stay. Gives whether it was there.
+    pub async fn remove(&self, card: &str, address: IpAddr) -> Result<bool, AddressError> {
         self.remove_each(card, address, |there| is(there, address)).await
     }
 
@@ -205,14 +205,14 @@ impl Addresses {
         card: &str,
         address: IpAddr,
         meant: impl Fn(&AddressMessage) -> bool,
-    ) -> Result<(), AddressError> {
+    ) -> Result<bool, AddressError> {
         let mut done = self.try_to_remove(card, &meant).await;
         if matches!(done, Err(NetlinkError::Cut)) {
             self.kept().take();
             done = self.try_to_remove(card, &meant).await;
         }
         match done {
-            Err(error) if error.number() == Some(Errno::ENODEV) => Ok(()),
+            Err(error) if error.number() == Some(Errno::ENODEV) => Ok(false),
             other => other.map_err(|source| explain(Doing::Removing, address, card, source)),
         }
     }
@@ -227,13 +227,13 @@ impl Addresses {
         &self,
         card: &str,
         meant: impl Fn(&AddressMessage) -> bool,
-    ) -> Result<(), NetlinkError> {
+    ) -> Result<bool, NetlinkError> {
         let socket = self.socket()?;
         let on_card = addresses_of(&socket, card_index(card)?).await?;
         self.delete_each(&socket, card, &on_card, meant).await
     }
 
-    /// Deletes the addresses of one card that are `meant`.
+    /// Deletes the addresses of one card that are `meant`. Gives whether there was one.
     ///
     /// When the first IPv4 address of a subnet (same network, same prefix) goes, the kernel takes the later ones,
     /// "secondary", with it, unless the card's `promote_secondaries` is set. A /32 has no such company, but the
@@ -245,7 +245,8 @@ impl Addresses {
         card: &str,
         on_card: &[AddressMessage],
         meant: impl Fn(&AddressMessage) -> bool,
-    ) -> Result<(), NetlinkError> {
+    ) -> Result<bool, NetlinkError> {
+        let mut any = false;
         let _one_at_a_time = self.removal.lock().await;
         for victim in on_card.iter().filter(|there| meant(there)) {
             let company = on_card.iter().any(|other| !meant(other) && goes_with(other, victim));
@@ -261,10 +262,13 @@ impl Addresses {
             }
             match deleted {
                 Err(error) if error.number() == Some(Errno::EADDRNOTAVAIL) => {}
-                other => other?,
+                other => {
+                    other?;
+                    any = true;
+                }
             }
         }
-        Ok(())
+        Ok(any)
     }
 
     fn socket(&self) -> Result<RouteSocket, NetlinkError> {
@@ -371,9 +375,11 @@ fn address_message(index: u32, address: IpAddr, prefix: u8) -> AddressMessage {
     message
 }
 
-/// The kernel refuses 0, and takes the largest number for "for ever".
+/// What to tell the kernel, so that the address has gone after `lifetime`. It counts in whole seconds and looks for addresses
+/// that are over at most once a second (`check_lifetime` in net/ipv4/devinet.c): one of `n` seconds goes after `n` - ¼ to
+/// `n` + 1 of them. It refuses 0, and takes the largest number for "for ever".
 fn whole_seconds(lifetime: Duration) -> u32 {
-    let seconds = lifetime.as_secs().saturating_add(u64::from(lifetime.subsec_nanos() > 0));
+    let seconds = lifetime.as_secs().saturating_sub(1);
     u32::try_from(seconds).unwrap_or(FOR_EVER).clamp(1, FOR_EVER - 1)
 }
 
@@ -439,9 +445,9 @@ mod tests {
     }
 
     #[test]
-    fn lifetimes_are_rounded_up_and_never_become_for_ever() {
-        assert_eq!(whole_seconds(Duration::from_millis(2001)), 3);
-        assert_eq!(whole_seconds(Duration::from_secs(3)), 3);
+    fn lifetimes_leave_the_kernel_its_second_and_never_become_for_ever() {
+        assert_eq!(whole_seconds(Duration::from_millis(3999)), 2);
+        assert_eq!(whole_seconds(Duration::from_secs(10)), 9);
         assert_eq!(whole_seconds(Duration::ZERO), 1);
         assert_eq!(whole_seconds(Duration::MAX), FOR_EVER - 1);
     }

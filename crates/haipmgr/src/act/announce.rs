@@ -2,7 +2,10 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use crate::packet_socket::{PacketSocket, PacketSocketError};
+use decide::event::Mac;
+
+use crate::arp_socket::ArpSocket;
+use crate::packet_socket::PacketSocketError;
 use crate::wire::arp::ArpFrame;
 
 /// What went wrong in probing or announcing.
@@ -11,7 +14,7 @@ pub enum AnnounceError {
     /// The frame could not be sent.
     #[error("no {what} for {vip} was sent: {source}")]
     NotSent {
-        /// "probe" or "announcement".
+        /// "probe", "announcement" …
         what: &'static str,
         /// The VIP.
         vip: IpAddr,
@@ -34,7 +37,7 @@ pub struct Announcer {
     card: String,
     vip: IpAddr,
     /// Opened when first needed, and anew when the card has changed.
-    socket: Option<PacketSocket>,
+    socket: Option<ArpSocket>,
 }
 
 impl Announcer {
@@ -45,12 +48,19 @@ impl Announcer {
 
     /// Opens the socket, so that the first frame need not wait for it. A failure is left for the first frame to tell.
     pub fn prepare(&mut self) {
-        self.socket = PacketSocket::to_send(&self.card).ok();
+        self.socket = ArpSocket::to_send(&self.card).ok();
     }
 
     /// One ARP probe (RFC 5227 section 1.1): asks whether anybody holds the VIP, without claiming it in any cache.
     pub fn probe(&mut self) -> Result<(), AnnounceError> {
         self.send("probe", |socket, vip| socket.send(&ArpFrame::probe(socket.mac(), vip)))
+    }
+
+    /// Says that the VIP is free: to the host with this MAC, or to nobody in particular.
+    pub fn say_free(&mut self, to: Option<Mac>) -> Result<(), AnnounceError> {
+        self.send("word that it is free", |socket, vip| {
+            socket.send(&ArpFrame::release(socket.mac(), vip, to))
+        })
     }
 
     /// One gratuitous ARP in each of its two forms, request and reply: some equipment heeds only the one, some only
@@ -65,7 +75,7 @@ impl Announcer {
     fn send(
         &mut self,
         what: &'static str,
-        frames: impl Fn(&PacketSocket, Ipv4Addr) -> Result<(), PacketSocketError>,
+        frames: impl Fn(&ArpSocket, Ipv4Addr) -> Result<(), PacketSocketError>,
     ) -> Result<(), AnnounceError> {
         let IpAddr::V4(vip) = self.vip else {
             return Err(AnnounceError::Ipv6NotSupportedYet { vip: self.vip, card: self.card.clone() });
@@ -78,7 +88,7 @@ impl Announcer {
             return Ok(());
         }
         // The first time, or the old socket is of no use: a card that was made anew or got a new MAC needs a new one.
-        let socket = PacketSocket::to_send(&self.card).map_err(not_sent)?;
+        let socket = ArpSocket::to_send(&self.card).map_err(not_sent)?;
         frames(&socket, vip).map_err(not_sent)?;
         self.socket = Some(socket);
         Ok(())

@@ -5,10 +5,11 @@
 //! an order out is not in the way of the watch's questions. RESTORED: the value to be put back is on disk before it is
 //! changed, and goes from there only when the server has it again.
 
+use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -23,8 +24,8 @@ use crate::server_access::{Access, After, Connector, Failure, guard};
 
 /// Enough for a TLS handshake in an unoptimised build; only what is touched costs memory.
 const STACK: usize = 256 << 10;
-/// The connection ends after this long without an order.
-const IDLE: Duration = Duration::from_secs(30);
+/// The thread and its connection end after this long without an order: not before the timeout that it changed is put back.
+const IDLE: Duration = Duration::from_secs(12);
 /// Longest content of the file, in bytes.
 const LONGEST: u64 = 32;
 
@@ -50,6 +51,11 @@ pub enum ExpelError {
         /// What is wrong.
         cause: io::Error,
     },
+    /// The system gives no thread.
+    #[error(
+        "a dead member is expelled no sooner: the system gives no thread for it: {0}; look at the limit on tasks"
+    )]
+    NoThread(#[source] io::Error),
     /// The server did not do it.
     #[error("{what}: {words}")]
     Server {
@@ -66,45 +72,84 @@ pub enum ExpelError {
 }
 
 enum Order {
+    /// Looks whether an earlier run left a value.
+    Left,
     Read,
     Wake,
-    Set { original: u32 },
-    Restore { value: u32 },
+    Set {
+        original: u32,
+    },
+    Restore {
+        value: u32,
+    },
     Flush(tokio::sync::oneshot::Sender<()>),
 }
 
 /// Speaks to the local server about expelling. Dropped, the thread ends after the orders it has.
 pub struct Expel {
-    orders: Sender<Order>,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    queue: Mutex<Queue>,
+    ordered: Condvar,
+    access: Access,
+    file: PathBuf,
+    tell: Box<dyn Fn(Event) + Send + Sync>,
+    report: Box<dyn Fn(&ExpelError) + Send + Sync>,
+}
+
+#[derive(Default)]
+struct Queue {
+    orders: VecDeque<Order>,
+    /// There is a thread, and it takes orders until it says otherwise here.
+    running: bool,
+    dropped: bool,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The next order; none when the thread is to end, because it was idle for long or nobody is left to give one.
+    fn next(&self) -> Option<Order> {
+        let mut queue = self.lock();
+        loop {
+            if let Some(order) = queue.orders.pop_front() {
+                return Some(order);
+            }
+            if queue.dropped {
+                return None;
+            }
+            let waited = self.ordered.wait_timeout(queue, IDLE).unwrap_or_else(PoisonError::into_inner);
+            queue = waited.0;
+            if waited.1.timed_out() && queue.orders.is_empty() {
+                queue.running = false;
+                return None;
+            }
+        }
+    }
 }
 
 impl Expel {
     /// Starts the thread. It first tells [`Event::ExpelTimeoutLeft`] if an earlier run left a value in `file`; then carries
-    /// orders out, one after another, and tells what became of each.
+    /// orders out, one after another, and tells what became of each. It ends when it has been idle for long, and starts anew
+    /// with the next order.
     ///
     /// # Errors
     /// The system gives no thread.
     pub fn start(
         access: Access,
         file: PathBuf,
-        tell: impl Fn(Event) + Send + 'static,
-        report: impl FnOnce(&ExpelError) + Send + 'static,
+        tell: impl Fn(Event) + Send + Sync + 'static,
+        report: impl Fn(&ExpelError) + Send + Sync + 'static,
     ) -> Result<Self, CannotExpel> {
-        let (orders, inbox) = mpsc::channel();
-        let worker = Worker { kept: KeptValue { file }, connector: Connector::new(access), conn: None };
-        thread::Builder::new()
-            .name("mysql-expel".to_owned())
-            .stack_size(STACK)
-            .spawn(move || {
-                match worker.kept.read() {
-                    Ok(Some(value)) => tell(Event::ExpelTimeoutLeft(value)),
-                    Ok(None) => {}
-                    Err(error) => report(&error),
-                }
-                worker.run(&inbox, &tell);
-            })
-            .map_err(CannotExpel)?;
-        Ok(Self { orders })
+        let (queue, ordered) = (Mutex::new(Queue::default()), Condvar::new());
+        let (tell, report) = (Box::new(tell), Box::new(report));
+        let expel = Self { shared: Arc::new(Shared { queue, ordered, access, file, tell, report }) };
+        expel.order(Order::Left).map_err(CannotExpel)?;
+        Ok(expel)
     }
 
     /// Reads the configured value: [`Event::ExpelTimeout`].
@@ -136,8 +181,34 @@ impl Expel {
     }
 
     fn send(&self, order: Order) {
-        // Fails only where the thread is gone, which it never is before its orders end.
-        let _ = self.orders.send(order);
+        if let Err(cause) = self.order(order) {
+            (self.shared.report)(&ExpelError::NoThread(cause));
+        }
+    }
+
+    /// Hands an order to the thread, which is started where there is none. An error: it stays in the queue, for the thread
+    /// that the next order starts.
+    fn order(&self, order: Order) -> io::Result<()> {
+        let mut queue = self.shared.lock();
+        queue.orders.push_back(order);
+        if !queue.running {
+            let shared = Arc::clone(&self.shared);
+            thread::Builder::new().name("mysql-expel".to_owned()).stack_size(STACK).spawn(move || {
+                let kept = KeptValue { file: shared.file.clone() };
+                Worker { kept, connector: Connector::new(shared.access.clone()), conn: None }.run(&shared);
+            })?;
+            queue.running = true;
+        }
+        drop(queue);
+        self.shared.ordered.notify_one();
+        Ok(())
+    }
+}
+
+impl Drop for Expel {
+    fn drop(&mut self) {
+        self.shared.lock().dropped = true;
+        self.shared.ordered.notify_one();
     }
 }
 
@@ -148,6 +219,11 @@ pub fn read_once(access: Access) -> Fact<u32> {
     Worker { kept, connector: Connector::new(access), conn: None }.read().fact
 }
 
+/// The value that an agent left in this file, to be put back.
+pub fn left_behind(file: &Path) -> Option<u32> {
+    KeptValue { file: file.to_owned() }.read().ok().flatten()
+}
+
 struct Worker {
     kept: KeptValue,
     connector: Connector,
@@ -155,19 +231,19 @@ struct Worker {
 }
 
 impl Worker {
-    fn run(mut self, inbox: &Receiver<Order>, tell: &impl Fn(Event)) {
-        loop {
-            let order = match inbox.recv_timeout(IDLE) {
-                Ok(order) => order,
-                Err(RecvTimeoutError::Timeout) => {
-                    self.conn = None;
+    fn run(mut self, shared: &Shared) {
+        while let Some(order) = shared.next() {
+            let (action, done) = match order {
+                Order::Left => {
+                    match self.kept.read() {
+                        Ok(Some(value)) => (shared.tell)(Event::ExpelTimeoutLeft(value)),
+                        Ok(None) => {}
+                        Err(error) => (shared.report)(&error),
+                    }
                     continue;
                 }
-                Err(RecvTimeoutError::Disconnected) => return,
-            };
-            let (action, done) = match order {
                 Order::Read => {
-                    tell(Event::ExpelTimeout(self.read()));
+                    (shared.tell)(Event::ExpelTimeout(self.read()));
                     continue;
                 }
                 Order::Flush(done) => {
@@ -183,7 +259,7 @@ impl Worker {
             };
             let outcome =
                 done.map_or_else(|error| Outcome::Failed(error.to_string()), |()| Outcome::Succeeded);
-            tell(Event::Done { action, outcome });
+            (shared.tell)(Event::Done { action, outcome });
         }
     }
 
@@ -295,20 +371,11 @@ struct KeptValue {
 
 impl KeptValue {
     fn read(&self) -> Result<Option<u32>, ExpelError> {
-        use io::Read as _;
-        let mut text = String::new();
-        match File::open(&self.file).and_then(|file| file.take(LONGEST).read_to_string(&mut text)) {
-            Ok(_) => {}
-            Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(cause) => return Err(self.failed(cause)),
+        match File::open(&self.file).and_then(kept_in) {
+            Ok(value) => Ok(Some(value)),
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(cause) => Err(self.failed(cause)),
         }
-        let value = text.trim().parse().ok().filter(|value| (1..=3600).contains(value));
-        let wrong = || {
-            io::Error::other(
-                "it holds no number from 1 to 3600; set the variable by hand and remove the file",
-            )
-        };
-        value.map(Some).ok_or_else(|| self.failed(wrong()))
     }
 
     /// Whole and on disk when this returns, or not there.
@@ -341,6 +408,18 @@ impl KeptValue {
     }
 }
 
+/// The value that a file holds; an error where it holds anything else.
+pub(crate) fn kept_in(file: impl io::Read) -> io::Result<u32> {
+    let mut text = String::new();
+    // One byte more tells a longer file, of which a part would be another number.
+    let length = file.take(LONGEST + 1).read_to_string(&mut text)?;
+    let value =
+        text.trim().parse().ok().filter(|value| (1..=3600).contains(value) && length as u64 <= LONGEST);
+    value.ok_or_else(|| {
+        io::Error::other("it holds no number from 1 to 3600; set the variable by hand and remove the file")
+    })
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -364,7 +443,8 @@ mod tests {
     fn a_file_that_holds_no_such_value_is_told_and_not_guessed() {
         let folder = tempfile::tempdir().unwrap();
         let kept = KeptValue { file: folder.path().join("expel_timeout_3306") };
-        for content in ["", "0\n", "3601\n", "five"] {
+        let longer = format!("{:>32}00", 36);
+        for content in ["", "0\n", "3601\n", "five", &longer] {
             std::fs::write(&kept.file, content).unwrap();
             assert!(kept.read().unwrap_err().to_string().contains("expel_timeout_3306"));
         }

@@ -7,6 +7,8 @@ use std::time::Duration;
 use tokio::process::Command;
 use tokio::time::timeout;
 
+use crate::self_protection::as_ordinary_thread;
+
 /// The fence command proved nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum FenceError {
@@ -46,15 +48,16 @@ pub enum FenceError {
 pub async fn run(command: &[String], member: IpAddr, name: &str, limit: Duration) -> Result<(), FenceError> {
     let (program, arguments) = command.split_first().ok_or(FenceError::NoCommand)?;
     let named = || program.clone();
-    let mut child = Command::new(program)
+    let mut prepared = Command::new(program);
+    prepared
         .args(arguments)
         .arg(member.to_string())
         .arg(name)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
-        .kill_on_drop(true)
-        .spawn()
+        .kill_on_drop(true);
+    let mut child = as_ordinary_thread(|| prepared.spawn())
         .map_err(|cause| FenceError::NotStarted { program: named(), cause })?;
     match timeout(limit, child.wait()).await {
         Ok(Ok(status)) if status.success() => Ok(()),

@@ -4,7 +4,6 @@ pub mod address;
 pub mod announce;
 pub mod expel;
 pub mod fence;
-mod sock_diag;
 pub mod sockets;
 pub mod statfile;
 pub mod stragglers;

@@ -14,8 +14,8 @@ use nix::errno::Errno;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::task::JoinError;
 
-use crate::act::sock_diag::Diag;
-pub use crate::act::sock_diag::DiagError;
+use crate::sock_diag::Diag;
+pub use crate::sock_diag::DiagError;
 use crate::wire::tcp;
 
 /// The states in which a client may be waiting for something. Not LISTEN, which is not bound to the VIP's life, and

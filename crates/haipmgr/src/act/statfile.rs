@@ -31,6 +31,9 @@ pub enum StatFileError {
     },
 }
 
+/// Longest content that is looked at, in bytes.
+const LONGEST: u64 = 8;
+
 /// One cluster's state file.
 #[derive(Clone, Debug)]
 pub struct StatFile {
@@ -64,19 +67,11 @@ impl StatFile {
     pub fn read(&self) -> Result<Option<(StatMark, Duration)>, StatFileError> {
         let mut options = File::options();
         let Some(file) = self.open(options.read(true), "read")? else { return Ok(None) };
-        let mut text = String::new();
-        // People who looked with an editor may have left a line end.
-        let read = (&file).take(8).read_to_string(&mut text).and_then(|_| file.metadata()?.modified());
-        let modified = match read {
-            Ok(modified) => modified,
-            Err(cause) if cause.kind() == io::ErrorKind::InvalidData => return Ok(None),
+        let read = mark_in(&file).and_then(|mark| Ok((mark, file.metadata()?.modified()?)));
+        let (mark, modified) = match read {
+            Ok((Some(mark), modified)) => (mark, modified),
+            Ok((None, _)) => return Ok(None),
             Err(cause) => return Err(self.refused("read", cause)),
-        };
-        let mark = match text.trim_end() {
-            "0" => StatMark::Stopped,
-            "1" => StatMark::Quiet,
-            "2" => StatMark::Started,
-            _ => return Ok(None),
         };
         // A time to come means that the wall clock was set back: the mark is then taken for new.
         Ok(Some((mark, modified.elapsed().unwrap_or(Duration::ZERO))))
@@ -124,6 +119,25 @@ impl StatFile {
     pub fn path(&self) -> &Path {
         &self.path
     }
+}
+
+/// The mark that a file holds; none where it holds anything else.
+pub(crate) fn mark_in(file: impl Read) -> io::Result<Option<StatMark>> {
+    let mut text = String::new();
+    // People who looked with an editor may have left a line end. One byte more tells a longer file, of which a part
+    // would be a mark.
+    match file.take(LONGEST + 1).read_to_string(&mut text) {
+        Ok(length) if length as u64 > LONGEST => return Ok(None),
+        Ok(_) => {}
+        Err(cause) if cause.kind() == io::ErrorKind::InvalidData => return Ok(None),
+        Err(cause) => return Err(cause),
+    }
+    Ok(match text.trim_end() {
+        "0" => Some(StatMark::Stopped),
+        "1" => Some(StatMark::Quiet),
+        "2" => Some(StatMark::Started),
+        _ => None,
+    })
 }
 
 #[cfg(test)]
@@ -185,6 +199,12 @@ mod tests {
             file.write(StatMark::Stopped).unwrap();
             assert_eq!(std::fs::read_to_string(file.path()).unwrap(), "0");
         }
+    }
+
+    #[test]
+    fn s6_a_longer_file_that_begins_like_a_mark_is_none() {
+        assert_eq!(mark_in(&b"2\n"[..]).unwrap(), Some(StatMark::Started));
+        assert_eq!(mark_in(&b"2        and more"[..]).unwrap(), None);
     }
 
     #[test]

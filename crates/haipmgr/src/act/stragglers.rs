@@ -19,7 +19,8 @@ use decide::event::Mac;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
-use crate::packet_socket::{FrameKeeper, PacketSocketError, PassedOn};
+use crate::packet_keeper::{FrameKeeper, PassedOn};
+use crate::packet_socket::PacketSocketError;
 
 /// Bytes kept at most, in the kernel's counting: some 300 small frames.
 const ROOM: usize = 256 * 1024;
@@ -103,7 +104,8 @@ impl Stragglers {
     /// Passes on what was kept, now, and what comes within [`PASSED_ON_FOR`] as it comes. Nothing is done where nothing is
     /// kept, or `to` is this card's own MAC or no single host's.
     pub fn pass_on(&mut self, to: Mac) -> Result<(), StragglersError> {
-        let Some(kept) = &self.kept else { return Ok(()) };
+        // Closed: it is over, though what was kept may not have been dropped yet.
+        let Some(kept) = self.kept.as_ref().filter(|kept| !kept.orders.is_closed()) else { return Ok(()) };
         let Some(keeper) = kept.keeper.upgrade() else { return Ok(()) };
         if to == keeper.mac() || !is_one_host(to) {
             return Ok(());

@@ -18,7 +18,8 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep};
 
-use crate::packet_socket::{PacketSocketError, SynKeeper};
+use crate::packet_keeper::SynKeeper;
+use crate::packet_socket::PacketSocketError;
 use crate::wire::tcp::{Refusal, refusal};
 
 /// Bytes kept at most by the kernel, in its own counting: some 300 SYNs.

@@ -23,6 +23,9 @@ use crate::observe::mysql::ask_once;
 /// Between the decision to take the VIP and the deed: a claimant that probes meanwhile finds it free after 60 ms. The
 /// simulator assumes the same.
 const PROOF_HOLDS_FOR: Duration = Duration::from_millis(20);
+/// Between the order to remove the VIP and the word to one other host that it is free: others may find it free after 60 ms,
+/// and that host needs some of them too.
+const WORD_WITHIN: Duration = Duration::from_millis(10);
 const TOO_LATE: &str = "VIP not started: this host was held up between the decision and the deed, and the proof is too old; \
                         it is claimed anew in a second (is the host short of processor time?)";
 /// The kernel's answer to an address order is waited for no longer than this.
@@ -60,13 +63,24 @@ impl Agent {
     pub(super) async fn carry_out(&mut self, decision: &Decision, decided: Time) -> bool {
         let starts = decision.stage_5() == 2;
         let mut added = None;
+        let mut removed_at = None;
         for action in &decision.actions {
             let done = match action {
                 Action::AddAddress { .. } if starts && clock::now().since(decided) > PROOF_HOLDS_FOR => {
                     Some(Outcome::Failed(TOO_LATE.to_owned()))
                 }
                 Action::AddAddress { card, lifetime } => Some(self.add(card, *lifetime).await),
-                Action::RemoveAddress { card } => Some(self.remove(card).await),
+                Action::RemoveAddress { card } => {
+                    let ordered_at = clock::now();
+                    let (outcome, was_here) = self.remove(card).await;
+                    removed_at = was_here.then_some(ordered_at);
+                    Some(outcome)
+                }
+                Action::SayFree(to) => {
+                    let at_once = removed_at.is_some_and(|at| clock::now().since(at) <= WORD_WITHIN);
+                    self.report(|agent| agent.wiring.say_free(to.filter(|_| at_once)));
+                    None
+                }
                 other => {
                     self.carry_out_simple(other).await;
                     None
@@ -93,7 +107,7 @@ impl Agent {
 
     /// What the switch of an address needs is opened, and loaded by the kernel, before it is needed.
     pub(super) fn prepare(&self) {
-        self.addresses.prepare();
+        self.shared.addresses.prepare();
         let (vip, journal) = (self.cluster.policy.vip, self.journal.clone());
         tokio::spawn(async move {
             // The first question makes the kernel load tcp_diag.
@@ -107,10 +121,17 @@ impl Agent {
         match action {
             Action::AskServer => self.wiring.ask_server(),
             Action::AskGateway => self.wiring.ask_gateway(),
-            Action::AskHost => self.link.ask_now(),
+            Action::AskHost => self.shared.ask_host(),
             Action::AskPeer(member) => self.ask_peer(*member),
             Action::LearnNeighbours => self.wiring.learn_neighbours(),
-            Action::SendProbe => self.report(|agent| agent.wiring.probe()),
+            Action::AskWhoHasVip => self.wiring.ask_who_has_vip(),
+            Action::SendProbe => {
+                // The rules say it, for a probe that was not sent must not count as unanswered.
+                if let Err(error) = self.wiring.probe() {
+                    let outcome = Outcome::Failed(error.to_string());
+                    self.outcomes.push_back(Event::Done { action: action.clone(), outcome });
+                }
+            }
             Action::Announce => self.report(|agent| agent.wiring.announce()),
             Action::ListConnections => self.list_connections().await,
             Action::KeepStragglers { card } => self.keep_stragglers(card),
@@ -132,7 +153,7 @@ impl Agent {
             Action::SetExpelTimeout { original } => self.expel(|expel| expel.set(*original)),
             Action::RestoreExpelTimeout { value } => self.expel(|expel| expel.restore(*value)),
             Action::Fence { member, name } => self.fence(*member, name),
-            Action::AddAddress { .. } | Action::RemoveAddress { .. } => {}
+            Action::AddAddress { .. } | Action::RemoveAddress { .. } | Action::SayFree(_) => {}
         }
     }
 
@@ -146,16 +167,20 @@ impl Agent {
         let label = self.wiring.label(card, self.cluster.mysql_port, &self.journal);
         let (vip, prefix) = (self.cluster.policy.vip, self.cluster.prefix);
         self.stragglers.end();
-        outcome(timeout(ADDRESS_LIMIT, self.addresses.add(card, vip, prefix, &label, lifetime)).await)
+        outcome(timeout(ADDRESS_LIMIT, self.shared.addresses.add(card, vip, prefix, &label, lifetime)).await)
     }
 
-    async fn remove(&mut self, card: &str) -> Outcome {
-        outcome(timeout(ADDRESS_LIMIT, self.addresses.remove(card, self.cluster.policy.vip)).await)
+    /// Gives also whether there was something to remove.
+    async fn remove(&mut self, card: &str) -> (Outcome, bool) {
+        let removal = self.shared.addresses.remove(card, self.cluster.policy.vip);
+        let done = timeout(ADDRESS_LIMIT, removal).await;
+        let was_here = matches!(done, Ok(Ok(true)));
+        (outcome(done), was_here)
     }
 
     async fn remove_other_prefixes(&mut self, card: &str) {
         let (vip, prefix) = (self.cluster.policy.vip, self.cluster.prefix);
-        let removal = self.addresses.remove_other_prefixes(card, vip, prefix);
+        let removal = self.shared.addresses.remove_other_prefixes(card, vip, prefix);
         if let Outcome::Failed(text) = outcome(timeout(ADDRESS_LIMIT, removal).await) {
             // The next renewal of the lease tries again.
             self.once.error(&self.journal, text.clone(), &text);
@@ -244,9 +269,9 @@ impl Agent {
     }
 }
 
-fn outcome<E: Display>(done: Result<Result<(), E>, tokio::time::error::Elapsed>) -> Outcome {
+fn outcome<T, E: Display>(done: Result<Result<T, E>, tokio::time::error::Elapsed>) -> Outcome {
     match done {
-        Ok(Ok(())) => Outcome::Succeeded,
+        Ok(Ok(_)) => Outcome::Succeeded,
         Ok(Err(error)) => Outcome::Failed(error.to_string()),
         Err(_) => {
             Outcome::Failed(format!("the kernel did not answer within {} ms", ADDRESS_LIMIT.as_millis()))

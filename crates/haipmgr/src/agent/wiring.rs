@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
-use decide::event::Event;
+use decide::event::{Event, Mac};
 use tokio::sync::mpsc;
 
 use crate::act::address::Label;
@@ -14,28 +14,41 @@ use crate::act::announce::Announcer;
 use crate::act::expel::{Expel, ExpelError};
 use crate::config::Cluster;
 use crate::journal::Log;
-use crate::observe::gateway::{self, GatewaySettings, GatewayWatch};
+use crate::observe::gateway::{GatewaySettings, Gateways, SharedGateway};
 use crate::observe::mysql::{self, ServerWatch};
-use crate::observe::neighbour::{self, NeighbourReport, NeighbourSettings, NeighbourWatch};
+use crate::observe::neighbour::{Cards, NeighbourReport, NeighbourSettings, NeighbourWatch};
+use crate::observe::network_service;
+use crate::observe::server_process::{ProcessReport, ProcessWatch, ServerProcesses};
 use crate::server_access::{Access, Endpoint};
 
 /// Which member this host is: its address and card.
 type Membership = Option<(IpAddr, String)>;
 
+/// What all clusters see of the segment together.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Segments {
+    cards: Cards,
+    gateways: Gateways,
+}
+
 /// The watches and the announcer of one cluster.
 pub(super) struct Wiring {
+    segments: Segments,
     member: Membership,
     server: Option<ServerWatch>,
+    process: Option<ProcessWatch>,
     expel: Option<Expel>,
     segment: Option<Segment>,
     frames: mpsc::UnboundedSender<Event>,
     inbox: Option<mpsc::UnboundedReceiver<Event>>,
     label: Option<(String, Label)>,
     poll_every: Duration,
+    /// The card of which the log was told what looks after it.
+    looked_after: Option<String>,
 }
 
 struct Segment {
-    gateway: Arc<GatewayWatch>,
+    gateway: Arc<SharedGateway>,
     neighbour: Arc<NeighbourWatch>,
     announcer: Announcer,
 }
@@ -59,17 +72,20 @@ impl fmt::Display for Mute {
 }
 
 impl Wiring {
-    pub(super) fn new(cluster: &Cluster) -> Self {
+    pub(super) fn new(cluster: &Cluster, segments: Segments) -> Self {
         let (frames, inbox) = mpsc::unbounded_channel();
         Self {
+            segments,
             member: None,
             server: None,
+            process: None,
             expel: None,
             segment: None,
             frames,
             inbox: Some(inbox),
             label: None,
             poll_every: cluster.policy.poll_interval,
+            looked_after: None,
         }
     }
 
@@ -83,23 +99,48 @@ impl Wiring {
         &mut self,
         cluster: &Cluster,
         member: Membership,
+        processes: Option<&ServerProcesses>,
         events: &mpsc::UnboundedSender<Event>,
         journal: &Log,
     ) {
         let changed = member != self.member;
+        if let Some(segment) = self.segment.as_ref().filter(|_| !changed) {
+            segment.neighbour.look_at_card();
+        }
         if self.server.is_none() || (changed && member.is_some() && cluster.socket.is_none()) {
             self.watch_server(cluster, member.as_ref(), events, journal);
         }
         if changed {
             self.segment = None;
             self.label = None;
+            self.process = None;
+        }
+        if let (None, Some((address, _)), Some(processes)) = (&self.process, &member, processes) {
+            self.process = Some(watch_process(cluster, *address, processes, events, journal));
         }
         if self.segment.is_none()
             && let Some((address, card)) = &member
         {
+            // Nothing is heard before the new watch says so. Fails only when the cluster's task has ended.
+            let _ = self.frames.send(Event::Hearing(false));
             self.segment = self.watch_segment(cluster, *address, card, events, journal);
+            self.tell_who_looks_after(card, journal);
         }
         self.member = member;
+    }
+
+    /// A network service that would remove the VIP is spoken of once for each card.
+    fn tell_who_looks_after(&mut self, card: &str, journal: &Log) {
+        if self.looked_after.as_deref() == Some(card) {
+            return;
+        }
+        self.looked_after = Some(card.to_owned());
+        let (card, journal) = (card.to_owned(), journal.clone());
+        tokio::task::spawn_blocking(move || {
+            for remark in network_service::remarks(&card) {
+                journal.error(&remark);
+            }
+        });
     }
 
     fn watch_server(
@@ -146,7 +187,7 @@ impl Wiring {
             move |event| drop(events.send(event))
         };
         let (tell, tell_frame) = (told(events), told(&self.frames));
-        let gateway_to_be = Arc::new(OnceLock::<Weak<GatewayWatch>>::new());
+        let gateway_to_be = Arc::new(OnceLock::<Weak<SharedGateway>>::new());
         let gateway_heard = {
             let gateway = Arc::clone(&gateway_to_be);
             move || {
@@ -170,10 +211,11 @@ impl Wiring {
             gateway: cluster.gateway,
         };
         let tell_either = move |event| match event {
-            Event::Frame(_) => tell_frame(event),
+            // In one queue: what is heard after the silence comes after the word that it is over.
+            Event::Frame(_) | Event::Hearing(_) => tell_frame(event),
             other => tell(other),
         };
-        let neighbour = match neighbour::watch(settings, tell_either, gateway_heard, report) {
+        let neighbour = match self.segments.cards.watch(settings, tell_either, gateway_heard, report) {
             Ok(watch) => Arc::new(watch),
             Err(error) => {
                 journal.error(&error.to_string());
@@ -186,7 +228,7 @@ impl Wiring {
             ..GatewaySettings::new(cluster.gateway, card, address)
         };
         let (tell, by_arp) = (told(events), Arc::clone(&neighbour));
-        let gateway = Arc::new(gateway::watch(
+        let gateway = Arc::new(self.segments.gateways.watch(
             settings,
             move |seen| tell(Event::Gateway(seen)),
             move || by_arp.ask_gateway(),
@@ -209,6 +251,17 @@ impl Wiring {
         }
     }
 
+    /// What the server answered last, where that was no news.
+    pub(super) fn unchanged_answer(&self) -> Option<Event> {
+        self.server.as_ref()?.unchanged().map(Event::Server)
+    }
+
+    pub(super) fn server_answers(&self) {
+        if let Some(process) = &self.process {
+            process.server_answers();
+        }
+    }
+
     pub(super) fn poll_server_every(&mut self, every: Duration) {
         self.poll_every = every;
         if let Some(server) = &self.server {
@@ -228,8 +281,18 @@ impl Wiring {
         }
     }
 
+    pub(super) fn ask_who_has_vip(&self) {
+        if let Some(segment) = &self.segment {
+            segment.neighbour.ask_who_has_vip();
+        }
+    }
+
     pub(super) fn probe(&mut self) -> Result<(), Mute> {
         self.announcer()?.probe().map_err(Mute::NotSent)
+    }
+
+    pub(super) fn say_free(&mut self, to: Option<Mac>) -> Result<(), Mute> {
+        self.announcer()?.say_free(to).map_err(Mute::NotSent)
     }
 
     pub(super) fn announce(&mut self) -> Result<(), Mute> {
@@ -254,6 +317,22 @@ impl Wiring {
         self.label = Some((card.to_owned(), label.clone()));
         label
     }
+}
+
+fn watch_process(
+    cluster: &Cluster,
+    address: IpAddr,
+    processes: &ServerProcesses,
+    events: &mpsc::UnboundedSender<Event>,
+    journal: &Log,
+) -> ProcessWatch {
+    let (events, log) = (events.clone(), journal.clone());
+    // Sending fails only when the cluster's task has ended.
+    let tell = move |event| drop(events.send(event));
+    let report = move |report: ProcessReport| log.info(&report.to_string());
+    // A little longer than the VIP lingers, whose time begins after the end was noticed.
+    let wait = cluster.policy.linger + Duration::from_secs(1);
+    processes.watch((address, cluster.mysql_port), wait, tell, report)
 }
 
 /// How to ask another member's server.

@@ -1,14 +1,17 @@
 //! `haipmgr check` and `haipmgr sql`: what would run, and the account it needs.
 
 use core::fmt::Write as _;
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::Path;
 
 use decide::event::Fact;
 
 use super::run::in_words;
+use super::timings;
 use crate::act::expel;
 use crate::config::{self, Cluster, Problems, Source};
+use crate::observe::network_service;
 use crate::server_access::account::{account_sql, election_sql};
 use crate::server_access::{Access, Endpoint};
 
@@ -34,6 +37,11 @@ pub(super) fn check(path: &Path) -> Result<String, Problems> {
             config::format_duration(cluster.stat_shown_for()),
         );
         let _never_fails = writeln!(text, "  dead: {}", elects_sooner(cluster));
+        let _never_fails = writeln!(text, "  lease: {}", timings::in_words(cluster));
+        let cards: BTreeSet<_> = cluster.policy.members.values().collect();
+        for remark in cards.into_iter().flat_map(|card| network_service::remarks(card)) {
+            let _never_fails = writeln!(text, "ERROR {remark}");
+        }
     }
     for remark in &config.remarks {
         let _never_fails = writeln!(text, "ERROR {remark}");
@@ -47,15 +55,10 @@ fn elects_sooner(cluster: &Cluster) -> String {
         return "wake_election and proven_dead are off: a dead member is expelled as MySQL by itself does it"
             .to_owned();
     }
-    let own = || own_addresses().into_iter().find(|address| cluster.policy.members.contains_key(address));
-    let endpoint = match &cluster.socket {
-        Some(socket) => Endpoint::Socket(socket.clone()),
-        None => match own() {
-            Some(address) => Endpoint::Tcp(address, cluster.mysql_port),
-            None => return "not looked at: no address of this host is a member's".to_owned(),
-        },
+    let Some(access) = local_access(cluster) else {
+        return "not looked at: no address of this host is a member's".to_owned();
     };
-    match expel::read_once(Access::of(cluster, endpoint)) {
+    match expel::read_once(access) {
         Fact::Known(seconds) => {
             format!("can be expelled on time: group_replication_member_expel_timeout is {seconds} s here")
         }
@@ -63,6 +66,16 @@ fn elects_sooner(cluster: &Cluster) -> String {
             format!("is expelled no sooner than MySQL by itself does it (21 s by its defaults): {why}")
         }
     }
+}
+
+/// How to reach the local server; none where no address of this host is a member's.
+pub(super) fn local_access(cluster: &Cluster) -> Option<Access> {
+    let own = || own_addresses().into_iter().find(|address| cluster.policy.members.contains_key(address));
+    let endpoint = match &cluster.socket {
+        Some(socket) => Endpoint::Socket(socket.clone()),
+        None => Endpoint::Tcp(own()?, cluster.mysql_port),
+    };
+    Some(Access::of(cluster, endpoint))
 }
 
 fn own_addresses() -> Vec<IpAddr> {

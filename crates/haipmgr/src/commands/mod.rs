@@ -2,8 +2,10 @@
 //! 3 another agent runs.
 
 mod check;
-mod replay;
+pub(crate) mod replay;
 mod run;
+mod stop;
+mod timings;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -11,6 +13,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::config;
+use stop::NotStopped;
 
 /// The command line or the configuration is wrong.
 pub const BAD_INPUT: u8 = 2;
@@ -32,6 +35,17 @@ pub struct CommandLine {
 enum Command {
     /// Run the agent in the foreground. SIGTERM and SIGINT end it and leave the VIP as it is; SIGHUP opens the logs anew.
     Run(File),
+    /// End the agent that runs with this configuration. Leaves the VIP as it is, as SIGTERM does, unless --release is given.
+    Stop {
+        #[command(flatten)]
+        file: File,
+        /// Give the VIP up first: clients are let go, and the next primary's host can take it at once.
+        #[arg(long)]
+        release: bool,
+        /// Give up this cluster's VIP only; the others stay as they are.
+        #[arg(long, value_name = "NAME", requires = "release")]
+        cluster: Option<String>,
+    },
     /// Say what is wrong with a configuration, or what would run. Starts and stops nothing.
     Check(File),
     /// Print the TOML that says what a parameter.py says, with comments.
@@ -59,10 +73,28 @@ struct File {
 pub fn execute(line: CommandLine) -> ExitCode {
     match line.command {
         Command::Run(file) => run::run(&file.config),
+        Command::Stop { file, release, cluster } => stop_and_say(&file.config, release, cluster),
         Command::Check(file) => print_or_refuse(check::check(&file.config), &file.config),
         Command::Convert { parameter_py } => print_or_refuse(config::convert(&parameter_py), &parameter_py),
         Command::Sql(file) => print_or_refuse(check::sql(&file.config), &file.config),
         Command::Replay { trace } => replay_and_print(&trace),
+    }
+}
+
+fn stop_and_say(file: &Path, release: bool, cluster: Option<String>) -> ExitCode {
+    match stop::stop(file, release, cluster) {
+        Ok(words) => {
+            say(&words);
+            ExitCode::SUCCESS
+        }
+        Err(NotStopped::Configuration(problems)) => refuse(&problems, file),
+        Err(not_stopped) => {
+            say(&format!("haipmgr: {not_stopped}"));
+            match not_stopped {
+                NotStopped::NoSuchCluster { .. } => ExitCode::from(BAD_INPUT),
+                _ => ExitCode::FAILURE,
+            }
+        }
     }
 }
 

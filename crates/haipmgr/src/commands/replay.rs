@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs::File;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 use decide::Decision;
@@ -62,11 +62,21 @@ pub struct Replayed {
 pub fn replay(path: &Path, mut print: impl FnMut(&str)) -> Result<Replayed, ReplayError> {
     let unreadable = |cause| ReplayError::Unreadable { path: path.to_owned(), cause };
     let file = File::open(path).map_err(unreadable)?;
+    replay_text(path, BufReader::new(file), &mut print)
+}
+
+/// The same with the file's content; `path` is for the errors alone.
+pub(crate) fn replay_text(
+    path: &Path,
+    text: impl BufRead,
+    print: &mut impl FnMut(&str),
+) -> Result<Replayed, ReplayError> {
+    let unreadable = |cause| ReplayError::Unreadable { path: path.to_owned(), cause };
     let (mut replay, mut replayed, mut began) = (Replay::default(), Replayed::default(), Time(0));
     // A line that can't be read, until it is known what comes after it: a killed agent leaves one behind, and the next
     // agent begins with a start.
     let mut cut_short = None;
-    for (at, text) in BufReader::new(file).split(b'\n').enumerate() {
+    for (at, text) in text.split(b'\n').enumerate() {
         let (line, path) = (at + 1, path.to_owned());
         let read = match serde_json::from_slice::<Line>(&text.map_err(unreadable)?) {
             Ok(read) => read,

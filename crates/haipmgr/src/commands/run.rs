@@ -7,11 +7,15 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-use super::{ALREADY_RUNNING, refuse, say};
-use crate::agent;
+use super::timings::{self, Unfit};
+use super::{ALREADY_RUNNING, BAD_INPUT, refuse, say};
+use crate::agent::{self, End, NotGivenUp};
 use crate::config::{self, Cluster, Config, Problems, Source};
+use crate::control::message::{Answer, Request};
+use crate::control::{self, Order};
 use crate::journal::{Journal, Log};
 use crate::lock::{self, Lock, LockError};
+use crate::self_protection;
 
 /// How long the end waits for the last lines to reach the log.
 const FLUSH_LIMIT: Duration = Duration::from_secs(2);
@@ -34,6 +38,9 @@ pub enum Refused {
     /// The configuration is wrong.
     #[error(transparent)]
     Configuration(#[from] Problems),
+    /// A lease that outlives the group's own election.
+    #[error("{0}; nothing was started, nothing was stopped")]
+    Unfit(#[from] Unfit),
     /// Another agent runs, or the lock can't be had.
     #[error(transparent)]
     Lock(#[from] LockError),
@@ -44,13 +51,14 @@ pub enum Refused {
     Log(#[source] std::io::Error),
 }
 
-/// Loads the configuration, takes the lock, opens the logs.
+/// Loads the configuration, takes the lock, compares the leases with the groups' timings, opens the logs.
 ///
 /// # Errors
 /// The first of these that fails.
 pub fn prepare(path: &Path) -> Result<Prepared, Refused> {
-    let config = config::load(path)?;
-    let lock = lock::take(&config.lock)?;
+    let mut config = config::load(path)?;
+    let lock = lock::take(&config)?;
+    let fitted = timings::fit(&mut config)?;
     let journal = Journal::start().map_err(Refused::Log)?;
     let logs = config
         .clusters
@@ -65,15 +73,22 @@ pub fn prepare(path: &Path) -> Result<Prepared, Refused> {
         std::process::id(),
         config.path.display()
     ));
-    for remark in config.remarks.iter().chain(&lock.remark) {
+    for remark in config.remarks.iter().chain(&lock.remarks) {
         everywhere.error(remark);
     }
     if config.source == Source::ParameterPy {
         everywhere.info("the configuration is a parameter.py: the VIP has no lifetime; haipmgr convert prints the same as TOML");
     }
-    for (cluster, log) in config.clusters.iter().zip(&logs) {
+    for ((cluster, log), line) in config.clusters.iter().zip(&logs).zip(&fitted.lines) {
         log.info(&in_words(cluster));
+        if let Some(line) = line {
+            log.info(line);
+        }
     }
+    let unanswered = fitted.unanswered.iter();
+    let unanswered = unanswered
+        .filter_map(|place| Some((config.clusters.get(*place)?.clone(), logs.get(*place)?.clone())));
+    timings::look_later(unanswered.collect());
     Ok(Prepared { config, journal, logs, lock })
 }
 
@@ -101,7 +116,10 @@ pub(super) fn run(path: &Path) -> ExitCode {
         Err(refused) => {
             say(&format!("haipmgr: {refused}"));
             match refused {
-                Refused::Lock(LockError::Held { .. }) => ExitCode::from(ALREADY_RUNNING),
+                Refused::Lock(LockError::Held { .. } | LockError::Named { .. }) => {
+                    ExitCode::from(ALREADY_RUNNING)
+                }
+                Refused::Unfit(_) => ExitCode::from(BAD_INPUT),
                 _ => ExitCode::FAILURE,
             }
         }
@@ -111,14 +129,19 @@ pub(super) fn run(path: &Path) -> ExitCode {
 /// Runs the agent until it is told to stop; gives back how the program ends.
 fn serve(prepared: &Prepared) -> ExitCode {
     let everywhere = prepared.journal.agent();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    everywhere.info(&self_protection::protect().in_words());
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        // Lists of sockets, looks at ports: a hundred clusters may need a hundred threads for a moment, and no longer.
+        .thread_keep_alive(Duration::from_secs(1))
+        .build();
     let ended = match &runtime {
         Ok(runtime) => runtime.block_on(until_told_to_stop(prepared)),
         Err(error) => Err(format!("the asynchronous runtime does not start: {error}")),
     };
     let status = match ended {
-        Ok(signal) => {
-            everywhere.info(&format!("haipmgr ends on {signal}"));
+        Ok(told_by) => {
+            everywhere.info(&format!("haipmgr ends on {told_by}"));
             ExitCode::SUCCESS
         }
         Err(error) => {
@@ -134,25 +157,90 @@ fn serve(prepared: &Prepared) -> ExitCode {
     status
 }
 
-async fn until_told_to_stop(prepared: &Prepared) -> Result<&'static str, String> {
+/// Gives who told it to stop.
+async fn until_told_to_stop(prepared: &Prepared) -> Result<String, String> {
     let listen = |kind| signal(kind).map_err(|error| format!("signals can't be listened to: {error}"));
     let mut terminate = listen(SignalKind::terminate())?;
     let mut interrupt = listen(SignalKind::interrupt())?;
     let mut hang_up = listen(SignalKind::hangup())?;
-    let (stop, stopped) = watch::channel(false);
+    let (stop, stopped) = watch::channel(End::NotYet);
     let agent = agent::run(&prepared.config, prepared.logs.clone(), stopped);
     tokio::pin!(agent);
-    let name = loop {
+    let mut control = match control::Listener::open(&prepared.config.control_socket()) {
+        Ok(control) => Some(control),
+        Err(error) => {
+            prepared.journal.agent().error(&error.to_string());
+            None
+        }
+    };
+    let (told_by, order) = loop {
+        let next_order = async {
+            match &mut control {
+                Some(control) => control.next().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
-            ended = &mut agent => return ended.map(|()| "its own accord").map_err(|error| error.to_string()),
-            _ = terminate.recv() => break "SIGTERM",
-            _ = interrupt.recv() => break "SIGINT",
+            ended = &mut agent => return ended.map(|_| "its own accord".to_owned()).map_err(|error| error.to_string()),
+            _ = terminate.recv() => break ("SIGTERM".to_owned(), None),
+            _ = interrupt.recv() => break ("SIGINT".to_owned(), None),
             _ = hang_up.recv() => {
                 prepared.journal.reopen();
                 prepared.journal.agent().info("the log files are opened anew (SIGHUP)");
             }
+            order = next_order => match unknown_cluster(&prepared.config, &order) {
+                Some(refusal) => order.answer(&Answer::Failed(refusal)).await,
+                None => break (in_words_of(&order), Some(order)),
+            },
         }
     };
-    stop.send_replace(true);
-    agent.await.map(|()| name).map_err(|error| error.to_string())
+    prepared.journal.agent().info(&format!("told to end by {told_by}"));
+    stop.send_replace(match order.as_ref().map(|order| &order.request) {
+        Some(Request::Release { cluster }) => End::GiveUp(cluster.clone()),
+        Some(Request::Stop) | None => End::LeaveVips,
+    });
+    let ended = agent.await.map_err(|error| error.to_string());
+    if let Some(order) = order {
+        let words = last_words(&order.request, &ended);
+        order.answer(&words).await;
+    }
+    ended.map(|_| told_by)
+}
+
+fn in_words_of(order: &Order) -> String {
+    match &order.request {
+        Request::Stop => format!("haipmgr stop ({})", order.by),
+        Request::Release { cluster: None } => format!("haipmgr stop --release ({})", order.by),
+        Request::Release { cluster: Some(name) } => {
+            format!("haipmgr stop --release --cluster {name} ({})", order.by)
+        }
+    }
+}
+
+/// The configuration that runs may be another than the one that was asked with.
+fn unknown_cluster(config: &Config, order: &Order) -> Option<String> {
+    match &order.request {
+        Request::Release { cluster: Some(name) }
+            if config.clusters.iter().all(|cluster| cluster.name != *name) =>
+        {
+            Some(format!(
+                "the running agent has no cluster {name:?}: it goes on; was its configuration changed since it started?"
+            ))
+        }
+        _ => None,
+    }
+}
+
+fn last_words(request: &Request, ended: &Result<NotGivenUp, String>) -> Answer {
+    match (ended, request) {
+        (Err(error), _) => Answer::Failed(error.clone()),
+        (Ok(_), Request::Stop) => Answer::Done("the agent has ended; the VIP stays as it is".to_owned()),
+        (Ok(NotGivenUp(held)), Request::Release { .. }) if held.is_empty() => {
+            Answer::Done("the VIP is given up, and the agent has ended".to_owned())
+        }
+        (Ok(NotGivenUp(held)), Request::Release { .. }) => Answer::Failed(format!(
+            "the agent has ended, and the VIP of {} may still be here: see its log, and ip address show",
+            held.join(", ")
+        )),
+    }
 }

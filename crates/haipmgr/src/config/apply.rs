@@ -4,10 +4,12 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use decide::policy::GatewayLost;
+
 use super::DecisionTrace;
 use super::draft::Draft;
 use super::duration;
-use super::keys::{Key, Kind, TRACE_WORDS};
+use super::keys::{GATEWAY_LOST_WORDS, Key, Kind, TRACE_WORDS};
 use super::problem::{Problems, nearest};
 use super::value::{Entry, Value};
 
@@ -88,6 +90,14 @@ fn place(draft: &mut Draft, kind: &Kind, value: &Value) -> Result<(), String> {
                         TRACE_WORDS.join("\", \"")
                     ));
                 }
+            };
+        }
+        Kind::GatewayLost => {
+            let words = GATEWAY_LOST_WORDS.join("\" or \"");
+            draft.policy.gateway_lost = match text(value, &format!("\"{words}\""))?.as_str() {
+                "release" => GatewayLost::Release,
+                "hold-with-majority" => GatewayLost::HoldWithMajority,
+                other => return Err(format!("\"{}\" is not \"{words}\"", other.escape_debug())),
             };
         }
         Kind::Members => {}

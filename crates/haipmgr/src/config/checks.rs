@@ -124,10 +124,23 @@ fn passwords(draft: &Draft, problems: &mut Problems) {
     }
 }
 
+/// No host serves more clusters; each of them is compared with each other one.
+const MOST_CLUSTERS: usize = 1000;
+
 /// Checks the clusters of one host against each other.
 pub(super) fn between_clusters(drafts: &[Draft], problems: &mut Problems) {
+    if drafts.len() > MOST_CLUSTERS {
+        problems.add(
+            None,
+            format!("there are {} clusters; one host serves {MOST_CLUSTERS} at most", drafts.len()),
+        );
+        return;
+    }
     for (index, later) in drafts.iter().enumerate() {
         for earlier in drafts.iter().take(index) {
+            if problems.are_enough() {
+                return;
+            }
             between(earlier, later, problems);
         }
     }

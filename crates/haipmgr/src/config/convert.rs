@@ -6,7 +6,7 @@ use std::path::Path;
 use super::draft::Draft;
 use super::duration;
 use super::problem::Problems;
-use super::{Source, read};
+use super::{Loaded, Source, read};
 
 /// The TOML that says what this `parameter.py` says. Whether its folders and files are there is not looked at: the
 /// host that converts need not be the one that runs.
@@ -18,6 +18,10 @@ pub fn convert(path: &Path) -> Result<String, Problems> {
     if loaded.source == Source::Toml {
         return Err(Problems::of_file(path, "this is not a parameter.py: its name must end in \".py\""));
     }
+    text_of(path, &loaded, problems)
+}
+
+pub(super) fn text_of(path: &Path, loaded: &Loaded, problems: Problems) -> Result<String, Problems> {
     let text = loaded.drafts.first().map(|draft| print(path, draft)).unwrap_or_default();
     problems.or(text)
 }

@@ -59,7 +59,7 @@ impl Draft {
             tls_ca: None,
             install_path: None,
             gateway_interval: Duration::from_secs(1),
-            gateway_misses: 4,
+            gateway_misses: 16,
             connect_limit: Duration::from_secs(1),
             query_limit: Duration::from_millis(500),
             fence_command: None,

@@ -61,6 +61,7 @@ pub(super) enum Kind {
     /// A program's whole path and its arguments.
     Command(At<Option<Vec<String>>>),
     DecisionTrace,
+    GatewayLost,
     Members,
 }
 
@@ -71,6 +72,9 @@ const fn ms(millis: u64) -> Duration {
 const fn s(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
+
+/// The words `gateway_lost` takes.
+pub(super) const GATEWAY_LOST_WORDS: [&str; 2] = ["release", "hold-with-majority"];
 
 /// The words `decision_trace` takes.
 pub(super) const TRACE_WORDS: [&str; 3] = ["switches", "all", "off"];
@@ -172,19 +176,21 @@ pub(super) const CLUSTER: &[Key] = &[
         kind: Kind::DurationOr {
             word: "off",
             zero_is_word: true,
-            least: s(2),
+            least: s(3),
             most: s(3600),
             at: |draft| &mut draft.policy.lease,
         },
-        about: "The VIP's lifetime in the kernel. An agent that is dead or hung renews nothing, and the kernel drops \
-                the address after this. `\"off\"` or 0: it stays until it is removed. At least three `poll_interval`.",
+        about: "How long the VIP outlives the last proof that it belongs here. An agent that is dead or hung proves nothing, and \
+                the kernel has dropped the address by then (up to 1¼ s sooner, for it counts in whole seconds). Renewed each third of \
+                it. `\"off\"` or 0: it stays until it is removed. At least three `poll_interval`, and no more than the group takes to \
+                put another in a silent member's place: 5 s and `group_replication_member_expel_timeout`.",
     },
     Key {
         name: "linger",
         presence: Presence::Default,
         kind: Kind::Duration { least: ms(0), most: s(3600), at: |draft| &mut draft.policy.linger },
         about: "How long the VIP of a server that died stays here, so that clients are refused at once and not left \
-                waiting, while no other host claims it. 0: not at all.",
+                waiting, while no other host claims it and no server is started here. 0: not at all.",
     },
     Key {
         name: "claim_wait",
@@ -257,7 +263,29 @@ pub(super) const CLUSTER: &[Key] = &[
         name: "gateway_misses",
         presence: Presence::Default,
         kind: Kind::Count { least: 2, most: 100, at: |draft| &mut draft.gateway_misses },
-        about: "Unanswered probes in a row after which the gateway counts as lost. While it does not answer there are four a second.",
+        about: "Unanswered probes in a row after which the gateway counts as lost. While it does not answer there are four a second: 16 are 4 s. With fewer than 13, a cable that is away for 3 s moves the VIP.",
+    },
+    Key {
+        name: "gateway_lost",
+        presence: Presence::Default,
+        kind: Kind::GatewayLost,
+        about: "What the holder does whose gateway is lost. `\"release\"`: lets go, for it may be this host that is cut off. \
+                `\"hold-with-majority\"`: keeps the VIP while its server is the primary and sees the majority of the group; for \
+                sites whose one router may go down for every host at once. To start the VIP the gateway is needed either way.",
+    },
+    Key {
+        name: "takeover_after",
+        presence: Presence::Or("`\"off\"`"),
+        kind: Kind::DurationOr {
+            word: "off",
+            zero_is_word: true,
+            least: s(10),
+            most: s(86_400),
+            at: |draft| &mut draft.policy.takeover_after,
+        },
+        about: "How long another member's host may answer for the VIP without yielding before the primary's host takes it all the \
+                same, where that member's server is not shown to lead: a host without an agent. Two hosts then answer for it until \
+                somebody removes it there. At least 2s more than `lease`.",
     },
     Key {
         name: "probe_count",
@@ -323,8 +351,8 @@ pub(super) const CLUSTER: &[Key] = &[
         presence: Presence::Or("none"),
         kind: Kind::Command(|draft| &mut draft.fence_command),
         about: "A program, with its first arguments, that switches a host off and succeeds (exit status 0) only when that host is \
-                certainly off. It is run for a primary that is UNREACHABLE and neither answers nor refuses at its MySQL port, with \
-                two more arguments: the member's address and its name. Each surviving host runs it, so it may be run twice.",
+                certainly off. It is run for a primary that is UNREACHABLE and has neither answered nor refused at its MySQL port for \
+                0.2 s, with two more arguments: the member's address and its name. Each surviving host runs it, so it may be run twice.",
     },
     Key {
         name: "fence_limit",

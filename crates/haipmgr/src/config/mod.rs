@@ -8,6 +8,7 @@ mod convert;
 mod document;
 mod draft;
 mod duration;
+pub(crate) mod fuzzing;
 mod keys;
 mod parameter_py;
 mod password;
@@ -108,6 +109,28 @@ pub struct Cluster {
     pub fence_limit: Duration,
     /// Which decisions are recorded.
     pub decision_trace: DecisionTrace,
+    /// The lease is the configuration's word and not the default.
+    pub lease_given: bool,
+}
+
+impl Config {
+    /// Where the agent is spoken to (`haipmgr stop`): beside the lock; with a `parameter.py`, whose lock is in `/root`, beside
+    /// the log.
+    pub fn control_socket(&self) -> PathBuf {
+        match (self.source, self.clusters.first()) {
+            (Source::ParameterPy, Some(cluster)) => {
+                cluster.install_path.join(format!("HAIPMGR_{}.control", cluster.mysql_port))
+            }
+            _ if self.lock.extension().is_some_and(|extension| extension == "lock") => {
+                self.lock.with_extension("control")
+            }
+            _ => {
+                let mut name = self.lock.clone().into_os_string();
+                name.push(".control");
+                name.into()
+            }
+        }
+    }
 }
 
 impl Cluster {
@@ -124,6 +147,11 @@ impl Cluster {
     /// S6: the state file.
     pub fn stat_file(&self) -> PathBuf {
         self.install_path.join(format!("stat_{}", self.mysql_port))
+    }
+
+    /// Held by the agent that looks after this cluster, whatever its configuration file and network namespace.
+    pub fn lock_file(&self) -> PathBuf {
+        self.install_path.join(format!("HAIPMGR_{}.lock", self.mysql_port))
     }
 
     /// Where the server's own `group_replication_member_expel_timeout` is kept while it is changed.
@@ -176,7 +204,19 @@ struct Loaded {
 fn read(path: &Path) -> Result<(Loaded, Problems), Problems> {
     let is_python = path.extension().is_some_and(|extension| extension == "py");
     let source = if is_python { Source::ParameterPy } else { Source::Toml };
-    let (text, metadata) = read_text(path, source).map_err(|text| Problems::of_file(path, text))?;
+    let (bytes, metadata) = read_bytes(path).map_err(|text| Problems::of_file(path, text))?;
+    let (mut loaded, problems) = understand(path, source, bytes)?;
+    let holds_password = loaded.drafts.iter().any(|draft| draft.password.is_some());
+    loaded.exposed = if holds_password { password::readable_by_others(path, &metadata) } else { None };
+    Ok((loaded, problems))
+}
+
+/// The same of a file's content; who else can read the file is not known here.
+///
+/// # Errors
+/// It is no text.
+fn understand(path: &Path, source: Source, bytes: Vec<u8>) -> Result<(Loaded, Problems), Problems> {
+    let text = decode(bytes, source).map_err(|text| Problems::of_file(path, text))?;
     let mut found = Problems::new(path);
     let problems = &mut found;
     let (lock, drafts) = match source {
@@ -192,9 +232,7 @@ fn read(path: &Path) -> Result<(Loaded, Problems), Problems> {
         checks::within_cluster(draft, source, problems);
     }
     checks::between_clusters(&drafts, problems);
-    let holds_password = drafts.iter().any(|draft| draft.password.is_some());
-    let exposed = if holds_password { password::readable_by_others(path, &metadata) } else { None };
-    Ok((Loaded { source, lock, drafts, exposed }, found))
+    Ok((Loaded { source, lock, drafts, exposed: None }, found))
 }
 
 /// S4: `/root/HAIPMGR<host name>.lock`, the lock of the Python program and of a `parameter.py`.
@@ -207,7 +245,7 @@ pub fn seeds_lock() -> PathBuf {
 /// No configuration is larger, in bytes.
 const LONGEST: u64 = 256 << 10;
 
-fn read_text(path: &Path, source: Source) -> Result<(String, std::fs::Metadata), String> {
+fn read_bytes(path: &Path) -> Result<(Vec<u8>, std::fs::Metadata), String> {
     use std::io::Read as _;
     use std::os::unix::fs::OpenOptionsExt as _;
     let failed = |cause: std::io::Error| format!("the configuration can't be read: {cause}");
@@ -219,6 +257,10 @@ fn read_text(path: &Path, source: Source) -> Result<(String, std::fs::Metadata),
     }
     let mut bytes = Vec::new();
     file.take(LONGEST).read_to_end(&mut bytes).map_err(failed)?;
+    Ok((bytes, metadata))
+}
+
+fn decode(bytes: Vec<u8>, source: Source) -> Result<String, String> {
     let text = match source {
         Source::Toml => String::from_utf8(bytes).map_err(|wrong| {
             let line = wrong
@@ -233,8 +275,7 @@ fn read_text(path: &Path, source: Source) -> Result<(String, std::fs::Metadata),
         // Comments may be in any encoding, as Python lets them; text in quotes may not.
         Source::ParameterPy => String::from_utf8_lossy(&bytes).replace("\r\n", "\n"),
     };
-    let text = text.strip_prefix('\u{feff}').map_or_else(|| text.clone(), str::to_owned);
-    Ok((text, metadata))
+    Ok(text.strip_prefix('\u{feff}').map_or_else(|| text.clone(), str::to_owned))
 }
 
 fn on_this_host(draft: &Draft, problems: &mut Problems) {
@@ -311,6 +352,7 @@ fn finish(draft: Draft, password: Option<Password>) -> Option<Cluster> {
         query_limit: draft.query_limit,
         install_path: draft.install_path?,
         decision_trace: draft.decision_trace,
+        lease_given: draft.policy.lease.is_some() && draft.given.contains_key("lease"),
         policy: Policy { fence: draft.fence_command.is_some(), ..draft.policy },
         fence_command: draft.fence_command,
         fence_limit: draft.fence_limit,

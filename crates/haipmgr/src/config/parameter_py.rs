@@ -1,5 +1,6 @@
 //! The seed's `parameter.py` (S2, S3): its keys, and what they are called here.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -50,9 +51,13 @@ pub(super) fn read(file: &Path, text: &str, problems: &mut Problems) -> Option<D
     draft.policy.lease = None;
     draft.policy.linger = Duration::ZERO;
     let mut meant = Vec::new();
-    let mut seen: Vec<(&str, Position)> = Vec::new();
+    let mut seen: BTreeMap<&str, Position> = BTreeMap::new();
     for entry in &entries {
-        if let Some((_, first)) = seen.iter().find(|(key, _)| *key == entry.key) {
+        // To find the word that was meant takes long, thousands of times.
+        if problems.are_enough() {
+            return Some(draft);
+        }
+        if let Some(first) = seen.get(entry.key.as_str()) {
             problems.add(
                 entry.key_at,
                 format!(
@@ -63,7 +68,7 @@ pub(super) fn read(file: &Path, text: &str, problems: &mut Problems) -> Option<D
             );
             continue;
         }
-        seen.push((&entry.key, entry.key_at));
+        seen.insert(&entry.key, entry.key_at);
         match KEYS.iter().find(|(seeds, _)| *seeds == entry.key) {
             Some((_, None)) => platform(entry, problems),
             Some((seeds, Some(ours))) => parameter(&mut draft, seeds, ours, entry, problems),

@@ -68,8 +68,7 @@ pub(super) fn readable_by_others(file: &Path, metadata: &Metadata) -> Option<Str
 pub(super) fn from_file(file: &Path) -> Result<Password, PasswordError> {
     let unreadable = |cause| PasswordError::Unreadable { file: file.to_owned(), cause };
     // Without O_NONBLOCK a named pipe put in the file's place would keep the start waiting for ever.
-    let mut open =
-        File::options().read(true).custom_flags(libc::O_NONBLOCK).open(file).map_err(unreadable)?;
+    let open = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(file).map_err(unreadable)?;
     let metadata = open.metadata().map_err(unreadable)?;
     if !metadata.is_file() || metadata.len() > LONGEST {
         return Err(PasswordError::NotAPasswordFile(file.to_owned()));
@@ -77,7 +76,7 @@ pub(super) fn from_file(file: &Path) -> Result<Password, PasswordError> {
     if let Some(text) = readable_by_others(file, &metadata) {
         return Err(PasswordError::OthersCanRead(text));
     }
-    first_line(&mut open, file)
+    first_line(open, file)
 }
 
 /// Reads the systemd credential `name` from `directory` (`$CREDENTIALS_DIRECTORY`); systemd sees to its mode.
@@ -87,18 +86,16 @@ pub(super) fn from_credential(name: &str, directory: Option<&Path>) -> Result<Pa
     }
     let Some(directory) = directory else { return Err(PasswordError::NoCredentials(name.to_owned())) };
     let file = directory.join(name);
-    let mut open =
-        File::open(&file).map_err(|cause| PasswordError::Unreadable { file: file.clone(), cause })?;
-    first_line(&mut open, &file)
+    let open = File::open(&file).map_err(|cause| PasswordError::Unreadable { file: file.clone(), cause })?;
+    first_line(open, &file)
 }
 
-fn first_line(open: &mut File, file: &Path) -> Result<Password, PasswordError> {
+pub(super) fn first_line(open: impl Read, file: &Path) -> Result<Password, PasswordError> {
     let mut text = String::new();
     open.take(LONGEST + 1)
         .read_to_string(&mut text)
         .map_err(|cause| PasswordError::Unreadable { file: file.to_owned(), cause })?;
-    let line = text.strip_suffix('\n').unwrap_or(&text);
-    let line = line.strip_suffix('\r').unwrap_or(line);
+    let line = text.strip_suffix("\r\n").or_else(|| text.strip_suffix('\n')).unwrap_or(&text);
     if line.is_empty() || line.contains('\n') {
         return Err(PasswordError::NotAPasswordFile(file.to_owned()));
     }
@@ -136,6 +133,12 @@ mod tests {
             let (_folder, file) = file_with(0o600, content);
             assert_eq!(from_file(&file).unwrap().reveal(), "p $\\\" w");
         }
+    }
+
+    #[test]
+    fn a_return_that_ends_no_line_belongs_to_the_password() {
+        let (_folder, file) = file_with(0o600, "p\r");
+        assert_eq!(from_file(&file).unwrap().reveal(), "p\r");
     }
 
     #[test]

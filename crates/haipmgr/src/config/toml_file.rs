@@ -31,6 +31,9 @@ pub(super) fn read(text: &str, problems: &mut Problems) -> Read {
         return read;
     }
     for error in &errors {
+        if problems.are_enough() {
+            break;
+        }
         problems.add(
             error.span().map(|span| lines.position(span.start)),
             format!("this is not TOML: {}{}", error.message(), hint(error.message())),
@@ -94,6 +97,10 @@ fn cluster(table: &DeTable<'_>, begins: Position, lines: &Lines<'_>, problems: &
     let names: Vec<_> = CLUSTER.iter().map(|key| key.name).collect();
     let mut meant = Vec::new();
     for entry in entries(table, lines) {
+        // To find the word that was meant takes long, thousands of times.
+        if problems.are_enough() {
+            return draft;
+        }
         match keys::find(&entry.key) {
             Some(key) => apply(&mut draft, key, &entry, problems),
             None if entry.key == "lock" => {

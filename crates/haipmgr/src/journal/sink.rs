@@ -5,14 +5,17 @@ use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::time::Duration;
 
 use super::line::{self, Level, Stamp};
 
 /// Lines that wait for a slow disk before further ones are dropped.
 const QUEUE: usize = 2048;
+
+/// Enough for the time zone to be looked up in an unoptimised build; only what is touched costs memory.
+const STACK: usize = 1 << 20;
 
 /// Opens what lines are written to.
 pub(super) type Opener = Box<dyn Fn() -> io::Result<Box<dyn Write + Send>> + Send>;
@@ -29,12 +32,15 @@ enum Message {
 /// The queue's near end.
 #[derive(Clone)]
 pub(super) struct Sink {
-    queue: SyncSender<Message>,
+    /// Bounded by `waiting`: a bounded channel takes its whole room at once, and there is one for each cluster.
+    queue: Sender<Message>,
     shared: Arc<Shared>,
 }
 
 #[derive(Default)]
 struct Shared {
+    /// Lines in the queue.
+    waiting: AtomicUsize,
     /// Lines that found the queue full and were not told of yet.
     dropped: AtomicU64,
     reopen: AtomicBool,
@@ -44,7 +50,7 @@ impl Sink {
     /// # Errors
     /// The system gives no thread.
     pub(super) fn start(thread: &str, opener: Opener, told: Told) -> io::Result<Self> {
-        let (queue, messages) = sync_channel(QUEUE);
+        let (queue, messages) = channel();
         let shared = Arc::new(Shared::default());
         let writer = Writer {
             opener,
@@ -55,15 +61,18 @@ impl Sink {
             failing: false,
             torn: false,
         };
-        std::thread::Builder::new().name(thread.to_owned()).spawn(move || writer.run(&messages))?;
+        std::thread::Builder::new()
+            .name(thread.to_owned())
+            .stack_size(STACK)
+            .spawn(move || writer.run(&messages))?;
         Ok(Self { queue, shared })
     }
 
     /// Never waits.
     pub(super) fn write(&self, line: String) {
-        if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) =
-            self.queue.try_send(Message::Line(line))
-        {
+        let room = self.shared.waiting.fetch_add(1, Ordering::Relaxed) < QUEUE;
+        if !room || self.queue.send(Message::Line(line)).is_err() {
+            self.shared.waiting.fetch_sub(1, Ordering::Relaxed);
             self.shared.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -75,17 +84,9 @@ impl Sink {
     /// Waits until what was written before has been tried, `limit` at the most.
     pub(super) fn flush(&self, limit: Duration) {
         let (done, wait) = sync_channel(1);
-        let until = std::time::Instant::now() + limit;
-        let mut message = Message::Flush(done);
-        while let Err(TrySendError::Full(back)) = self.queue.try_send(message) {
-            if std::time::Instant::now() >= until {
-                return;
-            }
-            message = back;
-            // A full queue has no event to wait for; this is the end of the program, not its work.
-            std::thread::sleep(Duration::from_millis(1));
+        if self.queue.send(Message::Flush(done)).is_ok() {
+            let _late_or_gone = wait.recv_timeout(limit);
         }
-        let _late_or_gone = wait.recv_timeout(until.saturating_duration_since(std::time::Instant::now()));
     }
 }
 
@@ -105,7 +106,10 @@ impl Writer {
     fn run(mut self, messages: &Receiver<Message>) {
         while let Ok(message) = messages.recv() {
             match message {
-                Message::Line(line) => self.line(&line),
+                Message::Line(line) => {
+                    self.shared.waiting.fetch_sub(1, Ordering::Relaxed);
+                    self.line(&line);
+                }
                 Message::Flush(done) => {
                     let _nobody_waits = done.try_send(());
                 }

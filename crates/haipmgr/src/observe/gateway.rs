@@ -4,6 +4,7 @@
 //! ARP frames themselves are another module's: this one says when to send, and is told when the reply is heard.
 
 mod probes;
+mod shared;
 
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::io;
@@ -22,6 +23,8 @@ use tokio::task::JoinHandle;
 use crate::clock;
 use crate::wire::icmp_echo::{Echo, Version};
 use probes::{Order, Probes, Told};
+
+pub use shared::{Gateways, SharedGateway};
 
 /// Answers read in a row before anything else gets its turn.
 const ANSWERS_AT_ONCE: usize = 64;
@@ -47,7 +50,8 @@ pub struct GatewaySettings {
 }
 
 impl GatewaySettings {
-    /// Once a second, and lost after 4 misses within a second: a pulled cable is seen within 2 s, one lost ping is not.
+    /// Once a second, and lost after 16 misses within 4 s: a cable that is away for 3 s, for which no group changes its primary, moves
+    /// nothing.
     pub fn new(gateway: IpAddr, card: impl Into<String>, source: IpAddr) -> Self {
         Self {
             gateway,
@@ -55,7 +59,7 @@ impl GatewaySettings {
             source,
             interval: Duration::from_secs(1),
             limit: Duration::from_millis(250),
-            misses_until_lost: 4,
+            misses_until_lost: 16,
             interval_while_missing: Duration::from_millis(250),
         }
     }
@@ -190,13 +194,15 @@ fn own(echo: Echo, mark: u64) -> Option<u16> {
     (echo.mark == mark).then_some(echo.sequence)
 }
 
-/// A card that went and came back, or an address that did, needs a new socket: each failure drops it, each probe opens it.
+/// A card that went and came back, or an address that did, needs a new socket: it is opened, and the probe sent, at once.
 fn send(socket: &mut Option<EchoSocket>, settings: &GatewaySettings, echo: Echo) -> Result<(), EchoError> {
-    let open = match socket {
-        Some(open) => open,
-        None => socket.insert(EchoSocket::open(settings)?),
-    };
-    open.send(echo)
+    if let Some(open) = socket
+        && open.send(echo).is_ok()
+    {
+        return Ok(());
+    }
+    // The first time, or the socket is a card's that is gone: the new card is not to wait for the next probe.
+    socket.insert(EchoSocket::open(settings)?).send(echo)
 }
 
 async fn readable(socket: Option<&EchoSocket>) {

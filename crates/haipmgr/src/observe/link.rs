@@ -61,7 +61,7 @@ impl Drop for LinkWatch {
 }
 
 /// Subscribes, reads everything, tells it, and from then on tells the whole [`Host`] after each change of an address, a
-/// card's name, or whether it is running. While the kernel can't be asked: `Unknown(Why::Other)`, once.
+/// card's name, or whether it is running, and when a card is another one of the same name. While the kernel can't be asked: `Unknown(Why::Other)`, once.
 ///
 /// # Errors
 /// The kernel can't be asked at all at the start.
@@ -100,7 +100,8 @@ async fn follow(
         };
         match kernel.read().await {
             Ok(view) => {
-                let changed = view.host != known.host;
+                // A card that was made anew may look like the one before it; what is bound to the old one must know.
+                let changed = view.host != known.host || view.cards != known.cards;
                 *known = view;
                 if changed || asked {
                     tell(known.seen());
@@ -152,11 +153,11 @@ impl Kernel {
 }
 
 /// What the kernel last said.
-struct View {
+pub(crate) struct View {
     asked_at: Time,
     cards: BTreeMap<u32, CardState>,
     addresses: BTreeSet<(u32, IpAddr, u8)>,
-    host: Host,
+    pub(crate) host: Host,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -167,7 +168,7 @@ struct CardState {
 }
 
 impl View {
-    fn new(asked_at: Time, links: &[LinkMessage], addresses: &[AddressMessage]) -> Self {
+    pub(crate) fn new(asked_at: Time, links: &[LinkMessage], addresses: &[AddressMessage]) -> Self {
         let cards: BTreeMap<_, _> =
             links.iter().filter_map(|link| Some((link.header.index, card_state(link)?))).collect();
         let addresses: BTreeSet<_> = addresses.iter().filter_map(address_key).collect();
@@ -193,7 +194,7 @@ impl View {
         Seen { asked_at: self.asked_at, fact: Fact::Known(self.host.clone()) }
     }
 
-    fn differs_from(&self, notification: &NetlinkPayload<RouteNetlinkMessage>) -> bool {
+    pub(crate) fn differs_from(&self, notification: &NetlinkPayload<RouteNetlinkMessage>) -> bool {
         let known = |address: &AddressMessage| address_key(address).map(|key| self.addresses.contains(&key));
         match notification {
             NetlinkPayload::InnerMessage(message) => match message {

@@ -1,8 +1,11 @@
 //! What sees: each module turns one source into facts, and decides nothing. Never imports `act`.
 
 pub mod gateway;
+pub mod group_timings;
 pub mod link;
 pub mod member_port;
 pub mod mysql;
 pub mod neighbour;
+pub mod network_service;
+pub mod server_process;
 mod token_bucket;

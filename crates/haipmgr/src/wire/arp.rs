@@ -1,4 +1,5 @@
-//! ARP for IPv4 over Ethernet (RFC 826), with the forms that RFC 5227 names: probe and announcement.
+//! ARP for IPv4 over Ethernet (RFC 826), with the forms that RFC 5227 names: probe and announcement; and one more, the
+//! release, which to everybody else is a probe.
 //!
 //! Frames with an 802.1Q tag are not decoded: the kernel hands a tagged frame to the VLAN's own card, untagged.
 
@@ -51,7 +52,7 @@ pub struct ArpFrame {
     pub sender_mac: Mac,
     /// The sender's address (`ar$spa`); 0.0.0.0 in a probe.
     pub sender_address: Ipv4Addr,
-    /// The target's hardware address (`ar$tha`); all zero in a request.
+    /// The target's hardware address (`ar$tha`); all zero in a request, but for a release.
     pub target_mac: Mac,
     /// The target's address (`ar$tpa`).
     pub target_address: Ipv4Addr,
@@ -120,6 +121,19 @@ impl ArpFrame {
     /// RFC 5227 section 1.1: a request whose sender's address is 0.0.0.0, so that it changes nobody's ARP cache.
     pub fn probe(sender_mac: Mac, target: Ipv4Addr) -> Self {
         Self::request(sender_mac, Ipv4Addr::UNSPECIFIED, target)
+    }
+
+    /// "The target is free, and I say so to `to`": a probe that names somebody where RFC 5227 section 1.1 says that the field
+    /// is ignored, and should be zero. Said to nobody in particular, it names its sender.
+    pub fn release(sender_mac: Mac, target: Ipv4Addr, to: Option<Mac>) -> Self {
+        Self { target_mac: to.unwrap_or(sender_mac), ..Self::probe(sender_mac, target) }
+    }
+
+    /// Whom a frame that has a probe's form names: it is a release then. Broadcast, with which some tools fill the field,
+    /// names nobody.
+    pub fn released_to(&self) -> Option<Mac> {
+        let is_one_host = self.target_mac != NOBODY && self.target_mac.0[0] & 1 == 0;
+        is_one_host.then_some(self.target_mac)
     }
 
     /// RFC 5227 section 3, an ARP announcement: a request for one's own address.
@@ -222,6 +236,19 @@ mod tests {
             0, 0, 0, 0, 0, 0, 10, 77, 0, 100, // target
         ];
         assert_eq!(ArpFrame::probe(MAC, VIP).encode(), expected);
+    }
+
+    #[test]
+    fn a_release_is_a_probe_but_for_whom_it_names() {
+        let other = Mac([2, 0, 0, 0, 0, 0x12]);
+        for (to, named) in [(Some(other), other), (None, MAC)] {
+            let release = ArpFrame::release(MAC, VIP, to);
+            assert_eq!(ArpFrame::decode(&release.encode()).unwrap().released_to(), Some(named));
+            assert_eq!(ArpFrame { target_mac: NOBODY, ..release }, ArpFrame::probe(MAC, VIP));
+        }
+        assert_eq!(ArpFrame::probe(MAC, VIP).released_to(), None);
+        let as_arping_does = ArpFrame { target_mac: BROADCAST, ..ArpFrame::probe(MAC, VIP) };
+        assert_eq!(as_arping_does.released_to(), None);
     }
 
     #[test]

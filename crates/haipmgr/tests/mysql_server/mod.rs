@@ -186,8 +186,13 @@ impl Server {
 
     /// How many connections were ever made to it.
     pub fn connections(&self) -> u64 {
-        let row: (String, u64) =
-            self.root().query_first("SHOW GLOBAL STATUS LIKE 'Connections'").unwrap().unwrap();
+        self.counted("Connections")
+    }
+
+    /// One of its status variables that count.
+    pub fn counted(&self, variable: &str) -> u64 {
+        let shown = format!("SHOW GLOBAL STATUS LIKE '{variable}'");
+        let row: (String, u64) = self.root().query_first(shown).unwrap().unwrap();
         row.1
     }
 
@@ -275,11 +280,15 @@ impl Watched {
         self.seen.recv_timeout(Duration::from_secs(30)).expect("nothing was told for 30 s").1
     }
 
-    /// Waits for such a fact; when it was told, and what it was.
+    /// Waits for such a fact, told or kept as nothing new; when it was told, and what it was.
     pub fn until(&self, what: &str, holds: impl Fn(&Fact<Answer>) -> bool) -> (Instant, Seen<Answer>) {
         let end = Instant::now() + Duration::from_secs(30);
         let mut last = None;
-        while let Ok((at, seen)) = self.seen.recv_timeout(end.saturating_duration_since(Instant::now())) {
+        while Instant::now() < end {
+            let told = self.seen.recv_timeout(Duration::from_millis(50)).ok();
+            let Some((at, seen)) = told.or_else(|| Some((Instant::now(), self.watch.unchanged()?))) else {
+                continue;
+            };
             if holds(&seen.fact) {
                 return (at, seen);
             }

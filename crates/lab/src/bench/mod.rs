@@ -30,7 +30,7 @@ use crate::segment::SegmentError;
 const RECOVERY_LIMIT: Duration = Duration::from_secs(60);
 
 /// How long a VIP left on a card by a tool that was stopped is looked at: longer than haipmgr's lease.
-const LEFT_BEHIND_LIMIT: Duration = Duration::from_secs(8);
+const LEFT_BEHIND_LIMIT: Duration = Duration::from_secs(12);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// How long after the host before it a tool is started on a host: another part of a second in each turn, always the same in

@@ -11,7 +11,7 @@ use crate::agents::{Agent, Program};
 use crate::group::{AGENT_PASSWORD, AGENT_USER, Server};
 use crate::host::Host;
 use crate::namespace::Layout;
-use crate::segment::{CARD, DATABASES, VIP};
+use crate::segment::{CARD, VIP, databases};
 
 /// Where the stand-in for Patroni's REST API listens, on each host's loopback: Patroni's own port.
 const SHIM_PORT: u16 = 8008;
@@ -130,7 +130,7 @@ impl Place {
         let outside = layout.root().join(folder.trim_start_matches('/'));
         fs::create_dir_all(&outside).map_err(BenchError::io(&outside))?;
         let socket = server.socket().strip_prefix(layout.root()).unwrap_or(server.socket());
-        let peers = DATABASES
+        let peers = databases()
             .iter()
             .filter(|(_, address)| *address != host.address())
             .map(|(_, address)| format!("        {address}"));

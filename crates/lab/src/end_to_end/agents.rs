@@ -2,14 +2,15 @@
 
 use std::fs;
 use std::net::IpAddr;
+use std::path::Path;
 use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 
 use super::expect::{changes, promise, safe, untouched};
+use super::network::wait_for_holders;
 use super::{Broken, UnderTest, logs};
 use crate::agents::CONFIGURATION;
 use crate::experiment::Experiment;
-use crate::fault::holders;
 use crate::host::Host;
 use crate::record::now_us;
 use crate::segment::VIP;
@@ -19,8 +20,8 @@ const RESTARTS: usize = 20;
 pub(super) const ADOPTED: &str = "VIP is up here without this agent having started it";
 /// What every agent says when it knows its host.
 pub(super) const AT_WORK: &str = "stage 1 (member) passes";
-/// The agent's default `lease`, and a second for the kernel's own clockwork.
-const LEASE_LIMIT: Duration = Duration::from_secs(6 + 1);
+/// The agent's default `lease`: by then the kernel has dropped the VIP. And a moment for a lab that is busy.
+pub(super) const LEASE_LIMIT: Duration = Duration::from_millis(10_500);
 /// How long a started agent may take to have the VIP up again.
 const BACK_WITHIN: Duration = Duration::from_secs(3);
 /// How long an agent that is refused may take to say so.
@@ -102,7 +103,7 @@ pub(super) fn second_agent(under_test: &mut UnderTest) -> Result<String, Broken>
     let lab = &under_test.experiment.lab;
     let host = &lab.segment.databases[0];
     let pid = lab.agents[0].pid().unwrap_or_default();
-    let output = run_second(host, under_test)?;
+    let output = run_second(host, &under_test.layout.agent())?;
     let words = String::from_utf8_lossy(&output.stderr);
     promise(output.status.code() == Some(3), || format!("it ended with {}, not 3: {words}", output.status))?;
     promise(words.contains(&format!("process {pid} ")), || {
@@ -112,10 +113,11 @@ pub(super) fn second_agent(under_test: &mut UnderTest) -> Result<String, Broken>
     Ok(words.trim().to_owned())
 }
 
-fn run_second(host: &Host, under_test: &UnderTest) -> Result<Output, Broken> {
+/// Runs another agent, which is to be refused.
+pub(super) fn run_second(host: &Host, agent: &Path) -> Result<Output, Broken> {
     let failed = || Broken::io("can't run a second agent");
     let mut child = host
-        .command(under_test.layout.agent())
+        .command(agent)
         .args(["run", "--config", CONFIGURATION])
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
@@ -146,25 +148,4 @@ pub(super) fn start_and_hear(experiment: &mut Experiment, place: usize, text: &s
     let lab = &mut experiment.lab;
     lab.agents[place].start(&lab.segment.databases[place])?;
     mark.wait_for(experiment, &[text])
-}
-
-fn wait_for_holders(experiment: &Experiment, wanted: &[usize], limit: Duration) -> Result<(), Broken> {
-    let since = Instant::now();
-    loop {
-        let found = holders(&experiment.lab.segment)?;
-        if found == wanted {
-            return Ok(());
-        }
-        promise(since.elapsed() <= limit, || {
-            let names =
-                |places: &[usize]| places.iter().map(|place| experiment.name(*place)).collect::<Vec<_>>();
-            format!(
-                "the VIP is on {:?} and not on {:?}, even after {:.1} s",
-                names(&found),
-                names(wanted),
-                limit.as_secs_f64()
-            )
-        })?;
-        std::thread::sleep(LOOK_EVERY);
-    }
 }

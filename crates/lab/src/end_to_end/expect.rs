@@ -22,17 +22,22 @@ pub(super) fn promise(kept: bool, what: impl FnOnce() -> String) -> Result<(), B
 
 /// No acknowledged row was lost, and no two hosts held the VIP together.
 pub(super) fn safe(figures: &Figures) -> Result<(), Broken> {
+    rows_are_there(figures)?;
+    let together = figures.two_holders.seconds();
+    promise(together.is_some_and(|seconds| seconds < NO_TIME), || {
+        format!("two hosts held the VIP together for {} s", figures.two_holders)
+    })
+}
+
+/// No acknowledged row was lost.
+pub(super) fn rows_are_there(figures: &Figures) -> Result<(), Broken> {
     promise(figures.lost == Some(0), || {
         figures.lost.map_or_else(
             || "the acknowledged rows were not looked for".to_owned(),
             |lost| format!("{lost} acknowledged rows of {} are lost", figures.acknowledged),
         )
     })?;
-    promise(figures.acknowledged > 0, || "no row was acknowledged at all".to_owned())?;
-    let together = figures.two_holders.seconds();
-    promise(together.is_some_and(|seconds| seconds < NO_TIME), || {
-        format!("two hosts held the VIP together for {} s", figures.two_holders)
-    })
+    promise(figures.acknowledged > 0, || "no row was acknowledged at all".to_owned())
 }
 
 /// [`safe`], and the VIP and the writes followed the new primary. Gives the figures in words.

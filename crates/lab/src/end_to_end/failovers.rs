@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::expect::{changes, followed, promise, safe};
+use super::network::GATEWAY_LIMIT;
 use super::{Broken, UnderTest, logs};
 use crate::fault::Fault;
 use crate::measure::Figures;
@@ -11,8 +12,6 @@ use crate::segment::VIP;
 
 /// How long an address that was removed by hand may be away. Seconds.
 const BACK_WITHIN: f64 = 1.0;
-/// How long the holder may take to believe that its gateway is lost.
-const GATEWAY_LIMIT: Duration = Duration::from_secs(5);
 
 fn follows(under_test: &mut UnderTest, fault: Fault) -> Result<String, Broken> {
     followed(&under_test.experiment.run(fault)?)
@@ -26,8 +25,14 @@ pub(super) fn power_off(under_test: &mut UnderTest) -> Result<String, Broken> {
     follows(under_test, Fault::PowerOff)
 }
 
+/// The server that is started again is another process, and its agent finds that too.
 pub(super) fn shutdown(under_test: &mut UnderTest) -> Result<String, Broken> {
-    follows(under_test, Fault::Shutdown)
+    let old = under_test.experiment.lab.wait_steady()?;
+    let mark = logs::mark(&under_test.experiment, old);
+    let figures = under_test.experiment.run(Fault::Shutdown)?;
+    let found = "(mysqld): its end and what it writes to its error log are noticed at once";
+    mark.wait_for(&under_test.experiment, &["the local server is process", found])?;
+    followed(&figures)
 }
 
 pub(super) fn stop_group_replication(under_test: &mut UnderTest) -> Result<String, Broken> {
@@ -76,7 +81,7 @@ pub(super) fn gateway_lost(under_test: &mut UnderTest) -> Result<String, Broken>
     })?;
     mark.wait_for(&under_test.experiment, &["the gateway has missed", "VIP stopped on", "VIP started on"])?;
     let gone = gone.unwrap_or_default().as_secs_f64();
-    Ok(format!("let go after {gone:.3} s, back {} s after the loss of 5 s began", figures.vip_moved))
+    Ok(format!("let go after {gone:.3} s, back {} s after the loss began", figures.vip_moved))
 }
 
 fn let_go_after(under_test: &UnderTest, figures: &Figures) -> Option<Duration> {

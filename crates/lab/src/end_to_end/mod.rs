@@ -4,17 +4,30 @@
 //! left is repaired; where that fails too, the lab is brought up anew, so that the tests after it still say something.
 
 mod agents;
+mod contested;
+mod elections;
 mod expect;
 mod failovers;
 mod files;
+mod lease;
 mod logs;
+mod machine;
+mod many_clusters;
+mod members;
+mod network;
+#[cfg(test)]
+mod outcomes;
 mod servers;
+mod soak;
 mod two_clusters;
 
 use std::path::Path;
 use std::time::Instant;
 
+pub use soak::{Soak, soak};
+
 use crate::agents::AgentError;
+use crate::cost::CostError;
 use crate::experiment::{Experiment, ExperimentError};
 use crate::fault::FaultError;
 use crate::group::GroupError;
@@ -50,6 +63,9 @@ pub enum Broken {
     /// A fault could not be done or undone.
     #[error(transparent)]
     Fault(#[from] FaultError),
+    /// What an agent costs could not be measured.
+    #[error(transparent)]
+    Cost(#[from] CostError),
     /// A file or process operation failed.
     #[error("{what}: {cause}")]
     Io {
@@ -101,13 +117,18 @@ struct UnderTest {
 /// Gives the figures to show beside "ok".
 type Proof = fn(&mut UnderTest) -> Result<String, Broken>;
 
-/// In this order: the first ones switch the VIP often, the last ones read what was written of that.
-const TESTS: [(&str, Proof); 20] = [
+/// In this order: the first ones switch the VIP often, later ones read what was written of that.
+const TESTS: &[(&str, Proof)] = &[
     ("switchover", failovers::switchover),
     ("s7_agent_restart_leaves_no_gap", agents::restart),
     ("s7_agent_upgrade", agents::upgrade),
     ("s7_agent_kill_9", agents::killed_and_started),
     ("lease_ends_for_an_agent_that_is_dead", agents::killed),
+    ("s7_stopped_agent_leaves_the_vip_for_ever", lease::stopped),
+    ("stop_release_gives_the_vip_up", lease::released),
+    ("lease_too_long_is_refused", lease::too_long),
+    ("agent_killed_then_mysqld", lease::agent_killed_then_server),
+    ("agent_hung_then_mysqld_killed", lease::agent_hung_then_server),
     ("s4_second_agent_is_refused", agents::second_agent),
     ("vip_removed_by_hand", failovers::vip_removed_by_hand),
     ("gateway_lost", failovers::gateway_lost),
@@ -118,11 +139,38 @@ const TESTS: [(&str, Proof); 20] = [
     ("s19_shutdown", failovers::shutdown),
     ("s20_stop_group_replication", failovers::stop_group_replication),
     ("kill_9", failovers::kill_9),
+    ("kill_9_after_agent_restarts", elections::kill_9_after_agent_restarts),
+    ("expel_timeout_is_restored_after_agent_kill_9", elections::expel_timeout_is_restored),
+    ("fence_command_that_succeeds", elections::power_off_fenced),
+    ("fence_command_that_fails", elections::power_off_fence_fails),
     ("group_port_cut", failovers::group_port_cut),
+    ("each_host_cut_off_for_3_s", network::short_cut),
+    ("primary_is_not_heard", network::not_heard),
+    ("primary_hears_nothing", network::hears_nothing),
+    ("clients_cut_off_but_not_the_group", network::only_the_group),
+    ("gateway_lost_for_the_primary_alone", network::gateway_lost_for_one),
+    ("stranger_claims_the_vip", contested::stranger),
+    ("holders_card_made_anew", contested::card_made_anew),
+    ("30_percent_of_frames_lost", network::lossy),
+    ("server_hung_for_long_and_resumed", members::hung_for_long),
+    ("server_killed_and_started_at_once", members::killed_and_started_at_once),
+    ("all_of_a_host_killed_and_back", members::all_killed),
+    ("rolling_restart", members::rolling_restart),
+    ("whole_group_dies_and_starts", members::cold_start),
+    ("two_members_left_then_one", members::two_then_one),
+    ("account_locked", members::account_locked),
+    ("offline_mode", members::offline_mode),
+    ("a_thousand_connections_refused", members::a_thousand_refused),
+    ("agent_hung", members::agent_hung),
+    ("all_cores_busy_for_a_minute", machine::all_cores_busy),
     ("two_clusters_on_one_agent", two_clusters::neither_blocks_the_other),
+    ("many_clusters_cost_little", many_clusters::cost_little),
     ("s6_stat_file_follows", files::stat_file_follows),
     ("s1_grep_warn_lists_exactly_the_switches", files::grep_warn_lists_the_switches),
     ("replay_decides_as_recorded", files::replay_decides_as_recorded),
+    // What the agents could not write then is missing in their logs and traces.
+    ("disk_full", machine::disk_full),
+    ("log_folder_read_only", machine::log_folder_read_only),
 ];
 
 /// Brings the lab up and runs the tests with one of `filters` in their name (all, without any); prints a line for each,
@@ -134,7 +182,7 @@ pub fn run(layout: &Layout, filters: &[String], out: Option<&Path>) -> Result<Ta
     let fits = |name: &str| filters.is_empty() || filters.iter().any(|filter| name.contains(filter.as_str()));
     let chosen: Vec<_> = TESTS.iter().filter(|(name, _)| fits(name)).collect();
     if chosen.is_empty() {
-        let names = TESTS.map(|(name, _)| name).to_vec();
+        let names = TESTS.iter().map(|(name, _)| *name).collect();
         return Err(NotRun::NoSuchTest { filters: filters.to_vec(), names });
     }
     let mut tally = Tally::default();

@@ -92,7 +92,8 @@ impl ExperimentError {
 }
 
 /// What is done to the lab, for the recording.
-struct Deed {
+#[derive(Clone, Debug)]
+pub struct Deed {
     name: String,
     host: String,
     target: Option<String>,
@@ -123,6 +124,8 @@ pub struct Experiment {
     /// How long the client may take to write again once the VIP is where it belongs.
     pub writes_limit: Duration,
     watch: Watch,
+    /// Faults so far.
+    faults: u32,
 }
 
 impl Experiment {
@@ -135,9 +138,9 @@ impl Experiment {
         let lab = Lab::start(layout, true, &mut |step| {
             eprintln!("{:6.1} s  {step}", since.elapsed().as_secs_f64());
         })?;
-        eprintln!("{:6.1} s  three members ONLINE", since.elapsed().as_secs_f64());
-        let watch = Watch::start(layout, &lab, live)?;
-        let mut experiment = Self { lab, writes_limit: WRITES_LIMIT, watch };
+        eprintln!("{:6.1} s  {} members ONLINE", since.elapsed().as_secs_f64(), crate::segment::members());
+        let watch = Watch::start(layout, &lab, live, 1)?;
+        let mut experiment = Self { lab, writes_limit: WRITES_LIMIT, watch, faults: 0 };
         experiment.lab.wait_steady()?;
         experiment.wait_writes("at the start")?;
         Ok(experiment)
@@ -194,6 +197,34 @@ impl Experiment {
         self.observe(name, Expects::SamePrimary, false, |experiment, _| work(experiment))
     }
 
+    /// Like [`Self::watched`], where another server is to become primary. `work` says by [`Self::heals`] when it begins to undo
+    /// what it did: healing is no recovery.
+    ///
+    /// # Errors
+    /// Those of `work`; the VIP or the writes do not come back; or the lab itself failed.
+    pub fn dethroning<E: From<ExperimentError>>(
+        &mut self,
+        name: &str,
+        work: impl FnOnce(&mut Self, &Deed) -> Result<(), E>,
+    ) -> Result<Figures, E> {
+        self.observe(name, Expects::NewPrimary, false, work)
+    }
+
+    /// What was done is being undone from now on.
+    pub fn heals(&self, deed: &Deed) {
+        self.watch.tell(&deed.told(Phase::Healed));
+    }
+
+    /// Waits until another than this member leads and holds the VIP alone, and a quiet stretch of inserts was acknowledged.
+    ///
+    /// # Errors
+    /// That does not come.
+    pub fn wait_followed(&mut self, old: usize) -> Result<usize, ExperimentError> {
+        let primary = self.lab.wait_another_primary(old)?;
+        self.wait_writes("after the fault")?;
+        Ok(primary)
+    }
+
     fn observe<E: From<ExperimentError>>(
         &mut self,
         name: &str,
@@ -203,6 +234,8 @@ impl Experiment {
     ) -> Result<Figures, E> {
         let primary = self.lab.wait_steady().map_err(ExperimentError::from)?;
         self.wait_writes("before the fault")?;
+        std::thread::sleep(moment(self.faults));
+        self.faults += 1;
         let began = now_us();
         let places = self.lab.segment.databases.len();
         let deed = Deed {
@@ -249,6 +282,20 @@ impl Experiment {
     /// How long two hosts have held the VIP together so far, the times between faults included.
     pub fn two_holders(&self) -> Duration {
         Duration::from_micros(measure::two_holders(&self.watch.recording(), IpAddr::V4(VIP)))
+    }
+
+    /// Ends the witnesses and their recording, and starts them with a new one. Gives how long two hosts held the VIP together in
+    /// the old one.
+    ///
+    /// # Errors
+    /// A witness does not start, or the writes do not.
+    pub fn begin_recording_anew(&mut self, layout: &Layout) -> Result<Duration, ExperimentError> {
+        self.lab.wait_steady()?;
+        let together = self.two_holders();
+        let watch = Watch::start(layout, &self.lab, false, self.watch.unused_id())?;
+        std::mem::replace(&mut self.watch, watch).finish();
+        self.wait_writes("in the new recording")?;
+        Ok(together)
     }
 
     /// What has been recorded so far.
@@ -324,6 +371,13 @@ impl Experiment {
         self.watch.tell(&Recorded::now("lab", What::Verified { acknowledged, missing }));
         Ok(())
     }
+}
+
+/// How long after the group has become steady a fault comes. The group's detector looks once a second, and a member that
+/// comes back does so just as it looks: without this each fault would come at the same moment of that second, and be noticed
+/// always early, or always late. By the golden ratio, which spreads any number of moments evenly.
+fn moment(fault: u32) -> Duration {
+    Duration::from_secs_f64((f64::from(fault) * 0.618_034).fract())
 }
 
 fn cost(pid: u32) -> Option<AgentCost> {

@@ -59,8 +59,13 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Starts the witnesses of all hosts, the client, and the collecting thread.
-    pub(super) fn start(layout: &Layout, lab: &Lab, live: bool) -> Result<Self, ExperimentError> {
+    /// Starts the witnesses of all hosts, the client, whose first row has this number, and the collecting thread.
+    pub(super) fn start(
+        layout: &Layout,
+        lab: &Lab,
+        live: bool,
+        first_id: u64,
+    ) -> Result<Self, ExperimentError> {
         let recorder = Recorder::default();
         let (attach, told) = (recorder.attach(), recorder.sender());
         let shared = Arc::new(Shared::default());
@@ -89,6 +94,9 @@ impl Watch {
             watch.witness(kind, client, |command| {
                 command.args(["--host", &VIP.to_string(), "--port", &MYSQL_PORT.to_string()]);
                 command.args(["--user", CLIENT_USER, "--password", CLIENT_PASSWORD]);
+                if kind == "client" {
+                    command.args(["--first-id", &first_id.to_string()]);
+                }
             })?;
         }
         Ok(watch)
@@ -150,6 +158,16 @@ impl Watch {
             .take_while(|recorded| recorded.at_us + 1_000_000 >= since_us)
             .filter(is_acknowledged)
             .count()
+    }
+
+    /// A row's number that is far above all that were tried.
+    pub(super) fn unused_id(&self) -> u64 {
+        let tried = |recorded: &Recorded| match recorded.what {
+            What::Insert { id, .. } => Some(id),
+            _ => None,
+        };
+        let collected = self.shared.lock();
+        collected.recording.all().iter().filter_map(tried).max().unwrap_or_default() + 100_000
     }
 
     /// Waits until something was told, or this long.

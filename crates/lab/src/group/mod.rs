@@ -125,7 +125,7 @@ impl GroupError {
     }
 }
 
-/// The three servers, in the order of [`crate::segment::DATABASES`].
+/// The servers, in the order of [`crate::segment::databases`].
 #[derive(Debug)]
 pub struct Group {
     servers: Vec<Server>,
@@ -151,7 +151,7 @@ impl Group {
         }
         template::remove(layout)?;
         let mut group = Self { servers, born: false };
-        progress("starting three servers");
+        progress("starting the servers");
         for (server, host) in group.servers.iter_mut().zip(hosts) {
             server.start(host)?;
         }
@@ -160,7 +160,7 @@ impl Group {
             server.set_recovery_account()?;
         }
         progress("forming the group");
-        group.bootstrap()?;
+        group.bootstrap(0)?;
         for server in &group.servers[1..] {
             server.run("START GROUP_REPLICATION")?;
         }
@@ -168,12 +168,12 @@ impl Group {
         Ok(group)
     }
 
-    fn bootstrap(&mut self) -> Result<(), GroupError> {
+    fn bootstrap(&mut self, first: usize) -> Result<(), GroupError> {
         if self.born {
             return Ok(());
         }
         self.born = true;
-        let first = &self.servers[0];
+        let first = &self.servers[first];
         let mut connection = first.admin()?;
         for statement in [
             "SET GLOBAL group_replication_bootstrap_group = ON",
@@ -301,6 +301,33 @@ impl Group {
             }
             std::thread::sleep(LOOK_EVERY);
         }
+    }
+
+    /// Starts all servers after all have died, and forms the group anew: by the one that has every transaction that any of them
+    /// has. Returns its place once all are ONLINE.
+    pub fn cold_start(&mut self, hosts: &[Host]) -> Result<usize, GroupError> {
+        for (server, host) in self.servers.iter_mut().zip(hosts) {
+            server.start(host)?;
+        }
+        let mut has = Vec::new();
+        for server in &self.servers {
+            server.wait_for_answer(START_LIMIT)?;
+            has.push(server.transactions()?);
+        }
+        let mut first = 0;
+        for (place, server) in self.servers.iter().enumerate() {
+            if server.lacks(&has[first], &has[place])? {
+                first = place;
+            }
+        }
+        self.born = false;
+        self.bootstrap(first)?;
+        for (place, server) in self.servers.iter().enumerate() {
+            if place != first {
+                server.run("START GROUP_REPLICATION")?;
+            }
+        }
+        self.wait_whole(WHOLE_LIMIT)
     }
 
     /// Kills all servers. Their files stay.

@@ -16,7 +16,7 @@ use super::template::RECOVERY;
 use super::{GroupError, Identity};
 use crate::host::Host;
 use crate::namespace::Layout;
-use crate::segment::DATABASES;
+use crate::segment::databases;
 
 /// `STOP GROUP_REPLICATION` may take its time; a server that says nothing for this long hangs.
 const STATEMENT_LIMIT: Duration = Duration::from_secs(90);
@@ -257,6 +257,24 @@ impl Server {
         Ok(ServerView { seen_at: Instant::now(), members, super_read_only })
     }
 
+    /// The transactions that it has: executed, or received and not yet applied when it died. Those it applies before it joins
+    /// (MySQL 9.7 manual, 20.5.2 "Restarting a Group").
+    pub(super) fn transactions(&self) -> Result<String, GroupError> {
+        let statement = "SELECT CONCAT_WS(',', @@GLOBAL.gtid_executed, \
+             (SELECT RECEIVED_TRANSACTION_SET FROM performance_schema.replication_connection_status \
+             WHERE CHANNEL_NAME = 'group_replication_applier'))";
+        let found: Option<String> = self.admin()?.query_first(statement).map_err(self.said(statement))?;
+        Ok(found.unwrap_or_default())
+    }
+
+    /// Whether the first of two servers, by what each has, lacks a transaction of the other.
+    pub(super) fn lacks(&self, first: &str, other: &str) -> Result<bool, GroupError> {
+        let statement = "SELECT NOT GTID_SUBSET(?, ?)";
+        let found: Option<bool> =
+            self.admin()?.exec_first(statement, (other, first)).map_err(self.said(statement))?;
+        Ok(found.unwrap_or_default())
+    }
+
     /// Its UUID.
     pub fn uuid(&self) -> Result<String, GroupError> {
         let statement = "SELECT @@server_uuid";
@@ -305,7 +323,7 @@ pub(super) fn tail(log: &str) -> String {
 /// MySQL's own defaults, but for what Group Replication demands, and less memory.
 fn option_file(name: &str, address: Ipv4Addr, number: u32, identity: Identity) -> String {
     let Identity { group_name, mysql_port, group_port, .. } = identity;
-    let seeds: Vec<String> = DATABASES.iter().map(|(_, member)| format!("{member}:{group_port}")).collect();
+    let seeds: Vec<String> = databases().iter().map(|(_, member)| format!("{member}:{group_port}")).collect();
     let seeds = seeds.join(",");
     format!(
         "[mysqld]

@@ -260,19 +260,22 @@ fn woken(fault: &Fault<'_>, recording: &Recording) -> Reading {
 
 fn outage(fault: &Fault<'_>, vip_moved: Reading, acknowledged: &BTreeMap<u64, u64>) -> Reading {
     // Once the VIP has moved the client may still be waiting for TCP to try again while the lab heals already: what is
-    // acknowledged then is recovery. Where the VIP has not moved, it was the healing.
-    let watched_us = if matches!(vip_moved, Reading::Never(_)) { fault.watched_us } else { fault.end_us };
+    // acknowledged then is recovery. Where the VIP has not moved, it was the healing. A pause that only begins during the
+    // healing is the healing's: a member that joins slows every commit down, to half a second at times.
+    let until_us = if matches!(vip_moved, Reading::Never(_)) { fault.watched_us } else { fault.end_us };
     // The last one before the fault opens the first pause; without one, the fault itself does.
     let opening =
         acknowledged.range(..fault.injected_us).next_back().map_or(fault.injected_us, |(at, _)| *at);
     let (mut longest, mut last) = (0, opening);
-    for (&at_us, _) in acknowledged.range(fault.injected_us..watched_us) {
-        longest = longest.max(at_us - last);
+    for (&at_us, _) in acknowledged.range(fault.injected_us..until_us) {
+        if last < fault.watched_us {
+            longest = longest.max(at_us - last);
+        }
         last = at_us;
     }
     // The pause that is open when the watch ends is the next fault's, or an ordinary one, unless it is long.
-    if last == opening || watched_us - last > OPEN_PAUSE {
-        return Reading::Never(difference(fault.injected_us, watched_us));
+    if last == opening || until_us - last > OPEN_PAUSE {
+        return Reading::Never(difference(fault.injected_us, until_us));
     }
     Reading::between(0, longest)
 }

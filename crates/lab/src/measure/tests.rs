@@ -126,6 +126,13 @@ fn a_client_that_finds_the_moved_address_only_while_the_lab_heals_has_recovered_
 }
 
 #[test]
+fn a_pause_that_begins_while_the_lab_heals_is_not_the_faults() {
+    let mut all = shutdown();
+    all.extend(acknowledged_rows(6000, 7000, 800));
+    assert_eq!(one(all).outage, Reading::After(745_000));
+}
+
+#[test]
 fn the_next_faults_outage_is_not_laid_to_the_one_before() {
     let mut all = shutdown();
     all.push(injected(4000, "kill-9"));

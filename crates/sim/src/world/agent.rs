@@ -1,25 +1,20 @@
-//! A host's agent in the world: what it is told and when, its step, its deeds, its questions and their answers.
+//! A host's agent in the world: what it is told and when, its loop, its step, its deeds.
 
 use std::time::Duration;
 
 use decide::action::{Action, Outcome};
-use decide::event::{Event, Fact, Gateway, Says, Seen, Why};
-use decide::reason::Reason;
+use decide::event::{Event, Says};
+use decide::reason::{Reason, Vacant};
+use decide::state::State;
 use decide::step;
 use decide::time::Time;
 
-use super::segment::mac;
-use super::{Due, World, address};
-use crate::group::{Place, no_answer};
+use super::segment::place_of;
+use super::{Broken, Change, Due, Invariant, World, address};
+use crate::group::Place;
 
-/// A query to the local server is given up after this long.
-const QUERY_LIMIT: Duration = Duration::from_millis(1000);
-/// A query to a peer's server is given up after this long.
-const PEER_LIMIT: Duration = Duration::from_millis(400);
 /// An agent that gets to add the address only this long after it was decided does not add it.
 const PROOF_HOLDS_FOR: Duration = Duration::from_millis(20);
-/// A gateway is called lost after this long without an answer.
-const GATEWAY_LOST_AFTER: Duration = Duration::from_millis(600);
 
 impl World {
     pub(super) fn runs(&self, host: Place, life: u32) -> bool {
@@ -27,13 +22,10 @@ impl World {
         host.powered && host.agent.is_some() && host.life == life
     }
 
-    pub(super) fn frame_waits(&self, host: Place) -> bool {
-        self.chances.held_up > 0.0 && self.due.range(..=(self.now, u64::MAX)).any(|(_, due)| {
-            matches!(due, Due::ToAgent { host: to, event: Event::Frame(_), life } if *to == host && self.runs(host, *life))
-        })
-    }
-
     pub(super) fn tell_agent(&mut self, host: Place, life: u32, event: Event) {
+        if !self.runs(host, life) {
+            return;
+        }
         let mut wait = self.between_us(20, 200);
         if self.chance(self.chances.held_up) {
             wait += self.between_ms(0, 80);
@@ -41,43 +33,107 @@ impl World {
             self.hosts[host].busy_until = self.hosts[host].busy_until.max(until);
         }
         let mut at = self.now + wait;
-        if matches!(event, Event::Frame(_)) {
-            // One packet socket: frames reach the loop in the order of their arrival.
-            at = at.max(self.hosts[host].last_frame);
-            self.hosts[host].last_frame = at;
+        // One packet socket, one netlink socket: what comes through each reaches the loop in the order of its arrival.
+        let last = match event {
+            Event::Frame(_) => Some(&mut self.hosts[host].last_frame),
+            Event::Host(_) => Some(&mut self.hosts[host].last_addresses),
+            _ => None,
+        };
+        if let Some(last) = last {
+            at = at.max(*last);
+            *last = at;
         }
         self.push(at, Due::ToAgent { host, life, event });
     }
 
-    pub(super) fn step(&mut self, host: Place, event: &Event) {
-        let now = self.now;
-        let Some(mut state) = self.hosts[host].agent.take() else { return };
-        let decision = step(&self.policy, &mut state, event, now);
-        for reason in &decision.reasons {
-            if !matches!(reason, Reason::Holding | Reason::NotWanted(..))
-                && (reason.is_switch() || decision.reason() == Some(reason))
-            {
-                let words = format!("db{}: {reason}", host + 1);
-                if self.story.iter().rev().take(4).all(|line| !line.ends_with(&words)) {
-                    self.tell(&words);
-                }
-            }
+    pub(super) fn queue_event(&mut self, host: Place, event: Event) {
+        let agent = &mut self.hosts[host];
+        if matches!(event, Event::Frame(_)) {
+            agent.frames.push_back(event);
+        } else {
+            agent.inbox.push_back(event);
         }
-        if self.hosts[host].stands.as_ref() != decision.reason() {
-            self.hosts[host].stands = decision.reason().cloned();
-            self.hosts[host].changes_of_mind += 1;
+        let life = agent.life;
+        self.agent_goes_on(host, life);
+    }
+
+    /// Lets the loop look at its queues as soon as it can.
+    pub(super) fn agent_goes_on(&mut self, host: Place, life: u32) {
+        let at = self.hosts[host].busy_until.max(self.now);
+        if at == self.now && self.hosts[host].loop_at.is_none() {
+            self.agent_loop(host);
+        } else if self.hosts[host].loop_at.is_none_or(|planned| planned > at) {
+            self.hosts[host].loop_at = Some(at);
+            self.push(at, Due::Loop { host, life });
+        }
+    }
+
+    /// The agent's loop: outcomes first, then frames, so that a claim heard in between is answered before anything is
+    /// taken; the time last.
+    pub(super) fn agent_loop(&mut self, host: Place) {
+        self.hosts[host].loop_at = None;
+        while self.hosts[host].agent.is_some() {
+            let agent = &mut self.hosts[host];
+            if agent.busy_until > self.now {
+                let (at, life) = (agent.busy_until, agent.life);
+                let waits = agent.wake_due
+                    || !(agent.outcomes.is_empty() && agent.frames.is_empty() && agent.inbox.is_empty());
+                if waits {
+                    agent.loop_at = Some(at);
+                    self.push(at, Due::Loop { host, life });
+                }
+                return;
+            }
+            let next = agent.outcomes.pop_front().or_else(|| agent.frames.pop_front());
+            let Some(event) = next.or_else(|| agent.inbox.pop_front()) else {
+                if !std::mem::take(&mut agent.wake_due) {
+                    return;
+                }
+                self.step(host, &Event::Wake);
+                continue;
+            };
+            self.step(host, &event);
+        }
+    }
+
+    pub(super) fn step(&mut self, host: Place, event: &Event) {
+        self.unpark(host);
+        let now = self.clock(host);
+        let Some(mut state) = self.hosts[host].agent.take() else { return };
+        let before = self.may_park(host, &state, event).then(|| state.clone());
+        let decision = step(&self.policy, &mut state, event, now);
+        self.hosts[host].eye.take_in(&self.policy, event, now);
+        if self.recording {
+            self.tell_reasons(host, &decision.reasons);
         }
         if decision.wake_at <= now {
-            self.broken.push(format!("db{}: wakes up in the past", host + 1));
+            self.broke(Invariant::Wakes, format!("db{} wakes up in the past", host + 1));
         }
-        self.check_start(host, &state, &decision.actions);
+        self.check_decision(host, &state, &decision.actions);
+        for reason in &decision.reasons {
+            if let Reason::Started { because, .. } = reason {
+                self.hosts[host].overruled = matches!(because, Vacant::Overruled(..));
+            }
+        }
+        if state.has_given_up() && self.hosts[host].giving_up {
+            self.change_in(Duration::ZERO, Change::AgentEnds { host, told: true });
+        }
+        self.hosts[host].wake_at = decision.wake_at;
+        let life = self.hosts[host].life;
+        let wake_at = self.on_world_clock(host, decision.wake_at);
+        self.push(wake_at, Due::Wake { host, life });
+        if let Some(before) = before
+            && decision.actions.is_empty()
+            && same_but_for_age(before, &state)
+        {
+            self.park(host);
+        } else if self.hosts[host].would_park && matches!(event, Event::Server(_)) {
+            self.check_park(host, &decision.actions);
+        }
         self.hosts[host].agent = Some(state);
-        self.hosts[host].wake += 1;
-        let (life, wake) = (self.hosts[host].life, self.hosts[host].wake);
-        self.push(decision.wake_at, Due::Wake { host, life, wake });
         if !decision.actions.is_empty() {
             // Between proof and deed time passes; the loop does nothing else meanwhile.
-            let mut deed = now + self.between_us(20, 800);
+            let mut deed = self.now + self.between_us(20, 800);
             if self.chance(self.chances.held_up) {
                 deed = deed + self.between_ms(0, 80);
             }
@@ -86,65 +142,77 @@ impl World {
         }
     }
 
+    fn tell_reasons(&mut self, host: Place, reasons: &[Reason]) {
+        for reason in reasons {
+            if !matches!(reason, Reason::Holding | Reason::NotWanted(..))
+                && (reason.is_switch() || reasons.last() == Some(reason))
+            {
+                let words = format!("db{}: {reason}", host + 1);
+                if self.story.iter().rev().take(6).all(|(_, told)| *told != words) {
+                    self.tell(|| words);
+                }
+            }
+        }
+        if self.hosts[host].stands.as_ref() != reasons.last() {
+            self.hosts[host].stands = reasons.last().cloned();
+            self.hosts[host].changes_of_mind += 1;
+        }
+    }
+
     pub(super) fn carry_out(&mut self, host: Place, decided: Time, actions: Vec<Action>) {
+        if self.hosts[host].hung_until.is_some_and(|until| until > self.now) {
+            // The process was stopped between the decision and the deed.
+            let (until, life) = (self.hosts[host].busy_until, self.hosts[host].life);
+            return self.push(until, Due::Deed { host, life, decided, actions });
+        }
         let life = self.hosts[host].life;
+        let mut removed = false;
         for action in actions {
             match &action {
                 Action::AskServer => self.ask_server(host),
                 Action::AskGateway => self.ask_gateway(host),
                 Action::AskHost => self.tell_addresses(host),
                 Action::AskPeer(member) => {
-                    let Some(peer) = (0..self.hosts.len()).find(|place| address(*place) == *member) else {
-                        continue;
-                    };
-                    let asked_at = self.now;
-                    let wait = if self.hosts[peer].powered { self.between_ms(2, 20) } else { PEER_LIMIT };
-                    self.push(self.now + wait, Due::AskedPeer { host, life, peer, asked_at });
-                }
-                Action::LearnNeighbours => {
-                    for other in (0..self.hosts.len()).filter(|other| *other != host) {
-                        let apart = self.hosts[host].isolated || self.hosts[other].isolated;
-                        if !apart && self.hosts[other].powered && !self.chance(self.chances.loss) {
-                            self.tell_agent(
-                                host,
-                                life,
-                                Event::Neighbour { address: address(other), mac: mac(other) },
-                            );
-                        }
+                    if let Some(peer) = place_of(*member, self.hosts.len()) {
+                        self.ask_peer(host, peer);
                     }
                 }
-                Action::SendProbe => self.broadcast(host, Says::Probe),
+                Action::LearnNeighbours => self.learn_neighbours(host, life),
+                Action::SendProbe => {
+                    self.hosts[host].eye.probed(decided);
+                    self.broadcast(host, Says::Probe);
+                }
+                Action::AskWhoHasVip => self.ask_who_has_vip(host),
                 Action::Announce => {
                     // The request form and the reply form.
                     self.broadcast(host, Says::Announcement);
                     self.broadcast(host, Says::Announcement);
                 }
-                Action::AddAddress { .. } if self.now.since(decided) > PROOF_HOLDS_FOR => {
-                    let outcome = Outcome::Failed("the proof is too old".to_owned());
-                    self.tell_agent(host, life, Event::Done { action: action.clone(), outcome });
-                    return;
-                }
                 Action::AddAddress { lifetime, .. } => {
+                    let here = self.hosts[host].vip.is_some();
+                    let late = !here && self.clock(host).since(decided) > PROOF_HOLDS_FOR;
+                    if late || !self.hosts[host].card {
+                        let outcome = Outcome::Failed("the proof is too old, or the card is gone".to_owned());
+                        self.hosts[host].outcomes.push_back(Event::Done { action: action.clone(), outcome });
+                        self.agent_goes_on(host, life);
+                        return;
+                    }
+                    self.check_lifetime(host, *lifetime);
                     let expires = lifetime.map(|lifetime| self.now + lifetime);
                     self.set_vip(host, Some(expires));
-                    self.tell_agent(
-                        host,
-                        life,
-                        Event::Done { action: action.clone(), outcome: Outcome::Succeeded },
-                    );
                 }
                 Action::RemoveAddress { .. } => {
                     self.check_flap(host);
+                    removed = self.hosts[host].vip.is_some();
                     self.set_vip(host, None);
-                    self.tell_agent(
-                        host,
-                        life,
-                        Event::Done { action: action.clone(), outcome: Outcome::Succeeded },
-                    );
                 }
-                Action::PollEvery(every) => {
-                    self.hosts[host].poll = *every;
-                }
+                Action::SayFree(to) => self.say_free(host, to.filter(|_| removed)),
+                Action::PollEvery(every) => self.poll_every(host, *every),
+                Action::ReadExpelTimeout => self.read_expel_timeout(host),
+                Action::LookAtMember(member) => self.look_at_member(host, *member),
+                Action::WakeElection => self.wake_election(host),
+                Action::SetExpelTimeout { original } => self.set_expel_timeout(host, *original, &action),
+                Action::RestoreExpelTimeout { value } => self.restore_expel_timeout(host, *value, &action),
                 Action::ListConnections
                 | Action::KeepStragglers { .. }
                 | Action::PassOnStragglers(_)
@@ -154,74 +222,28 @@ impl World {
                 | Action::TickleClients
                 | Action::DestroyConnections
                 | Action::WriteStat(_)
-                // The model group elects by itself.
-                | Action::ReadExpelTimeout
-                | Action::LookAtMember(_)
-                | Action::WakeElection
-                | Action::SetExpelTimeout { .. }
-                | Action::RestoreExpelTimeout { .. }
                 | Action::Fence { .. } => {}
             }
         }
     }
 
-    pub(super) fn ask_server(&mut self, host: Place) {
-        if self.hosts[host].asking {
-            self.hosts[host].ask_again = true;
-            return;
-        }
-        self.hosts[host].asking = true;
-        self.hosts[host].ask_again = false;
-        let (life, asked_at) = (self.hosts[host].life, self.now);
-        let wait = self.between_us(200, 2000);
-        self.push(self.now + wait, Due::AskedServer { host, life, asked_at });
-    }
-
-    pub(super) fn ask_gateway(&mut self, host: Place) {
-        let lost = self.hosts[host].gateway_lost_since;
-        let fact = match lost {
-            Some(since) if self.now.since(since) >= GATEWAY_LOST_AFTER => {
-                Fact::Known(Gateway::Lost { misses: 3 })
+    fn learn_neighbours(&mut self, host: Place, life: u32) {
+        for other in (0..self.hosts.len()).filter(|other| *other != host) {
+            if self.hear_each_other(host, other) && !self.loses_round_trip(host, other) {
+                let mac = self.mac(other);
+                self.tell_agent(host, life, Event::Neighbour { address: address(other), mac });
             }
-            _ => Fact::Known(Gateway::Reachable),
-        };
-        self.tell_agent(host, self.hosts[host].life, Event::Gateway(Seen { asked_at: self.now, fact }));
-    }
-
-    pub(super) fn server_answers(&mut self, host: Place, life: u32, asked_at: Time) {
-        let fact = match self.hosts[host].server.answer() {
-            Some(fact) => fact,
-            None if self.now.since(asked_at) >= QUERY_LIMIT => no_answer(QUERY_LIMIT),
-            None => {
-                let again = self.now + Duration::from_millis(5);
-                return self.push(again, Due::AskedServer { host, life, asked_at });
-            }
-        };
-        self.tell_agent(host, life, Event::Server(Seen { asked_at, fact }));
-        self.hosts[host].asking = false;
-        if self.hosts[host].ask_again {
-            self.ask_server(host);
         }
     }
 
-    pub(super) fn peer_answers(&mut self, host: Place, life: u32, peer: Place, asked_at: Time) {
-        let apart = self.hosts[host].isolated || self.hosts[peer].isolated;
-        let fact = if apart {
-            Fact::Unknown(Why::Unreachable("no route to host".to_owned()))
-        } else if self.hosts[peer].powered && self.chance(self.chances.peer_unknown) {
-            Fact::Unknown(Why::WrongPassword("1045".to_owned()))
-        } else if self.hosts[peer].powered {
-            match self.hosts[peer].server.answer() {
-                Some(fact) => fact,
-                None if self.now.since(asked_at) >= PEER_LIMIT => no_answer(PEER_LIMIT),
-                None => {
-                    let again = self.now + Duration::from_millis(5);
-                    return self.push(again, Due::AskedPeer { host, life, peer, asked_at });
-                }
-            }
-        } else {
-            Fact::Unknown(Why::Unreachable("no route to host".to_owned()))
-        };
-        self.tell_agent(host, life, Event::Peer { member: address(peer), seen: Seen { asked_at, fact } });
+    pub(super) fn broke(&mut self, invariant: Invariant, words: String) {
+        self.broken.push(Broken { at: self.now, invariant, words });
     }
+}
+
+/// Whether a step changed nothing but the age of the facts.
+fn same_but_for_age(mut before: State, after: &State) -> bool {
+    before.server.asked_at = after.server.asked_at;
+    before.gateway.asked_at = after.gateway.asked_at;
+    before == *after
 }

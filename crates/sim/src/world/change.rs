@@ -1,37 +1,52 @@
 //! What a fault does to the world.
 
-use decide::event::Event;
-use decide::state::State;
-use decide::time::Time;
+use std::time::Duration;
 
+use decide::event::{Event, ProcessSign};
+use decide::state::State;
+
+use super::questions::QUERY_LIMIT;
 use super::{Due, World};
-use crate::group::{Place, Process};
+use crate::group::{Place, Process, TurnsAway};
+
+/// An agent that was told to give the VIP up, and has not by then, ends all the same.
+const GIVES_UP_WITHIN: Duration = Duration::from_secs(3);
 
 /// What a fault does to the world, at its time.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// A server treats questions so from now on.
-    Process(Place, Process),
-    /// A server shows the group's truth as it is now, read-only or not, unable to reach these.
-    Show(Place, bool, Vec<Place>),
-    /// The group agrees on a new view of these members, led by the second.
-    View(Vec<Place>, Place),
-    /// The group elects this primary in the same view.
-    Elect(Place),
-    /// Nobody takes writes any more.
-    NotWritable,
-    /// The elected primary takes writes from now on.
-    Writable(Place),
+    /// The server's process ends, if it still is this one.
+    ServerEnds(Place, u32),
+    /// The server's process is started.
+    ServerStarts(Place),
+    /// … and seen by the agent, if none has ended since.
+    ServerSeenToStart(Place, u32),
+    /// … and takes connections.
+    ServerListens(Place, u32),
+    /// `STOP GROUP_REPLICATION` has ended, if it still is this process.
+    ServerHasLeft(Place, u32),
+    /// The server's process is stopped (SIGSTOP).
+    ServerHangs(Place),
+    /// … and goes on, if it still is this one.
+    ServerGoesOn(Place, u32),
+    /// The server turns questions away, or no longer.
+    ServerTurnsAway(Place, Option<TurnsAway>),
+    /// `START GROUP_REPLICATION`.
+    ServerJoins(Place),
     /// Power off.
     PowerOff(Place),
-    /// Someone removes the VIP by hand.
-    RemoveByHand(Place),
-    /// The gateway answers this host no more, or again.
-    GatewayAnswers(Place, bool),
-    /// The host is cut off from the whole segment, its gateway too, or is back on it.
-    Isolated(Place, bool),
-    /// The agent is held up until then.
-    Hang(Place, Time),
+    /// Power on: server and agent start.
+    PowerOn(Place),
+    /// Someone removes the VIP by hand, or a network service that is restarted does.
+    Flush(Place),
+    /// The card goes.
+    CardGoes(Place),
+    /// A card comes: another hardware address.
+    CardComes(Place),
+    /// The agent's process goes on.
+    AgentGoesOn(Place),
+    /// What watches the agent's server is no longer stuck.
+    AskerGoesOn(Place),
     /// The agent ends, with or without a word.
     AgentEnds {
         /// Where.
@@ -39,80 +54,223 @@ pub enum Change {
         /// It is told to stop (SIGTERM), and not killed.
         told: bool,
     },
+    /// The agent is told to give the VIP up (`haipmgr stop --release`).
+    AgentGivesUp(Place),
     /// An agent starts.
     AgentStarts(Place),
 }
 
+impl Change {
+    /// The host on which it happens; none where it happens to the host.
+    fn host(self) -> Option<Place> {
+        match self {
+            Self::PowerOff(_) | Self::PowerOn(_) => None,
+            Self::ServerEnds(host, _)
+            | Self::ServerStarts(host)
+            | Self::ServerSeenToStart(host, _)
+            | Self::ServerListens(host, _)
+            | Self::ServerHasLeft(host, _)
+            | Self::ServerHangs(host)
+            | Self::ServerGoesOn(host, _)
+            | Self::ServerTurnsAway(host, _)
+            | Self::ServerJoins(host)
+            | Self::Flush(host)
+            | Self::CardGoes(host)
+            | Self::CardComes(host)
+            | Self::AgentGoesOn(host)
+            | Self::AskerGoesOn(host)
+            | Self::AgentEnds { host, .. }
+            | Self::AgentGivesUp(host)
+            | Self::AgentStarts(host) => Some(host),
+        }
+    }
+}
+
 impl World {
     pub(super) fn change(&mut self, change: Change) {
-        self.tell(&format!("— {change:?}"));
+        let paused = change.host().and_then(|host| self.hosts[host].paused_until);
+        if let Some(until) = paused {
+            // What happens on a host that is paused happens when it goes on.
+            return self.push(until, Due::Change(change));
+        }
+        self.tell(|| format!("— {change:?}"));
         match change {
-            Change::Process(host, process) => self.hosts[host].server.process = process,
-            Change::Show(host, read_only, unreachable) => {
-                self.hosts[host].server.shows = self.group.seen_by(host, read_only, &unreachable);
-            }
-            Change::View(members, primary) => {
-                self.group.counter += 1;
-                self.group.members = members;
-                self.group.primary = primary;
-            }
-            Change::Elect(primary) => self.group.primary = primary,
-            Change::NotWritable => {
-                self.group.writable = None;
-                self.following_since = None;
-            }
-            Change::Writable(host) => {
-                self.group.writable = Some((host, self.now));
-                self.following_since = Some(self.now);
-            }
-            Change::PowerOff(host) => {
-                self.hosts[host].powered = false;
-                self.hosts[host].vip = None;
-                self.hosts[host].agent = None;
-            }
-            Change::RemoveByHand(host) => {
-                self.set_vip(host, None);
-                self.following_since = self.group.writable.map(|_| self.now);
-            }
-            Change::GatewayAnswers(host, answers) => {
-                self.hosts[host].gateway_lost_since = (!answers).then_some(self.now);
-                self.following_since = None;
-            }
-            Change::Isolated(host, isolated) => {
-                self.hosts[host].isolated = isolated;
-                self.hosts[host].gateway_lost_since = isolated.then_some(self.now);
-            }
-            Change::Hang(host, until) => self.hosts[host].busy_until = until,
-            Change::AgentEnds { host, told } => {
-                if told {
-                    self.step(host, &Event::Stopping);
-                    let ready: Vec<_> = self
-                        .due
-                        .iter()
-                        .filter(|(_, due)| matches!(due, Due::Deed { host: at, .. } if *at == host))
-                        .map(|(key, _)| *key)
-                        .collect();
-                    for key in ready {
-                        if let Some(Due::Deed { decided, actions, .. }) = self.due.remove(&key) {
-                            self.carry_out(host, decided, actions);
-                        }
-                    }
+            Change::ServerEnds(host, life) if self.hosts[host].server.life == life => self.server_ends(host),
+            Change::ServerEnds(..) => {}
+            Change::ServerStarts(host) => self.server_starts(host),
+            Change::ServerSeenToStart(host, life) => {
+                if self.hosts[host].server.life == life {
+                    self.tell_of_process(host, ProcessSign::MayStart);
                 }
-                self.hosts[host].agent = None;
             }
-            Change::AgentStarts(host) if self.hosts[host].powered => {
-                let agent = &mut self.hosts[host];
-                agent.life += 1;
-                agent.agent = Some(State::new(self.now));
-                agent.busy_until = self.now;
-                agent.asking = false;
-                agent.ask_again = false;
-                agent.poll = self.policy.poll_interval;
-                let life = agent.life;
-                self.push(self.now, Due::Poll { host, life });
-                self.tell_agent(host, life, Event::Wake);
+            Change::ServerListens(host, life) => self.server_listens(host, life),
+            Change::ServerHasLeft(host, life) => self.server_has_left(host, life),
+            Change::ServerHangs(host) => {
+                if self.hosts[host].server.process == Process::Answers {
+                    self.hosts[host].server.process = Process::Blocks;
+                    self.unpark(host);
+                }
             }
-            Change::AgentStarts(_) => {}
+            Change::ServerGoesOn(host, life) => {
+                let server = &mut self.hosts[host].server;
+                if server.life == life && server.process == Process::Blocks && !server.lies {
+                    server.process = Process::Answers;
+                    self.server_changed(host);
+                    self.unpark(host);
+                    self.answer_the_waiting(host);
+                }
+            }
+            Change::ServerTurnsAway(host, why) => {
+                self.hosts[host].server.turns_away = why;
+                self.server_changed(host);
+            }
+            Change::ServerJoins(host) => self.joins_in(host, 1, 300),
+            Change::PowerOff(host) => {
+                self.agent_is_gone(host);
+                self.hosts[host].powered = false;
+                self.hosts[host].paused_until = None;
+                self.hosts[host].vip = None;
+                self.server_ends(host);
+                self.count_holders();
+            }
+            Change::PowerOn(host) => {
+                if !self.hosts[host].powered {
+                    self.hosts[host].powered = true;
+                    self.hosts[host].card = true;
+                    self.hosts[host].clock_ahead = 0;
+                    self.server_starts(host);
+                    self.agent_starts(host);
+                }
+            }
+            Change::Flush(host) => {
+                self.hosts[host].flushed_at = Some(self.now);
+                self.set_vip(host, None);
+            }
+            Change::CardGoes(host) => {
+                self.hosts[host].flushed_at = Some(self.now);
+                self.hosts[host].card = false;
+                self.hosts[host].vip = None;
+                self.tell_addresses(host);
+                self.count_holders();
+                self.wire_up();
+            }
+            Change::CardComes(host) => {
+                self.hosts[host].card = true;
+                self.hosts[host].card_serial = self.hosts[host].card_serial.wrapping_add(1);
+                self.tell_addresses(host);
+                self.wire_up();
+            }
+            Change::AgentGoesOn(host) => {
+                if self.hosts[host].hung_until.is_some_and(|until| until <= self.now) {
+                    self.hosts[host].hung_until = None;
+                }
+            }
+            Change::AskerGoesOn(host) => {
+                if self.hosts[host].asker_stuck_until.is_some_and(|until| until <= self.now) {
+                    self.hosts[host].asker_stuck_until = None;
+                    self.hosts[host].asker_back_at = Some(self.now);
+                    self.hosts[host].question = None;
+                }
+            }
+            Change::AgentEnds { host, told } => self.agent_ends(host, told),
+            Change::AgentGivesUp(host) => {
+                if self.hosts[host].agent_acts() {
+                    self.hosts[host].giving_up = true;
+                    let life = self.hosts[host].life;
+                    self.tell_agent(host, life, Event::Release);
+                    self.change_in(GIVES_UP_WITHIN, Change::AgentEnds { host, told: true });
+                }
+            }
+            Change::AgentStarts(host) => self.agent_starts(host),
+        }
+        self.reassess();
+    }
+
+    /// What watches the agent's server gets stuck for so long: not even a time-out is told.
+    pub(crate) fn asker_sticks(&mut self, host: Place, length: Duration) {
+        self.unpark(host);
+        let until = self.now + length;
+        let known = self.hosts[host].asker_stuck_until;
+        self.hosts[host].asker_stuck_until = Some(known.map_or(until, |known| known.max(until)));
+        self.change_in(length, Change::AskerGoesOn(host));
+        // Looked at once more when a time-out would have been told.
+        self.change_in(length + QUERY_LIMIT, Change::AskerGoesOn(host));
+        self.reassess();
+    }
+
+    /// The agent's process is stopped (SIGSTOP) for so long.
+    pub(crate) fn hang_agent(&mut self, host: Place, length: Duration) {
+        if !self.hosts[host].is_awake() || self.hosts[host].agent.is_none() {
+            return;
+        }
+        self.unpark(host);
+        let until = self.now + length;
+        self.hosts[host].hung_until =
+            Some(self.hosts[host].hung_until.map_or(until, |known| known.max(until)));
+        self.hosts[host].busy_until = self.hosts[host].busy_until.max(until);
+        self.change_in(length, Change::AgentGoesOn(host));
+        self.reassess();
+    }
+
+    fn agent_ends(&mut self, host: Place, told: bool) {
+        if told && self.hosts[host].agent_acts() {
+            self.hosts[host].stopping = true;
+            while let Some(event) = self.hosts[host].outcomes.pop_front() {
+                self.step(host, &event);
+            }
+            self.step(host, &Event::Stopping);
+            let due = self.queue.take(|due| matches!(due, Due::Deed { host: at, .. } if *at == host));
+            for due in due {
+                if let Due::Deed { decided, actions, .. } = due {
+                    self.carry_out(host, decided, actions);
+                }
+            }
+        }
+        self.hosts[host].stopping = false;
+        self.agent_is_gone(host);
+    }
+
+    fn agent_is_gone(&mut self, host: Place) {
+        self.unpark(host);
+        let agent = &mut self.hosts[host];
+        agent.agent = None;
+        agent.hung_until = None;
+        agent.asker_stuck_until = None;
+        agent.frames.clear();
+        agent.inbox.clear();
+        agent.outcomes.clear();
+        agent.question = None;
+    }
+
+    fn agent_starts(&mut self, host: Place) {
+        if !self.hosts[host].is_awake() || self.hosts[host].agent.is_some() {
+            return;
+        }
+        let now = self.clock(host);
+        let poll = self.policy.poll_interval;
+        let agent = &mut self.hosts[host];
+        agent.life += 1;
+        agent.giving_up = false;
+        agent.agent = Some(State::new(now));
+        agent.eye = super::eye::Eye::new(now);
+        agent.busy_until = self.now;
+        agent.loop_at = None;
+        agent.wake_due = false;
+        agent.wake_at = now;
+        agent.question = None;
+        agent.ask_again = false;
+        agent.poll = poll;
+        agent.poll_base = self.now;
+        agent.poll_serial += 1;
+        let (life, poll, left) = (agent.life, agent.poll_serial, agent.expel_on_disk);
+        self.push(self.now, Due::Poll { host, life, poll });
+        if let Some(original) = left {
+            self.tell_agent(host, life, Event::ExpelTimeoutLeft(original));
+        }
+        self.tell_agent(host, life, Event::Wake);
+        self.hosts[host].process_is_hidden = self.chance(0.1);
+        if self.hosts[host].server.process != Process::Refuses {
+            self.tell_of_process(host, ProcessSign::Watched);
         }
     }
 }

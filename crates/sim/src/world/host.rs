@@ -1,14 +1,16 @@
 //! One host: its power, its kernel with the VIP, its agent's memory, its server.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
-use decide::event::{Card, Event, Fact, Host, HostAddress, Seen};
+use decide::event::Event;
 use decide::reason::Reason;
 use decide::state::State;
 use decide::time::Time;
 
-use super::{Due, VIP, World, address};
-use crate::group::{Group, ModelServer, Place, Process};
+use super::World;
+use super::eye::Eye;
+use crate::group::{ModelServer, Place, View};
 
 /// One host.
 #[derive(Clone, Debug)]
@@ -16,79 +18,173 @@ use crate::group::{Group, ModelServer, Place, Process};
 pub struct ModelHost {
     /// It has power.
     pub powered: bool,
+    /// The virtual machine stands still until then.
+    pub paused_until: Option<Time>,
+    /// How long it is to stand still, or stood still last.
+    pub(super) pause_length: Duration,
+    /// Its clock is set right when it goes on.
+    pub(super) clock_jumps: bool,
+    /// Its card is there.
+    pub card: bool,
+    /// Counts the cards: each has a hardware address of its own.
+    pub card_serial: u8,
     /// The agent's memory, while it runs.
     pub agent: Option<State>,
     /// Counts the agent's starts: what was meant for an earlier one is dropped.
     pub life: u32,
     /// The agent handles nothing before this.
     pub busy_until: Time,
+    /// The agent's process is stopped until then.
+    pub hung_until: Option<Time>,
+    /// What watches its server is stuck until then.
+    pub(super) asker_stuck_until: Option<Time>,
+    /// When it last went on.
+    pub(super) asker_back_at: Option<Time>,
     /// Its server.
     pub server: ModelServer,
     /// The kernel bears the VIP, and drops it then.
     pub vip: Option<Option<Time>>,
-    /// It hears nobody on the segment, and nobody hears it.
-    pub isolated: bool,
     /// What its agent last said of how things stand, and how often that changed: each change is a line in its log.
     pub stands: Option<Reason>,
-    /// How often `stands` changed.
+    /// How often `stands` changed. Counted while a story is told.
     pub changes_of_mind: usize,
-    /// Since when the gateway does not answer it.
-    pub gateway_lost_since: Option<Time>,
+    /// When its agent may be told that the gateway is lost, while it does not answer.
+    pub gateway_lost_at: Option<Time>,
     /// Since when its own server has led, its gateway answered and its agent run undisturbed.
     pub well_since: Option<Time>,
+    /// … whether its gateway answers or not.
+    pub(super) leads_since: Option<Time>,
+    /// `group_replication_member_expel_timeout`, in seconds.
+    pub expel_timeout: u32,
+    /// Since when it is what the operator did not set.
+    pub expel_changed_since: Option<Time>,
+    /// The operator's value, on disk while it is changed.
+    pub expel_on_disk: Option<u32>,
+    /// Since when its server has shown nobody as UNREACHABLE.
+    pub(super) all_reachable_since: Time,
+    /// Since when the agent has run, neither stopped nor paused.
+    pub(super) acts_since: Option<Time>,
+    /// Since when the agent has run undisturbed beside a server that answers: it can put back what it changed.
+    pub fit_since: Option<Time>,
+    /// This host's clock is ahead of the world's by so many microseconds, or behind it.
+    pub(super) clock_ahead: i64,
+    /// Its agent was told to stop, and does its last deeds.
+    pub(super) stopping: bool,
+    /// Its agent was told to give the VIP up.
+    pub(super) giving_up: bool,
+    /// It has the VIP because `takeover_after` was over, though another answered for it.
+    pub(super) overruled: bool,
+    /// The agent can't see its server's process: it is in a container.
+    pub(super) process_is_hidden: bool,
+    /// When somebody else than its agent took the VIP away last.
+    pub(super) flushed_at: Option<Time>,
+    /// Since when it has the VIP.
+    pub(super) vip_since: Time,
+    /// When the kernel dropped it last, at the end of a lease.
+    pub(super) ran_out_at: Option<Time>,
+    pub(super) eye: Eye,
     pub(super) poll: Duration,
+    /// Polls are due at this and then at each `poll`.
+    pub(super) poll_base: Time,
+    pub(super) poll_serial: u32,
+    /// Polls are left out: each would tell the agent what it knows already.
+    pub(super) parked: bool,
+    /// As `parked`, but the polls are carried out, to check that.
+    pub(super) would_park: bool,
     pub(super) last_frame: Time,
-    pub(super) wake: u64,
-    /// A question to its server is under way: one kept connection takes one at a time.
-    pub(super) asking: bool,
+    pub(super) last_addresses: Time,
+    pub(super) wake_at: Time,
+    pub(super) wake_due: bool,
+    pub(super) loop_at: Option<Time>,
+    pub(super) outcomes: VecDeque<Event>,
+    pub(super) frames: VecDeque<Event>,
+    pub(super) inbox: VecDeque<Event>,
+    /// A question to its server is under way, put then: one kept connection takes one at a time.
+    pub(super) question: Option<(u32, Time)>,
+    pub(super) question_serial: u32,
     /// … and another is to be put when it is answered.
     pub(super) ask_again: bool,
 }
 
 impl ModelHost {
     /// With power, an idle agent's place, and a server that answers.
-    pub(super) fn new(group: &Group, place: Place, now: Time, poll: Duration) -> Self {
+    pub(super) fn new(view: View, place: Place, now: Time, poll: Duration) -> Self {
         Self {
             powered: true,
+            paused_until: None,
+            pause_length: Duration::ZERO,
+            clock_jumps: false,
+            card: true,
+            card_serial: 0,
             agent: None,
             life: 0,
             busy_until: now,
-            server: ModelServer { process: Process::Answers, shows: group.seen_by(place, place != 0, &[]) },
+            hung_until: None,
+            asker_stuck_until: None,
+            asker_back_at: None,
+            server: ModelServer::new(place, view),
             vip: None,
-            isolated: false,
             stands: None,
             changes_of_mind: 0,
-            gateway_lost_since: None,
+            gateway_lost_at: None,
             well_since: None,
+            leads_since: None,
+            expel_timeout: OPERATORS_TIMEOUT,
+            expel_changed_since: None,
+            expel_on_disk: None,
+            all_reachable_since: now,
+            acts_since: None,
+            fit_since: None,
+            clock_ahead: 0,
+            stopping: false,
+            giving_up: false,
+            overruled: false,
+            process_is_hidden: false,
+            flushed_at: None,
+            ran_out_at: None,
+            vip_since: now,
+            eye: Eye::default(),
             poll,
-            wake: 0,
+            poll_base: now,
+            poll_serial: 0,
+            parked: false,
+            would_park: false,
             last_frame: now,
-            asking: false,
+            last_addresses: now,
+            wake_at: now,
+            wake_due: false,
+            loop_at: None,
+            outcomes: VecDeque::new(),
+            frames: VecDeque::new(),
+            inbox: VecDeque::new(),
+            question: None,
+            question_serial: 0,
             ask_again: false,
         }
     }
-}
 
-impl World {
-    #[allow(clippy::option_option, reason = "here or not; and if here, for ever or until then")]
-    pub(super) fn set_vip(&mut self, host: Place, vip: Option<Option<Time>>) {
-        let changes = self.hosts[host].vip.is_some() != vip.is_some();
-        self.hosts[host].vip = vip;
-        if let Some(Some(at)) = vip {
-            self.push(at, Due::Expire { host, at });
-        }
-        if changes {
-            self.tell(&format!("db{}: VIP {}", host + 1, if vip.is_some() { "up" } else { "down" }));
-            self.tell_addresses(host);
-        }
+    /// It has power and its clock runs.
+    pub fn is_awake(&self) -> bool {
+        self.powered && self.paused_until.is_none()
     }
 
-    pub(super) fn tell_addresses(&mut self, host: Place) {
-        let on_card = |address, prefix| HostAddress { address, prefix, card: "eth0".to_owned() };
-        let mut addresses = vec![on_card(address(host), 24)];
-        addresses.extend(self.hosts[host].vip.map(|_| on_card(VIP, 32)));
-        let cards = vec![Card { name: "eth0".to_owned(), running: true }];
-        let fact = Fact::Known(Host { addresses, cards });
-        self.tell_agent(host, self.hosts[host].life, Event::Host(Seen { asked_at: self.now, fact }));
+    /// An agent runs here and is neither stopped nor paused.
+    pub fn agent_acts(&self) -> bool {
+        self.is_awake() && self.agent.is_some() && self.hung_until.is_none()
+    }
+}
+
+/// What the operator set, in seconds: MySQL's default.
+pub(super) const OPERATORS_TIMEOUT: u32 = 5;
+
+impl World {
+    /// The time on a host's clock.
+    pub(super) fn clock(&self, host: Place) -> Time {
+        Time(self.now.0.saturating_add_signed(self.hosts[host].clock_ahead))
+    }
+
+    /// When a host's clock will show this.
+    pub(super) fn on_world_clock(&self, host: Place, at: Time) -> Time {
+        Time(at.0.saturating_add_signed(-self.hosts[host].clock_ahead))
     }
 }

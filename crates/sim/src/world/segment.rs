@@ -1,48 +1,296 @@
-//! The segment: who is who on it, and what it does to frames.
+//! The segment: who hears whom, and what it does to frames. The group's own talk has its own matrix: its port can be cut
+//! while the clients' side lives, and the reverse.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
 
 use decide::event::{Event, Frame, Mac, Says};
+use decide::time::Time;
 
 use super::{Due, World};
-use crate::group::Place;
+use crate::group::{Place, Places};
+
+/// What a fault takes from the network, until it is healed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cut {
+    /// Frames, the peers' MySQL ports: these and all others hear each other no more.
+    Segment(Places),
+    /// The group's port: these and all others hear each other no more.
+    GroupPort(Places),
+    /// These hosts do not hear the gateway.
+    Gateway(Places),
+    /// This host hears nobody on the segment, and is heard.
+    Deaf(Place),
+    /// This host is heard by nobody on the segment, and hears.
+    Mute(Place),
+    /// This share of all frames is lost, in percent.
+    Loss(u8),
+    /// This share of the frames that this host sends is lost, in percent.
+    LossFrom(Place, u8),
+    /// One frame in four comes twice.
+    Duplicated,
+    /// Frames overtake each other, by 5 ms at the most.
+    Reordered,
+    /// One frame in eight is up to 2 s late.
+    Late,
+    /// A host that is no member has the VIP too, answers and announces.
+    Stranger,
+    /// A switch answers every probe from its cache, for whoever announced the VIP last before.
+    SwitchAnswers,
+}
+
+impl Cut {
+    /// Takes frames away from hosts that hear each other, or holds them back for longer than probes wait: what three
+    /// unanswered probes prove is less then, and ONE-HOLDER is measured and not demanded.
+    pub fn loses_frames(self) -> bool {
+        matches!(self, Self::Loss(_) | Self::LossFrom(..) | Self::Late)
+    }
+}
+
+/// The network as it is.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Segment {
+    /// What is cut now, each with its number.
+    pub(super) cuts: Vec<(u32, Cut)>,
+    pub(super) cut_serial: u32,
+    /// For each host, whom it does not hear.
+    unheard: [Places; 8],
+    /// For each host, with whom its server can't talk.
+    group_apart: [Places; 8],
+    pub(super) gateway_lost: Places,
+    last_arrival: [[Time; 8]; 8],
+    /// When frames were last lost: what that leads to takes a moment.
+    pub(super) lossy_until: Option<Time>,
+    /// Who announced the VIP last.
+    pub(super) announced_by: Option<Mac>,
+}
 
 /// The address of a host.
 pub fn address(place: Place) -> IpAddr {
     IpAddr::V4(Ipv4Addr::new(10, 77, 0, 11 + u8::try_from(place).unwrap_or(u8::MAX)))
 }
 
-pub(super) fn mac(place: Place) -> Mac {
-    Mac([2, 0, 0, 0, 0, u8::try_from(place).unwrap_or(u8::MAX)])
+/// The host with this address, of `hosts`.
+pub(super) fn place_of(address_asked: IpAddr, hosts: usize) -> Option<Place> {
+    (0..hosts).find(|place| address(*place) == address_asked)
 }
 
+/// A stranger's hardware address.
+const STRANGER: Mac = Mac([2, 0, 0, 0xee, 0xee, 0xee]);
+
 impl World {
+    /// The hardware address that a host has now: a card that is made anew has another.
+    pub(super) fn mac(&self, place: Place) -> Mac {
+        Mac([2, 0, 0, 0, self.hosts[place].card_serial, u8::try_from(place).unwrap_or(u8::MAX)])
+    }
+
+    pub(super) fn cut(&mut self, cut: Cut) -> u32 {
+        self.segment.cut_serial += 1;
+        let number = self.segment.cut_serial;
+        self.segment.cuts.push((number, cut));
+        if cut == Cut::Stranger {
+            self.push(self.now + Duration::from_millis(50), Due::StrangerAnnounces(number));
+        }
+        self.wire_up();
+        number
+    }
+
+    pub(super) fn heal(&mut self, number: u32) {
+        let loses = |cuts: &[(u32, Cut)]| cuts.iter().any(|(_, cut)| cut.loses_frames());
+        let before = loses(&self.segment.cuts);
+        self.segment.cuts.retain(|(known, _)| *known != number);
+        if before && !loses(&self.segment.cuts) {
+            // Late frames are up to 2 s late; a decision that rests on a lost one falls within some probes.
+            self.segment.lossy_until = Some(self.now + Duration::from_secs(3));
+        }
+        self.wire_up();
+    }
+
+    /// Works out who hears whom.
+    pub(super) fn wire_up(&mut self) {
+        let all = Places::first(self.hosts.len());
+        let segment = &mut self.segment;
+        segment.unheard = [Places::default(); 8];
+        segment.group_apart = [Places::default(); 8];
+        segment.gateway_lost = Places::default();
+        for (_, cut) in &segment.cuts {
+            match *cut {
+                Cut::Segment(these) => split(&mut segment.unheard, these, all),
+                Cut::GroupPort(these) => split(&mut segment.group_apart, these, all),
+                Cut::Gateway(these) => segment.gateway_lost.0 |= these.0,
+                Cut::Deaf(host) => segment.unheard[host] = all,
+                Cut::Mute(host) => segment.unheard.iter_mut().for_each(|unheard| unheard.add(host)),
+                _ => {}
+            }
+        }
+        for place in 0..self.hosts.len() {
+            let lost = self.segment.gateway_lost.has(place) || !self.hosts[place].card;
+            match (lost, self.hosts[place].gateway_lost_at) {
+                (true, None) => {
+                    self.unpark(place);
+                    // Probed once a second, and lost after 4 s of misses.
+                    let at = self.now + self.between_ms(4_000, 5_000);
+                    self.hosts[place].gateway_lost_at = Some(at);
+                    self.push(at, Due::Unpark(place));
+                }
+                (false, Some(_)) => {
+                    self.unpark(place);
+                    self.hosts[place].gateway_lost_at = None;
+                }
+                _ => {}
+            }
+        }
+    }
+
+    pub(super) fn is_cut(&self, which: impl Fn(Cut) -> bool) -> bool {
+        self.segment.cuts.iter().any(|(_, cut)| which(*cut))
+    }
+
+    /// Whether frames are lost now, or were a moment ago.
+    pub(super) fn lossy(&self) -> bool {
+        self.chances.loss > 0.0
+            || self.is_cut(Cut::loses_frames)
+            || self.segment.lossy_until.is_some_and(|until| self.now < until)
+    }
+
+    /// A host hears another: both are awake, and no cut is between them that way.
+    pub(super) fn hears(&self, to: Place, from: Place) -> bool {
+        let awake = |place: Place| self.hosts[place].is_awake() && self.hosts[place].card;
+        awake(to) && awake(from) && !self.segment.unheard[to].has(from)
+    }
+
+    pub(super) fn hear_each_other(&self, one: Place, other: Place) -> bool {
+        self.hears(one, other) && self.hears(other, one)
+    }
+
+    /// Two servers can talk to each other as members of a group.
+    pub(super) fn can_talk(&self, one: Place, other: Place) -> bool {
+        let takes_part = |place: Place| self.hosts[place].is_awake() && self.hosts[place].server.takes_part();
+        takes_part(one) && takes_part(other) && (one == other || self.group_link(one, other))
+    }
+
+    /// The group's port of each can be reached from the other.
+    pub(super) fn group_link(&self, one: Place, other: Place) -> bool {
+        let apart = &self.segment.group_apart;
+        self.hosts[one].card && self.hosts[other].card && !apart[one].has(other) && !apart[other].has(one)
+    }
+
+    /// `SayFree`: one frame, which each host that hears it takes for its own or for another's.
+    pub(super) fn say_free(&mut self, from: Place, to: Option<Mac>) {
+        for host in (0..self.hosts.len()).filter(|host| *host != from) {
+            let named = to == Some(self.mac(host));
+            let heard_at = self.clock(host);
+            self.send(from, host, if named { Says::Free { heard_at } } else { Says::FreeForOthers });
+        }
+    }
+
     pub(super) fn broadcast(&mut self, from: Place, says: Says) {
+        let mac = self.mac(from);
+        if says == Says::Announcement {
+            self.segment.announced_by = Some(mac);
+        }
         for to in (0..self.hosts.len()).filter(|to| *to != from) {
             self.send(from, to, says);
         }
+        if says == Says::Probe && self.hosts[from].is_awake() && self.hosts[from].card {
+            if self.is_cut(|cut| cut == Cut::Stranger) && !self.segment.unheard[from].has(from) {
+                self.push(
+                    self.now + Duration::from_micros(300),
+                    Due::Arp { to: from, from: STRANGER, says: Says::Reply },
+                );
+            }
+            if let (true, Some(cached)) =
+                (self.is_cut(|cut| cut == Cut::SwitchAnswers), self.segment.announced_by)
+                && cached != mac
+            {
+                self.push(
+                    self.now + Duration::from_micros(100),
+                    Due::Arp { to: from, from: cached, says: Says::Reply },
+                );
+            }
+        }
+    }
+
+    pub(super) fn stranger_announces(&mut self, number: u32) {
+        if !self.segment.cuts.iter().any(|(known, _)| *known == number) {
+            return;
+        }
+        for to in 0..self.hosts.len() {
+            self.push(
+                self.now + Duration::from_micros(100),
+                Due::Arp { to, from: STRANGER, says: Says::Announcement },
+            );
+        }
+        let again = self.between_ms(100, 2_000);
+        self.push(self.now + again, Due::StrangerAnnounces(number));
     }
 
     fn send(&mut self, from: Place, to: Place, says: Says) {
-        let apart = self.hosts[from].isolated || self.hosts[to].isolated;
-        if apart || !self.hosts[to].powered || self.chance(self.chances.loss) {
+        if !self.hears(to, from) || self.chance(self.chances.loss) {
             return;
         }
-        let wait = self.between_us(50, 400);
-        // A switch does not let one frame overtake another between the same two ports.
-        let last = self.last_arrival.get(&(from, to)).copied().unwrap_or_default();
-        let at = (self.now + wait).max(last);
-        self.last_arrival.insert((from, to), at);
-        self.push(at, Due::Arp { to, from, says });
+        let mac = self.mac(from);
+        let mut wait = self.between_us(50, 400);
+        let mut ordered = true;
+        for place in 0..self.segment.cuts.len() {
+            let roll = self.rng.u8(0..100);
+            match self.segment.cuts[place].1 {
+                Cut::Loss(percent) if roll < percent => return,
+                Cut::LossFrom(host, percent) if host == from && roll < percent => return,
+                Cut::Duplicated if roll < 25 => {
+                    let later = wait + self.between_us(1, 3_000);
+                    self.push(self.now + later, Due::Arp { to, from: mac, says });
+                }
+                Cut::Reordered => {
+                    wait += self.between_us(0, 5_000);
+                    ordered = false;
+                }
+                Cut::Late if roll < 12 => {
+                    wait += self.between_ms(5, 2_000);
+                    ordered = false;
+                }
+                _ => {}
+            }
+        }
+        let mut at = self.now + wait;
+        if ordered {
+            // A switch does not let one frame overtake another between the same two ports.
+            at = at.max(self.segment.last_arrival[from][to]);
+            self.segment.last_arrival[from][to] = at;
+        }
+        self.push(at, Due::Arp { to, from: mac, says });
     }
 
-    pub(super) fn arp(&mut self, to: Place, from: Place, says: Says) {
-        if !self.hosts[to].powered {
+    /// A question from the host's own address: whoever has the VIP answers, and nobody's agent hears a claim.
+    pub(super) fn ask_who_has_vip(&mut self, from: Place) {
+        for to in (0..self.hosts.len()).filter(|to| *to != from) {
+            // The answer may be lost on its own way.
+            if self.hosts[to].vip.is_some() && self.hear_each_other(from, to) && !self.loses_frame(from) {
+                self.send(to, from, Says::Reply);
+            }
+        }
+    }
+
+    pub(super) fn arp(&mut self, to: Place, from: Mac, says: Says) {
+        if !self.hosts[to].is_awake() || !self.hosts[to].card {
             return;
         }
-        if says == Says::Probe && self.hosts[to].vip.is_some() {
-            self.send(to, from, Says::Reply);
+        if says == Says::Probe
+            && self.hosts[to].vip.is_some()
+            && let Some(asker) = (0..self.hosts.len()).find(|place| self.mac(*place) == from)
+        {
+            self.send(to, asker, Says::Reply);
         }
-        self.tell_agent(to, self.hosts[to].life, Event::Frame(Frame { from: mac(from), says }));
+        let says = match says {
+            Says::Free { .. } => Says::Free { heard_at: self.clock(to) },
+            other => other,
+        };
+        self.tell_agent(to, self.hosts[to].life, Event::Frame(Frame { from, says }));
+    }
+}
+
+fn split(apart: &mut [Places; 8], these: Places, all: Places) {
+    for (place, unheard) in apart.iter_mut().enumerate() {
+        unheard.0 |= if these.has(place) { all.without(these).0 } else { these.0 };
     }
 }

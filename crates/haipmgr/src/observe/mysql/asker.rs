@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use mio::{Events, Interest, Poll, Token, Waker};
 
 use super::connection::{Connection, Doing, Phase};
 use super::{Access, Endpoint, Limits};
+use crate::clock;
 
 /// Enough for a TLS handshake in an unoptimised build; only what is touched costs memory.
 pub(super) const STACK: usize = 256 << 10;
@@ -33,25 +34,56 @@ pub struct CannotAsk {
     pub source: io::Error,
 }
 
-/// A thread with one connection, which puts the question when called. Each answer is delivered on that thread, and one
-/// more when the connection has ended: that of the new connection. Dropped, it ends: at once when idle, else when the
-/// server answers or the connection is given up (10 s).
+/// A thread with one connection, which puts the question when called, and by itself where it is told how often. Each answer
+/// is delivered on that thread, and one more when the connection has ended: that of the new connection. Dropped, it ends: at
+/// once when idle, else when the server answers or the connection is given up (10 s).
 pub(super) struct Asker {
     shared: Arc<Shared>,
 }
 
-struct Shared {
+/// An answer.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) seen: Seen<Server>,
+    /// When its question was last told as timed out.
+    pub(super) told: Option<Time>,
+    /// Somebody waits for it: its question was called for, or polls are closer together than they were to be at first.
+    pub(super) awaited: bool,
+}
+
+/// What comes after an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// The same question once more.
+    AtOnce,
+    /// The next poll, this long after the last question at the soonest.
+    Poll(Duration),
+}
+
+#[derive(Debug)]
+pub(super) struct Shared {
     /// Here, not in [`Asker`]: closed by its last owner only, or else a wake-up that was not yet seen would be lost.
     waker: Waker,
     question: AtomicBool,
     stop: AtomicBool,
+    /// Microseconds between two polls; 0: asks only when called.
+    every: AtomicU64,
     phase: Phase,
 }
 
+impl Shared {
+    /// What the thread is doing.
+    pub(super) fn phase(&self) -> &Phase {
+        &self.phase
+    }
+}
+
 impl Asker {
+    /// `deliver` gets each answer.
     pub(super) fn start(
         access: Access,
-        deliver: impl Fn(Seen<Server>) + Send + 'static,
+        every: Option<Duration>,
+        deliver: impl Fn(Answer) -> Next + Send + 'static,
     ) -> Result<Self, CannotAsk> {
         let endpoint = access.endpoint.clone();
         let cannot = |source| CannotAsk { endpoint: endpoint.clone(), source };
@@ -59,8 +91,9 @@ impl Asker {
         let waker = Waker::new(poll.registry(), CALLED).map_err(cannot)?;
         let shared = Arc::new(Shared {
             waker,
-            question: AtomicBool::new(false),
+            question: AtomicBool::new(every.is_some()),
             stop: AtomicBool::new(false),
+            every: AtomicU64::new(every.map_or(0, micros)),
             phase: Phase::new(),
         });
         let theirs = Arc::clone(&shared);
@@ -78,9 +111,20 @@ impl Asker {
         self.wake();
     }
 
+    /// Polls at this interval from now on.
+    pub(super) fn poll_every(&self, every: Duration) {
+        self.shared.every.store(micros(every), Ordering::SeqCst);
+        self.wake();
+    }
+
     /// What the thread is doing.
     pub(super) fn doing(&self) -> Doing {
         self.shared.phase.get()
+    }
+
+    /// What the thread shares with those that wait for it.
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
     }
 
     fn wake(&self) {
@@ -96,19 +140,28 @@ impl Drop for Asker {
     }
 }
 
-fn run(mut poll: Poll, shared: &Shared, mut connection: Connection, deliver: impl Fn(Seen<Server>)) {
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX).max(1)
+}
+
+fn run(mut poll: Poll, shared: &Shared, mut connection: Connection, deliver: impl Fn(Answer) -> Next) {
+    let at_rest = shared.every.load(Ordering::SeqCst);
     let mut events = Events::with_capacity(4);
     let mut watched = None;
+    let mut asked = clock::now();
+    let mut next = Next::Poll(Duration::ZERO);
     let mut stirred = false;
     loop {
         if shared.stop.load(Ordering::SeqCst) {
             return;
         }
-        if shared.question.swap(false, Ordering::SeqCst) || stirred {
+        let called = shared.question.swap(false, Ordering::SeqCst);
+        let wait = wait(asked, next, shared.every.load(Ordering::SeqCst), clock::now());
+        if called || stirred || wait == Some(Duration::ZERO) {
+            asked = clock::now();
             let seen = connection.ask(&shared.phase);
-            shared.phase.nothing();
-            deliver(seen);
-            connection.exchange_if_worn(&shared.phase);
+            let awaited = called || shared.every.load(Ordering::SeqCst) < at_rest;
+            next = deliver(Answer { seen, told: shared.phase.done(), awaited });
             let now_watched = connection.conn().map(|conn| (conn.connection_id(), conn.as_raw_fd()));
             if watched != now_watched {
                 // A closed descriptor leaves the epoll set by itself.
@@ -118,13 +171,24 @@ fn run(mut poll: Poll, shared: &Shared, mut connection: Connection, deliver: imp
                         poll.registry().register(&mut SourceFd(&descriptor), CONNECTION, Interest::READABLE);
                 }
             }
+            stirred = false;
+            continue;
         }
         // Anything that comes on an idle connection is its end, or the word before it: the question finds out which.
         // Edge-triggered: what the last answer left behind is not told again.
-        stirred = match poll.poll(&mut events, None) {
+        stirred = match poll.poll(&mut events, wait) {
             Ok(()) => events.iter().any(|event| event.token() == CONNECTION),
             Err(_) => false,
         };
+    }
+}
+
+/// How long until the next question, put by itself; none: it waits to be called.
+fn wait(asked: Time, next: Next, every: u64, now: Time) -> Option<Duration> {
+    match next {
+        Next::AtOnce => Some(Duration::ZERO),
+        Next::Poll(_) if every == 0 => None,
+        Next::Poll(pause) => Some(pause.max(Duration::from_micros(every)).saturating_sub(now.since(asked))),
     }
 }
 
@@ -169,6 +233,17 @@ mod tests {
         assert_eq!(due(Doing::Asking(at(0)), None, LIMITS, at(400)), Due::In(Duration::from_millis(100)));
         let over = Due::Over { asked_at: at(0), limit: LIMITS.query };
         assert_eq!(due(Doing::Asking(at(0)), None, LIMITS, at(500)), over);
+    }
+
+    #[test]
+    fn the_next_poll_is_no_sooner_than_the_interval_and_the_pause() {
+        let (asked, every) = (at(1000), 100_000);
+        let in_ms = |millis| Some(Duration::from_millis(millis));
+        assert_eq!(wait(asked, Next::Poll(Duration::ZERO), every, at(1030)), in_ms(70));
+        assert_eq!(wait(asked, Next::Poll(Duration::from_millis(500)), every, at(1030)), in_ms(470));
+        assert_eq!(wait(asked, Next::Poll(Duration::ZERO), every, at(1200)), in_ms(0));
+        assert_eq!(wait(asked, Next::AtOnce, every, at(1000)), in_ms(0));
+        assert_eq!(wait(asked, Next::Poll(Duration::ZERO), 0, at(9000)), None, "a peer is asked when called");
     }
 
     #[test]

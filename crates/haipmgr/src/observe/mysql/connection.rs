@@ -1,20 +1,17 @@
 //! One connection to a server, made anew when it ends.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use decide::event::{Fact, Seen, Server, Why};
 use decide::time::Time;
-use mysql::prelude::Queryable;
-use mysql::{Conn, Value};
+use mysql::Conn;
 
 use super::Access;
-use super::query::{COLUMNS, Dialect, Row, understand};
+use super::query::{Dialect, understand};
+use super::question::Question;
 use crate::clock;
 use crate::server_access::{After, Connector, Failure, guard, useless};
-
-/// No group has more than nine members.
-const MOST_ROWS: usize = 64;
 
 /// How often a connection that ends before it was ready is tried again at once: a server that is being killed accepts
 /// and drops, and a moment later refuses.
@@ -31,21 +28,39 @@ pub(super) enum Doing {
     Asking(Time),
 }
 
-/// [`Doing`], shared by the two.
+/// [`Doing`], shared by the two, and when the question was last told as timed out.
 #[derive(Debug)]
-pub(super) struct Phase(Mutex<Doing>);
+pub(super) struct Phase(Mutex<(Doing, Option<Time>)>);
 
 impl Phase {
     pub(super) const fn new() -> Self {
-        Self(Mutex::new(Doing::Nothing))
+        Self(Mutex::new((Doing::Nothing, None)))
     }
 
     pub(super) fn get(&self) -> Doing {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.lock().0
+    }
+
+    /// For the one that waits: `judge` is handed what is being done, and the time at which that was told as timed out, to
+    /// set it.
+    pub(super) fn judge<T>(&self, judge: impl FnOnce(Doing, &mut Option<Time>) -> T) -> T {
+        let (doing, told) = &mut *self.lock();
+        judge(*doing, told)
+    }
+
+    /// The question is answered; gives when it was last told as timed out.
+    pub(super) fn done(&self) -> Option<Time> {
+        let (doing, told) = &mut *self.lock();
+        *doing = Doing::Nothing;
+        told.take()
     }
 
     fn set(&self, doing: Doing) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = doing;
+        self.lock().0 = doing;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, (Doing, Option<Time>)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn connecting(&self) -> Time {
@@ -59,26 +74,13 @@ impl Phase {
         self.set(Doing::Asking(now));
         now
     }
-
-    pub(super) fn nothing(&self) {
-        self.set(Doing::Nothing);
-    }
 }
-
-/// The driver reads through a buffer of 4 MiB from one end to the other before it begins again, and so comes to hold all of
-/// it. A connection that has read this many answers, about a fifth of that, is exchanged for a new one.
-const WORN_AFTER: u32 = 700;
-
-/// A connection is not exchanged sooner than this, however often it is asked.
-const KEPT_AT_LEAST: Duration = Duration::from_secs(10);
 
 /// A connection that is ready for the query.
 struct Ready {
     conn: Conn,
-    dialect: Dialect,
+    question: Question,
     tls: bool,
-    since: Time,
-    answers: u32,
 }
 
 /// A server that can be asked; the connection is made with the first question and kept.
@@ -95,22 +97,6 @@ impl Connection {
     /// The connection, while there is one.
     pub(super) fn conn(&self) -> Option<&Conn> {
         self.ready.as_ref().map(|ready| &ready.conn)
-    }
-
-    /// Exchanges a connection whose buffer has grown. The new one comes first: a server that has none to spare leaves us the
-    /// old one. Call it between two questions.
-    pub(super) fn exchange_if_worn(&mut self, phase: &Phase) {
-        let worn =
-            |ready: &Ready| ready.answers >= WORN_AFTER && clock::now().since(ready.since) >= KEPT_AT_LEAST;
-        let Some(old) = self.ready.as_mut().filter(|ready| worn(ready)) else { return };
-        // Whatever comes of it, the next attempt is a while off.
-        old.answers = 0;
-        old.since = clock::now();
-        phase.connecting();
-        if let Ok(ready) = self.connect() {
-            self.ready = Some(ready);
-        }
-        phase.nothing();
     }
 
     /// Puts the question, on a new connection where there is none or where the kept one has ended. Blocks: at the worst
@@ -160,43 +146,23 @@ impl Connection {
         }
     }
 
-    fn keep(&mut self, mut ready: Ready, asked_at: Time, fact: Fact<Server>) -> Seen<Server> {
-        ready.answers = ready.answers.saturating_add(1);
+    fn keep(&mut self, ready: Ready, asked_at: Time, fact: Fact<Server>) -> Seen<Server> {
         self.ready = Some(ready);
         Seen { asked_at, fact }
     }
 
     fn connect(&mut self) -> Result<Ready, Failure> {
         let (conn, tls) = self.connector.connect()?;
-        let dialect = Dialect::of(conn.server_version());
-        Ok(Ready { conn, dialect, tls, since: clock::now(), answers: 0 })
+        let question = Question::new(Dialect::of(conn.server_version()));
+        Ok(Ready { conn, question, tls })
     }
 
     fn query(&self, ready: &mut Ready) -> Result<Server, Failure> {
-        let rows = guard(|| {
-            let mut rows = Vec::new();
-            for row in ready.conn.query_iter(ready.dialect.query())?.take(MOST_ROWS) {
-                rows.push(text(row?.unwrap_raw()));
-            }
-            Ok(rows)
-        })
-        .map_err(|error| self.connector.explain(&error, ready.tls))?;
-        let rows = rows.into_iter().collect::<Option<Vec<Row>>>();
+        let rows = guard(|| ready.question.put(&mut ready.conn))
+            .map_err(|error| self.connector.explain(&error, ready.tls))?;
         let rows = rows.ok_or("the server answered with columns that were not asked for".to_owned());
-        rows.and_then(|rows| understand(ready.dialect, rows)).map_err(|problem| {
+        rows.and_then(|rows| understand(ready.question.dialect(), rows)).map_err(|problem| {
             useless(Why::Other(format!("{}: {problem}", self.connector.access().endpoint)))
         })
     }
-}
-
-fn text(cells: Vec<Option<Value>>) -> Option<Row> {
-    let cells: [Option<Value>; COLUMNS] = cells.try_into().ok()?;
-    Some(cells.map(|cell| match cell? {
-        Value::NULL => None,
-        Value::Bytes(bytes) => Some(String::from_utf8_lossy(&bytes).into_owned()),
-        Value::Int(number) => Some(number.to_string()),
-        Value::UInt(number) => Some(number.to_string()),
-        // Kinds that only the binary protocol has.
-        _ => Some(String::new()),
-    }))
 }

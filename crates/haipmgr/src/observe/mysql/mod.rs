@@ -3,9 +3,12 @@
 //! | file | the one idea |
 //! |---|---|
 //! | `query.rs` | the one query, by server version, and what its rows say: pure |
+//! | `question.rs` | how it is put: as text the first time, then prepared |
 //! | `connection.rs` | one connection, made anew when it ends |
 //! | `asker.rs` | the thread that owns a connection, so that a hung server blocks that thread alone |
-//! | `watch.rs` | polls the local server, and says so when an answer does not come in time |
+//! | `watch.rs` | polls the local server |
+//! | `unchanged.rs` | answers that say nothing new are kept, not told |
+//! | `overdue.rs` | says so when an answer does not come in time: one thread for all |
 //! | `peer.rs` | one question to another member's server |
 //!
 //! A server never has more than one connection of a watch. A question that is not answered within its limit is
@@ -14,8 +17,11 @@
 
 mod asker;
 mod connection;
+mod overdue;
 mod peer;
-mod query;
+pub(crate) mod query;
+mod question;
+mod unchanged;
 mod watch;
 
 pub use self::asker::CannotAsk;

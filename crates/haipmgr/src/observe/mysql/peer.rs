@@ -1,10 +1,11 @@
 //! One question to another member's server, in a dispute over the VIP.
 
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::time::Duration;
 
 use decide::event::{Fact, Seen, Server, Why};
 
-use super::asker::{Asker, CannotAsk, Due, due};
+use super::asker::{Asker, CannotAsk, Due, Next, due};
 use super::{Access, Limits};
 use crate::clock;
 
@@ -23,7 +24,11 @@ impl Peer {
     pub fn new(access: Access) -> Result<Self, CannotAsk> {
         let limits = access.limits;
         let (deliver, answers) = mpsc::channel();
-        let asker = Asker::start(access, move |seen| drop(deliver.send(seen)))?;
+        let asker = Asker::start(access, None, move |answer| {
+            // Fails only when nobody waits any more.
+            let _ = deliver.send(answer.seen);
+            Next::Poll(Duration::ZERO)
+        })?;
         Ok(Self { asker, answers, limits })
     }
 

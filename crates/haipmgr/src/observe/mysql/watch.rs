@@ -1,13 +1,14 @@
 //! Polls the local server, and says so when an answer does not come in time.
 
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::thread;
+use std::sync::Arc;
 use std::time::Duration;
 
 use decide::event::{Event, Fact, NotInGroup, Seen, Server, Why};
 use decide::time::Time;
 
-use super::asker::{Asker, CannotAsk, Due, STACK, due};
+use super::asker::{Answer, Asker, CannotAsk, Next};
+use super::overdue::{self, Supervised};
+use super::unchanged::Unchanged;
 use super::{Access, Limits};
 use crate::clock;
 
@@ -20,19 +21,15 @@ const TURNED_AWAY_PAUSE: Duration = Duration::from_millis(500);
 const TLS_PAUSE: Duration = Duration::from_secs(5);
 
 /// A server that is being watched. Dropped, the watching ends.
-#[derive(Debug)]
 pub struct ServerWatch {
-    inbox: Sender<Message>,
+    asker: Asker,
+    unchanged: Arc<Unchanged>,
+    /// Looked at as long as it is here.
+    _supervised: Arc<Supervised>,
 }
 
-enum Message {
-    AskNow,
-    PollEvery(Duration),
-    Answer(Seen<Server>),
-    Stop,
-}
-
-/// Asks the server at once and then each `every`, and tells each answer. Between two questions the connection's end is
+/// Asks the server at once and then each `every`, and tells each answer, but for those that say what was told before while all
+/// is well and nobody waits for them: of these the last is kept ([`ServerWatch::unchanged`]). Between two questions the connection's end is
 /// told at once, as the answer of a new connection: `Refused` when the server is gone.
 ///
 /// A question that has no answer after [`Limits`] is told as timed out, and again each time the limit has passed once
@@ -41,142 +38,59 @@ enum Message {
 /// A server that turns the account away (password, connections used up, offline mode) is polled at most twice a second,
 /// one with which TLS fails each 5 s; [`ServerWatch::ask_now`] asks at once all the same.
 ///
-/// `tell` is called on a thread of the watch's own, and must not block.
+/// `tell` is called on threads of the watch's own, and must not block.
 ///
 /// # Errors
 /// The system gave no thread or no descriptor. That the server can't be reached is no error: it is told.
 pub fn watch(
     access: Access,
     every: Duration,
-    tell: impl Fn(Event) + Send + 'static,
+    tell: impl Fn(Event) + Send + Sync + 'static,
 ) -> Result<ServerWatch, CannotAsk> {
-    let (inbox, messages) = mpsc::channel();
-    let endpoint = access.endpoint.clone();
-    let limits = access.limits;
-    let answers = inbox.clone();
-    // Where nobody receives any more, the watch is over, and the asker about to be.
-    let asker = Asker::start(access, move |seen| drop(answers.send(Message::Answer(seen))))?;
-    let watcher = Watcher {
-        asker,
-        limits,
-        every,
-        outstanding: false,
-        again: false,
-        asked: clock::now(),
-        told: None,
-        pause: Duration::ZERO,
-    };
-    thread::Builder::new()
-        .name("mysql-watch".to_owned())
-        .stack_size(STACK)
-        .spawn(move || watcher.run(&messages, &tell))
-        .map_err(|source| CannotAsk { endpoint, source })?;
-    Ok(ServerWatch { inbox })
+    let (endpoint, limits) = (access.endpoint.clone(), access.limits);
+    let unchanged = Arc::new(Unchanged::new(tell));
+    let of_answers = Arc::clone(&unchanged);
+    let asker = Asker::start(access, Some(every), move |Answer { seen, told, awaited }| {
+        if is_late(&seen, told, limits) {
+            return Next::AtOnce;
+        }
+        let pause = pause_after(&seen.fact);
+        of_answers.take_in(seen, awaited);
+        Next::Poll(pause)
+    })?;
+    let of_silence = Arc::clone(&unchanged);
+    let tell = move |seen| of_silence.take_in(seen, true);
+    let supervised = Supervised::new(Arc::clone(asker.shared()), limits, tell);
+    overdue::supervise(&supervised).map_err(|source| CannotAsk { endpoint, source })?;
+    Ok(ServerWatch { asker, unchanged, _supervised: supervised })
 }
 
 impl ServerWatch {
     /// Puts the question now, not at the next poll. While one is unanswered, as soon as that one is answered.
     pub fn ask_now(&self) {
-        self.send(Message::AskNow);
+        self.asker.ask();
+    }
+
+    /// The last answer that was not told because it said what was told before; each is given once.
+    pub fn unchanged(&self) -> Option<Seen<Server>> {
+        self.unchanged.take()
     }
 
     /// Polls at this interval from now on.
     pub fn poll_every(&self, every: Duration) {
-        self.send(Message::PollEvery(every));
-    }
-
-    fn send(&self, message: Message) {
-        // Fails only where the thread is gone, which it never is before `Stop`.
-        let _ = self.inbox.send(message);
+        self.asker.poll_every(every);
     }
 }
 
-impl Drop for ServerWatch {
-    fn drop(&mut self) {
-        self.send(Message::Stop);
-    }
-}
-
-struct Watcher {
-    asker: Asker,
-    limits: Limits,
-    every: Duration,
-    /// A question is unanswered.
-    outstanding: bool,
-    /// Another is wanted when it is answered.
-    again: bool,
-    /// When the last question was put.
-    asked: Time,
-    /// When the outstanding one was last told as timed out.
-    told: Option<Time>,
-    /// The next poll comes no sooner.
-    pause: Duration,
-}
-
-impl Watcher {
-    fn run(mut self, messages: &Receiver<Message>, tell: &impl Fn(Event)) {
-        self.ask();
-        loop {
-            let wait = match self.wait() {
-                Ok(wait) => wait,
-                Err(seen) => {
-                    tell(Event::Server(seen));
-                    continue;
-                }
-            };
-            match messages.recv_timeout(wait) {
-                Ok(Message::AskNow) if self.outstanding => self.again = true,
-                Ok(Message::PollEvery(every)) => self.every = every,
-                Ok(Message::Answer(seen)) => {
-                    let late = self.is_late(&seen);
-                    self.outstanding = false;
-                    self.told = None;
-                    self.pause = pause_after(&seen.fact);
-                    if !late {
-                        tell(Event::Server(seen));
-                    }
-                    if late || core::mem::take(&mut self.again) {
-                        self.ask();
-                    }
-                }
-                Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => return,
-                Err(RecvTimeoutError::Timeout) if self.outstanding => {}
-                Ok(Message::AskNow) | Err(RecvTimeoutError::Timeout) => self.ask(),
-            }
+/// What the server said of itself that long ago may have changed since; and that it is silent was told already, at `told`.
+/// Everything else is news.
+fn is_late(seen: &Seen<Server>, told: Option<Time>, limits: Limits) -> bool {
+    match &seen.fact {
+        Fact::Known(Server::Member(_) | Server::NotInGroup(_)) => {
+            clock::now().since(seen.asked_at) > limits.query
         }
-    }
-
-    /// How long there is nothing to do; or what is to be told now.
-    fn wait(&mut self) -> Result<Duration, Seen<Server>> {
-        let now = clock::now();
-        if !self.outstanding {
-            return Ok(self.every.max(self.pause).saturating_sub(now.since(self.asked)));
-        }
-        match due(self.asker.doing(), self.told, self.limits, now) {
-            Due::In(left) => Ok(left),
-            Due::Over { asked_at, limit } => {
-                self.told = Some(now);
-                Err(Seen { asked_at, fact: Fact::Unknown(Why::TimedOut(limit)) })
-            }
-        }
-    }
-
-    fn ask(&mut self) {
-        self.outstanding = true;
-        self.asked = clock::now();
-        self.asker.ask();
-    }
-
-    /// What the server said of itself that long ago may have changed since; and that it is silent was told already.
-    /// Everything else is news.
-    fn is_late(&self, seen: &Seen<Server>) -> bool {
-        match &seen.fact {
-            Fact::Known(Server::Member(_) | Server::NotInGroup(_)) => {
-                clock::now().since(seen.asked_at) > self.limits.query
-            }
-            Fact::Unknown(Why::TimedOut(_)) => self.told.is_some(),
-            Fact::Known(Server::Refused(_)) | Fact::Unknown(_) => false,
-        }
+        Fact::Unknown(Why::TimedOut(_)) => told.is_some(),
+        Fact::Known(Server::Refused(_)) | Fact::Unknown(_) => false,
     }
 }
 

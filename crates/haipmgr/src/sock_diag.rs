@@ -1,15 +1,16 @@
-//! The kernel's table of TCP sockets, over netlink (`sock_diag`, section 7 of the manual): ask for the sockets of one address, destroy one.
+//! The kernel's table of TCP sockets, over netlink (`sock_diag`, section 7 of the manual): ask for the sockets of one
+//! address or for those that listen at a port, destroy one. Below `observe` and `act`.
 //!
 //! The kernel works each request off within the calls that send it and receive its answers, so nothing here waits.
 
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use netlink_packet_core::{
     NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkBuffer, NetlinkHeader, NetlinkMessage, NetlinkPayload,
     NetlinkSerializable,
 };
-use netlink_packet_sock_diag::constants::{AF_INET, IPPROTO_TCP, SOCK_DIAG_BY_FAMILY};
+use netlink_packet_sock_diag::constants::{AF_INET, AF_INET6, IPPROTO_TCP, SOCK_DIAG_BY_FAMILY};
 use netlink_packet_sock_diag::inet::{ExtensionFlags, InetRequest, SocketId, StateFlags};
 use netlink_packet_sock_diag::{SockDiagDestroy, SockDiagMessage};
 use netlink_sys::protocols::NETLINK_SOCK_DIAG;
@@ -66,21 +67,31 @@ impl Diag {
         let request = inet_request(family, states, SocketId::new_v4());
         self.send(NLM_F_REQUEST | NLM_F_DUMP, FilteredDump { request, filter: only_from(local) })?;
         let mut found = vec![];
-        self.receive(|message| {
-            match message {
-                NetlinkPayload::Done(_) => return Ok(true),
-                NetlinkPayload::InnerMessage(SockDiagMessage::InetResponse(response)) => {
-                    let id = response.header.socket_id;
-                    // The kernel has filtered; one that heeds no filter costs time, not somebody's connections.
-                    if id.source_address.to_canonical() == local {
-                        found.push(id);
+        self.receive(|message| sort_out(message, local, &mut found))?;
+        Ok(found)
+    }
+
+    /// The TCP sockets that listen at this port: address and inode of each.
+    pub(crate) fn listeners(&mut self, port: u16) -> Result<Vec<(IpAddr, u32)>, DiagError> {
+        let mut found = vec![];
+        for (family, any) in [(AF_INET, SocketId::new_v4()), (AF_INET6, SocketId::new_v6())] {
+            let request = SockDiagMessage::InetRequest(inet_request(family, StateFlags::LISTEN, any));
+            self.send(NLM_F_REQUEST | NLM_F_DUMP, request)?;
+            self.receive(|message| {
+                match message {
+                    NetlinkPayload::Done(_) => return Ok(true),
+                    NetlinkPayload::InnerMessage(SockDiagMessage::InetResponse(response)) => {
+                        let id = &response.header.socket_id;
+                        if id.source_port == port {
+                            found.push((id.source_address, response.header.inode));
+                        }
                     }
+                    NetlinkPayload::Error(error) => return Err(refused(error.raw_code())),
+                    _ => {}
                 }
-                NetlinkPayload::Error(error) => return Err(refused(error.raw_code())),
-                _ => {}
-            }
-            Ok(false)
-        })?;
+                Ok(false)
+            })?;
+        }
         Ok(found)
     }
 
@@ -118,24 +129,57 @@ impl Diag {
                 .socket
                 .recv(&mut &mut self.buffer[..], 0)
                 .map_err(|source| DiagError::Socket { doing: "reading sock_diag's answer", source })?;
-            let mut rest = self.buffer.get(..length).unwrap_or_default();
-            while !rest.is_empty() {
-                let not_understood =
-                    |error: netlink_packet_core::DecodeError| DiagError::NotUnderstood(error.to_string());
-                let taken = NetlinkBuffer::new_checked(&rest).map_err(not_understood)?.length() as usize;
-                let message = NetlinkMessage::<SockDiagMessage>::deserialize(rest).map_err(not_understood)?;
-                if is_last(message.payload)? {
-                    return Ok(());
-                }
-                // Messages start at multiples of four bytes (netlink(7)).
-                rest = rest.get(taken.next_multiple_of(4)..).unwrap_or_default();
+            if hand_over(self.buffer.get(..length).unwrap_or_default(), &mut is_last)? {
+                return Ok(());
             }
         }
     }
 }
 
+/// Hands over the messages of one datagram, until `is_last`; gives whether it was there.
+pub(crate) fn hand_over(
+    datagram: &[u8],
+    mut is_last: impl FnMut(NetlinkPayload<SockDiagMessage>) -> Result<bool, DiagError>,
+) -> Result<bool, DiagError> {
+    let mut rest = datagram;
+    while !rest.is_empty() {
+        let not_understood =
+            |error: netlink_packet_core::DecodeError| DiagError::NotUnderstood(error.to_string());
+        let taken = NetlinkBuffer::new_checked(&rest).map_err(not_understood)?.length() as usize;
+        let message = NetlinkMessage::<SockDiagMessage>::deserialize(rest).map_err(not_understood)?;
+        if is_last(message.payload)? {
+            return Ok(true);
+        }
+        // Messages start at multiples of four bytes (netlink(7)).
+        rest = rest.get(taken.next_multiple_of(4)..).unwrap_or_default();
+    }
+    Ok(false)
+}
+
+/// Takes a dump's message in: a socket whose local address is `local` is added; gives whether it is the dump's end.
+pub(crate) fn sort_out(
+    message: NetlinkPayload<SockDiagMessage>,
+    local: Ipv4Addr,
+    found: &mut Vec<SocketId>,
+) -> Result<bool, DiagError> {
+    match message {
+        NetlinkPayload::Done(_) => return Ok(true),
+        NetlinkPayload::InnerMessage(SockDiagMessage::InetResponse(response)) => {
+            let id = response.header.socket_id;
+            // The kernel has filtered; one that heeds no filter costs time, not somebody's connections.
+            if id.source_address.to_canonical() == local {
+                found.push(id);
+            }
+        }
+        NetlinkPayload::Error(error) => return Err(refused(error.raw_code())),
+        _ => {}
+    }
+    Ok(false)
+}
+
 fn refused(raw_code: i32) -> DiagError {
-    DiagError::Refused(Errno::from_raw(-raw_code))
+    // The least number has no positive counterpart; nor is it any error's.
+    DiagError::Refused(Errno::from_raw(raw_code.wrapping_neg()))
 }
 
 fn inet_request(family: u8, states: StateFlags, socket_id: SocketId) -> InetRequest {
@@ -195,4 +239,23 @@ fn only_from(local: Ipv4Addr) -> [u8; FILTER_LENGTH] {
     filter[12..16].copy_from_slice(&ANY_PORT.to_ne_bytes());
     filter[16..20].copy_from_slice(&local.octets());
     filter
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn a_refusal_with_a_number_that_no_error_has_is_still_a_refusal() {
+        let mut datagram = vec![0; 36];
+        datagram[0] = 36; // the length
+        datagram[4] = 2; // NLMSG_ERROR
+        datagram[16..20].copy_from_slice(&i32::MIN.to_ne_bytes());
+        datagram[20] = 20; // the length of the request that is quoted
+        let mut found = vec![];
+        let told = hand_over(&datagram, |message| sort_out(message, Ipv4Addr::LOCALHOST, &mut found));
+        assert!(matches!(told.unwrap_err(), DiagError::Refused(Errno::UnknownErrno)));
+    }
 }

@@ -1,0 +1,97 @@
+//! A host that is no member and uses the VIP while it is held here (RFC 5227 section 2.4): prove again, then defend or let
+//! go. A member's frames are a dispute (`hold.rs`).
+
+use std::time::Duration;
+
+use crate::action::Action;
+use crate::decide::Turn;
+use crate::event::{Mac, Says};
+use crate::reason::{LetGo, Reason};
+use crate::stages::{Stage, Stages, Verdict};
+use crate::state::{Contest, Hold, Stranger};
+
+/// RFC 5227 section 2.4 `DEFEND_INTERVAL`: a conflict that has been silent for this long is over.
+const DEFEND_INTERVAL: Duration = Duration::from_secs(10);
+/// Between two defences in a conflict's first [`DEFEND_INTERVAL`], and later. The RFC's own answer for an address that
+/// must not be given up is one defence in 10 s, so that two hosts can't keep each other busy at the speed of the
+/// network. But each of the stranger's frames turns clients' caches away from the primary, until the next defence turns
+/// them back: after one in 10 s they would be lost for 10 s. These rates bound the traffic just as well: 20 small frames a
+/// second for 10 s, then 2.
+const DEFEND_AT_FIRST_EVERY: Duration = Duration::from_millis(100);
+const DEFEND_LATER_EVERY: Duration = Duration::from_secs(1);
+
+impl Turn<'_> {
+    /// A frame about the VIP, which is held here, from a MAC that is not known to be a member's.
+    pub(crate) fn stranger_while_holding(&mut self, hold: &mut Hold, from: Mac, says: Says) {
+        match &mut self.state.stranger {
+            Some(known) if known.mac == from => {
+                if !known.says.is_use() && says.is_use() {
+                    // Named for its question, if at all; its use of the address is another matter.
+                    known.named_at = None;
+                    known.says = says;
+                }
+            }
+            _ => self.state.stranger = Some(Stranger { mac: from, says, since: self.now, named_at: None }),
+        }
+        self.learn_neighbours();
+        if !says.is_use() {
+            // The kernel answers it, and that is all that a stranger's question gets.
+            return;
+        }
+        let going_on = hold.contest.filter(|contest| self.now.since(contest.heard_at) < DEFEND_INTERVAL);
+        let contest = going_on.unwrap_or(Contest {
+            mac: from,
+            since: self.now,
+            heard_at: self.now,
+            owed_since: None,
+            defended_at: None,
+        });
+        if contest.owed_since.is_none() {
+            self.act(Action::AskServer);
+        }
+        let owed_since = Some(contest.owed_since.unwrap_or(self.now));
+        hold.contest = Some(Contest { mac: from, heard_at: self.now, owed_since, ..contest });
+    }
+
+    /// Defends the address where it was proven since that this host leads; gives why to let go where it certainly does not.
+    pub(crate) fn answer_contest(
+        &mut self,
+        hold: &mut Hold,
+        stages: &Stages,
+        verdict: &Verdict,
+    ) -> Option<LetGo> {
+        let contest = hold.contest.as_mut()?;
+        let owed_since = contest.owed_since?;
+        if stages.asked_at(Stage::Server) < owed_since {
+            return None;
+        }
+        match verdict {
+            Verdict::Up => {
+                let long = self.now.since(contest.since) >= DEFEND_INTERVAL;
+                let every = if long { DEFEND_LATER_EVERY } else { DEFEND_AT_FIRST_EVERY };
+                let due = contest.defended_at.map_or(self.now, |at| at + every);
+                if self.now < due {
+                    self.wake(due);
+                    return None;
+                }
+                contest.defended_at = Some(self.now);
+                contest.owed_since = None;
+                let mac = contest.mac;
+                self.act(Action::Announce);
+                self.say(Reason::Defended(mac));
+                if self.state.other_holder.is_some_and(|(other, _)| other == mac) {
+                    // This host holds it, by a proof that is newer. Should it be taken away here, its return is not to wait
+                    // for a host that had no right to it: one that uses it still answers the first probe.
+                    self.state.other_holder = None;
+                }
+                None
+            }
+            // Failed twice: neither the clients of a dead server nor a successor's claim is worth a fight.
+            Verdict::Down(stage, cause) if hold.down_since.is_some() => {
+                Some(LetGo::ContestedWhileFailing(contest.mac, *stage, cause.clone()))
+            }
+            // Not known: neither proof to defend it on, nor reason to let go.
+            Verdict::Down(..) | Verdict::Unknown(..) => None,
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Mistakes that can be planted in the rules, one at a time, to show that the simulator and the model checker catch each.
+//!
+//! Only with the feature `planted`. Without it there is no such field, no such type, and `planted!` is the constant `false`.
+//! The agent refuses to be built with it.
+
+/// Whether this mistake is planted.
+macro_rules! planted {
+    ($policy:expr, $mistake:ident) => {{
+        #[cfg(feature = "planted")]
+        let planted = $policy.planted == Some($crate::planted::Planted::$mistake);
+        #[cfg(not(feature = "planted"))]
+        let planted = {
+            let _: &$crate::policy::Policy = &$policy;
+            false
+        };
+        planted
+    }};
+}
+pub(crate) use planted;
+
+/// Whether mistakes can be planted in this build. A program that acts on a real host must not be built so.
+pub const CAN_BE_PLANTED: bool = cfg!(feature = "planted");
+
+#[cfg(feature = "planted")]
+pub use mistakes::Planted;
+
+#[cfg(feature = "planted")]
+mod mistakes {
+    /// A mistake in the rules: what a programmer might forget. `Policy::planted` plants one.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    pub enum Planted {
+        /// The address is taken on facts that were asked for before the wish arose (S13).
+        SkipSecondCheck,
+        /// The address is taken without asking the network whether anyone has it.
+        AcquireWithoutProbing,
+        /// What is not known counts as "yes": the address is taken all the same.
+        TakeUnknownForYes,
+        /// What is not known counts as "no": the address is let go at once.
+        TakeUnknownForNo,
+        /// A primary without a majority counts as a primary.
+        DropMajorityRule,
+        /// A view older than the newest that was seen counts as good.
+        IgnoreNewerViews,
+        /// A member that probes at the same time is not waited for.
+        IgnoreRivals,
+        /// A probe from the host that had the address says "it is free", however long ago it was heard, and whatever that
+        /// host wants.
+        BelieveAnyRelease,
+        /// After a pause the claim goes on as if all frames sent meanwhile had been heard.
+        ClaimOnAfterAPause,
+        /// A claimant that is told "taken" never asks again.
+        GiveUpWhenTaken,
+        /// A holder settles every dispute for itself.
+        YieldToNobody,
+        /// A holder answers a claim with what its server said before the claim.
+        AnswerClaimWithStaleEvidence,
+        /// A holder lets go at the first "no", without asking a second time (S13).
+        LetGoAtFirstDoubt,
+        /// The address of a dead server lingers on although a new server is being started.
+        LingerOverANewServer,
+        /// A holder keeps the address for ever after its gateway is lost.
+        KeepWithoutGateway,
+        /// A holder whose server never answers is patient for ever.
+        PatienceWithoutEnd,
+        /// The lease is renewed although nothing more is heard of the server, not even a time-out.
+        RenewWithoutProof,
+        /// The lease is not renewed while all is well.
+        ForgetToRenew,
+        /// The address is added without an end.
+        LeaseForEver,
+        /// An agent that stood still for longer than its lease goes on as if nothing had happened.
+        DontForgetAfterAPause,
+        /// The expel timeout that was set to 0 is not put back.
+        ForgetRestore,
+        /// An UNREACHABLE member that is silent counts as proven dead.
+        SilenceProvesDeath,
+    }
+
+    impl Planted {
+        /// Each.
+        pub const EACH: [Self; 22] = [
+            Self::SkipSecondCheck,
+            Self::AcquireWithoutProbing,
+            Self::TakeUnknownForYes,
+            Self::TakeUnknownForNo,
+            Self::DropMajorityRule,
+            Self::IgnoreNewerViews,
+            Self::IgnoreRivals,
+            Self::BelieveAnyRelease,
+            Self::ClaimOnAfterAPause,
+            Self::GiveUpWhenTaken,
+            Self::YieldToNobody,
+            Self::AnswerClaimWithStaleEvidence,
+            Self::LetGoAtFirstDoubt,
+            Self::LingerOverANewServer,
+            Self::KeepWithoutGateway,
+            Self::PatienceWithoutEnd,
+            Self::RenewWithoutProof,
+            Self::ForgetToRenew,
+            Self::LeaseForEver,
+            Self::DontForgetAfterAPause,
+            Self::ForgetRestore,
+            Self::SilenceProvesDeath,
+        ];
+    }
+}

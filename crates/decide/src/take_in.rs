@@ -1,0 +1,208 @@
+//! What was seen goes into memory: the facts, the newest view, who uses the address, what failed.
+
+use std::mem;
+use std::time::Duration;
+
+use crate::action::{Action, Outcome};
+use crate::decide::{LOOPS_UNTIL_QUIET, Turn};
+use crate::event::{
+    Event, Fact, Frame, Gateway, GroupView, Host, MemberState, Says, Seen, Server, StatMark, ViewId,
+};
+use crate::reason::Reason;
+use crate::state::Tenure;
+
+/// After an attempt to add the address failed, it is not asked for again for this long.
+const RETRY_AFTER_FAILURE: Duration = Duration::from_secs(1);
+
+impl Turn<'_> {
+    /// Takes what was seen into memory.
+    pub(crate) fn take_in(&mut self, event: &Event) {
+        match event {
+            Event::Host(seen) => self.take_in_host(seen),
+            Event::Server(seen) => self.take_in_server(seen),
+            Event::Peer { member, seen } => {
+                if let Some(view) = view_of(seen) {
+                    self.state.remember_view(&view);
+                }
+                let peer = self.state.peers.entry(*member).or_default();
+                if peer.waiting_since.is_some_and(|asked| asked <= seen.asked_at) {
+                    peer.waiting_since = None;
+                }
+                if peer.seen.as_ref().is_none_or(|known| known.asked_at <= seen.asked_at) {
+                    peer.seen = Some(seen.clone());
+                }
+            }
+            Event::Gateway(seen) => self.take_in_gateway(seen),
+            Event::Frame(frame) => self.take_in_frame(*frame),
+            Event::Hearing(hearing) => self.state.deaf = !hearing,
+            Event::Neighbour { address, mac } => {
+                if self.policy.members.contains_key(address) {
+                    self.state.macs.insert(*address, *mac);
+                    self.state.alive_at.insert(*address, self.now);
+                }
+            }
+            Event::Done { action, outcome: Outcome::Failed(text) } => self.take_in_failure(action, text),
+            Event::StatFile(found) => self.take_in_stat(*found),
+            Event::Process(sign) => self.heed_sign(*sign),
+            Event::Release => self.state.giving_up = true,
+            // `elect` takes these in.
+            Event::MemberPort { .. }
+            | Event::ExpelTimeout(_)
+            | Event::ExpelTimeoutLeft(_)
+            | Event::Fenced { .. }
+            | Event::Done { .. }
+            | Event::ClocksParted { .. }
+            | Event::Stopping
+            | Event::Wake => {}
+        }
+    }
+
+    fn take_in_host(&mut self, seen: &Seen<Host>) {
+        if seen.asked_at < self.state.host.asked_at {
+            return;
+        }
+        let came_up = |card: &str| match (&self.state.host.fact, &seen.fact) {
+            (Fact::Known(before), Fact::Known(after)) => !runs(before, card) && runs(after, card),
+            _ => false,
+        };
+        let announce_again = matches!(&self.state.tenure, Tenure::Holding(hold) if came_up(&hold.card));
+        if let (true, Tenure::Holding(hold)) = (announce_again, &mut self.state.tenure) {
+            hold.announced = 0;
+            hold.next_announce = self.now;
+        }
+        if self.state.host.fact != seen.fact {
+            // A card that came back may take the address now.
+            self.state.retry_at = self.now;
+        }
+        self.state.host = seen.clone();
+    }
+
+    fn take_in_server(&mut self, seen: &Seen<Server>) {
+        let late = seen.asked_at < self.state.server.asked_at;
+        // An answer that comes too late for all else still shows how far the group is.
+        if let Some(view) = view_of(seen) {
+            self.state.remember_view(&view);
+            // A group that was born anew has no order with the one before it; ours is the one to follow.
+            let other_group = |newest: &ViewId| !late && !newest.is_of_the_same_group(&view);
+            if self.state.newest_view.as_ref().is_none_or(other_group) {
+                self.state.newest_view = Some(view.clone());
+            }
+            if self.state.last_own_view.as_ref().is_none_or(|last| !last.is_newer_than(&view)) {
+                self.state.last_own_view = Some(view);
+            }
+        }
+        if late {
+            return;
+        }
+        // Silence and the refusals of a server that lives have patiences of their own: each counts from its own start.
+        let lives = |fact: &Fact<Server>| matches!(fact, Fact::Unknown(why) if why.server_lives());
+        let same_kind = lives(&seen.fact) == lives(&self.state.server.fact);
+        self.state.server_unknown_since = match &seen.fact {
+            Fact::Known(_) => None,
+            Fact::Unknown(_) => {
+                Some(self.state.server_unknown_since.filter(|_| same_kind).unwrap_or(seen.asked_at))
+            }
+        };
+        self.state.server = seen.clone();
+    }
+
+    fn take_in_gateway(&mut self, seen: &Seen<Gateway>) {
+        if seen.asked_at < self.state.gateway.asked_at {
+            return;
+        }
+        let still_lost = matches!(
+            (&self.state.gateway.fact, &seen.fact),
+            (Fact::Known(Gateway::Lost { .. }), Fact::Known(Gateway::Lost { .. }))
+        );
+        let lost = matches!(seen.fact, Fact::Known(Gateway::Lost { .. }));
+        if let Tenure::Holding(hold) = &mut self.state.tenure
+            && lost
+            && !still_lost
+            && hold.doubt_since.is_some()
+        {
+            // Another stage failed before; that was no doubt of the gateway, which is to be looked at a second time too (S13).
+            hold.doubt_since = Some(self.now);
+            self.act(Action::AskGateway);
+        }
+        if still_lost {
+            // The count grows with each probe; as a reason it is one and the same.
+            self.state.gateway.asked_at = seen.asked_at;
+        } else {
+            self.state.gateway = seen.clone();
+        }
+    }
+
+    pub(crate) fn take_in_frame(&mut self, frame: Frame) {
+        let Frame { from, says } = frame;
+        if !says.is_use() && self.state.other_holder.is_some_and(|(holder, _)| holder == from) {
+            // Who asks for the address, or says that it is free, does not have it.
+            self.state.other_holder = None;
+        }
+        if says.is_use() {
+            self.state.other_holder = Some((from, self.now));
+            if self.state.member_of(from).is_some()
+                && let Some(left) = &mut self.state.left_behind
+                && left.tickled_at.is_none()
+            {
+                left.tickled_at = Some(self.now);
+                // First: a new connection's SYN is to be there before clients are told to reconnect.
+                self.act(Action::PassOnStragglers(from));
+                self.act(Action::TickleClients);
+            }
+        }
+        match mem::replace(&mut self.state.tenure, Tenure::Absent) {
+            Tenure::Holding(mut hold) => {
+                self.frame_while_holding(&mut hold, from, says);
+                self.state.tenure = Tenure::Holding(hold);
+            }
+            Tenure::Claiming(mut claim) => {
+                self.frame_while_claiming(&mut claim, from, says);
+                self.state.tenure = Tenure::Claiming(claim);
+            }
+            other => {
+                if says == Says::Probe
+                    && let Some(member) = self.state.member_of(from)
+                {
+                    self.state.claimants.insert(member, self.now);
+                }
+                self.state.tenure = other;
+            }
+        }
+    }
+
+    fn take_in_failure(&mut self, action: &Action, text: &str) {
+        self.say(Reason::Failed(text.to_owned()));
+        if let (Action::SendProbe, Tenure::Claiming(claim)) = (action, &mut self.state.tenure) {
+            // A probe that was not sent is not unanswered.
+            claim.probes = 0;
+        }
+        let unconfirmed = matches!(&self.state.tenure, Tenure::Holding(hold) if !hold.confirmed);
+        if matches!(action, Action::AddAddress { .. }) && unconfirmed {
+            self.state.tenure = Tenure::Absent;
+            self.state.retry_at = self.now + RETRY_AFTER_FAILURE;
+        }
+    }
+
+    fn take_in_stat(&mut self, found: Option<(StatMark, Duration)>) {
+        let quiet_after = self.policy.sleeptime * LOOPS_UNTIL_QUIET;
+        match found {
+            Some((StatMark::Quiet, _)) => {}
+            Some((_, age)) if age < quiet_after => {
+                self.state.stat_quiet_at = Some(self.now + quiet_after.saturating_sub(age));
+            }
+            Some(_) | None => self.act(Action::WriteStat(StatMark::Quiet)),
+        }
+    }
+}
+
+fn runs(host: &Host, card: &str) -> bool {
+    host.cards.iter().any(|known| known.name == card && known.running)
+}
+
+/// The view of a member that is ONLINE with a majority: no other's view is worth remembering.
+fn view_of(seen: &Seen<Server>) -> Option<crate::event::ViewId> {
+    let Fact::Known(Server::Member(group)) = &seen.fact else { return None };
+    let online =
+        |group: &GroupView| group.local_member().is_some_and(|local| local.state == MemberState::Online);
+    (online(group) && group.has_majority()).then(|| group.view.clone()).flatten()
+}

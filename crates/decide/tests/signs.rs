@@ -1,0 +1,164 @@
+//! Signs of the local server's process: the server is asked at once, and often for a moment, but never so for ever.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod model_host;
+
+use std::time::Duration;
+
+use decide::action::Action;
+use decide::event::{Event, Fact, MemberState, NotInGroup, ProcessSign, Server};
+use decide::signs::Signs;
+use model_host::{Answers, ModelHost, group, ms, not_in_group, secondary};
+
+fn quiet_secondary() -> ModelHost {
+    let mut model = ModelHost::new(Answers { server: secondary(), ..Answers::all_pass() }, false);
+    model.run(Duration::from_secs(10));
+    model.actions.clear();
+    model
+}
+
+fn asked(model: &ModelHost) -> usize {
+    model.count(|action| *action == Action::AskServer)
+}
+
+#[test]
+fn a_new_primary_claims_a_few_milliseconds_after_its_server_wrote_of_the_election() {
+    let mut model = quiet_secondary();
+    // Between two polls.
+    model.run(ms(35));
+    let elected = model.now;
+    model.first.server = Fact::Known(Server::Member(group(1, 1, 546, false)));
+    model.tell(Event::Process(ProcessSign::WroteToItsLog));
+    model.run(ms(200));
+    let (claimed, _) = model.actions.iter().find(|(_, action)| *action == Action::SendProbe).unwrap();
+    assert!(claimed.since(elected) <= ms(5), "claimed after {:?}", claimed.since(elected));
+}
+
+#[test]
+fn what_the_log_announces_is_looked_for_at_the_short_interval_and_then_no_more() {
+    let mut model = quiet_secondary();
+    model.tell(Event::Process(ProcessSign::WroteToItsLog));
+    let (short, long) = (model.policy.alert_interval, model.policy.poll_interval);
+    assert_eq!(model.last.as_ref().unwrap().actions, [Action::AskServer, Action::PollEvery(short)]);
+    model.run(ms(3000));
+    let paces: Vec<_> =
+        model.actions.iter().filter(|(_, action)| matches!(action, Action::PollEvery(_))).collect();
+    let [(began, _), (ended, last)] = paces[..] else { panic!("{paces:?}") };
+    assert_eq!(*last, Action::PollEvery(long));
+    assert_eq!(ended.since(*began), ms(300));
+}
+
+#[test]
+fn an_election_each_ten_seconds_is_seen_at_once_each_time() {
+    let mut model = quiet_secondary();
+    for _ in 0..500 {
+        for _ in 0..5 {
+            model.actions.clear();
+            model.tell(Event::Process(ProcessSign::WroteToItsLog));
+            assert_eq!(asked(&model), 1);
+            model.run(ms(4));
+        }
+        model.run(Duration::from_secs(10));
+    }
+}
+
+#[test]
+fn a_log_that_is_written_to_all_the_time_does_not_make_the_agent_poll_fast_all_the_time() {
+    let mut model = quiet_secondary();
+    let mut fast = Duration::ZERO;
+    let minutes = 10;
+    // Ten times a second: alert without a pause, if the rules let it.
+    for _ in 0..minutes * 60 * 10 {
+        model.tell(Event::Process(ProcessSign::WroteToItsLog));
+        if model.state.pace.every == Some(model.policy.alert_interval) {
+            fast += ms(100);
+        }
+        model.run(ms(100));
+    }
+    let most = Duration::from_secs(20 + 1 + minutes * 60 / 30);
+    assert!(fast <= most, "fast for {fast:?} of {minutes} minutes");
+    let questions = usize::try_from(40 + 1 + minutes * 60 * 2).unwrap() + 100;
+    assert!(asked(&model) <= questions, "asked for it {} times", asked(&model));
+    model.actions.clear();
+    model.tell(Event::Process(ProcessSign::Ended));
+    assert_eq!(asked(&model), 1, "the process's end is heeded all the same");
+    model.run(Duration::from_secs(60));
+    model.actions.clear();
+    model.tell(Event::Process(ProcessSign::WroteToItsLog));
+    assert_eq!(asked(&model), 1, "after a quiet minute the log is heeded again");
+}
+
+fn refused() -> Fact<Server> {
+    Fact::Known(Server::Refused("connection refused".to_owned()))
+}
+
+fn lingering() -> ModelHost {
+    let mut model = ModelHost::settled_holder();
+    model.first.server = refused();
+    model.tell(Event::Process(ProcessSign::Ended));
+    model.run(Duration::from_secs(10));
+    assert!(model.vip_here, "it refuses for the clients");
+    model
+}
+
+/// The server of member 1, in no group any more.
+fn outside(super_read_only: bool) -> Fact<Server> {
+    let mut view = group(1, 1, 545, super_read_only);
+    view.members.truncate(1);
+    view.members[0].state = MemberState::Offline;
+    view.view = None;
+    Fact::Known(Server::Member(view))
+}
+
+#[test]
+fn a_lingering_vip_goes_before_a_server_that_starts_could_take_a_write() {
+    let mut model = lingering();
+    model.tell(Event::Process(ProcessSign::MayStart));
+    model.run(ms(30));
+    assert!(!model.vip_here, "what a client writes to a server that has not joined its group is lost");
+}
+
+#[test]
+fn a_vip_does_not_linger_where_the_start_of_a_server_would_not_be_noticed() {
+    let mut model = ModelHost::settled_holder();
+    model.state.signs = Signs::default();
+    model.first.server = refused();
+    model.run(ms(300));
+    assert!(!model.vip_here);
+}
+
+#[test]
+fn a_server_that_is_found_again_may_die_again_and_its_vip_linger_again() {
+    let mut model = ModelHost::settled_holder();
+    for sign in [ProcessSign::Ended, ProcessSign::MayStart, ProcessSign::Watched] {
+        model.tell(Event::Process(sign));
+        model.run(ms(5));
+    }
+    model.run(Duration::from_secs(1));
+    model.first.server = refused();
+    model.tell(Event::Process(ProcessSign::Ended));
+    model.run(Duration::from_secs(10));
+    assert!(model.vip_here);
+}
+
+#[test]
+fn a_server_outside_its_group_that_takes_writes_does_not_wait_for_a_claim() {
+    for server in
+        [outside(false), not_in_group(NotInGroup::PluginMissing), not_in_group(NotInGroup::NotRunning)]
+    {
+        let mut model = ModelHost::settled_holder();
+        model.first.server = server.clone();
+        model.run(model.policy.poll_interval + ms(30));
+        assert!(!model.vip_here, "{server:?}");
+    }
+}
+
+#[test]
+fn a_server_that_was_told_to_leave_and_is_read_only_keeps_its_vip_until_it_is_claimed() {
+    let mut model = ModelHost::settled_holder();
+    model.first.server = outside(true);
+    model.run(ms(900));
+    assert!(model.vip_here);
+    model.run(ms(400));
+    assert!(!model.vip_here, "nobody claims it");
+}

@@ -1,0 +1,80 @@
+//! Tells each cluster of this host's addresses: a change to all, and what one asked for to that one. With a hundred clusters,
+//! each would otherwise hear the answers to the questions of all.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use decide::event::{Event, Fact, Host, Seen};
+use tokio::sync::mpsc;
+
+use crate::observe::link::LinkWatch;
+
+/// The clusters that hear of this host.
+#[derive(Default)]
+pub(super) struct Hosts {
+    clusters: Vec<(Asked, mpsc::UnboundedSender<Event>)>,
+    last: Mutex<Option<Fact<Host>>>,
+}
+
+/// Whether one cluster has a question open.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Asked(Arc<AtomicBool>);
+
+impl Asked {
+    /// Has the host looked at; the answer is for this cluster, and for the others where something has changed.
+    pub(super) fn ask(&self, link: &LinkWatch) {
+        self.0.store(true, Ordering::SeqCst);
+        link.ask_now();
+    }
+}
+
+impl Hosts {
+    /// One more cluster, which is told there; it asks with what is given back.
+    pub(super) fn add(&mut self, events: mpsc::UnboundedSender<Event>) -> Asked {
+        let asked = Asked::default();
+        self.clusters.push((asked.clone(), events));
+        asked
+    }
+
+    /// What was seen.
+    pub(super) fn tell(&self, seen: &Seen<Host>) {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let changed = last.as_ref() != Some(&seen.fact);
+        if changed {
+            *last = Some(seen.fact.clone());
+        }
+        drop(last);
+        for (asked, events) in &self.clusters {
+            if asked.0.swap(false, Ordering::SeqCst) || changed {
+                // Fails only when that cluster's task has ended: nobody needs it then.
+                let _ = events.send(Event::Host(seen.clone()));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use decide::time::Time;
+
+    use super::*;
+
+    #[test]
+    fn a_change_is_for_all_and_an_answer_for_who_asked() {
+        let mut hosts = Hosts::default();
+        let (one, mut told_one) = mpsc::unbounded_channel();
+        let (other, mut told_other) = mpsc::unbounded_channel();
+        hosts.add(one);
+        let asked = hosts.add(other);
+        let host = Host { addresses: Vec::new(), cards: Vec::new() };
+        let seen = |at| Seen { asked_at: Time(at), fact: Fact::Known(host.clone()) };
+        hosts.tell(&seen(1));
+        assert!(told_one.try_recv().is_ok() && told_other.try_recv().is_ok());
+        asked.0.store(true, Ordering::SeqCst);
+        hosts.tell(&seen(2));
+        assert!(told_one.try_recv().is_err());
+        assert_eq!(told_other.try_recv().ok(), Some(Event::Host(seen(2))));
+        hosts.tell(&seen(3));
+        assert!(told_other.try_recv().is_err(), "an answer is told once");
+    }
+}

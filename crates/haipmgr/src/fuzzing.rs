@@ -1,0 +1,96 @@
+//! Doors for `fuzz/`, which stands outside this crate: what reads bytes from outside and is no one else's business. Nothing
+//! here does anything of its own, and nothing else uses it.
+
+use std::io;
+use std::net::Ipv4Addr;
+use std::path::Path;
+
+use decide::event::{Host, Server, StatMark};
+use decide::time::Time;
+use netlink_packet_core::{NetlinkBuffer, NetlinkMessage, NetlinkPayload};
+use netlink_packet_route::RouteNetlinkMessage;
+
+use crate::act::{expel, statfile};
+use crate::commands::replay::{ReplayError, Replayed, replay_text};
+pub use crate::config::fuzzing::{configuration, converted, length_of_time, password, passwords};
+use crate::lock;
+use crate::observe::link::View;
+use crate::observe::mysql::query::{COLUMNS, Dialect, understand};
+use crate::sock_diag;
+
+/// How many columns a row of the server's answer has.
+pub const MYSQL_COLUMNS: usize = COLUMNS;
+
+/// What rows say of a server: those of 8.0.2 and later, or those of 5.7.
+///
+/// # Errors
+/// In words.
+pub fn mysql_rows(since_8_0_2: bool, rows: Vec<[Option<String>; MYSQL_COLUMNS]>) -> Result<Server, String> {
+    let dialect = if since_8_0_2 { Dialect::RoleColumn } else { Dialect::PrimaryStatus };
+    understand(dialect, rows)
+}
+
+/// The TCP sockets with this local address (v4-mapped ones too) that a datagram of `sock_diag` tells of, each with both
+/// ends; and whether it holds the dump's end.
+///
+/// # Errors
+/// In words.
+pub fn sockets_of(local: Ipv4Addr, datagram: &[u8]) -> Result<(Vec<std::net::IpAddr>, bool), String> {
+    let mut found = Vec::new();
+    let ended = sock_diag::hand_over(datagram, |message| sock_diag::sort_out(message, local, &mut found));
+    ended
+        .map(|ended| (found.into_iter().map(|id| id.source_address).collect(), ended))
+        .map_err(|error| error.to_string())
+}
+
+/// What a host has, by the cards and addresses in netlink messages that follow one another; and whether one of these very
+/// addresses, told of again, would be news.
+pub fn host_of(messages: &[u8]) -> (Host, bool) {
+    let (mut links, mut addresses, mut again) = (Vec::new(), Vec::new(), Vec::new());
+    let mut rest = messages;
+    while let Ok(taken) = NetlinkBuffer::new_checked(&rest).map(|message| message.length() as usize) {
+        if let Ok(message) = NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest) {
+            match &message.payload {
+                NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) => links.push(link.clone()),
+                NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewAddress(address)) => {
+                    addresses.push(address.clone());
+                    again.push(message.payload);
+                }
+                _ => {}
+            }
+        }
+        rest = rest.get(taken.next_multiple_of(4)..).unwrap_or_default();
+    }
+    let view = View::new(Time(0), &links, &addresses);
+    let news = again.iter().any(|told| view.differs_from(told));
+    (view.host, news)
+}
+
+/// The value to which the expel timeout is to be put back, in a file of this content.
+///
+/// # Errors
+/// It holds none.
+pub fn expel_timeout(content: &[u8]) -> io::Result<u32> {
+    expel::kept_in(content)
+}
+
+/// The mark in a state file (S6) of this content.
+///
+/// # Errors
+/// It can't be read.
+pub fn stat_mark(content: &[u8]) -> io::Result<Option<StatMark>> {
+    statfile::mark_in(content)
+}
+
+/// The process that a lock file of this content names.
+pub fn lock_holder(content: &[u8]) -> Option<i32> {
+    lock::process_in(content)
+}
+
+/// Plays a trace of this content again.
+///
+/// # Errors
+/// It is no trace.
+pub fn replay(content: &[u8], mut print: impl FnMut(&str)) -> Result<Replayed, ReplayError> {
+    replay_text(Path::new("/fuzz"), content, &mut print)
+}

@@ -1,0 +1,143 @@
+//! A server's error log: where its standard error goes, as mysqld leads it into the file of `log_error`. Watched through
+//! `/proc/PID/fd/2`, so that no path is needed, and a server in a root or mount namespace of its own is no hindrance.
+
+use std::fs;
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt as _;
+
+use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
+use rustix::io::Errno;
+use rustix::process::Pid;
+
+/// Bytes of events that are read at a time: some hundreds of them.
+const BUFFER: usize = 4096;
+
+/// Why a server's error log can't be watched.
+#[derive(Debug, thiserror::Error)]
+pub enum LogNotWatched {
+    /// It is a pipe, a socket (the journal), a terminal or nothing.
+    #[error(
+        "its standard error is no file; set log_error to a file to have the VIP follow some 60 ms sooner"
+    )]
+    NotAFile,
+    /// The system said no.
+    #[error("its error log can't be watched: {0}")]
+    Failed(#[source] io::Error),
+}
+
+/// Notifications of writes to files.
+#[derive(Debug)]
+pub(super) struct Notifier(OwnedFd);
+
+/// One file that is watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct LogFile {
+    /// The notifier's name for it: the same for each watch of the same file.
+    pub(super) watch: i32,
+    /// Device and inode.
+    identity: (u64, u64),
+}
+
+impl Notifier {
+    pub(super) fn open() -> io::Result<Self> {
+        Ok(Self(inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?))
+    }
+
+    pub(super) fn descriptor(&self) -> &OwnedFd {
+        &self.0
+    }
+
+    /// Watches the file that is this process's standard error now.
+    pub(super) fn watch(&self, pid: Pid) -> Result<LogFile, LogNotWatched> {
+        let identity = identity(pid)?;
+        let failed = |errno: Errno| LogNotWatched::Failed(errno.into());
+        let watch = inotify::add_watch(&self.0, path(pid), WatchFlags::MODIFY).map_err(failed)?;
+        Ok(LogFile { watch, identity })
+    }
+
+    /// Watches it no more.
+    pub(super) fn forget(&self, file: LogFile) {
+        // Fails where the file is gone, and its watch with it.
+        let _ = inotify::remove_watch(&self.0, file.watch);
+    }
+
+    /// The watches of files that were written to since the last call.
+    pub(super) fn written(&self) -> Vec<i32> {
+        let mut buffer = [MaybeUninit::uninit(); BUFFER];
+        let mut reader = inotify::Reader::new(&self.0, &mut buffer);
+        let mut written = Vec::new();
+        // An error is the end: nothing more is there.
+        while let Ok(event) = reader.next() {
+            if !written.contains(&event.wd()) {
+                written.push(event.wd());
+            }
+        }
+        written
+    }
+}
+
+impl LogFile {
+    /// Whether it was written to, by what [`Notifier::written`] gave.
+    pub(super) fn is_among(self, written: &[i32]) -> bool {
+        // -1: some notifications were lost (inotify(7), `IN_Q_OVERFLOW`), perhaps this one's.
+        written.iter().any(|watch| *watch == self.watch || *watch == -1)
+    }
+
+    /// Whether this is still the process's standard error: after the log was rotated it is not.
+    pub(super) fn is_still_of(self, pid: Pid) -> bool {
+        identity(pid).is_ok_and(|identity| identity == self.identity)
+    }
+}
+
+fn path(pid: Pid) -> String {
+    format!("/proc/{pid}/fd/2")
+}
+
+fn identity(pid: Pid) -> Result<(u64, u64), LogNotWatched> {
+    let found = fs::metadata(path(pid)).map_err(LogNotWatched::Failed)?;
+    if found.is_file() { Ok((found.dev(), found.ino())) } else { Err(LogNotWatched::NotAFile) }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::fs::File;
+    use std::io::Write as _;
+    use std::process::{Command, Stdio};
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    #[test]
+    fn a_log_that_was_rotated_is_noticed_and_its_successor_watched() {
+        let folder = tempfile::tempdir().unwrap();
+        let (old, new) = (folder.path().join("old"), folder.path().join("new"));
+        let mut server = Command::new("/bin/sh")
+            .args(["-c", "read _; exec 2>\"$0\"; read _"])
+            .arg(&new)
+            .stdin(Stdio::piped())
+            .stderr(File::create(&old).unwrap())
+            .spawn()
+            .unwrap();
+        let pid = Pid::from_raw(i32::try_from(server.id()).unwrap()).unwrap();
+        let notifier = Notifier::open().unwrap();
+        let log = notifier.watch(pid).unwrap();
+        assert!(log.is_still_of(pid));
+
+        server.stdin.as_mut().unwrap().write_all(b"rotate\n").unwrap();
+        let until = Instant::now() + Duration::from_secs(5);
+        while log.is_still_of(pid) {
+            assert!(Instant::now() < until, "the log was not rotated");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let log = notifier.watch(pid).unwrap();
+        notifier.written();
+        File::options().append(true).open(&new).unwrap().write_all(b"elected\n").unwrap();
+        assert!(log.is_among(&notifier.written()));
+        server.kill().unwrap();
+        server.wait().unwrap();
+    }
+}

@@ -1,0 +1,184 @@
+//! A dead primary is replaced sooner than MySQL would by itself, and what was changed for that is put back (RESTORED).
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use mysql::prelude::Queryable;
+
+use super::expect::{followed, promise, safe};
+use super::files::reconfigure;
+use super::{Broken, UnderTest, logs};
+use crate::agents::{Cluster, INSTALL_PATH, LAB};
+use crate::experiment::Experiment;
+use crate::fault::{Fault, holders};
+use crate::measure::Figures;
+
+/// An election after a death that was proven takes the group 6 to 7 s: 5 s until its detector looks up, up to 1 s until it
+/// looks, and 1 s for the new view. One that waits for the expel timeout takes 11. Seconds.
+const PROVEN_DEAD: f64 = 9.0;
+/// The configured `group_replication_member_expel_timeout`, MySQL's default, and the detector's 5 s before it.
+const PATIENCE: f64 = 5.0 + 5.0;
+/// The configured value.
+const CONFIGURED: u32 = 5;
+/// How long a survivor may take to have the timeout changed.
+const CHANGE_LIMIT: Duration = Duration::from_secs(10);
+/// How long a started agent may take to put it back.
+const BACK_LIMIT: Duration = Duration::from_secs(5);
+/// How long the survivors may take to have a primary that holds the VIP, with an agent or two just started.
+const MOVE_LIMIT: Duration = Duration::from_secs(15);
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+
+fn proven(figures: &Figures) -> Result<String, Broken> {
+    let told = followed(figures)?;
+    promise(figures.elected.seconds().is_some_and(|seconds| seconds <= PROVEN_DEAD), || {
+        format!("elected only after {} s: the death was not proven", figures.elected)
+    })?;
+    Ok(told)
+}
+
+/// An agent knows nothing when it starts: it has to find out at once whose ports are open.
+pub(super) fn kill_9_after_agent_restarts(under_test: &mut UnderTest) -> Result<String, Broken> {
+    let experiment = &mut under_test.experiment;
+    experiment.lab.wait_steady()?;
+    let lab = &mut experiment.lab;
+    for (agent, host) in lab.agents.iter_mut().zip(&lab.segment.databases) {
+        agent.stop()?;
+        agent.start(host)?;
+    }
+    proven(&experiment.run(Fault::Kill9)?)
+}
+
+/// Without power a host refuses nothing: only the fence command knows that it is dead. In the lab it is.
+pub(super) fn power_off_fenced(under_test: &mut UnderTest) -> Result<String, Broken> {
+    let figures = power_off_with(under_test, "test $# = 2", "its host is dead")?;
+    proven(&figures)
+}
+
+/// It proves nothing, so the operator's patience is kept.
+pub(super) fn power_off_fence_fails(under_test: &mut UnderTest) -> Result<String, Broken> {
+    let figures = power_off_with(under_test, "exit 1", "fence_command proves nothing")?;
+    let told = followed(&figures)?;
+    promise(figures.elected.seconds().is_some_and(|seconds| seconds >= PATIENCE), || {
+        format!("elected after {} s, though nothing was proven", figures.elected)
+    })?;
+    Ok(told)
+}
+
+fn power_off_with(under_test: &mut UnderTest, fence: &'static str, says: &str) -> Result<Figures, Broken> {
+    let experiment = &mut under_test.experiment;
+    reconfigure(experiment, &[Cluster { fence: Some(fence), ..LAB }])?;
+    let victim = experiment.lab.wait_steady()?;
+    let survivors = others(experiment, victim);
+    let marks: Vec<_> = survivors.iter().map(|place| logs::mark(experiment, *place)).collect();
+    let outcome = experiment.run(Fault::PowerOff).map_err(Broken::from).and_then(|figures| {
+        marks.iter().try_for_each(|mark| mark.wait_for(experiment, &["running fence_command", says]))?;
+        Ok(figures)
+    });
+    reconfigure(experiment, &[LAB])?;
+    outcome
+}
+
+/// RESTORED, whatever comes first: the agent's next start, or the member that was expelled.
+pub(super) fn expel_timeout_is_restored(under_test: &mut UnderTest) -> Result<String, Broken> {
+    let figures = under_test.experiment.watched("agents kill-9 while they expel", |experiment| {
+        let victim = experiment.lab.wait_steady()?;
+        let survivors = others(experiment, victim);
+        if let Some(server) = experiment.lab.group.server_mut(victim) {
+            server.kill()?;
+        }
+        let outcome = kill_agents_that_expel(experiment, &survivors)
+            .and_then(|()| start_and_restore(experiment, &survivors[..1]))
+            .and_then(|()| elected_meanwhile(experiment, victim));
+        let Experiment { lab, .. } = experiment;
+        lab.group.heal(victim, &lab.segment.databases[victim])?;
+        let last = outcome.and_then(|()| {
+            // The member is back, and this server still has not its patience.
+            promise(survivors[1..].iter().all(|place| file(experiment, *place).exists()), || {
+                "the value to be put back is not on disk any more".to_owned()
+            })?;
+            start_and_restore(experiment, &survivors[1..])
+        });
+        let Experiment { lab, .. } = experiment;
+        for place in survivors {
+            lab.agents[place].start(&lab.segment.databases[place])?;
+        }
+        last
+    })?;
+    safe(&figures)?;
+    Ok("put back by an agent that was started at once, and by one that was started when all were ONLINE"
+        .to_owned())
+}
+
+/// Each as soon as its server has the timeout 0, which it has for less than a second.
+fn kill_agents_that_expel(experiment: &mut Experiment, survivors: &[usize]) -> Result<(), Broken> {
+    let since = Instant::now();
+    let mut left = survivors.to_vec();
+    while !left.is_empty() {
+        promise(since.elapsed() <= CHANGE_LIMIT, || {
+            let names: Vec<_> = left.iter().map(|place| experiment.name(*place)).collect();
+            format!(
+                "{names:?}: the expel timeout is not changed {} s after the fault",
+                CHANGE_LIMIT.as_secs()
+            )
+        })?;
+        for place in left.clone() {
+            if expel_timeout(experiment, place)? == 0 {
+                experiment.lab.agents[place].kill()?;
+                left.retain(|other| *other != place);
+            }
+        }
+        std::thread::sleep(LOOK_EVERY);
+    }
+    for place in survivors {
+        promise(expel_timeout(experiment, *place)? == 0 && file(experiment, *place).exists(), || {
+            format!("{}: the agent was killed too late to leave anything behind", experiment.name(*place))
+        })?;
+    }
+    Ok(())
+}
+
+fn start_and_restore(experiment: &mut Experiment, places: &[usize]) -> Result<(), Broken> {
+    for place in places {
+        let mark = logs::mark(experiment, *place);
+        let Experiment { lab, .. } = experiment;
+        lab.agents[*place].start(&lab.segment.databases[*place])?;
+        let since = Instant::now();
+        while expel_timeout(experiment, *place)? != CONFIGURED || file(experiment, *place).exists() {
+            promise(since.elapsed() <= BACK_LIMIT, || {
+                format!("{}: the agent does not put the expel timeout back", experiment.name(*place))
+            })?;
+            std::thread::sleep(LOOK_EVERY);
+        }
+        let says = format!("putting group_replication_member_expel_timeout back to {CONFIGURED}");
+        mark.wait_for(experiment, &[&says])?;
+    }
+    Ok(())
+}
+
+/// What the dead agents have asked for, the group does: there is a new primary, wherever.
+fn elected_meanwhile(experiment: &Experiment, victim: usize) -> Result<(), Broken> {
+    let since = Instant::now();
+    while experiment.lab.group.primary().ok().is_none_or(|primary| primary == victim) {
+        promise(since.elapsed() <= MOVE_LIMIT, || {
+            format!("no new primary. Holders: {:?}", holders(&experiment.lab.segment).unwrap_or_default())
+        })?;
+        std::thread::sleep(LOOK_EVERY);
+    }
+    Ok(())
+}
+
+fn others(experiment: &Experiment, victim: usize) -> Vec<usize> {
+    (0..experiment.lab.agents.len()).filter(|place| *place != victim).collect()
+}
+
+fn expel_timeout(experiment: &Experiment, place: usize) -> Result<u32, Broken> {
+    let server = &experiment.lab.group.servers()[place];
+    let statement = "SELECT @@GLOBAL.group_replication_member_expel_timeout";
+    let found: Option<u32> = server.admin()?.query_first(statement).map_err(server.said(statement))?;
+    Ok(found.unwrap_or_default())
+}
+
+/// Where its agent keeps the value that is to be put back.
+fn file(experiment: &Experiment, place: usize) -> PathBuf {
+    experiment.lab.segment.databases[place].path(format!("{INSTALL_PATH}expel_timeout_3306"))
+}

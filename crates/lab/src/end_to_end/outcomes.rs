@@ -1,0 +1,360 @@
+//! What is to come of each fault: the table of docs/faults.md, row by row the tests that show it.
+
+/// One row.
+pub(super) struct Outcome {
+    /// The tests that show it, by name.
+    pub(super) tests: &'static [&'static str],
+    /// What happens, in words.
+    fault: &'static str,
+    /// Who holds the VIP in the end.
+    holds: &'static str,
+    /// How long nobody does, or clients can't write.
+    nobody: &'static str,
+    /// Why so.
+    why: &'static str,
+}
+
+const fn row(
+    tests: &'static [&'static str],
+    fault: &'static str,
+    holds: &'static str,
+    nobody: &'static str,
+    why: &'static str,
+) -> Outcome {
+    Outcome { tests, fault, holds, nobody, why }
+}
+
+const NEW: &str = "the new primary";
+const SAME: &str = "the same host, untouched";
+
+/// In the order of the page.
+pub(super) const OUTCOMES: [Outcome; 41] = [
+    row(
+        &["switchover"],
+        "planned switchover",
+        NEW,
+        "a few milliseconds",
+        "the new primary claims, the old one yields",
+    ),
+    row(
+        &["s19_shutdown"],
+        "`SHUTDOWN` on the primary",
+        NEW,
+        "a few milliseconds after the election",
+        "the old server goes on saying it leads; its agent yields to the newer view",
+    ),
+    row(
+        &["s20_stop_group_replication"],
+        "`STOP GROUP_REPLICATION` on the primary",
+        NEW,
+        "a few milliseconds after the election",
+        "as above",
+    ),
+    row(
+        &["kill_9", "kill_9_after_agent_restarts"],
+        "mysqld dies (`kill -9`)",
+        NEW,
+        "clients are refused at once until the election (6–7 s)",
+        "the survivors prove it dead: its port refuses",
+    ),
+    row(
+        &["s18_power_off"],
+        "the primary's host loses its power",
+        NEW,
+        "until the election (11–12 s)",
+        "a silent host may be slow: MySQL's expel timeout is honoured",
+    ),
+    row(
+        &["fence_command_that_succeeds"],
+        "the same, and `fence_command` has switched the host off",
+        NEW,
+        "until the election (6–7 s)",
+        "the command proves the host dead",
+    ),
+    row(
+        &["fence_command_that_fails"],
+        "the same, and `fence_command` fails",
+        NEW,
+        "until the election (11–12 s)",
+        "a failure proves nothing: the expel timeout is honoured",
+    ),
+    row(
+        &["expel_timeout_is_restored_after_agent_kill_9"],
+        "mysqld dies, and the survivors' agents are killed while the expel timeout is 0",
+        NEW,
+        "until the agents are started",
+        "each agent's next start puts the timeout back, from its file; also when the dead member is back first",
+    ),
+    row(
+        &["group_port_cut"],
+        "the group's port is cut off on the primary's host",
+        NEW,
+        "until the election (11–12 s)",
+        "the old primary is in a minority and lets go by itself",
+    ),
+    row(
+        &["primary_is_not_heard", "primary_hears_nothing"],
+        "one-way loss: the primary is not heard, or hears nothing",
+        NEW,
+        "until the election (11–12 s)",
+        "as above; it also loses its gateway",
+    ),
+    row(
+        &["each_host_cut_off_for_3_s"],
+        "every cable of one host is away for 3 s",
+        SAME,
+        "never; writes go on when the cable is back",
+        "the group waits 5 s, the gateway counts as lost after 4 s",
+    ),
+    row(
+        &["gateway_lost"],
+        "the gateway is gone for all",
+        "nobody, until it is back",
+        "as long as that lasts, after 4–5 s",
+        "a host without its gateway may be the one that was parted from the network (S12)",
+    ),
+    row(
+        &["gateway_lost_for_the_primary_alone"],
+        "the gateway is gone for the primary's host alone",
+        "nobody, until it is back",
+        "as long as that lasts, after 4–5 s",
+        "S12; the others are no primary, and so can't write",
+    ),
+    row(
+        &["clients_cut_off_but_not_the_group"],
+        "clients are cut off from the primary's host, the group is not",
+        "nobody, until they are back",
+        "as long as that lasts, after 4–5 s",
+        "the group keeps its primary; its gateway is lost (S12)",
+    ),
+    row(
+        &["stranger_claims_the_vip"],
+        "a machine that is no member says by gratuitous ARP that the VIP is its own",
+        SAME,
+        "milliseconds: until the holder, proven anew, says the contrary; a client's lost packet is repeated by TCP",
+        "the holder defends what it has proven to be its own, at most 10 times a second",
+    ),
+    row(
+        &["holders_card_made_anew"],
+        "the holder's card is deleted and made anew",
+        "the same host, again",
+        "about 0.1 s after the card is there again with the member's own address",
+        "told by the kernel; the network is asked before the VIP is put back",
+    ),
+    row(
+        &["30_percent_of_frames_lost"],
+        "30 % of all frames are lost, while switchovers are done",
+        NEW,
+        "seconds: TCP's own repetitions",
+        "more probes where loss is seen; a stale holder yields to the first announcement that it hears",
+    ),
+    row(
+        &["hung_server_keeps_the_vip"],
+        "mysqld hangs for a moment",
+        SAME,
+        "never; writes wait",
+        "a server that does not answer is no proof",
+    ),
+    row(
+        &["server_hung_for_long_and_resumed"],
+        "mysqld hangs until another is elected, and goes on then",
+        NEW,
+        "until the election (11–12 s)",
+        "the claim of the newer view; the old server's word is of an older one",
+    ),
+    row(
+        &["all_of_a_host_killed_and_back"],
+        "agent and mysqld killed on the primary's host; both come back",
+        NEW,
+        "until election and lease have ended",
+        "nobody yields there; the kernel's lease ends it",
+    ),
+    row(
+        &["s7_agent_restart_leaves_no_gap", "s7_agent_upgrade", "s7_agent_kill_9"],
+        "the holder's agent is stopped, upgraded, killed and started",
+        SAME,
+        "never",
+        "the address outlives the agent by its lease, and is adopted (S7)",
+    ),
+    row(
+        &["lease_ends_for_an_agent_that_is_dead"],
+        "the holder's agent is dead for longer than the lease",
+        "nobody, until it is back",
+        "until the agent is back",
+        "nobody proves that this host may hold it",
+    ),
+    row(
+        &["agent_killed_then_mysqld", "agent_hung_then_mysqld_killed"],
+        "the holder's agent is killed or hangs, and then its mysqld dies",
+        NEW,
+        "until election and lease have ended, and 1.5 s at the most",
+        "nobody yields there; the kernel's lease ends it",
+    ),
+    row(
+        &["s7_stopped_agent_leaves_the_vip_for_ever"],
+        "the holder's agent is stopped, for longer than the lease",
+        SAME,
+        "never",
+        "a plain stop leaves the VIP without an end (S7)",
+    ),
+    row(
+        &["stop_release_gives_the_vip_up"],
+        "`haipmgr stop --release` on the primary's host",
+        "nobody, until an agent runs there again",
+        "as long as that lasts",
+        "it was told to; the others can't write",
+    ),
+    row(
+        &["lease_too_long_is_refused"],
+        "a configured lease that outlives the group's election",
+        SAME,
+        "never",
+        "refused at the start, with the sum; nothing was stopped",
+    ),
+    row(
+        &["agent_hung"],
+        "the holder's agent hangs: 3 s, and for longer than the lease",
+        "the same host",
+        "never; until the agent goes on",
+        "as above",
+    ),
+    row(
+        &["s4_second_agent_is_refused"],
+        "a second agent is started",
+        SAME,
+        "never",
+        "one agent a host and a cluster (S4)",
+    ),
+    row(
+        &["vip_removed_by_hand"],
+        "somebody removes the VIP from its holder",
+        "the same host",
+        "less than 0.1 s",
+        "the kernel tells, all stages pass, nobody else has it",
+    ),
+    row(
+        &["s10_wrong_password", "account_locked"],
+        "the agents' password is changed, their account locked",
+        SAME,
+        "never",
+        "a server that turns us away lives (S10)",
+    ),
+    row(
+        &["s10_too_many_connections", "a_thousand_connections_refused"],
+        "no connection is left; 1,000 clients are refused",
+        SAME,
+        "never",
+        "as above",
+    ),
+    row(
+        &["server_killed_and_started_at_once"],
+        "mysqld killed on the primary's host, and started again at once",
+        "the new primary",
+        "from the start of the second mysqld until the election",
+        "until it has joined its group it takes writes that the group never has; no client may reach it",
+    ),
+    row(
+        &["offline_mode"],
+        "offline mode on the primary",
+        "nobody, until it is over",
+        "as long as that lasts, after 1 s",
+        "it turns every client away, and nobody else may write",
+    ),
+    row(
+        &["rolling_restart"],
+        "rolling restart of all three",
+        "the primary of the moment",
+        "once, a few milliseconds after the election",
+        "secondaries move nothing",
+    ),
+    row(
+        &["whole_group_dies_and_starts"],
+        "every mysqld dies; the group is formed anew",
+        "the new group's primary",
+        "from the first server's start until it is formed",
+        "a dead server's address refuses, and goes before a server outside any group could take a write; a new group has a view of its own",
+    ),
+    row(
+        &["two_members_left_then_one"],
+        "the secondaries leave: two members, then one",
+        SAME,
+        "never",
+        "who left is not counted: what is left is a majority of itself",
+    ),
+    row(
+        &["two_clusters_on_one_agent", "many_clusters_cost_little"],
+        "another cluster's servers hang",
+        SAME,
+        "never",
+        "one task a cluster",
+    ),
+    row(&["all_cores_busy_for_a_minute"], "all cores busy for a minute", SAME, "never", "late is not no"),
+    row(
+        &["disk_full", "log_folder_read_only"],
+        "disk full; log folder read-only",
+        "the primary; a switchover works as ever",
+        "never",
+        "what can't be written stops nothing",
+    ),
+    row(
+        &["s6_stat_file_follows", "s1_grep_warn_lists_exactly_the_switches"],
+        "any of these: state file and log",
+        "–",
+        "–",
+        "S6, S1",
+    ),
+    row(&["replay_decides_as_recorded"], "any of these: the trace", "–", "–", "the rules are pure"),
+];
+
+/// The page.
+fn page() -> String {
+    let mut text = String::from(
+        "# What comes of each fault
+
+Who holds the VIP, for how long nobody does, and why. Each row is shown on a real MySQL group with a real client by the tests that it
+names: `lab test NAME`; with `lab --members 5` in a group of five. In all of them no acknowledged row is lost, and no two hosts hold the VIP together (with 30 % of the frames lost: 0.1 s at the most).
+This page is written from the table in `crates/lab/src/end_to_end/outcomes.rs`. Elections with the procedures of `haipmgr sql`; without them add what MySQL needs.
+
+| what happens | who holds the VIP | for how long nobody | why | shown by |
+|---|---|---|---|---|
+",
+    );
+    for Outcome { tests, fault, holds, nobody, why } in OUTCOMES {
+        let tests: Vec<String> = tests.iter().map(|test| format!("`{test}`")).collect();
+        text.push_str(&format!("| {fault} | {holds} | {nobody} | {why} | {} |\n", tests.join(", ")));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::expect_used)]
+    use std::path::Path;
+
+    use super::super::TESTS;
+    use super::{OUTCOMES, page};
+
+    #[test]
+    fn every_end_to_end_test_has_its_row_and_every_row_its_test() {
+        let named: Vec<&str> = OUTCOMES.iter().flat_map(|outcome| outcome.tests.iter().copied()).collect();
+        let missing: Vec<&str> =
+            TESTS.iter().map(|(name, _)| *name).filter(|name| !named.contains(name)).collect();
+        assert!(missing.is_empty(), "no row in outcomes.rs names {missing:?}");
+        let unknown: Vec<&&str> =
+            named.iter().filter(|name| !TESTS.iter().any(|(test, _)| test == *name)).collect();
+        assert!(unknown.is_empty(), "outcomes.rs names tests that are not there: {unknown:?}");
+    }
+
+    #[test]
+    fn the_page_of_faults_is_current() {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/faults.md");
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            std::fs::write(&file, page()).expect("docs/faults.md can be written");
+        }
+        let there = std::fs::read_to_string(&file).unwrap_or_default();
+        assert!(
+            there == page(),
+            "docs/faults.md is not current; type: UPDATE_DOCS=1 cargo test -p haipmgr-lab outcomes"
+        );
+    }
+}

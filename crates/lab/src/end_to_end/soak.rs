@@ -1,0 +1,151 @@
+//! The lab for as long as is wanted: at rest, with every core busy, or with one random real fault after another.
+//!
+//! In stretches, each with a recording of its own: an hour's is too much to look through after each fault.
+
+use std::time::{Duration, Instant};
+
+use clap::ValueEnum;
+
+use super::expect::untouched;
+use super::machine::with_all_cores_busy;
+use super::{Broken, NotRun, TESTS, Tally, UnderTest, logs, make_whole};
+use crate::experiment::Experiment;
+use crate::namespace::Layout;
+
+/// One recording is no longer than this.
+const STRETCH: Duration = Duration::from_secs(300);
+/// What is not drawn: it brings up a second group, reads what earlier tests wrote, or waits two minutes for one figure.
+const NOT_DRAWN: [&str; 4] = [
+    "two_clusters_on_one_agent",
+    "s1_grep_warn_lists_exactly_the_switches",
+    "s6_stat_file_follows",
+    "all_cores_busy_for_a_minute",
+];
+
+/// What is done meanwhile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Soak {
+    /// Nothing: the VIP must not be touched
+    Rest,
+    /// Every core has more to do than it can: the VIP must not be touched
+    Busy,
+    /// Random faults, each held against what is to come of it
+    Faults,
+}
+
+/// Brings the lab up, and does that for so long; prints a line for each stretch or fault, and the tally. The same seed draws
+/// the same faults.
+///
+/// # Errors
+/// The lab does not come up at all.
+pub fn soak(layout: &Layout, kind: Soak, time: Duration, seed: u64) -> Result<Tally, NotRun> {
+    let mut tally = Tally::default();
+    let mut under_test = UnderTest { layout: layout.clone(), experiment: Experiment::start(layout, false)? };
+    let since = Instant::now();
+    let mut together = Duration::ZERO;
+    let mut stretch_began = Instant::now();
+    let mut draw = Draw(seed);
+    while since.elapsed() < time {
+        let left = time.saturating_sub(since.elapsed()).min(STRETCH);
+        let (name, outcome) = match kind {
+            Soak::Rest => ("at rest", untouched_for(&mut under_test, "at rest", left, false)),
+            Soak::Busy => ("every core busy", untouched_for(&mut under_test, "every core busy", left, true)),
+            Soak::Faults => {
+                let (name, proof) = draw.one();
+                (name, proof(&mut under_test))
+            }
+        };
+        let at = since.elapsed().as_secs_f64();
+        match outcome {
+            Ok(figures) => {
+                tally.passed += 1;
+                println!("{at:7.1} s  {name} ok: {figures}");
+            }
+            Err(reason) => {
+                tally.failed += 1;
+                println!(
+                    "{at:7.1} s  {name} FAILED\n  {reason}\n{}",
+                    logs::last_lines(&under_test.experiment)
+                );
+                together += under_test.experiment.two_holders();
+                match make_whole(under_test) {
+                    Ok(whole) => under_test = whole,
+                    Err(error) => {
+                        println!("the lab does not come up any more: {error}");
+                        tally.failed += 1;
+                        return Ok(tally);
+                    }
+                }
+                // What was seen until here is in the sum.
+                under_test.experiment.begin_recording_anew(layout)?;
+                stretch_began = Instant::now();
+            }
+        }
+        if stretch_began.elapsed() >= STRETCH {
+            together += under_test.experiment.begin_recording_anew(layout)?;
+            stretch_began = Instant::now();
+        }
+    }
+    together += under_test.experiment.two_holders();
+    let cost = under_test.experiment.agent_cost();
+    under_test.experiment.finish();
+    println!(
+        "\nseed {seed}: {} passed, {} failed in {:.0} s; two holders {:.3} s in all. The dearest agent: {:.1} MB, {:.2} % of a core",
+        tally.passed,
+        tally.failed,
+        since.elapsed().as_secs_f64(),
+        together.as_secs_f64(),
+        crate::report::megabytes(cost.memory),
+        cost.processor * 100.0
+    );
+    Ok(tally)
+}
+
+fn untouched_for(
+    under_test: &mut UnderTest,
+    name: &str,
+    time: Duration,
+    busy: bool,
+) -> Result<String, Broken> {
+    let figures = under_test.experiment.watched(name, |_| {
+        // That nothing happens can only be seen by letting time pass.
+        if busy {
+            with_all_cores_busy(time);
+        } else {
+            std::thread::sleep(time);
+        }
+        Ok::<_, Broken>(())
+    })?;
+    untouched(&under_test.experiment, &figures)
+}
+
+/// Draws tests (a 64-bit linear congruential generator, Knuth's constants).
+struct Draw(u64);
+
+impl Draw {
+    fn one(&mut self) -> (&'static str, super::Proof) {
+        let fit: Vec<_> = TESTS.iter().filter(|(name, _)| !NOT_DRAWN.contains(name)).collect();
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let place = usize::try_from(self.0 >> 33).unwrap_or_default() % fit.len().max(1);
+        *fit[place]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Draw, NOT_DRAWN, TESTS};
+
+    #[test]
+    fn the_same_seed_draws_the_same_faults_and_every_fault_is_drawn() {
+        let drawn = |seed| {
+            let mut draw = Draw(seed);
+            (0..1000).map(|_| draw.one().0).collect::<Vec<_>>()
+        };
+        assert_eq!(drawn(7), drawn(7));
+        let all = drawn(1);
+        assert!(
+            TESTS.iter().all(|(name, _)| NOT_DRAWN.contains(name) != all.contains(name)),
+            "each test is drawn, but for those that are not to be"
+        );
+    }
+}

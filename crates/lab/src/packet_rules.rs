@@ -1,0 +1,125 @@
+//! What the network does to packets: the packet filter of a host, or of the switch's end of its cable.
+
+use std::io::Write;
+use std::process::Stdio;
+
+use crate::group::GROUP_PORT;
+use crate::host::Host;
+use crate::segment::{GATEWAY, Segment};
+
+/// The packet filter could not be set.
+#[derive(Debug, thiserror::Error)]
+#[error("{host}: can't set the packet filter: {words}. It needs nft and the kernel's nf_tables")]
+pub struct FilterError {
+    /// The host.
+    pub host: String,
+    /// What `nft` or the system said.
+    pub words: String,
+}
+
+/// What is amiss with a cable. Frames of every kind are concerned, ARP too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// What the host sends gets lost.
+    NotHeard,
+    /// What is sent to the host gets lost.
+    HearsNothing,
+    /// This many frames of a hundred get lost, in each direction, whichever they are; but not those of Group Replication's own
+    /// port: where it loses as many, the group elects nobody and changes nothing.
+    Loses(u8),
+    /// Only Group Replication's own port gets through, and the ARP of the database hosts, without which it could not.
+    OnlyTheGroup,
+    /// Nothing passes between the host and the gateway.
+    NoGateway,
+}
+
+impl Trouble {
+    /// The rules for frames that come from the host, and for those that go to it.
+    fn rules(self) -> (String, String) {
+        let group = format!(
+            "tcp dport {GROUP_PORT} accept; tcp sport {GROUP_PORT} accept; \
+             arp saddr ip 10.77.0.11-10.77.0.15 arp daddr ip 10.77.0.11-10.77.0.15 accept; drop;"
+        );
+        match self {
+            Self::NotHeard => ("drop;".to_owned(), String::new()),
+            Self::HearsNothing => (String::new(), "drop;".to_owned()),
+            Self::Loses(percent) => {
+                let rule = format!(
+                    "tcp dport {GROUP_PORT} accept; tcp sport {GROUP_PORT} accept; \
+                     numgen random mod 100 < {percent} drop;"
+                );
+                (rule.clone(), rule)
+            }
+            Self::OnlyTheGroup => (group.clone(), group),
+            Self::NoGateway => (
+                format!("ip daddr {GATEWAY} drop; arp daddr ip {GATEWAY} drop;"),
+                format!("ip saddr {GATEWAY} drop; arp saddr ip {GATEWAY} drop;"),
+            ),
+        }
+    }
+}
+
+/// Something is amiss with this host's cable from now on, at the switch's end; what was amiss before is over.
+pub fn disturb(segment: &Segment, host: &Host, trouble: Trouble) -> Result<(), FilterError> {
+    let (from, to) = trouble.rules();
+    let card = host.name();
+    mend(segment, host)?;
+    filter(
+        &segment.gateway,
+        &format!(
+            "table netdev {card} {{
+  chain from {{ type filter hook ingress device \"{card}\" priority 0; {from} }}
+  chain to {{ type filter hook egress device \"{card}\" priority 0; {to} }}
+}}
+"
+        ),
+    )
+}
+
+/// The host's cable is well again. One that was well stays so.
+pub fn mend(segment: &Segment, host: &Host) -> Result<(), FilterError> {
+    let card = host.name();
+    // Made first, so that there is one to delete.
+    filter(&segment.gateway, &format!("table netdev {card} {{ }}\ndelete table netdev {card}\n"))
+}
+
+/// Drops the group's own traffic in both directions, as a firewall rule put on the wrong host would.
+pub(crate) fn cut_group_port(host: &Host) -> Result<(), FilterError> {
+    let rule = format!("tcp dport {GROUP_PORT} drop; tcp sport {GROUP_PORT} drop;");
+    filter(
+        host,
+        &format!(
+            "table inet lab {{
+  chain in {{ type filter hook input priority 0; {rule} }}
+  chain out {{ type filter hook output priority 0; {rule} }}
+}}
+"
+        ),
+    )
+}
+
+/// Takes a host's own rules away.
+pub(crate) fn remove(host: &Host) -> Result<(), FilterError> {
+    filter(host, "flush ruleset\n")
+}
+
+/// Feeds `nft` on the host.
+fn filter(host: &Host, rules: &str) -> Result<(), FilterError> {
+    let failed = |words: String| FilterError { host: host.name().to_owned(), words };
+    let mut child = host
+        .rooted_command("/usr/sbin/nft")
+        .args(["-f", "-"])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|error| failed(error.to_string()))?;
+    if let Some(mut input) = child.stdin.take() {
+        input.write_all(rules.as_bytes()).map_err(|error| failed(error.to_string()))?;
+    }
+    let output = child.wait_with_output().map_err(|error| failed(error.to_string()))?;
+    if output.status.success() {
+        Ok(())
+    } else {
+        Err(failed(String::from_utf8_lossy(&output.stderr).trim().to_owned()))
+    }
+}

@@ -1,0 +1,61 @@
+//! Explores every configuration of the model, and prints what was found.
+//!
+//! ```text
+//! model                 all of it
+//! model WORD…           configurations whose name has one of these words
+//! model planted [NAME…] which configuration catches each planted mistake; built with the feature `planted`
+//! ```
+
+use std::process::ExitCode;
+
+use sim::model::{Configuration, check};
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    #[cfg(feature = "planted")]
+    if words.first().is_some_and(|word| word == "planted") {
+        return planted(&words[1..]);
+    }
+    let wanted = |configuration: &&Configuration| {
+        words.is_empty() || words.iter().any(|word| configuration.name.contains(word.as_str()))
+    };
+    let (mut states, mut seconds, mut holds) = (0, 0.0, true);
+    for configuration in Configuration::EACH.iter().filter(wanted) {
+        let checked = check(configuration, None);
+        println!("{checked}");
+        states += checked.states;
+        seconds += checked.took.as_secs_f32();
+        if let Some((invariant, way)) = &checked.broken {
+            holds = false;
+            println!("{} is broken:\n  {}", invariant.name(), way.join("\n  "));
+        }
+    }
+    println!("{states} states in {seconds:.0} s");
+    if holds { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// For each mistake the first configuration that catches it, each explored so far.
+#[cfg(feature = "planted")]
+fn planted(words: &[String]) -> ExitCode {
+    use sim::model::planted::{BEYOND, catch};
+
+    let mut all = true;
+    for mistake in decide::planted::Planted::EACH {
+        let name = format!("{mistake:?}");
+        if !words.is_empty() && !words.contains(&name) {
+            continue;
+        }
+        if let Some((_, why)) = BEYOND.iter().find(|(beyond, _)| *beyond == mistake) {
+            println!("{name:30} beyond the model: {why}");
+            continue;
+        }
+        match catch(mistake) {
+            Ok(caught) => println!("{name:30} {caught}"),
+            Err(states) => {
+                all = false;
+                println!("{name:30} NOT CAUGHT in {states} states");
+            }
+        }
+    }
+    if all { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

@@ -1,0 +1,303 @@
+//! Agents in the model: their memories, numbered, and what each does when it is told something. Few memories make up many
+//! states, so each step is computed once.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use decide::action::Action;
+use decide::event::{
+    Card, Event, Fact, Frame, Gateway, GroupView, Host, HostAddress, Mac, Member, MemberState, Role, Says,
+    Seen, Server, ViewId, Why,
+};
+use decide::policy::Policy;
+use decide::signs::Process;
+use decide::state::State;
+use decide::step;
+
+use super::eye::{self, Judgement};
+use super::normal::{NOW, TICK, ago, bring_to_form, grow_older};
+use super::world::{Answer, Memory, NEVER, Place, Shows, What};
+
+const VIP: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 77, 0, 100));
+
+fn address(place: Place) -> IpAddr {
+    IpAddr::V4(Ipv4Addr::new(10, 77, 0, 11 + place))
+}
+
+fn mac(place: Place) -> Mac {
+    Mac([2, 0, 0, 0, 0, place])
+}
+
+/// The defaults' order, in ticks: what is scaled and what is left out.
+pub fn policy(hosts: u8) -> Policy {
+    let members = (0..hosts).map(|place| (address(place), "eth0".to_owned())).collect();
+    let never = Duration::from_secs(3600);
+    Policy {
+        poll_interval: TICK * 2,
+        alert_interval: TICK,
+        alert_limit: never,
+        sleeptime: never,
+        probe_count: 3,
+        probe_spacing: TICK,
+        probe_spacing_when_taken: TICK * 2,
+        own_answer_limit: TICK,
+        dispute_limit: TICK * 3,
+        claim_wait: TICK * 4,
+        linger: TICK * 6,
+        lease: Some(TICK * u32::from(LEASE)),
+        hung_patience: TICK * PATIENCE,
+        refused_patience: None,
+        evidence_age: TICK * EVIDENCE_AGE,
+        announce_interval: TICK * 10,
+        wake_election: false,
+        proven_dead: false,
+        fence: false,
+        ..Policy::new(VIP, members)
+    }
+}
+
+/// The lease, in ticks.
+pub const LEASE: u8 = 15;
+/// The patience with a server that does not answer, in ticks.
+pub const PATIENCE: u32 = 18;
+/// How old evidence may be, in ticks.
+pub const EVIDENCE_AGE: u32 = 4;
+
+/// What an agent does, as far as it concerns the model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// Ask the own server.
+    AskServer,
+    /// Ask the gateway.
+    AskGateway,
+    /// Read the addresses.
+    AskHost,
+    /// Ask a member's server.
+    AskPeer(Place),
+    /// Ask for the members' hardware addresses.
+    Learn,
+    /// Probe.
+    Probe,
+    /// Say that it is free, to this host or to nobody in particular.
+    SayFree(Option<Place>),
+    /// Announce.
+    Announce,
+    /// Add the VIP, or renew it, for so many ticks.
+    Add(u8),
+    /// Remove it.
+    Remove,
+    /// Poll each so many ticks.
+    Poll(u8),
+}
+
+/// One step of one agent.
+#[derive(Clone, Debug)]
+pub struct Reaction {
+    /// Its memory afterwards.
+    pub next: Memory,
+    /// Ticks until it looks by itself.
+    pub wake: u8,
+    /// What it does.
+    pub acts: Vec<Act>,
+    /// What an independent eye says of it.
+    pub judgement: Judgement,
+}
+
+type Told = (Memory, Place, What, u8, bool);
+
+/// Every memory that was met, and every step.
+#[derive(Debug)]
+pub struct Memories {
+    policy: Policy,
+    numbers: HashMap<Arc<State>, Memory>,
+    states: Vec<Arc<State>>,
+    certain_no: Vec<Option<u8>>,
+    older: Vec<Option<Memory>>,
+    reactions: HashMap<Told, Arc<Reaction>>,
+}
+
+impl Memories {
+    /// None yet.
+    pub fn new(policy: Policy) -> Self {
+        Self {
+            policy,
+            numbers: HashMap::new(),
+            states: Vec::new(),
+            certain_no: Vec::new(),
+            older: Vec::new(),
+            reactions: HashMap::new(),
+        }
+    }
+
+    /// How many different memories were met.
+    pub fn count(&self) -> usize {
+        self.states.len()
+    }
+
+    /// An agent that has just started.
+    pub fn newborn(&mut self) -> Memory {
+        let mut state = State::new(NOW);
+        // It sees its server's process, so that a dead server's VIP lingers. No server is started again.
+        state.signs.process = Process::Watched;
+        self.number(state)
+    }
+
+    /// A memory, to be read.
+    pub fn state(&self, memory: Memory) -> &State {
+        &self.states[memory as usize]
+    }
+
+    /// For how many ticks an agent with this memory may go on holding: it knows a certain "no".
+    pub fn certain_no(&self, memory: Memory) -> Option<u8> {
+        self.certain_no[memory as usize]
+    }
+
+    /// The memory a tick later.
+    pub fn older(&mut self, memory: Memory) -> Memory {
+        if let Some(older) = self.older[memory as usize] {
+            return older;
+        }
+        let mut state = State::clone(&self.states[memory as usize]);
+        grow_older(&mut state);
+        let older = self.number(state);
+        self.older[memory as usize] = Some(older);
+        older
+    }
+
+    /// What an agent does when it is told this; `vip`: its kernel bears the address.
+    pub fn react(&mut self, memory: Memory, place: Place, what: What, age: u8, vip: bool) -> Arc<Reaction> {
+        // Only the word about addresses depends on the kernel.
+        let told = (memory, place, what, age, vip && what == What::Addresses);
+        if let Some(known) = self.reactions.get(&told) {
+            return Arc::clone(known);
+        }
+        let before = Arc::clone(&self.states[memory as usize]);
+        let mut state = State::clone(&before);
+        let mut all = events(place, what, age, vip);
+        let last = all.pop().unwrap_or(Event::Wake);
+        let mut acts = Vec::new();
+        for event in all {
+            acts.extend(step(&self.policy, &mut state, &event, NOW).actions.iter().filter_map(act));
+        }
+        let before_last = state.clone();
+        let decision = step(&self.policy, &mut state, &last, NOW);
+        acts.extend(decision.actions.iter().filter_map(act));
+        let judgement = eye::judge(&before_last, &last, &state, &decision);
+        let wait = decision.wake_at.since(NOW).as_micros().div_ceil(TICK.as_micros());
+        let wake = u8::try_from(wait).ok().filter(|ticks| *ticks <= 60).unwrap_or(NEVER);
+        bring_to_form(&mut state);
+        let next = self.number(state);
+        let reaction = Arc::new(Reaction { next, wake, acts, judgement });
+        self.reactions.insert(told, Arc::clone(&reaction));
+        reaction
+    }
+
+    fn number(&mut self, mut state: State) -> Memory {
+        bring_to_form(&mut state);
+        if let Some(known) = self.numbers.get(&state) {
+            return *known;
+        }
+        let number = u32::try_from(self.states.len()).unwrap_or(u32::MAX);
+        self.certain_no.push(eye::certain_no(&state));
+        let state = Arc::new(state);
+        self.states.push(Arc::clone(&state));
+        self.older.push(None);
+        self.numbers.insert(state, number);
+        number
+    }
+}
+
+fn act(action: &Action) -> Option<Act> {
+    let ticks =
+        |wait: &Duration| u8::try_from(wait.as_micros().div_ceil(TICK.as_micros())).ok().unwrap_or(NEVER);
+    Some(match action {
+        Action::AskServer => Act::AskServer,
+        Action::AskGateway => Act::AskGateway,
+        Action::AskHost => Act::AskHost,
+        Action::AskPeer(member) => Act::AskPeer((0..3).find(|place| address(*place) == *member)?),
+        Action::LearnNeighbours => Act::Learn,
+        Action::SendProbe => Act::Probe,
+        Action::SayFree(to) => Act::SayFree(to.map(|mac| mac.0[5])),
+        Action::Announce => Act::Announce,
+        Action::AddAddress { lifetime, .. } => Act::Add(lifetime.as_ref().map_or(NEVER, ticks)),
+        Action::RemoveAddress { .. } => Act::Remove,
+        Action::PollEvery(every) => Act::Poll(ticks(every)),
+        _ => return None,
+    })
+}
+
+/// What an agent is told, as the events that its observers make of it.
+fn events(place: Place, what: What, age: u8, vip: bool) -> Vec<Event> {
+    let asked_at = ago(u32::from(age));
+    vec![match what {
+        What::Frame(from, Says::Free { .. }) => {
+            Event::Frame(Frame { from: mac(from), says: Says::Free { heard_at: asked_at } })
+        }
+        What::Frame(from, says) => Event::Frame(Frame { from: mac(from), says }),
+        What::Server(answer) => Event::Server(Seen { asked_at, fact: fact(place, answer) }),
+        What::Peer(peer, answer) => {
+            Event::Peer { member: address(peer), seen: Seen { asked_at, fact: fact(peer, answer) } }
+        }
+        What::Addresses => {
+            let on_card = |address, prefix| HostAddress { address, prefix, card: "eth0".to_owned() };
+            let mut addresses = vec![on_card(address(place), 24)];
+            addresses.extend(vip.then(|| on_card(VIP, 32)));
+            let cards = vec![Card { name: "eth0".to_owned(), running: true }];
+            Event::Host(Seen { asked_at: NOW, fact: Fact::Known(Host { addresses, cards }) })
+        }
+        What::Gateway(answers) => {
+            let gateway = if answers { Gateway::Reachable } else { Gateway::Lost { misses: 3 } };
+            Event::Gateway(Seen { asked_at: NOW, fact: Fact::Known(gateway) })
+        }
+        What::Neighbours(members) => {
+            return (0..3)
+                .filter(|member| members & (1 << member) != 0)
+                .map(|member| Event::Neighbour { address: address(member), mac: mac(member) })
+                .collect();
+        }
+        What::Wake => Event::Wake,
+        What::Stopping => Event::Stopping,
+    }]
+}
+
+fn fact(local: Place, answer: Answer) -> Fact<Server> {
+    match answer {
+        Answer::Shows(shows) => Fact::Known(Server::Member(group_view(local, shows))),
+        Answer::Refused => Fact::Known(Server::Refused("connection refused".to_owned())),
+        Answer::NotInGroup => Fact::Known(Server::Member(left_the_group(local))),
+        Answer::TimedOut => Fact::Unknown(Why::TimedOut(TICK)),
+        Answer::Occupied => Fact::Unknown(Why::TooManyConnections("1040".to_owned())),
+        Answer::Unreachable => Fact::Unknown(Why::Unreachable("no route to host".to_owned())),
+    }
+}
+
+/// After `STOP GROUP_REPLICATION`: OFFLINE, and read-only.
+fn left_the_group(local: Place) -> GroupView {
+    let (id, host) = (format!("uuid-{local}"), format!("db{local}"));
+    let (state, role) = (MemberState::Offline, Role::Secondary);
+    let own = Member { id: id.clone(), host, port: 3306, state, role };
+    GroupView { local: id, super_read_only: true, view: None, members: vec![own] }
+}
+
+fn group_view(local: Place, shows: Shows) -> GroupView {
+    let id = |place: Place| format!("uuid-{place}");
+    let row = |place: Place| Member {
+        id: id(place),
+        host: format!("db{place}"),
+        port: 3306,
+        state: if shows.unreachable & (1 << place) == 0 {
+            MemberState::Online
+        } else {
+            MemberState::Unreachable
+        },
+        role: if place == shows.primary { Role::Primary } else { Role::Secondary },
+    };
+    GroupView {
+        local: id(local),
+        super_read_only: shows.read_only,
+        view: Some(ViewId::new("17635", u64::from(shows.counter))),
+        members: (0..3).filter(|place| shows.members & (1 << place) != 0).map(row).collect(),
+    }
+}

@@ -1,0 +1,126 @@
+//! What is explored: how many hosts, which faults, how many of them.
+
+use decide::policy::Policy;
+
+use super::world::Place;
+
+/// A kind of fault, or an operator's command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// `group_replication_set_as_primary()`, to this host.
+    Switchover,
+    /// `SHUTDOWN` of the primary: it lies for as long as it likes.
+    Shutdown,
+    /// `kill -9` of the primary.
+    Kill,
+    /// The primary takes questions and does not answer.
+    Hang,
+    /// The primary's group port is cut: it goes on leading, by its own word.
+    GroupCut,
+    /// A host is cut off from all others, and from the gateway.
+    Isolate,
+    /// The primary's host goes dark.
+    PowerOff,
+    /// An agent stands still.
+    AgentPaused,
+    /// An agent is killed.
+    AgentKilled,
+    /// An agent is told to stop.
+    AgentStopped,
+    /// Somebody removes the VIP.
+    RemovedByHand,
+    /// A host's gateway does not answer.
+    GatewayLost,
+    /// What watches a server is stuck.
+    WatcherStuck,
+    /// A server's next answer is a wrong "no": for a moment all others seem UNREACHABLE.
+    WrongNo,
+    /// A server has no connection to spare.
+    Occupied,
+}
+
+/// What is explored.
+#[derive(Clone, Debug)]
+pub struct Configuration {
+    /// What it is called.
+    pub name: &'static str,
+    /// How many hosts: 2 or 3.
+    pub hosts: u8,
+    /// The first primary: of two that claim at once the one with the lower address goes first.
+    pub first_primary: Place,
+    /// The kinds of fault that may come.
+    pub kinds: &'static [Kind],
+    /// How many faults at the most.
+    pub faults: u8,
+    /// How many messages may be lost or late.
+    pub frames: u8,
+    /// What is due is handled host after host, but for frames to hosts that claim or hold, wake-ups and other members' answers:
+    /// those in every order. Else all in every order.
+    pub calm: bool,
+    /// A mistake in the rules.
+    #[cfg(feature = "planted")]
+    pub planted: Option<decide::planted::Planted>,
+}
+
+impl Configuration {
+    const fn new(name: &'static str, hosts: u8, kinds: &'static [Kind], faults: u8, frames: u8) -> Self {
+        Self {
+            name,
+            hosts,
+            first_primary: 0,
+            kinds,
+            faults,
+            frames,
+            calm: hosts > 2,
+            #[cfg(feature = "planted")]
+            planted: None,
+        }
+    }
+
+    const fn led_by(self, first_primary: Place) -> Self {
+        Self { first_primary, ..self }
+    }
+
+    #[cfg_attr(not(feature = "planted"), allow(clippy::unused_self))]
+    pub(super) fn plant(&self, policy: &mut Policy) {
+        #[cfg(feature = "planted")]
+        {
+            policy.planted = self.planted;
+        }
+        #[cfg(not(feature = "planted"))]
+        let _ = policy;
+    }
+
+    /// All that is explored, the small ones first.
+    pub const EACH: &[Self] = &[
+        Self::new("a lying old primary", 2, &[Kind::Shutdown, Kind::RemovedByHand], 2, 0),
+        Self::new("gateways and wrong answers", 2, &[Kind::GatewayLost, Kind::WrongNo, Kind::Occupied], 2, 0),
+        Self::new("switchovers", 2, &[Kind::Switchover], 2, 0),
+        Self::new("deaths", 3, &[Kind::Kill, Kind::PowerOff], 1, 0),
+        Self::new("a cut group port", 3, &[Kind::GroupCut], 1, 0),
+        Self::new("a switchover, late or lost", 2, &[Kind::Switchover], 1, 1),
+        Self::new(
+            "agents end and start in a switchover",
+            2,
+            &[Kind::Switchover, Kind::AgentKilled, Kind::AgentStopped],
+            2,
+            0,
+        ),
+        Self::new("hung servers, stuck watchers", 2, &[Kind::Hang, Kind::WatcherStuck, Kind::Occupied], 2, 0),
+        Self::new("two shutdowns", 3, &[Kind::Shutdown], 2, 0),
+        Self::new("a host cut off", 3, &[Kind::Isolate], 1, 0),
+        Self::new("a server that hangs", 3, &[Kind::Hang], 1, 0),
+        Self::new("a lying old primary, late or lost", 2, &[Kind::Shutdown, Kind::RemovedByHand], 2, 1),
+        Self::new("a lying old primary, agents pause", 2, &[Kind::Shutdown, Kind::AgentPaused], 2, 0),
+        Self::new("switchovers, led by the last", 3, &[Kind::Switchover], 2, 0).led_by(2),
+        Self::new(
+            "cut off, no gateway, agents pause",
+            2,
+            &[Kind::Isolate, Kind::GatewayLost, Kind::AgentPaused],
+            2,
+            0,
+        ),
+        Self::new("a switchover, twice late or lost", 2, &[Kind::Switchover], 1, 2),
+        Self::new("agents pause in a switchover", 2, &[Kind::Switchover, Kind::AgentPaused], 2, 0),
+    ];
+}

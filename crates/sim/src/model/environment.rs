@@ -1,0 +1,305 @@
+//! What the world does between two ticks: the group, the servers, and the faults.
+
+use super::agent::LEASE;
+use super::configuration::Kind;
+use super::transition::{Model, remove};
+use super::world::{Host, Pending, Place, Process, World};
+
+/// A member that is cut off is expelled after so many ticks at the earliest: its agent may stand still just before it misses its
+/// gateway, and then only the lease ends its holding.
+const EXPELLED_AFTER: u8 = LEASE + 5;
+
+/// A change of the world.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Change {
+    /// A fault, or an operator's command, at this host.
+    Begin(Kind, Place),
+    /// It ends there.
+    End(Kind, Place),
+    /// The group elects, goes on without a member led by the other, or lets its primary take writes.
+    Group(Place),
+    /// A server learns what the group is.
+    Learn(Place),
+    /// A server that is out of the group, or on its way out of it, says so: it refuses, or has left, or has no majority.
+    Show(Place, Process),
+    /// A server cut off from the group shows the others UNREACHABLE.
+    Outnumbered(Place),
+}
+
+impl Model {
+    /// The changes that are possible now.
+    pub(super) fn changes(&self, world: &World, push: &mut impl FnMut(Change)) {
+        group_changes(world, push);
+        for place in world.places() {
+            let host = &world.hosts[usize::from(place)];
+            for kind in self.configuration.kinds.iter().copied() {
+                if has(kind, host) {
+                    push(Change::End(kind, place));
+                } else if world.faults > 0 && can_begin(kind, world, place) {
+                    push(Change::Begin(kind, place));
+                }
+            }
+            let out = !world.group.has(place);
+            if host.process == Process::Stale && (out || world.group.pending == Pending::Expel(place, 0)) {
+                let cut_off = self
+                    .configuration
+                    .kinds
+                    .iter()
+                    .any(|kind| matches!(kind, Kind::GroupCut | Kind::Isolate));
+                if cut_off && host.shows.unreachable == 0 {
+                    push(Change::Outnumbered(place));
+                }
+                if out {
+                    push(Change::Show(place, Process::LeftGroup));
+                    push(Change::Show(place, Process::Refuses));
+                }
+            }
+        }
+    }
+
+    /// Lets it happen.
+    pub(super) fn change(&self, world: &mut World, change: Change) {
+        match change {
+            Change::Begin(kind, place) => {
+                world.faults -= 1;
+                self.begin(world, kind, place);
+            }
+            Change::End(kind, place) => self.end(world, kind, place),
+            Change::Group(place) => {
+                let group = &mut world.group;
+                match group.pending {
+                    Pending::Nothing => {}
+                    Pending::Elect(_) => {
+                        group.primary = place;
+                        group.pending = Pending::Writable;
+                    }
+                    Pending::Expel(out, _) => {
+                        group.counter += 1;
+                        group.members &= !(1 << out);
+                        group.primary = place;
+                        group.writable = false;
+                        group.pending = Pending::Writable;
+                    }
+                    Pending::Writable => {
+                        group.writable = true;
+                        group.pending = Pending::Nothing;
+                        world.hosts[usize::from(place)].shows.read_only = false;
+                    }
+                }
+            }
+            Change::Learn(place) => {
+                world.hosts[usize::from(place)].shows = world.group.shown_by(place);
+            }
+            Change::Show(place, process) => world.hosts[usize::from(place)].process = process,
+            Change::Outnumbered(place) => {
+                let host = &mut world.hosts[usize::from(place)];
+                host.shows.unreachable = host.shows.members & !(1 << place);
+            }
+        }
+    }
+
+    fn begin(&self, world: &mut World, kind: Kind, place: Place) {
+        let group = &mut world.group;
+        let host = &mut world.hosts[usize::from(place)];
+        let leads = group.primary == place;
+        match kind {
+            Kind::Switchover => {
+                group.writable = false;
+                group.pending = Pending::Elect(place);
+                let old = usize::from(group.primary);
+                world.hosts[old].shows.read_only = true;
+            }
+            Kind::Shutdown => {
+                host.process = Process::Stale;
+                group.pending = Pending::Expel(place, 0);
+            }
+            Kind::Kill => {
+                host.process = Process::Refuses;
+                expel(world, place, 0);
+            }
+            Kind::Hang => {
+                host.process = Process::Blocks;
+                expel(world, place, 0);
+            }
+            Kind::GroupCut => {
+                host.process = Process::Stale;
+                expel(world, place, 0);
+            }
+            Kind::Isolate => {
+                host.isolated = Some(0);
+                if leads && host.process == Process::Answers {
+                    host.process = Process::Stale;
+                    expel(world, place, EXPELLED_AFTER);
+                }
+            }
+            Kind::PowerOff => {
+                host.powered = false;
+                host.vip = None;
+                end_agent(host);
+                expel(world, place, 0);
+            }
+            Kind::AgentPaused => host.paused = true,
+            Kind::AgentKilled => end_agent(host),
+            Kind::AgentStopped => {
+                self.tell(world, place, super::world::What::Stopping, 0);
+                end_agent(&mut world.hosts[usize::from(place)]);
+            }
+            Kind::RemovedByHand => {
+                remove(host);
+                host.well = 0;
+            }
+            Kind::GatewayLost => host.gateway_lost = true,
+            Kind::WatcherStuck => host.stuck = true,
+            Kind::WrongNo => host.wrong_no = true,
+            Kind::Occupied => host.occupied = true,
+        }
+    }
+
+    fn end(&self, world: &mut World, kind: Kind, place: Place) {
+        let in_group = world.group.has(place);
+        let host = &mut world.hosts[usize::from(place)];
+        match kind {
+            Kind::AgentPaused => host.paused = false,
+            Kind::AgentKilled | Kind::AgentStopped => {
+                host.agent = Some(self.newborn());
+                host.wake = 1;
+                host.poll = (2, 2);
+                host.told = 0;
+            }
+            Kind::Isolate => {
+                host.isolated = None;
+                rejoin(world, place, in_group);
+            }
+            Kind::Hang => rejoin(world, place, in_group),
+            Kind::GatewayLost => host.gateway_lost = false,
+            Kind::WatcherStuck => host.stuck = false,
+            Kind::Occupied => host.occupied = false,
+            Kind::Switchover
+            | Kind::Shutdown
+            | Kind::Kill
+            | Kind::GroupCut
+            | Kind::PowerOff
+            | Kind::RemovedByHand
+            | Kind::WrongNo => {}
+        }
+    }
+}
+
+fn group_changes(world: &World, push: &mut impl FnMut(Change)) {
+    let group = &world.group;
+    let runs = |place: &Place| {
+        let host = &world.hosts[usize::from(*place)];
+        group.has(*place) && host.powered && host.process == Process::Answers && host.isolated.is_none()
+    };
+    match group.pending {
+        Pending::Nothing => {}
+        Pending::Elect(place) => push(Change::Group(place)),
+        Pending::Expel(place, wait) => {
+            if wait == 0 {
+                world
+                    .places()
+                    .filter(|other| *other != place && runs(other))
+                    .for_each(|other| push(Change::Group(other)));
+            }
+        }
+        Pending::Writable => {
+            let primary = &world.hosts[usize::from(group.primary)];
+            if runs(&group.primary) && primary.shows == group.shown_by(group.primary) {
+                push(Change::Group(group.primary));
+            }
+        }
+    }
+    for place in world.places().filter(runs) {
+        if world.hosts[usize::from(place)].shows != group.shown_by(place)
+            && !matches!(group.pending, Pending::Elect(_))
+        {
+            push(Change::Learn(place));
+        }
+    }
+}
+
+/// The group goes on without its primary, where the others are the majority.
+fn expel(world: &mut World, place: Place, wait: u8) {
+    let group = &mut world.group;
+    if group.primary == place {
+        group.writable = false;
+        group.pending = Pending::Nothing;
+        if group.members.count_ones() > 2 {
+            group.pending = Pending::Expel(place, wait);
+        }
+    }
+}
+
+/// A server is reached by the group again: before it was expelled nothing has happened, afterwards it is out, and may not know.
+fn rejoin(world: &mut World, place: Place, in_group: bool) {
+    let pending = matches!(world.group.pending, Pending::Expel(out, _) if out == place);
+    let host = &mut world.hosts[usize::from(place)];
+    if !matches!(host.process, Process::Stale | Process::Blocks) {
+        return;
+    }
+    if !in_group {
+        host.process = Process::Stale;
+        return;
+    }
+    host.process = Process::Answers;
+    host.shows.unreachable = 0;
+    if pending || world.group.primary == place {
+        world.group.pending = Pending::Nothing;
+        world.group.writable = true;
+    }
+}
+
+fn end_agent(host: &mut Host) {
+    host.agent = None;
+    host.paused = false;
+    host.mail.clear();
+    host.asking = (false, false);
+    host.wake = super::world::NEVER;
+    host.held_against = 0;
+}
+
+/// Whether this fault lasts there, and can end.
+fn has(kind: Kind, host: &Host) -> bool {
+    match kind {
+        Kind::AgentPaused => host.paused,
+        Kind::AgentKilled | Kind::AgentStopped => host.powered && host.agent.is_none(),
+        Kind::Isolate => host.isolated.is_some(),
+        Kind::Hang => host.process == Process::Blocks,
+        Kind::GatewayLost => host.gateway_lost,
+        Kind::WatcherStuck => host.stuck,
+        Kind::Occupied => host.occupied,
+        Kind::Switchover
+        | Kind::Shutdown
+        | Kind::Kill
+        | Kind::GroupCut
+        | Kind::PowerOff
+        | Kind::RemovedByHand
+        | Kind::WrongNo => false,
+    }
+}
+
+/// Faults of servers strike the primary: another's changes nothing of the VIP.
+fn can_begin(kind: Kind, world: &World, place: Place) -> bool {
+    let host = &world.hosts[usize::from(place)];
+    let group = &world.group;
+    let quiet = group.pending == Pending::Nothing && group.writable;
+    let leads = group.primary == place && quiet && host.powered && host.process == Process::Answers;
+    match kind {
+        Kind::Switchover => {
+            quiet
+                && group.has(place)
+                && group.primary != place
+                && host.powered
+                && host.process == Process::Answers
+        }
+        Kind::Shutdown => leads && group.members.count_ones() > 1 && host.isolated.is_none(),
+        Kind::Kill | Kind::Hang | Kind::GroupCut | Kind::PowerOff => leads,
+        Kind::Isolate => host.powered && host.isolated.is_none() && quiet,
+        Kind::AgentPaused | Kind::AgentKilled | Kind::AgentStopped => host.agent.is_some() && !host.paused,
+        Kind::RemovedByHand => host.vip.is_some(),
+        Kind::GatewayLost => host.powered && !host.gateway_lost,
+        Kind::WatcherStuck => host.agent.is_some() && !host.stuck,
+        Kind::WrongNo => host.agent.is_some() && !host.wrong_no,
+        Kind::Occupied => host.powered && !host.occupied && host.process == Process::Answers,
+    }
+}

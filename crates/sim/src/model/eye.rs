@@ -1,0 +1,167 @@
+//! What an independent eye says of one step: it knows the facts that the agent was told, and none of its rules.
+
+use decide::Decision;
+use decide::action::Action;
+use decide::event::{Event, Fact, Frame, Gateway, GroupView, MemberState, Role, Says, Server};
+use decide::reason::Reason;
+use decide::state::{State, Tenure};
+
+use super::agent::{EVIDENCE_AGE, LEASE, PATIENCE};
+use super::normal::{NOW, TICK};
+use super::world::Invariant;
+
+/// What is to be said of one step.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Judgement {
+    /// It breaks this invariant.
+    pub breaks: Option<Invariant>,
+    /// It starts the VIP, on this view.
+    pub starts_on: Option<u64>,
+}
+
+/// An agent that knows a certain "no" may hold for so many ticks more: until it has asked twice where nobody may wait for it, and
+/// for as long as a claim is waited for where somebody may.
+pub(super) fn certain_no(state: &State) -> Option<u8> {
+    const AT_ONCE: u8 = 2;
+    const CLAIM_WAIT: u8 = 7;
+    const LINGER: u8 = 9;
+    if matches!(state.gateway.fact, Fact::Known(Gateway::Lost { .. })) {
+        return Some(AT_ONCE);
+    }
+    match &state.server.fact {
+        Fact::Unknown(_) => None,
+        Fact::Known(Server::Refused(_)) => Some(LINGER),
+        Fact::Known(Server::NotInGroup(_)) => Some(CLAIM_WAIT),
+        Fact::Known(Server::Member(view)) => {
+            let passed_by = match (&view.view, &state.newest_view) {
+                (Some(own), Some(newest)) => newest.is_newer_than(own),
+                _ => false,
+            };
+            if outnumbered(view) {
+                Some(AT_ONCE)
+            } else if passed_by || !online_primary(view) {
+                Some(CLAIM_WAIT)
+            } else {
+                None
+            }
+        }
+    }
+}
+
+/// Looks at one step.
+pub(super) fn judge(before: &State, event: &Event, after: &State, decision: &Decision) -> Judgement {
+    let mut judgement = Judgement::default();
+    let mut breaks = |invariant| {
+        judgement.breaks.get_or_insert(invariant);
+    };
+    if decision.wake_at <= NOW {
+        breaks(Invariant::Progress);
+    }
+    let starts = decision.reasons.iter().any(|reason| matches!(reason, Reason::Started { .. }));
+    if starts {
+        if !is_proven(before, event, after) {
+            breaks(Invariant::Evidence);
+        }
+    } else if renews(decision) && !may_renew(before, after, decision) {
+        breaks(Invariant::Lease);
+    }
+    if decision.reasons.iter().any(|reason| matches!(reason, Reason::Stopped { .. }))
+        && !may_let_go(before, after)
+    {
+        breaks(Invariant::UnknownIsNotNo);
+    }
+    if decision.reasons.iter().any(|reason| matches!(reason, Reason::DisputeWon(_)))
+        && wins_unproven(before, after)
+    {
+        breaks(Invariant::Evidence);
+    }
+    for action in &decision.actions {
+        let wrong = match action {
+            Action::AddAddress { lifetime: Some(lifetime), .. } => *lifetime > TICK * u32::from(LEASE),
+            Action::AddAddress { lifetime: None, .. } => *event != Event::Stopping,
+            _ => false,
+        };
+        if wrong {
+            breaks(Invariant::Lease);
+        }
+    }
+    if starts && let Fact::Known(Server::Member(view)) = &after.server.fact {
+        judgement.starts_on =
+            view.view.as_ref().and_then(|view| view.to_string().split(':').nth(1)?.parse().ok());
+    }
+    judgement
+}
+
+fn renews(decision: &Decision) -> bool {
+    decision.actions.iter().any(|action| matches!(action, Action::AddAddress { lifetime: Some(_), .. }))
+}
+
+/// Stages 1 to 4 twice, and 5: asked of the network, and not answered, or released.
+fn is_proven(before: &State, event: &Event, after: &State) -> bool {
+    let Tenure::Claiming(claim) = &before.tenure else { return false };
+    let Fact::Known(Server::Member(view)) = &after.server.fact else { return false };
+    let leads = online_primary(view) && !outnumbered(view) && !view.super_read_only;
+    let gateway = after.gateway.fact == Fact::Known(Gateway::Reachable);
+    let fresh = [after.server.asked_at, after.gateway.asked_at]
+        .into_iter()
+        .all(|at| at >= claim.since && NOW.since(at) <= TICK * EVIDENCE_AGE);
+    let released =
+        |holder| *event == Event::Frame(Frame { from: holder, says: Says::Free { heard_at: NOW } });
+    let believed = claim.released_at == Some(NOW);
+    let asked = claim.probes >= 3 || believed || claim.answered.is_some_and(|(mac, _)| released(mac));
+    leads && gateway && fresh && asked && matches!(after.host.fact, Fact::Known(_))
+}
+
+/// It is heard of the server, for no longer than patience lasts without knowing; and the agent has not stood still for its lease.
+fn may_renew(before: &State, after: &State, decision: &Decision) -> bool {
+    let Tenure::Holding(hold) = &before.tenure else {
+        // One that has just started adopts what it finds.
+        return decision.reasons.contains(&Reason::Adopted);
+    };
+    let heard_of = NOW.since(after.server.asked_at) <= TICK * (PATIENCE + 1);
+    let lives = matches!(&after.server.fact, Fact::Unknown(why) if why.server_lives());
+    let begun = after.server_unknown_since.map_or(NOW, |since| since.max(hold.since));
+    let patient = lives || NOW.since(begun) <= TICK * PATIENCE;
+    let awake = hold.next_renewal.is_none_or(|due| NOW.since(due) < TICK * u32::from(LEASE - LEASE / 3));
+    heard_of && patient && awake
+}
+
+/// A certain "no", another's claim, or patience that has run out.
+fn may_let_go(before: &State, after: &State) -> bool {
+    let (claimed, since) = match &before.tenure {
+        Tenure::Holding(hold) => (hold.dispute.is_some() || hold.trial.is_some(), hold.since),
+        _ => (false, NOW),
+    };
+    let over =
+        after.server_unknown_since.is_some_and(|unknown| NOW.since(unknown.max(since)) >= TICK * PATIENCE);
+    claimed || over || certain_no(after).is_some()
+}
+
+/// It stays, against a claimant that leads in no older view, and its own server was not asked since.
+fn wins_unproven(before: &State, after: &State) -> bool {
+    let Tenure::Holding(hold) = &before.tenure else { return false };
+    let Some(dispute) = hold.dispute else { return false };
+    if after.server.asked_at >= dispute.since {
+        return false;
+    }
+    let Some(Fact::Known(Server::Member(theirs))) = after.peer_since(dispute.claimant, dispute.since) else {
+        return false;
+    };
+    let older = match (&theirs.view, &after.newest_view) {
+        (Some(theirs), Some(newest)) => newest.is_newer_than(theirs),
+        _ => false,
+    };
+    online_primary(theirs) && !outnumbered(theirs) && !theirs.super_read_only && !older
+}
+
+fn online_primary(view: &GroupView) -> bool {
+    view.members
+        .iter()
+        .find(|member| member.id == view.local)
+        .is_some_and(|local| local.state == MemberState::Online && local.role == Role::Primary)
+}
+
+fn outnumbered(view: &GroupView) -> bool {
+    let lost = view.members.iter().filter(|member| member.state == MemberState::Unreachable).count();
+    lost * 2 >= view.members.len()
+}

@@ -1,0 +1,265 @@
+//! An agent's memory, brought to one form: times become ages, and what no rule can tell apart becomes the same.
+
+use std::time::Duration;
+
+use decide::election::Election;
+use decide::state::{Claim, Hold, Pace, State, Tenure};
+use decide::time::Time;
+
+/// One tick.
+pub const TICK: Duration = Duration::from_millis(100);
+/// Now, for every agent, always: at each tick its memory grows older instead.
+pub const NOW: Time = Time(1_000_000_000);
+
+/// Older than every limit that an age is compared with.
+const OLD: u32 = 40;
+/// Further off than every limit but the safety net, which is left out.
+const FAR: u32 = 60;
+
+/// So many ticks ago.
+pub fn ago(ticks: u32) -> Time {
+    NOW - TICK * ticks
+}
+
+/// So many ticks from now.
+fn ahead(ticks: u32) -> Time {
+    NOW + TICK * ticks
+}
+
+/// Lets a tick pass.
+pub fn grow_older(state: &mut State) {
+    each_time(state, &mut |time| *time = *time - TICK);
+    bring_to_form(state);
+}
+
+/// Makes two memories equal that no rule can tell apart.
+///
+/// Each line says why it changes nothing: it is that line's claim, and the memory's every field is named in `each_time`,
+/// so that a new one is not forgotten.
+pub fn bring_to_form(state: &mut State) {
+    // The state file, the connections left behind and the strays touch nothing of the address; no stranger is in the model.
+    state.stat_quiet_at = None;
+    state.left_behind = None;
+    state.strays = None;
+    // No sign of the server's process is in the model.
+    state.signs = decide::signs::Signs::default();
+    // Removals are counted only to be spoken of, and no copies are in the model.
+    state.removals.clear();
+    state.removals_named_at = None;
+    state.tidied_at = None;
+    state.removed_copy_at = None;
+    // The election has a model of its own.
+    state.election = Election::default();
+    // The alert pace has no end here (`alert_limit`).
+    state.pace = Pace { alert_since: state.pace.alert_since.map(|_| NOW), ..state.pace };
+    // A claimant that was last heard too long ago is none.
+    state.claimants.retain(|_, at| *at > ago(5));
+    // Throttles: only whether they are over counts.
+    state.learnt_at = state.learnt_at.filter(|at| *at > ago(10));
+    state.retry_at = state.retry_at.max(NOW);
+    state.server_unknown_since = state.server_unknown_since.map(|at| at.max(ago(20)));
+    state.other_holder = state.other_holder.map(|(mac, at)| (mac, at.max(ago(21))));
+    // The host's addresses are read when they are told, so an answer is never older than the last: only the doubt compares.
+    let doubt = match &state.tenure {
+        Tenure::Holding(hold) => hold.doubt_since,
+        _ => None,
+    };
+    // … and a holder whose address has not shown up yet.
+    let unconfirmed = matches!(&state.tenure, Tenure::Holding(hold) if !hold.confirmed);
+    state.host.asked_at = match doubt {
+        _ if unconfirmed => state.host.asked_at.max(ago(20)),
+        Some(since) if state.host.asked_at < since => since - TICK,
+        Some(since) => since,
+        None => NOW,
+    };
+    let mut asked_since = ago(10);
+    match &mut state.tenure {
+        Tenure::Absent => state.alive_at.retain(|_, at| *at >= NOW),
+        Tenure::Claiming(claim) => {
+            form_claim(claim);
+            let since = claim.since;
+            state.alive_at.retain(|_, at| *at >= since);
+            state.alive_at.values_mut().for_each(|at| *at = since);
+            asked_since = claim.rivals.values().map(|rival| rival.since).fold(asked_since, Time::min);
+        }
+        Tenure::Holding(hold) => {
+            form_hold(hold);
+            state.alive_at.retain(|_, at| *at >= NOW);
+            asked_since = hold.dispute.map_or(asked_since, |dispute| asked_since.min(dispute.since));
+        }
+        Tenure::Releasing { since, .. } => {
+            // Compared with the last answer alone.
+            *since = if state.server.asked_at >= *since { state.server.asked_at } else { NOW };
+            state.alive_at.retain(|_, at| *at >= NOW);
+        }
+    }
+    // A question put before every time that is compared with it is as good as none.
+    for peer in state.peers.values_mut() {
+        peer.waiting_since = peer.waiting_since.filter(|at| *at >= asked_since);
+        peer.seen = peer.seen.take().filter(|seen| seen.asked_at >= asked_since);
+    }
+    state.peers.retain(|_, peer| peer.waiting_since.is_some() || peer.seen.is_some());
+    forget_distances(state);
+}
+
+fn form_claim(claim: &mut Claim) {
+    // What is older than the evidence may be is not fresh, whenever the wish arose.
+    claim.since = claim.since.max(ago(6));
+    claim.asked_at = claim.asked_at.max(ago(6));
+    claim.taken_since = claim.taken_since.map(|at| at.max(ago(10)));
+    claim.answered = claim.answered.map(|(mac, at)| (mac, at.max(ago(31))));
+    claim.others.retain(|(_, at)| *at > ago(31));
+    // A word that is a tick old is not believed any more.
+    claim.released_at = claim.released_at.map(|at| at.max(ago(1)));
+    // Only a rival waits by it.
+    claim.ready_since = claim.ready_since.filter(|_| !claim.rivals.is_empty()).map(|at| at.max(ago(10)));
+    claim.probes = claim.probes.min(10);
+}
+
+fn form_hold(hold: &mut Hold) {
+    hold.since = hold.since.max(ago(20));
+    hold.settled = hold.settled.filter(|(_, until)| *until > NOW);
+    // Its questions are not in the model; what is answered to announcements is.
+    hold.trial = hold.trial.filter(|trial| trial.until > NOW);
+    if let Some(trial) = &mut hold.trial {
+        trial.next_question = ahead(1);
+    }
+    hold.next_announce = hold.next_announce.max(NOW);
+    hold.announced = hold.announced.min(6);
+}
+
+/// What is old stays in its order, and its distances are forgotten; what is far off stays far off.
+fn forget_distances(state: &mut State) {
+    let mut old = Vec::new();
+    each_time(state, &mut |time| {
+        if *time < ago(OLD) {
+            old.push(*time);
+        } else if *time > ahead(FAR) {
+            *time = ahead(1000);
+        }
+    });
+    if old.is_empty() {
+        return;
+    }
+    old.sort_unstable_by(|one, other| other.cmp(one));
+    old.dedup();
+    each_time(state, &mut |time| {
+        if let Some(rank) = old.iter().position(|known| known == time) {
+            *time = ago(OLD + 1 + u32::try_from(rank).unwrap_or(u32::MAX));
+        }
+    });
+}
+
+/// Every time in an agent's memory.
+#[allow(
+    clippy::too_many_lines,
+    reason = "one line for each field that holds a time, and for each that holds none"
+)]
+fn each_time(state: &mut State, change: &mut impl FnMut(&mut Time)) {
+    let State {
+        host,
+        server,
+        gateway,
+        server_unknown_since,
+        newest_view: _,
+        last_own_view: _,
+        macs: _,
+        alive_at,
+        peers,
+        other_holder,
+        claimants,
+        tenure,
+        left_behind: _,
+        stat_quiet_at: _,
+        pace: _,
+        next_look,
+        retry_at,
+        stranger: _,
+        learnt_at,
+        deaf: _,
+        removals: _,
+        removals_named_at: _,
+        tidied_at: _,
+        removed_copy_at: _,
+        election: _,
+        strays: _,
+        signs: _,
+        giving_up: _,
+    } = state;
+    for time in [&mut host.asked_at, &mut server.asked_at, &mut gateway.asked_at, next_look, retry_at] {
+        change(time);
+    }
+    [server_unknown_since, learnt_at].into_iter().flatten().for_each(&mut *change);
+    alive_at.values_mut().for_each(&mut *change);
+    for peer in peers.values_mut() {
+        peer.waiting_since.iter_mut().for_each(&mut *change);
+        peer.seen.iter_mut().for_each(|seen| change(&mut seen.asked_at));
+    }
+    claimants.values_mut().for_each(&mut *change);
+    if let Some((_, at)) = other_holder {
+        change(at);
+    }
+    match tenure {
+        Tenure::Absent => {}
+        Tenure::Claiming(claim) => {
+            let Claim {
+                since,
+                asked_at,
+                probes: _,
+                next_probe,
+                taken_since,
+                answered,
+                others,
+                released_at,
+                ready_since,
+                rivals,
+            } = claim;
+            [since, asked_at, next_probe].into_iter().for_each(&mut *change);
+            [taken_since, released_at, ready_since].into_iter().flatten().for_each(&mut *change);
+            for (_, at) in others.iter_mut().chain(answered) {
+                change(at);
+            }
+            for rival in rivals.values_mut() {
+                change(&mut rival.since);
+                change(&mut rival.heard_at);
+            }
+        }
+        Tenure::Holding(hold) => {
+            let Hold {
+                since,
+                card: _,
+                confirmed: _,
+                doubt_since,
+                down_since,
+                dispute,
+                settled,
+                contest: _,
+                trial,
+                next_announce,
+                announced: _,
+                next_renewal,
+                renewal_looks,
+            } = hold;
+            change(since);
+            change(next_announce);
+            [doubt_since, down_since, next_renewal].into_iter().flatten().for_each(&mut *change);
+            if let Some((_, at)) = renewal_looks {
+                change(at);
+            }
+            if let Some(trial) = trial {
+                change(&mut trial.until);
+                change(&mut trial.next_question);
+            }
+            if let Some(dispute) = dispute {
+                change(&mut dispute.since);
+            }
+            if let Some((_, until)) = settled {
+                change(until);
+            }
+        }
+        Tenure::Releasing { since, retry_at, .. } => {
+            change(since);
+            change(retry_at);
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! Which planted mistake the model catches, and where.
+
+use core::fmt;
+
+use decide::planted::Planted;
+
+use super::checked::check;
+use super::configuration::Configuration;
+use super::world::Invariant;
+
+/// So many steps of each configuration at the most: what is not caught by then counts as not caught.
+const MOST: usize = 3_000_000;
+
+/// Mistakes that the model can't catch, and why.
+pub const BEYOND: &[(Planted, &str)] = &[
+    (Planted::ForgetRestore, "the election is not in the model: crates/decide/tests/election.rs"),
+    (Planted::SilenceProvesDeath, "the election is not in the model: crates/decide/tests/election.rs"),
+    (
+        Planted::LingerOverANewServer,
+        "no server is started again in the model: crates/decide/tests/signs.rs, and the simulator",
+    ),
+    (
+        Planted::YieldToNobody,
+        "a holder that yields to nobody hears of the newer view all the same, and lets go by itself a little later: crates/decide/tests/properties.rs",
+    ),
+    (
+        Planted::ClaimOnAfterAPause,
+        "needs frames that are lost in numbers while an agent stands still: crates/decide/tests/properties.rs",
+    ),
+];
+
+/// A mistake that was caught.
+#[derive(Clone, Copy, Debug)]
+pub struct Caught {
+    /// By this invariant.
+    pub invariant: Invariant,
+    /// In this configuration.
+    pub configuration: &'static str,
+    /// After so many states of it.
+    pub states: usize,
+    /// Steps from the start to the broken invariant.
+    pub way: usize,
+}
+
+/// Plants it, and explores until it is caught.
+///
+/// # Errors
+/// The states that were explored in vain.
+pub fn catch(mistake: Planted) -> Result<Caught, usize> {
+    let mut in_vain = 0;
+    for configuration in Configuration::EACH {
+        let checked = check(&Configuration { planted: Some(mistake), ..configuration.clone() }, Some(MOST));
+        if let Some((invariant, way)) = checked.broken {
+            let (configuration, states) = (configuration.name, checked.states);
+            return Ok(Caught { invariant, configuration, states, way: way.len() });
+        }
+        in_vain += checked.states;
+    }
+    Err(in_vain)
+}
+
+impl fmt::Display for Caught {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { invariant, configuration, states, way } = self;
+        write!(f, "{:18} {states:>8} states, {way:>3} steps  {configuration}", invariant.name())
+    }
+}

@@ -1,0 +1,486 @@
+//! What can happen next, and what comes of it.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use decide::event::Says;
+use decide::state::Tenure;
+
+use super::agent::{Act, Memories, policy};
+use super::configuration::Configuration;
+use super::environment::Change;
+use super::normal::NOW;
+use super::world::{
+    Answer, Group, Host, Invariant, Mail, Memory, NEVER, Pending, Place, Process, Shows, What, World,
+};
+
+/// A server that blocks is given up after so many ticks; another member's, or one that can't be reached, sooner.
+const OWN_LIMIT: u8 = 3;
+const PEER_LIMIT: u8 = 2;
+/// A host that is cut off calls its gateway lost after so many ticks.
+const GATEWAY_LOST_AFTER: u8 = 3;
+/// An age that is old whatever it is compared with.
+const OLDEST: u8 = 41;
+/// A host that has been well for so long loses nothing any more.
+const WELL: u8 = 6;
+/// FOLLOWS: a lease, two patiences with slow probes, and some.
+const FOLLOWS_WITHIN: u8 = 60;
+/// Frames of one host that wait for an agent that stands still; equal ones in a row are one.
+const WAITING_FRAMES: usize = 3;
+
+/// Something that happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Step {
+    /// An agent handles a message.
+    Tell(Place, Mail),
+    /// An agent looks at the time.
+    Wake(Place),
+    /// A message is lost.
+    Lose(Place, Mail),
+    /// A message comes a tick late.
+    Delay(Place, Mail),
+    /// The world changes.
+    Change(Change),
+    /// A tick passes.
+    Tick,
+}
+
+/// The model.
+#[derive(Debug)]
+pub struct Model {
+    pub(super) configuration: Configuration,
+    memories: Mutex<Memories>,
+}
+
+impl Model {
+    /// Of this configuration.
+    pub fn new(configuration: Configuration) -> Self {
+        let mut policy = policy(configuration.hosts);
+        configuration.plant(&mut policy);
+        Self { configuration, memories: Mutex::new(Memories::new(policy)) }
+    }
+
+    /// All agents' memories.
+    pub fn memories(&self) -> MutexGuard<'_, Memories> {
+        self.memories.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A whole group, agents that start now and know nothing, and the VIP nowhere.
+    pub fn start(&self) -> World {
+        let hosts = self.configuration.hosts;
+        let members = (1 << hosts) - 1;
+        let group = Group {
+            counter: 5,
+            members,
+            primary: self.configuration.first_primary,
+            writable: true,
+            pending: Pending::Nothing,
+        };
+        let newborn = self.memories().newborn();
+        let host = |place| Host {
+            powered: true,
+            agent: Some(newborn),
+            paused: false,
+            wake: 0,
+            poll: (1, 2),
+            asking: (false, false),
+            mail: Vec::new(),
+            vip: None,
+            process: Process::Answers,
+            shows: group.shown_by(place),
+            occupied: false,
+            wrong_no: false,
+            stuck: false,
+            gateway_lost: false,
+            isolated: None,
+            told: 0,
+            held_against: 0,
+            well: 0,
+        };
+        World {
+            hosts: (0..hosts).map(host).collect(),
+            group,
+            faults: self.configuration.faults,
+            frames: self.configuration.frames,
+            unfollowed: 0,
+            broken: None,
+        }
+    }
+
+    /// All that can happen next.
+    pub fn steps(&self, world: &World, steps: &mut Vec<Step>) {
+        if world.broken.is_some() {
+            return;
+        }
+        if self.configuration.calm
+            && let Some(step) = self.first_of_the_calm(world)
+        {
+            steps.push(step);
+            return;
+        }
+        let mut rest = true;
+        for place in world.places() {
+            let host = &world.hosts[usize::from(place)];
+            if host.agent.is_none() || host.paused {
+                continue;
+            }
+            // The loop takes frames first: those that waited for it come before all else.
+            let waited = host.mail.iter().any(|mail| mail.due == 0 && is_frame(*mail) && mail.age > 0);
+            if host.wake == 0 {
+                rest = false;
+                if !waited {
+                    steps.push(Step::Wake(place));
+                }
+            }
+            let mut last = None;
+            for mail in host.mail.iter().filter(|mail| mail.due == 0) {
+                rest = false;
+                let key = mail.what.key();
+                // Only the first of its key: the others stay in order behind it.
+                if last == Some(key) || (waited && !is_frame(*mail)) {
+                    continue;
+                }
+                last = Some(key);
+                steps.push(Step::Tell(place, *mail));
+                if world.frames > 0 {
+                    if is_frame(*mail) {
+                        steps.push(Step::Lose(place, *mail));
+                    }
+                    if mail.what != What::Addresses {
+                        steps.push(Step::Delay(place, *mail));
+                    }
+                }
+            }
+        }
+        if rest {
+            steps.push(Step::Tick);
+            self.changes(world, &mut |change| steps.push(Step::Change(change)));
+        }
+    }
+
+    /// What is handled at once, one host after the other, where not every order is explored: the own server's answer, the
+    /// host's addresses, and a frame that comes to an agent whose server does not lead and that has nothing to do with the VIP.
+    fn first_of_the_calm(&self, world: &World) -> Option<Step> {
+        let memories = self.memories();
+        for place in world.places() {
+            let host = &world.hosts[usize::from(place)];
+            let Some(memory) = host.agent.filter(|_| !host.paused) else { continue };
+            let stands_by =
+                memories.certain_no(memory).is_some() && memories.state(memory).tenure == Tenure::Absent;
+            let waited = host.mail.iter().any(|mail| mail.due == 0 && is_frame(*mail) && mail.age > 0);
+            let at_once = |mail: &&Mail| match mail.what {
+                What::Server(_) | What::Addresses => !waited,
+                What::Frame(..) => stands_by,
+                _ => false,
+            };
+            if let Some(mail) = host.mail.iter().filter(|mail| mail.due == 0).find(at_once) {
+                return Some(Step::Tell(place, *mail));
+            }
+        }
+        None
+    }
+
+    /// What comes of it.
+    pub fn next(&self, before: &World, step: Step) -> World {
+        let mut world = before.clone();
+        match step {
+            Step::Tell(place, mail) => {
+                take(&mut world, place, mail);
+                self.tell(&mut world, place, mail.what, mail.age);
+            }
+            Step::Wake(place) => self.tell(&mut world, place, What::Wake, 0),
+            Step::Lose(place, mail) => {
+                take(&mut world, place, mail);
+                world.frames -= 1;
+            }
+            Step::Delay(place, mail) => {
+                world.frames -= 1;
+                for behind in &mut world.hosts[usize::from(place)].mail {
+                    // What follows it from the same host does not overtake it.
+                    if *behind == mail || (sender(*behind).is_some() && sender(*behind) == sender(mail)) {
+                        behind.due = behind.due.max(1);
+                    }
+                }
+            }
+            Step::Change(change) => self.change(&mut world, change),
+            Step::Tick => self.tick(&mut world),
+        }
+        if world.has_two_holders() {
+            world.break_(Invariant::OneHolder);
+        }
+        world
+    }
+
+    fn tick(&self, world: &mut World) {
+        for place in world.places() {
+            self.tick_host(world, place);
+        }
+        if let Pending::Expel(_, wait) = &mut world.group.pending {
+            *wait = wait.saturating_sub(1);
+        }
+        for place in world.places() {
+            let well = world.is_well(place);
+            let host = &mut world.hosts[usize::from(place)];
+            host.well = if well { WELL.min(host.well + 1) } else { 0 };
+        }
+        let primary = world.group.primary;
+        let stranded =
+            world.hosts.iter().any(|host| host.agent.is_none() && host.powered && host.vip == Some(NEVER));
+        let follows = world.hosts[usize::from(primary)].vip.is_some();
+        world.unfollowed =
+            if world.is_well(primary) && !stranded && !follows { world.unfollowed + 1 } else { 0 };
+        if world.unfollowed > FOLLOWS_WITHIN {
+            world.break_(Invariant::Follows);
+        }
+    }
+
+    fn tick_host(&self, world: &mut World, place: Place) {
+        let mut memories = self.memories();
+        let host = &mut world.hosts[usize::from(place)];
+        for mail in &mut host.mail {
+            if mail.due == 0 || !is_frame(*mail) {
+                mail.age = OLDEST.min(mail.age + 1);
+            }
+            mail.due = mail.due.saturating_sub(1);
+        }
+        if let Some(since) = &mut host.isolated {
+            *since = 10.min(*since + 1);
+        }
+        if host.wake != NEVER {
+            host.wake = host.wake.saturating_sub(1);
+        }
+        host.agent = host.agent.map(|memory| memories.older(memory));
+        if let Some(left) = host.vip.filter(|left| *left != NEVER) {
+            host.vip = Some(left - 1).filter(|left| *left > 0);
+            if host.vip.is_none() {
+                put(host, Mail { due: 0, age: 0, what: What::Addresses });
+                if host.well == WELL && world.is_well(place) {
+                    world.break_(Invariant::NoFlap);
+                }
+            }
+        }
+        let host = &mut world.hosts[usize::from(place)];
+        let against = host.agent.filter(|_| !host.paused && host.vip.is_some());
+        let allowed = against.and_then(|memory| memories.certain_no(memory));
+        host.held_against = if allowed.is_some() { host.held_against + 1 } else { 0 };
+        let over = allowed.is_some_and(|allowed| host.held_against > allowed + 2);
+        let polls = host.agent.is_some() && !host.paused;
+        if polls {
+            host.poll.0 = host.poll.0.saturating_sub(1).min(host.poll.1);
+            if host.poll.0 == 0 {
+                host.poll.0 = host.poll.1;
+                if !host.asking.0 {
+                    ask_server(host);
+                }
+            }
+        }
+        if over {
+            world.break_(Invariant::Lease);
+        }
+    }
+
+    /// An agent is told something, acts, and is told what it can read at once.
+    pub(super) fn tell(&self, world: &mut World, place: Place, what: What, age: u8) {
+        let mut memories = self.memories();
+        let mut told = vec![(what, age)];
+        if matches!(what, What::Server(_)) {
+            let host = &mut world.hosts[usize::from(place)];
+            host.asking.0 = false;
+            if host.asking.1 {
+                ask_server(host);
+            }
+            // The gateway is probed at the server's pace.
+            told.push((What::Gateway(gateway_answers(host)), 0));
+        }
+        while let Some((what, age)) = told.pop() {
+            match what {
+                What::Server(answer) => note_view(&mut world.hosts[usize::from(place)], place, answer),
+                What::Peer(peer, answer) => note_view(&mut world.hosts[usize::from(place)], peer, answer),
+                _ => {}
+            }
+            let Some(memory) = world.hosts[usize::from(place)].agent else { return };
+            let vip = world.hosts[usize::from(place)].vip.is_some();
+            let reaction = memories.react(memory, place, what, age, vip);
+            let host = &mut world.hosts[usize::from(place)];
+            host.agent = Some(reaction.next);
+            host.wake = reaction.wake;
+            let old = reaction.judgement.starts_on.is_some_and(|view| view < u64::from(host.told));
+            let lets_go = reaction.acts.contains(&Act::Remove) && host.vip.is_some() && host.well == WELL;
+            // One that has just taken it beside another holder puts that right.
+            let lets_go = lets_go && world.is_well(place) && !world.has_two_holders();
+            if let Some(invariant) = reaction.judgement.breaks {
+                world.break_(invariant);
+            }
+            if old {
+                world.break_(Invariant::NewestView);
+            }
+            if lets_go {
+                world.break_(Invariant::NoFlap);
+            }
+            let had = world.hosts[usize::from(place)].vip.is_some();
+            for act in &reaction.acts {
+                let act = match *act {
+                    // What was not here to be removed may be another's.
+                    Act::SayFree(_) if !had => Act::SayFree(None),
+                    other => other,
+                };
+                if let Some(read) = act_on(world, place, act) {
+                    told.insert(0, (read, 0));
+                }
+            }
+        }
+    }
+
+    /// Forgets an agent, and starts another in its place.
+    pub(super) fn newborn(&self) -> Memory {
+        self.memories().newborn()
+    }
+}
+
+fn is_frame(mail: Mail) -> bool {
+    matches!(mail.what, What::Frame(..))
+}
+
+fn note_view(host: &mut Host, of: Place, answer: Answer) {
+    if let Answer::Shows(Shows { counter, members, unreachable, .. }) = answer {
+        let majority = 2 * unreachable.count_ones() < members.count_ones();
+        if majority && members & (1 << of) != 0 {
+            host.told = host.told.max(counter);
+        }
+    }
+}
+
+/// Carries out what an agent decided; hands back what it reads at once.
+fn act_on(world: &mut World, place: Place, act: Act) -> Option<What> {
+    let own = usize::from(place);
+    match act {
+        Act::AskServer => ask_server(&mut world.hosts[own]),
+        Act::AskGateway => return Some(What::Gateway(gateway_answers(&world.hosts[own]))),
+        Act::AskHost => return Some(What::Addresses),
+        Act::Learn => {
+            let heard = world
+                .places()
+                .filter(|other| world.hear(place, *other))
+                .fold(0, |all, other| all | (1 << other));
+            return (heard != 0).then_some(What::Neighbours(heard));
+        }
+        Act::AskPeer(peer) => {
+            let answer = if world.hear(place, peer) {
+                answer(&world.hosts[usize::from(peer)])
+            } else {
+                Answer::Unreachable
+            };
+            let due = if matches!(answer, Answer::Unreachable | Answer::TimedOut) { PEER_LIMIT } else { 0 };
+            put(&mut world.hosts[own], Mail { due, age: 0, what: What::Peer(peer, answer) });
+        }
+        Act::Probe => {
+            for other in world.places().filter(|other| world.hear(place, *other)).collect::<Vec<_>>() {
+                if world.hosts[usize::from(other)].vip.is_some() {
+                    frame(&mut world.hosts[own], other, Says::Reply);
+                }
+                frame(&mut world.hosts[usize::from(other)], place, Says::Probe);
+            }
+        }
+        Act::SayFree(to) => {
+            for other in world.places().filter(|other| world.hear(place, *other)).collect::<Vec<_>>() {
+                let says = if to == Some(other) { Says::Free { heard_at: NOW } } else { Says::FreeForOthers };
+                frame(&mut world.hosts[usize::from(other)], place, says);
+            }
+        }
+        Act::Announce => {
+            for other in world.places().filter(|other| world.hear(place, *other)).collect::<Vec<_>>() {
+                frame(&mut world.hosts[usize::from(other)], place, Says::Announcement);
+            }
+        }
+        Act::Add(lifetime) => {
+            let host = &mut world.hosts[own];
+            if host.vip.replace(lifetime).is_none() {
+                put(host, Mail { due: 0, age: 0, what: What::Addresses });
+            }
+        }
+        Act::Remove => remove(&mut world.hosts[own]),
+        Act::Poll(every) => {
+            let host = &mut world.hosts[own];
+            host.poll = (host.poll.0.min(every), every);
+        }
+    }
+    None
+}
+
+/// The VIP leaves a host's kernel.
+pub(super) fn remove(host: &mut Host) {
+    if host.vip.take().is_some() {
+        put(host, Mail { due: 0, age: 0, what: What::Addresses });
+    }
+}
+
+fn gateway_answers(host: &Host) -> bool {
+    !host.gateway_lost && host.isolated.is_none_or(|since| since < GATEWAY_LOST_AFTER)
+}
+
+/// What a server answers.
+fn answer(host: &Host) -> Answer {
+    match host.process {
+        Process::Answers | Process::Stale if host.occupied => Answer::Occupied,
+        Process::Answers | Process::Stale => Answer::Shows(host.shows),
+        Process::Blocks => Answer::TimedOut,
+        Process::Refuses => Answer::Refused,
+        Process::LeftGroup => Answer::NotInGroup,
+    }
+}
+
+fn ask_server(host: &mut Host) {
+    if host.stuck {
+        return;
+    }
+    if host.asking.0 {
+        host.asking.1 = true;
+        return;
+    }
+    host.asking = (true, false);
+    if std::mem::take(&mut host.wrong_no) {
+        let Shows { members, primary, .. } = host.shows;
+        let outnumbered = Shows { unreachable: members & !(1 << primary), ..host.shows };
+        // Asked a tick ago: within a tick what a server says is constant, and this is not.
+        return put(host, Mail { due: 0, age: 1, what: What::Server(Answer::Shows(outnumbered)) });
+    }
+    let answer = answer(host);
+    let due = if answer == Answer::TimedOut { OWN_LIMIT } else { 0 };
+    put(host, Mail { due, age: 0, what: What::Server(answer) });
+}
+
+fn frame(host: &mut Host, from: Place, says: Says) {
+    let what = What::Frame(from, says);
+    let of_the_same = || host.mail.iter().filter(|mail| sender(**mail) == Some(from));
+    let again = host.mail.iter().rfind(|mail| is_frame(**mail)).is_some_and(|last| last.what == what);
+    if again || of_the_same().count() >= WAITING_FRAMES {
+        return;
+    }
+    let due = of_the_same().next_back().map_or(0, |last| last.due);
+    put(host, Mail { due, age: 0, what });
+}
+
+fn sender(mail: Mail) -> Option<Place> {
+    match mail.what {
+        What::Frame(from, _) => Some(from),
+        _ => None,
+    }
+}
+
+/// Messages of one key in their order, keys in one order.
+fn put(host: &mut Host, mail: Mail) {
+    if host.agent.is_none() {
+        return;
+    }
+    if mail.what == What::Addresses && host.mail.iter().any(|known| known.what == What::Addresses) {
+        return;
+    }
+    let place = host.mail.partition_point(|known| known.what.key() <= mail.what.key());
+    host.mail.insert(place, mail);
+}
+
+fn take(world: &mut World, place: Place, mail: Mail) {
+    let mails = &mut world.hosts[usize::from(place)].mail;
+    if let Some(index) = mails.iter().position(|known| *known == mail) {
+        mails.remove(index);
+    }
+}

@@ -1,0 +1,290 @@
+//! One state of the model: hosts with their kernels, servers and agents, what is under way to them, and the group in truth.
+
+use decide::event::Says;
+
+/// A host, by its place.
+pub type Place = u8;
+
+/// An agent's memory, by its number in [`super::agent::Memories`].
+pub type Memory = u32;
+
+/// What a server shows of the group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Shows {
+    /// The view's counter.
+    pub counter: u8,
+    /// The members, a bit each.
+    pub members: u8,
+    /// The primary.
+    pub primary: Place,
+    /// `super_read_only`.
+    pub read_only: bool,
+    /// UNREACHABLE members, a bit each.
+    pub unreachable: u8,
+}
+
+/// A server's answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Answer {
+    /// The group, true or not.
+    Shows(Shows),
+    /// Nothing listens.
+    Refused,
+    /// It is in no group.
+    NotInGroup,
+    /// None within the limit.
+    TimedOut,
+    /// Too many connections: it lives.
+    Occupied,
+    /// The host can't be reached.
+    Unreachable,
+}
+
+/// Something to be told to an agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum What {
+    /// A frame about the VIP.
+    Frame(Place, Says),
+    /// The own server's answer.
+    Server(Answer),
+    /// Another member's server's answer.
+    Peer(Place, Answer),
+    /// The host's addresses, as they are when it is told.
+    Addresses,
+    /// The gateway: whether it answers.
+    Gateway(bool),
+    /// These members answered for their own addresses, a bit each.
+    Neighbours(u8),
+    /// The time.
+    Wake,
+    /// Told to stop.
+    Stopping,
+}
+
+impl What {
+    /// Messages of one key stay in their order; else the order says nothing.
+    pub(super) fn key(self) -> (u8, Place) {
+        match self {
+            // One switch, one socket: all frames in the order in which they were sent.
+            Self::Frame(..) => (0, 0),
+            Self::Server(_) => (1, 0),
+            Self::Peer(from, _) => (2, from),
+            Self::Addresses => (3, 0),
+            Self::Gateway(_) | Self::Neighbours(_) | Self::Wake | Self::Stopping => (4, 0),
+        }
+    }
+}
+
+/// A message under way to an agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Mail {
+    /// Ticks until it is there.
+    pub due: u8,
+    /// Ticks since its question was put; of a frame, since it arrived.
+    pub age: u8,
+    /// What.
+    pub what: What,
+}
+
+/// How a server treats questions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Process {
+    /// It answers, and learns what the group decides.
+    Answers,
+    /// It answers what it knew last: it is being shut down, or cut off from the group.
+    Stale,
+    /// It takes questions and does not answer.
+    Blocks,
+    /// Its process is gone.
+    Refuses,
+    /// It answers that it is in no group.
+    LeftGroup,
+}
+
+/// Never, of things counted in ticks; of a lease: for ever.
+pub const NEVER: u8 = u8::MAX;
+
+/// One host.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[allow(clippy::struct_excessive_bools, reason = "independent of each other, each set by a fault of its own")]
+pub struct Host {
+    /// It has power.
+    pub powered: bool,
+    /// Its agent's memory, while there is one.
+    pub agent: Option<Memory>,
+    /// The agent stands still.
+    pub paused: bool,
+    /// Ticks until the agent looks by itself.
+    pub wake: u8,
+    /// Ticks until the next poll, and between two.
+    pub poll: (u8, u8),
+    /// A question to its server is under way, and whether another is to follow.
+    pub asking: (bool, bool),
+    /// Messages to its agent.
+    pub mail: Vec<Mail>,
+    /// The kernel bears the VIP for so many ticks more.
+    pub vip: Option<u8>,
+    /// How its server treats questions.
+    pub process: Process,
+    /// What its server shows.
+    pub shows: Shows,
+    /// Its server has no connection to spare.
+    pub occupied: bool,
+    /// Its server's next answer is a wrong "no": for a moment all others seem UNREACHABLE.
+    pub wrong_no: bool,
+    /// What watches the server is stuck: not even a time-out is told.
+    pub stuck: bool,
+    /// Its gateway does not answer.
+    pub gateway_lost: bool,
+    /// It is cut off from all others, since so many ticks (10 at most).
+    pub isolated: Option<u8>,
+    /// The newest view that this agent was told of.
+    pub told: u8,
+    /// For so many ticks it has held although its agent knows a certain "no".
+    pub held_against: u8,
+    /// For so many ticks it has led in truth, and everything of it has been well.
+    pub well: u8,
+}
+
+/// What the group is about to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Pending {
+    /// Nothing.
+    Nothing,
+    /// To make this member the primary, in the same view.
+    Elect(Place),
+    /// To go on without this member, after so many ticks at the least.
+    Expel(Place, u8),
+    /// To let the elected primary take writes.
+    Writable,
+}
+
+/// The group in truth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Group {
+    /// The newest view's counter.
+    pub counter: u8,
+    /// Its members, a bit each.
+    pub members: u8,
+    /// Its primary.
+    pub primary: Place,
+    /// The primary takes writes.
+    pub writable: bool,
+    /// What comes next.
+    pub pending: Pending,
+}
+
+impl Group {
+    /// What a server shows that knows all.
+    pub fn shown_by(&self, place: Place) -> Shows {
+        Shows {
+            counter: self.counter,
+            members: self.members,
+            primary: self.primary,
+            read_only: !(self.writable && self.primary == place),
+            unreachable: 0,
+        }
+    }
+
+    /// Whether this host's server is in it.
+    pub fn has(&self, place: Place) -> bool {
+        self.members & (1 << place) != 0
+    }
+}
+
+/// The invariants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Invariant {
+    /// The VIP is started on fresh evidence, looked at twice; a claim is answered by evidence as fresh.
+    Evidence,
+    /// Two hosts that hear each other never hold it together.
+    OneHolder,
+    /// Nobody starts it, or goes on holding it, on a view older than the newest it was told of.
+    NewestView,
+    /// The kernel's lifetime is the policy's; only evidence or patience renews it; a known "no" ends the holding.
+    Lease,
+    /// Not knowing neither starts nor at once stops it.
+    UnknownIsNotNo,
+    /// A holder that leads, and is well, loses nothing.
+    NoFlap,
+    /// A writable primary with a whole network has the VIP within the bound.
+    Follows,
+    /// An agent always comes to rest and looks ahead.
+    Progress,
+}
+
+impl Invariant {
+    /// Its name, as everywhere.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Evidence => "EVIDENCE",
+            Self::OneHolder => "ONE-HOLDER",
+            Self::NewestView => "NEWEST-VIEW",
+            Self::Lease => "LEASE",
+            Self::UnknownIsNotNo => "UNKNOWN-IS-NOT-NO",
+            Self::NoFlap => "NO-FLAP",
+            Self::Follows => "FOLLOWS",
+            Self::Progress => "PROGRESS",
+        }
+    }
+}
+
+/// One state of the model.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct World {
+    /// The hosts.
+    pub hosts: Vec<Host>,
+    /// The group in truth.
+    pub group: Group,
+    /// Faults that may still come.
+    pub faults: u8,
+    /// Messages that may still be lost or late.
+    pub frames: u8,
+    /// For so many ticks the VIP has not been where it should be, although nothing stands in the way.
+    pub unfollowed: u8,
+    /// The invariant that was broken on the way here.
+    pub broken: Option<Invariant>,
+}
+
+impl World {
+    /// Whether two hosts hear each other.
+    pub fn hear(&self, one: Place, other: Place) -> bool {
+        let on_segment = |place: Place| {
+            let host = &self.hosts[usize::from(place)];
+            host.powered && host.isolated.is_none()
+        };
+        one != other && on_segment(one) && on_segment(other)
+    }
+
+    /// Every host's place.
+    pub fn places(&self) -> impl Iterator<Item = Place> + use<> {
+        0..u8::try_from(self.hosts.len()).unwrap_or(u8::MAX)
+    }
+
+    /// Notes a broken invariant; the first one counts.
+    pub fn break_(&mut self, invariant: Invariant) {
+        self.broken.get_or_insert(invariant);
+    }
+
+    /// Two hosts that hear each other hold the VIP.
+    pub fn has_two_holders(&self) -> bool {
+        let holds = |place: &Place| self.hosts[usize::from(*place)].vip.is_some();
+        self.places().filter(holds).any(|one| self.places().filter(holds).any(|other| self.hear(one, other)))
+    }
+
+    /// This host leads in truth, and nothing of it is in the way of its holding.
+    pub fn is_well(&self, place: Place) -> bool {
+        let host = &self.hosts[usize::from(place)];
+        self.group.writable
+            && self.group.primary == place
+            && host.powered
+            && host.agent.is_some()
+            && !host.paused
+            && host.process == Process::Answers
+            && host.shows == self.group.shown_by(place)
+            && !host.occupied
+            && !host.stuck
+            && !host.gateway_lost
+            && host.isolated.is_none()
+    }
+}

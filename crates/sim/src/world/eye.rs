@@ -1,0 +1,470 @@
+//! An independent eye on one agent: what it was told, in simpler words than the rules', and what follows from that alone.
+//! EVIDENCE, LEASE, UNKNOWN-IS-NOT-NO and NEWEST-VIEW are judged by it.
+
+use std::time::Duration;
+
+use decide::action::Action;
+use decide::event::{
+    Event, Fact, Frame, Gateway, GroupView, Mac, Member, MemberPort, MemberState, Says, Server, ViewId,
+};
+use decide::policy::{GatewayLost, Policy};
+use decide::state::{State, Tenure};
+use decide::time::Time;
+
+use super::segment::place_of;
+use super::{Invariant, VIP, World};
+use crate::group::{Place, Places, id};
+
+/// Who held the VIP no longer ago than this can say that it is free.
+const HELD_LATELY: Duration = Duration::from_secs(3);
+/// … and that is to be read no later than this after it was heard: another may have taken it then.
+const WORD_HOLDS_FOR: Duration = Duration::from_millis(20);
+/// An agent that claims looks at the time each 200 ms at the least.
+const STANDS_STILL: Duration = Duration::from_millis(600);
+/// An agent that stood still has read all that was sent to it meanwhile.
+const CATCHES_UP: Duration = Duration::from_millis(100);
+/// The second check, a question to a server that is slow to answer, and a processor that is short.
+const SLACK: Duration = Duration::from_millis(1_600);
+
+/// What an agent was last told of its own server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Word {
+    /// Nothing yet.
+    Nothing,
+    /// ONLINE, PRIMARY, with a majority, in no view that is known to be old; takes writes or not.
+    Leads { writable: bool },
+    /// It answers, and does not lead.
+    Follows,
+    /// It leads by its own word, and can't reach the majority.
+    NoMajority,
+    /// It leads by its own word, in a view that is older than one that the agent was told of.
+    Stale,
+    /// Its process is gone.
+    Dead,
+    /// It does not answer.
+    Silent,
+    /// It lives, and turns the question away.
+    TurnsAway,
+}
+
+/// What an agent was told.
+#[derive(Clone, Debug)]
+pub(super) struct Eye {
+    word: Word,
+    word_since: Time,
+    /// When the question was put whose answer was the first such word.
+    word_asked: Time,
+    server_asked: Time,
+    own_view: Option<ViewId>,
+    newest: Option<ViewId>,
+    gateway: Option<bool>,
+    gateway_since: Time,
+    gateway_asked: Time,
+    host_since: Time,
+    host_asked: Time,
+    /// Who is UNREACHABLE, by its own server's word.
+    suspects: Places,
+    here: bool,
+    member: bool,
+    probes: u32,
+    last_probe: Time,
+    /// Since when it has been told "no" of some kind, without a "yes" of all in between.
+    no_since: Option<Time>,
+    /// When it was last told something, or looked at the time.
+    last_step: Time,
+    /// How long before that it was told nothing.
+    stood_still: Duration,
+    /// How often in a row each member's MySQL port refused.
+    refusals: [u32; 8],
+    /// Whose server last said that it is in no group.
+    outside: Places,
+    answered: Option<(Mac, Time)>,
+    /// Since when others have answered for it.
+    taken_since: Option<Time>,
+    released_at: Option<Time>,
+    heard_at: Option<Time>,
+}
+
+impl Default for Eye {
+    fn default() -> Self {
+        Self::new(Time(0))
+    }
+}
+
+impl Eye {
+    pub(super) fn new(now: Time) -> Self {
+        Self {
+            word: Word::Nothing,
+            word_since: now,
+            word_asked: now,
+            server_asked: Time(0),
+            own_view: None,
+            newest: None,
+            gateway: None,
+            gateway_since: now,
+            gateway_asked: Time(0),
+            host_since: now,
+            host_asked: Time(0),
+            suspects: Places::default(),
+            here: false,
+            member: false,
+            probes: 0,
+            last_probe: Time(0),
+            no_since: None,
+            last_step: now,
+            stood_still: Duration::ZERO,
+            refusals: [0; 8],
+            outside: Places::default(),
+            answered: None,
+            taken_since: None,
+            released_at: None,
+            heard_at: None,
+        }
+    }
+
+    /// Polls that were left out would have made the facts this young.
+    pub(super) fn aged(&mut self, asked_at: Time) {
+        self.server_asked = self.server_asked.max(asked_at);
+        self.gateway_asked = self.gateway_asked.max(asked_at);
+    }
+
+    pub(super) fn probed(&mut self, at: Time) {
+        self.probes += 1;
+        self.last_probe = at;
+    }
+
+    /// Since when all that a start needs has been so, by what was told: the wish to have the VIP.
+    fn wish_since(&self) -> Option<Time> {
+        let leads = self.word == Word::Leads { writable: true };
+        (leads && self.gateway == Some(true) && self.member && !self.here)
+            .then(|| self.word_since.max(self.gateway_since).max(self.host_since))
+    }
+
+    pub(super) fn take_in(&mut self, policy: &Policy, event: &Event, now: Time) {
+        let wish = self.wish_since();
+        self.stood_still = now.since(self.last_step);
+        self.last_step = now;
+        if self.stood_still > STANDS_STILL {
+            // What was sent to it meanwhile may be unread: probes from before prove nothing.
+            self.probes = 0;
+            self.released_at = None;
+        }
+        match event {
+            Event::Server(seen) => {
+                if let Fact::Known(Server::Member(view)) = &seen.fact {
+                    self.learn_view(view, seen.asked_at >= self.server_asked);
+                }
+                if seen.asked_at >= self.server_asked {
+                    self.server_asked = seen.asked_at;
+                    self.own_view = match &seen.fact {
+                        Fact::Known(Server::Member(view)) => view.view.clone(),
+                        _ => self.own_view.take(),
+                    };
+                    if let Fact::Known(Server::Member(view)) = &seen.fact {
+                        let unreachable = |member: &&Member| member.state == MemberState::Unreachable;
+                        let suspects = view.members.iter().filter(unreachable);
+                        self.suspects = suspects.filter_map(|member| place_of_id(&member.id)).collect();
+                    }
+                    self.hear(word(&seen.fact), now);
+                }
+            }
+            Event::Peer { member, seen } => {
+                if let Fact::Known(Server::Member(view)) = &seen.fact {
+                    self.learn_view(view, false);
+                }
+                if let (Some(place), Fact::Known(server)) = (place_of(*member, 8), &seen.fact) {
+                    self.outside.remove(place);
+                    if is_outside(server) {
+                        self.outside.add(place);
+                    }
+                }
+            }
+            Event::Gateway(seen) => {
+                if let (true, Fact::Known(known)) = (seen.asked_at >= self.gateway_asked, &seen.fact) {
+                    self.gateway_asked = seen.asked_at;
+                    let reachable = *known == Gateway::Reachable;
+                    if self.gateway != Some(reachable) {
+                        self.gateway = Some(reachable);
+                        self.gateway_since = now;
+                    }
+                }
+            }
+            Event::Host(seen) => {
+                if let Fact::Known(host) = &seen.fact {
+                    if seen.asked_at < self.host_asked {
+                        return;
+                    }
+                    self.host_asked = seen.asked_at;
+                    let has = |address| host.addresses.iter().any(|own| own.address == address);
+                    let (here, member) = (has(VIP), policy.members.keys().any(|member| has(*member)));
+                    if (here, member) != (self.here, self.member) {
+                        self.host_since = now;
+                    }
+                    (self.here, self.member) = (here, member);
+                }
+            }
+            Event::Frame(frame) => self.take_in_frame(*frame, now),
+            // What it was told before counts no more, for the rules neither.
+            Event::ClocksParted { .. } => {
+                self.word = Word::Nothing;
+                self.word_since = now;
+                self.server_asked = now;
+                self.gateway = None;
+                self.gateway_asked = now;
+            }
+            Event::MemberPort { member, seen } => {
+                let refuses = seen.fact == Fact::Known(MemberPort::Refuses);
+                if let Some(place) = place_of(*member, self.refusals.len()) {
+                    self.refusals[place] = if refuses { self.refusals[place] + 1 } else { 0 };
+                }
+            }
+            _ => {}
+        }
+        self.note_stale(now);
+        let no = matches!(self.word, Word::Follows | Word::NoMajority | Word::Stale | Word::Dead);
+        if no || self.gateway == Some(false) {
+            self.no_since.get_or_insert(now);
+        } else if matches!(self.word, Word::Leads { .. }) {
+            self.no_since = None;
+        }
+        if self.wish_since() != wish {
+            self.probes = 0;
+            self.released_at = None;
+        }
+    }
+
+    fn take_in_frame(&mut self, frame: Frame, now: Time) {
+        self.heard_at = Some(now);
+        if let Says::Free { heard_at } = frame.says {
+            let held =
+                self.answered.is_some_and(|(mac, at)| mac == frame.from && now.since(at) <= HELD_LATELY);
+            self.released_at = held.then_some(heard_at).or(self.released_at);
+        } else if frame.says.is_use() {
+            self.answered = Some((frame.from, now));
+            self.taken_since.get_or_insert(now);
+            self.released_at = None;
+            self.probes = 0;
+        }
+    }
+
+    fn hear(&mut self, word: Word, now: Time) {
+        let leads = matches!(word, Word::Leads { .. });
+        let word = if leads && self.is_stale() { Word::Stale } else { word };
+        if self.word != word {
+            // What is not known since then counts from then.
+            self.word_asked = if self.word == Word::Nothing { self.word_since } else { self.server_asked };
+            self.word = word;
+            self.word_since = now;
+        }
+    }
+
+    /// The view of a member that is ONLINE in the majority counts.
+    fn learn_view(&mut self, view: &GroupView, own: bool) {
+        let online = view.local_member().is_some_and(|local| local.state == MemberState::Online);
+        let (true, Some(view)) = (online && view.has_majority(), &view.view) else { return };
+        let other_group = |newest: &ViewId| own && !newest.is_of_the_same_group(view);
+        if self.newest.as_ref().is_none_or(|newest| view.is_newer_than(newest) || other_group(newest)) {
+            let first = self.newest.is_none();
+            if own || !first {
+                self.newest = Some(view.clone());
+            }
+        }
+    }
+
+    fn is_stale(&self) -> bool {
+        matches!((&self.own_view, &self.newest), (Some(own), Some(newest)) if newest.is_newer_than(own))
+    }
+
+    /// A peer's answer may show that its own server's word is old.
+    fn note_stale(&mut self, now: Time) {
+        if matches!(self.word, Word::Leads { .. }) && self.is_stale() {
+            self.word = Word::Stale;
+            self.word_since = now;
+        }
+    }
+
+    /// How long a holder may go on, by what it was told. None: for ever.
+    fn may_hold_until(&self, policy: &Policy, held_since: Time) -> Option<Time> {
+        let since = self.word_since.max(held_since);
+        let by_server = match self.word {
+            Word::Nothing | Word::Leads { .. } => None,
+            Word::Silent => Some(since + policy.hung_patience),
+            Word::TurnsAway => policy.refused_patience.map(|patience| since + patience),
+            Word::Follows | Word::Stale => Some(since + policy.claim_wait),
+            Word::Dead => Some(since + policy.linger),
+            Word::NoMajority => Some(since),
+        };
+        let gateway_since = self.gateway_since.max(held_since);
+        let by_gateway = match (self.gateway, policy.gateway_lost) {
+            (Some(false), GatewayLost::Release) => Some(gateway_since),
+            // Counts from when its server does not lead.
+            (Some(false), GatewayLost::HoldWithMajority) => {
+                (!matches!(self.word, Word::Leads { .. })).then(|| gateway_since.max(self.word_since))
+            }
+            _ => None,
+        };
+        [by_server, by_gateway].into_iter().flatten().min()
+    }
+}
+
+fn place_of_id(wanted: &str) -> Option<Place> {
+    (0..8).find(|place| id(*place) == wanted)
+}
+
+fn is_outside(server: &Server) -> bool {
+    match server {
+        Server::NotInGroup(_) => true,
+        Server::Member(view) => view.local_member().is_some_and(|local| local.state == MemberState::Offline),
+        Server::Refused(_) => false,
+    }
+}
+
+fn word(fact: &Fact<Server>) -> Word {
+    match fact {
+        Fact::Unknown(why) if why.server_lives() => Word::TurnsAway,
+        Fact::Unknown(_) => Word::Silent,
+        Fact::Known(Server::Refused(_)) => Word::Dead,
+        Fact::Known(Server::NotInGroup(_)) => Word::Follows,
+        Fact::Known(Server::Member(view)) if view.is_primary() => {
+            Word::Leads { writable: !view.super_read_only }
+        }
+        Fact::Known(Server::Member(view)) => {
+            let online = view.local_member().is_some_and(|local| local.state == MemberState::Online);
+            if online && !view.has_majority() { Word::NoMajority } else { Word::Follows }
+        }
+    }
+}
+
+impl World {
+    /// EVIDENCE, NEWEST-VIEW, LEASE and UNKNOWN-IS-NOT-NO, by what the agent was told, at each of its steps.
+    pub(super) fn check_decision(&mut self, host: Place, state: &State, actions: &[Action]) {
+        let now = self.clock(host);
+        let here = self.hosts[host].vip.is_some();
+        if let Some(words) = self.expels_the_living(host, actions) {
+            return self.broke(Invariant::Restored, words);
+        }
+        let eye = &self.hosts[host].eye;
+        // It may not have been told yet that the address was taken from it a moment ago.
+        // A processor that is short holds up what the kernel tells by 80 ms at the most, and again the step.
+        // One that stood still has a queue to work off first, and what it reads of its addresses is no older than 50 ms.
+        let stood_still = self.hosts[host].acts_since.is_some_and(|since| self.now.since(since) < CATCHES_UP);
+        let unread = match self.chances.held_up > 0.0 {
+            true => Duration::from_millis(170),
+            false if stood_still => Duration::from_millis(50),
+            false => Duration::from_millis(5),
+        };
+        let gone_at = self.hosts[host].flushed_at.max(self.hosts[host].ran_out_at);
+        let just_now = gone_at.is_some_and(|at| self.now.since(at) < unread);
+        let leaves = (self.hosts[host].stopping || just_now) && eye.here;
+        if !here && !leaves && actions.iter().any(|action| matches!(action, Action::AddAddress { .. })) {
+            if let Some(words) = self.lacks_evidence(host, now) {
+                self.broke(Invariant::Evidence, words);
+            }
+            return;
+        }
+        if eye.is_stale()
+            && actions.contains(&Action::SendProbe)
+            && matches!(state.tenure, Tenure::Claiming(_))
+        {
+            let words = format!("db{} claims in a view older than the newest it was told of", host + 1);
+            return self.broke(Invariant::NewestView, words);
+        }
+        if !here {
+            return;
+        }
+        let releases = actions.iter().any(|action| matches!(action, Action::RemoveAddress { .. }));
+        if let (false, Tenure::Holding(hold)) = (releases, &state.tenure) {
+            let slack = if self.chances.held_up > 0.0 { SLACK * 2 } else { SLACK };
+            let until = eye.may_hold_until(&self.policy, hold.since);
+            let renews = actions.iter().any(|action| matches!(action, Action::AddAddress { .. }));
+            let heard_of = self.policy.hung_patience.max(self.policy.poll_interval * 2) + slack;
+            if renews && eye.word != Word::Nothing && now.since(eye.server_asked) > heard_of {
+                let words = format!("db{} renews, and nothing more is heard of its server", host + 1);
+                self.broke(Invariant::Lease, words);
+            } else if until.is_some_and(|until| now > until + slack) {
+                let invariant =
+                    if eye.word == Word::Stale { Invariant::NewestView } else { Invariant::Lease };
+                let words = format!(
+                    "db{} goes on holding, though its server: {:?}, its gateway: {:?}, for {:.1} s",
+                    host + 1,
+                    eye.word,
+                    eye.gateway,
+                    now.since(eye.word_since.min(eye.gateway_since)).as_secs_f64()
+                );
+                self.broke(invariant, words);
+            }
+        } else if releases {
+            self.check_release(host, now);
+        }
+    }
+
+    fn check_release(&mut self, host: Place, now: Time) {
+        if self.hosts[host].giving_up {
+            return;
+        }
+        let eye = &self.hosts[host].eye;
+        if self.policy.lease.is_some_and(|lease| eye.stood_still > lease / 2) {
+            return;
+        }
+        let contested = eye.heard_at.is_some_and(|at| now.since(at) < self.policy.dispute_limit * 3);
+        let once = eye.no_since.is_some_and(|since| eye.server_asked.max(eye.gateway_asked) < since);
+        if once && eye.member && !contested {
+            let words = format!("db{} lets go at the first word: {:?}", host + 1, eye.word);
+            return self.broke(Invariant::NoFlap, words);
+        }
+        let patience = match eye.word {
+            Word::Silent => self.policy.hung_patience,
+            Word::TurnsAway => self.policy.refused_patience.unwrap_or(Duration::MAX),
+            _ => return,
+        };
+        let patience_over = now.since(eye.word_asked) >= patience;
+        if eye.gateway != Some(false) && eye.member && !contested && !patience_over {
+            let words = format!(
+                "db{} lets go after {:.3} s of {:?}, and nobody claims it",
+                host + 1,
+                now.since(eye.word_since).as_secs_f64(),
+                eye.word
+            );
+            self.broke(Invariant::UnknownIsNotNo, words);
+        }
+    }
+
+    /// The group's patience is taken from a member that is not proven dead: one that is only cut off.
+    fn expels_the_living(&self, host: Place, actions: &[Action]) -> Option<String> {
+        if !actions.iter().any(|action| matches!(action, Action::SetExpelTimeout { .. })) {
+            return None;
+        }
+        let suspects = self.hosts[host].eye.suspects;
+        let eye = &self.hosts[host].eye;
+        let dead = |member: &Place| eye.refusals[*member] >= 2 || eye.outside.has(*member);
+        let living = suspects.each().find(|member| !dead(member))?;
+        Some(format!("db{} has db{} expelled at once, which is not proven dead", host + 1, living + 1))
+    }
+
+    fn lacks_evidence(&self, host: Place, now: Time) -> Option<String> {
+        let eye = &self.hosts[host].eye;
+        let name = host + 1;
+        let policy = &self.policy;
+        let Some(wish) = eye.wish_since() else {
+            return Some(format!(
+                "db{name} starts the VIP, and was told: server {:?}, gateway {:?}, member {}",
+                eye.word, eye.gateway, eye.member
+            ));
+        };
+        let old = |asked: Time| now.since(asked) > policy.evidence_age;
+        if old(eye.server_asked) || old(eye.gateway_asked) {
+            return Some(format!("db{name} starts the VIP on facts that are too old"));
+        }
+        if eye.server_asked < wish || eye.gateway_asked < wish {
+            return Some(format!("db{name} starts the VIP without a second check"));
+        }
+        let overrules = policy.takeover_after.zip(eye.taken_since);
+        if overrules.is_some_and(|(after, since)| now >= since + after) {
+            return None;
+        }
+        let vacant = eye.released_at.is_some_and(|at| now.since(at) <= WORD_HOLDS_FOR)
+            || eye.probes >= policy.probe_count && now.since(eye.last_probe) >= policy.probe_spacing;
+        (!vacant)
+            .then(|| format!("db{name} starts the VIP after {} probes, and nobody let go of it", eye.probes))
+    }
+}

@@ -1,0 +1,127 @@
+//! A host's kernel: the VIP with its lifetime, the card, power, pauses.
+
+use std::time::Duration;
+
+use decide::event::{Card, Event, Fact, Host, HostAddress, Seen};
+use decide::time::Time;
+
+use super::{Due, VIP, World, address};
+use crate::group::Place;
+
+impl World {
+    #[allow(clippy::option_option, reason = "here or not; and if here, for ever or until then")]
+    pub(super) fn set_vip(&mut self, host: Place, vip: Option<Option<Time>>) {
+        let changes = self.hosts[host].vip.is_some() != vip.is_some();
+        self.hosts[host].vip = vip;
+        if let Some(Some(at)) = vip {
+            self.push(at, Due::Expire { host, at });
+        }
+        if changes {
+            self.hosts[host].vip_since = self.now;
+            self.tell(|| format!("db{}: VIP {}", host + 1, if vip.is_some() { "up" } else { "down" }));
+            self.tell_addresses(host);
+            self.count_holders();
+        }
+    }
+
+    /// Works out anew who bears the VIP.
+    pub(super) fn count_holders(&mut self) {
+        let hosts = self.hosts.iter().enumerate();
+        let bears = |(place, host): (Place, &super::ModelHost)| {
+            (host.is_awake() && host.card && host.vip.is_some()).then_some(place)
+        };
+        self.holders = hosts.filter_map(bears).collect();
+        self.look();
+    }
+
+    pub(super) fn expire(&mut self, host: Place, at: Time) {
+        if self.hosts[host].vip == Some(Some(at)) && self.hosts[host].is_awake() {
+            self.tell(|| format!("db{}: the lease ran out", host + 1));
+            self.check_flap(host);
+            self.hosts[host].ran_out_at = Some(self.now);
+            self.set_vip(host, None);
+            self.reassess();
+        }
+    }
+
+    pub(super) fn tell_addresses(&mut self, host: Place) {
+        if self.hosts[host].agent.is_none() {
+            return;
+        }
+        let on_card = |address, prefix| HostAddress { address, prefix, card: "eth0".to_owned() };
+        let (mut addresses, mut cards) = (Vec::new(), Vec::new());
+        if self.hosts[host].card {
+            addresses.push(on_card(address(host), 24));
+            addresses.extend(self.hosts[host].vip.map(|_| on_card(VIP, 32)));
+            cards.push(Card { name: "eth0".to_owned(), running: true });
+        }
+        let fact = Fact::Known(Host { addresses, cards });
+        let asked_at = self.clock(host);
+        self.tell_agent(host, self.hosts[host].life, Event::Host(Seen { asked_at, fact }));
+    }
+
+    /// The virtual machine stands still for so long. Where `clock_jumps`, its clock shows that afterwards.
+    pub(crate) fn pause(&mut self, host: Place, length: Duration, clock_jumps: bool) {
+        if !self.hosts[host].is_awake() {
+            return;
+        }
+        self.unpark(host);
+        let until = self.now + length;
+        self.hosts[host].paused_until = Some(until);
+        self.hosts[host].pause_length = length;
+        self.hosts[host].clock_jumps = clock_jumps;
+        // Before all that waits for it.
+        self.queue.push_again(until, 0, Due::Resume(host));
+        self.count_holders();
+        self.reassess();
+    }
+
+    /// The virtual machine goes on: its clock did not run, unless it was set right meanwhile; its leases did not run either.
+    pub(super) fn resume(&mut self, host: Place) {
+        if self.hosts[host].paused_until.is_none_or(|until| until > self.now) {
+            return;
+        }
+        self.tell(|| format!("db{}: goes on", host + 1));
+        self.hosts[host].paused_until = None;
+        if let Some(Some(expires)) = self.hosts[host].vip {
+            let at = expires + self.hosts[host].pause_length;
+            self.hosts[host].vip = Some(Some(at));
+            self.push(at, Due::Expire { host, at });
+        }
+        let paused = i64::try_from(self.hosts[host].pause_length.as_micros()).unwrap_or(0);
+        if self.hosts[host].clock_jumps {
+            self.clocks_part(host, self.hosts[host].pause_length);
+        } else {
+            self.hosts[host].clock_ahead -= paused;
+        }
+        self.wake_again(host);
+        self.count_holders();
+        self.reassess();
+    }
+
+    /// A host's clock jumps ahead, with all that waits for it.
+    pub(crate) fn clock_jumps(&mut self, host: Place, by_us: i64) {
+        self.unpark(host);
+        self.hosts[host].clock_ahead += by_us;
+        self.clocks_part(host, Duration::from_micros(by_us.unsigned_abs()));
+        // For its agent the machine stood still: it cannot know better.
+        self.hosts[host].well_since = None;
+        self.hosts[host].flushed_at = Some(self.now);
+        self.wake_again(host);
+        self.reassess();
+    }
+
+    /// The agent is told at once, before whatever else woke it.
+    fn clocks_part(&mut self, host: Place, suspended: Duration) {
+        if self.hosts[host].agent.is_some() {
+            self.hosts[host].outcomes.push_front(Event::ClocksParted { suspended, wall_step_ms: 0 });
+            let life = self.hosts[host].life;
+            self.push(self.now, Due::Loop { host, life });
+        }
+    }
+
+    fn wake_again(&mut self, host: Place) {
+        let (life, at) = (self.hosts[host].life, self.on_world_clock(host, self.hosts[host].wake_at));
+        self.push(at, Due::Wake { host, life });
+    }
+}

@@ -1,0 +1,43 @@
+//! The small configurations of the model, whole; the large ones are `cargo run --release -p haipmgr-sim --bin model`.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use sim::model::{Configuration, check};
+
+fn explore(name: &str) {
+    let configuration =
+        Configuration::EACH.iter().find(|known| known.name == name).expect("such a configuration");
+    let checked = check(configuration, None);
+    println!("{checked}");
+    if let Some((invariant, way)) = &checked.broken {
+        panic!("{} is broken:\n  {}", invariant.name(), way.join("\n  "));
+    }
+    assert!(checked.complete);
+}
+
+#[test]
+fn three_hosts_of_which_one_dies_in_every_order_keep_the_invariants() {
+    explore("deaths");
+}
+
+#[test]
+fn a_lying_old_primary_in_every_order_breaks_no_invariant() {
+    explore("a lying old primary");
+}
+
+#[cfg(feature = "planted")]
+#[test]
+fn a_mistake_planted_in_the_rules_is_caught() {
+    use decide::planted::Planted;
+    use sim::model::planted::catch;
+    use sim::model::world::Invariant;
+
+    for (mistake, invariant) in [
+        (Planted::AcquireWithoutProbing, Invariant::Evidence),
+        (Planted::IgnoreNewerViews, Invariant::NewestView),
+        (Planted::LeaseForEver, Invariant::Lease),
+    ] {
+        let caught = catch(mistake).expect("caught");
+        println!("{mistake:?}: {caught}");
+        assert_eq!(caught.invariant, invariant, "{mistake:?}");
+    }
+}
