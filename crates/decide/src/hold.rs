@@ -34,9 +34,11 @@ impl Turn<'_> {
     fn leave(&self, cause: &Cause) -> Leave {
         match cause {
             Cause::Refused(_) if self.may_linger() => Leave::AfterLinger,
-            Cause::NotAMember | Cause::NoMajority { .. } | Cause::GatewayLost { .. } | Cause::Refused(_) => {
-                Leave::AtOnce
-            }
+            Cause::NotAMember
+            | Cause::NoMajority { .. }
+            | Cause::GatewayLost { .. }
+            | Cause::Refused(_)
+            | Cause::StartedAnew => Leave::AtOnce,
             _ if self.takes_stray_writes() => Leave::AtOnce,
             Cause::NotInGroup(_)
             | Cause::NotListed

@@ -62,6 +62,9 @@ pub enum Cause {
     Secondary,
     /// The primary, and `super_read_only` is on.
     ReadOnly,
+    /// It has refused connections since it last spoke, and now does not answer, or turns us away: another process, which is in
+    /// no group until it says so.
+    StartedAnew,
     /// It thinks that it leads, in a view older than the newest that was seen (NEWEST-VIEW).
     StaleView {
         /// Its view.
@@ -91,6 +94,9 @@ impl fmt::Display for Cause {
             Self::ReadOnly => {
                 f.write_str("the server is the primary and not writable (super_read_only is on)")
             }
+            Self::StartedAnew => f.write_str(
+                "mysqld has been down since it last answered: what runs now has not said that it is in its group",
+            ),
             Self::StaleView { own, newest } => {
                 write!(f, "the server shows view {own}, and the group has moved on to {newest}")
             }

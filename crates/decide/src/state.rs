@@ -10,7 +10,7 @@ use crate::election::Election;
 use crate::event::{Fact, Gateway, GroupView, Host, Mac, Says, Seen, Server, ViewId, Why};
 use crate::policy::Policy;
 use crate::signs::Signs;
-use crate::stages::{Stages, own_member};
+use crate::stages::{Cause, Finding, Stages, own_member};
 use crate::strays::Strays;
 use crate::time::Time;
 
@@ -25,6 +25,10 @@ pub struct State {
     pub gateway: Seen<Gateway>,
     /// Since when the local server's facts have been unknown.
     pub server_unknown_since: Option<Time>,
+    /// The local server has refused connections since it last spoke: what may listen now was started anew, and is in no group
+    /// until it says that it is.
+    #[serde(default)]
+    pub started_anew: bool,
     /// The newest view seen of the group that the local server is in (NEWEST-VIEW).
     pub newest_view: Option<ViewId>,
     /// The view that the local server showed last, also when it has been silent since.
@@ -265,6 +269,7 @@ impl State {
             server: not_asked(),
             gateway: not_asked(),
             server_unknown_since: Some(now),
+            started_anew: false,
             newest_view: None,
             last_own_view: None,
             macs: BTreeMap::new(),
@@ -310,7 +315,15 @@ impl State {
 
     /// The stages, as the facts stand.
     pub fn stages(&self, policy: &Policy) -> Stages {
-        Stages::look(policy, &self.host, &self.server, &self.gateway, self.newest_view.as_ref())
+        let mut stages =
+            Stages::look(policy, &self.host, &self.server, &self.gateway, self.newest_view.as_ref());
+        if self.started_anew
+            && let Finding::Unknown(why) = &stages.primary.0
+            && *why != Why::NotAskedYet
+        {
+            stages.primary.0 = Finding::Failed(Cause::StartedAnew);
+        }
+        stages
     }
 
     /// The card that bears the VIP: `None` when it is not here, `Unknown` when the host's addresses are not known. On a

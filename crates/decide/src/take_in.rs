@@ -103,6 +103,9 @@ impl Turn<'_> {
                 Some(self.state.server_unknown_since.filter(|_| same_kind).unwrap_or(seen.asked_at))
             }
         };
+        if let Fact::Known(server) = &seen.fact {
+            self.state.started_anew = matches!(server, Server::Refused(_));
+        }
         self.state.server = seen.clone();
     }
 

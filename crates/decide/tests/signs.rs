@@ -6,8 +6,10 @@ mod model_host;
 use std::time::Duration;
 
 use decide::action::Action;
-use decide::event::{Event, Fact, MemberState, NotInGroup, ProcessSign, Server};
+use decide::event::{Event, Fact, MemberState, NotInGroup, ProcessSign, Seen, Server, Why};
+use decide::reason::{LetGo, Reason};
 use decide::signs::Signs;
+use decide::stages::Cause;
 use model_host::{Answers, ModelHost, group, ms, not_in_group, secondary};
 
 fn quiet_secondary() -> ModelHost {
@@ -138,6 +140,37 @@ fn a_server_that_is_found_again_may_die_again_and_its_vip_linger_again() {
     model.first.server = refused();
     model.tell(Event::Process(ProcessSign::Ended));
     model.run(Duration::from_secs(10));
+    assert!(model.vip_here);
+}
+
+#[test]
+fn what_hangs_or_turns_us_away_after_a_refusal_is_another_server_and_gets_no_patience() {
+    for second in [Why::TimedOut(ms(1000)), Why::TooManyConnections("1040".to_owned())] {
+        let mut model = ModelHost::settled_holder();
+        // As an agent that stood still finds it: the end, a successor that may have started, one old refusal.
+        model.tell(Event::Process(ProcessSign::Ended));
+        model.tell(Event::Process(ProcessSign::MayStart));
+        let asked_at = model.now;
+        model.tell(Event::Server(Seen { asked_at, fact: refused() }));
+        assert!(model.vip_here, "a second check comes first (S13)");
+        model.first.server = Fact::Unknown(second.clone());
+        model.run(ms(1500));
+        assert!(!model.vip_here, "{second:?}: it may take writes that its group never has");
+        let stopped = model.reasons.iter().any(|reason| {
+            matches!(reason, Reason::Stopped { because: LetGo::StageFailed(_, Cause::StartedAnew), .. })
+        });
+        assert!(stopped, "{second:?}: it says why");
+    }
+}
+
+#[test]
+fn a_server_that_spoke_after_a_refusal_has_all_the_patience_again() {
+    let mut model = ModelHost::settled_holder();
+    let asked_at = model.now;
+    model.tell(Event::Server(Seen { asked_at, fact: refused() }));
+    model.run(ms(500));
+    model.first.server = Fact::Unknown(Why::TimedOut(ms(1000)));
+    model.run(model.policy.hung_patience - ms(1000));
     assert!(model.vip_here);
 }
 

@@ -79,9 +79,18 @@ impl Cell {
             (Stage::Pass, false, false, Stage::Pass) => (2, true),
             // down, yes, still down at the second check: stop it.
             (Stage::Fail, true, _, Stage::Fail) => (0, false),
+            // down, yes, and nothing is known at the second check: to the seed a server that refuses and one that does not answer
+            // are both down.
+            (Stage::Fail, true, _, Stage::Unknown) if self.server_was_down() => (0, false),
             // all others, and what the seed has no word for (not known): keep.
             (_, here, _, _) => (1, here),
         }
+    }
+
+    /// It refused at the first check: what is silent at the second is another one, whose group does not know it. A host that is
+    /// no member is in doubt, and asks a second time, before its server has been heard at all.
+    pub fn server_was_down(&self) -> bool {
+        self.stages[1] == Stage::Fail && self.stages[0] != Stage::Fail
     }
 
     fn first(&self) -> Answers {

@@ -265,42 +265,57 @@ impl Group {
 
     /// Brings a member back, whatever became of it, and waits until the group is whole. Never makes a new group.
     pub fn heal(&mut self, number: usize, host: &Host) -> Result<(), GroupError> {
+        self.heal_each(&[(number, host)])
+    }
+
+    fn heal_each(&mut self, members: &[(usize, &Host)]) -> Result<(), GroupError> {
         let since = Instant::now();
-        let mut answered = since;
+        let mut answered = vec![since; members.len()];
         loop {
-            // Looked at each time: after SHUTDOWN the process goes on for seconds, and answers, before it ends.
-            let server = &mut self.servers[number];
-            if server.view().is_ok() {
-                answered = Instant::now();
-            } else if answered.elapsed() > SHUTDOWN_PATIENCE {
-                server.kill()?;
-            }
-            if !server.is_running() {
-                server.start(host)?;
-                server.wait_for_answer(START_LIMIT)?;
-                answered = Instant::now();
-            }
-            let server = &self.servers[number];
-            // So is this: a member that was cut off calls itself ONLINE until it learns that it was expelled.
-            let state =
-                server.view().ok().and_then(|view| view.state_of(server.address()).map(str::to_owned));
-            let at_work = matches!(state.as_deref(), Some("ONLINE" | "RECOVERING"));
-            if !at_work && let Err(error) = server.rejoin() {
-                // The group may still count on its former life, until that is expelled.
-                if since.elapsed() > WHOLE_LIMIT {
-                    return Err(error);
+            let mut all_at_work = true;
+            for ((number, host), answered) in members.iter().zip(&mut answered) {
+                match self.nudge(*number, host, answered) {
+                    Ok(at_work) => all_at_work &= at_work,
+                    Err(error) if since.elapsed() > WHOLE_LIMIT => return Err(error),
+                    Err(_) => {
+                        all_at_work = false;
+                        std::thread::sleep(JOIN_AGAIN_AFTER);
+                    }
                 }
-                std::thread::sleep(JOIN_AGAIN_AFTER);
             }
-            if at_work && self.is_whole() {
+            if all_at_work && self.is_whole() {
                 return Ok(());
             }
             if since.elapsed() > WHOLE_LIMIT {
-                let what = format!("{} does not come back to the group", server.host());
+                let what = "not every member comes back to the group".to_owned();
                 return Err(GroupError::TooLong { what, limit: WHOLE_LIMIT, words: self.describe() });
             }
             std::thread::sleep(LOOK_EVERY);
         }
+    }
+
+    /// Starts a server that does not run, kills one that hangs, and has it join the group where it is not in it. Gives whether it
+    /// was found in the group. It fails while the group still counts on the member's former life, until that is expelled.
+    fn nudge(&mut self, number: usize, host: &Host, answered: &mut Instant) -> Result<bool, GroupError> {
+        // Looked at each time: after SHUTDOWN the process goes on for seconds, and answers, before it ends.
+        let server = &mut self.servers[number];
+        if server.view().is_ok() {
+            *answered = Instant::now();
+        } else if answered.elapsed() > SHUTDOWN_PATIENCE {
+            server.kill()?;
+        }
+        if !server.is_running() {
+            server.start(host)?;
+            server.wait_for_answer(START_LIMIT)?;
+            *answered = Instant::now();
+        }
+        // So is this: a member that was cut off calls itself ONLINE until it learns that it was expelled.
+        let state = server.view().ok().and_then(|view| view.state_of(server.address()).map(str::to_owned));
+        let at_work = matches!(state.as_deref(), Some("ONLINE" | "RECOVERING"));
+        if !at_work {
+            server.rejoin()?;
+        }
+        Ok(at_work)
     }
 
     /// Starts all servers after all have died, and forms the group anew: by the one that has every transaction that any of them
@@ -322,11 +337,9 @@ impl Group {
         }
         self.born = false;
         self.bootstrap(first)?;
-        for (place, server) in self.servers.iter().enumerate() {
-            if place != first {
-                server.run("START GROUP_REPLICATION")?;
-            }
-        }
+        // A member that was killed as it had just joined may fail once more before it is ONLINE.
+        let others: Vec<_> = hosts.iter().enumerate().filter(|(place, _)| *place != first).collect();
+        self.heal_each(&others)?;
         self.wait_whole(WHOLE_LIMIT)
     }
 
@@ -338,6 +351,9 @@ impl Group {
     /// In one line, what each server says.
     pub fn describe(&self) -> String {
         let each = self.servers.iter().map(|server| match server.view() {
+            Ok(view) if view.state_of(server.address()).is_none_or(|state| state == "ERROR") => {
+                format!("{} says: {view}; its last words:\n{}", server.host(), server.last_words())
+            }
             Ok(view) => format!("{} says: {view}", server.host()),
             Err(_) => format!("{} does not answer; its last words:\n{}", server.host(), server.last_words()),
         });

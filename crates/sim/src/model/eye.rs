@@ -29,7 +29,7 @@ pub(super) fn certain_no(state: &State) -> Option<u8> {
         return Some(AT_ONCE);
     }
     match &state.server.fact {
-        Fact::Unknown(_) => None,
+        Fact::Unknown(_) => state.started_anew.then_some(LINGER),
         Fact::Known(Server::Refused(_)) => Some(LINGER),
         Fact::Known(Server::NotInGroup(_)) => Some(CLAIM_WAIT),
         Fact::Known(Server::Member(view)) => {

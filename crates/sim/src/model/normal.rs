@@ -161,6 +161,7 @@ fn each_time(state: &mut State, change: &mut impl FnMut(&mut Time)) {
         server,
         gateway,
         server_unknown_since,
+        started_anew: _,
         newest_view: _,
         last_own_view: _,
         macs: _,

@@ -52,6 +52,8 @@ pub(super) enum Word {
 pub(super) struct Eye {
     word: Word,
     word_since: Time,
+    /// Its process has been gone since it last said anything of its group.
+    started_anew: bool,
     /// When the question was put whose answer was the first such word.
     word_asked: Time,
     server_asked: Time,
@@ -96,6 +98,7 @@ impl Eye {
         Self {
             word: Word::Nothing,
             word_since: now,
+            started_anew: false,
             word_asked: now,
             server_asked: Time(0),
             own_view: None,
@@ -248,8 +251,13 @@ impl Eye {
     }
 
     fn hear(&mut self, word: Word, now: Time) {
-        let leads = matches!(word, Word::Leads { .. });
-        let word = if leads && self.is_stale() { Word::Stale } else { word };
+        let word = match word {
+            Word::Leads { .. } if self.is_stale() => Word::Stale,
+            // Whatever runs there now is not what led.
+            Word::Silent | Word::TurnsAway if self.started_anew => Word::Dead,
+            word => word,
+        };
+        self.started_anew = word == Word::Dead;
         if self.word != word {
             // What is not known since then counts from then.
             self.word_asked = if self.word == Word::Nothing { self.word_since } else { self.server_asked };
