@@ -19,6 +19,12 @@ const CONFIRM_WITHIN: Duration = Duration::from_secs(2);
 const CONFIRM_ASK_AFTER: Duration = Duration::from_millis(100);
 /// An agent that looks at the time this much later than it wanted stood still.
 const STOOD_STILL: Duration = Duration::from_millis(300);
+/// A server that has stood still is not believed at once when it says that it lacks the majority: for as long after it is heard
+/// again …
+const COMES_TO_WITHIN: Duration = Duration::from_secs(1);
+/// … the second check comes so much later. The others can't elect another sooner than 5 s after they last heard it, and then it
+/// is claimed from here.
+const LOOKS_ROUND_FOR: Duration = Duration::from_millis(300);
 /// An address that is still there this long after its removal is removed again.
 const REMOVE_AGAIN_AFTER: Duration = Duration::from_millis(500);
 
@@ -223,7 +229,12 @@ impl Turn<'_> {
             Leave::AfterClaimWait => self.policy.claim_wait,
             Leave::AtOnce | Leave::AfterLinger => self.policy.hung_patience.min(self.policy.linger),
         };
-        let unheard = stages.asked_at(stage) < doubt_since;
+        let heard_from = if matches!(cause, Cause::NoMajority { .. }) && self.has_just_come_to() {
+            doubt_since + LOOKS_ROUND_FOR
+        } else {
+            doubt_since
+        };
+        let unheard = stages.asked_at(stage) < heard_from;
         let stood_still = unheard && self.now > doubt_since + unheard_for + STOOD_STILL;
         let doubt_since = if stood_still {
             // What was answered meanwhile is yet to be read.
@@ -257,6 +268,12 @@ impl Turn<'_> {
         self.say(reason(stage, cause));
         self.refresh(&mut hold, false);
         Tenure::Holding(hold)
+    }
+
+    /// The local server speaks again after a silence: a process that stood still, or a whole machine. Its group's detector finds that
+    /// it has heard nobody meanwhile, and says for some milliseconds (6 were seen) that all others are UNREACHABLE.
+    fn has_just_come_to(&self) -> bool {
+        self.state.spoke_again_at.is_some_and(|at| self.now.since(at) < COMES_TO_WITHIN)
     }
 
     pub(crate) fn let_go(&mut self, hold: Hold, because: LetGo) -> Tenure {

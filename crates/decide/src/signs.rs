@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::action::Action;
 use crate::decide::Turn;
 use crate::event::ProcessSign;
+use crate::state::Tenure;
 use crate::time::Time;
 
 /// A question at once costs so much of its allowance: two a second in the long run …
@@ -92,6 +93,10 @@ impl Turn<'_> {
         };
         if sign == ProcessSign::Watched {
             return;
+        }
+        if sign == ProcessSign::Ended && matches!(self.state.tenure, Tenure::Claiming(_)) {
+            // What the server said before its end is no evidence any more: the wish begins anew, with questions of its own.
+            self.state.tenure = Tenure::Absent;
         }
         let until = now + ALERT_FOR;
         let longer = until.since(signs.alert_until.map_or(now, |until| until.max(now)));

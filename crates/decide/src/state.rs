@@ -29,6 +29,12 @@ pub struct State {
     /// until it says that it is.
     #[serde(default)]
     pub started_anew: bool,
+    /// When the local server was last heard to speak of its group.
+    #[serde(default)]
+    pub spoke_at: Option<Time>,
+    /// When it was heard again after it, or this agent, had stood still.
+    #[serde(default)]
+    pub spoke_again_at: Option<Time>,
     /// The newest view seen of the group that the local server is in (NEWEST-VIEW).
     pub newest_view: Option<ViewId>,
     /// The view that the local server showed last, also when it has been silent since.
@@ -270,6 +276,8 @@ impl State {
             gateway: not_asked(),
             server_unknown_since: Some(now),
             started_anew: false,
+            spoke_at: None,
+            spoke_again_at: None,
             newest_view: None,
             last_own_view: None,
             macs: BTreeMap::new(),

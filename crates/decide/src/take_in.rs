@@ -14,6 +14,9 @@ use crate::state::Tenure;
 /// After an attempt to add the address failed, it is not asked for again for this long.
 const RETRY_AFTER_FAILURE: Duration = Duration::from_secs(1);
 
+/// A server that was not heard for longer than this has stood still, or this host has.
+const SILENCE: Duration = Duration::from_secs(1);
+
 impl Turn<'_> {
     /// Takes what was seen into memory.
     pub(crate) fn take_in(&mut self, event: &Event) {
@@ -103,6 +106,13 @@ impl Turn<'_> {
                 Some(self.state.server_unknown_since.filter(|_| same_kind).unwrap_or(seen.asked_at))
             }
         };
+        if let Fact::Known(Server::Member(_)) = &seen.fact {
+            let silence = SILENCE.max(self.policy.poll_interval * 3);
+            if self.state.spoke_at.is_some_and(|at| self.now.since(at) > silence) {
+                self.state.spoke_again_at = Some(self.now);
+            }
+            self.state.spoke_at = Some(self.now);
+        }
         if let Fact::Known(server) = &seen.fact {
             self.state.started_anew = matches!(server, Server::Refused(_));
         }

@@ -7,11 +7,11 @@ mod model_host;
 use std::time::Duration;
 
 use decide::action::Action;
-use decide::event::{Event, Fact, Gateway, Says, Seen, Server, Why};
+use decide::event::{Event, Fact, Gateway, MemberState, Says, Seen, Server, Why};
 use decide::reason::Reason;
 use decide::state::{Hold, Tenure};
 use decide::time::Time;
-use model_host::{Answers, ModelHost, group, member, ms, secondary};
+use model_host::{Answers, ModelHost, group, member, ms, primary, secondary};
 
 fn adds(action: &Action) -> bool {
     matches!(action, Action::AddAddress { .. })
@@ -305,4 +305,59 @@ fn a_claimant_that_hears_nothing_more_of_its_server_stops_asking_the_network() {
     model.run(Duration::from_secs(1));
     assert!(model.vip_here, "it is heard of again");
     let _: (Time, _) = (model.now, member(1));
+}
+
+/// What a server says for a moment when it has stood still for longer than its group's detector waits.
+fn all_others_unreachable() -> Fact<Server> {
+    let mut view = group(1, 1, 545, false);
+    view.members[1].state = MemberState::Unreachable;
+    view.members[2].state = MemberState::Unreachable;
+    Fact::Known(Server::Member(view))
+}
+
+/// A holder whose server does not answer for 5 s, and then says that it lacks the majority.
+fn holder_whose_server_stood_still() -> ModelHost {
+    let mut model = ModelHost::settled_holder();
+    model.first.server = Fact::Unknown(Why::TimedOut(ms(500)));
+    model.run(ms(5_000));
+    model.first.server = all_others_unreachable();
+    model
+}
+
+#[test]
+fn a_server_that_stood_still_and_finds_the_others_unreachable_for_a_moment_keeps_its_vip() {
+    let mut model = holder_whose_server_stood_still();
+    model.run(ms(150));
+    model.first.server = primary();
+    model.run(ms(2_000));
+    assert_eq!(model.count(removes), 0, "{:#?}", model.reasons);
+    assert!(model.vip_here);
+}
+
+#[test]
+fn a_server_that_stood_still_and_has_lost_its_majority_lets_go_within_half_a_second() {
+    let mut model = holder_whose_server_stood_still();
+    model.run(ms(500));
+    assert!(!model.vip_here);
+}
+
+#[test]
+fn a_server_that_finds_the_others_unreachable_after_its_whole_machine_stood_still_keeps_its_vip() {
+    let mut model = ModelHost::settled_holder();
+    // Shorter than the lease, and no clock tells.
+    model.now = model.now + ms(6_000);
+    model.first.server = all_others_unreachable();
+    model.run(ms(50));
+    model.first.server = primary();
+    model.run(ms(2_000));
+    assert_eq!(model.count(removes), 0, "{:#?}", model.reasons);
+    assert!(model.vip_here);
+}
+
+#[test]
+fn a_majority_that_is_lost_while_the_server_speaks_ends_the_holding_at_once() {
+    let mut model = ModelHost::settled_holder();
+    model.first.server = all_others_unreachable();
+    model.run(model.policy.poll_interval + ms(30));
+    assert!(!model.vip_here);
 }

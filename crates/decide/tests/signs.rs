@@ -195,3 +195,17 @@ fn a_server_that_was_told_to_leave_and_is_read_only_keeps_its_vip_until_it_is_cl
     model.run(ms(400));
     assert!(!model.vip_here, "nobody claims it");
 }
+
+#[test]
+fn what_the_server_said_before_its_process_ended_is_no_evidence_to_take_the_vip_on() {
+    let mut model = ModelHost::new(Answers::all_pass(), false);
+    model.run(ms(45));
+    assert!(model.count(|action| *action == Action::SendProbe) > 0, "it claims");
+    model.tell(Event::Process(ProcessSign::Ended));
+    model.tell(Event::Process(ProcessSign::MayStart));
+    // Whatever runs there now takes the questions, and does not answer yet.
+    model.first.server = Fact::Unknown(Why::TimedOut(ms(500)));
+    model.server_blocks = true;
+    model.run(Duration::from_secs(2));
+    assert!(!model.reasons.iter().any(|reason| matches!(reason, Reason::Started { .. })));
+}

@@ -43,7 +43,8 @@ pub(super) fn restart(under_test: &mut UnderTest) -> Result<String, Broken> {
 
 /// Another file, as a package's new version is.
 pub(super) fn upgrade(under_test: &mut UnderTest) -> Result<String, Broken> {
-    let next = under_test.layout.programs().join("haipmgr-next");
+    // Of its own name each time: the last upgrade's may still run.
+    let next = under_test.layout.programs().join(format!("haipmgr-next-{}", now_us()));
     fs::copy(under_test.layout.agent(), &next).map_err(Broken::io("can't copy the agent's program"))?;
     let figures = under_test.experiment.watched("agent upgrade", |experiment| {
         let holder = experiment.lab.group.primary()?;

@@ -139,7 +139,7 @@ impl Memories {
     /// An agent that has just started.
     pub fn newborn(&mut self) -> Memory {
         let mut state = State::new(NOW);
-        // It sees its server's process, so that a dead server's VIP lingers. No server is started again.
+        // It sees its server's process, so that a dead server's VIP lingers.
         state.signs.process = Process::Watched;
         self.number(state)
     }
@@ -257,6 +257,7 @@ fn events(place: Place, what: What, age: u8, vip: bool) -> Vec<Event> {
                 .map(|member| Event::Neighbour { address: address(member), mac: mac(member) })
                 .collect();
         }
+        What::Sign(sign) => Event::Process(sign),
         What::Wake => Event::Wake,
         What::Stopping => Event::Stopping,
     }]
@@ -266,19 +267,20 @@ fn fact(local: Place, answer: Answer) -> Fact<Server> {
     match answer {
         Answer::Shows(shows) => Fact::Known(Server::Member(group_view(local, shows))),
         Answer::Refused => Fact::Known(Server::Refused("connection refused".to_owned())),
-        Answer::NotInGroup => Fact::Known(Server::Member(left_the_group(local))),
+        Answer::NotInGroup => Fact::Known(Server::Member(left_the_group(local, true))),
+        Answer::Outside => Fact::Known(Server::Member(left_the_group(local, false))),
         Answer::TimedOut => Fact::Unknown(Why::TimedOut(TICK)),
         Answer::Occupied => Fact::Unknown(Why::TooManyConnections("1040".to_owned())),
         Answer::Unreachable => Fact::Unknown(Why::Unreachable("no route to host".to_owned())),
     }
 }
 
-/// After `STOP GROUP_REPLICATION`: OFFLINE, and read-only.
-fn left_the_group(local: Place) -> GroupView {
+/// After `STOP GROUP_REPLICATION`: OFFLINE, and read-only; after a start: OFFLINE, and not.
+fn left_the_group(local: Place, super_read_only: bool) -> GroupView {
     let (id, host) = (format!("uuid-{local}"), format!("db{local}"));
     let (state, role) = (MemberState::Offline, Role::Secondary);
     let own = Member { id: id.clone(), host, port: 3306, state, role };
-    GroupView { local: id, super_read_only: true, view: None, members: vec![own] }
+    GroupView { local: id, super_read_only, view: None, members: vec![own] }
 }
 
 fn group_view(local: Place, shows: Shows) -> GroupView {

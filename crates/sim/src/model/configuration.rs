@@ -13,6 +13,8 @@ pub enum Kind {
     Shutdown,
     /// `kill -9` of the primary.
     Kill,
+    /// The primary's process dies and is started again, outside the group.
+    StartedAnew,
     /// The primary takes questions and does not answer.
     Hang,
     /// The primary's group port is cut: it goes on leading, by its own word.
@@ -39,6 +41,9 @@ pub enum Kind {
     Occupied,
 }
 
+/// FOLLOWS: a lease, two patiences with slow probes, and some. In ticks.
+const FOLLOWS_WITHIN: u8 = 60;
+
 /// What is explored.
 #[derive(Clone, Debug)]
 pub struct Configuration {
@@ -54,6 +59,10 @@ pub struct Configuration {
     pub faults: u8,
     /// How many messages may be lost or late.
     pub frames: u8,
+    /// FOLLOWS: a primary that nothing stands in the way of has the VIP after so many ticks.
+    pub follows_within: u8,
+    /// NO-STRAY-WRITES: an agent that stood still may hold on for so many ticks, until its first question is answered.
+    pub strays_for: u8,
     /// What is due is handled host after host, but for frames to hosts that claim or hold, wake-ups and other members' answers:
     /// those in every order. Else all in every order.
     pub calm: bool,
@@ -71,6 +80,8 @@ impl Configuration {
             kinds,
             faults,
             frames,
+            follows_within: FOLLOWS_WITHIN,
+            strays_for: 0,
             calm: hosts > 2,
             #[cfg(feature = "planted")]
             planted: None,
@@ -79,6 +90,14 @@ impl Configuration {
 
     const fn led_by(self, first_primary: Place) -> Self {
         Self { first_primary, ..self }
+    }
+
+    const fn followed_within(self, follows_within: u8) -> Self {
+        Self { follows_within, ..self }
+    }
+
+    const fn strays_for(self, strays_for: u8) -> Self {
+        Self { strays_for, ..self }
     }
 
     #[cfg_attr(not(feature = "planted"), allow(clippy::unused_self))]
@@ -97,6 +116,10 @@ impl Configuration {
         Self::new("gateways and wrong answers", 2, &[Kind::GatewayLost, Kind::WrongNo, Kind::Occupied], 2, 0),
         Self::new("switchovers", 2, &[Kind::Switchover], 2, 0),
         Self::new("deaths", 3, &[Kind::Kill, Kind::PowerOff], 1, 0),
+        Self::new("a server started anew", 3, &[Kind::StartedAnew], 1, 0),
+        Self::new("a server started anew, agents pause", 2, &[Kind::StartedAnew, Kind::AgentPaused], 2, 0)
+            .strays_for(4),
+        Self::new("removed by hand, agents pause", 2, &[Kind::RemovedByHand, Kind::AgentPaused], 2, 0),
         Self::new("a cut group port", 3, &[Kind::GroupCut], 1, 0),
         Self::new("a switchover, late or lost", 2, &[Kind::Switchover], 1, 1),
         Self::new(

@@ -2,8 +2,10 @@
 
 use super::agent::LEASE;
 use super::configuration::Kind;
-use super::transition::{Model, remove};
-use super::world::{Host, Pending, Place, Process, World};
+use decide::event::ProcessSign;
+
+use super::transition::{Model, STOOD_STILL, put, remove};
+use super::world::{Host, Mail, Pending, Place, Process, What, World};
 
 /// A member that is cut off is expelled after so many ticks at the earliest: its agent may stand still just before it misses its
 /// gateway, and then only the lease ends its holding.
@@ -38,6 +40,12 @@ impl Model {
                 } else if world.faults > 0 && can_begin(kind, world, place) {
                     push(Change::Begin(kind, place));
                 }
+            }
+            if host.process == Process::Starts {
+                push(Change::Show(place, Process::StartedBlocks));
+            }
+            if matches!(host.process, Process::Starts | Process::StartedBlocks) {
+                push(Change::Show(place, Process::StartedOutside));
             }
             let out = !world.group.has(place);
             if host.process == Process::Stale && (out || world.group.pending == Pending::Expel(place, 0)) {
@@ -117,6 +125,11 @@ impl Model {
                 host.process = Process::Refuses;
                 expel(world, place, 0);
             }
+            Kind::StartedAnew => {
+                host.process = Process::Refuses;
+                put(host, sign(ProcessSign::Ended));
+                expel(world, place, 0);
+            }
             Kind::Hang => {
                 host.process = Process::Blocks;
                 expel(world, place, 0);
@@ -159,7 +172,17 @@ impl Model {
         let in_group = world.group.has(place);
         let host = &mut world.hosts[usize::from(place)];
         match kind {
-            Kind::AgentPaused => host.paused = false,
+            Kind::AgentPaused => {
+                host.paused = false;
+                if std::mem::take(&mut host.still) >= STOOD_STILL {
+                    host.probes = 0;
+                }
+            }
+            // Told before it listens.
+            Kind::StartedAnew => {
+                host.process = Process::Starts;
+                put(host, sign(ProcessSign::MayStart));
+            }
             Kind::AgentKilled | Kind::AgentStopped => {
                 host.agent = Some(self.newborn());
                 host.wake = 1;
@@ -249,6 +272,10 @@ fn rejoin(world: &mut World, place: Place, in_group: bool) {
     }
 }
 
+fn sign(sign: ProcessSign) -> Mail {
+    Mail { due: 0, age: 0, what: What::Sign(sign) }
+}
+
 fn end_agent(host: &mut Host) {
     host.agent = None;
     host.paused = false;
@@ -256,6 +283,8 @@ fn end_agent(host: &mut Host) {
     host.asking = (false, false);
     host.wake = super::world::NEVER;
     host.held_against = 0;
+    host.still = 0;
+    host.probes = 0;
 }
 
 /// Whether this fault lasts there, and can end.
@@ -264,6 +293,7 @@ fn has(kind: Kind, host: &Host) -> bool {
         Kind::AgentPaused => host.paused,
         Kind::AgentKilled | Kind::AgentStopped => host.powered && host.agent.is_none(),
         Kind::Isolate => host.isolated.is_some(),
+        Kind::StartedAnew => host.process == Process::Refuses,
         Kind::Hang => host.process == Process::Blocks,
         Kind::GatewayLost => host.gateway_lost,
         Kind::WatcherStuck => host.stuck,
@@ -293,7 +323,7 @@ fn can_begin(kind: Kind, world: &World, place: Place) -> bool {
                 && host.process == Process::Answers
         }
         Kind::Shutdown => leads && group.members.count_ones() > 1 && host.isolated.is_none(),
-        Kind::Kill | Kind::Hang | Kind::GroupCut | Kind::PowerOff => leads,
+        Kind::Kill | Kind::StartedAnew | Kind::Hang | Kind::GroupCut | Kind::PowerOff => leads,
         Kind::Isolate => host.powered && host.isolated.is_none() && quiet,
         Kind::AgentPaused | Kind::AgentKilled | Kind::AgentStopped => host.agent.is_some() && !host.paused,
         Kind::RemovedByHand => host.vip.is_some(),

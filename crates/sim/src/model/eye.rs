@@ -17,12 +17,23 @@ pub struct Judgement {
     pub breaks: Option<Invariant>,
     /// It starts the VIP, on this view.
     pub starts_on: Option<u64>,
+    /// It starts the VIP because its probes were not answered.
+    pub starts_unanswered: bool,
+}
+
+impl Judgement {
+    /// Notes a broken invariant; the first one counts.
+    fn note(&mut self, invariant: Invariant) {
+        self.breaks.get_or_insert(invariant);
+    }
 }
 
 /// An agent that knows a certain "no" may hold for so many ticks more: until it has asked twice where nobody may wait for it, and
 /// for as long as a claim is waited for where somebody may.
 pub(super) fn certain_no(state: &State) -> Option<u8> {
     const AT_ONCE: u8 = 2;
+    // A server that stood still, or whose agent did, says for a moment that it lacks the majority.
+    const COMES_TO: u8 = 5;
     const CLAIM_WAIT: u8 = 7;
     const LINGER: u8 = 9;
     if matches!(state.gateway.fact, Fact::Known(Gateway::Lost { .. })) {
@@ -37,7 +48,9 @@ pub(super) fn certain_no(state: &State) -> Option<u8> {
                 (Some(own), Some(newest)) => newest.is_newer_than(own),
                 _ => false,
             };
-            if outnumbered(view) {
+            if outnumbered(view) && state.spoke_again_at.is_some() {
+                Some(COMES_TO)
+            } else if outnumbered(view) {
                 Some(AT_ONCE)
             } else if passed_by || !online_primary(view) {
                 Some(CLAIM_WAIT)
@@ -51,29 +64,27 @@ pub(super) fn certain_no(state: &State) -> Option<u8> {
 /// Looks at one step.
 pub(super) fn judge(before: &State, event: &Event, after: &State, decision: &Decision) -> Judgement {
     let mut judgement = Judgement::default();
-    let mut breaks = |invariant| {
-        judgement.breaks.get_or_insert(invariant);
-    };
     if decision.wake_at <= NOW {
-        breaks(Invariant::Progress);
+        judgement.note(Invariant::Progress);
     }
     let starts = decision.reasons.iter().any(|reason| matches!(reason, Reason::Started { .. }));
     if starts {
+        judgement.starts_unanswered = !was_released(before, event);
         if !is_proven(before, event, after) {
-            breaks(Invariant::Evidence);
+            judgement.note(Invariant::Evidence);
         }
     } else if renews(decision) && !may_renew(before, after, decision) {
-        breaks(Invariant::Lease);
+        judgement.note(Invariant::Lease);
     }
     if decision.reasons.iter().any(|reason| matches!(reason, Reason::Stopped { .. }))
         && !may_let_go(before, after)
     {
-        breaks(Invariant::UnknownIsNotNo);
+        judgement.note(Invariant::UnknownIsNotNo);
     }
     if decision.reasons.iter().any(|reason| matches!(reason, Reason::DisputeWon(_)))
         && wins_unproven(before, after)
     {
-        breaks(Invariant::Evidence);
+        judgement.note(Invariant::Evidence);
     }
     for action in &decision.actions {
         let wrong = match action {
@@ -82,7 +93,7 @@ pub(super) fn judge(before: &State, event: &Event, after: &State, decision: &Dec
             _ => false,
         };
         if wrong {
-            breaks(Invariant::Lease);
+            judgement.note(Invariant::Lease);
         }
     }
     if starts && let Fact::Known(Server::Member(view)) = &after.server.fact {
@@ -105,11 +116,15 @@ fn is_proven(before: &State, event: &Event, after: &State) -> bool {
     let fresh = [after.server.asked_at, after.gateway.asked_at]
         .into_iter()
         .all(|at| at >= claim.since && NOW.since(at) <= TICK * EVIDENCE_AGE);
-    let released =
-        |holder| *event == Event::Frame(Frame { from: holder, says: Says::Free { heard_at: NOW } });
-    let believed = claim.released_at == Some(NOW);
-    let asked = claim.probes >= 3 || believed || claim.answered.is_some_and(|(mac, _)| released(mac));
+    let asked = claim.probes >= 3 || was_released(before, event);
     leads && gateway && fresh && asked && matches!(after.host.fact, Fact::Known(_))
+}
+
+/// Whoever had it said that it is free, just now.
+fn was_released(before: &State, event: &Event) -> bool {
+    let Tenure::Claiming(claim) = &before.tenure else { return false };
+    let by = |holder| *event == Event::Frame(Frame { from: holder, says: Says::Free { heard_at: NOW } });
+    claim.released_at == Some(NOW) || claim.answered.is_some_and(|(mac, _)| by(mac))
 }
 
 /// It is heard of the server, for no longer than patience lasts without knowing; and the agent has not stood still for its lease.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use decide::election::Election;
+use decide::signs::Signs;
 use decide::state::{Claim, Hold, Pace, State, Tenure};
 use decide::time::Time;
 
@@ -41,8 +42,8 @@ pub fn bring_to_form(state: &mut State) {
     state.stat_quiet_at = None;
     state.left_behind = None;
     state.strays = None;
-    // No sign of the server's process is in the model.
-    state.signs = decide::signs::Signs::default();
+    // Of the signs only what is known of the process decides anything: the rest is the pace of polls.
+    state.signs = Signs { process: state.signs.process, ..Signs::default() };
     // Removals are counted only to be spoken of, and no copies are in the model.
     state.removals.clear();
     state.removals_named_at = None;
@@ -57,6 +58,9 @@ pub fn bring_to_form(state: &mut State) {
     // Throttles: only whether they are over counts.
     state.learnt_at = state.learnt_at.filter(|at| *at > ago(10));
     state.retry_at = state.retry_at.max(NOW);
+    // Heard for a second, or silent for one: which is all that counts.
+    state.spoke_at = state.spoke_at.map(|at| at.max(ago(11)));
+    state.spoke_again_at = state.spoke_again_at.filter(|at| *at > ago(10));
     state.server_unknown_since = state.server_unknown_since.map(|at| at.max(ago(20)));
     state.other_holder = state.other_holder.map(|(mac, at)| (mac, at.max(ago(21))));
     // The host's addresses are read when they are told, so an answer is never older than the last: only the doubt compares.
@@ -162,6 +166,8 @@ fn each_time(state: &mut State, change: &mut impl FnMut(&mut Time)) {
         gateway,
         server_unknown_since,
         started_anew: _,
+        spoke_at,
+        spoke_again_at,
         newest_view: _,
         last_own_view: _,
         macs: _,
@@ -190,7 +196,7 @@ fn each_time(state: &mut State, change: &mut impl FnMut(&mut Time)) {
     for time in [&mut host.asked_at, &mut server.asked_at, &mut gateway.asked_at, next_look, retry_at] {
         change(time);
     }
-    [server_unknown_since, learnt_at].into_iter().flatten().for_each(&mut *change);
+    [server_unknown_since, spoke_at, spoke_again_at, learnt_at].into_iter().flatten().for_each(&mut *change);
     alive_at.values_mut().for_each(&mut *change);
     for peer in peers.values_mut() {
         peer.waiting_since.iter_mut().for_each(&mut *change);

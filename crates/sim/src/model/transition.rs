@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use decide::event::Says;
 use decide::state::Tenure;
 
-use super::agent::{Act, Memories, policy};
+use super::agent::{Act, Memories, Reaction, policy};
 use super::configuration::Configuration;
 use super::environment::Change;
 use super::normal::NOW;
@@ -22,8 +22,10 @@ const GATEWAY_LOST_AFTER: u8 = 3;
 const OLDEST: u8 = 41;
 /// A host that has been well for so long loses nothing any more.
 const WELL: u8 = 6;
-/// FOLLOWS: a lease, two patiences with slow probes, and some.
-const FOLLOWS_WITHIN: u8 = 60;
+/// So many unanswered probes show that nobody has the VIP.
+const PROBES: u8 = 3;
+/// An agent that has stood still for so many ticks counts its probes anew; two fewer may be no more than a late look.
+pub(super) const STOOD_STILL: u8 = 6;
 /// Frames of one host that wait for an agent that stands still; equal ones in a row are one.
 const WAITING_FRAMES: usize = 3;
 
@@ -95,6 +97,9 @@ impl Model {
             told: 0,
             held_against: 0,
             well: 0,
+            stray: 0,
+            still: 0,
+            probes: 0,
         };
         World {
             hosts: (0..hosts).map(host).collect(),
@@ -228,7 +233,7 @@ impl Model {
         let follows = world.hosts[usize::from(primary)].vip.is_some();
         world.unfollowed =
             if world.is_well(primary) && !stranded && !follows { world.unfollowed + 1 } else { 0 };
-        if world.unfollowed > FOLLOWS_WITHIN {
+        if world.unfollowed > self.configuration.follows_within {
             world.break_(Invariant::Follows);
         }
     }
@@ -259,6 +264,9 @@ impl Model {
             }
         }
         let host = &mut world.hosts[usize::from(place)];
+        if host.paused {
+            host.still = STOOD_STILL.min(host.still + 1);
+        }
         let against = host.agent.filter(|_| !host.paused && host.vip.is_some());
         let allowed = against.and_then(|memory| memories.certain_no(memory));
         host.held_against = if allowed.is_some() { host.held_against + 1 } else { 0 };
@@ -273,8 +281,13 @@ impl Model {
                 }
             }
         }
+        let strays = polls && host.vip.is_some() && host.process == Process::StartedOutside;
+        host.stray = if strays { host.stray + 1 } else { 0 };
+        let strays = host.stray > self.configuration.strays_for;
         if over {
             world.break_(Invariant::Lease);
+        } else if strays {
+            world.break_(Invariant::NoStrayWrites);
         }
     }
 
@@ -317,6 +330,10 @@ impl Model {
                 world.break_(Invariant::NoFlap);
             }
             let had = world.hosts[usize::from(place)].vip.is_some();
+            let claims = matches!(memories.state(reaction.next).tenure, Tenure::Claiming(_));
+            if count_probes(&mut world.hosts[usize::from(place)], &reaction, claims) {
+                world.break_(Invariant::Evidence);
+            }
             for act in &reaction.acts {
                 let act = match *act {
                     // What was not here to be removed may be another's.
@@ -334,6 +351,19 @@ impl Model {
     pub(super) fn newborn(&self) -> Memory {
         self.memories().newborn()
     }
+}
+
+/// An agent that stood still while it claimed has not heard all that was said meanwhile: only probes since then prove anything.
+/// Gives whether that is too few for what it does.
+fn count_probes(host: &mut Host, reaction: &Reaction, claims: bool) -> bool {
+    if reaction.acts.contains(&Act::Probe) {
+        host.probes = 10.min(host.probes + 1);
+    }
+    let too_few = reaction.judgement.starts_unanswered && host.probes < PROBES;
+    if !claims {
+        host.probes = 0;
+    }
+    too_few
 }
 
 fn is_frame(mail: Mail) -> bool {
@@ -422,9 +452,10 @@ fn answer(host: &Host) -> Answer {
     match host.process {
         Process::Answers | Process::Stale if host.occupied => Answer::Occupied,
         Process::Answers | Process::Stale => Answer::Shows(host.shows),
-        Process::Blocks => Answer::TimedOut,
-        Process::Refuses => Answer::Refused,
+        Process::Blocks | Process::StartedBlocks => Answer::TimedOut,
+        Process::Refuses | Process::Starts => Answer::Refused,
         Process::LeftGroup => Answer::NotInGroup,
+        Process::StartedOutside => Answer::Outside,
     }
 }
 
@@ -467,7 +498,7 @@ fn sender(mail: Mail) -> Option<Place> {
 }
 
 /// Messages of one key in their order, keys in one order.
-fn put(host: &mut Host, mail: Mail) {
+pub(super) fn put(host: &mut Host, mail: Mail) {
     if host.agent.is_none() {
         return;
     }

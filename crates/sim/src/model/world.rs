@@ -1,6 +1,6 @@
 //! One state of the model: hosts with their kernels, servers and agents, what is under way to them, and the group in truth.
 
-use decide::event::Says;
+use decide::event::{ProcessSign, Says};
 
 /// A host, by its place.
 pub type Place = u8;
@@ -30,8 +30,10 @@ pub enum Answer {
     Shows(Shows),
     /// Nothing listens.
     Refused,
-    /// It is in no group.
+    /// It is in no group, and read-only.
     NotInGroup,
+    /// It is in no group, and takes writes.
+    Outside,
     /// None within the limit.
     TimedOut,
     /// Too many connections: it lives.
@@ -47,6 +49,8 @@ pub enum What {
     Frame(Place, Says),
     /// The own server's answer.
     Server(Answer),
+    /// A sign of the own server's process.
+    Sign(ProcessSign),
     /// Another member's server's answer.
     Peer(Place, Answer),
     /// The host's addresses, as they are when it is told.
@@ -70,6 +74,7 @@ impl What {
             Self::Server(_) => (1, 0),
             Self::Peer(from, _) => (2, from),
             Self::Addresses => (3, 0),
+            Self::Sign(_) => (5, 0),
             Self::Gateway(_) | Self::Neighbours(_) | Self::Wake | Self::Stopping => (4, 0),
         }
     }
@@ -99,6 +104,12 @@ pub enum Process {
     Refuses,
     /// It answers that it is in no group.
     LeftGroup,
+    /// It is being started again, and does not listen yet.
+    Starts,
+    /// Started again, it takes questions and does not answer.
+    StartedBlocks,
+    /// Started again, it answers that it is in no group, and takes writes.
+    StartedOutside,
 }
 
 /// Never, of things counted in ticks; of a lease: for ever.
@@ -144,6 +155,12 @@ pub struct Host {
     pub held_against: u8,
     /// For so many ticks it has led in truth, and everything of it has been well.
     pub well: u8,
+    /// For so many ticks it has held, and its agent has run, while its server takes writes outside the group.
+    pub stray: u8,
+    /// For so many ticks its agent has stood still.
+    pub still: u8,
+    /// So many probes its agent has sent for the VIP since it last stood still for long, 10 at most; of one that does not claim: none.
+    pub probes: u8,
 }
 
 /// What the group is about to do.
@@ -209,6 +226,8 @@ pub enum Invariant {
     NoFlap,
     /// A writable primary with a whole network has the VIP within the bound.
     Follows,
+    /// No client is led to a server that takes writes outside the group.
+    NoStrayWrites,
     /// An agent always comes to rest and looks ahead.
     Progress,
 }
@@ -224,6 +243,7 @@ impl Invariant {
             Self::UnknownIsNotNo => "UNKNOWN-IS-NOT-NO",
             Self::NoFlap => "NO-FLAP",
             Self::Follows => "FOLLOWS",
+            Self::NoStrayWrites => "NO-STRAY-WRITES",
             Self::Progress => "PROGRESS",
         }
     }
