@@ -5,8 +5,9 @@ use std::io::{self, Write};
 use std::iter;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, TrySendError};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -24,8 +25,11 @@ const IDLE: Duration = Duration::from_secs(10);
 /// Only what is touched costs memory.
 const STACK: usize = 256 << 10;
 
-/// What is to be written, where, and who is told when that fails.
-type Batch = (PathBuf, Log, Lines);
+/// What is to be written, where, who is told when that fails, and whether lines before it were lost.
+type Batch = (PathBuf, Log, Lines, Lost);
+
+/// Lines were lost: what follows them can't be played, until a start.
+type Lost = Arc<AtomicBool>;
 
 /// The queue of the thread that writes all clusters' traces; it ends when there was nothing to write for a while.
 static WRITER: Mutex<Option<mpsc::SyncSender<Batch>>> = Mutex::new(None);
@@ -33,26 +37,29 @@ static WRITER: Mutex<Option<mpsc::SyncSender<Batch>>> = Mutex::new(None);
 /// Writes one cluster's traces, in a thread that all clusters share.
 pub struct TraceFile {
     path: PathBuf,
+    lost: Lost,
 }
 
 impl TraceFile {
     /// A trace file at this path; nothing is opened yet.
     pub fn new(path: PathBuf) -> Self {
-        Self { path }
+        Self { path, lost: Lost::default() }
     }
 
-    /// Hands lines to the writer. What can't be written is said in the log, and lost.
+    /// Hands lines to the writer. What can't be written is said in the log, and lost, with all that builds on it.
     pub fn write(&mut self, lines: Option<Lines>, journal: &Log) {
         let Some(lines) = lines else { return };
-        let batch = (self.path.clone(), journal.clone(), lines);
+        let batch = (self.path.clone(), journal.clone(), lines, Arc::clone(&self.lost));
         let mut writer = WRITER.lock().unwrap_or_else(PoisonError::into_inner);
         let refused = match &*writer {
             Some(queue) => queue.try_send(batch).err(),
             None => Some(TrySendError::Disconnected(batch)),
         };
-        // A full queue means a slow disk; the trace is the least of what is to be kept then.
-        if let Some(TrySendError::Disconnected(batch)) = refused {
-            *writer = Some(start(batch));
+        match refused {
+            Some(TrySendError::Disconnected(batch)) => *writer = Some(start(batch)),
+            // A slow disk; the trace is the least of what is to be kept then.
+            Some(TrySendError::Full(_)) => self.lost.store(true, Ordering::Relaxed),
+            None => {}
         }
     }
 }
@@ -67,14 +74,15 @@ fn start(first: Batch) -> mpsc::SyncSender<Batch> {
             let waited = batches.recv_timeout(IDLE);
             // Whoever hands something over has the lock: what is not here then does not come any more.
             let mut writer = waited.is_err().then(|| WRITER.lock().unwrap_or_else(PoisonError::into_inner));
-            let Some((path, journal, lines)) = waited.ok().or_else(|| batches.try_recv().ok()) else {
+            let Some((path, journal, lines, lost)) = waited.ok().or_else(|| batches.try_recv().ok()) else {
                 if let Some(writer) = &mut writer {
                     **writer = None;
                 }
                 return;
             };
             drop(writer);
-            if let Err(error) = append(&path, lines) {
+            if let Err(error) = append(&path, lines, &lost) {
+                lost.store(true, Ordering::Relaxed);
                 journal.error(&format!("the trace {} can't be written: {error}", path.display()));
             }
         }
@@ -82,11 +90,16 @@ fn start(first: Batch) -> mpsc::SyncSender<Batch> {
     queue
 }
 
-fn append(path: &Path, lines: impl IntoIterator<Item = Line>) -> io::Result<()> {
+fn append(path: &Path, lines: impl IntoIterator<Item = Line>, lost: &AtomicBool) -> io::Result<()> {
     let mut lines = lines.into_iter();
     let Some(first) = lines.next() else { return Ok(()) };
     // A file begins with a start, or nothing of it could be played.
     let begins = matches!(first, Line::Start { .. });
+    if begins {
+        lost.store(false, Ordering::Relaxed);
+    } else if lost.load(Ordering::Relaxed) {
+        return Ok(());
+    }
     if begins && fs::metadata(path).is_ok_and(|found| found.len() > SIZE_LIMIT) {
         let mut older = path.as_os_str().to_owned();
         older.push(".1");
@@ -137,12 +150,28 @@ mod tests {
         Line::Step { now: Time(0), event: Box::new(Event::Wake), decision: Box::new(decision) }
     }
 
+    fn nothing_lost() -> AtomicBool {
+        AtomicBool::new(false)
+    }
+
+    #[test]
+    fn what_builds_on_lines_that_were_lost_is_left_out_until_the_next_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("trace.jsonl");
+        let lost = AtomicBool::new(true);
+        append(&path, [step()], &lost).unwrap();
+        assert!(!path.exists(), "it could not be played");
+        append(&path, [start(), step()], &lost).unwrap();
+        append(&path, [step()], &lost).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), 3);
+    }
+
     #[test]
     fn a_line_that_was_cut_short_does_not_spoil_the_next_one() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("trace.jsonl");
         fs::write(&path, "{\"start\":{\"no").unwrap();
-        append(&path, [start(), step()]).unwrap();
+        append(&path, [start(), step()], &nothing_lost()).unwrap();
         let text = fs::read_to_string(&path).unwrap();
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines.len(), 3, "{text}");
@@ -155,9 +184,9 @@ mod tests {
         let path = folder.path().join("trace.jsonl");
         let large = vec![b'\n'; usize::try_from(SIZE_LIMIT).unwrap() + 1];
         fs::write(&path, &large).unwrap();
-        append(&path, [step()]).unwrap();
+        append(&path, [step()], &nothing_lost()).unwrap();
         assert!(!folder.path().join("trace.jsonl.1").exists());
-        append(&path, [start(), step()]).unwrap();
+        append(&path, [start(), step()], &nothing_lost()).unwrap();
         assert!(folder.path().join("trace.jsonl.1").exists());
         let text = fs::read_to_string(&path).unwrap();
         let first = serde_json::from_str::<Line>(text.lines().next().unwrap()).unwrap();

@@ -26,8 +26,9 @@ mod eye;
 pub mod normal;
 #[cfg(feature = "planted")]
 pub mod planted;
+pub mod survivor;
 pub mod transition;
 pub mod world;
 
-pub use checked::{Checked, check};
+pub use checked::{Checked, check, check_survivors};
 pub use configuration::Configuration;

@@ -8,7 +8,7 @@
 
 use std::process::ExitCode;
 
-use sim::model::{Configuration, check};
+use sim::model::{Configuration, check, check_survivors};
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -16,12 +16,11 @@ fn main() -> ExitCode {
     if words.first().is_some_and(|word| word == "planted") {
         return planted(&words[1..]);
     }
-    let wanted = |configuration: &&Configuration| {
-        words.is_empty() || words.iter().any(|word| configuration.name.contains(word.as_str()))
-    };
+    let wanted = |name: &str| words.is_empty() || words.iter().any(|word| name.contains(word.as_str()));
     let (mut states, mut seconds, mut holds) = (0, 0.0, true);
-    for configuration in Configuration::EACH.iter().filter(wanted) {
-        let checked = check(configuration, None);
+    let chosen = Configuration::EACH.iter().filter(|configuration| wanted(configuration.name));
+    let survivors = wanted("the survivors' side").then(|| check_survivors(None, |_| {}));
+    for checked in chosen.map(|chosen| check(chosen, None)).chain(survivors.into_iter().flatten()) {
         println!("{checked}");
         states += checked.states;
         seconds += checked.took.as_secs_f32();
@@ -37,16 +36,12 @@ fn main() -> ExitCode {
 /// For each mistake the first configuration that catches it, each explored so far.
 #[cfg(feature = "planted")]
 fn planted(words: &[String]) -> ExitCode {
-    use sim::model::planted::{BEYOND, catch};
+    use sim::model::planted::catch;
 
     let mut all = true;
     for mistake in decide::planted::Planted::EACH {
         let name = format!("{mistake:?}");
         if !words.is_empty() && !words.contains(&name) {
-            continue;
-        }
-        if let Some((_, why)) = BEYOND.iter().find(|(beyond, _)| *beyond == mistake) {
-            println!("{name:30} beyond the model: {why}");
             continue;
         }
         match catch(mistake) {

@@ -44,12 +44,10 @@ pub fn policy(hosts: u8) -> Policy {
         probe_spacing_when_taken: TICK * 2,
         own_answer_limit: TICK,
         dispute_limit: TICK * 3,
-        claim_wait: TICK * 4,
         linger: TICK * 6,
         lease: Some(TICK * u32::from(LEASE)),
         hung_patience: TICK * PATIENCE,
         refused_patience: None,
-        evidence_age: TICK * EVIDENCE_AGE,
         announce_interval: TICK * 10,
         wake_election: false,
         proven_dead: false,
@@ -62,8 +60,6 @@ pub fn policy(hosts: u8) -> Policy {
 pub const LEASE: u8 = 15;
 /// The patience with a server that does not answer, in ticks.
 pub const PATIENCE: u32 = 18;
-/// How old evidence may be, in ticks.
-pub const EVIDENCE_AGE: u32 = 4;
 
 /// What an agent does, as far as it concerns the model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -184,7 +180,7 @@ impl Memories {
         let before_last = state.clone();
         let decision = step(&self.policy, &mut state, &last, NOW);
         acts.extend(decision.actions.iter().filter_map(act));
-        let judgement = eye::judge(&before_last, &last, &state, &decision);
+        let judgement = eye::judge(&self.policy, &before_last, &last, &state, &decision);
         let wait = decision.wake_at.since(NOW).as_micros().div_ceil(TICK.as_micros());
         let wake = u8::try_from(wait).ok().filter(|ticks| *ticks <= 60).unwrap_or(NEVER);
         bring_to_form(&mut state);
@@ -200,7 +196,7 @@ impl Memories {
             return *known;
         }
         let number = u32::try_from(self.states.len()).unwrap_or(u32::MAX);
-        self.certain_no.push(eye::certain_no(&state));
+        self.certain_no.push(eye::certain_no(&self.policy, &state));
         let state = Arc::new(state);
         self.states.push(Arc::clone(&state));
         self.older.push(None);

@@ -1,11 +1,13 @@
 //! Runs the model, and says what came of it.
 
-use core::fmt;
+use core::fmt::{self, Debug};
+use core::hash::Hash;
 use std::time::{Duration, Instant};
 
-use stateright::{Checker, HasDiscoveries, Model as _, Property};
+use stateright::{Checker, HasDiscoveries, Property};
 
 use super::configuration::Configuration;
+use super::survivor::Survivors;
 use super::transition::{Model, Step};
 use super::world::{Invariant, World};
 
@@ -33,14 +35,18 @@ impl stateright::Model for Model {
 /// What came of it.
 #[derive(Debug)]
 pub struct Checked {
-    /// Which.
-    pub configuration: Configuration,
+    /// What it is called.
+    pub name: &'static str,
+    /// How many hosts.
+    pub hosts: u8,
+    /// How many faults at the most.
+    pub faults: u8,
+    /// How many messages may be lost or late.
+    pub frames: u8,
     /// Different states.
     pub states: usize,
     /// Steps between them.
     pub steps: usize,
-    /// Different memories of an agent.
-    pub memories: usize,
     /// The longest shortest way to a state.
     pub depth: usize,
     /// Everything was explored.
@@ -53,40 +59,76 @@ pub struct Checked {
 
 /// Explores a configuration, the shortest ways first, until it is through, an invariant is broken, or so many steps were taken.
 pub fn check(configuration: &Configuration, most: Option<usize>) -> Checked {
+    let Configuration { name, hosts, faults, frames, .. } = *configuration;
+    let model = Model::new(configuration.clone());
+    explore(model, most, |world| world.broken, Checked { name, hosts, faults, frames, ..NOTHING_YET })
+}
+
+/// Two configurations of the survivors' side: of a group that expels the dead, and of one that never does.
+pub fn check_survivors(most: Option<usize>, plant: impl Fn(&mut Survivors)) -> impl Iterator<Item = Checked> {
+    let each = [("the survivors' side", 3, false), ("the survivors' side, nobody is expelled", 2, true)];
+    each.into_iter().map(move |(name, faults, stubborn)| {
+        let mut model = Survivors::new(faults, stubborn);
+        plant(&mut model);
+        explore(model, most, |world| world.broken, Checked { name, hosts: 3, faults, ..NOTHING_YET })
+    })
+}
+
+const NOTHING_YET: Checked = Checked {
+    name: "",
+    hosts: 0,
+    faults: 0,
+    frames: 0,
+    states: 0,
+    steps: 0,
+    depth: 0,
+    complete: false,
+    took: Duration::ZERO,
+    broken: None,
+};
+
+fn explore<M>(
+    model: M,
+    most: Option<usize>,
+    invariant_of: impl Fn(&M::State) -> Option<Invariant>,
+    about: Checked,
+) -> Checked
+where
+    M: stateright::Model + Send + Sync + 'static,
+    M::State: Clone + Debug + Hash + PartialEq + Send + Sync + 'static,
+    M::Action: Clone + Debug + Send + Sync + PartialEq + 'static,
+{
     let begun = Instant::now();
-    let builder = Model::new(configuration.clone()).checker().finish_when(HasDiscoveries::Any);
+    let builder = model.checker().finish_when(HasDiscoveries::Any);
     let builder = match most {
         Some(most) => builder.target_state_count(most),
         None => builder,
     };
     let checker = builder.spawn_bfs().join();
     let broken = checker.discovery("invariants").and_then(|path| {
-        let invariant = path.last_state().broken?;
+        let invariant = invariant_of(path.last_state())?;
         let told = path.clone().into_actions().iter().map(|step| format!("{step:?}")).collect();
         Some((invariant, told))
     });
-    let memories = checker.model().memories().count();
     Checked {
-        configuration: configuration.clone(),
         states: checker.unique_state_count(),
         steps: checker.state_count(),
-        memories,
         depth: checker.max_depth(),
         complete: broken.is_none() && most.is_none_or(|most| checker.state_count() < most),
         took: begun.elapsed(),
         broken,
+        ..about
     }
 }
 
 impl fmt::Display for Checked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Configuration { name, hosts, faults, frames, .. } = &self.configuration;
+        let Self { name, hosts, faults, frames, .. } = self;
         write!(
             f,
-            "{name:38} {hosts} hosts, faults ≤ {faults}, lost or late ≤ {frames}: {:>9} states, {:>10} steps, {:>6} memories, depth {:>4}, {:>6.1} s: {}",
+            "{name:40} {hosts} hosts, faults ≤ {faults}, lost or late ≤ {frames}: {:>9} states, {:>10} steps, depth {:>4}, {:>6.1} s: {}",
             self.states,
             self.steps,
-            self.memories,
             self.depth,
             self.took.as_secs_f32(),
             match &self.broken {

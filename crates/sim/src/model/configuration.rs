@@ -41,6 +41,10 @@ pub enum Kind {
     Occupied,
 }
 
+/// `claim_wait`, in ticks.
+const CLAIM_WAIT: u8 = 4;
+/// `evidence_age`, in ticks.
+const EVIDENCE_AGE: u8 = 4;
 /// FOLLOWS: a lease, two patiences with slow probes, and some. In ticks.
 const FOLLOWS_WITHIN: u8 = 60;
 
@@ -59,6 +63,10 @@ pub struct Configuration {
     pub faults: u8,
     /// How many messages may be lost or late.
     pub frames: u8,
+    /// A holder whose server lives and leads no more waits for a claim for so many ticks.
+    pub claim_wait: u8,
+    /// How old evidence may be, in ticks.
+    pub evidence_age: u8,
     /// FOLLOWS: a primary that nothing stands in the way of has the VIP after so many ticks.
     pub follows_within: u8,
     /// NO-STRAY-WRITES: an agent that stood still may hold on for so many ticks, until its first question is answered.
@@ -80,6 +88,8 @@ impl Configuration {
             kinds,
             faults,
             frames,
+            claim_wait: CLAIM_WAIT,
+            evidence_age: EVIDENCE_AGE,
             follows_within: FOLLOWS_WITHIN,
             strays_for: 0,
             calm: hosts > 2,
@@ -94,6 +104,14 @@ impl Configuration {
 
     const fn followed_within(self, follows_within: u8) -> Self {
         Self { follows_within, ..self }
+    }
+
+    const fn waits_for_a_claim(self, claim_wait: u8) -> Self {
+        Self { claim_wait, ..self }
+    }
+
+    const fn believes_for(self, evidence_age: u8) -> Self {
+        Self { evidence_age, ..self }
     }
 
     const fn strays_for(self, strays_for: u8) -> Self {
@@ -115,11 +133,16 @@ impl Configuration {
         Self::new("a lying old primary", 2, &[Kind::Shutdown, Kind::RemovedByHand], 2, 0),
         Self::new("gateways and wrong answers", 2, &[Kind::GatewayLost, Kind::WrongNo, Kind::Occupied], 2, 0),
         Self::new("switchovers", 2, &[Kind::Switchover], 2, 0),
+        Self::new("switchovers, a claim is waited for for long", 2, &[Kind::Switchover], 1, 0)
+            .waits_for_a_claim(16)
+            .followed_within(16),
         Self::new("deaths", 3, &[Kind::Kill, Kind::PowerOff], 1, 0),
         Self::new("a server started anew", 3, &[Kind::StartedAnew], 1, 0),
         Self::new("a server started anew, agents pause", 2, &[Kind::StartedAnew, Kind::AgentPaused], 2, 0)
             .strays_for(4),
-        Self::new("removed by hand, agents pause", 2, &[Kind::RemovedByHand, Kind::AgentPaused], 2, 0),
+        Self::new("removed by hand, agents pause", 2, &[Kind::RemovedByHand, Kind::AgentPaused], 2, 0)
+            // Evidence that outlasts a pause: what was not heard meanwhile is to be missed all the same.
+            .believes_for(6),
         Self::new("a cut group port", 3, &[Kind::GroupCut], 1, 0),
         Self::new("a switchover, late or lost", 2, &[Kind::Switchover], 1, 1),
         Self::new(

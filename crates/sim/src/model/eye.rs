@@ -3,10 +3,11 @@
 use decide::Decision;
 use decide::action::Action;
 use decide::event::{Event, Fact, Frame, Gateway, GroupView, MemberState, Role, Says, Server};
+use decide::policy::Policy;
 use decide::reason::Reason;
 use decide::state::{State, Tenure};
 
-use super::agent::{EVIDENCE_AGE, LEASE, PATIENCE};
+use super::agent::{LEASE, PATIENCE};
 use super::normal::{NOW, TICK};
 use super::world::Invariant;
 
@@ -30,19 +31,20 @@ impl Judgement {
 
 /// An agent that knows a certain "no" may hold for so many ticks more: until it has asked twice where nobody may wait for it, and
 /// for as long as a claim is waited for where somebody may.
-pub(super) fn certain_no(state: &State) -> Option<u8> {
+pub(super) fn certain_no(policy: &Policy, state: &State) -> Option<u8> {
     const AT_ONCE: u8 = 2;
     // A server that stood still, or whose agent did, says for a moment that it lacks the majority.
     const COMES_TO: u8 = 5;
-    const CLAIM_WAIT: u8 = 7;
     const LINGER: u8 = 9;
+    let ticks = policy.claim_wait.as_millis().div_ceil(TICK.as_millis());
+    let claim_wait = u8::try_from(ticks).unwrap_or(u8::MAX).saturating_add(3);
     if matches!(state.gateway.fact, Fact::Known(Gateway::Lost { .. })) {
         return Some(AT_ONCE);
     }
     match &state.server.fact {
         Fact::Unknown(_) => state.started_anew.then_some(LINGER),
         Fact::Known(Server::Refused(_)) => Some(LINGER),
-        Fact::Known(Server::NotInGroup(_)) => Some(CLAIM_WAIT),
+        Fact::Known(Server::NotInGroup(_)) => Some(claim_wait),
         Fact::Known(Server::Member(view)) => {
             let passed_by = match (&view.view, &state.newest_view) {
                 (Some(own), Some(newest)) => newest.is_newer_than(own),
@@ -53,7 +55,7 @@ pub(super) fn certain_no(state: &State) -> Option<u8> {
             } else if outnumbered(view) {
                 Some(AT_ONCE)
             } else if passed_by || !online_primary(view) {
-                Some(CLAIM_WAIT)
+                Some(claim_wait)
             } else {
                 None
             }
@@ -62,7 +64,13 @@ pub(super) fn certain_no(state: &State) -> Option<u8> {
 }
 
 /// Looks at one step.
-pub(super) fn judge(before: &State, event: &Event, after: &State, decision: &Decision) -> Judgement {
+pub(super) fn judge(
+    policy: &Policy,
+    before: &State,
+    event: &Event,
+    after: &State,
+    decision: &Decision,
+) -> Judgement {
     let mut judgement = Judgement::default();
     if decision.wake_at <= NOW {
         judgement.note(Invariant::Progress);
@@ -70,14 +78,14 @@ pub(super) fn judge(before: &State, event: &Event, after: &State, decision: &Dec
     let starts = decision.reasons.iter().any(|reason| matches!(reason, Reason::Started { .. }));
     if starts {
         judgement.starts_unanswered = !was_released(before, event);
-        if !is_proven(before, event, after) {
+        if !is_proven(policy, before, event, after) {
             judgement.note(Invariant::Evidence);
         }
     } else if renews(decision) && !may_renew(before, after, decision) {
         judgement.note(Invariant::Lease);
     }
     if decision.reasons.iter().any(|reason| matches!(reason, Reason::Stopped { .. }))
-        && !may_let_go(before, after)
+        && !may_let_go(policy, before, after)
     {
         judgement.note(Invariant::UnknownIsNotNo);
     }
@@ -108,14 +116,14 @@ fn renews(decision: &Decision) -> bool {
 }
 
 /// Stages 1 to 4 twice, and 5: asked of the network, and not answered, or released.
-fn is_proven(before: &State, event: &Event, after: &State) -> bool {
+fn is_proven(policy: &Policy, before: &State, event: &Event, after: &State) -> bool {
     let Tenure::Claiming(claim) = &before.tenure else { return false };
     let Fact::Known(Server::Member(view)) = &after.server.fact else { return false };
     let leads = online_primary(view) && !outnumbered(view) && !view.super_read_only;
     let gateway = after.gateway.fact == Fact::Known(Gateway::Reachable);
     let fresh = [after.server.asked_at, after.gateway.asked_at]
         .into_iter()
-        .all(|at| at >= claim.since && NOW.since(at) <= TICK * EVIDENCE_AGE);
+        .all(|at| at >= claim.since && NOW.since(at) <= policy.evidence_age);
     let asked = claim.probes >= 3 || was_released(before, event);
     leads && gateway && fresh && asked && matches!(after.host.fact, Fact::Known(_))
 }
@@ -142,14 +150,14 @@ fn may_renew(before: &State, after: &State, decision: &Decision) -> bool {
 }
 
 /// A certain "no", another's claim, or patience that has run out.
-fn may_let_go(before: &State, after: &State) -> bool {
+fn may_let_go(policy: &Policy, before: &State, after: &State) -> bool {
     let (claimed, since) = match &before.tenure {
         Tenure::Holding(hold) => (hold.dispute.is_some() || hold.trial.is_some(), hold.since),
         _ => (false, NOW),
     };
     let over =
         after.server_unknown_since.is_some_and(|unknown| NOW.since(unknown.max(since)) >= TICK * PATIENCE);
-    claimed || over || certain_no(after).is_some()
+    claimed || over || certain_no(policy, after).is_some()
 }
 
 /// It stays, against a claimant that leads in no older view, and its own server was not asked since.

@@ -108,8 +108,8 @@ pub fn bring_to_form(state: &mut State) {
 
 fn form_claim(claim: &mut Claim) {
     // What is older than the evidence may be is not fresh, whenever the wish arose.
-    claim.since = claim.since.max(ago(6));
-    claim.asked_at = claim.asked_at.max(ago(6));
+    claim.since = claim.since.max(ago(7));
+    claim.asked_at = claim.asked_at.max(ago(7));
     claim.taken_since = claim.taken_since.map(|at| at.max(ago(10)));
     claim.answered = claim.answered.map(|(mac, at)| (mac, at.max(ago(31))));
     claim.others.retain(|(_, at)| *at > ago(31));

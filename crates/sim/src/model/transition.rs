@@ -8,7 +8,7 @@ use decide::state::Tenure;
 use super::agent::{Act, Memories, Reaction, policy};
 use super::configuration::Configuration;
 use super::environment::Change;
-use super::normal::NOW;
+use super::normal::{NOW, TICK};
 use super::world::{
     Answer, Group, Host, Invariant, Mail, Memory, NEVER, Pending, Place, Process, Shows, What, World,
 };
@@ -57,6 +57,8 @@ impl Model {
     /// Of this configuration.
     pub fn new(configuration: Configuration) -> Self {
         let mut policy = policy(configuration.hosts);
+        policy.claim_wait = TICK * u32::from(configuration.claim_wait);
+        policy.evidence_age = TICK * u32::from(configuration.evidence_age);
         configuration.plant(&mut policy);
         Self { configuration, memories: Mutex::new(Memories::new(policy)) }
     }

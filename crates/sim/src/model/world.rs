@@ -226,6 +226,8 @@ pub enum Invariant {
     NoFlap,
     /// A writable primary with a whole network has the VIP within the bound.
     Follows,
+    /// The group's patience is taken from the dead alone, and given back.
+    Restored,
     /// No client is led to a server that takes writes outside the group.
     NoStrayWrites,
     /// An agent always comes to rest and looks ahead.
@@ -243,6 +245,7 @@ impl Invariant {
             Self::UnknownIsNotNo => "UNKNOWN-IS-NOT-NO",
             Self::NoFlap => "NO-FLAP",
             Self::Follows => "FOLLOWS",
+            Self::Restored => "RESTORED",
             Self::NoStrayWrites => "NO-STRAY-WRITES",
             Self::Progress => "PROGRESS",
         }
