@@ -124,20 +124,20 @@ impl Wiring {
             // Nothing is heard before the new watch says so. Fails only when the cluster's task has ended.
             let _ = self.frames.send(Event::Hearing(false));
             self.segment = self.watch_segment(cluster, *address, card, events, journal);
-            self.tell_who_looks_after(card, journal);
+            self.tell_who_looks_after(card, cluster.policy.lease.is_some(), journal);
         }
         self.member = member;
     }
 
     /// A network service that would remove the VIP is spoken of once for each card.
-    fn tell_who_looks_after(&mut self, card: &str, journal: &Log) {
+    fn tell_who_looks_after(&mut self, card: &str, leased: bool, journal: &Log) {
         if self.looked_after.as_deref() == Some(card) {
             return;
         }
         self.looked_after = Some(card.to_owned());
         let (card, journal) = (card.to_owned(), journal.clone());
         tokio::task::spawn_blocking(move || {
-            for remark in network_service::remarks(&card) {
+            for remark in network_service::remarks(&card, leased) {
                 journal.error(&remark);
             }
         });

@@ -39,7 +39,8 @@ pub(super) fn check(path: &Path) -> Result<String, Problems> {
         let _never_fails = writeln!(text, "  dead: {}", elects_sooner(cluster));
         let _never_fails = writeln!(text, "  lease: {}", timings::in_words(cluster));
         let cards: BTreeSet<_> = cluster.policy.members.values().collect();
-        for remark in cards.into_iter().flat_map(|card| network_service::remarks(card)) {
+        let leased = cluster.policy.lease.is_some();
+        for remark in cards.into_iter().flat_map(|card| network_service::remarks(card, leased)) {
             let _never_fails = writeln!(text, "ERROR {remark}");
         }
     }
