@@ -170,7 +170,7 @@ fn a_server_that_spoke_after_a_refusal_has_all_the_patience_again() {
     model.tell(Event::Server(Seen { asked_at, fact: refused() }));
     model.run(ms(500));
     model.first.server = Fact::Unknown(Why::TimedOut(ms(1000)));
-    model.run(model.policy.hung_patience - ms(1000));
+    model.run(model.policy.hung_patience.saturating_sub(ms(1000)));
     assert!(model.vip_here);
 }
 

@@ -23,6 +23,7 @@ pub mod checked;
 pub mod configuration;
 pub mod environment;
 mod eye;
+mod messages;
 pub mod normal;
 #[cfg(feature = "planted")]
 pub mod planted;

@@ -11,7 +11,7 @@ use decide::time::Time;
 
 use crate::journal::Log;
 
-/// The same words are not said again within this time, but for a switch.
+/// The same words are not said again within this time, but for a switch and what took the VIP away.
 const AGAIN_AFTER: Duration = Duration::from_secs(5);
 /// Words remembered at the most.
 const REMEMBERED: usize = 64;
@@ -58,12 +58,13 @@ impl Spoken {
         let Some((standing, passing)) = decision.reasons.split_last() else { return lines };
         for reason in passing {
             let text = reason.to_string();
-            if reason.is_switch() || self.may_say(now, &text) {
+            if is_said_each_time(reason) || self.may_say(now, &text) {
                 lines.push(line(reason, text));
             }
         }
         let text = standing.to_string();
-        if standing.is_switch() || (self.standing.as_ref() != Some(&text) && self.may_say(now, &text)) {
+        if is_said_each_time(standing) || (self.standing.as_ref() != Some(&text) && self.may_say(now, &text))
+        {
             lines.push(line(standing, text.clone()));
             self.standing = Some(text);
         }
@@ -80,6 +81,11 @@ impl Spoken {
         }
         true
     }
+}
+
+/// A start of the VIP without what had ended it would be a riddle.
+fn is_said_each_time(reason: &Reason) -> bool {
+    reason.is_switch() || matches!(reason, Reason::RemovedByOther(_))
 }
 
 fn line(reason: &Reason, text: String) -> Line {

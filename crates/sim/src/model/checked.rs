@@ -91,7 +91,7 @@ fn explore<M>(
     model: M,
     most: Option<usize>,
     invariant_of: impl Fn(&M::State) -> Option<Invariant>,
-    about: Checked,
+    mut checked: Checked,
 ) -> Checked
 where
     M: stateright::Model + Send + Sync + 'static,
@@ -104,21 +104,19 @@ where
         Some(most) => builder.target_state_count(most),
         None => builder,
     };
-    let checker = builder.spawn_bfs().join();
-    let broken = checker.discovery("invariants").and_then(|path| {
+    let explored = builder.spawn_bfs().join();
+    let broken = explored.discovery("invariants").and_then(|path| {
         let invariant = invariant_of(path.last_state())?;
         let told = path.clone().into_actions().iter().map(|step| format!("{step:?}")).collect();
         Some((invariant, told))
     });
-    Checked {
-        states: checker.unique_state_count(),
-        steps: checker.state_count(),
-        depth: checker.max_depth(),
-        complete: broken.is_none() && most.is_none_or(|most| checker.state_count() < most),
-        took: begun.elapsed(),
-        broken,
-        ..about
-    }
+    checked.states = explored.unique_state_count();
+    checked.steps = explored.state_count();
+    checked.depth = explored.max_depth();
+    checked.complete = broken.is_none() && most.is_none_or(|most| checked.steps < most);
+    checked.took = begun.elapsed();
+    checked.broken = broken;
+    checked
 }
 
 impl fmt::Display for Checked {

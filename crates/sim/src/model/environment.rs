@@ -4,7 +4,8 @@ use super::agent::LEASE;
 use super::configuration::Kind;
 use decide::event::ProcessSign;
 
-use super::transition::{Model, STOOD_STILL, put, remove};
+use super::messages::{put, remove};
+use super::transition::{Model, STOOD_STILL};
 use super::world::{Host, Mail, Pending, Place, Process, What, World};
 
 /// A member that is cut off is expelled after so many ticks at the earliest: its agent may stand still just before it misses its
