@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 use std::sync::OnceLock;
 
+use futures_util::TryStreamExt as _;
 use nix::net::if_::if_nametoindex;
 use rtnetlink::packet_route::address::AddressAttribute;
 use rtnetlink::packet_route::link::BridgeStpState;
@@ -125,22 +126,54 @@ impl Segment {
                 LinkUnspec::new_with_index(index(far_end)?).setns_by_pid(host.holder()).name(CARD.to_owned());
             Ok(netlink.link().set(far.build()).execute().await?)
         })?;
+        self.set_card_up(host)
+    }
+
+    /// Gives a host's card what the host's network service gives it at boot: its own address, up, the default route. What is
+    /// there already stays.
+    pub fn set_card_up(&self, host: &Host) -> Result<(), SegmentError> {
         on(host, "setting the card up", async |netlink| {
             let card = index(CARD)?;
-            netlink.address().add(card, host.address().into(), PREFIX).execute().await?;
+            netlink.address().add(card, host.address().into(), PREFIX).replace().execute().await?;
             netlink.link().set(LinkUnspec::new_with_index(card).up().build()).execute().await?;
             let default = RouteMessageBuilder::<Ipv4Addr>::new().gateway(GATEWAY).build();
-            Ok(netlink.route().add(default).execute().await?)
+            Ok(netlink.route().add(default).replace().execute().await?)
+        })
+    }
+
+    /// Sets a host's card down. It keeps its addresses and loses its routes: [`Self::set_card_up`] undoes that.
+    pub fn set_card_down(&self, host: &Host) -> Result<(), SegmentError> {
+        on(host, "setting the card down", async |netlink| {
+            let down = LinkUnspec::new_with_index(index(CARD)?).down().build();
+            Ok(netlink.link().set(down).execute().await?)
+        })
+    }
+
+    /// Takes every IPv4 address off a host's card, its own too, and with them its routes, as a network service does that is
+    /// started anew: [`Self::set_card_up`] is the rest of that.
+    pub fn flush_addresses(&self, host: &Host) -> Result<(), SegmentError> {
+        on(host, "flushing its addresses", async |netlink| {
+            let card = index(CARD)?;
+            // The kernel takes an address along with the first of its network: what is left is asked for anew each time.
+            while let Some((_, first)) = ipv4_addresses(netlink, card).await?.into_iter().next() {
+                netlink.address().del(first).execute().await?;
+            }
+            Ok(())
         })
     }
 
     /// Takes a host's card away, and puts a new one in: of the same name, with the host's own address and route, and another
     /// hardware address.
     pub fn renew_card(&self, host: &Host) -> Result<(), SegmentError> {
+        self.take_card(host)?;
+        self.plug_in(host)
+    }
+
+    /// Takes a host's card away, with its cable.
+    pub fn take_card(&self, host: &Host) -> Result<(), SegmentError> {
         on(&self.gateway, "taking a card away", async |netlink| {
             Ok(netlink.link().del(index(host.name())?).execute().await?)
-        })?;
-        self.plug_in(host)
+        })
     }
 
     /// Pulls (`false`) or plugs (`true`) the cable of a host, at the switch's end. The host keeps its addresses.
@@ -160,6 +193,13 @@ impl Segment {
         on(&self.gateway, "giving the gateway its address", async |netlink| {
             let bridge = index(BRIDGE)?;
             Ok(netlink.address().add(bridge, GATEWAY.into(), PREFIX).replace().execute().await?)
+        })
+    }
+
+    /// Adds the VIP to a host's card with this prefix length and without an end, as `ip address add` does.
+    pub fn add_vip(&self, host: &Host, prefix: u8) -> Result<(), SegmentError> {
+        on(host, "adding the VIP", async |netlink| {
+            Ok(netlink.address().add(index(CARD)?, VIP.into(), prefix).execute().await?)
         })
     }
 
@@ -224,7 +264,6 @@ async fn ipv4_addresses(
     netlink: &Handle,
     card: u32,
 ) -> Result<Vec<(Ipv4Addr, rtnetlink::packet_route::address::AddressMessage)>, Step> {
-    use futures_util::TryStreamExt;
     let mut stream = netlink.address().get().set_link_index_filter(card).execute();
     let mut found = Vec::new();
     while let Some(message) = stream.try_next().await? {

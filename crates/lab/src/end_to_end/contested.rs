@@ -1,6 +1,5 @@
-//! What others do to the VIP: a stranger that uses it, a card that goes and comes back under it.
+//! What others on the segment do to the VIP: a stranger that claims it.
 
-use std::net::IpAddr;
 use std::os::fd::AsRawFd as _;
 use std::time::Duration;
 
@@ -8,7 +7,7 @@ use nix::ifaddrs::getifaddrs;
 use nix::sys::socket::bind;
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::expect::{changes, promise, safe, untouched};
+use super::expect::{promise, untouched};
 use super::{Broken, UnderTest, logs};
 use crate::host::Host;
 use crate::segment::{BRIDGE, VIP};
@@ -19,9 +18,6 @@ const CLAIM_EVERY: Duration = Duration::from_millis(700);
 /// A client whose packets go to the stranger notices nothing but TCP's repetition (200 ms), or for a new connection that of
 /// its SYN (1 s). Seconds.
 const OUTAGE_LIMIT: f64 = 2.5;
-/// How long the VIP may take to be back on a card that is there again with the member's address. What is promised is 0.2 s; this
-/// is what a machine busy with other things must still keep. Seconds.
-const BACK_WITHIN: f64 = 1.0;
 
 /// Another machine of the segment says again and again that the VIP is its own: the holder proves itself and says the
 /// contrary, and clients find their way back.
@@ -45,31 +41,6 @@ pub(super) fn stranger(under_test: &mut UnderTest) -> Result<String, Broken> {
         &["is announced again, against", "no member's card, uses the VIP"],
     )?;
     Ok(format!("{CLAIMS} claims; {words}"))
-}
-
-/// The holder's card is deleted and made anew, with another hardware address.
-pub(super) fn card_made_anew(under_test: &mut UnderTest) -> Result<String, Broken> {
-    let holder = under_test.experiment.lab.wait_steady()?;
-    let own = IpAddr::V4(under_test.experiment.lab.segment.databases[holder].address());
-    let figures = under_test.experiment.watched("the holder's card is made anew", |experiment| {
-        let segment = &experiment.lab.segment;
-        segment.renew_card(&segment.databases[holder])?;
-        Ok::<_, Broken>(())
-    })?;
-    safe(&figures)?;
-    let recording = under_test.experiment.recording();
-    let added = |address| {
-        changes(&recording, address, figures.injected_us)
-            .find(|(_, there)| *there)
-            .map(|(seen, _)| seen.at_us)
-    };
-    let back = added(IpAddr::V4(VIP))
-        .zip(added(own))
-        .map(|(vip, own)| Duration::from_micros(vip.saturating_sub(own)).as_secs_f64());
-    promise(back.is_some_and(|seconds| seconds <= BACK_WITHIN), || {
-        format!("the VIP was not back within {BACK_WITHIN} s of the card: {back:?}")
-    })?;
-    Ok(format!("back {:.3} s after the card; outage {} s", back.unwrap_or_default(), figures.outage))
 }
 
 /// One gratuitous ARP request (RFC 5227 section 1.1) for the VIP, with the hardware address of this host's bridge.

@@ -28,7 +28,7 @@ const NEW: &str = "the new primary";
 const SAME: &str = "the same host, untouched";
 
 /// In the order of the page.
-pub(super) const OUTCOMES: [Outcome; 41] = [
+pub(super) const OUTCOMES: [Outcome; 44] = [
     row(
         &["switchover"],
         "planned switchover",
@@ -135,11 +135,32 @@ pub(super) const OUTCOMES: [Outcome; 41] = [
         "the holder defends what it has proven to be its own, at most 10 times a second",
     ),
     row(
+        &["vip_added_with_another_prefix"],
+        "somebody adds the VIP to its holder once more, with another prefix",
+        SAME,
+        "never; the copy is gone within 0.2 s",
+        "it has no lease, and would stay when the VIP leaves; the lease is renewed first, and so the VIP is never away",
+    ),
+    row(
         &["holders_card_made_anew"],
         "the holder's card is deleted and made anew",
         "the same host, again",
         "about 0.1 s after the card is there again with the member's own address",
         "told by the kernel; the network is asked before the VIP is put back",
+    ),
+    row(
+        &["holders_addresses_flushed"],
+        "every address of the holder's card is flushed, and its own put back (a network service's restart)",
+        "the same host, again",
+        "about 0.1 s after the member's own address is there again",
+        "as above; a host without a member's address is none",
+    ),
+    row(
+        &["holders_card_set_down_and_up"],
+        "the holder's card is set down and up",
+        SAME,
+        "never; writes go on when the card is up",
+        "an address outlives that; the group waits 5 s, the gateway counts as lost after 4 s",
     ),
     row(
         &["30_percent_of_frames_lost"],
