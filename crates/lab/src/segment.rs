@@ -6,7 +6,8 @@ use std::sync::OnceLock;
 use futures_util::TryStreamExt as _;
 use nix::net::if_::if_nametoindex;
 use rtnetlink::packet_route::address::AddressAttribute;
-use rtnetlink::packet_route::link::BridgeStpState;
+use rtnetlink::packet_route::link::{BridgeStpState, LinkAttribute};
+use rtnetlink::packet_route::neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourMessage};
 use rtnetlink::{Handle, LinkBridge, LinkUnspec, LinkVeth, RouteMessageBuilder};
 
 use crate::host::{Host, HostError};
@@ -46,6 +47,10 @@ pub fn databases() -> &'static [(&'static str, Ipv4Addr)] {
 
 /// The network's prefix length, in bits.
 pub const PREFIX: u8 = 24;
+/// The machine that is no member, where a fault needs one: name and address.
+const STRANGER: (&str, Ipv4Addr) = ("stranger", Ipv4Addr::new(10, 77, 0, 66));
+/// A hardware address.
+pub type Mac = [u8; 6];
 /// Every host's card.
 pub const CARD: &str = "eth0";
 /// The bridge, which carries the gateway's address.
@@ -162,6 +167,13 @@ impl Segment {
         })
     }
 
+    /// A machine that is no member, with a card of its own on the segment. It is gone when it is dropped.
+    pub fn join_stranger(&self, layout: &Layout) -> Result<Host, SegmentError> {
+        let stranger = Host::start(layout, STRANGER.0, STRANGER.1)?;
+        self.plug_in(&stranger)?;
+        Ok(stranger)
+    }
+
     /// Takes a host's card away, and puts a new one in: of the same name, with the host's own address and route, and another
     /// hardware address.
     pub fn renew_card(&self, host: &Host) -> Result<(), SegmentError> {
@@ -221,6 +233,44 @@ impl Segment {
         })
     }
 
+    /// A host's hardware address.
+    pub fn mac(&self, host: &Host) -> Result<Mac, SegmentError> {
+        on(host, "reading its hardware address", async |netlink| {
+            let mut links = netlink.link().get().match_name(CARD.to_owned()).execute();
+            let link = links.try_next().await?;
+            link.and_then(|link| {
+                link.attributes.iter().find_map(|attribute| match attribute {
+                    LinkAttribute::Address(bytes) => Mac::try_from(bytes.as_slice()).ok(),
+                    _ => None,
+                })
+            })
+            .ok_or_else(|| Step::NoCard(CARD.to_owned(), nix::Error::ENODEV))
+        })
+    }
+
+    /// Where the client sends what is for the VIP: what its kernel has learnt by ARP. None while it is asking.
+    pub fn clients_way_to_the_vip(&self) -> Result<Option<Mac>, SegmentError> {
+        on(&self.client, "reading its neighbours", async |netlink| {
+            let entry = vip_among_neighbours(netlink).await?;
+            Ok(entry.and_then(|entry| {
+                entry.attributes.iter().find_map(|attribute| match attribute {
+                    NeighbourAttribute::LinkLayerAddress(bytes) => Mac::try_from(bytes.as_slice()).ok(),
+                    _ => None,
+                })
+            }))
+        })
+    }
+
+    /// Lets the client's kernel ask anew who has the VIP, as one does that has not spoken to it for long.
+    pub fn forget_clients_way_to_the_vip(&self) -> Result<(), SegmentError> {
+        on(&self.client, "forgetting a neighbour", async |netlink| {
+            match vip_among_neighbours(netlink).await? {
+                Some(entry) => Ok(netlink.neighbours().del(entry).execute().await?),
+                None => Ok(()),
+            }
+        })
+    }
+
     /// Leaves a host only its own address, as a boot does.
     pub fn forget_other_addresses(&self, host: &Host) -> Result<(), SegmentError> {
         for address in self.addresses(host)? {
@@ -247,6 +297,17 @@ pub(crate) fn raise_loopback() -> Result<(), SegmentError> {
         Ok(netlink.link().set(loopback).execute().await?)
     })?;
     outcome.map_err(|step| step.named("bringing the loopback up".to_owned()))
+}
+
+async fn vip_among_neighbours(netlink: &Handle) -> Result<Option<NeighbourMessage>, Step> {
+    let vip = NeighbourAttribute::Destination(NeighbourAddress::Inet(VIP));
+    let mut entries = netlink.neighbours().get().execute();
+    while let Some(entry) = entries.try_next().await? {
+        if entry.attributes.contains(&vip) {
+            return Ok(Some(entry));
+        }
+    }
+    Ok(None)
 }
 
 fn remove_address(host: &Host, card: &str, address: Ipv4Addr) -> Result<(), SegmentError> {

@@ -28,7 +28,7 @@ const NEW: &str = "the new primary";
 const SAME: &str = "the same host, untouched";
 
 /// In the order of the page.
-pub(super) const OUTCOMES: [Outcome; 44] = [
+pub(super) const OUTCOMES: [Outcome; 46] = [
     row(
         &["switchover"],
         "planned switchover",
@@ -133,6 +133,20 @@ pub(super) const OUTCOMES: [Outcome; 44] = [
         SAME,
         "milliseconds: until the holder, proven anew, says the contrary; a client's lost packet is repeated by TCP",
         "the holder defends what it has proven to be its own, at most 10 times a second",
+    ),
+    row(
+        &["stranger_has_the_vip"],
+        "a machine that is no member has the VIP on its card, and answers for it",
+        "the same host, untouched; who asks anew may reach the stranger for a moment",
+        "about 1 s for a client that has just asked anew and believed the stranger, 3.3 s where it was the first that the stranger did; none for others",
+        "only the client hears the stranger's answer. The holder asks the network at each renewal, and hears the stranger then; from then on it announces each second until 10 s after the last word of the stranger",
+    ),
+    row(
+        &["arp_cache_of_a_client_poisoned"],
+        "a client alone is told by ARP that the VIP is at the MAC of another host",
+        SAME,
+        "for that client: until its own kernel no longer trusts the entry (20–50 s), or the holder's next announcement (`announce_interval`, 60 s)",
+        "nobody but the client can hear it; its kernel asks the wrong MAC, gets no answer, and asks all",
     ),
     row(
         &["vip_added_with_another_prefix"],
