@@ -19,6 +19,9 @@ const DEFEND_INTERVAL: Duration = Duration::from_secs(10);
 /// second for 10 s, then 2.
 const DEFEND_AT_FIRST_EVERY: Duration = Duration::from_millis(100);
 const DEFEND_LATER_EVERY: Duration = Duration::from_secs(1);
+/// Between two announcements until a conflict is over. A stranger's answer to a client is for that client alone: nobody here
+/// hears it, and without this the client would stay there until the next refresh, also when the stranger has gone.
+const ANNOUNCE_WHILE_CONTESTED: Duration = Duration::from_secs(1);
 
 impl Turn<'_> {
     /// A frame about the VIP, which is held here, from a MAC that is not known to be a member's.
@@ -78,6 +81,7 @@ impl Turn<'_> {
                 contest.owed_since = None;
                 let mac = contest.mac;
                 self.act(Action::Announce);
+                hold.next_announce = self.now + ANNOUNCE_WHILE_CONTESTED;
                 self.say(Reason::Defended(mac));
                 if self.state.other_holder.is_some_and(|(other, _)| other == mac) {
                     // This host holds it, by a proof that is newer. Should it be taken away here, its return is not to wait
@@ -93,5 +97,11 @@ impl Turn<'_> {
             // Not known: neither proof to defend it on, nor reason to let go.
             Verdict::Down(..) | Verdict::Unknown(..) => None,
         }
+    }
+
+    /// How long the next announcement may wait at the most because a stranger was heard lately; none where no conflict goes on.
+    pub(crate) fn announce_against_a_stranger(&self, hold: &Hold) -> Option<Duration> {
+        let contest = hold.contest?;
+        (self.now.since(contest.heard_at) < DEFEND_INTERVAL).then_some(ANNOUNCE_WHILE_CONTESTED)
     }
 }

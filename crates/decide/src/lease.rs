@@ -66,7 +66,9 @@ impl Turn<'_> {
         if self.now >= hold.next_announce {
             self.act(Action::Announce);
             hold.announced = hold.announced.saturating_add(1);
-            hold.next_announce = self.now + announce_after(self.policy, hold.announced);
+            let wait = announce_after(self.policy, hold.announced);
+            let contested = self.announce_against_a_stranger(hold);
+            hold.next_announce = self.now + contested.map_or(wait, |most| wait.min(most));
         }
         if missing {
             hold.next_announce = hold.next_announce.min(self.now + ANNOUNCE_WHILE_ONE_IS_MISSING);

@@ -66,6 +66,21 @@ fn the_last_frame_of_a_stranger_is_answered_too() {
 }
 
 #[test]
+fn a_stranger_that_is_heard_no_more_is_answered_each_second_until_the_conflict_is_over() {
+    let mut model = ModelHost::settled_holder();
+    model.frame(STRANGER, Says::Reply);
+    model.run(ms(20));
+    // What it says to a client is not heard here.
+    for (seconds, least, most) in [(9, 8, 10), (3, 0, 1), (20, 0, 0)] {
+        let before = announcements(&model);
+        model.run(Duration::from_secs(seconds));
+        let said = announcements(&model) - before;
+        assert!((least..=most).contains(&said), "{said} in {seconds} s");
+    }
+    assert!(model.vip_here && !lets_go(&model));
+}
+
+#[test]
 fn a_strangers_probe_is_named_and_gets_nothing_else() {
     let mut model = ModelHost::settled_holder();
     let before = (announcements(&model), model.actions.len());

@@ -3,9 +3,11 @@
 use std::net::Ipv4Addr;
 use std::sync::OnceLock;
 
+use futures_util::TryStreamExt as _;
 use nix::net::if_::if_nametoindex;
 use rtnetlink::packet_route::address::AddressAttribute;
-use rtnetlink::packet_route::link::BridgeStpState;
+use rtnetlink::packet_route::link::{BridgeStpState, LinkAttribute};
+use rtnetlink::packet_route::neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourMessage};
 use rtnetlink::{Handle, LinkBridge, LinkUnspec, LinkVeth, RouteMessageBuilder};
 
 use crate::host::{Host, HostError};
@@ -45,6 +47,10 @@ pub fn databases() -> &'static [(&'static str, Ipv4Addr)] {
 
 /// The network's prefix length, in bits.
 pub const PREFIX: u8 = 24;
+/// The machine that is no member, where a fault needs one: name and address.
+const STRANGER: (&str, Ipv4Addr) = ("stranger", Ipv4Addr::new(10, 77, 0, 66));
+/// A hardware address.
+pub type Mac = [u8; 6];
 /// Every host's card.
 pub const CARD: &str = "eth0";
 /// The bridge, which carries the gateway's address.
@@ -125,22 +131,61 @@ impl Segment {
                 LinkUnspec::new_with_index(index(far_end)?).setns_by_pid(host.holder()).name(CARD.to_owned());
             Ok(netlink.link().set(far.build()).execute().await?)
         })?;
+        self.set_card_up(host)
+    }
+
+    /// Gives a host's card what the host's network service gives it at boot: its own address, up, the default route. What is
+    /// there already stays.
+    pub fn set_card_up(&self, host: &Host) -> Result<(), SegmentError> {
         on(host, "setting the card up", async |netlink| {
             let card = index(CARD)?;
-            netlink.address().add(card, host.address().into(), PREFIX).execute().await?;
+            netlink.address().add(card, host.address().into(), PREFIX).replace().execute().await?;
             netlink.link().set(LinkUnspec::new_with_index(card).up().build()).execute().await?;
             let default = RouteMessageBuilder::<Ipv4Addr>::new().gateway(GATEWAY).build();
-            Ok(netlink.route().add(default).execute().await?)
+            Ok(netlink.route().add(default).replace().execute().await?)
         })
+    }
+
+    /// Sets a host's card down. It keeps its addresses and loses its routes: [`Self::set_card_up`] undoes that.
+    pub fn set_card_down(&self, host: &Host) -> Result<(), SegmentError> {
+        on(host, "setting the card down", async |netlink| {
+            let down = LinkUnspec::new_with_index(index(CARD)?).down().build();
+            Ok(netlink.link().set(down).execute().await?)
+        })
+    }
+
+    /// Takes every IPv4 address off a host's card, its own too, and with them its routes, as a network service does that is
+    /// started anew: [`Self::set_card_up`] is the rest of that.
+    pub fn flush_addresses(&self, host: &Host) -> Result<(), SegmentError> {
+        on(host, "flushing its addresses", async |netlink| {
+            let card = index(CARD)?;
+            // The kernel takes an address along with the first of its network: what is left is asked for anew each time.
+            while let Some((_, first)) = ipv4_addresses(netlink, card).await?.into_iter().next() {
+                netlink.address().del(first).execute().await?;
+            }
+            Ok(())
+        })
+    }
+
+    /// A machine that is no member, with a card of its own on the segment. It is gone when it is dropped.
+    pub fn join_stranger(&self, layout: &Layout) -> Result<Host, SegmentError> {
+        let stranger = Host::start(layout, STRANGER.0, STRANGER.1)?;
+        self.plug_in(&stranger)?;
+        Ok(stranger)
     }
 
     /// Takes a host's card away, and puts a new one in: of the same name, with the host's own address and route, and another
     /// hardware address.
     pub fn renew_card(&self, host: &Host) -> Result<(), SegmentError> {
+        self.take_card(host)?;
+        self.plug_in(host)
+    }
+
+    /// Takes a host's card away, with its cable.
+    pub fn take_card(&self, host: &Host) -> Result<(), SegmentError> {
         on(&self.gateway, "taking a card away", async |netlink| {
             Ok(netlink.link().del(index(host.name())?).execute().await?)
-        })?;
-        self.plug_in(host)
+        })
     }
 
     /// Pulls (`false`) or plugs (`true`) the cable of a host, at the switch's end. The host keeps its addresses.
@@ -163,6 +208,13 @@ impl Segment {
         })
     }
 
+    /// Adds the VIP to a host's card with this prefix length and without an end, as `ip address add` does.
+    pub fn add_vip(&self, host: &Host, prefix: u8) -> Result<(), SegmentError> {
+        on(host, "adding the VIP", async |netlink| {
+            Ok(netlink.address().add(index(CARD)?, VIP.into(), prefix).execute().await?)
+        })
+    }
+
     /// Takes the VIP off a host's card, as an operator's hand would. Not being there is an error.
     pub fn remove_vip(&self, host: &Host) -> Result<(), SegmentError> {
         remove_address(host, CARD, VIP)
@@ -178,6 +230,44 @@ impl Segment {
         on(host, "reading its addresses", async |netlink| {
             let found = ipv4_addresses(netlink, index(CARD)?).await?;
             Ok(found.into_iter().map(|(address, _)| address).collect())
+        })
+    }
+
+    /// A host's hardware address.
+    pub fn mac(&self, host: &Host) -> Result<Mac, SegmentError> {
+        on(host, "reading its hardware address", async |netlink| {
+            let mut links = netlink.link().get().match_name(CARD.to_owned()).execute();
+            let link = links.try_next().await?;
+            link.and_then(|link| {
+                link.attributes.iter().find_map(|attribute| match attribute {
+                    LinkAttribute::Address(bytes) => Mac::try_from(bytes.as_slice()).ok(),
+                    _ => None,
+                })
+            })
+            .ok_or_else(|| Step::NoCard(CARD.to_owned(), nix::Error::ENODEV))
+        })
+    }
+
+    /// Where the client sends what is for the VIP: what its kernel has learnt by ARP. None while it is asking.
+    pub fn clients_way_to_the_vip(&self) -> Result<Option<Mac>, SegmentError> {
+        on(&self.client, "reading its neighbours", async |netlink| {
+            let entry = vip_among_neighbours(netlink).await?;
+            Ok(entry.and_then(|entry| {
+                entry.attributes.iter().find_map(|attribute| match attribute {
+                    NeighbourAttribute::LinkLayerAddress(bytes) => Mac::try_from(bytes.as_slice()).ok(),
+                    _ => None,
+                })
+            }))
+        })
+    }
+
+    /// Lets the client's kernel ask anew who has the VIP, as one does that has not spoken to it for long.
+    pub fn forget_clients_way_to_the_vip(&self) -> Result<(), SegmentError> {
+        on(&self.client, "forgetting a neighbour", async |netlink| {
+            match vip_among_neighbours(netlink).await? {
+                Some(entry) => Ok(netlink.neighbours().del(entry).execute().await?),
+                None => Ok(()),
+            }
         })
     }
 
@@ -209,6 +299,17 @@ pub(crate) fn raise_loopback() -> Result<(), SegmentError> {
     outcome.map_err(|step| step.named("bringing the loopback up".to_owned()))
 }
 
+async fn vip_among_neighbours(netlink: &Handle) -> Result<Option<NeighbourMessage>, Step> {
+    let vip = NeighbourAttribute::Destination(NeighbourAddress::Inet(VIP));
+    let mut entries = netlink.neighbours().get().execute();
+    while let Some(entry) = entries.try_next().await? {
+        if entry.attributes.contains(&vip) {
+            return Ok(Some(entry));
+        }
+    }
+    Ok(None)
+}
+
 fn remove_address(host: &Host, card: &str, address: Ipv4Addr) -> Result<(), SegmentError> {
     on(host, "removing an address", async |netlink| {
         let found = ipv4_addresses(netlink, index(card)?).await?;
@@ -224,7 +325,6 @@ async fn ipv4_addresses(
     netlink: &Handle,
     card: u32,
 ) -> Result<Vec<(Ipv4Addr, rtnetlink::packet_route::address::AddressMessage)>, Step> {
-    use futures_util::TryStreamExt;
     let mut stream = netlink.address().get().set_link_index_filter(card).execute();
     let mut found = Vec::new();
     while let Some(message) = stream.try_next().await? {

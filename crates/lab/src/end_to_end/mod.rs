@@ -4,6 +4,7 @@
 //! left is repaired; where that fails too, the lab is brought up anew, so that the tests after it still say something.
 
 mod agents;
+mod card;
 mod contested;
 mod elections;
 mod expect;
@@ -149,8 +150,13 @@ const TESTS: &[(&str, Proof)] = &[
     ("primary_hears_nothing", network::hears_nothing),
     ("clients_cut_off_but_not_the_group", network::only_the_group),
     ("gateway_lost_for_the_primary_alone", network::gateway_lost_for_one),
+    ("arp_cache_of_a_client_poisoned", contested::cache_poisoned),
     ("stranger_claims_the_vip", contested::stranger),
-    ("holders_card_made_anew", contested::card_made_anew),
+    ("stranger_has_the_vip", contested::stranger_has_it),
+    ("vip_added_with_another_prefix", card::copied),
+    ("holders_card_made_anew", card::made_anew),
+    ("holders_addresses_flushed", card::flushed),
+    ("holders_card_set_down_and_up", card::set_down_and_up),
     ("30_percent_of_frames_lost", network::lossy),
     ("server_hung_for_long_and_resumed", members::hung_for_long),
     ("server_killed_and_started_at_once", members::killed_and_started_at_once),
