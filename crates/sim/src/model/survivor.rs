@@ -1,10 +1,10 @@
 //! The survivors' side, apart: one agent of three, whose own server counts the two others, and the group's patience with them
 //! (`group_replication_member_expel_timeout`), which the agent may take from its server for a moment and must give back (RESTORED).
 //!
-//! The same `step`, on a clock of its own: time is counted from the start, and a run ends after [`END`]. What the agent asks is answered
+//! The same `step`, on a clock of its own: time is counted from the start, and a run has an end. What the agent asks is answered
 //! within the tick, by the truth of that tick; a silent port is silent. Between two ticks one of the faults may come or go. A member
-//! that has died, or is cut off, is UNREACHABLE after [`UNREACHABLE_AFTER`], and expelled [`EXPELLED_AFTER`] the patience is over;
-//! but a stubborn group never expels, which is what the agent's own limit is for.
+//! that has died, or is cut off, is UNREACHABLE a second later, and expelled a second after the group's patience is over; but a
+//! stubborn group never expels, which is what the agent's own limit is for.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr};
