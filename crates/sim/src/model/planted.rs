@@ -33,7 +33,10 @@ pub fn catch(mistake: Planted) -> Result<Caught, usize> {
     let each = Configuration::EACH.iter().map(|configuration| {
         check(&Configuration { planted: Some(mistake), ..configuration.clone() }, Some(MOST))
     });
-    for checked in check_survivors(Some(MOST), |model| model.plant(Some(mistake))).chain(each) {
+    // These two are the survivors' alone, and their side is apart.
+    let of_survivors = matches!(mistake, Planted::ForgetRestore | Planted::SilenceProvesDeath);
+    let survivors = of_survivors.then(|| check_survivors(Some(MOST), |model| model.plant(Some(mistake))));
+    for checked in survivors.into_iter().flatten().chain(each) {
         if let Some((invariant, way)) = checked.broken {
             let (configuration, states) = (checked.name, checked.states);
             return Ok(Caught { invariant, configuration, states, way: way.len() });
