@@ -1,6 +1,9 @@
 //! The clients: one that inserts rows through the VIP, one at a time, and tells each insert's fate; one that sits
 //! asleep in a long query. And the check, afterwards, that every acknowledged row is there.
 //!
+//! For comparison the first one can do without the VIP: it then knows every server's own address, and goes through them until one takes
+//! its rows. What it loses so is what the group itself takes.
+//!
 //! They are what an application with sound manners would be: connect time-out 1 s, read time-out 3 s, and a row whose
 //! fate is not known is tried again.
 
@@ -39,9 +42,9 @@ const ENDS_CONNECTION: [u16; 3] = [1053, 3032, 4031];
 /// Where the clients connect to.
 #[derive(Clone, Debug, Args)]
 pub struct Through {
-    /// The VIP.
-    #[arg(long)]
-    pub host: IpAddr,
+    /// The VIP; or, for comparison, the servers' own addresses, which are tried in turn.
+    #[arg(long = "host", required = true, value_delimiter = ',')]
+    pub hosts: Vec<IpAddr>,
     /// `MySQL`'s port.
     #[arg(long, default_value_t = 3306)]
     pub port: u16,
@@ -54,9 +57,19 @@ pub struct Through {
 }
 
 impl Through {
-    fn options(&self, read_limit: Option<Duration>) -> OptsBuilder {
+    /// The address of this attempt: all of them in turn.
+    fn host(&self, attempt: usize) -> Option<IpAddr> {
+        self.hosts.get(attempt % self.hosts.len().max(1)).copied()
+    }
+
+    /// Before the next attempt: a round of all addresses takes as long as two attempts at the VIP are apart.
+    fn share_of(&self, pause: Duration) -> Duration {
+        pause / u32::try_from(self.hosts.len()).unwrap_or(1).max(1)
+    }
+
+    fn options(&self, attempt: usize, read_limit: Option<Duration>) -> OptsBuilder {
         OptsBuilder::new()
-            .ip_or_hostname(Some(self.host.to_string()))
+            .ip_or_hostname(self.host(attempt).map(|host| host.to_string()))
             .tcp_port(self.port)
             .user(Some(self.user.as_str()))
             .pass(Some(self.password.as_str()))
@@ -72,8 +85,8 @@ impl Through {
     /// A connection and its server's name, in [`CONNECT_LIMIT`] or not at all. The crate's own limit bounds the TCP
     /// connection alone; a server that accepts and then says nothing would hold us for the read limit, several times.
     /// So it connects in a thread of its own, which is left behind when it is late.
-    fn connect(&self, read_limit: Option<Duration>) -> Result<(Conn, String), NotConnected> {
-        let options = self.options(read_limit);
+    fn connect(&self, attempt: usize, read_limit: Option<Duration>) -> Result<(Conn, String), NotConnected> {
+        let options = self.options(attempt, read_limit);
         let (sender, receiver) = mpsc::sync_channel(1);
         thread::spawn(move || {
             let connection = Conn::new(options).and_then(|mut connection| {
@@ -141,19 +154,23 @@ pub(crate) fn insert_for_ever(
     pause: Duration,
 ) -> Result<(), WitnessError> {
     let mut connection: Option<Conn> = None;
+    let mut attempt = 0;
     let mut id = first_id;
     // Whether an earlier attempt at this row may have been committed.
     let mut in_doubt = false;
     loop {
         let sent_us = now_us();
         let (outcome, wait) = match &mut connection {
-            None => match through.connect(Some(READ_LIMIT)) {
+            None => match through.connect(attempt, Some(READ_LIMIT)) {
                 Ok((new, server)) => {
                     connection = Some(new);
                     tell_now(who, What::Connected { server })?;
                     continue;
                 }
-                Err(cause) => cause.outcome(),
+                Err(cause) => {
+                    attempt += 1;
+                    cause.outcome()
+                }
             },
             Some(open) => {
                 let statement = format!("INSERT INTO lab.ledger (id, note) VALUES ({id}, 'row {id}')");
@@ -163,11 +180,12 @@ pub(crate) fn insert_for_ever(
             }
         };
         let at_us = now_us();
-        let (acknowledged, unknown, over) =
-            (outcome.is_acknowledged(), leaves_doubt(&outcome), ends_connection(&outcome));
+        let (acknowledged, unknown) = (outcome.is_acknowledged(), leaves_doubt(&outcome));
+        // Where there are other addresses, a server that takes no rows is not the one to stay with.
+        let over = ends_connection(&outcome) || (through.hosts.len() > 1 && !acknowledged);
         tell(&Recorded { at_us, who: who.to_owned(), what: What::Insert { id, sent_us, outcome } })?;
-        if over {
-            connection = None;
+        if over && connection.take().is_some() {
+            attempt += 1;
         }
         if acknowledged {
             id += 1;
@@ -175,7 +193,7 @@ pub(crate) fn insert_for_ever(
         } else {
             in_doubt |= unknown;
         }
-        thread::sleep(wait);
+        thread::sleep(if acknowledged { wait } else { through.share_of(wait) });
     }
 }
 
@@ -215,8 +233,8 @@ fn wait_after(outcome: &Outcome) -> Duration {
 /// Sits in `SELECT SLEEP(seconds)` through the VIP, tells how that ends, and begins again, until nobody listens.
 pub(crate) fn sleep_for_ever(who: &str, through: &Through, seconds: u32) -> Result<(), WitnessError> {
     let mut told = None;
-    loop {
-        match through.connect(None) {
+    for attempt in 0.. {
+        match through.connect(attempt, None) {
             Ok((mut connection, server)) => {
                 told = None;
                 tell_now(who, What::Asleep { server })?;
@@ -236,6 +254,7 @@ pub(crate) fn sleep_for_ever(who: &str, through: &Through, seconds: u32) -> Resu
             }
         }
     }
+    Ok(())
 }
 
 /// The acknowledged rows could not be looked for.
@@ -280,7 +299,7 @@ mod tests {
     use super::*;
 
     fn through(port: u16) -> Through {
-        Through { host: Ipv4Addr::LOCALHOST.into(), port, user: "app".into(), password: String::new() }
+        Through { hosts: vec![Ipv4Addr::LOCALHOST.into()], port, user: "app".into(), password: String::new() }
     }
 
     fn server_error(code: u16) -> Result<(), mysql::Error> {
@@ -291,7 +310,7 @@ mod tests {
     fn a_server_that_accepts_and_says_nothing_holds_the_client_for_one_second_and_no_longer() {
         let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let begun = Instant::now();
-        let told = through(silent.local_addr().unwrap().port()).connect(Some(READ_LIMIT));
+        let told = through(silent.local_addr().unwrap().port()).connect(0, Some(READ_LIMIT));
         assert!(matches!(told, Err(NotConnected::TimedOut)));
         let took = begun.elapsed();
         assert!(took >= CONNECT_LIMIT && took < CONNECT_LIMIT * 3 / 2, "took {took:?}");
@@ -304,7 +323,9 @@ mod tests {
             listener.local_addr().unwrap().port()
         };
         let begun = Instant::now();
-        let Err(refused) = through(port).connect(Some(READ_LIMIT)) else { panic!("nothing listens there") };
+        let Err(refused) = through(port).connect(0, Some(READ_LIMIT)) else {
+            panic!("nothing listens there")
+        };
         assert!(begun.elapsed() < CONNECT_LIMIT / 2);
         let (outcome, pause) = refused.outcome();
         assert!(matches!(outcome, Outcome::ConnectFailed { text } if text.contains("refused")));

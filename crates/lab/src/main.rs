@@ -31,7 +31,7 @@ struct Arguments {
     /// The agent's binary (by default the one beside the lab's own)
     #[arg(long, global = true)]
     agent: Option<PathBuf>,
-    /// Bring the group up without agents
+    /// Bring the group up without agents; `run` then shows what the group itself takes, by a client that knows every server's own address
     #[arg(long, global = true)]
     no_agents: bool,
     /// How many members the group has
@@ -188,6 +188,9 @@ struct Output {
     /// Leave elections to MySQL alone: the agents don't have a dead member expelled sooner
     #[arg(long)]
     mysql_elects_alone: bool,
+    /// Set the servers' group_replication_member_expel_timeout to this many seconds; MySQL's default is 5
+    #[arg(long, value_parser = clap::value_parser!(u16).range(0..=3600))]
+    expel_timeout: Option<u16>,
 }
 
 type Failure = Box<dyn std::error::Error>;
@@ -239,7 +242,7 @@ fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
         Task::Up => up(&inside(arguments.inside), !arguments.no_agents, &arguments.called_as),
         Task::Run { faults, times, output } => {
             let all: Vec<Fault> = (0..times).flat_map(|_| faults.iter().copied()).collect();
-            run(&inside(arguments.inside), &all, &output)
+            run(&inside(arguments.inside), &all, &output, !arguments.no_agents)
         }
         Task::Bench { faults, times, tools, out, evidence } => {
             let faults = if faults.is_empty() { FAULTS.to_vec() } else { faults };
@@ -259,7 +262,7 @@ fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
             let tally = end_to_end::soak(&inside(arguments.inside), kind, time, seed)?;
             Ok(u8::from(tally.failed > 0))
         }
-        Task::Demo { output } => run(&inside(arguments.inside), &DEMO, &output),
+        Task::Demo { output } => run(&inside(arguments.inside), &DEMO, &output, !arguments.no_agents),
     }
 }
 
@@ -331,9 +334,26 @@ Ctrl-C here ends it all and leaves nothing behind."
 const DEMO: [Fault; 5] =
     [Fault::Switchover, Fault::Shutdown, Fault::StopGroupReplication, Fault::Kill9, Fault::PowerOff];
 
-fn run(layout: &Layout, faults: &[Fault], output: &Output) -> Result<u8, Failure> {
+fn run(layout: &Layout, faults: &[Fault], output: &Output, with_agents: bool) -> Result<u8, Failure> {
     let since = std::time::Instant::now();
-    let mut experiment = Experiment::start(layout, true)?;
+    if let Some(fault) = faults.iter().find(|fault| !with_agents && !fault.moves_the_primary()) {
+        return Err(format!(
+            "--no-agents: {} does not move the primary, so it shows nothing of the group's; leave it out",
+            fault.name()
+        )
+        .into());
+    }
+    let mut experiment = if with_agents {
+        Experiment::start(layout, true)?
+    } else {
+        Experiment::start_without_agents(layout, true)?
+    };
+    if let Some(seconds) = output.expel_timeout {
+        for server in experiment.lab.group.servers() {
+            // Persisted, so that a server that is killed and started again has it too.
+            server.run(&format!("SET PERSIST group_replication_member_expel_timeout = {seconds}"))?;
+        }
+    }
     if output.mysql_elects_alone {
         let cluster = Cluster { sooner_elections: false, ..LAB };
         let Lab { segment, agents, .. } = &mut experiment.lab;
@@ -352,17 +372,28 @@ fn run(layout: &Layout, faults: &[Fault], output: &Output) -> Result<u8, Failure
     }
     let (figures, both, cost) = (experiment.figures(), experiment.two_holders(), experiment.agent_cost());
     let budgets = experiment.budgets();
-    let picture = experiment.save(&output.out, "haipmgr on three real MySQL servers")?;
+    let title = if with_agents {
+        "haipmgr on three real MySQL servers"
+    } else {
+        "Three real MySQL servers, no agents"
+    };
+    let picture = experiment.save(&output.out, title)?;
     experiment.finish();
     let style = if output.markdown { Style::Markdown } else { Style::Terminal };
     println!("{}", table(&figures, style));
     print!("{}", budget::text(&budgets));
-    println!(
-        "All times in seconds. Two holders in the whole run: {:.3} s. An agent took at most {:.1} MB of memory and {:.2} % of a core.",
-        both.as_secs_f64(),
-        lab::report::megabytes(cost.memory),
-        cost.processor * 100.0
-    );
+    if with_agents {
+        println!(
+            "All times in seconds. Two holders in the whole run: {:.3} s. An agent took at most {:.1} MB of memory and {:.2} % of a core.",
+            both.as_secs_f64(),
+            lab::report::megabytes(cost.memory),
+            cost.processor * 100.0
+        );
+    } else {
+        println!(
+            "All times in seconds. No agents and no VIP: the client went to the servers' own addresses."
+        );
+    }
     println!("{:.0} s in all. Picture: {}", since.elapsed().as_secs_f64(), picture.display());
     match failure {
         Some(text) => Err(text.into()),

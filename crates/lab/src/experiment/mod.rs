@@ -50,7 +50,7 @@ pub enum ExperimentError {
         cause: std::io::Error,
     },
     /// The client does not write.
-    #[error("{moment}: no quiet stretch of inserts through the VIP was acknowledged within {} s. {group}", limit.as_secs())]
+    #[error("{moment}: no quiet stretch of inserts was acknowledged within {} s. {group}", limit.as_secs())]
     NoWrites {
         /// When that was.
         moment: &'static str,
@@ -134,8 +134,21 @@ impl Experiment {
     /// # Errors
     /// Anything of the lab that does not come up.
     pub fn start(layout: &Layout, live: bool) -> Result<Self, ExperimentError> {
+        Self::start_with(layout, live, true)
+    }
+
+    /// Brings the group up without agents, and so without a VIP: the client knows every server's own address, and goes to the one that
+    /// takes its rows. What it loses is what the group itself takes.
+    ///
+    /// # Errors
+    /// Anything of the lab that does not come up.
+    pub fn start_without_agents(layout: &Layout, live: bool) -> Result<Self, ExperimentError> {
+        Self::start_with(layout, live, false)
+    }
+
+    fn start_with(layout: &Layout, live: bool, with_agents: bool) -> Result<Self, ExperimentError> {
         let since = Instant::now();
-        let lab = Lab::start(layout, true, &mut |step| {
+        let lab = Lab::start(layout, with_agents, &mut |step| {
             eprintln!("{:6.1} s  {step}", since.elapsed().as_secs_f64());
         })?;
         eprintln!("{:6.1} s  {} members ONLINE", since.elapsed().as_secs_f64(), crate::segment::members());

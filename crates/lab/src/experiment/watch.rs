@@ -90,9 +90,15 @@ impl Watch {
         watch.witness("arp", client, |command| {
             command.args(["--card", CARD, "--vip"]).arg(VIP.to_string());
         })?;
-        for kind in ["client", "asleep"] {
+        // Without agents there is no VIP: the client goes to the servers' own addresses, and nobody is to be woken.
+        let (kinds, hosts): (&[&'static str], _) = if lab.agents.is_empty() {
+            (&["client"], own_addresses(lab))
+        } else {
+            (&["client", "asleep"], VIP.to_string())
+        };
+        for kind in kinds.iter().copied() {
             watch.witness(kind, client, |command| {
-                command.args(["--host", &VIP.to_string(), "--port", &MYSQL_PORT.to_string()]);
+                command.args(["--host", &hosts, "--port", &MYSQL_PORT.to_string()]);
                 command.args(["--user", CLIENT_USER, "--password", CLIENT_PASSWORD]);
                 if kind == "client" {
                     command.args(["--first-id", &first_id.to_string()]);
@@ -188,6 +194,12 @@ impl Watch {
         let mut collected = self.shared.lock();
         std::mem::take(&mut collected.recording)
     }
+}
+
+/// The servers' own addresses, with commas between.
+fn own_addresses(lab: &Lab) -> String {
+    let all: Vec<String> = lab.segment.databases.iter().map(|host| host.address().to_string()).collect();
+    all.join(",")
 }
 
 fn collect(recorder: &Recorder, shared: &Shared, mut live: Option<Live<io::Stdout>>) {

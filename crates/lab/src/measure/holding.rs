@@ -52,6 +52,11 @@ impl Holding {
         Self { changes }
     }
 
+    /// Whether no host ever held it: a run without agents.
+    pub fn is_of_nobody(&self) -> bool {
+        self.changes.is_empty()
+    }
+
     /// Each change, in order.
     pub fn changes(&self) -> &[Holders] {
         &self.changes

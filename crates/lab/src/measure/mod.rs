@@ -36,7 +36,7 @@ pub struct Figures {
     /// That server's host.
     pub primary: Option<String>,
     /// Fault → the VIP is on another host. Where the primary is to stay: → it is back, wherever; it does not apply when the
-    /// VIP never left.
+    /// VIP never left, or where there is none in the whole recording.
     pub vip_moved: Reading,
     /// That host.
     pub holder: Option<String>,
@@ -209,6 +209,9 @@ fn elected(fault: &Fault<'_>, recording: &Recording) -> (Reading, Option<String>
 }
 
 fn vip_moved(fault: &Fault<'_>, holding: &Holding) -> (Reading, Option<String>) {
+    if holding.is_of_nobody() {
+        return (Reading::DoesNotApply, None);
+    }
     let before = holding.at(fault.injected_us.saturating_sub(1));
     let changes = || holding.changes().iter().filter(|change| fault.watches(change.at_us));
     match fault.expects {
@@ -228,6 +231,9 @@ fn vip_moved(fault: &Fault<'_>, holding: &Holding) -> (Reading, Option<String>) 
 }
 
 fn unheld(fault: &Fault<'_>, holding: &Holding) -> Reading {
+    if holding.is_of_nobody() {
+        return Reading::DoesNotApply;
+    }
     let empty = holding
         .stretches(fault.injected_us, fault.watched_us)
         .into_iter()
