@@ -1,26 +1,21 @@
 //! The VIP up, down, and its lifetime, by netlink. Each order may be given again without harm.
 
+mod label;
+mod message;
+
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use netlink_packet_core::{DefaultNla, Emitable as _, NLM_F_CREATE, NLM_F_REPLACE};
-use netlink_packet_route::AddressFamily;
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_REPLACE};
 use netlink_packet_route::RouteNetlinkMessage;
-use netlink_packet_route::address::{
-    AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage, AddressScope, CacheInfo,
-};
-use netlink_packet_route::link::{AfSpecInet, AfSpecUnspec, LinkAttribute, LinkMessage};
+use netlink_packet_route::address::{AddressHeaderFlags, AddressMessage};
 use nix::errno::Errno;
 
+pub use self::label::Label;
+use self::message::{address_to_add, address_to_delete, promote_secondaries, promotes_secondaries};
 use crate::netlink::{NetlinkError, RouteSocket, own_address};
-
-/// The longest label, in bytes: IFNAMSIZ less the closing zero.
-const LABEL_BYTES: usize = 15;
-
-/// `INFINITY_LIFE_TIME` of linux/rtnetlink.h: the address stays until it is removed.
-const FOR_EVER: u32 = u32::MAX;
 
 /// What was being done to the address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,39 +94,6 @@ pub enum AddressError {
         #[source]
         source: NetlinkError,
     },
-}
-
-/// The name under which `ifconfig` and `ip` show the VIP: `card:port`, at most 15 bytes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Label(String);
-
-impl Label {
-    /// The label for this card and database port. Where `card:port` is too long: a shorter one, and a line that says so.
-    ///
-    /// The kernel takes any text; `ifconfig` finds an address only when its label is the card's name, or begins with the
-    /// card's name and a colon. So the end of the port is what stays, or the card's name alone.
-    pub fn new(card: &str, port: u16) -> (Self, Option<String>) {
-        let whole = format!("{card}:{port}");
-        if whole.len() <= LABEL_BYTES {
-            return (Self(whole), None);
-        }
-        let digits = port.to_string();
-        let room = LABEL_BYTES.saturating_sub(card.len() + 1).min(digits.len());
-        let short = match digits.get(digits.len() - room..) {
-            Some(end) if room > 0 => format!("{card}:{end}"),
-            _ => card.to_owned(),
-        };
-        let note = format!(
-            "the label \"{whole}\" is longer than the kernel's {LABEL_BYTES} bytes: the VIP is labelled \"{short}\""
-        );
-        (Self(short), Some(note))
-    }
-}
-
-impl fmt::Display for Label {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
 }
 
 /// Gives the orders. A clone shares the socket, which is kept open so that a lease is renewed even where no more
@@ -332,123 +294,4 @@ fn goes_with(other: &AddressMessage, victim: &AddressMessage) -> bool {
         && !secondary(victim)
         && other.header.prefix_len == victim.header.prefix_len
         && network(other).is_some_and(|shared| network(victim) == Some(shared))
-}
-
-fn address_to_add(index: u32, wanted: Wanted<'_>) -> AddressMessage {
-    let Wanted { address, prefix, label, lifetime, .. } = wanted;
-    let mut message = address_message(index, address, prefix);
-    message.header.scope = AddressScope::Universe;
-    let mut cache = CacheInfo::default();
-    cache.ifa_valid = lifetime.map_or(FOR_EVER, whole_seconds);
-    cache.ifa_preferred = cache.ifa_valid;
-    message.attributes.push(AddressAttribute::CacheInfo(cache));
-    if address.is_ipv4() {
-        message.attributes.push(AddressAttribute::Label(label.0.clone()));
-    } else {
-        // IPv6 has no labels. Whether the address is in use was asked before (stage 5); the kernel's own duplicate address
-        // detection (RFC 4862) would keep it unusable for a second more.
-        message.header.flags = AddressHeaderFlags::Nodad;
-        message.attributes.push(AddressAttribute::Flags(AddressFlags::Nodad));
-    }
-    message
-}
-
-/// Names the address, and no label: it goes whatever it is called.
-fn address_to_delete(there: &AddressMessage) -> AddressMessage {
-    let mut message = AddressMessage::default();
-    message.header.family = there.header.family;
-    message.header.index = there.header.index;
-    message.header.prefix_len = there.header.prefix_len;
-    let names = |attribute: &&AddressAttribute| {
-        matches!(attribute, AddressAttribute::Local(_) | AddressAttribute::Address(_))
-    };
-    message.attributes = there.attributes.iter().filter(names).cloned().collect();
-    message
-}
-
-fn address_message(index: u32, address: IpAddr, prefix: u8) -> AddressMessage {
-    let mut message = AddressMessage::default();
-    message.header.family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
-    message.header.index = index;
-    message.header.prefix_len = prefix;
-    message.attributes = vec![AddressAttribute::Local(address), AddressAttribute::Address(address)];
-    message
-}
-
-/// What to tell the kernel, so that the address has gone after `lifetime`. It counts in whole seconds and looks for addresses
-/// that are over at most once a second (`check_lifetime` in net/ipv4/devinet.c): one of `n` seconds goes after `n` - ¼ to
-/// `n` + 1 of them. It refuses 0, and takes the largest number for "for ever".
-fn whole_seconds(lifetime: Duration) -> u32 {
-    let seconds = lifetime.as_secs().saturating_sub(1);
-    u32::try_from(seconds).unwrap_or(FOR_EVER).clamp(1, FOR_EVER - 1)
-}
-
-fn promotes_secondaries(link: &LinkMessage) -> bool {
-    link.attributes.iter().any(|attribute| {
-        let LinkAttribute::AfSpecUnspec(families) = attribute else { return false };
-        families.iter().any(|family| {
-            let AfSpecUnspec::Inet(settings) = family else { return false };
-            settings
-                .iter()
-                .any(|setting| matches!(setting, AfSpecInet::DevConf(conf) if conf.promote_secondaries != 0))
-        })
-    })
-}
-
-/// Orders one IPv4 setting of a card: `IFLA_AF_SPEC { AF_INET { IFLA_INET_CONF { number: value } } }`. It is put together
-/// here because the crate only knows the form that the kernel answers with, not the one it takes.
-fn promote_secondaries(index: u32, on: bool) -> RouteNetlinkMessage {
-    const IFLA_AF_SPEC: u16 = 26;
-    const AF_INET: u16 = 2;
-    const IFLA_INET_CONF: u16 = 1;
-    const IPV4_DEVCONF_PROMOTE_SECONDARIES: u16 = 20;
-    let bytes = |attribute: &DefaultNla| {
-        let mut bytes = vec![0; attribute.buffer_len()];
-        attribute.emit(&mut bytes);
-        bytes
-    };
-    let value = DefaultNla::new(IPV4_DEVCONF_PROMOTE_SECONDARIES, u32::from(on).to_ne_bytes().to_vec());
-    let settings = DefaultNla::new(IFLA_INET_CONF, bytes(&value));
-    let family = DefaultNla::new(AF_INET, bytes(&settings));
-    let mut message = LinkMessage::default();
-    message.header.index = index;
-    message.attributes.push(LinkAttribute::Other(DefaultNla::new(IFLA_AF_SPEC, bytes(&family))));
-    RouteNetlinkMessage::SetLink(message)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_label_that_fits_is_card_and_port() {
-        assert_eq!(Label::new("eth0", 3306), (Label("eth0:3306".into()), None));
-        assert_eq!(Label::new("enp0s31f6", 33061).0.to_string(), "enp0s31f6:33061");
-    }
-
-    #[test]
-    fn a_label_that_is_too_long_still_begins_with_the_card_and_a_line_says_so() {
-        for (card, port, short) in [
-            ("enp0s31f6n", 33061, "enp0s31f6n:3061"),
-            ("enp0s31f6np0", 33061, "enp0s31f6np0:61"),
-            ("enp0s31f6np01", 3306, "enp0s31f6np01:6"),
-            ("enp0s31f6np012", 3306, "enp0s31f6np012"),
-            ("enp0s31f6np0123", 3306, "enp0s31f6np0123"),
-        ] {
-            let (label, note) = Label::new(card, port);
-            assert_eq!(label.to_string(), short);
-            assert!(label.0.len() <= LABEL_BYTES);
-            let note = note.unwrap_or_default();
-            assert!(note.contains(&format!("{card}:{port}")) && note.contains(short), "{note}");
-            assert!(!note.to_lowercase().contains("warn"));
-        }
-    }
-
-    #[test]
-    fn lifetimes_leave_the_kernel_its_second_and_never_become_for_ever() {
-        assert_eq!(whole_seconds(Duration::from_millis(3999)), 2);
-        assert_eq!(whole_seconds(Duration::from_secs(10)), 9);
-        assert_eq!(whole_seconds(Duration::ZERO), 1);
-        assert_eq!(whole_seconds(Duration::MAX), FOR_EVER - 1);
-    }
 }

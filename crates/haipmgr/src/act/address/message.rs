@@ -1,0 +1,111 @@
+//! What the kernel is told of an address, and of the card's settings that its removal depends on.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use netlink_packet_core::{DefaultNla, Emitable as _};
+use netlink_packet_route::address::{
+    AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage, AddressScope, CacheInfo,
+};
+use netlink_packet_route::link::{AfSpecInet, AfSpecUnspec, LinkAttribute, LinkMessage};
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+
+use super::Wanted;
+
+/// `INFINITY_LIFE_TIME` of linux/rtnetlink.h: the address stays until it is removed.
+const FOR_EVER: u32 = u32::MAX;
+
+pub(super) fn address_to_add(index: u32, wanted: Wanted<'_>) -> AddressMessage {
+    let Wanted { address, prefix, label, lifetime, .. } = wanted;
+    let mut message = address_message(index, address, prefix);
+    message.header.scope = AddressScope::Universe;
+    let mut cache = CacheInfo::default();
+    cache.ifa_valid = lifetime.map_or(FOR_EVER, whole_seconds);
+    cache.ifa_preferred = cache.ifa_valid;
+    message.attributes.push(AddressAttribute::CacheInfo(cache));
+    if address.is_ipv4() {
+        message.attributes.push(AddressAttribute::Label(label.to_string()));
+    } else {
+        // IPv6 has no labels. Whether the address is in use was asked before (stage 5); the kernel's own duplicate address
+        // detection (RFC 4862) would keep it unusable for a second more.
+        message.header.flags = AddressHeaderFlags::Nodad;
+        message.attributes.push(AddressAttribute::Flags(AddressFlags::Nodad));
+    }
+    message
+}
+
+/// Names the address, and no label: it goes whatever it is called.
+pub(super) fn address_to_delete(there: &AddressMessage) -> AddressMessage {
+    let mut message = AddressMessage::default();
+    message.header.family = there.header.family;
+    message.header.index = there.header.index;
+    message.header.prefix_len = there.header.prefix_len;
+    let names = |attribute: &&AddressAttribute| {
+        matches!(attribute, AddressAttribute::Local(_) | AddressAttribute::Address(_))
+    };
+    message.attributes = there.attributes.iter().filter(names).cloned().collect();
+    message
+}
+
+fn address_message(index: u32, address: IpAddr, prefix: u8) -> AddressMessage {
+    let mut message = AddressMessage::default();
+    message.header.family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+    message.header.index = index;
+    message.header.prefix_len = prefix;
+    message.attributes = vec![AddressAttribute::Local(address), AddressAttribute::Address(address)];
+    message
+}
+
+/// What to tell the kernel, so that the address has gone after `lifetime`. It counts in whole seconds and looks for addresses
+/// that are over at most once a second (`check_lifetime` in net/ipv4/devinet.c): one of `n` seconds goes after `n` - ¼ to
+/// `n` + 1 of them. It refuses 0, and takes the largest number for "for ever".
+fn whole_seconds(lifetime: Duration) -> u32 {
+    let seconds = lifetime.as_secs().saturating_sub(1);
+    u32::try_from(seconds).unwrap_or(FOR_EVER).clamp(1, FOR_EVER - 1)
+}
+
+pub(super) fn promotes_secondaries(link: &LinkMessage) -> bool {
+    link.attributes.iter().any(|attribute| {
+        let LinkAttribute::AfSpecUnspec(families) = attribute else { return false };
+        families.iter().any(|family| {
+            let AfSpecUnspec::Inet(settings) = family else { return false };
+            settings
+                .iter()
+                .any(|setting| matches!(setting, AfSpecInet::DevConf(conf) if conf.promote_secondaries != 0))
+        })
+    })
+}
+
+/// Orders one IPv4 setting of a card: `IFLA_AF_SPEC { AF_INET { IFLA_INET_CONF { number: value } } }`. It is put together
+/// here because the crate only knows the form that the kernel answers with, not the one it takes.
+pub(super) fn promote_secondaries(index: u32, on: bool) -> RouteNetlinkMessage {
+    const IFLA_AF_SPEC: u16 = 26;
+    const AF_INET: u16 = 2;
+    const IFLA_INET_CONF: u16 = 1;
+    const IPV4_DEVCONF_PROMOTE_SECONDARIES: u16 = 20;
+    let bytes = |attribute: &DefaultNla| {
+        let mut bytes = vec![0; attribute.buffer_len()];
+        attribute.emit(&mut bytes);
+        bytes
+    };
+    let value = DefaultNla::new(IPV4_DEVCONF_PROMOTE_SECONDARIES, u32::from(on).to_ne_bytes().to_vec());
+    let settings = DefaultNla::new(IFLA_INET_CONF, bytes(&value));
+    let family = DefaultNla::new(AF_INET, bytes(&settings));
+    let mut message = LinkMessage::default();
+    message.header.index = index;
+    message.attributes.push(LinkAttribute::Other(DefaultNla::new(IFLA_AF_SPEC, bytes(&family))));
+    RouteNetlinkMessage::SetLink(message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lifetimes_leave_the_kernel_its_second_and_never_become_for_ever() {
+        assert_eq!(whole_seconds(Duration::from_millis(3999)), 2);
+        assert_eq!(whole_seconds(Duration::from_secs(10)), 9);
+        assert_eq!(whole_seconds(Duration::ZERO), 1);
+        assert_eq!(whole_seconds(Duration::MAX), FOR_EVER - 1);
+    }
+}

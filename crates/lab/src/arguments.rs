@@ -1,0 +1,186 @@
+//! The lab command's arguments.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+use lab::bench::{Shim, Tool};
+use lab::cost::StandIn;
+use lab::end_to_end::Soak;
+use lab::fault::Fault;
+use lab::witness::Witness;
+
+/// A real MySQL group, a real client and real faults, on one machine, in namespaces of its own
+#[derive(Debug, Parser)]
+#[command(name = "lab", version)]
+pub(crate) struct Arguments {
+    /// Where the private file system is: set by the lab itself, once it is inside
+    #[arg(long, hide = true)]
+    pub(crate) inside: Option<PathBuf>,
+    /// What the user calls this program: set by the lab itself, once it is inside
+    #[arg(long, hide = true, default_value = "lab")]
+    pub(crate) called_as: PathBuf,
+    /// The agent's binary (by default the one beside the lab's own)
+    #[arg(long, global = true)]
+    pub(crate) agent: Option<PathBuf>,
+    /// Bring the group up without agents; `run` then shows what the group itself takes, by a client that knows every server's own address
+    #[arg(long, global = true)]
+    pub(crate) no_agents: bool,
+    /// How many members the group has
+    #[arg(long, global = true, default_value_t = 3, value_parser = clap::value_parser!(u8).range(2..=5))]
+    pub(crate) members: u8,
+    #[command(subcommand)]
+    pub(crate) command: Task,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Task {
+    /// Find or unpack a MySQL server, and print its root folder
+    Provision,
+    /// Bring everything up and keep it up until Ctrl-C
+    Up,
+    /// Show it: a switchover, a shutdown, Group Replication stopped, kill -9, and power off, one after another
+    Demo {
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Bring everything up, do each fault in turn while a client writes, heal it, and print what it cost
+    Run {
+        /// The faults, in this order
+        #[arg(required = true)]
+        faults: Vec<Fault>,
+        /// Do them all this many times, in turn
+        #[arg(long, default_value_t = 1)]
+        times: u32,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Do each fault with haipmgr, keepalived and vip-manager in turn, and say how they compare
+    Bench {
+        /// The faults (by default those that move the primary); one that is named twice is done twice as often
+        faults: Vec<Fault>,
+        /// Do each fault this many times with each tool
+        #[arg(long, default_value_t = 1)]
+        times: u32,
+        /// The tools
+        #[arg(long, value_enum, value_delimiter = ',', default_values_t = Tool::ALL)]
+        tools: Vec<Tool>,
+        /// The folder for the page, the picture and the figures
+        #[arg(long, default_value = "lab-results")]
+        out: PathBuf,
+        /// A folder for the recording and what the tools said
+        #[arg(long)]
+        evidence: Option<PathBuf>,
+    },
+    /// Measure what an agent costs: at rest, what it costs mysqld, its start, and one agent with many clusters
+    Cost {
+        /// Seconds at rest: with agents, and as long without
+        #[arg(long, default_value_t = 60)]
+        seconds: u32,
+        /// Starts of an agent
+        #[arg(long, default_value_t = 20)]
+        starts: u32,
+        /// Clusters of the one agent, on a stand-in for their servers
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=1000))]
+        clusters: u16,
+        /// Changes of a primary, with one cluster and with all
+        #[arg(long, default_value_t = 100)]
+        flips: u32,
+        /// A folder for the page
+        #[arg(long)]
+        out: Option<PathBuf>,
+    },
+    /// Answers the agent's questions in the place of many servers
+    #[command(hide = true)]
+    StandIn(StandIn),
+    /// Answers as Patroni's REST API would
+    #[command(hide = true)]
+    PatroniShim(Shim),
+    /// Run the end-to-end tests on one real group, and say how each went
+    Test {
+        /// Only the tests with one of these in their name
+        filters: Vec<String>,
+        /// A folder for the recording, the figures and the picture
+        #[arg(long)]
+        out: Option<PathBuf>,
+    },
+    /// Let the lab run for a long time, at rest, busy, or with random faults, and say what was not as promised
+    Soak {
+        /// What is done meanwhile
+        #[arg(value_enum, default_value = "faults")]
+        kind: Soak,
+        /// For how long
+        #[arg(long, default_value_t = 60)]
+        minutes: u64,
+        /// Draws the faults; by default another one each time
+        #[arg(long)]
+        seed: Option<u64>,
+    },
+    /// Looks at a host, or writes through the VIP, and tells
+    #[command(hide = true, subcommand)]
+    Witness(Witness),
+    /// Run a program on a host of a lab that is up (a shell, when none is given)
+    EnterHost {
+        /// db1, db2, db3, client or gateway
+        host: String,
+        /// The process of the lab, where more than one is up
+        #[arg(long)]
+        lab: Option<u32>,
+        /// The program and its arguments
+        #[arg(last = true)]
+        program: Vec<OsString>,
+    },
+    /// Pid 1 of the lab's namespaces
+    #[command(hide = true)]
+    Pid1 {
+        #[arg(long)]
+        base: PathBuf,
+        #[arg(long)]
+        lab: PathBuf,
+        #[arg(long)]
+        mysql_root: PathBuf,
+        #[arg(last = true)]
+        arguments: Vec<OsString>,
+    },
+    /// Holds a host's namespaces
+    #[command(hide = true)]
+    Park {
+        #[arg(long)]
+        base: PathBuf,
+        name: String,
+    },
+    /// Becomes a program on a host
+    #[command(hide = true)]
+    Enter {
+        #[arg(long)]
+        holder: u32,
+        #[arg(long)]
+        root: Option<PathBuf>,
+        #[arg(last = true)]
+        program: Vec<OsString>,
+    },
+    /// Becomes a program in another root
+    #[command(hide = true)]
+    Chroot {
+        root: PathBuf,
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        program: Vec<OsString>,
+    },
+}
+
+/// Where results go.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Output {
+    /// The folder for the recording, the figures and the picture
+    #[arg(long, default_value = "lab-results")]
+    pub(crate) out: PathBuf,
+    /// The table in Markdown
+    #[arg(long)]
+    pub(crate) markdown: bool,
+    /// Leave elections to MySQL alone: the agents don't have a dead member expelled sooner
+    #[arg(long)]
+    pub(crate) mysql_elects_alone: bool,
+    /// Set the servers' `group_replication_member_expel_timeout` to this many seconds; MySQL's default is 5
+    #[arg(long, value_parser = clap::value_parser!(u16).range(0..=3600))]
+    pub(crate) expel_timeout: Option<u16>,
+}
