@@ -15,7 +15,7 @@
 //! - **Ages** beyond every limit they are compared with are one and the same ([`normal`]); what can't touch the address (the
 //!   state file, connections, strays) is left out, and so is the safety net (`sleeptime`): the rules must do without it.
 //!
-//! Not in it: strangers on the segment, more than three hosts, more faults at once than a configuration allows, frames lost in
+//! Not in it: more than three hosts, more faults at once than a configuration allows, frames lost in
 //! numbers, clocks that run at different speeds. The simulator has those.
 
 pub mod agent;

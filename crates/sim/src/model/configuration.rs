@@ -39,6 +39,19 @@ pub enum Kind {
     WrongNo,
     /// A server has no connection to spare.
     Occupied,
+    /// A host that is no member has the VIP: it announces it, and answers every probe.
+    Stranger,
+    /// … and announces it once more.
+    StrangerAnnounces,
+    /// The segment answers every probe for the host that announced the VIP last.
+    SwitchAnswers,
+}
+
+impl Kind {
+    /// It strikes the segment, and no host of its own.
+    pub(super) fn is_of_the_segment(self) -> bool {
+        matches!(self, Self::Stranger | Self::StrangerAnnounces | Self::SwitchAnswers)
+    }
 }
 
 /// `claim_wait`, in ticks.
@@ -136,7 +149,28 @@ impl Configuration {
         Self::new("switchovers, a claim is waited for for long", 2, &[Kind::Switchover], 1, 0)
             .waits_for_a_claim(16)
             .followed_within(16),
+        Self::new(
+            "a stranger has the VIP",
+            2,
+            &[Kind::Stranger, Kind::StrangerAnnounces, Kind::Switchover, Kind::RemovedByHand],
+            2,
+            0,
+        ),
+        Self::new(
+            "a network that answers for others",
+            2,
+            &[Kind::SwitchAnswers, Kind::Switchover, Kind::RemovedByHand],
+            2,
+            0,
+        ),
         Self::new("deaths", 3, &[Kind::Kill, Kind::PowerOff], 1, 0),
+        Self::new(
+            "deaths, and a network that answers for others",
+            3,
+            &[Kind::SwitchAnswers, Kind::Kill, Kind::PowerOff],
+            2,
+            0,
+        ),
         Self::new("a server started anew", 3, &[Kind::StartedAnew], 1, 0),
         Self::new("a server started anew, agents pause", 2, &[Kind::StartedAnew, Kind::AgentPaused], 2, 0)
             .strays_for(4),

@@ -4,9 +4,9 @@ use super::agent::LEASE;
 use super::configuration::Kind;
 use decide::event::ProcessSign;
 
-use super::messages::{put, remove};
+use super::messages::{put, remove, stranger_announces};
 use super::transition::{Model, STOOD_STILL};
-use super::world::{Host, Mail, Pending, Place, Process, What, World};
+use super::world::{Host, Mail, Pending, Place, Process, STRANGER, What, World};
 
 /// A member that is cut off is expelled after so many ticks at the earliest: its agent may stand still just before it misses its
 /// gateway, and then only the lease ends its holding.
@@ -33,9 +33,13 @@ impl Model {
     /// The changes that are possible now.
     pub(super) fn changes(&self, world: &World, push: &mut impl FnMut(Change)) {
         group_changes(world, push);
+        self.changes_of_the_segment(world, push);
         for place in world.places() {
             let host = &world.hosts[usize::from(place)];
             for kind in self.configuration.kinds.iter().copied() {
+                if kind.is_of_the_segment() {
+                    continue;
+                }
                 if has(kind, host) {
                     push(Change::End(kind, place));
                 } else if world.faults > 0 && can_begin(kind, world, place) {
@@ -66,9 +70,32 @@ impl Model {
         }
     }
 
+    fn changes_of_the_segment(&self, world: &World, push: &mut impl FnMut(Change)) {
+        for kind in self.configuration.kinds.iter().copied().filter(|kind| kind.is_of_the_segment()) {
+            let (lasts, can_begin) = match kind {
+                Kind::Stranger => (world.stranger.is_some(), true),
+                Kind::SwitchAnswers => (world.switch_answers, true),
+                _ => (false, world.stranger.is_some()),
+            };
+            if lasts {
+                push(Change::End(kind, STRANGER));
+            } else if can_begin && world.faults > 0 {
+                push(Change::Begin(kind, STRANGER));
+            }
+        }
+    }
+
     /// Lets it happen.
     pub(super) fn change(&self, world: &mut World, change: Change) {
         match change {
+            Change::Begin(kind, _) if kind.is_of_the_segment() => {
+                world.faults -= 1;
+                begin_on_the_segment(world, kind);
+            }
+            Change::End(kind, _) if kind.is_of_the_segment() => match kind {
+                Kind::Stranger => world.stranger = None,
+                _ => world.switch_answers = false,
+            },
             Change::Begin(kind, place) => {
                 world.faults -= 1;
                 self.begin(world, kind, place);
@@ -166,6 +193,7 @@ impl Model {
             Kind::WatcherStuck => host.stuck = true,
             Kind::WrongNo => host.wrong_no = true,
             Kind::Occupied => host.occupied = true,
+            Kind::Stranger | Kind::StrangerAnnounces | Kind::SwitchAnswers => {}
         }
     }
 
@@ -204,7 +232,20 @@ impl Model {
             | Kind::GroupCut
             | Kind::PowerOff
             | Kind::RemovedByHand
-            | Kind::WrongNo => {}
+            | Kind::WrongNo
+            | Kind::Stranger
+            | Kind::StrangerAnnounces
+            | Kind::SwitchAnswers => {}
+        }
+    }
+}
+
+fn begin_on_the_segment(world: &mut World, kind: Kind) {
+    match kind {
+        Kind::SwitchAnswers => world.switch_answers = true,
+        _ => {
+            world.stranger.get_or_insert(0);
+            stranger_announces(world);
         }
     }
 }
@@ -305,7 +346,10 @@ fn has(kind: Kind, host: &Host) -> bool {
         | Kind::GroupCut
         | Kind::PowerOff
         | Kind::RemovedByHand
-        | Kind::WrongNo => false,
+        | Kind::WrongNo
+        | Kind::Stranger
+        | Kind::StrangerAnnounces
+        | Kind::SwitchAnswers => false,
     }
 }
 
@@ -332,5 +376,6 @@ fn can_begin(kind: Kind, world: &World, place: Place) -> bool {
         Kind::WatcherStuck => host.agent.is_some() && !host.stuck,
         Kind::WrongNo => host.agent.is_some() && !host.wrong_no,
         Kind::Occupied => host.powered && !host.occupied && host.process == Process::Answers,
+        Kind::Stranger | Kind::StrangerAnnounces | Kind::SwitchAnswers => false,
     }
 }

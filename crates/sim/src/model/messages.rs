@@ -4,7 +4,7 @@ use decide::event::Says;
 
 use super::agent::{Act, Reaction};
 use super::normal::NOW;
-use super::world::{Answer, Host, Mail, Place, Process, Shows, What, World};
+use super::world::{Answer, Host, Mail, Place, Process, STRANGER, Shows, What, World};
 
 /// A server that blocks is given up after so many ticks; another member's, or one that can't be reached, sooner.
 const OWN_LIMIT: u8 = 3;
@@ -45,7 +45,7 @@ pub(super) fn note_view(host: &mut Host, of: Place, answer: Answer) {
 }
 
 /// Carries out what an agent decided; hands back what it reads at once.
-pub(super) fn act_on(world: &mut World, place: Place, act: Act) -> Option<What> {
+pub(super) fn act_on(world: &mut World, place: Place, act: Act, keeps_announcers: bool) -> Option<What> {
     let own = usize::from(place);
     match act {
         Act::AskServer => ask_server(&mut world.hosts[own]),
@@ -74,6 +74,7 @@ pub(super) fn act_on(world: &mut World, place: Place, act: Act) -> Option<What> 
                 }
                 frame(&mut world.hosts[usize::from(other)], place, Says::Probe);
             }
+            answer_for_others(world, place);
         }
         Act::SayFree(to) => {
             for other in world.places().filter(|other| world.hear(place, *other)).collect::<Vec<_>>() {
@@ -82,6 +83,9 @@ pub(super) fn act_on(world: &mut World, place: Place, act: Act) -> Option<What> 
             }
         }
         Act::Announce => {
+            if keeps_announcers && world.is_on_segment(place) {
+                world.announced_by = Some(place);
+            }
             for other in world.places().filter(|other| world.hear(place, *other)).collect::<Vec<_>>() {
                 frame(&mut world.hosts[usize::from(other)], place, Says::Announcement);
             }
@@ -99,6 +103,28 @@ pub(super) fn act_on(world: &mut World, place: Place, act: Act) -> Option<What> 
         }
     }
     None
+}
+
+/// A probe is answered by those who are no members: a stranger that has the VIP, a segment that answers for others.
+fn answer_for_others(world: &mut World, asks: Place) {
+    if !world.is_on_segment(asks) {
+        return;
+    }
+    let (stranger, cached) = (world.stranger, world.announced_by.filter(|_| world.switch_answers));
+    let host = &mut world.hosts[usize::from(asks)];
+    if stranger.is_some() {
+        frame(host, STRANGER, Says::Reply);
+    }
+    if let Some(cached) = cached.filter(|cached| *cached != asks) {
+        frame(host, cached, Says::Reply);
+    }
+}
+
+/// A stranger announces the VIP.
+pub(super) fn stranger_announces(world: &mut World) {
+    for place in world.places().filter(|place| world.is_on_segment(*place)).collect::<Vec<_>>() {
+        frame(&mut world.hosts[usize::from(place)], STRANGER, Says::Announcement);
+    }
 }
 
 /// The VIP leaves a host's kernel.

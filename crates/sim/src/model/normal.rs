@@ -38,7 +38,7 @@ pub fn grow_older(state: &mut State) {
 /// Each line says why it changes nothing: it is that line's claim, and the memory's every field is named in `each_time`,
 /// so that a new one is not forgotten.
 pub fn bring_to_form(state: &mut State) {
-    // The state file, the connections left behind and the strays touch nothing of the address; no stranger is in the model.
+    // The state file, the connections left behind and the strays touch nothing of the address.
     state.stat_quiet_at = None;
     state.left_behind = None;
     state.strays = None;
@@ -53,6 +53,12 @@ pub fn bring_to_form(state: &mut State) {
     state.election = Election::default();
     // The alert pace has no end here (`alert_limit`).
     state.pace = Pace { alert_since: state.pace.alert_since.map(|_| NOW), ..state.pace };
+    // A stranger that was named once is named again a minute later at the soonest, and that is all that counts then.
+    if let Some(stranger) = &mut state.stranger {
+        let named = stranger.named_at.is_some();
+        stranger.since = if named { NOW } else { stranger.since.max(ago(11)) };
+        stranger.named_at = stranger.named_at.map(|_| NOW);
+    }
     // A claimant that was last heard too long ago is none.
     state.claimants.retain(|_, at| *at > ago(5));
     // Throttles: only whether they are over counts.
@@ -130,6 +136,13 @@ fn form_hold(hold: &mut Hold) {
     }
     hold.next_announce = hold.next_announce.max(NOW);
     hold.announced = hold.announced.min(6);
+    // A conflict has no end here: the time after which it is over is longer than all that is told apart. What goes on in it is as
+    // often as the announcements are anyway.
+    if let Some(contest) = &mut hold.contest {
+        contest.since = NOW;
+        contest.heard_at = NOW;
+        contest.defended_at = contest.defended_at.map(|at| at.max(ago(2)));
+    }
 }
 
 /// What is old stays in its order, and its distances are forgotten; what is far off stays far off.
@@ -181,7 +194,7 @@ fn each_time(state: &mut State, change: &mut impl FnMut(&mut Time)) {
         pace: _,
         next_look,
         retry_at,
-        stranger: _,
+        stranger,
         learnt_at,
         deaf: _,
         removals: _,
@@ -205,6 +218,10 @@ fn each_time(state: &mut State, change: &mut impl FnMut(&mut Time)) {
     claimants.values_mut().for_each(&mut *change);
     if let Some((_, at)) = other_holder {
         change(at);
+    }
+    if let Some(stranger) = stranger {
+        change(&mut stranger.since);
+        stranger.named_at.iter_mut().for_each(&mut *change);
     }
     match tenure {
         Tenure::Absent => {}
@@ -240,7 +257,7 @@ fn each_time(state: &mut State, change: &mut impl FnMut(&mut Time)) {
                 down_since,
                 dispute,
                 settled,
-                contest: _,
+                contest,
                 trial,
                 next_announce,
                 announced: _,
@@ -252,6 +269,14 @@ fn each_time(state: &mut State, change: &mut impl FnMut(&mut Time)) {
             [doubt_since, down_since, next_renewal].into_iter().flatten().for_each(&mut *change);
             if let Some((_, at)) = renewal_looks {
                 change(at);
+            }
+            if let Some(contest) = contest {
+                change(&mut contest.since);
+                change(&mut contest.heard_at);
+                [&mut contest.owed_since, &mut contest.defended_at]
+                    .into_iter()
+                    .flatten()
+                    .for_each(&mut *change);
             }
             if let Some(trial) = trial {
                 change(&mut trial.until);

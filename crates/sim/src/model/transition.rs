@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use decide::state::Tenure;
 
 use super::agent::{Act, Memories, policy};
-use super::configuration::Configuration;
+use super::configuration::{Configuration, Kind};
 use super::environment::Change;
 use super::messages::{
     act_on, ask_server, count_probes, gateway_answers, is_frame, note_view, put, sender, take,
@@ -99,6 +99,9 @@ impl Model {
             group,
             faults: self.configuration.faults,
             frames: self.configuration.frames,
+            stranger: None,
+            switch_answers: false,
+            announced_by: None,
             unfollowed: 0,
             broken: None,
         }
@@ -224,8 +227,13 @@ impl Model {
         let stranded =
             world.hosts.iter().any(|host| host.agent.is_none() && host.powered && host.vip == Some(NEVER));
         let follows = world.hosts[usize::from(primary)].vip.is_some();
-        world.unfollowed =
-            if world.is_well(primary) && !stranded && !follows { world.unfollowed + 1 } else { 0 };
+        // Where somebody else answers for the VIP it is not taken: that is the rule.
+        let answered = world.stranger.is_some() || world.switch_answers;
+        let excused = stranded || answered || follows;
+        world.unfollowed = if world.is_well(primary) && !excused { world.unfollowed + 1 } else { 0 };
+        if let Some(since) = &mut world.stranger {
+            *since = 10.min(*since + 1);
+        }
         if world.unfollowed > self.configuration.follows_within {
             world.break_(Invariant::Follows);
         }
@@ -316,6 +324,13 @@ impl Model {
             if let Some(invariant) = reaction.judgement.breaks {
                 world.break_(invariant);
             }
+            // Every probe of this claim was answered by a host that has it.
+            let beside = reaction.judgement.starts_on.is_some()
+                && world.is_on_segment(place)
+                && world.stranger.is_some_and(|since| since >= STOOD_STILL);
+            if beside {
+                world.break_(Invariant::OneHolder);
+            }
             if old {
                 world.break_(Invariant::NewestView);
             }
@@ -333,11 +348,16 @@ impl Model {
                     Act::SayFree(_) if !had => Act::SayFree(None),
                     other => other,
                 };
-                if let Some(read) = act_on(world, place, act) {
+                if let Some(read) = act_on(world, place, act, self.keeps_announcers()) {
                     told.insert(0, (read, 0));
                 }
             }
         }
+    }
+
+    /// Who announced the VIP last is a part of the state only where it decides anything.
+    fn keeps_announcers(&self) -> bool {
+        self.configuration.kinds.contains(&Kind::SwitchAnswers)
     }
 
     /// Forgets an agent, and starts another in its place.

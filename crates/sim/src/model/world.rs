@@ -5,6 +5,9 @@ use decide::event::{ProcessSign, Says};
 /// A host, by its place.
 pub type Place = u8;
 
+/// A host that is no member.
+pub const STRANGER: Place = 7;
+
 /// An agent's memory, by its number in [`super::agent::Memories`].
 pub type Memory = u32;
 
@@ -263,6 +266,12 @@ pub struct World {
     pub faults: u8,
     /// Messages that may still be lost or late.
     pub frames: u8,
+    /// A stranger has the VIP, since so many ticks (10 at most).
+    pub stranger: Option<u8>,
+    /// The segment answers probes for the host that announced the VIP last.
+    pub switch_answers: bool,
+    /// Who that is; kept where a segment may answer.
+    pub announced_by: Option<Place>,
     /// For so many ticks the VIP has not been where it should be, although nothing stands in the way.
     pub unfollowed: u8,
     /// The invariant that was broken on the way here.
@@ -272,11 +281,13 @@ pub struct World {
 impl World {
     /// Whether two hosts hear each other.
     pub fn hear(&self, one: Place, other: Place) -> bool {
-        let on_segment = |place: Place| {
-            let host = &self.hosts[usize::from(place)];
-            host.powered && host.isolated.is_none()
-        };
-        one != other && on_segment(one) && on_segment(other)
+        one != other && self.is_on_segment(one) && self.is_on_segment(other)
+    }
+
+    /// A host hears the segment.
+    pub fn is_on_segment(&self, place: Place) -> bool {
+        let host = &self.hosts[usize::from(place)];
+        host.powered && host.isolated.is_none()
     }
 
     /// Every host's place.
