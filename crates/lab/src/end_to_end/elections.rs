@@ -22,6 +22,8 @@ const PATIENCE: f64 = 5.0 + 5.0;
 const CONFIGURED: u32 = 5;
 /// How long a survivor may take to have the timeout changed.
 const CHANGE_LIMIT: Duration = Duration::from_secs(10);
+/// After the group has gone on without the dead member nothing is changed on its account any more; an order may be under way.
+const AFTER_ALL: Duration = Duration::from_secs(1);
 /// How long a started agent may take to put it back.
 const BACK_LIMIT: Duration = Duration::from_secs(5);
 /// How long the survivors may take to have a primary that holds the VIP, with an agent or two just started.
@@ -80,23 +82,29 @@ fn power_off_with(under_test: &mut UnderTest, fence: &'static str, says: &str) -
 
 /// RESTORED, whatever comes first: the agent's next start, or the member that was expelled.
 pub(super) fn expel_timeout_is_restored(under_test: &mut UnderTest) -> Result<String, Broken> {
+    let mut put_back = 0;
     let figures = under_test.experiment.watched("agents kill-9 while they expel", |experiment| {
         let victim = experiment.lab.wait_steady()?;
         let survivors = others(experiment, victim);
         if let Some(server) = experiment.lab.group.server_mut(victim) {
             server.kill()?;
         }
-        let outcome = kill_agents_that_expel(experiment, &survivors)
-            .and_then(|()| start_and_restore(experiment, &survivors[..1]))
-            .and_then(|()| elected_meanwhile(experiment, victim));
+        let outcome = kill_agents_that_expel(experiment, victim, &survivors).and_then(|killed| {
+            let (at_once, later) = killed.split_at(1);
+            start_and_restore(experiment, at_once)?;
+            elected_meanwhile(experiment, victim)?;
+            Ok(later.to_vec())
+        });
         let Experiment { lab, .. } = experiment;
         lab.group.heal(victim, &lab.segment.databases[victim])?;
-        let last = outcome.and_then(|()| {
+        let last = outcome.and_then(|later| {
             // The member is back, and this server still has not its patience.
-            promise(survivors[1..].iter().all(|place| file(experiment, *place).exists()), || {
+            promise(later.iter().all(|place| file(experiment, *place).exists()), || {
                 "the value to be put back is not on disk any more".to_owned()
             })?;
-            start_and_restore(experiment, &survivors[1..])
+            start_and_restore(experiment, &later)?;
+            put_back = 1 + later.len();
+            Ok(())
         });
         let Experiment { lab, .. } = experiment;
         for place in survivors {
@@ -105,15 +113,31 @@ pub(super) fn expel_timeout_is_restored(under_test: &mut UnderTest) -> Result<St
         last
     })?;
     safe(&figures)?;
-    Ok("put back by an agent that was started at once, and by one that was started when all were ONLINE"
-        .to_owned())
+    Ok(if put_back > 1 {
+        "put back by an agent that was started at once, and by one that was started when all were ONLINE"
+    } else {
+        "put back by an agent that was started at once; the other's server learnt of the death with the new view"
+    }
+    .to_owned())
 }
 
-/// Each as soon as its server has the timeout 0, which it has for less than a second.
-fn kill_agents_that_expel(experiment: &mut Experiment, survivors: &[usize]) -> Result<(), Broken> {
+/// Each as soon as its server has the timeout 0, which it has for less than a second. Gives whose they were. Each server's own detector
+/// looks once a second: one that looks last may learn of the death just as the others' group has gone on, and has nothing to change.
+fn kill_agents_that_expel(
+    experiment: &mut Experiment,
+    victim: usize,
+    survivors: &[usize],
+) -> Result<Vec<usize>, Broken> {
     let since = Instant::now();
-    let mut left = survivors.to_vec();
+    let (mut left, mut killed) = (survivors.to_vec(), Vec::new());
+    let mut went_on: Option<Instant> = None;
     while !left.is_empty() {
+        if !killed.is_empty() && experiment.lab.group.primary().is_ok_and(|primary| primary != victim) {
+            let since = *went_on.get_or_insert_with(Instant::now);
+            if since.elapsed() > AFTER_ALL {
+                break;
+            }
+        }
         promise(since.elapsed() <= CHANGE_LIMIT, || {
             let names: Vec<_> = left.iter().map(|place| experiment.name(*place)).collect();
             format!(
@@ -125,16 +149,17 @@ fn kill_agents_that_expel(experiment: &mut Experiment, survivors: &[usize]) -> R
             if expel_timeout(experiment, place)? == 0 {
                 experiment.lab.agents[place].kill()?;
                 left.retain(|other| *other != place);
+                killed.push(place);
             }
         }
         std::thread::sleep(LOOK_EVERY);
     }
-    for place in survivors {
+    for place in &killed {
         promise(expel_timeout(experiment, *place)? == 0 && file(experiment, *place).exists(), || {
             format!("{}: the agent was killed too late to leave anything behind", experiment.name(*place))
         })?;
     }
-    Ok(())
+    Ok(killed)
 }
 
 fn start_and_restore(experiment: &mut Experiment, places: &[usize]) -> Result<(), Broken> {
