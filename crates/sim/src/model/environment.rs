@@ -241,12 +241,11 @@ impl Model {
 }
 
 fn begin_on_the_segment(world: &mut World, kind: Kind) {
-    match kind {
-        Kind::SwitchAnswers => world.switch_answers = true,
-        _ => {
-            world.stranger.get_or_insert(0);
-            stranger_announces(world);
-        }
+    if kind == Kind::SwitchAnswers {
+        world.switch_answers = true;
+    } else {
+        world.stranger.get_or_insert(0);
+        stranger_announces(world);
     }
 }
 
