@@ -86,6 +86,8 @@ impl Turn<'_> {
     /// The VIP is here and this agent has not put it there: it stays (S7).
     pub(crate) fn adopt(&mut self, card: String) -> Tenure {
         self.say(Reason::Adopted);
+        // Another may have taken it while no agent ran here (`takeover_after`): it answers, which is a dispute.
+        self.act(Action::AskWhoHasVip);
         let hold = self.hold_on(card);
         if matches!(self.verdict_to_keep(), Verdict::Unknown(_, Why::NotAskedYet)) {
             if let Some(lease) = self.policy.lease {

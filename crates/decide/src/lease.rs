@@ -13,6 +13,7 @@ use crate::time::Time;
 /// 60 ms, should it be gone since.
 const RENEWED_ON_TIME: Duration = Duration::from_millis(50);
 /// An agent that is starved never gets to the kernel's answer in time: after so many questions it is content with an older one.
+/// Not where its server is certainly down: what lingers there for the clients alone is no loss.
 const LOOKS_OF_THE_STARVED: u32 = 10;
 /// Time between two announcements while a member is not ONLINE in the group, at the most.
 const ANNOUNCE_WHILE_ONE_IS_MISSING: Duration = Duration::from_secs(1);
@@ -31,7 +32,8 @@ impl Turn<'_> {
             due.filter(|due| hold.dispute.is_none() || self.now.since(*due) > self.policy.dispute_limit * 2);
         let seen_at = self.state.host.asked_at;
         let seen_just_now = self.now.since(seen_at) <= RENEWED_ON_TIME;
-        let starved = hold.renewal_looks.is_some_and(|(looks, _)| looks >= LOOKS_OF_THE_STARVED);
+        let starved = hold.down_since.is_none()
+            && hold.renewal_looks.is_some_and(|(looks, _)| looks >= LOOKS_OF_THE_STARVED);
         let seen = due.is_some_and(|due| seen_just_now || (seen_at >= due && starved));
         if due.is_some() && !seen {
             // The address may have been taken away, and the agent not have read of it yet: to renew it would be to add it

@@ -361,3 +361,47 @@ fn a_majority_that_is_lost_while_the_server_speaks_ends_the_holding_at_once() {
     model.run(model.policy.poll_interval + ms(30));
     assert!(!model.vip_here);
 }
+
+#[test]
+fn an_agent_that_finds_the_address_here_asks_who_else_has_it_and_lets_go_for_one_that_leads() {
+    // `takeover_after`: it was taken from this host while no agent ran here. Of its own server nothing is heard, not even time-outs.
+    let mut model = ModelHost::new(Answers::all_pass(), true);
+    model.server_blocks = true;
+    model.run(ms(50));
+    assert!(model.said(|reason| *reason == Reason::Adopted));
+    assert_eq!(model.count(|action| *action == Action::AskWhoHasVip), 1);
+    model.peers.insert(member(2), Fact::Known(Server::Member(group(2, 2, 546, false))));
+    model.frame(2, Says::Reply);
+    model.run(Duration::from_secs(1));
+    assert!(!model.vip_here, "{:#?}", model.reasons.last());
+}
+
+/// Short of processor time for 0.6 s: it never gets to the kernel's answers, and has one that is older.
+fn starve_when_a_renewal_is_due(model: &mut ModelHost) {
+    let Tenure::Holding(Hold { next_renewal: Some(due), .. }) = model.state.tenure.clone() else {
+        panic!("{:?}", model.state.tenure)
+    };
+    model.now = due + ms(60);
+    model.tell(model.host_event(due + ms(1)));
+    for _ in 0..12 {
+        model.now = model.now + ms(51);
+        model.tell(Event::Wake);
+    }
+}
+
+#[test]
+fn a_starved_agent_renews_on_an_older_sight_of_the_address_but_not_what_lingers_for_a_dead_server() {
+    let mut model = ModelHost::settled_holder();
+    let before = model.count(adds);
+    starve_when_a_renewal_is_due(&mut model);
+    assert_eq!(model.count(adds), before + 1, "it leads: the lease is not to be lost");
+
+    let mut model = ModelHost::settled_holder();
+    model.policy.linger = Duration::from_secs(60);
+    model.first.server = refused();
+    model.run(ms(500));
+    assert!(model.said(|reason| matches!(reason, Reason::Lingering(..))), "{:#?}", model.reasons.last());
+    let before = model.count(adds);
+    starve_when_a_renewal_is_due(&mut model);
+    assert_eq!(model.count(adds), before, "it may have been removed by hand meanwhile");
+}
