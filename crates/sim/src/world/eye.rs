@@ -137,6 +137,11 @@ impl Eye {
             .then(|| self.word_since.max(self.gateway_since).max(self.host_since))
     }
 
+    /// All that it was ever told of its server is that this lives and turns questions away: not what server that is.
+    pub(super) fn is_turned_away(&self) -> bool {
+        self.word == Word::TurnsAway && self.own_view.is_none() && !self.started_anew
+    }
+
     pub(super) fn take_in(&mut self, policy: &Policy, event: &Event, now: Time) {
         let wish = self.wish_since();
         self.stood_still = now.since(self.last_step);

@@ -321,7 +321,8 @@ impl World {
     }
 
     /// NO-STRAY-WRITES: no VIP where a server takes writes outside its group. An agent that does not run, or is held up, or whose
-    /// server's watch is stuck, is excused: its lease does it.
+    /// server's watch is stuck, is excused: its lease does it. So is one that was started later than the server, which has turned it away
+    /// ever since: it goes on while nothing contradicts it, as whoever can't log in does.
     fn look_for_stray_writes(&mut self) {
         let acts_for = Duration::from_secs(1);
         for place in self.holders() {
@@ -329,7 +330,8 @@ impl World {
             let acts = host.acts_since.is_some_and(|since| self.now.since(since) > acts_for);
             let stuck = host.asker_stuck_until.is_some()
                 || host.asker_back_at.is_some_and(|back| self.now.since(back) < acts_for);
-            if host.server.takes_stray_writes() && acts && !stuck && self.chances.held_up == 0.0 {
+            let excused = stuck || host.eye.is_turned_away() || self.chances.held_up > 0.0;
+            if host.server.takes_stray_writes() && acts && !excused {
                 let words =
                     format!("db{} has the VIP, and its server takes writes outside the group", place + 1);
                 self.broke(Invariant::NoStrayWrites, words);
