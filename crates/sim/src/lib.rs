@@ -15,3 +15,7 @@ pub mod world;
 pub use crate::fault::{Fault, Who};
 pub use crate::schedule::{Outcome, Schedule};
 pub use crate::world::{Chances, World};
+
+/// A third of the time went into the system's allocator: views and memories are copied at each step.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -56,10 +56,6 @@ enum BadInput {
     NoSuchMistake(String, String),
 }
 
-/// A third of the time went into the system's allocator: views and memories are copied at each step.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     match run(&Arguments::parse()) {
         Ok(true) => ExitCode::SUCCESS,

@@ -23,7 +23,7 @@ const CONFIGURED: u32 = 5;
 /// How long a survivor may take to have the timeout changed.
 const CHANGE_LIMIT: Duration = Duration::from_secs(10);
 /// After the group has gone on without the dead member nothing is changed on its account any more; an order may be under way.
-const AFTER_ALL: Duration = Duration::from_secs(1);
+const LAST_ORDERS_WITHIN: Duration = Duration::from_secs(1);
 /// How long a started agent may take to put it back.
 const BACK_LIMIT: Duration = Duration::from_secs(5);
 /// How long the survivors may take to have a primary that holds the VIP, with an agent or two just started.
@@ -134,7 +134,7 @@ fn kill_agents_that_expel(
     while !left.is_empty() {
         if !killed.is_empty() && experiment.lab.group.primary().is_ok_and(|primary| primary != victim) {
             let since = *went_on.get_or_insert_with(Instant::now);
-            if since.elapsed() > AFTER_ALL {
+            if since.elapsed() > LAST_ORDERS_WITHIN {
                 break;
             }
         }

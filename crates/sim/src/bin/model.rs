@@ -10,10 +10,6 @@ use std::process::ExitCode;
 
 use sim::model::{Configuration, check, check_survivors};
 
-/// A third of the time went into the system's allocator: views and memories are copied at each step.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     #[cfg(feature = "planted")]

@@ -45,7 +45,7 @@ pub(super) fn note_view(host: &mut Host, of: Place, answer: Answer) {
 }
 
 /// Carries out what an agent decided; hands back what it reads at once.
-pub(super) fn act_on(world: &mut World, place: Place, act: Act, keeps_announcers: bool) -> Option<What> {
+pub(super) fn act_on(world: &mut World, place: Place, act: Act) -> Option<What> {
     let own = usize::from(place);
     match act {
         Act::AskServer => ask_server(&mut world.hosts[own]),
@@ -83,9 +83,6 @@ pub(super) fn act_on(world: &mut World, place: Place, act: Act, keeps_announcers
             }
         }
         Act::Announce => {
-            if keeps_announcers && world.is_on_segment(place) {
-                world.announced_by = Some(place);
-            }
             for other in world.places().filter(|other| world.hear(place, *other)).collect::<Vec<_>>() {
                 frame(&mut world.hosts[usize::from(other)], place, Says::Announcement);
             }

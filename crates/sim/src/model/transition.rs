@@ -348,7 +348,10 @@ impl Model {
                     Act::SayFree(_) if !had => Act::SayFree(None),
                     other => other,
                 };
-                if let Some(read) = act_on(world, place, act, self.keeps_announcers()) {
+                if act == Act::Announce && self.keeps_announcers() && world.is_on_segment(place) {
+                    world.announced_by = Some(place);
+                }
+                if let Some(read) = act_on(world, place, act) {
                     told.insert(0, (read, 0));
                 }
             }

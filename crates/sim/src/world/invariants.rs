@@ -321,8 +321,8 @@ impl World {
     }
 
     /// NO-STRAY-WRITES: no VIP where a server takes writes outside its group. An agent that does not run, or is held up, or whose
-    /// server's watch is stuck, is excused: its lease does it. So is one that was started later than the server, which has turned it away
-    /// ever since: it goes on while nothing contradicts it, as whoever can't log in does.
+    /// server's watch is stuck, is excused: its lease does it. So is one that its server has turned away ever since it was started, and that was
+    /// told of no server's end: it goes on while nothing contradicts it, as whoever can't log in does.
     fn look_for_stray_writes(&mut self) {
         let acts_for = Duration::from_secs(1);
         for place in self.holders() {
