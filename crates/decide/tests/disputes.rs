@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use decide::action::Action;
 use decide::event::{Fact, Says, Server};
-use decide::reason::Reason;
-use model_host::{ModelHost, group, member, ms};
+use decide::reason::{LetGo, Reason};
+use model_host::{ModelHost, group, hung, member, ms};
 
 fn leads_in(number: u8, counter: u64) -> Fact<Server> {
     Fact::Known(Server::Member(group(number, number, counter, false)))
@@ -102,4 +102,32 @@ fn a_holder_whose_server_leads_stays_though_nothing_is_heard_of_the_claimants() 
         "{:#?}",
         model.reasons
     );
+}
+
+#[test]
+fn who_hears_another_announce_the_vip_asks_every_other_members_server_once_and_its_own_not_by_the_network() {
+    let mut model = ModelHost::settled_holder();
+    let before = model.actions.len();
+    model.frame(2, Says::Announcement);
+    let asked: Vec<_> = model.actions[before..]
+        .iter()
+        .filter_map(|(_, action)| if let Action::AskPeer(address) = action { Some(*address) } else { None })
+        .collect();
+    assert_eq!(asked, [member(2), member(3)]);
+}
+
+#[test]
+fn a_claim_in_the_view_that_the_silent_server_told_of_last_is_no_newer_one() {
+    let mut model = ModelHost::settled_holder();
+    model.first.server = leads_in(1, 546);
+    model.run(Duration::from_secs(1));
+    model.first.server = Fact::Unknown(hung());
+    model.run(ms(300));
+    model.peers.insert(member(2), leads_in(2, 546));
+    model.frame(2, Says::Probe);
+    model.run(ms(50));
+    assert!(model.vip_here, "its own server has a tenth of a second to answer: {:#?}", model.reasons.last());
+    model.run(ms(150));
+    let silent = |reason: &Reason| matches!(reason, Reason::Stopped { because: LetGo::OwnSilent(who), .. } if *who == member(2));
+    assert!(!model.vip_here && model.said(silent), "{:#?}", model.reasons);
 }

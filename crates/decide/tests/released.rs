@@ -204,3 +204,46 @@ fn the_word_of_one_of_two_holders_is_not_the_others() {
     model.frame(3, Says::Free { heard_at });
     assert!(model.vip_here, "now both have said so: {:#?}", model.reasons.last());
 }
+
+#[test]
+fn each_of_several_holders_has_to_say_so_in_whatever_order() {
+    const STRANGER: u8 = 9;
+    let holders = [2, 3, STRANGER];
+    for first in 0..3 {
+        for step in [1, 2] {
+            let mut model = claimant();
+            for holder in holders {
+                model.frame(holder, Says::Reply);
+            }
+            for turn in 0..3 {
+                assert!(!model.vip_here, "{turn} of three have said so, from {first} on by {step}");
+                let heard_at = model.now;
+                model.frame(holders[(first + turn * step) % 3], Says::Free { heard_at });
+            }
+            assert!(model.vip_here, "from {first} on by {step}: {:#?}", model.reasons.last());
+        }
+    }
+}
+
+#[test]
+fn who_answered_long_ago_is_not_waited_for() {
+    let mut model = claimant();
+    model.frame(3, Says::Reply);
+    model.answering = Some(2);
+    model.run(Duration::from_secs(4));
+    let heard_at = model.now;
+    model.frame(2, Says::Free { heard_at });
+    assert!(model.vip_here, "{:#?}", model.reasons.last());
+}
+
+#[test]
+fn of_two_that_answer_by_turns_each_is_kept_once() {
+    let mut model = claimant();
+    for turn in 0..20 {
+        model.frame(2 + turn % 2, Says::Reply);
+    }
+    let decide::state::Tenure::Claiming(claim) = &model.state.tenure else {
+        panic!("{:#?}", model.state.tenure)
+    };
+    assert_eq!(claim.others.len(), 1, "{:#?}", claim.others);
+}

@@ -209,3 +209,43 @@ fn what_the_server_said_before_its_process_ended_is_no_evidence_to_take_the_vip_
     model.run(Duration::from_secs(2));
     assert!(!model.reasons.iter().any(|reason| matches!(reason, Reason::Started { .. })));
 }
+
+/// How long the claim of a new primary takes where its server's process gives this sign meanwhile.
+fn claim_with(sign: Option<ProcessSign>) -> Duration {
+    let mut model = quiet_secondary();
+    model.first.server = Fact::Known(Server::Member(group(1, 1, 546, false)));
+    let from = model.now;
+    while model.count(|action| *action == Action::SendProbe) < 2 {
+        model.run(ms(1));
+        assert!(model.now.since(from) < Duration::from_secs(1), "{:#?}", model.reasons);
+    }
+    if let Some(sign) = sign {
+        model.tell(Event::Process(sign));
+    }
+    let from = model.now;
+    while !model.vip_here {
+        model.run(ms(1));
+        assert!(model.now.since(from) < Duration::from_secs(2), "{:#?}", model.reasons);
+    }
+    model.now.since(from)
+}
+
+#[test]
+fn a_claim_begins_anew_when_the_servers_process_ends_and_goes_on_when_it_writes_to_its_log() {
+    let alone = claim_with(None);
+    let probe = ModelHost::new(Answers::all_pass(), false).policy.probe_spacing;
+    for sign in [ProcessSign::WroteToItsLog, ProcessSign::MayStart, ProcessSign::Watched] {
+        assert!(claim_with(Some(sign)) <= alone + probe / 2, "{sign:?}");
+    }
+    assert!(claim_with(Some(ProcessSign::Ended)) > alone + probe / 2);
+}
+
+#[test]
+fn a_holder_whose_servers_process_ends_goes_on_holding_until_that_is_looked_at() {
+    let mut model = ModelHost::settled_holder();
+    let before = model.state.tenure.clone();
+    model.reasons.clear();
+    model.tell(Event::Process(ProcessSign::Ended));
+    assert!(!model.said(|reason| *reason == Reason::Adopted), "it has not found its own address");
+    assert_eq!(std::mem::discriminant(&model.state.tenure), std::mem::discriminant(&before));
+}

@@ -200,6 +200,8 @@ impl World {
                     self.check_lifetime(host, *lifetime);
                     let expires = lifetime.map(|lifetime| self.now + lifetime);
                     self.set_vip(host, Some(expires));
+                    let now = self.clock(host);
+                    self.hosts[host].eye.added(now);
                 }
                 Action::RemoveAddress { .. } => {
                     self.check_flap(host);

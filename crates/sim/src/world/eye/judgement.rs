@@ -12,6 +12,8 @@ use crate::group::Place;
 
 /// "It is free" is to be read no later than this after it was heard: another may have taken it then.
 const WORD_HOLDS_FOR: Duration = Duration::from_millis(20);
+/// An agent whose renewal has been due for so long, and that was held up, may renew on an older sight of the address: any since it was due.
+const STARVED_FOR: Duration = Duration::from_millis(500);
 /// An agent that stood still has read all that was sent to it meanwhile.
 const CATCHES_UP: Duration = Duration::from_millis(100);
 /// The second check, a question to a server that is slow to answer, and a processor that is short.
@@ -30,7 +32,9 @@ impl World {
         // A processor that is short holds up what the kernel tells by 80 ms at the most, and again the step.
         // One that stood still has a queue to work off first, and what it reads of its addresses is no older than 50 ms.
         let stood_still = self.hosts[host].acts_since.is_some_and(|since| self.now.since(since) < CATCHES_UP);
+        let overdue = eye.renewal_due_since(&self.policy).map(|due| now.since(due));
         let unread = match self.chances.held_up > 0.0 {
+            true if overdue.is_some_and(|overdue| overdue >= STARVED_FOR) => overdue.unwrap_or_default(),
             true => Duration::from_millis(170),
             false if stood_still => Duration::from_millis(50),
             false => Duration::from_millis(5),
