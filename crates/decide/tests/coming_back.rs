@@ -366,7 +366,12 @@ fn a_majority_that_is_lost_while_the_server_speaks_ends_the_holding_at_once() {
     model.policy.poll_interval = Duration::from_secs(2);
     model.run(Duration::from_secs(10));
     model.first.server = all_others_unreachable();
-    model.run(model.policy.poll_interval + ms(30));
+    let from = model.now;
+    while !model.said(|reason| matches!(reason, Reason::Doubting(..))) {
+        model.run(ms(1));
+        assert!(model.now.since(from) < Duration::from_secs(3), "{:#?}", model.reasons.last());
+    }
+    model.run(ms(30));
     assert!(!model.vip_here);
 }
 

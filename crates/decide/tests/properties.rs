@@ -120,6 +120,8 @@ proptest! {
                     model.server_blocks = true;
                     model.run(ms(length));
                     model.server_blocks = false;
+                    // It answers then, however soon it blocks again: longer than `dispute_limit` in one go is no nuisance.
+                    model.run(ms(3));
                 }
                 Nuisance::GatewayNotKnown => {
                     let fact = Fact::Unknown(Why::Other("no socket".to_owned()));
