@@ -15,6 +15,8 @@ const RENEWED_ON_TIME: Duration = Duration::from_millis(50);
 /// An agent that is starved never gets to the kernel's answer in time: after so many questions it is content with an older one.
 /// Not where its server is certainly down: what lingers there for the clients alone is no loss.
 const LOOKS_OF_THE_STARVED: u32 = 10;
+/// Time between two questions of who else has the VIP, from a holder whose server is heard of no more.
+const ASK_WHILE_NOTHING_IS_HEARD: Duration = Duration::from_secs(1);
 /// Time between two announcements while a member is not ONLINE in the group, at the most.
 const ANNOUNCE_WHILE_ONE_IS_MISSING: Duration = Duration::from_secs(1);
 
@@ -24,6 +26,7 @@ impl Turn<'_> {
         if !self.server_is_heard_of() && !planted!(self.policy, RenewWithoutProof) {
             // Not even a time-out was told: what watches the server is stuck, and what it said last proves nothing.
             self.act(Action::AskServer);
+            self.ask_who_else(hold);
             return;
         }
         let due = hold.next_renewal.filter(|due| self.now >= *due);
@@ -62,7 +65,13 @@ impl Turn<'_> {
         }
         // One that lingers or knows nothing announces too where another may hold: whoever has the better right then knows.
         let missing = self.some_member_is_missing();
-        if !(well || missing && self.state.last_own_view.is_some()) || hold.dispute.is_some() {
+        if hold.dispute.is_some() {
+            return;
+        }
+        if !well && self.state.last_own_view.is_none() {
+            return self.ask_who_else(hold);
+        }
+        if !(well || missing) {
             return;
         }
         if self.now >= hold.next_announce {
@@ -75,6 +84,16 @@ impl Turn<'_> {
         if missing {
             hold.next_announce = hold.next_announce.min(self.now + ANNOUNCE_WHILE_ONE_IS_MISSING);
         }
+        self.wake(hold.next_announce);
+    }
+
+    /// A holder that can prove nothing does not announce: it asks, and whoever has taken the VIP meanwhile answers.
+    fn ask_who_else(&mut self, hold: &mut Hold) {
+        if self.now >= hold.next_announce {
+            self.act(Action::AskWhoHasVip);
+            hold.next_announce = self.now + ASK_WHILE_NOTHING_IS_HEARD;
+        }
+        hold.next_announce = hold.next_announce.min(self.now + ASK_WHILE_NOTHING_IS_HEARD);
         self.wake(hold.next_announce);
     }
 
