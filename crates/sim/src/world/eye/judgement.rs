@@ -62,12 +62,15 @@ impl World {
         if let (false, Tenure::Holding(hold)) = (releases, &state.tenure) {
             let slack = if self.chances.held_up > 0.0 { SLACK * 2 } else { SLACK };
             let until = eye.may_hold_until(&self.policy, hold.since);
+            // One that stood still after the first word asks again, and waits for a claim from then on.
+            let acts_since = self.hosts[host].acts_since;
+            let asks_again = acts_since.is_some_and(|since| self.now.since(since) < self.policy.claim_wait);
             let renews = actions.iter().any(|action| matches!(action, Action::AddAddress { .. }));
             let heard_of = self.policy.hung_patience.max(self.policy.poll_interval * 2) + slack;
             if renews && eye.word != Word::Nothing && now.since(eye.server_asked) > heard_of {
                 let words = format!("db{} renews, and nothing more is heard of its server", host + 1);
                 self.broke(Invariant::Lease, words);
-            } else if until.is_some_and(|until| now > until + slack) {
+            } else if until.is_some_and(|until| now > until + slack) && !asks_again {
                 let invariant =
                     if eye.word == Word::Stale { Invariant::NewestView } else { Invariant::Lease };
                 let words = format!(
