@@ -237,7 +237,9 @@ impl Turn<'_> {
             doubt_since
         };
         let unheard = stages.asked_at(stage) < heard_from;
-        let stood_still = unheard && self.now > doubt_since + unheard_for + STOOD_STILL;
+        // Once it is down, time that passes is the time that it waits for a claim.
+        let stood_still =
+            unheard && hold.down_since.is_none() && self.now > doubt_since + unheard_for + STOOD_STILL;
         let doubt_since = if stood_still {
             // What was answered meanwhile is yet to be read.
             for question in [Action::AskHost, Action::AskServer, Action::AskGateway] {

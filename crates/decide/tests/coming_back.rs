@@ -409,6 +409,23 @@ fn a_holder_that_hears_nothing_more_of_its_server_asks_each_second_who_else_has_
 }
 
 #[test]
+fn a_server_that_refused_once_and_is_heard_of_no_more_lingers_as_long_as_one_that_goes_on_refusing() {
+    let mut model = ModelHost::settled_holder();
+    model.policy.linger = Duration::from_secs(5);
+    model.policy.hung_patience = Duration::from_secs(2);
+    model.first.server = refused();
+    while !model.said(|reason| matches!(reason, Reason::Doubting(..))) {
+        model.run(ms(1));
+    }
+    // Not even time-outs are told from here on.
+    model.server_blocks = true;
+    model.run(ms(4_900));
+    assert!(model.vip_here, "it refuses for its clients");
+    model.run(ms(300));
+    assert!(!model.vip_here, "{:#?}", model.reasons.last());
+}
+
+#[test]
 fn an_agent_that_never_heard_of_its_server_asks_each_second_who_else_has_the_vip() {
     let answers = Answers { server: Fact::Unknown(hung()), ..Answers::all_pass() };
     let mut model = ModelHost::new(answers, true);
