@@ -216,7 +216,8 @@ pub struct Hold {
     /// It began because nobody answered, a moment ago.
     #[serde(default)]
     pub trial: Option<Trial>,
-    /// When the next announcement is due, and how many there were.
+    /// When the next announcement is due, or the question of who else has the VIP where nothing can be proven; and how many announcements there
+    /// were.
     pub next_announce: Time,
     /// Announcements so far.
     pub announced: u32,

@@ -11,7 +11,7 @@ use decide::event::{Event, Fact, Gateway, MemberState, Says, Seen, Server, Why};
 use decide::reason::Reason;
 use decide::state::{Hold, Tenure};
 use decide::time::Time;
-use model_host::{Answers, ModelHost, group, hung, member, ms, primary, secondary};
+use model_host::{Answers, ModelHost, group, member, ms, primary, secondary};
 
 fn adds(action: &Action) -> bool {
     matches!(action, Action::AddAddress { .. })
@@ -387,52 +387,6 @@ fn an_agent_that_finds_the_address_here_asks_who_else_has_it_and_lets_go_for_one
     model.frame(2, Says::Reply);
     model.run(Duration::from_secs(1));
     assert!(!model.vip_here, "{:#?}", model.reasons.last());
-}
-
-#[test]
-fn a_holder_that_hears_nothing_more_of_its_server_asks_each_second_who_else_has_the_vip() {
-    let mut model = ModelHost::settled_holder();
-    model.server_blocks = true;
-    model.policy.hung_patience = Duration::from_secs(2);
-    // Not even time-outs are told here.
-    model.run(model.policy.hung_patience + ms(100));
-    let asks = |model: &ModelHost| model.count(|action| *action == Action::AskWhoHasVip);
-    let announces = |model: &ModelHost| model.count(|action| *action == Action::Announce);
-    let before = (asks(&model), announces(&model));
-    model.run(Duration::from_secs(4));
-    assert!((4..=5).contains(&(asks(&model) - before.0)), "{}", asks(&model) - before.0);
-    assert_eq!(announces(&model), before.1, "it can prove nothing");
-    model.peers.insert(member(2), Fact::Known(Server::Member(group(2, 2, 546, false))));
-    model.frame(2, Says::Reply);
-    model.run(ms(200));
-    assert!(!model.vip_here, "{:#?}", model.reasons.last());
-}
-
-#[test]
-fn a_server_that_refused_once_and_is_heard_of_no_more_lingers_as_long_as_one_that_goes_on_refusing() {
-    let mut model = ModelHost::settled_holder();
-    model.policy.linger = Duration::from_secs(5);
-    model.policy.hung_patience = Duration::from_secs(2);
-    model.first.server = refused();
-    while !model.said(|reason| matches!(reason, Reason::Doubting(..))) {
-        model.run(ms(1));
-    }
-    // Not even time-outs are told from here on.
-    model.server_blocks = true;
-    model.run(ms(4_900));
-    assert!(model.vip_here, "it refuses for its clients");
-    model.run(ms(300));
-    assert!(!model.vip_here, "{:#?}", model.reasons.last());
-}
-
-#[test]
-fn an_agent_that_never_heard_of_its_server_asks_each_second_who_else_has_the_vip() {
-    let answers = Answers { server: Fact::Unknown(hung()), ..Answers::all_pass() };
-    let mut model = ModelHost::new(answers, true);
-    model.run(Duration::from_secs(5));
-    assert!(model.vip_here && model.said(|reason| *reason == Reason::Adopted), "{:#?}", model.reasons);
-    let asked = model.count(|action| *action == Action::AskWhoHasVip);
-    assert!((5..=8).contains(&asked), "{asked}");
 }
 
 /// Short of processor time for 50 ms a look: it never gets to the kernel's answers, and has one that is older.
