@@ -4,15 +4,15 @@
 CREATE USER 'haip'@'%' IDENTIFIED BY 'put the password here';
 GRANT SELECT ON performance_schema.* TO 'haip'@'%';
 
--- So that a dead member is expelled on time (wake_election, proven_dead): three procedures, which run with the
+-- So that a dead member is expelled on time (wake_expel, proven_dead): three procedures, which run with the
 -- rights of an account that nobody can log in as. MySQL 8.0.18 or later; leave them out and all else works.
 CREATE USER IF NOT EXISTS 'haipmgr_definer'@'localhost' IDENTIFIED BY RANDOM PASSWORD ACCOUNT LOCK;
 GRANT SYSTEM_VARIABLES_ADMIN ON *.* TO 'haipmgr_definer'@'localhost';
 GRANT SELECT ON performance_schema.* TO 'haipmgr_definer'@'localhost';
 CREATE SCHEMA IF NOT EXISTS haipmgr;
 GRANT EXECUTE ON haipmgr.* TO 'haipmgr_definer'@'localhost';
-DROP PROCEDURE IF EXISTS haipmgr.wake_election;
-CREATE DEFINER = 'haipmgr_definer'@'localhost' PROCEDURE haipmgr.wake_election()
+DROP PROCEDURE IF EXISTS haipmgr.wake_expel;
+CREATE DEFINER = 'haipmgr_definer'@'localhost' PROCEDURE haipmgr.wake_expel()
   SQL SECURITY DEFINER
   SET GLOBAL group_replication_member_expel_timeout = @@GLOBAL.group_replication_member_expel_timeout;
 DROP PROCEDURE IF EXISTS haipmgr.expel_unreachable_now;
@@ -31,6 +31,6 @@ CREATE DEFINER = 'haipmgr_definer'@'localhost' PROCEDURE haipmgr.restore_expel_t
   SET GLOBAL group_replication_member_expel_timeout =
     IF(@@GLOBAL.group_replication_member_expel_timeout = 0 AND configured BETWEEN 1 AND 3600,
       configured, @@GLOBAL.group_replication_member_expel_timeout);
-GRANT EXECUTE ON PROCEDURE haipmgr.wake_election TO 'haip'@'%';
+GRANT EXECUTE ON PROCEDURE haipmgr.wake_expel TO 'haip'@'%';
 GRANT EXECUTE ON PROCEDURE haipmgr.expel_unreachable_now TO 'haip'@'%';
 GRANT EXECUTE ON PROCEDURE haipmgr.restore_expel_timeout TO 'haip'@'%';

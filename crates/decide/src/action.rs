@@ -15,60 +15,60 @@ pub enum Action {
     AskServer,
     /// Probe the gateway now.
     AskGateway,
-    /// Read the host's addresses and cards anew.
+    /// Read the host's addresses and interfaces anew.
     AskHost,
     /// Ask the server of this member what it is (`Event::Peer`).
     AskPeer(IpAddr),
-    /// Ask by ARP for the members' addresses, so that their MACs are known (`Event::Neighbour`).
-    LearnNeighbours,
+    /// Ask by ARP for the members' addresses, so that their MACs are known (`Event::Neighbor`).
+    LearnNeighbors,
     /// Send one ARP probe for the VIP (RFC 5227: sender address 0.0.0.0).
     SendProbe,
     /// Say that the VIP, removed just before, is free: to this member alone, which may take it at once, or to nobody in
     /// particular, and then whoever wants it asks the network as ever. Where it was not here to be removed, or that was
     /// more than a moment ago, it is said to nobody in particular: another may have found it free since.
-    SayFree(Option<Mac>),
+    AnnounceRelease(Option<Mac>),
     /// Ask by ARP, from this host's own address, who has the VIP: another that has it answers (`Says::Reply`).
     AskWhoHasVip,
-    /// Add the VIP to this card, or set its lifetime anew where it is there already. `Done` comes back. Where it
+    /// Add the VIP to this interface, or set its lifetime anew where it is there already. `Done` comes back. Where it
     /// fails, the rest of the same decision's actions is not carried out.
     AddAddress {
-        /// The card.
-        card: String,
+        /// The interface.
+        interface: String,
         /// After this the kernel itself drops the address; none: it stays until removed.
         lifetime: Option<Duration>,
     },
-    /// Remove the VIP from this card. `Done` comes back. Where it fails, the rest of the same decision's actions is not
+    /// Remove the VIP from this interface. `Done` comes back. Where it fails, the rest of the same decision's actions is not
     /// carried out: what follows tells the others that it is free.
     RemoveAddress {
-        /// The card.
-        card: String,
+        /// The interface.
+        interface: String,
     },
     /// Tell the network that the VIP is here: gratuitous ARP, request and reply forms.
     Announce,
     /// Remember the VIP's TCP connections, as they are now, for `TickleClients` and `DestroyConnections`.
     ListConnections,
-    /// Keep, within bounds, what still arrives at this card for the VIP once it has left. Where it can't be done the
+    /// Keep, within bounds, what still arrives at this interface for the VIP once it has left. Where it can't be done the
     /// VIP leaves all the same. It ends by itself, and when the VIP is added here.
-    KeepStragglers {
-        /// The card.
-        card: String,
+    KeepLatePackets {
+        /// The interface.
+        interface: String,
     },
     /// Send what was kept, and what still comes within a moment, on to the new holder's hardware address. Nothing is done
     /// where nothing is kept.
-    PassOnStragglers(Mac),
-    /// Remember who asks at this card for a connection to the VIP and is sent to this hardware address, its former
+    ForwardLatePackets(Mac),
+    /// Remember who asks at this interface for a connection to the VIP and is sent to this hardware address, its former
     /// holder's, which no longer answers. Where it can't be done the VIP comes all the same.
-    WatchStrays {
-        /// The card.
-        card: String,
+    WatchOrphanSyns {
+        /// The interface.
+        interface: String,
         /// The former holder's hardware address.
         mac: Mac,
     },
     /// Refuse those who asked within the last moment, so that they try again at once, and end it. Nothing is done where
     /// nobody is watched for.
-    RefuseStrays,
+    RefuseOrphanSyns,
     /// Watch for them no more.
-    EndStrays,
+    EndOrphanSyns,
     /// Send each remembered client one bare ACK from the VIP, so that its kernel asks the new holder's, which resets it.
     TickleClients,
     /// Close this host's ends of the remembered connections, and forget them.
@@ -83,7 +83,7 @@ pub enum Action {
     LookAtMember(IpAddr),
     /// Set the local server's `group_replication_member_expel_timeout` to the value that it has, which wakes the
     /// server's thread that expels. `Done` comes back.
-    WakeElection,
+    WakeExpel,
     /// Set it to 0, after `original` is on disk. `Done` comes back.
     SetExpelTimeout {
         /// The value to be restored, in seconds.

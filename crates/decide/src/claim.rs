@@ -11,7 +11,7 @@ use crate::event::{Fact, Mac, Says, Server};
 use crate::planted::planted;
 use crate::reason::{Reason, Vacant};
 use crate::stages::{Stage, Verdict, own_member};
-use crate::state::{Claim, Hold, Rival, Tenure};
+use crate::state::{Claim, Hold, Rival, VipState};
 use crate::time::Time;
 
 /// A claim that has been answered "taken" for this long slows its probes down.
@@ -29,20 +29,20 @@ const ANSWERED_LATELY: Duration = Duration::from_secs(3);
 
 impl Turn<'_> {
     /// The VIP is not here: claim it, where it should be.
-    pub(crate) fn consider_claiming(&mut self) -> Tenure {
+    pub(crate) fn consider_claiming(&mut self) -> VipState {
         match self.verdict_to_start() {
             Verdict::Down(stage, cause) => {
                 self.say(Reason::NotWanted(stage, cause));
-                Tenure::Absent
+                VipState::Absent
             }
             Verdict::Unknown(stage, why) => {
                 self.say(Reason::NotKnown(stage, why));
-                Tenure::Absent
+                VipState::Absent
             }
             Verdict::Up if self.now < self.state.retry_at => {
                 self.say(Reason::Retrying);
                 self.wake(self.state.retry_at);
-                Tenure::Absent
+                VipState::Absent
             }
             Verdict::Up => {
                 self.act(Action::AskServer);
@@ -111,9 +111,9 @@ impl Turn<'_> {
                     self.ask_peer_unless_asked_since(member, self.now - ASK_HOLDER_EVERY);
                 }
             }
-            Says::Free { .. } | Says::FreeForOthers => self.heard_free(claim, from, says),
+            Says::Release { .. } | Says::ReleaseToOthers => self.heard_free(claim, from, says),
             Says::Probe if planted!(self.policy, BelieveAnyRelease) => {
-                self.heard_free(claim, from, Says::Free { heard_at: self.now });
+                self.heard_free(claim, from, Says::Release { heard_at: self.now });
             }
             // Also of the host that had the address: it lost it otherwise than by letting go, and wants it back.
             Says::Probe => {
@@ -141,7 +141,7 @@ impl Turn<'_> {
             claim.answered = Some(other);
             return;
         }
-        if let Says::Free { heard_at } = says {
+        if let Says::Release { heard_at } = says {
             claim.released_at = Some(heard_at);
         }
         claim.taken_since = None;
@@ -155,17 +155,17 @@ impl Turn<'_> {
     }
 
     /// Goes on with a claim: drop it, take the address, or probe on.
-    pub(crate) fn pursue(&mut self, mut claim: Claim) -> Tenure {
+    pub(crate) fn pursue(&mut self, mut claim: Claim) -> VipState {
         let stages = self.state.stages(self.policy);
         match self.verdict_to_start() {
             Verdict::Up => {}
             Verdict::Down(stage, cause) => {
                 self.say(Reason::NotWanted(stage, cause));
-                return Tenure::Absent;
+                return VipState::Absent;
             }
             Verdict::Unknown(stage, why) => {
                 self.say(Reason::NotKnown(stage, why));
-                return Tenure::Absent;
+                return VipState::Absent;
             }
         }
         let late = self.now.since(claim.next_probe) > (self.policy.probe_spacing * 2).max(ON_TIME);
@@ -205,12 +205,12 @@ impl Turn<'_> {
             self.act(Action::AskGateway);
         }
         self.wake(claim.asked_at + ask_every);
-        if self.state.deaf {
+        if self.state.receive_down {
             // An answer that can't be heard is not missing.
             claim.probes = 0;
             claim.released_at = None;
-            self.say(Reason::Deaf);
-            return Tenure::Claiming(claim);
+            self.say(Reason::ReceiveDown);
+            return VipState::Claiming(claim);
         }
         let overruled = self.held_without_right(&claim);
         let ready = fresh && (claim.released_at.is_some() || claim.probes >= enough || overruled.is_some());
@@ -228,7 +228,7 @@ impl Turn<'_> {
             self.say(Reason::Claiming);
         }
         if claim.answered.is_some() && planted!(self.policy, GiveUpWhenTaken) {
-            return Tenure::Claiming(claim);
+            return VipState::Claiming(claim);
         }
         let asked_at = stages.asked_at(Stage::Server).max(claim.since);
         if self.now >= claim.next_probe && self.now.since(asked_at) > self.policy.evidence_age * 3 {
@@ -240,7 +240,7 @@ impl Turn<'_> {
             self.act(Action::SendProbe);
             if held_by.is_some() {
                 // Does its host answer for its own address?
-                self.act(Action::LearnNeighbours);
+                self.act(Action::LearnNeighbors);
             }
             claim.probes = claim.probes.saturating_add(1);
             // Slow only as long as each probe is answered: the first that is not may be the end of the other's holding.
@@ -251,7 +251,7 @@ impl Turn<'_> {
             claim.next_probe = self.now + spacing;
         }
         self.wake(claim.next_probe);
-        Tenure::Claiming(claim)
+        VipState::Claiming(claim)
     }
 
     fn say_taken(&mut self, claim: &Claim, mac: Mac) {
@@ -264,7 +264,7 @@ impl Turn<'_> {
             _ => Reason::Taken(mac, member),
         });
         if member.is_none() {
-            self.learn_neighbours();
+            self.learn_neighbors();
         }
     }
 
@@ -340,36 +340,37 @@ impl Turn<'_> {
             .map(|(member, _)| *member)
     }
 
-    fn take(&mut self, claim: &Claim, overruled: Option<IpAddr>) -> Tenure {
-        let Fact::Known(host) = &self.state.host.fact else { return Tenure::Absent };
-        let Some((_, card)) = own_member(self.policy, host) else { return Tenure::Absent };
-        let card = card.to_owned();
+    fn take(&mut self, claim: &Claim, overruled: Option<IpAddr>) -> VipState {
+        let Fact::Known(host) = &self.state.host.fact else { return VipState::Absent };
+        let Some((_, interface)) = own_member(self.policy, host) else { return VipState::Absent };
+        let interface = interface.to_owned();
         let because = match (claim.answered, overruled) {
             (Some((mac, _)), _) if claim.released_at.is_some() => Vacant::Released(mac),
             (Some((mac, _)), Some(member)) => Vacant::Overruled(mac, member),
             _ => Vacant::Unanswered(claim.probes),
         };
-        self.act(Action::AddAddress { card: card.clone(), lifetime: self.lifetime() });
+        self.act(Action::AddAddress { interface: interface.clone(), lifetime: self.lifetime() });
         self.act(Action::Announce);
         // Clients of a holder that lives were answered by it.
-        if self.state.strays.is_some() && matches!(because, Vacant::Unanswered(_)) {
-            self.act(Action::RefuseStrays);
+        if self.state.orphan_syns.is_some() && matches!(because, Vacant::Unanswered(_)) {
+            self.act(Action::RefuseOrphanSyns);
         }
         self.mark_switch(crate::event::StatMark::Started);
-        self.say(Reason::Started { card: card.clone(), because: because.clone() });
+        self.say(Reason::Started { interface: interface.clone(), because: because.clone() });
         self.state.left_behind = None;
         self.state.other_holder = None;
-        let trial = matches!(because, Vacant::Unanswered(_)).then(|| self.on_trial());
-        Tenure::Holding(Hold {
+        let post_claim_check =
+            matches!(because, Vacant::Unanswered(_)).then(|| self.begin_post_claim_check());
+        VipState::Holding(Hold {
             since: self.now,
-            card,
+            interface,
             confirmed: false,
-            doubt_since: None,
+            recheck_since: None,
             down_since: None,
             dispute: None,
             settled: None,
-            contest: None,
-            trial,
+            conflict: None,
+            post_claim_check,
             next_announce: self.now + announce_after(self.policy, 1),
             announced: 1,
             next_renewal: self.next_renewal(),

@@ -7,7 +7,7 @@ use crate::decide::Turn;
 use crate::event::{Fact, HostAddress};
 use crate::reason::Reason;
 use crate::stages::own_member;
-use crate::state::Tenure;
+use crate::state::VipState;
 
 /// A copy that is still there this long after it was ordered away is ordered away again.
 const TIDY_EVERY: Duration = Duration::from_millis(500);
@@ -19,18 +19,18 @@ const REMOVALS_WITHIN: Duration = Duration::from_secs(60);
 const NAME_REMOVALS_EVERY: Duration = Duration::from_secs(600);
 
 impl Turn<'_> {
-    /// A copy of the VIP with another prefix length is on the card on which it is held under a lease: it has none, and
+    /// A copy of the VIP with another prefix length is on the interface on which it is held under a lease: it has none, and
     /// would stay as a second holder when the VIP leaves. The lease is renewed at once, where anything renews it, and
     /// what carries that out removes the other prefixes: so the VIP is never away. Without a lease the predecessor's
     /// address, whatever its prefix, is this host's VIP, and leaves with it.
     pub(crate) fn replace_copy(&mut self) {
-        let (Fact::Known(host), Tenure::Holding(hold)) = (&self.state.host.fact, &mut self.state.tenure)
+        let (Fact::Known(host), VipState::Holding(hold)) = (&self.state.host.fact, &mut self.state.vip_state)
         else {
             return;
         };
         let whole = if self.policy.vip.is_ipv4() { 32 } else { 128 };
         let is_copy = |there: &&HostAddress| {
-            there.address == self.policy.vip && there.card == hold.card && there.prefix != whole
+            there.address == self.policy.vip && there.interface == hold.interface && there.prefix != whole
         };
         let Some(copy) = host.addresses.iter().find(is_copy) else { return };
         if hold.next_renewal.is_none_or(|due| self.now >= due) {
@@ -40,19 +40,22 @@ impl Turn<'_> {
         if self.now >= again_at {
             self.state.tidied_at = Some(self.now);
             hold.next_renewal = Some(self.now);
-            let reason = Reason::CopyWithPrefix(hold.card.clone(), copy.prefix);
+            let reason = Reason::CopyWithPrefix(hold.interface.clone(), copy.prefix);
             self.say_aside(reason);
         }
         self.wake(self.now.max(again_at) + TIDY_EVERY);
     }
 
-    /// Removes a copy of the VIP from a card that is not this member's: nobody holds it there, and nothing would remove it
+    /// Removes a copy of the VIP from an interface that is not this member's: nobody holds it there, and nothing would remove it
     /// when the VIP leaves.
     pub(crate) fn remove_copies(&mut self) {
         let Fact::Known(host) = &self.state.host.fact else { return };
-        let Some((_, own_card)) = own_member(self.policy, host) else { return };
-        let is_copy = |there: &&HostAddress| there.address == self.policy.vip && there.card != own_card;
-        let Some(card) = host.addresses.iter().find(is_copy).map(|copy| copy.card.clone()) else { return };
+        let Some((_, own_interface)) = own_member(self.policy, host) else { return };
+        let is_copy =
+            |there: &&HostAddress| there.address == self.policy.vip && there.interface != own_interface;
+        let Some(interface) = host.addresses.iter().find(is_copy).map(|copy| copy.interface.clone()) else {
+            return;
+        };
         let again_at = self.state.removed_copy_at.map_or(self.now, |at| at + TIDY_EVERY);
         if self.now < again_at {
             self.wake(again_at);
@@ -60,12 +63,12 @@ impl Turn<'_> {
         }
         self.state.removed_copy_at = Some(self.now);
         self.wake(self.now + TIDY_EVERY);
-        self.say_aside(Reason::CopyElsewhere(card.clone()));
-        self.act(Action::RemoveAddress { card });
+        self.say_aside(Reason::CopyElsewhere(interface.clone()));
+        self.act(Action::RemoveAddress { interface });
     }
 
-    /// The VIP went away from this card, and not by this agent.
-    pub(crate) fn note_removal(&mut self, card: &str) {
+    /// The VIP went away from this interface, and not by this agent.
+    pub(crate) fn note_removal(&mut self, interface: &str) {
         let now = self.now;
         self.state.removals.retain(|at| now.since(*at) < REMOVALS_WITHIN);
         self.state.removals.push(now);
@@ -73,7 +76,7 @@ impl Turn<'_> {
         let named = self.state.removals_named_at.is_some_and(|at| now.since(at) < NAME_REMOVALS_EVERY);
         if times >= REMOVALS && !named {
             self.state.removals_named_at = Some(now);
-            self.say_aside(Reason::RemovedAgain(card.to_owned(), times));
+            self.say_aside(Reason::RemovedAgain(interface.to_owned(), times));
         }
         if times > REMOVALS * 4 {
             self.state.removals.remove(0);

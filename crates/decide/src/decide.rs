@@ -1,4 +1,4 @@
-//! `step`: an event in, the tenure moves, actions and reasons out.
+//! `step`: an event in, the VIP state moves, actions and reasons out.
 
 use std::mem;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::planted::planted;
 use crate::policy::Policy;
 use crate::reason::{LetGo, Reason};
 use crate::stages::Stages;
-use crate::state::{State, Stranger, Tenure};
+use crate::state::{State, Stranger, VipState};
 use crate::time::Time;
 
 /// The state file goes back to `1` after this many loops (S6).
@@ -47,7 +47,7 @@ impl Decision {
         self.reasons.last()
     }
 
-    /// Stage 5's return value in the seed's table (S13).
+    /// Stage 5's return value in the legacy program's table (S13).
     pub fn stage_5(&self) -> u8 {
         self.reasons.iter().map(Reason::stage_5).find(|value| *value != 1).unwrap_or(1)
     }
@@ -74,10 +74,10 @@ pub fn step(policy: &Policy, state: &mut State, event: &Event, now: Time) -> Dec
         turn.replace_copy();
         turn.advance();
         turn.remove_copies();
-        turn.watch_strays();
-        turn.keep_house();
+        turn.watch_orphan_syns();
+        turn.run_due_timers();
     }
-    turn.elect(event);
+    turn.consider_expelling(event);
     let Turn { actions, mut reasons, asides, wake_at, .. } = turn;
     if reasons.is_empty() {
         reasons.push(Reason::Releasing);
@@ -108,7 +108,7 @@ impl Turn<'_> {
                 | Action::AskHost
                 | Action::AskPeer(_)
                 | Action::AskWhoHasVip
-                | Action::LearnNeighbours
+                | Action::LearnNeighbors
                 | Action::ReadExpelTimeout
         );
         if !(question && self.actions.contains(&action)) {
@@ -140,20 +140,22 @@ impl Turn<'_> {
     ///
     /// A kernel that slept with the agent did not drop the address: then it is removed here, as the kernel would have.
     fn notice_oversleeping(&mut self, event: &Event) {
-        let (Tenure::Holding(hold), Some(lease)) = (&self.state.tenure, self.policy.lease) else { return };
+        let (VipState::Holding(hold), Some(lease)) = (&self.state.vip_state, self.policy.lease) else {
+            return;
+        };
         let over = hold.next_renewal.is_some_and(|due| self.now >= due + lease - lease / 3);
         if !over || planted!(self.policy, DontForgetAfterAPause) {
             return;
         }
         let hold = hold.clone();
         self.ask_anew();
-        self.state.tenure = match event {
+        self.state.vip_state = match event {
             Event::ClocksParted { suspended, .. } if *suspended > Duration::ZERO => {
                 self.let_go(hold, LetGo::Suspended(*suspended))
             }
             _ => {
-                self.say(Reason::LeaseOver(hold.card));
-                Tenure::Absent
+                self.say(Reason::LeaseOver(hold.interface));
+                VipState::Absent
             }
         };
     }
@@ -176,17 +178,17 @@ impl Turn<'_> {
 
     /// Where the VIP is here: another that has it answers, which is a dispute.
     pub(crate) fn ask_who_has_vip(&mut self) {
-        if matches!(self.state.tenure, Tenure::Holding(_)) {
+        if matches!(self.state.vip_state, VipState::Holding(_)) {
             self.act(Action::AskWhoHasVip);
         }
     }
 
     /// Asks for the members' hardware addresses, unless that was done a moment ago: a stranger's flood is not to
     /// become ours.
-    pub(crate) fn learn_neighbours(&mut self) {
+    pub(crate) fn learn_neighbors(&mut self) {
         if self.state.learnt_at.is_none_or(|at| self.now.since(at) >= LEARN_AT_MOST_EVERY) {
             self.state.learnt_at = Some(self.now);
-            self.act(Action::LearnNeighbours);
+            self.act(Action::LearnNeighbors);
         }
     }
 
@@ -222,37 +224,39 @@ impl Turn<'_> {
     }
 
     fn advance(&mut self) {
-        let card = match self.state.vip_card(self.policy) {
-            Fact::Known(card) => Some(card),
+        let interface = match self.state.vip_interface(self.policy) {
+            Fact::Known(interface) => Some(interface),
             Fact::Unknown(why) => {
-                if matches!(self.state.tenure, Tenure::Absent | Tenure::Claiming(_)) {
-                    self.state.tenure = Tenure::Absent;
+                if matches!(self.state.vip_state, VipState::Absent | VipState::Claiming(_)) {
+                    self.state.vip_state = VipState::Absent;
                     self.say(Reason::HostNotKnown(why));
                     return;
                 }
                 None
             }
         };
-        self.state.tenure = match (mem::replace(&mut self.state.tenure, Tenure::Absent), card) {
-            (Tenure::Absent | Tenure::Claiming(_), Some(Some(card))) if self.state.giving_up => {
-                let hold = self.hold_on(card);
+        self.state.vip_state = match (mem::replace(&mut self.state.vip_state, VipState::Absent), interface) {
+            (VipState::Absent | VipState::Claiming(_), Some(Some(interface))) if self.state.giving_up => {
+                let hold = self.hold_on(interface);
                 self.let_go(hold, LetGo::Told)
             }
-            (Tenure::Absent | Tenure::Claiming(_), _) if self.state.giving_up => {
+            (VipState::Absent | VipState::Claiming(_), _) if self.state.giving_up => {
                 self.say(Reason::GivenUp);
-                Tenure::Absent
+                VipState::Absent
             }
-            (Tenure::Holding(hold), _) if self.state.giving_up => self.let_go(hold, LetGo::Told),
-            (Tenure::Absent | Tenure::Claiming(_), Some(Some(card))) => self.adopt(card),
-            (Tenure::Absent, _) => self.consider_claiming(),
-            (Tenure::Claiming(claim), _) => self.pursue(claim),
-            (Tenure::Holding(hold), _) => self.keep(hold),
-            (Tenure::Releasing { since, card, retry_at }, _) => self.see_it_go(since, card, retry_at),
+            (VipState::Holding(hold), _) if self.state.giving_up => self.let_go(hold, LetGo::Told),
+            (VipState::Absent | VipState::Claiming(_), Some(Some(interface))) => self.adopt(interface),
+            (VipState::Absent, _) => self.consider_claiming(),
+            (VipState::Claiming(claim), _) => self.pursue(claim),
+            (VipState::Holding(hold), _) => self.keep(hold),
+            (VipState::Releasing { since, interface, retry_at }, _) => {
+                self.await_removal(since, interface, retry_at)
+            }
         };
     }
 
-    /// What is due whatever the tenure: the state file, connections left behind, the safety net, the polling pace.
-    fn keep_house(&mut self) {
+    /// What is due whatever the VIP state: the state file, connections left behind, the safety net, the polling pace.
+    fn run_due_timers(&mut self) {
         if let Some(due) = self.state.stat_quiet_at {
             if self.now >= due {
                 self.state.stat_quiet_at = None;
@@ -275,8 +279,7 @@ impl Turn<'_> {
             }
         }
         if self.now >= self.state.next_look {
-            for question in [Action::AskHost, Action::AskServer, Action::AskGateway, Action::LearnNeighbours]
-            {
+            for question in [Action::AskHost, Action::AskServer, Action::AskGateway, Action::LearnNeighbors] {
                 self.act(question);
             }
             self.ask_who_has_vip();
@@ -288,7 +291,7 @@ impl Turn<'_> {
 
     fn set_pace(&mut self) {
         let signed = self.is_alerted_by_sign();
-        let alert = self.something_in_the_air();
+        let alert = self.needs_fast_polling();
         let since = alert.then(|| self.state.pace.alert_since.unwrap_or(self.now));
         self.state.pace.alert_since = since;
         let every = match since {
@@ -305,15 +308,15 @@ impl Turn<'_> {
         self.state.pace.every = Some(every);
     }
 
-    fn something_in_the_air(&self) -> bool {
-        let tenure = match &self.state.tenure {
-            Tenure::Absent => false,
-            Tenure::Claiming(_) | Tenure::Releasing { .. } => true,
-            Tenure::Holding(hold) => {
+    fn needs_fast_polling(&self) -> bool {
+        let vip_state = match &self.state.vip_state {
+            VipState::Absent => false,
+            VipState::Claiming(_) | VipState::Releasing { .. } => true,
+            VipState::Holding(hold) => {
                 hold.dispute.is_some()
-                    || hold.doubt_since.is_some()
+                    || hold.recheck_since.is_some()
                     || !hold.confirmed
-                    || hold.contest.is_some_and(|contest| contest.owed_since.is_some())
+                    || hold.conflict.is_some_and(|conflict| conflict.owed_since.is_some())
             }
         };
         let server = match &self.state.server.fact {
@@ -324,7 +327,7 @@ impl Turn<'_> {
             Fact::Known(Server::NotInGroup(_)) => false,
             Fact::Unknown(why) => !why.server_lives(),
         };
-        tenure || server
+        vip_state || server
     }
 }
 

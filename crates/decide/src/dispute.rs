@@ -28,9 +28,10 @@ impl Turn<'_> {
             return;
         };
         if says.is_use()
-            && let Some(trial) = hold.trial.as_mut().filter(|trial| self.now < trial.until)
+            && let Some(post_claim_check) =
+                hold.post_claim_check.as_mut().filter(|post_claim_check| self.now < post_claim_check.until)
         {
-            trial.answered_by = Some(member);
+            post_claim_check.answered_by = Some(member);
             return;
         }
         if hold.settled.is_some_and(|(settled, until)| settled == member && self.now < until) {

@@ -15,7 +15,7 @@ use crate::time::Time;
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Event {
-    /// The host's own addresses and cards, whole, after each change that the kernel tells of (stages 1 and 5).
+    /// The host's own addresses and interfaces, whole, after each change that the kernel tells of (stages 1 and 5).
     Host(Seen<Host>),
     /// The local server's answer, or why there is none (stages 2 and 3).
     Server(Seen<Server>),
@@ -30,11 +30,11 @@ pub enum Event {
     Gateway(Seen<Gateway>),
     /// A frame about the VIP that another host sent (never one of our own).
     Frame(Frame),
-    /// Whether ARP frames can be heard on the VIP's card from now on: not while the card is down, or not there.
-    Hearing(bool),
+    /// Whether ARP frames can be heard on the VIP's interface from now on: not while the interface is down, or not there.
+    ReceiveUp(bool),
     /// A member's (or any) address was seen to belong to this MAC; told when first learned, when it
     /// changes, and when it answers a question of ours: then its host lives.
-    Neighbour {
+    Neighbor {
         /// The address.
         address: IpAddr,
         /// Its owner's hardware address.
@@ -177,13 +177,13 @@ pub enum MemberPort {
     Refuses,
 }
 
-/// This host's addresses and cards.
+/// This host's addresses and interfaces.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Host {
-    /// Every address on every card (loopback left out).
+    /// Every address on every interface (loopback left out).
     pub addresses: Vec<HostAddress>,
-    /// Every card (loopback left out).
-    pub cards: Vec<Card>,
+    /// Every interface (loopback left out).
+    pub interfaces: Vec<Interface>,
 }
 
 /// One address of this host.
@@ -193,13 +193,13 @@ pub struct HostAddress {
     pub address: IpAddr,
     /// Prefix length, 0–32 or 0–128.
     pub prefix: u8,
-    /// Name of the card that bears it.
-    pub card: String,
+    /// Name of the interface that bears it.
+    pub interface: String,
 }
 
-/// One network card.
+/// One network interface.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Card {
+pub struct Interface {
     /// Its name, `eth0`.
     pub name: String,
     /// Administratively up and with carrier.
@@ -248,14 +248,14 @@ pub struct Frame {
 pub enum Says {
     /// An ARP probe (RFC 5227 section 1.1): "may I use it?" A claim.
     Probe,
-    /// `SayFree`, said to this host alone by the one that held the address: "it is free, and yours". The word holds for a
+    /// `AnnounceRelease`, said to this host alone by the one that held the address: "it is free, and yours". The word holds for a
     /// moment only: another may find the address free after that.
-    Free {
+    Release {
         /// When this host's kernel received it, which may be long before an agent that stood still reads it.
         heard_at: Time,
     },
     /// The same, said to another host or to nobody in particular, or nobody knows when.
-    FreeForOthers,
+    ReleaseToOthers,
     /// An ARP reply to us, from the owner of the address: "it is mine".
     Reply,
     /// A gratuitous ARP, request or reply form, or any other ARP with the VIP as the sender's address: "it is mine".

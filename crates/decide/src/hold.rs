@@ -9,7 +9,7 @@ use crate::event::{Fact, MemberState, NotInGroup, Server, StatMark, Why};
 use crate::planted::planted;
 use crate::reason::{LetGo, Reason};
 use crate::stages::{Cause, Finding, Stage, Stages, Verdict};
-use crate::state::{Hold, LeftBehind, Tenure};
+use crate::state::{Hold, LeftBehind, VipState};
 use crate::time::Time;
 
 /// An address that was added must show up within this time.
@@ -21,10 +21,10 @@ const CONFIRM_ASK_AFTER: Duration = Duration::from_millis(100);
 const STOOD_STILL: Duration = Duration::from_millis(300);
 /// A server that has stood still is not believed at once when it says that it lacks the majority: for as long after it is heard
 /// again …
-const COMES_TO_WITHIN: Duration = Duration::from_secs(1);
+const NO_MAJORITY_DISTRUSTED_FOR: Duration = Duration::from_secs(1);
 /// … the second check comes so much later. The others can't elect another sooner than 5 s after they last heard it, and then it
 /// is claimed from here.
-const LOOKS_ROUND_FOR: Duration = Duration::from_millis(300);
+const NO_MAJORITY_RECHECK_AFTER: Duration = Duration::from_millis(300);
 /// An address that is still there this long after its removal is removed again.
 const REMOVE_AGAIN_AFTER: Duration = Duration::from_millis(500);
 
@@ -84,32 +84,32 @@ impl Turn<'_> {
     }
 
     /// The VIP is here and this agent has not put it there: it stays (S7).
-    pub(crate) fn adopt(&mut self, card: String) -> Tenure {
+    pub(crate) fn adopt(&mut self, interface: String) -> VipState {
         self.say(Reason::Adopted);
         // Another may have taken it while no agent ran here (`takeover_after`): it answers, which is a dispute.
         self.act(Action::AskWhoHasVip);
-        let hold = self.hold_on(card);
+        let hold = self.hold_on(interface);
         if matches!(self.verdict_to_keep(), Verdict::Unknown(_, Why::NotAskedYet)) {
             if let Some(lease) = self.policy.lease {
                 self.wake(self.now + lease / 3);
             }
-            return Tenure::Holding(hold);
+            return VipState::Holding(hold);
         }
         self.keep(hold)
     }
 
-    /// The VIP is on this card already.
-    pub(crate) fn hold_on(&self, card: String) -> Hold {
+    /// The VIP is on this interface already.
+    pub(crate) fn hold_on(&self, interface: String) -> Hold {
         Hold {
             since: self.now,
-            card,
+            interface,
             confirmed: true,
-            doubt_since: None,
+            recheck_since: None,
             down_since: None,
             dispute: None,
             settled: None,
-            contest: None,
-            trial: None,
+            conflict: None,
+            post_claim_check: None,
             next_announce: self.now,
             announced: 0,
             next_renewal: self.policy.lease.map(|_| self.now),
@@ -118,17 +118,17 @@ impl Turn<'_> {
     }
 
     /// Goes on holding, or lets go.
-    pub(crate) fn keep(&mut self, mut hold: Hold) -> Tenure {
-        match self.state.vip_card(self.policy) {
-            Fact::Known(Some(card)) => {
+    pub(crate) fn keep(&mut self, mut hold: Hold) -> VipState {
+        match self.state.vip_interface(self.policy) {
+            Fact::Known(Some(interface)) => {
                 hold.confirmed = true;
-                hold.card = card;
+                hold.interface = interface;
             }
             Fact::Known(None)
                 if hold.confirmed || self.state.host.asked_at >= hold.since + CONFIRM_ASK_AFTER =>
             {
-                self.note_removal(&hold.card);
-                self.say(Reason::RemovedByOther(hold.card));
+                self.note_removal(&hold.interface);
+                self.say(Reason::RemovedByOther(hold.interface));
                 return self.consider_claiming();
             }
             Fact::Known(None)
@@ -143,10 +143,10 @@ impl Turn<'_> {
             Fact::Known(None) if self.now.since(hold.since) >= CONFIRM_WITHIN => {
                 self.say(Reason::Failed(format!(
                     "the VIP was added to {} and has not shown up there",
-                    hold.card
+                    hold.interface
                 )));
                 self.act(Action::AskHost);
-                return Tenure::Absent;
+                return VipState::Absent;
             }
             Fact::Known(None) if self.now.since(hold.since) >= CONFIRM_ASK_AFTER => {
                 self.act(Action::AskHost);
@@ -155,7 +155,7 @@ impl Turn<'_> {
             Fact::Known(None) => self.wake(hold.since + CONFIRM_ASK_AFTER),
             Fact::Unknown(_) => {}
         }
-        if let Some(because) = self.look_at_trial(&mut hold) {
+        if let Some(because) = self.run_post_claim_check(&mut hold) {
             return self.let_go(hold, because);
         }
         let stages = self.state.stages(self.policy);
@@ -163,12 +163,12 @@ impl Turn<'_> {
         if let Some(because) = self.answer_claim(&mut hold, &stages, &verdict) {
             return self.let_go(hold, because);
         }
-        if let Some(because) = self.answer_contest(&mut hold, &stages, &verdict) {
+        if let Some(because) = self.answer_conflict(&mut hold, &stages, &verdict) {
             return self.let_go(hold, because);
         }
         match verdict {
             Verdict::Up => {
-                hold.doubt_since = None;
+                hold.recheck_since = None;
                 hold.down_since = None;
                 let failed = |finding: &Finding| matches!(finding, Finding::Failed(_));
                 self.say(match (&stages.primary.0, &stages.gateway.0) {
@@ -177,15 +177,15 @@ impl Turn<'_> {
                     _ => Reason::Holding,
                 });
                 self.refresh(&mut hold, true);
-                Tenure::Holding(hold)
+                VipState::Holding(hold)
             }
             Verdict::Unknown(stage, why) if planted!(self.policy, TakeUnknownForNo) => {
                 self.let_go(hold, LetGo::PatienceOver(stage, why))
             }
-            Verdict::Unknown(stage, why) => self.bear(hold, stage, why),
+            Verdict::Unknown(stage, why) => self.hold_while_unknown(hold, stage, why),
             Verdict::Down(stage, cause) => {
                 let (stage, cause) = self.ends_soonest(&stages).unwrap_or((stage, cause));
-                self.doubt(hold, &stages, stage, cause)
+                self.recheck(hold, &stages, stage, cause)
             }
         }
     }
@@ -195,7 +195,7 @@ impl Turn<'_> {
         self.state.stages(self.policy).verdict_to_keep(self.policy.gateway_lost)
     }
 
-    fn bear(&mut self, mut hold: Hold, stage: Stage, why: Why) -> Tenure {
+    fn hold_while_unknown(&mut self, mut hold: Hold, stage: Stage, why: Why) -> VipState {
         let patience = match &why {
             Why::NotAskedYet | Why::Unreachable(_) if stage != Stage::Server => None,
             why if why.server_lives() => self.policy.refused_patience,
@@ -211,20 +211,20 @@ impl Turn<'_> {
         }
         self.say(Reason::HoldingUnknown(stage, why));
         self.refresh(&mut hold, false);
-        Tenure::Holding(hold)
+        VipState::Holding(hold)
     }
 
-    fn doubt(&mut self, mut hold: Hold, stages: &Stages, stage: Stage, cause: Cause) -> Tenure {
-        let at_once = Some(self.now).filter(|_| planted!(self.policy, LetGoAtFirstDoubt));
-        let Some(doubt_since) = hold.doubt_since.or(at_once) else {
-            hold.doubt_since = Some(self.now);
+    fn recheck(&mut self, mut hold: Hold, stages: &Stages, stage: Stage, cause: Cause) -> VipState {
+        let at_once = Some(self.now).filter(|_| planted!(self.policy, LetGoWithoutRecheck));
+        let Some(recheck_since) = hold.recheck_since.or(at_once) else {
+            hold.recheck_since = Some(self.now);
             // S13: stages 1 to 4 are checked a second time, all of them: another may fail when this one no longer does.
             for question in [Action::AskHost, Action::AskServer, Action::AskGateway] {
                 self.act(question);
             }
-            self.say(Reason::Doubting(stage, cause));
+            self.say(Reason::Rechecking(stage, cause));
             self.refresh(&mut hold, false);
-            return Tenure::Holding(hold);
+            return VipState::Holding(hold);
         };
         // Where not even a time-out is told any more, the first word has to do in the end.
         let unheard_for = match self.leave(&cause) {
@@ -232,36 +232,36 @@ impl Turn<'_> {
             Leave::AtOnce | Leave::AfterLinger => self.policy.hung_patience.min(self.policy.linger),
         };
         let heard_from = if matches!(cause, Cause::NoMajority { .. }) && self.has_just_come_to() {
-            doubt_since + LOOKS_ROUND_FOR
+            recheck_since + NO_MAJORITY_RECHECK_AFTER
         } else {
-            doubt_since
+            recheck_since
         };
         let unheard = stages.asked_at(stage) < heard_from;
         // Once it is down, time that passes is the time that it waits for a claim.
         let stood_still =
-            unheard && hold.down_since.is_none() && self.now > doubt_since + unheard_for + STOOD_STILL;
-        let doubt_since = if stood_still {
+            unheard && hold.down_since.is_none() && self.now > recheck_since + unheard_for + STOOD_STILL;
+        let recheck_since = if stood_still {
             // What was answered meanwhile is yet to be read.
             for question in [Action::AskHost, Action::AskServer, Action::AskGateway] {
                 self.act(question);
             }
-            *hold.doubt_since.insert(self.now)
+            *hold.recheck_since.insert(self.now)
         } else {
-            doubt_since
+            recheck_since
         };
-        let unheard_until = doubt_since + unheard_for;
+        let unheard_until = recheck_since + unheard_for;
         let waits = unheard && self.now < unheard_until;
-        if waits && !planted!(self.policy, LetGoAtFirstDoubt) {
+        if waits && !planted!(self.policy, LetGoWithoutRecheck) {
             self.wake(unheard_until);
-            self.say(Reason::Doubting(stage, cause));
+            self.say(Reason::Rechecking(stage, cause));
             self.refresh(&mut hold, false);
-            return Tenure::Holding(hold);
+            return VipState::Holding(hold);
         }
         let keeps = matches!(cause, Cause::GatewayLost { .. }) && planted!(self.policy, KeepWithoutGateway);
-        let down_since = *hold.down_since.get_or_insert(doubt_since);
+        let down_since = *hold.down_since.get_or_insert(recheck_since);
         let (until, reason): (Time, fn(Stage, Cause) -> Reason) = match self.leave(&cause) {
-            Leave::AtOnce if keeps => (self.now + self.policy.linger, Reason::Doubting),
-            Leave::AtOnce => (self.now, Reason::Doubting),
+            Leave::AtOnce if keeps => (self.now + self.policy.linger, Reason::Rechecking),
+            Leave::AtOnce => (self.now, Reason::Rechecking),
             Leave::AfterClaimWait => (down_since + self.policy.claim_wait, Reason::WaitingForClaim),
             Leave::AfterLinger => (down_since + self.policy.linger, Reason::Lingering),
         };
@@ -271,41 +271,45 @@ impl Turn<'_> {
         self.wake(until);
         self.say(reason(stage, cause));
         self.refresh(&mut hold, false);
-        Tenure::Holding(hold)
+        VipState::Holding(hold)
     }
 
     /// The local server speaks again after a silence: a process that stood still, or a whole machine. Its group's detector finds that
     /// it has heard nobody meanwhile, and says for some milliseconds (6 were seen) that all others are UNREACHABLE.
     fn has_just_come_to(&self) -> bool {
-        self.state.spoke_again_at.is_some_and(|at| self.now.since(at) < COMES_TO_WITHIN)
+        self.state.spoke_again_at.is_some_and(|at| self.now.since(at) < NO_MAJORITY_DISTRUSTED_FOR)
     }
 
-    pub(crate) fn let_go(&mut self, hold: Hold, because: LetGo) -> Tenure {
+    pub(crate) fn let_go(&mut self, hold: Hold, because: LetGo) -> VipState {
         self.act(Action::ListConnections);
         // Before the address goes, so that nothing is missed.
-        self.act(Action::KeepStragglers { card: hold.card.clone() });
-        self.act(Action::RemoveAddress { card: hold.card.clone() });
+        self.act(Action::KeepLatePackets { interface: hold.interface.clone() });
+        self.act(Action::RemoveAddress { interface: hold.interface.clone() });
         let claimant = hold.dispute.map(|dispute| dispute.claimant);
         let lately = hold.settled.filter(|(_, until)| self.now < *until).map(|(member, _)| member);
         let to = claimant.or(lately).and_then(|member| self.state.macs.get(&member).copied());
-        self.act(Action::SayFree(to));
+        self.act(Action::AnnounceRelease(to));
         self.mark_switch(StatMark::Stopped);
         self.state.left_behind = Some(LeftBehind { at: self.now, tickled_at: None });
-        self.say(Reason::Stopped { card: hold.card.clone(), because });
+        self.say(Reason::Stopped { interface: hold.interface.clone(), because });
         self.wake(self.now + REMOVE_AGAIN_AFTER);
-        Tenure::Releasing { since: self.now, card: hold.card, retry_at: self.now + REMOVE_AGAIN_AFTER }
+        VipState::Releasing {
+            since: self.now,
+            interface: hold.interface,
+            retry_at: self.now + REMOVE_AGAIN_AFTER,
+        }
     }
 
     /// Waits until the kernel shows the address gone; removes it again where it does not.
-    pub(crate) fn see_it_go(&mut self, since: Time, card: String, retry_at: Time) -> Tenure {
-        let gone = self.state.vip_card(self.policy) == Fact::Known(None);
+    pub(crate) fn await_removal(&mut self, since: Time, interface: String, retry_at: Time) -> VipState {
+        let gone = self.state.vip_interface(self.policy) == Fact::Known(None);
         if gone && self.state.host.asked_at < since {
             // Older than the deed: it went before, and may have been put back since by a renewal that did not know.
             self.act(Action::AskHost);
         } else if gone {
             if self.state.giving_up {
                 self.say(Reason::GivenUp);
-                return Tenure::Absent;
+                return VipState::Absent;
             }
             if self.state.server.asked_at >= since || self.verdict_to_start() != Verdict::Up {
                 return self.consider_claiming();
@@ -315,11 +319,11 @@ impl Turn<'_> {
             self.act(Action::AskServer);
             self.say(Reason::Releasing);
             self.wake(self.now + REMOVE_AGAIN_AFTER);
-            return Tenure::Releasing { since, card, retry_at };
+            return VipState::Releasing { since, interface, retry_at };
         }
         let retry_at = if self.now >= retry_at {
-            self.act(Action::RemoveAddress { card: card.clone() });
-            self.act(Action::SayFree(None));
+            self.act(Action::RemoveAddress { interface: interface.clone() });
+            self.act(Action::AnnounceRelease(None));
             self.act(Action::AskHost);
             self.now + REMOVE_AGAIN_AFTER
         } else {
@@ -327,21 +331,21 @@ impl Turn<'_> {
         };
         self.wake(retry_at);
         self.say(Reason::Releasing);
-        Tenure::Releasing { since, card, retry_at }
+        VipState::Releasing { since, interface, retry_at }
     }
 
     /// The agent stops: the VIP stays as it is (S7), so a lease becomes an address without an end; but not where nothing
     /// has been heard of the server for so long that the lease would not be renewed either.
     pub(crate) fn leave_as_it_is(&mut self) {
-        let (Tenure::Holding(hold), Some(lease)) = (&self.state.tenure, self.policy.lease) else {
+        let (VipState::Holding(hold), Some(lease)) = (&self.state.vip_state, self.policy.lease) else {
             return self.say(Reason::Stopping);
         };
-        let card = hold.card.clone();
+        let interface = hold.interface.clone();
         if hold.confirmed && hold.down_since.is_none() && self.server_is_heard_of() {
-            self.act(Action::AddAddress { card: card.clone(), lifetime: None });
-            self.say(Reason::StoppingForEver(card));
+            self.act(Action::AddAddress { interface: interface.clone(), lifetime: None });
+            self.say(Reason::StoppingForEver(interface));
         } else {
-            self.say(Reason::StoppingUnderLease(card, lease));
+            self.say(Reason::StoppingUnderLease(interface, lease));
         }
     }
 

@@ -14,7 +14,7 @@ use crate::time::Time;
 const RENEWED_ON_TIME: Duration = Duration::from_millis(50);
 /// An agent that is starved never gets to the kernel's answer in time: after so many questions it is content with an older one.
 /// Not where its server is certainly down: what lingers there for the clients alone is no loss.
-const LOOKS_OF_THE_STARVED: u32 = 10;
+const RENEWAL_LOOKS_WHEN_STARVED: u32 = 10;
 /// Time between two questions of who else has the VIP, from a holder whose server is heard of no more.
 const ASK_WHILE_NOTHING_IS_HEARD: Duration = Duration::from_secs(1);
 /// Time between two announcements while a member is not ONLINE in the group, at the most.
@@ -36,7 +36,7 @@ impl Turn<'_> {
         let seen_at = self.state.host.asked_at;
         let seen_just_now = self.now.since(seen_at) <= RENEWED_ON_TIME;
         let starved = hold.down_since.is_none()
-            && hold.renewal_looks.is_some_and(|(looks, _)| looks >= LOOKS_OF_THE_STARVED);
+            && hold.renewal_looks.is_some_and(|(looks, _)| looks >= RENEWAL_LOOKS_WHEN_STARVED);
         let seen = due.is_some_and(|due| seen_just_now || (seen_at >= due && starved));
         if due.is_some() && !seen {
             // The address may have been taken away, and the agent not have read of it yet: to renew it would be to add it
@@ -50,7 +50,10 @@ impl Turn<'_> {
         } else if due.is_some() {
             if self.may_renew(well) {
                 if !planted!(self.policy, ForgetToRenew) {
-                    self.act(Action::AddAddress { card: hold.card.clone(), lifetime: self.lifetime() });
+                    self.act(Action::AddAddress {
+                        interface: hold.interface.clone(),
+                        lifetime: self.lifetime(),
+                    });
                 }
                 // A pause that no clock shows ends with a lease to renew: had another taken the VIP meanwhile, it answers.
                 self.act(Action::AskWhoHasVip);

@@ -3,26 +3,26 @@
 
 pub mod action;
 mod claim;
-mod contest;
+mod conflict;
 mod copies;
 pub mod decide;
 mod dispute;
-pub mod election;
 pub mod event;
+pub mod expel;
 mod group_view;
 mod hold;
 mod lease;
+pub mod orphan_syns;
 pub mod planted;
 pub mod policy;
+mod post_claim_check;
 pub mod reason;
 pub mod signs;
 pub mod stages;
 pub mod state;
-pub mod strays;
 mod take_in;
 pub mod time;
 pub mod timings;
 pub mod trace;
-mod trial;
 
 pub use crate::decide::{Decision, step};

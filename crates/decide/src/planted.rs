@@ -55,7 +55,7 @@ mod mistakes {
         /// A holder answers a claim with what its server said before the claim.
         AnswerClaimWithStaleEvidence,
         /// A holder lets go at the first "no", without asking a second time (S13).
-        LetGoAtFirstDoubt,
+        LetGoWithoutRecheck,
         /// The address of a dead server lingers on although a new server is being started.
         LingerOverANewServer,
         /// A holder keeps the address for ever after its gateway is lost.
@@ -91,7 +91,7 @@ mod mistakes {
             Self::GiveUpWhenTaken,
             Self::YieldToNobody,
             Self::AnswerClaimWithStaleEvidence,
-            Self::LetGoAtFirstDoubt,
+            Self::LetGoWithoutRecheck,
             Self::LingerOverANewServer,
             Self::KeepWithoutGateway,
             Self::PatienceWithoutEnd,

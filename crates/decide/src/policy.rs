@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 pub struct Policy {
     /// The virtual IP.
     pub vip: IpAddr,
-    /// Member address → card (the seed's `cluser_ip`).
+    /// Member address → interface (the legacy program's `cluser_ip`).
     pub members: BTreeMap<IpAddr, String>,
     /// Time between two questions to the local server when all is well.
     pub poll_interval: Duration,
@@ -20,7 +20,7 @@ pub struct Policy {
     pub alert_interval: Duration,
     /// How long `alert_interval` lasts at the most after what called for it.
     pub alert_limit: Duration,
-    /// The safety net under the events: everything is looked at anew at least this often (the seed's loop).
+    /// The safety net under the events: everything is looked at anew at least this often (the legacy program's loop).
     pub sleeptime: Duration,
     /// Unanswered probes before the VIP is taken (1–20).
     pub probe_count: u32,
@@ -58,7 +58,7 @@ pub struct Policy {
     /// Once a member has been UNREACHABLE for the configured `group_replication_member_expel_timeout`, wake the thread
     /// that expels it. A trace of a version without it was recorded without.
     #[serde(default)]
-    pub wake_election: bool,
+    pub wake_expel: bool,
     /// Have an UNREACHABLE member expelled at once when its host refuses connections to the MySQL port.
     #[serde(default)]
     pub proven_dead: bool,
@@ -117,7 +117,7 @@ impl Policy {
             takeover_after: None,
             evidence_age: Duration::from_secs(1),
             announce_interval: Duration::from_secs(60),
-            wake_election: true,
+            wake_expel: true,
             proven_dead: true,
             fence: false,
             #[cfg(feature = "planted")]
@@ -127,7 +127,7 @@ impl Policy {
 
     /// Whether a dead member is to be expelled sooner than by MySQL alone.
     pub fn elects(&self) -> bool {
-        self.wake_election || self.proven_dead || self.fence
+        self.wake_expel || self.proven_dead || self.fence
     }
 
     /// Checks that the limits make sense together.
@@ -137,7 +137,7 @@ impl Policy {
     pub fn validate(&self) -> Result<(), BadPolicy> {
         let bad = |key, problem: &str| Err(BadPolicy { key, problem: problem.to_owned() });
         if self.members.is_empty() {
-            return bad("members", "no member is named; write each member's address and card");
+            return bad("members", "no member is named; write each member's address and interface");
         }
         if self.members.contains_key(&self.vip) {
             return bad("vip", "the VIP is also a member's own address; it must be one that no host has");

@@ -15,15 +15,15 @@ use crate::stages::{Cause, Stage};
 pub enum Reason {
     /// The VIP is started here (stage 5 returns 2).
     Started {
-        /// On this card.
-        card: String,
+        /// On this interface.
+        interface: String,
         /// Why nobody else has it.
         because: Vacant,
     },
     /// The VIP is stopped here (stage 5 returns 0).
     Stopped {
-        /// On this card.
-        card: String,
+        /// On this interface.
+        interface: String,
         /// Why.
         because: LetGo,
     },
@@ -42,7 +42,7 @@ pub enum Reason {
     /// It is here, and whether it should be is not known.
     HoldingUnknown(Stage, Why),
     /// A stage fails and is asked about a second time.
-    Doubting(Stage, Cause),
+    Rechecking(Stage, Cause),
     /// The server lives and no longer leads: waiting for the new primary's claim.
     WaitingForClaim(Stage, Cause),
     /// The server is dead: the address stays so that clients are refused and not left hanging, until claimed.
@@ -57,11 +57,11 @@ pub enum Reason {
     StrangerAsks(Mac),
     /// The VIP was announced again, because this host that is no member uses it too.
     Defended(Mac),
-    /// A copy of the VIP is on this card, where it never may be: it is removed.
+    /// A copy of the VIP is on this interface, where it never may be: it is removed.
     CopyElsewhere(String),
-    /// A copy of the VIP with this prefix length is on this card: the agent's own replaces it.
+    /// A copy of the VIP with this prefix length is on this interface: the agent's own replaces it.
     CopyWithPrefix(String, u8),
-    /// The VIP was removed from this card so many times within a minute.
+    /// The VIP was removed from this interface so many times within a minute.
     RemovedAgain(String, usize),
     /// It should be here, and the network is being asked.
     Claiming,
@@ -70,7 +70,7 @@ pub enum Reason {
     /// … and this host, which is no member, has answered for it for a while.
     TakenByStranger(Mac),
     /// … and ARP can't be heard, so nobody can be asked.
-    Deaf,
+    ReceiveDown,
     /// … and this member asks for it too.
     Rival(IpAddr),
     /// … and what is known of the server or the gateway is older than the wish: the second check is awaited.
@@ -87,9 +87,9 @@ pub enum Reason {
     Releasing,
     /// The agent stops, and there is nothing to be done about the VIP.
     Stopping,
-    /// The agent stops, and the VIP stays on this card without an end (S7).
+    /// The agent stops, and the VIP stays on this interface without an end (S7).
     StoppingForEver(String),
-    /// The agent stops, and the VIP, which should not be on this card, goes with its lease.
+    /// The agent stops, and the VIP, which should not be on this interface, goes with its lease.
     StoppingUnderLease(String, Duration),
     /// The VIP is not here, and not taken any more: the agent was told to give it up.
     GivenUp,
@@ -103,7 +103,7 @@ pub enum Reason {
     /// Its own addresses are not known.
     HostNotKnown(Why),
     /// This member is UNREACHABLE for longer than the configured timeout: the group is told to look now.
-    WokeElection {
+    WokeExpel {
         /// The member's name.
         member: String,
         /// `group_replication_member_expel_timeout`, in seconds.
@@ -114,9 +114,9 @@ pub enum Reason {
     /// `group_replication_member_expel_timeout` is being put back to this many seconds.
     RestoringExpelTimeout(u32),
     /// It can't be used, and what is lost by that.
-    NoSoonerElection(Why),
+    NoSoonerExpel(Why),
     /// It can be used; this many seconds are configured.
-    SoonerElection(u32),
+    SoonerExpel(u32),
     /// This member's fence command is being run.
     Fencing(String),
     /// The fence command for the member of this address has ended, without proof where words are given.
@@ -152,7 +152,7 @@ pub enum LetGo {
     /// It was taken because nobody answered, and this member answers now: frames are lost, and it has had it all the time.
     Answered(IpAddr),
     /// A host that is no member uses the address too, and this stage fails here: it is not defended.
-    ContestedWhileFailing(Mac, Stage, Cause),
+    ConflictWhileFailing(Mac, Stage, Cause),
     /// Not known for longer than that kind of not knowing is put up with.
     PatienceOver(Stage, Why),
     /// The agent was told to give it up.
@@ -167,7 +167,7 @@ impl Reason {
         matches!(self, Self::Started { .. } | Self::Stopped { .. })
     }
 
-    /// Stage 5's return value in the seed's table (S13): 0 stop, 1 leave, 2 start.
+    /// Stage 5's return value in the legacy program's table (S13): 0 stop, 1 leave, 2 start.
     pub fn stage_5(&self) -> u8 {
         match self {
             Self::Started { .. } => 2,
@@ -201,10 +201,10 @@ impl Reason {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Started { card, because } => {
-                write!(f, "VIP started on {card}: this host leads, and {because}")
+            Self::Started { interface, because } => {
+                write!(f, "VIP started on {interface}: this host leads, and {because}")
             }
-            Self::Stopped { card, because } => write!(f, "VIP stopped on {card}: {because}"),
+            Self::Stopped { interface, because } => write!(f, "VIP stopped on {interface}: {because}"),
             Self::NotWanted(stage, cause) => write!(f, "VIP not wanted here: {stage}: {cause}"),
             Self::NotKnown(stage, why) => {
                 write!(f, "VIP not here, and not started: {stage} is not known: {why}")
@@ -220,7 +220,7 @@ impl fmt::Display for Reason {
                 "VIP kept though the gateway does not answer: this is the primary with a majority (gateway_lost = \"hold-with-majority\")",
             ),
             Self::HoldingUnknown(stage, why) => write!(f, "VIP kept for now: {stage} is not known: {why}"),
-            Self::Doubting(stage, cause) => {
+            Self::Rechecking(stage, cause) => {
                 write!(f, "VIP kept until a second check: {stage} fails: {cause}")
             }
             Self::WaitingForClaim(stage, cause) => {
@@ -243,26 +243,26 @@ impl fmt::Display for Reason {
             }
             Self::Stranger(mac) => write!(
                 f,
-                "{mac}, no member's card, uses the VIP: clients may reach that host instead of this one; find it by this MAC in the switches' tables, and take the address from it"
+                "{mac}, no member's interface, uses the VIP: clients may reach that host instead of this one; find it by this MAC in the switches' tables, and take the address from it"
             ),
             Self::StrangerAsks(mac) => write!(
                 f,
-                "{mac}, no member's card, asks whether the VIP is in use (an ARP probe): it was answered, and is not heeded"
+                "{mac}, no member's interface, asks whether the VIP is in use (an ARP probe): it was answered, and is not acted on"
             ),
             Self::Defended(mac) => {
                 write!(f, "VIP kept: this is the primary, so the VIP is announced again, against {mac}")
             }
-            Self::CopyElsewhere(card) => write!(
+            Self::CopyElsewhere(interface) => write!(
                 f,
-                "a copy of the VIP is on {card}, which is not this member's card: it is removed, for it would stay when the VIP leaves; find out what added it"
+                "a copy of the VIP is on {interface}, which is not this member's interface: it is removed, for it would stay when the VIP leaves; find out what added it"
             ),
-            Self::CopyWithPrefix(card, prefix) => write!(
+            Self::CopyWithPrefix(interface, prefix) => write!(
                 f,
-                "a copy of the VIP with prefix length {prefix} is on {card}: it is removed, for it has no lease and would stay when the VIP leaves; find out what added it"
+                "a copy of the VIP with prefix length {prefix} is on {interface}: it is removed, for it has no lease and would stay when the VIP leaves; find out what added it"
             ),
-            Self::RemovedAgain(card, times) => write!(
+            Self::RemovedAgain(interface, times) => write!(
                 f,
-                "VIP was removed from {card} {times} times within a minute by another program: a network service (systemd-networkd, NetworkManager), or another tool for virtual IPs; haipmgr check says what to set"
+                "VIP was removed from {interface} {times} times within a minute by another program: a network service (systemd-networkd, NetworkManager), or another tool for virtual IPs; haipmgr check says what to set"
             ),
             Self::Claiming => f.write_str("VIP wanted here: asking the network whether anyone has it"),
             Self::Taken(mac, Some(member)) => {
@@ -271,42 +271,42 @@ impl fmt::Display for Reason {
             Self::Taken(mac, None) => write!(f, "VIP wanted here, and {mac} still answers for it"),
             Self::TakenByStranger(mac) => write!(
                 f,
-                "VIP wanted here, and {mac}, no member's card, has it and does not let go: find that host by this MAC in the switches' tables, and take the address from it"
+                "VIP wanted here, and {mac}, no member's interface, has it and does not let go: find that host by this MAC in the switches' tables, and take the address from it"
             ),
-            Self::Deaf => f.write_str("VIP wanted here, and ARP can't be heard on its card: waiting for the card"),
+            Self::ReceiveDown => f.write_str("VIP wanted here, and ARP can't be heard on its interface: waiting for the interface"),
             Self::Rival(member) => {
                 write!(f, "VIP wanted here, and member {member} asks for it too: asking its server")
             }
             Self::SecondCheck => f.write_str("VIP wanted here, and free: waiting for the second check"),
-            Self::RemovedByOther(card) => {
+            Self::RemovedByOther(interface) => {
                 write!(
                     f,
-                    "VIP is gone from {card}, and haipmgr did not remove it: removed by hand, or its lease ran out"
+                    "VIP is gone from {interface}, and haipmgr did not remove it: removed by hand, or its lease ran out"
                 )
             }
-            Self::LeaseOver(card) => write!(
+            Self::LeaseOver(interface) => write!(
                 f,
-                "the agent stood still for longer than the VIP's lease on {card}: asking everything anew"
+                "the agent stood still for longer than the VIP's lease on {interface}: asking everything anew"
             ),
             Self::Failed(text) => f.write_str(text),
             Self::Retrying => f.write_str("VIP wanted here: adding it failed, trying again in a moment"),
             Self::Releasing => f.write_str("VIP is being removed"),
             Self::Stopping => f.write_str("agent stops, and leaves the VIP as it is"),
-            Self::StoppingForEver(card) => stopping_for_ever(f, card),
-            Self::StoppingUnderLease(card, lease) => stopping_under_lease(f, card, *lease),
+            Self::StoppingForEver(interface) => stopping_for_ever(f, interface),
+            Self::StoppingUnderLease(interface, lease) => stopping_under_lease(f, interface, *lease),
             Self::GivenUp => f.write_str("VIP given up: it is not here, and this agent takes it no more"),
             Self::ClocksParted { suspended, wall_step_ms } => parted(f, *suspended, *wall_step_ms),
             Self::HostNotKnown(why) => write!(f, "this host's addresses are not known: {why}"),
-            election => election.fmt_of_election(f),
+            expel => expel.fmt_of_expel(f),
         }
     }
 }
 
 impl Reason {
     /// The words for what is done about dead members; none for all else.
-    fn fmt_of_election(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fn fmt_of_expel(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::WokeElection { member, timeout } => write!(
+            Self::WokeExpel { member, timeout } => write!(
                 f,
                 "member {member} has been UNREACHABLE for group_replication_member_expel_timeout ({timeout} s): telling the group to look now"
             ),
@@ -318,11 +318,11 @@ impl Reason {
             Self::RestoringExpelTimeout(value) => {
                 write!(f, "putting group_replication_member_expel_timeout back to {value}")
             }
-            Self::NoSoonerElection(why) => write!(
+            Self::NoSoonerExpel(why) => write!(
                 f,
                 "a dead primary's successor is elected no sooner than MySQL by itself does it (21 s by its defaults): {why}"
             ),
-            Self::SoonerElection(timeout) => write!(
+            Self::SoonerExpel(timeout) => write!(
                 f,
                 "a dead member can be expelled on time: group_replication_member_expel_timeout is {timeout} s here"
             ),
@@ -338,18 +338,18 @@ impl Reason {
     }
 }
 
-fn stopping_for_ever(f: &mut fmt::Formatter<'_>, card: &str) -> fmt::Result {
+fn stopping_for_ever(f: &mut fmt::Formatter<'_>, interface: &str) -> fmt::Result {
     write!(
         f,
-        "agent stops, and leaves the VIP as it is: on {card}, and from now on without a lease, so that it stays there \
+        "agent stops, and leaves the VIP as it is: on {interface}, and from now on without a lease, so that it stays there \
          until it is removed; no other host takes it meanwhile, and an agent that is started here looks after it again"
     )
 }
 
-fn stopping_under_lease(f: &mut fmt::Formatter<'_>, card: &str, lease: Duration) -> fmt::Result {
+fn stopping_under_lease(f: &mut fmt::Formatter<'_>, interface: &str, lease: Duration) -> fmt::Result {
     write!(
         f,
-        "agent stops, and leaves the VIP as it is: it should no longer be on {card}, and its lease ends within {} s",
+        "agent stops, and leaves the VIP as it is: it should no longer be on {interface}, and its lease ends within {} s",
         lease.as_secs_f64()
     )
 }
@@ -406,10 +406,10 @@ impl fmt::Display for LetGo {
             Self::NothingKnown(member) => {
                 write!(f, "yielded to member {member}: neither its server nor our own answered in time")
             }
-            Self::ContestedWhileFailing(mac, stage, cause) => {
+            Self::ConflictWhileFailing(mac, stage, cause) => {
                 write!(
                     f,
-                    "{mac}, no member's card, uses it, and it is not defended: {stage} fails here: {cause}"
+                    "{mac}, no member's interface, uses it, and it is not defended: {stage} fails here: {cause}"
                 )
             }
             Self::PatienceOver(stage, why) => write!(f, "{stage} has been unknown for too long: {why}"),

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::action::Action;
 use crate::decide::Turn;
 use crate::event::ProcessSign;
-use crate::state::Tenure;
+use crate::state::VipState;
 use crate::time::Time;
 
 /// A question at once costs so much of its allowance: two a second in the long run …
@@ -83,7 +83,7 @@ impl Allowance {
 }
 
 impl Turn<'_> {
-    pub(crate) fn heed_sign(&mut self, sign: ProcessSign) {
+    pub(crate) fn act_on_sign(&mut self, sign: ProcessSign) {
         let (signs, now) = (&mut self.state.signs, self.now);
         signs.process = match sign {
             ProcessSign::Watched => Process::Watched,
@@ -94,9 +94,9 @@ impl Turn<'_> {
         if sign == ProcessSign::Watched {
             return;
         }
-        if sign == ProcessSign::Ended && matches!(self.state.tenure, Tenure::Claiming(_)) {
+        if sign == ProcessSign::Ended && matches!(self.state.vip_state, VipState::Claiming(_)) {
             // What the server said before its end is no evidence any more: the wish begins anew, with questions of its own.
-            self.state.tenure = Tenure::Absent;
+            self.state.vip_state = VipState::Absent;
         }
         let until = now + ALERT_FOR;
         let longer = until.since(signs.alert_until.map_or(now, |until| until.max(now)));

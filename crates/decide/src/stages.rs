@@ -1,4 +1,4 @@
-//! The seed's stages 1–4 (S9–S12), each a finding, and the verdict they give together. Pure data: the log,
+//! The legacy program's stages 1–4 (S9–S12), each a finding, and the verdict they give together. Pure data: the log,
 //! `check` and any status page show these.
 
 use core::fmt;
@@ -11,11 +11,11 @@ use crate::planted::planted;
 use crate::policy::{GatewayLost, Policy};
 use crate::time::Time;
 
-/// The seed's stages, by number.
+/// The legacy program's stages, by number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
-    /// 1: is this host a member (address and card both match)? S9
+    /// 1: is this host a member (address and interface both match)? S9
     Member = 1,
     /// 2: can mysqld be connected to? S10
     Server = 2,
@@ -41,7 +41,7 @@ impl fmt::Display for Stage {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Cause {
-    /// None of this host's addresses is a member's address on the card named for it.
+    /// None of this host's addresses is a member's address on the interface named for it.
     NotAMember,
     /// Nothing listens where the local server should.
     Refused(String),
@@ -82,7 +82,7 @@ pub enum Cause {
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotAMember => f.write_str("no address of this host is a member's on the card named for it"),
+            Self::NotAMember => f.write_str("no address of this host is a member's on the interface named for it"),
             Self::Refused(text) => write!(f, "mysqld is not running: {text}"),
             Self::NotInGroup(why) => write!(f, "{why}"),
             Self::NotListed => f.write_str("the server is not among the group's members"),
@@ -134,9 +134,9 @@ pub struct Stages {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// Up: all stages pass (the seed's 0).
+    /// Up: all stages pass (the legacy program's 0).
     Up,
-    /// Down: this stage fails (the seed's 1).
+    /// Down: this stage fails (the legacy program's 1).
     Down(Stage, Cause),
     /// It can't be told: none fails, this one is not known.
     Unknown(Stage, Why),
@@ -210,13 +210,15 @@ impl Stages {
     }
 }
 
-/// Which member this host is: its address and card.
+/// Which member this host is: its address and interface.
 pub fn own_member<'a>(policy: &'a Policy, host: &Host) -> Option<(IpAddr, &'a str)> {
     policy
         .members
         .iter()
-        .find(|(member, card)| host.addresses.iter().any(|own| own.address == **member && own.card == **card))
-        .map(|(member, card)| (*member, card.as_str()))
+        .find(|(member, interface)| {
+            host.addresses.iter().any(|own| own.address == **member && own.interface == **interface)
+        })
+        .map(|(member, interface)| (*member, interface.as_str()))
 }
 
 fn member(policy: &Policy, host: &Fact<Host>) -> Finding {

@@ -6,18 +6,18 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::election::Election;
 use crate::event::{Fact, Gateway, GroupView, Host, Mac, Says, Seen, Server, ViewId, Why};
+use crate::expel::ExpelState;
+use crate::orphan_syns::OrphanSyns;
 use crate::policy::Policy;
 use crate::signs::Signs;
 use crate::stages::{Cause, Finding, Stages, own_member};
-use crate::strays::Strays;
 use crate::time::Time;
 
 /// Everything that `step` remembers between two events.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct State {
-    /// This host's addresses and cards.
+    /// This host's addresses and interfaces.
     pub host: Seen<Host>,
     /// The local server.
     pub server: Seen<Server>,
@@ -51,14 +51,14 @@ pub struct State {
     #[serde(default)]
     pub claimants: BTreeMap<IpAddr, Time>,
     /// What this agent has to do with the address.
-    pub tenure: Tenure,
+    pub vip_state: VipState,
     /// The VIP's connections were listed when it left; they are yet to be tickled and closed.
     pub left_behind: Option<LeftBehind>,
     /// When the state file goes back to `1` (S6).
     pub stat_quiet_at: Option<Time>,
     /// The interval that was last asked for, and since when there has been a call for the short one.
     pub pace: Pace,
-    /// When all is looked at anew, whatever happens (the seed's loop).
+    /// When all is looked at anew, whatever happens (the legacy program's loop).
     pub next_look: Time,
     /// Not before then is the address asked for again, after an attempt to add it failed.
     pub retry_at: Time,
@@ -66,9 +66,9 @@ pub struct State {
     pub stranger: Option<Stranger>,
     /// When the members' hardware addresses were last asked for.
     pub learnt_at: Option<Time>,
-    /// ARP can't be heard on the VIP's card at present.
+    /// ARP can't be heard on the VIP's interface at present.
     #[serde(default)]
-    pub deaf: bool,
+    pub receive_down: bool,
     /// When the VIP was last found gone, without this agent having removed it: the last few times.
     #[serde(default)]
     pub removals: Vec<Time>,
@@ -78,15 +78,15 @@ pub struct State {
     /// When the lease was last renewed so as to replace a copy of the VIP that has another prefix length.
     #[serde(default)]
     pub tidied_at: Option<Time>,
-    /// When a copy of the VIP on another card was last ordered away.
+    /// When a copy of the VIP on another interface was last ordered away.
     #[serde(default)]
     pub removed_copy_at: Option<Time>,
     /// What is remembered of dead members and the group's patience with them.
     #[serde(default)]
-    pub election: Election,
+    pub expel: ExpelState,
     /// Clients that knock at a dead holder are being watched for.
     #[serde(default)]
-    pub strays: Option<Strays>,
+    pub orphan_syns: Option<OrphanSyns>,
     /// What the signs of the local server's process have been worth so far.
     #[serde(default)]
     pub signs: Signs,
@@ -138,7 +138,7 @@ pub struct LeftBehind {
 /// What this agent has to do with the address.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Tenure {
+pub enum VipState {
     /// The VIP is not here.
     Absent,
     /// It should be here, and the network is being asked for it.
@@ -149,8 +149,8 @@ pub enum Tenure {
     Releasing {
         /// Since when.
         since: Time,
-        /// The card that it is removed from.
-        card: String,
+        /// The interface that it is removed from.
+        interface: String,
         /// When to try again, should it still be there.
         retry_at: Time,
     },
@@ -198,12 +198,12 @@ pub struct Rival {
 pub struct Hold {
     /// Since when.
     pub since: Time,
-    /// The card that bears the VIP.
-    pub card: String,
+    /// The interface that bears the VIP.
+    pub interface: String,
     /// The kernel has shown the address.
     pub confirmed: bool,
     /// A stage failed then, and is asked about a second time (S13).
-    pub doubt_since: Option<Time>,
+    pub recheck_since: Option<Time>,
     /// … and failed again: it is certain since then that the VIP should not be here.
     pub down_since: Option<Time>,
     /// Another member asked for the address or announced it, and proof is being gathered.
@@ -212,10 +212,10 @@ pub struct Hold {
     pub settled: Option<(IpAddr, Time)>,
     /// A host that is no member uses the address too.
     #[serde(default)]
-    pub contest: Option<Contest>,
+    pub conflict: Option<Conflict>,
     /// It began because nobody answered, a moment ago.
     #[serde(default)]
-    pub trial: Option<Trial>,
+    pub post_claim_check: Option<PostClaimCheck>,
     /// When the next announcement is due, or the question of who else has the VIP where nothing can be proven; and how many announcements there
     /// were.
     pub next_announce: Time,
@@ -244,7 +244,7 @@ pub struct Dispute {
 /// A holding that began because nobody answered: for a moment the question is put again and again, since the answers to the
 /// probes may have been lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Trial {
+pub struct PostClaimCheck {
     /// Until when an answer undoes it.
     pub until: Time,
     /// When to ask next.
@@ -255,7 +255,7 @@ pub struct Trial {
 
 /// A stranger's use of the address that is held here: a conflicting ARP frame (RFC 5227 section 2.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Contest {
+pub struct Conflict {
     /// Who used it last.
     pub mac: Mac,
     /// When the conflict began.
@@ -286,7 +286,7 @@ impl State {
             peers: BTreeMap::new(),
             other_holder: None,
             claimants: BTreeMap::new(),
-            tenure: Tenure::Absent,
+            vip_state: VipState::Absent,
             left_behind: None,
             stat_quiet_at: None,
             pace: Pace::default(),
@@ -294,13 +294,13 @@ impl State {
             retry_at: now,
             stranger: None,
             learnt_at: None,
-            deaf: false,
+            receive_down: false,
             removals: Vec::new(),
             removals_named_at: None,
             tidied_at: None,
             removed_copy_at: None,
-            election: Election::default(),
-            strays: None,
+            expel: ExpelState::default(),
+            orphan_syns: None,
             signs: Signs::default(),
             giving_up: false,
         }
@@ -309,7 +309,7 @@ impl State {
     /// Whether the VIP was to be given up, and is: nothing of it is left to be done here.
     pub fn has_given_up(&self) -> bool {
         self.giving_up
-            && self.tenure == Tenure::Absent
+            && self.vip_state == VipState::Absent
             && self.left_behind.is_none()
             && matches!(self.host.fact, Fact::Known(_))
     }
@@ -335,16 +335,18 @@ impl State {
         stages
     }
 
-    /// The card that bears the VIP: `None` when it is not here, `Unknown` when the host's addresses are not known. On a
-    /// member only its own card counts (`copies.rs` has the others); a host that is none lets go of it wherever it is.
-    pub fn vip_card(&self, policy: &Policy) -> Fact<Option<String>> {
+    /// The interface that bears the VIP: `None` when it is not here, `Unknown` when the host's addresses are not known. On a
+    /// member only its own interface counts (`copies.rs` has the others); a host that is none lets go of it wherever it is.
+    pub fn vip_interface(&self, policy: &Policy) -> Fact<Option<String>> {
         match &self.host.fact {
             Fact::Unknown(why) => Fact::Unknown(why.clone()),
             Fact::Known(host) => {
-                let own_card = own_member(policy, host).map(|(_, card)| card);
-                let mut cards =
-                    host.addresses.iter().filter(|own| own.address == policy.vip).map(|own| &own.card);
-                Fact::Known(cards.find(|card| own_card.is_none_or(|own| own == *card)).cloned())
+                let own_interface = own_member(policy, host).map(|(_, interface)| interface);
+                let mut interfaces =
+                    host.addresses.iter().filter(|own| own.address == policy.vip).map(|own| &own.interface);
+                Fact::Known(
+                    interfaces.find(|interface| own_interface.is_none_or(|own| own == *interface)).cloned(),
+                )
             }
         }
     }

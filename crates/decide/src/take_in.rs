@@ -9,7 +9,7 @@ use crate::event::{
     Event, Fact, Frame, Gateway, GroupView, Host, MemberState, Says, Seen, Server, StatMark, ViewId,
 };
 use crate::reason::Reason;
-use crate::state::Tenure;
+use crate::state::VipState;
 
 /// After an attempt to add the address failed, it is not asked for again for this long.
 const RETRY_AFTER_FAILURE: Duration = Duration::from_secs(1);
@@ -37,8 +37,8 @@ impl Turn<'_> {
             }
             Event::Gateway(seen) => self.take_in_gateway(seen),
             Event::Frame(frame) => self.take_in_frame(*frame),
-            Event::Hearing(hearing) => self.state.deaf = !hearing,
-            Event::Neighbour { address, mac } => {
+            Event::ReceiveUp(hearing) => self.state.receive_down = !hearing,
+            Event::Neighbor { address, mac } => {
                 if self.policy.members.contains_key(address) {
                     self.state.macs.insert(*address, *mac);
                     self.state.alive_at.insert(*address, self.now);
@@ -46,7 +46,7 @@ impl Turn<'_> {
             }
             Event::Done { action, outcome: Outcome::Failed(text) } => self.take_in_failure(action, text),
             Event::StatFile(found) => self.take_in_stat(*found),
-            Event::Process(sign) => self.heed_sign(*sign),
+            Event::Process(sign) => self.act_on_sign(*sign),
             Event::Release => self.state.giving_up = true,
             // `elect` takes these in.
             Event::MemberPort { .. }
@@ -64,17 +64,18 @@ impl Turn<'_> {
         if seen.asked_at < self.state.host.asked_at {
             return;
         }
-        let came_up = |card: &str| match (&self.state.host.fact, &seen.fact) {
-            (Fact::Known(before), Fact::Known(after)) => !runs(before, card) && runs(after, card),
+        let came_up = |interface: &str| match (&self.state.host.fact, &seen.fact) {
+            (Fact::Known(before), Fact::Known(after)) => !runs(before, interface) && runs(after, interface),
             _ => false,
         };
-        let announce_again = matches!(&self.state.tenure, Tenure::Holding(hold) if came_up(&hold.card));
-        if let (true, Tenure::Holding(hold)) = (announce_again, &mut self.state.tenure) {
+        let announce_again =
+            matches!(&self.state.vip_state, VipState::Holding(hold) if came_up(&hold.interface));
+        if let (true, VipState::Holding(hold)) = (announce_again, &mut self.state.vip_state) {
             hold.announced = 0;
             hold.next_announce = self.now;
         }
         if self.state.host.fact != seen.fact {
-            // A card that came back may take the address now.
+            // An interface that came back may take the address now.
             self.state.retry_at = self.now;
         }
         self.state.host = seen.clone();
@@ -128,13 +129,13 @@ impl Turn<'_> {
             (Fact::Known(Gateway::Lost { .. }), Fact::Known(Gateway::Lost { .. }))
         );
         let lost = matches!(seen.fact, Fact::Known(Gateway::Lost { .. }));
-        if let Tenure::Holding(hold) = &mut self.state.tenure
+        if let VipState::Holding(hold) = &mut self.state.vip_state
             && lost
             && !still_lost
-            && hold.doubt_since.is_some()
+            && hold.recheck_since.is_some()
         {
             // Another stage failed before; that was no doubt of the gateway, which is to be looked at a second time too (S13).
-            hold.doubt_since = Some(self.now);
+            hold.recheck_since = Some(self.now);
             self.act(Action::AskGateway);
         }
         if still_lost {
@@ -159,18 +160,18 @@ impl Turn<'_> {
             {
                 left.tickled_at = Some(self.now);
                 // First: a new connection's SYN is to be there before clients are told to reconnect.
-                self.act(Action::PassOnStragglers(from));
+                self.act(Action::ForwardLatePackets(from));
                 self.act(Action::TickleClients);
             }
         }
-        match mem::replace(&mut self.state.tenure, Tenure::Absent) {
-            Tenure::Holding(mut hold) => {
+        match mem::replace(&mut self.state.vip_state, VipState::Absent) {
+            VipState::Holding(mut hold) => {
                 self.frame_while_holding(&mut hold, from, says);
-                self.state.tenure = Tenure::Holding(hold);
+                self.state.vip_state = VipState::Holding(hold);
             }
-            Tenure::Claiming(mut claim) => {
+            VipState::Claiming(mut claim) => {
                 self.frame_while_claiming(&mut claim, from, says);
-                self.state.tenure = Tenure::Claiming(claim);
+                self.state.vip_state = VipState::Claiming(claim);
             }
             other => {
                 if says == Says::Probe
@@ -178,20 +179,20 @@ impl Turn<'_> {
                 {
                     self.state.claimants.insert(member, self.now);
                 }
-                self.state.tenure = other;
+                self.state.vip_state = other;
             }
         }
     }
 
     fn take_in_failure(&mut self, action: &Action, text: &str) {
         self.say(Reason::Failed(text.to_owned()));
-        if let (Action::SendProbe, Tenure::Claiming(claim)) = (action, &mut self.state.tenure) {
+        if let (Action::SendProbe, VipState::Claiming(claim)) = (action, &mut self.state.vip_state) {
             // A probe that was not sent is not unanswered.
             claim.probes = 0;
         }
-        let unconfirmed = matches!(&self.state.tenure, Tenure::Holding(hold) if !hold.confirmed);
+        let unconfirmed = matches!(&self.state.vip_state, VipState::Holding(hold) if !hold.confirmed);
         if matches!(action, Action::AddAddress { .. }) && unconfirmed {
-            self.state.tenure = Tenure::Absent;
+            self.state.vip_state = VipState::Absent;
             self.state.retry_at = self.now + RETRY_AFTER_FAILURE;
         }
     }
@@ -208,8 +209,8 @@ impl Turn<'_> {
     }
 }
 
-fn runs(host: &Host, card: &str) -> bool {
-    host.cards.iter().any(|known| known.name == card && known.running)
+fn runs(host: &Host, interface: &str) -> bool {
+    host.interfaces.iter().any(|known| known.name == interface && known.running)
 }
 
 /// The view of a member that is ONLINE with a majority: no other's view is worth remembering.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use decide::action::Action;
 use decide::event::{Event, Fact, Gateway, MemberState, Says, Seen, Server, Why};
 use decide::reason::Reason;
-use decide::state::{Hold, Tenure};
+use decide::state::{Hold, VipState};
 use decide::time::Time;
 use model_host::{Answers, ModelHost, group, member, ms, primary, secondary};
 
@@ -71,8 +71,8 @@ fn a_renewal_that_comes_late_looks_first_whether_the_address_is_still_here() {
 fn an_agent_that_stands_still_while_its_renewal_is_due_does_not_renew_on_what_it_saw_before() {
     let mut model = ModelHost::settled_holder();
     // Short of processor time: many turns within a moment, each on a sight of the address that is too old.
-    let due = model.state.tenure.clone();
-    let Tenure::Holding(Hold { next_renewal: Some(due), .. }) = due else { panic!("{due:?}") };
+    let due = model.state.vip_state.clone();
+    let VipState::Holding(Hold { next_renewal: Some(due), .. }) = due else { panic!("{due:?}") };
     model.now = due + ms(60);
     let seen_at = due + ms(1);
     model.vip_here = true;
@@ -96,7 +96,7 @@ fn an_agent_that_stood_still_after_its_first_doubt_asks_again_before_it_lets_go(
     let first = Seen { asked_at: model.now, fact: refused() };
     model.now = model.now + ms(1);
     model.tell(Event::Server(first));
-    assert!(model.said(|reason| matches!(reason, Reason::Doubting(..))));
+    assert!(model.said(|reason| matches!(reason, Reason::Rechecking(..))));
     model.now = model.now + Duration::from_secs(2);
     let decision = model.tell(Event::Wake);
     assert!(!decision.actions.iter().any(removes), "{decision:#?}");
@@ -188,7 +188,7 @@ fn a_word_of_the_gateway_that_a_later_one_overtook_raises_no_doubt() {
     let mut model = ModelHost::settled_holder();
     let asked_at = model.state.gateway.asked_at - ms(1);
     model.tell(Event::Gateway(Seen { asked_at, fact: Fact::Known(Gateway::Lost { misses: 16 }) }));
-    assert!(!model.said(|reason| matches!(reason, Reason::Doubting(..))), "{:#?}", model.reasons);
+    assert!(!model.said(|reason| matches!(reason, Reason::Rechecking(..))), "{:#?}", model.reasons);
 }
 
 #[test]
@@ -367,7 +367,7 @@ fn a_majority_that_is_lost_while_the_server_speaks_ends_the_holding_at_once() {
     model.run(Duration::from_secs(10));
     model.first.server = all_others_unreachable();
     let from = model.now;
-    while !model.said(|reason| matches!(reason, Reason::Doubting(..))) {
+    while !model.said(|reason| matches!(reason, Reason::Rechecking(..))) {
         model.run(ms(1));
         assert!(model.now.since(from) < Duration::from_secs(3), "{:#?}", model.reasons.last());
     }
@@ -391,8 +391,8 @@ fn an_agent_that_finds_the_address_here_asks_who_else_has_it_and_lets_go_for_one
 
 /// Short of processor time for 50 ms a look: it never gets to the kernel's answers, and has one that is older.
 fn starve_when_a_renewal_is_due(model: &mut ModelHost, looks: u32) {
-    let Tenure::Holding(Hold { next_renewal: Some(due), .. }) = model.state.tenure.clone() else {
-        panic!("{:?}", model.state.tenure)
+    let VipState::Holding(Hold { next_renewal: Some(due), .. }) = model.state.vip_state.clone() else {
+        panic!("{:?}", model.state.vip_state)
     };
     model.now = due + ms(60);
     model.tell(model.host_event(due + ms(1)));

@@ -82,10 +82,10 @@ fn members_and_vip_are_of_one_kind_and_none_has_the_vip_as_its_own_address() {
 
 #[test]
 fn a_dead_member_is_the_agents_business_as_soon_as_one_way_to_expel_it_is_on() {
-    for (wake_election, proven_dead, fence) in
+    for (wake_expel, proven_dead, fence) in
         [(false, false, false), (true, false, false), (false, true, false), (false, false, true)]
     {
-        let policy = Policy { wake_election, proven_dead, fence, ..policy() };
-        assert_eq!(policy.elects(), wake_election || proven_dead || fence);
+        let policy = Policy { wake_expel, proven_dead, fence, ..policy() };
+        assert_eq!(policy.elects(), wake_expel || proven_dead || fence);
     }
 }

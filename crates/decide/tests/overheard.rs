@@ -24,7 +24,7 @@ fn elected_beside(holder_lives: bool, then: Option<(u8, Says)>, later: Duration)
         model.run(ms(5));
         if holder_lives {
             // It answers for its own address, and its answers for the VIP are lost.
-            model.tell(Event::Neighbour { address: member(2), mac: mac(2) });
+            model.tell(Event::Neighbor { address: member(2), mac: mac(2) });
         }
         assert!(model.now.since(elected) < Duration::from_secs(3), "{:#?}", model.reasons);
     }

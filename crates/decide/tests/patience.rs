@@ -57,7 +57,7 @@ fn the_configured_patience_is_spoken_of_when_it_is_first_read_and_when_it_change
         survivor.now = survivor.now + ms(1_000);
         let seen = Seen { asked_at: survivor.now, fact: Fact::Known(seconds) };
         let decision = survivor.tell(&Event::ExpelTimeout(seen));
-        decision.reasons.contains(&Reason::SoonerElection(seconds))
+        decision.reasons.contains(&Reason::SoonerExpel(seconds))
     };
     assert_eq!([5, 5, 7, 7, 5].map(&mut says), [true, false, true, false, true]);
 }
@@ -88,7 +88,7 @@ fn a_member_that_is_proven_dead_is_looked_at_no_more() {
 
 #[test]
 fn where_only_the_dead_are_to_be_expelled_sooner_a_silent_member_is_left_to_the_group() {
-    let mut survivor = Survivor::prepared(Policy { wake_election: false, ..policy() }, 5);
+    let mut survivor = Survivor::prepared(Policy { wake_expel: false, ..policy() }, 5);
     survivor.run(12_000, &[1], 5, Some(&silent()));
     assert_eq!(survivor.times(|action| is_wake(action) || is_set(action)), [0; 0]);
 }
@@ -98,7 +98,7 @@ fn a_member_that_the_group_does_not_expel_is_told_of_for_a_minute_and_spoken_of_
     let mut survivor = Survivor::prepared(policy(), 5);
     survivor.run(90_000, &[1], 5, Some(&silent()));
     assert_eq!(survivor.times(is_wake).len(), 60);
-    let spoken = survivor.said.iter().filter(|reason| matches!(reason, Reason::WokeElection { .. })).count();
+    let spoken = survivor.said.iter().filter(|reason| matches!(reason, Reason::WokeExpel { .. })).count();
     assert_eq!(spoken, 1);
 }
 

@@ -11,7 +11,7 @@ use decide::action::{Action, Outcome};
 use decide::event::{Event, Fact, Frame, Gateway, Role, Says, Seen, Server, ViewId, Why};
 use decide::policy::Policy;
 use decide::reason::Reason;
-use decide::state::{State, Tenure};
+use decide::state::{State, VipState};
 use decide::{Decision, step};
 use model_host::{group, host, mac, member, ms, policy};
 use proptest::collection::vec;
@@ -60,7 +60,7 @@ enum Nuisance {
     PeerSays(u8, Option<Fact<Server>>),
     LatePeer(u8, Fact<Server>),
     RenewalFails,
-    CardBlinks,
+    InterfaceBlinks,
     Nothing,
 }
 
@@ -94,7 +94,7 @@ fn nuisances() -> impl Strategy<Value = Nuisance> {
             Nuisance::LatePeer(number, fact.unwrap_or(Fact::Unknown(Why::NotAskedYet)))
         })),
         1 => Just(Nuisance::RenewalFails),
-        1 => Just(Nuisance::CardBlinks),
+        1 => Just(Nuisance::InterfaceBlinks),
         3 => Just(Nuisance::Nothing),
     ]
 }
@@ -136,12 +136,12 @@ proptest! {
                     model.tell(Event::Peer { member: member(number), seen: Seen { asked_at: now - ms(900), fact } });
                 }
                 Nuisance::RenewalFails => {
-                    let action = Action::AddAddress { card: "eth0".to_owned(), lifetime: model.policy.lease };
+                    let action = Action::AddAddress { interface: "eth0".to_owned(), lifetime: model.policy.lease };
                     model.tell(Event::Done { action, outcome: Outcome::Failed("busy".to_owned()) });
                 }
-                Nuisance::CardBlinks => {
+                Nuisance::InterfaceBlinks => {
                     let mut seen = host("eth0", true);
-                    seen.cards[0].running = false;
+                    seen.interfaces[0].running = false;
                     model.tell(Event::Host(Seen { asked_at: now, fact: Fact::Known(seen) }));
                 }
                 Nuisance::Nothing => {}
@@ -160,7 +160,7 @@ fn holder(policy: &Policy, events: &[(u64, Sent)]) -> (State, Vec<Decision>) {
     let mut now = START;
     let mut decisions = Vec::new();
     let opening = [
-        Sent::Other(Event::Neighbour { address: member(2), mac: mac(2) }),
+        Sent::Other(Event::Neighbor { address: member(2), mac: mac(2) }),
         Sent::Host(Fact::Known(("eth0", true))),
         Sent::Gateway(Fact::Known(Gateway::Reachable)),
         Sent::Server(model_host::primary()),
@@ -221,13 +221,13 @@ fn a_peers_late_answer_does_not_hide_its_newer_one() {
 fn a_failed_start_says_that_it_will_be_tried_again_and_not_that_something_is_removed() {
     let policy = policy();
     let mut model = model_host::ModelHost::new(model_host::Answers::all_pass(), false);
-    while !matches!(model.state.tenure, Tenure::Holding(_)) {
+    while !matches!(model.state.vip_state, VipState::Holding(_)) {
         model.run(ms(1));
     }
     model.vip_here = false;
     model.tell(Event::Done {
-        action: Action::AddAddress { card: "eth0".to_owned(), lifetime: policy.lease },
-        outcome: Outcome::Failed("no such card".to_owned()),
+        action: Action::AddAddress { interface: "eth0".to_owned(), lifetime: policy.lease },
+        outcome: Outcome::Failed("no such interface".to_owned()),
     });
     model.run(ms(300));
     assert!(!model.said(|reason| *reason == Reason::Releasing), "{:#?}", model.reasons);
@@ -243,7 +243,7 @@ fn a_stranger_is_named_once_in_a_while_and_not_with_every_frame() {
         named += decision.reasons.iter().filter(|reason| matches!(reason, Reason::StrangerAsks(_))).count();
     }
     assert!((1..=2).contains(&named), "named {named} times in 10 s");
-    let learning = model.count(|action| *action == Action::LearnNeighbours);
+    let learning = model.count(|action| *action == Action::LearnNeighbors);
     assert!(learning < 30, "asked for all members' addresses {learning} times in 20 s");
 }
 
@@ -256,7 +256,7 @@ fn a_claim_that_is_answered_for_long_still_has_fresh_facts_when_the_address_fall
         model.run(ms(47_500));
         model.answering = None;
         let heard_at = model.now;
-        model.frame(2, Says::Free { heard_at });
+        model.frame(2, Says::Release { heard_at });
         model.run(ms(5));
         assert!(model.vip_here, "poll each {poll:?}: {:?}", model.reasons.last());
     }
@@ -296,7 +296,7 @@ fn an_address_that_is_let_go_for_one_claimant_is_not_taken_by_another_that_began
     model.run(ms(2));
     model.answering = None;
     let heard_at = model.now;
-    model.frame(2, Says::Free { heard_at });
+    model.frame(2, Says::Release { heard_at });
     model.run(ms(500));
     assert!(!model.vip_here, "{:#?}", model.reasons);
 }
@@ -345,7 +345,7 @@ fn probes_sent_before_the_agent_stood_still_prove_nothing() {
 fn an_answer_that_came_late_still_shows_how_far_the_group_is() {
     let mut watch = Watch::new();
     let plays = [
-        (ms(0), ms(0), false, Sent::Other(Event::Neighbour { address: member(2), mac: mac(2) })),
+        (ms(0), ms(0), false, Sent::Other(Event::Neighbor { address: member(2), mac: mac(2) })),
         (ms(0), ms(0), false, Sent::Host(Fact::Known(("eth0", true)))),
         (ms(3991), ms(0), false, Sent::Host(Fact::Unknown(Why::TimedOut(ms(1000))))),
         (ms(9), ms(1), false, Sent::Server(Fact::Known(Server::Member(group(1, 1, 549, false))))),

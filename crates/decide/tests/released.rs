@@ -35,7 +35,7 @@ fn taken_after(model: &mut ModelHost) -> Duration {
 fn a_word_for_this_host_that_is_read_at_once_is_enough() {
     let mut model = claimant();
     let heard_at = model.now;
-    model.frame(2, Says::Free { heard_at });
+    model.frame(2, Says::Release { heard_at });
     assert!(model.vip_here, "{:#?}", model.reasons.last());
     assert!(model.said(
         |reason| matches!(reason, Reason::Started { because: Vacant::Released(from), .. } if *from == mac(2))
@@ -45,7 +45,7 @@ fn a_word_for_this_host_that_is_read_at_once_is_enough() {
 #[test]
 fn a_word_that_was_heard_long_before_it_is_read_proves_nothing() {
     let mut model = claimant();
-    model.frame(2, Says::Free { heard_at: model.now - ms(60) });
+    model.frame(2, Says::Release { heard_at: model.now - ms(60) });
     assert!(!model.vip_here, "another may have found it free meanwhile");
     model.answering = Some(3);
     model.run(Duration::from_secs(2));
@@ -56,7 +56,7 @@ fn a_word_that_was_heard_long_before_it_is_read_proves_nothing() {
 fn a_word_holds_for_a_quarter_of_the_time_that_anothers_probes_take() {
     for (age, holds) in [(15, true), (16, false)] {
         let mut model = claimant();
-        model.frame(2, Says::Free { heard_at: model.now - ms(age) });
+        model.frame(2, Says::Release { heard_at: model.now - ms(age) });
         assert_eq!(model.vip_here, holds, "heard {age} ms ago");
     }
 }
@@ -71,7 +71,7 @@ fn who_lets_go_right_after_a_claim_was_settled_says_so_to_that_claimant_and_late
         assert!(model.said(|reason| *reason == Reason::DisputeWon(member(2))));
         model.run(later);
         model.tell(Event::Release);
-        assert_eq!(model.count(|action| *action == Action::SayFree(to)), 1, "after {later:?}");
+        assert_eq!(model.count(|action| *action == Action::AnnounceRelease(to)), 1, "after {later:?}");
     }
 }
 
@@ -82,13 +82,16 @@ fn a_word_of_the_kernel_that_is_younger_than_the_removal_ends_it() {
     model.now = model.now + ms(1);
     let gone = model.host_event(model.now);
     model.tell(gone);
-    assert_eq!(model.state.tenure, decide::state::Tenure::Absent);
+    assert_eq!(model.state.vip_state, decide::state::VipState::Absent);
 }
 
 #[test]
 fn a_word_that_was_lost_or_read_late_or_said_to_another_delays_the_move_by_some_probes() {
-    let words: [fn(&ModelHost) -> Option<Says>; 3] =
-        [|_| None, |model| Some(Says::Free { heard_at: model.now - ms(60) }), |_| Some(Says::FreeForOthers)];
+    let words: [fn(&ModelHost) -> Option<Says>; 3] = [
+        |_| None,
+        |model| Some(Says::Release { heard_at: model.now - ms(60) }),
+        |_| Some(Says::ReleaseToOthers),
+    ];
     for word in words {
         let mut model = claimant();
         if let Some(says) = word(&model) {
@@ -105,7 +108,7 @@ fn a_slow_claimant_asks_at_the_quick_pace_when_it_hears_that_it_is_free_for_anot
     model.answering = Some(2);
     model.run(Duration::from_secs(5));
     model.answering = None;
-    model.frame(2, Says::FreeForOthers);
+    model.frame(2, Says::ReleaseToOthers);
     let after = taken_after(&mut model);
     assert!(after <= ms(260), "{after:?}");
 }
@@ -125,7 +128,7 @@ fn only_the_host_that_answered_can_say_that_it_is_free() {
     for number in [3, 9] {
         let mut model = claimant();
         let heard_at = model.now;
-        model.frame(number, Says::Free { heard_at });
+        model.frame(number, Says::Release { heard_at });
         assert!(!model.vip_here, "said by {number}");
     }
 }
@@ -138,7 +141,7 @@ fn a_question_that_was_asked_before_its_host_was_known_to_be_a_member_is_not_tak
     model.frame(2, Says::Probe);
     let disputes = |model: &ModelHost| model.count(|action| *action == Action::AskPeer(member(2)));
     let before = disputes(&model);
-    model.tell(Event::Neighbour { address: member(2), mac: mac(2) });
+    model.tell(Event::Neighbor { address: member(2), mac: mac(2) });
     assert_eq!(disputes(&model), before);
 }
 
@@ -149,18 +152,18 @@ fn who_yields_says_so_to_the_claimant_and_who_lets_go_by_itself_to_nobody_in_par
     model.frame(2, Says::Probe);
     model.run(ms(100));
     assert!(!model.vip_here);
-    assert_eq!(model.count(|action| *action == Action::SayFree(Some(mac(2)))), 1);
+    assert_eq!(model.count(|action| *action == Action::AnnounceRelease(Some(mac(2)))), 1);
 
     let mut model = ModelHost::settled_holder();
     model.tell(Event::Release);
-    assert_eq!(model.count(|action| *action == Action::SayFree(None)), 1);
+    assert_eq!(model.count(|action| *action == Action::AnnounceRelease(None)), 1);
 }
 
 #[test]
 fn a_holder_that_hears_another_let_go_disputes_nothing() {
     let mut model = ModelHost::settled_holder();
     let heard_at = model.now;
-    for says in [Says::Free { heard_at }, Says::FreeForOthers] {
+    for says in [Says::Release { heard_at }, Says::ReleaseToOthers] {
         let decision = model.frame(2, says);
         assert!(!decision.actions.contains(&Action::AskPeer(member(2))), "{decision:#?}");
         assert!(decision.reasons.contains(&Reason::Holding), "{decision:#?}");
@@ -197,11 +200,11 @@ fn the_word_of_one_of_two_holders_is_not_the_others() {
     model.frame(3, Says::Reply);
     model.frame(2, Says::Reply);
     let heard_at = model.now;
-    model.frame(2, Says::Free { heard_at });
+    model.frame(2, Says::Release { heard_at });
     assert!(!model.vip_here, "{:#?}", model.reasons.last());
     model.frame(3, Says::Reply);
     let heard_at = model.now;
-    model.frame(3, Says::Free { heard_at });
+    model.frame(3, Says::Release { heard_at });
     assert!(model.vip_here, "now both have said so: {:#?}", model.reasons.last());
 }
 
@@ -218,7 +221,7 @@ fn each_of_several_holders_has_to_say_so_in_whatever_order() {
             for turn in 0..3 {
                 assert!(!model.vip_here, "{turn} of three have said so, from {first} on by {step}");
                 let heard_at = model.now;
-                model.frame(holders[(first + turn * step) % 3], Says::Free { heard_at });
+                model.frame(holders[(first + turn * step) % 3], Says::Release { heard_at });
             }
             assert!(model.vip_here, "from {first} on by {step}: {:#?}", model.reasons.last());
         }
@@ -232,7 +235,7 @@ fn who_answered_long_ago_is_not_waited_for() {
     model.answering = Some(2);
     model.run(Duration::from_secs(4));
     let heard_at = model.now;
-    model.frame(2, Says::Free { heard_at });
+    model.frame(2, Says::Release { heard_at });
     assert!(model.vip_here, "{:#?}", model.reasons.last());
 }
 
@@ -242,8 +245,8 @@ fn of_two_that_answer_by_turns_each_is_kept_once() {
     for turn in 0..20 {
         model.frame(2 + turn % 2, Says::Reply);
     }
-    let decide::state::Tenure::Claiming(claim) = &model.state.tenure else {
-        panic!("{:#?}", model.state.tenure)
+    let decide::state::VipState::Claiming(claim) = &model.state.vip_state else {
+        panic!("{:#?}", model.state.vip_state)
     };
     assert_eq!(claim.others.len(), 1, "{:#?}", claim.others);
 }

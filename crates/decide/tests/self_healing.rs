@@ -6,26 +6,26 @@ mod model_host;
 use std::time::Duration;
 
 use decide::action::{Action, Outcome};
-use decide::event::{Card, Event, Fact, Host, HostAddress, Says, Seen};
+use decide::event::{Event, Fact, Host, HostAddress, Interface, Says, Seen};
 use decide::reason::Reason;
-use decide::state::Tenure;
+use decide::state::VipState;
 use model_host::{Answers, ModelHost, VIP, host, hung, mac, member, ms, policy, primary, secondary};
 
 /// No member's.
 const STRANGER: u8 = 66;
 
-fn on(card: &str, prefix: u8) -> HostAddress {
-    HostAddress { address: VIP, prefix, card: card.to_owned() }
+fn on(interface: &str, prefix: u8) -> HostAddress {
+    HostAddress { address: VIP, prefix, interface: interface.to_owned() }
 }
 
-/// This member on eth0, another card, and these copies of the VIP.
+/// This member on eth0, another interface, and these copies of the VIP.
 fn with_copies(copies: &[HostAddress]) -> Host {
     let mut shown = host("eth0", false);
-    shown.cards.push(Card { name: "eth1".to_owned(), running: true });
+    shown.interfaces.push(Interface { name: "eth1".to_owned(), running: true });
     shown.addresses.push(HostAddress {
         address: "192.0.2.1".parse().unwrap(),
         prefix: 24,
-        card: "eth1".into(),
+        interface: "eth1".into(),
     });
     shown.addresses.extend(copies.iter().cloned());
     shown
@@ -36,8 +36,8 @@ fn shows(model: &mut ModelHost, host: Host) -> Vec<Action> {
     model.tell(Event::Host(seen)).actions
 }
 
-fn removes(card: &str) -> Action {
-    Action::RemoveAddress { card: card.to_owned() }
+fn removes(interface: &str) -> Action {
+    Action::RemoveAddress { interface: interface.to_owned() }
 }
 
 #[test]
@@ -114,25 +114,25 @@ fn a_program_that_removes_the_vip_again_and_again_is_spoken_of_once() {
 }
 
 #[test]
-fn a_failed_attempt_is_repeated_as_soon_as_the_cards_have_changed() {
+fn a_failed_attempt_is_repeated_as_soon_as_the_interfaces_have_changed() {
     let mut model = ModelHost::new(Answers::all_pass(), false);
     while !model.vip_here {
         model.run(ms(1));
     }
     model.vip_here = false;
-    let action = Action::AddAddress { card: "eth0".to_owned(), lifetime: policy().lease };
-    model.tell(Event::Done { action, outcome: Outcome::Failed("no such card".to_owned()) });
+    let action = Action::AddAddress { interface: "eth0".to_owned(), lifetime: policy().lease };
+    model.tell(Event::Done { action, outcome: Outcome::Failed("no such interface".to_owned()) });
     model.run(ms(300));
     assert!(!model.vip_here, "not at once: it would fail again");
     let mut other = host("eth0", false);
-    other.cards[0].running = false;
+    other.interfaces[0].running = false;
     shows(&mut model, other);
     model.run(ms(150));
     assert!(model.vip_here, "{:#?}", model.reasons);
 }
 
 #[test]
-fn a_copy_on_another_card_is_removed_and_the_vip_itself_stays() {
+fn a_copy_on_another_interface_is_removed_and_the_vip_itself_stays() {
     let mut model = ModelHost::settled_holder();
     let actions = shows(&mut model, with_copies(&[on("eth0", 32), on("eth1", 32)]));
     assert!(actions.contains(&removes("eth1")) && !actions.contains(&removes("eth0")), "{actions:?}");
@@ -140,7 +140,7 @@ fn a_copy_on_another_card_is_removed_and_the_vip_itself_stays() {
 }
 
 #[test]
-fn a_copy_on_another_card_is_removed_where_the_vip_is_not_held_and_is_no_holding() {
+fn a_copy_on_another_interface_is_removed_where_the_vip_is_not_held_and_is_no_holding() {
     let mut model = ModelHost::new(Answers { server: secondary(), ..Answers::all_pass() }, false);
     model.run(Duration::from_secs(5));
     let mut is_removed = || shows(&mut model, with_copies(&[on("eth1", 32)])).contains(&removes("eth1"));
@@ -156,7 +156,7 @@ fn a_copy_on_another_card_is_removed_where_the_vip_is_not_held_and_is_no_holding
 fn a_copy_with_another_prefix_is_replaced_by_the_leased_address_at_once() {
     let mut model = ModelHost::settled_holder();
     let actions = shows(&mut model, with_copies(&[on("eth0", 24), on("eth0", 32)]));
-    let renewal = Action::AddAddress { card: "eth0".to_owned(), lifetime: policy().lease };
+    let renewal = Action::AddAddress { interface: "eth0".to_owned(), lifetime: policy().lease };
     assert!(actions.contains(&renewal), "{actions:?}");
     assert!(
         model.said(|reason| *reason == Reason::CopyWithPrefix("eth0".to_owned(), 24) && reason.is_error())
@@ -178,9 +178,9 @@ fn without_a_lease_the_predecessors_prefix_is_left_alone() {
 }
 
 #[test]
-fn a_renamed_card_is_no_members_card_and_loses_the_vip() {
+fn a_renamed_interface_is_no_members_interface_and_loses_the_vip() {
     let mut model = ModelHost::settled_holder();
-    model.first.card = "lan0";
+    model.first.interface = "lan0";
     let event = model.host_event(model.now);
     model.tell(event);
     model.run(ms(200));
@@ -189,17 +189,17 @@ fn a_renamed_card_is_no_members_card_and_loses_the_vip() {
 }
 
 #[test]
-fn a_card_that_has_its_carrier_again_makes_the_holder_announce_at_once_and_another_card_does_not() {
-    for (card, announces) in [("eth0", true), ("eth1", false)] {
+fn a_interface_that_has_its_carrier_again_makes_the_holder_announce_at_once_and_another_interface_does_not() {
+    for (interface, announces) in [("eth0", true), ("eth1", false)] {
         let mut model = ModelHost::settled_holder();
         model.run(Duration::from_secs(120));
         let mut shown = with_copies(&[on("eth0", 32)]);
         let said = |actions: Vec<Action>| actions.contains(&Action::Announce);
-        shown.cards.iter_mut().find(|known| known.name == card).unwrap().running = false;
+        shown.interfaces.iter_mut().find(|known| known.name == interface).unwrap().running = false;
         assert!(!said(shows(&mut model, shown.clone())));
         model.now = model.now + ms(1);
-        shown.cards.iter_mut().find(|known| known.name == card).unwrap().running = true;
-        assert_eq!(said(shows(&mut model, shown)), announces, "{card}");
+        shown.interfaces.iter_mut().find(|known| known.name == interface).unwrap().running = true;
+        assert_eq!(said(shows(&mut model, shown)), announces, "{interface}");
     }
 }
 
@@ -218,12 +218,12 @@ fn a_look_at_the_addresses_that_a_later_one_overtook_changes_nothing() {
 #[test]
 fn a_renewal_that_fails_once_leaves_the_vip_held_as_it_was() {
     let mut model = ModelHost::settled_holder();
-    let since = |model: &ModelHost| match &model.state.tenure {
-        Tenure::Holding(hold) => hold.since,
+    let since = |model: &ModelHost| match &model.state.vip_state {
+        VipState::Holding(hold) => hold.since,
         _ => panic!("not held"),
     };
     let before = since(&model);
-    let action = Action::AddAddress { card: "eth0".to_owned(), lifetime: policy().lease };
+    let action = Action::AddAddress { interface: "eth0".to_owned(), lifetime: policy().lease };
     model.tell(Event::Done { action, outcome: Outcome::Failed("busy".to_owned()) });
     model.run(Duration::from_secs(1));
     assert_eq!(since(&model), before);

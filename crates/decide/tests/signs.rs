@@ -83,11 +83,11 @@ fn a_log_that_is_written_to_all_the_time_does_not_make_the_agent_poll_fast_all_t
     assert!(asked(&model) <= questions, "asked for it {} times", asked(&model));
     model.actions.clear();
     model.tell(Event::Process(ProcessSign::Ended));
-    assert_eq!(asked(&model), 1, "the process's end is heeded all the same");
+    assert_eq!(asked(&model), 1, "the process's end is acted on all the same");
     model.run(Duration::from_secs(60));
     model.actions.clear();
     model.tell(Event::Process(ProcessSign::WroteToItsLog));
-    assert_eq!(asked(&model), 1, "after a quiet minute the log is heeded again");
+    assert_eq!(asked(&model), 1, "after a quiet minute the log is acted on again");
 }
 
 fn refused() -> Fact<Server> {
@@ -243,9 +243,9 @@ fn a_claim_begins_anew_when_the_servers_process_ends_and_goes_on_when_it_writes_
 #[test]
 fn a_holder_whose_servers_process_ends_goes_on_holding_until_that_is_looked_at() {
     let mut model = ModelHost::settled_holder();
-    let before = model.state.tenure.clone();
+    let before = model.state.vip_state.clone();
     model.reasons.clear();
     model.tell(Event::Process(ProcessSign::Ended));
     assert!(!model.said(|reason| *reason == Reason::Adopted), "it has not found its own address");
-    assert_eq!(std::mem::discriminant(&model.state.tenure), std::mem::discriminant(&before));
+    assert_eq!(std::mem::discriminant(&model.state.vip_state), std::mem::discriminant(&before));
 }

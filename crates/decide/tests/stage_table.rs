@@ -1,4 +1,4 @@
-//! S8–S13: the seed's stages and its whole table, every cell, on a virtual clock.
+//! S8–S13: the legacy program's stages and its whole table, every cell, on a virtual clock.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod cell;
@@ -12,7 +12,7 @@ use decide::action::Action;
 use decide::event::{Event, Fact, Gateway, MemberState, NotInGroup, Role, Server, StatMark, ViewId, Why};
 use decide::reason::Reason;
 use decide::stages::{Finding, Verdict};
-use decide::state::{State, Tenure};
+use decide::state::{State, VipState};
 use decide::time::Time;
 use model_host::{Answers, ModelHost, group, hung, member, ms, not_in_group, policy, primary, secondary};
 
@@ -23,7 +23,7 @@ fn s13_every_cell_of_the_table_in_the_seeds_terms() {
     for cell in cells {
         let model = cell.play();
         let found = (model.stage_5(), model.vip_here);
-        assert_eq!(found, cell.seed_says(), "{cell:?}\n{:#?}", model.reasons);
+        assert_eq!(found, cell.legacy_says(), "{cell:?}\n{:#?}", model.reasons);
     }
 }
 
@@ -95,8 +95,8 @@ fn s8_multi_primary_mode_has_no_primary_to_follow() {
 }
 
 #[test]
-fn s9_an_address_on_another_card_is_no_member() {
-    let decision = stages_of(&Answers { card: "eth1", ..Answers::all_pass() });
+fn s9_an_address_on_another_interface_is_no_member() {
+    let decision = stages_of(&Answers { interface: "eth1", ..Answers::all_pass() });
     assert!(matches!(decision.stages.member.0, Finding::Failed(_)));
     assert_eq!(stages_of(&Answers::all_pass()).stages.member.0, Finding::Passed);
 }
@@ -233,9 +233,9 @@ fn s14_starting_tells_the_network_and_stopping_lets_the_next_holder_know() {
             stopping[..],
             [
                 Action::ListConnections,
-                Action::KeepStragglers { .. },
+                Action::KeepLatePackets { .. },
                 Action::RemoveAddress { .. },
-                Action::SayFree(None),
+                Action::AnnounceRelease(None),
                 Action::WriteStat(StatMark::Stopped)
             ]
         ),
@@ -292,7 +292,7 @@ fn s7_start_adopts() {
         assert_eq!(
             model.count(|action| matches!(
                 action,
-                Action::RemoveAddress { .. } | Action::SendProbe | Action::SayFree(_)
+                Action::RemoveAddress { .. } | Action::SendProbe | Action::AnnounceRelease(_)
             )),
             0
         );
@@ -303,7 +303,7 @@ fn s7_start_adopts() {
 fn s7_stop_leaves_the_vip_and_makes_it_outlive_the_lease() {
     let mut model = ModelHost::settled_holder();
     let decision = model.tell(Event::Stopping);
-    assert_eq!(decision.actions, [Action::AddAddress { card: "eth0".to_owned(), lifetime: None }]);
+    assert_eq!(decision.actions, [Action::AddAddress { interface: "eth0".to_owned(), lifetime: None }]);
     assert_eq!(decision.stage_5(), 1);
     let said = decision.reasons.last().unwrap().to_string();
     assert!(said.contains("on eth0") && said.contains("without a lease"), "{said}");
@@ -334,9 +334,9 @@ fn a_new_agent_knows_nothing_and_asks_for_everything() {
     let policy = policy();
     let mut state = State::new(Time(5));
     let decision = decide::step(&policy, &mut state, &Event::Wake, Time(5));
-    for question in [Action::AskHost, Action::AskServer, Action::AskGateway, Action::LearnNeighbours] {
+    for question in [Action::AskHost, Action::AskServer, Action::AskGateway, Action::LearnNeighbors] {
         assert!(decision.actions.contains(&question), "{question:?}");
     }
-    assert_eq!(state.tenure, Tenure::Absent);
+    assert_eq!(state.vip_state, VipState::Absent);
     assert!(matches!(state.stages(&policy).verdict_to_start(), Verdict::Unknown(..)));
 }

@@ -35,7 +35,7 @@ fn a_server_that_refused_once_and_is_heard_of_no_more_lingers_as_long_as_one_tha
     model.policy.linger = Duration::from_secs(5);
     model.policy.hung_patience = Duration::from_secs(2);
     model.first.server = Fact::Known(Server::Refused("refused".to_owned()));
-    while !model.said(|reason| matches!(reason, Reason::Doubting(..))) {
+    while !model.said(|reason| matches!(reason, Reason::Rechecking(..))) {
         model.run(ms(1));
     }
     // Not even time-outs are told from here on.

@@ -66,8 +66,8 @@ fn s6_the_state_file_says_0_for_stopped_1_for_quiet_and_2_for_started() {
 #[test]
 fn s1_only_what_starts_or_stops_the_vip_is_logged_as_a_switch() {
     let because = Vacant::Released(mac(2));
-    assert!(Reason::Started { card: "eth0".to_owned(), because }.is_switch());
-    assert!(Reason::Stopped { card: "eth0".to_owned(), because: LetGo::Told }.is_switch());
+    assert!(Reason::Started { interface: "eth0".to_owned(), because }.is_switch());
+    assert!(Reason::Stopped { interface: "eth0".to_owned(), because: LetGo::Told }.is_switch());
     for reason in [Reason::Holding, Reason::Adopted, Reason::Claiming, Reason::GivenUp] {
         assert!(!reason.is_switch(), "{reason}");
     }
@@ -77,11 +77,11 @@ fn s1_only_what_starts_or_stops_the_vip_is_logged_as_a_switch() {
 fn what_is_done_about_a_dead_member_is_said_with_its_name_and_the_numbers() {
     let name = "db2".to_owned();
     for (reason, words) in [
-        (Reason::WokeElection { member: name.clone(), timeout: 5 }, &["db2", "(5 s)"][..]),
+        (Reason::WokeExpel { member: name.clone(), timeout: 5 }, &["db2", "(5 s)"][..]),
         (Reason::ProvenDead(vec![name.clone(), "db3".to_owned()]), &["db2, db3", "proven dead"]),
         (Reason::RestoringExpelTimeout(7), &["back to 7"]),
-        (Reason::NoSoonerElection(Why::NotAllowed("1370".to_owned())), &["no sooner", "privilege (1370)"]),
-        (Reason::SoonerElection(9), &["is 9 s"]),
+        (Reason::NoSoonerExpel(Why::NotAllowed("1370".to_owned())), &["no sooner", "privilege (1370)"]),
+        (Reason::SoonerExpel(9), &["is 9 s"]),
         (Reason::Fencing(name), &["db2", "running fence_command"]),
         (Reason::Fenced(member(2), None), &["10.77.0.12", "succeeded"]),
         (
@@ -119,10 +119,10 @@ fn s1_a_switch_is_logged_with_its_reason() {
         (LetGo::ClaimantLeads(member(2)), "yielded to member 10.77.0.12"),
         (LetGo::Suspended(Duration::from_secs(60)), "suspended for 60.0 s"),
     ] {
-        let said = Reason::Stopped { card: "eth0".to_owned(), because }.to_string();
+        let said = Reason::Stopped { interface: "eth0".to_owned(), because }.to_string();
         assert!(said.contains("VIP stopped on eth0") && said.contains(words), "{said}");
     }
     let because = Vacant::Unanswered(3);
-    let said = Reason::Started { card: "eth0".to_owned(), because }.to_string();
+    let said = Reason::Started { interface: "eth0".to_owned(), because }.to_string();
     assert!(said.contains("VIP started on eth0") && said.contains("3 probes in a row"), "{said}");
 }

@@ -1,4 +1,4 @@
-//! ARP frames in and out of one network card.
+//! ARP frames in and out of one network interface.
 
 use std::io;
 
@@ -15,22 +15,22 @@ use crate::wire::arp::{ArpFrame, FRAME_LENGTH};
 /// comes while the agent is busy is kept, a flood is dropped.
 const RECEIVE_BUFFER: usize = 512 * 1024;
 
-/// Sends ARP frames from one card. It never blocks.
+/// Sends ARP frames from one interface. It never blocks.
 #[derive(Debug)]
 pub struct ArpSocket(PacketSocket);
 
 impl ArpSocket {
     /// Opens a socket that only sends: it receives nothing, so that nothing piles up in it.
-    pub fn to_send(card: &str) -> Result<Self, PacketSocketError> {
-        PacketSocket::open(card, 0, |_| Ok(())).map(Self)
+    pub fn to_send(interface: &str) -> Result<Self, PacketSocketError> {
+        PacketSocket::open(interface, 0, |_| Ok(())).map(Self)
     }
 
-    /// The card's hardware address, as it was when the socket was opened.
+    /// The interface's hardware address, as it was when the socket was opened.
     pub fn mac(&self) -> Mac {
         self.0.mac()
     }
 
-    /// Sends one frame now. The card is checked before, so that no frame bears a MAC which is not the card's.
+    /// Sends one frame now. The interface is checked before, so that no frame bears a MAC which is not the interface's.
     pub fn send(&self, frame: &ArpFrame) -> Result<(), PacketSocketError> {
         send(&self.0, frame)
     }
@@ -40,7 +40,7 @@ fn send(socket: &PacketSocket, frame: &ArpFrame) -> Result<(), PacketSocketError
     socket.check()?;
     socket
         .send_as(ARP, &frame.encode())
-        .map_err(|source| PacketSocketError::new(socket.card(), "sending an ARP frame", source))
+        .map_err(|source| PacketSocketError::new(socket.interface(), "sending an ARP frame", source))
 }
 
 /// An ARP frame of another host.
@@ -48,38 +48,39 @@ fn send(socket: &PacketSocket, frame: &ArpFrame) -> Result<(), PacketSocketError
 pub struct Received {
     /// The frame.
     pub frame: ArpFrame,
-    /// Sent to this card's own MAC, not to everybody.
+    /// Sent to this interface's own MAC, not to everybody.
     pub to_us_alone: bool,
-    /// The card's own hardware address.
+    /// The interface's own hardware address.
     pub own_mac: Mac,
     /// When the kernel received it, where that is known.
     pub heard_at: Option<Time>,
 }
 
-/// Hears the ARP frames which arrive at one card, and sends too.
+/// Hears the ARP frames which arrive at one interface, and sends too.
 #[derive(Debug)]
 pub struct ArpListener(AsyncFd<PacketSocket>);
 
 impl ArpListener {
     /// Opens it; within a tokio runtime with IO.
-    pub fn open(card: &str) -> Result<Self, PacketSocketError> {
-        let socket = PacketSocket::open(card, ARP, |socket| socket.set_recv_buffer_size(RECEIVE_BUFFER))?;
+    pub fn open(interface: &str) -> Result<Self, PacketSocketError> {
+        let socket =
+            PacketSocket::open(interface, ARP, |socket| socket.set_recv_buffer_size(RECEIVE_BUFFER))?;
         // From here on the kernel notes when it received a frame.
         let _ = socket.last_received_at();
         socket.watched().map(Self)
     }
 
-    /// The card's hardware address, as it was when the socket was opened.
+    /// The interface's hardware address, as it was when the socket was opened.
     pub fn mac(&self) -> Mac {
         self.0.get_ref().mac()
     }
 
-    /// Whether the card is still the one that the socket was opened on, with the same MAC; `Changed` where not.
+    /// Whether the interface is still the one that the socket was opened on, with the same MAC; `Changed` where not.
     pub fn check(&self) -> Result<(), PacketSocketError> {
         self.0.get_ref().check()
     }
 
-    /// Sends one frame now. The card is checked before, so that no frame bears a MAC which is not the card's.
+    /// Sends one frame now. The interface is checked before, so that no frame bears a MAC which is not the interface's.
     pub fn send(&self, frame: &ArpFrame) -> Result<(), PacketSocketError> {
         send(self.0.get_ref(), frame)
     }
@@ -88,7 +89,8 @@ impl ArpListener {
     /// others and what is not ARP for IPv4 over Ethernet are dropped. An error means that the socket is to be opened
     /// anew. Cancelling it loses no frame.
     pub async fn receive(&self) -> Result<Received, PacketSocketError> {
-        let failed = |source| PacketSocketError::new(self.0.get_ref().card(), "receiving ARP frames", source);
+        let failed =
+            |source| PacketSocketError::new(self.0.get_ref().interface(), "receiving ARP frames", source);
         loop {
             let mut ready = self.0.ready(Interest::READABLE | Interest::ERROR).await.map_err(failed)?;
             match ready.try_io(|socket| receive(socket.get_ref())) {

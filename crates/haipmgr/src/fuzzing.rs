@@ -43,7 +43,7 @@ pub fn sockets_of(local: Ipv4Addr, datagram: &[u8]) -> Result<(Vec<std::net::IpA
         .map_err(|error| error.to_string())
 }
 
-/// What a host has, by the cards and addresses in netlink messages that follow one another; and whether one of these very
+/// What a host has, by the interfaces and addresses in netlink messages that follow one another; and whether one of these very
 /// addresses, told of again, would be news.
 pub fn host_of(messages: &[u8]) -> (Host, bool) {
     let (mut links, mut addresses, mut again) = (Vec::new(), Vec::new(), Vec::new());

@@ -109,10 +109,10 @@ fn take_host(configured: &Path) -> Result<Lock, LockError> {
     let shared = File::open("/proc/self/ns/net")
         .and_then(|namespace| namespace.metadata())
         .map(|namespace| folder.join(format!("host-{}.lock", namespace.ino())));
-    take_all(configured, shared, &crate::config::seeds_lock())
+    take_all(configured, shared, &crate::config::legacy_lock())
 }
 
-fn take_all(configured: &Path, shared: io::Result<PathBuf>, seeds: &Path) -> Result<Lock, LockError> {
+fn take_all(configured: &Path, shared: io::Result<PathBuf>, legacy: &Path) -> Result<Lock, LockError> {
     let mut held = vec![take_one(configured)?];
     let remark = match shared {
         Err(cause) => Some(format!("the network namespace is not to be seen ({cause})")),
@@ -128,10 +128,10 @@ fn take_all(configured: &Path, shared: io::Result<PathBuf>, seeds: &Path) -> Res
         },
     };
     // Where the Python program never ran there is nothing to make, and where /root can't be seen nothing to find.
-    if configured != seeds
-        && let Ok(file) = File::open(seeds)
+    if configured != legacy
+        && let Ok(file) = File::open(legacy)
     {
-        lock_open(&file, seeds)?;
+        lock_open(&file, legacy)?;
         held.push(file);
     }
     let remark = remark
@@ -229,7 +229,7 @@ mod tests {
         _folder: tempfile::TempDir,
         configured: PathBuf,
         shared: PathBuf,
-        seeds: PathBuf,
+        legacy: PathBuf,
     }
 
     fn files() -> Files {
@@ -238,7 +238,7 @@ mod tests {
         Files {
             configured: of("haipmgr.lock"),
             shared: of("host.lock"),
-            seeds: of("seeds.lock"),
+            legacy: of("legacy.lock"),
             _folder: folder,
         }
     }
@@ -246,21 +246,21 @@ mod tests {
     #[test]
     fn s4_a_second_start_is_refused_with_the_file_and_the_process() {
         let f = files();
-        let first = take_all(&f.configured, Ok(f.shared.clone()), &f.seeds).unwrap();
-        let text = take_all(&f.configured, Ok(f.shared.clone()), &f.seeds).unwrap_err().to_string();
+        let first = take_all(&f.configured, Ok(f.shared.clone()), &f.legacy).unwrap();
+        let text = take_all(&f.configured, Ok(f.shared.clone()), &f.legacy).unwrap_err().to_string();
         assert!(text.contains(&f.configured.display().to_string()), "{text}");
         assert!(text.contains(&format!("process {}", std::process::id())), "{text}");
         drop(first);
-        take_all(&f.configured, Ok(f.shared.clone()), &f.seeds).expect("free again");
+        take_all(&f.configured, Ok(f.shared.clone()), &f.legacy).expect("free again");
     }
 
     #[test]
     fn s4_a_second_agent_with_another_configuration_file_is_refused() {
         let f = files();
-        let _first = take_all(&f.configured, Ok(f.shared.clone()), &f.seeds).unwrap();
+        let _first = take_all(&f.configured, Ok(f.shared.clone()), &f.legacy).unwrap();
         let other = f.configured.with_file_name("other.lock");
         assert!(
-            matches!(take_all(&other, Ok(f.shared.clone()), &f.seeds), Err(LockError::Held { file, .. }) if file == f.shared)
+            matches!(take_all(&other, Ok(f.shared.clone()), &f.legacy), Err(LockError::Held { file, .. }) if file == f.shared)
         );
     }
 
@@ -269,7 +269,7 @@ mod tests {
         let f = files();
         std::fs::create_dir_all(f.configured.parent().unwrap()).unwrap();
         std::fs::write(&f.configured, "999999999 and more\n").unwrap();
-        let _lock = take_all(&f.configured, Ok(f.shared.clone()), &f.seeds).unwrap();
+        let _lock = take_all(&f.configured, Ok(f.shared.clone()), &f.legacy).unwrap();
         assert_eq!(std::fs::read_to_string(&f.configured).unwrap(), format!("{}\n", std::process::id()));
     }
 
@@ -282,17 +282,17 @@ mod tests {
     #[test]
     fn s4_the_python_program_s_lock_is_respected() {
         let f = files();
-        std::fs::create_dir_all(f.seeds.parent().unwrap()).unwrap();
-        let python = File::create(&f.seeds).unwrap();
+        std::fs::create_dir_all(f.legacy.parent().unwrap()).unwrap();
+        let python = File::create(&f.legacy).unwrap();
         python.try_lock().unwrap();
-        let refused = take_all(&f.configured, Ok(f.shared.clone()), &f.seeds);
-        assert!(matches!(refused, Err(LockError::Held { file, .. }) if file == f.seeds));
+        let refused = take_all(&f.configured, Ok(f.shared.clone()), &f.legacy);
+        assert!(matches!(refused, Err(LockError::Held { file, .. }) if file == f.legacy));
     }
 
     #[test]
     fn a_shared_lock_that_can_t_be_made_is_said_and_keeps_nothing_from_starting() {
         let f = files();
-        let lock = take_all(&f.configured, Ok(PathBuf::from("/proc/none/host.lock")), &f.seeds).unwrap();
+        let lock = take_all(&f.configured, Ok(PathBuf::from("/proc/none/host.lock")), &f.legacy).unwrap();
         assert!(lock.remarks[0].contains("/proc/none/host.lock"));
     }
 

@@ -33,8 +33,8 @@ pub enum NetlinkError {
     /// The socket failed before the answer was whole.
     #[error("the netlink socket failed before the kernel's answer was whole")]
     Cut,
-    /// Addresses or cards kept changing while they were read.
-    #[error("addresses or cards kept changing while they were read")]
+    /// Addresses or interfaces kept changing while they were read.
+    #[error("addresses or interfaces kept changing while they were read")]
     Unsteady,
 }
 
@@ -66,7 +66,7 @@ impl RouteSocket {
         Ok(Self(handle))
     }
 
-    /// Every card.
+    /// Every interface.
     pub async fn links(&self) -> Result<Vec<LinkMessage>, NetlinkError> {
         let mut question = LinkMessage::default();
         question.attributes.push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));
@@ -79,7 +79,7 @@ impl RouteSocket {
             .collect())
     }
 
-    /// Every address of every card.
+    /// Every address of every interface.
     pub async fn addresses(&self) -> Result<Vec<AddressMessage>, NetlinkError> {
         let answers = self.dump(&RouteNetlinkMessage::GetAddress(AddressMessage::default())).await?;
         Ok(answers
@@ -90,7 +90,7 @@ impl RouteSocket {
             .collect())
     }
 
-    /// The card of this name.
+    /// The interface of this name.
     ///
     /// # Errors
     /// `ENODEV`: there is none.
@@ -148,7 +148,7 @@ impl RouteSocket {
     }
 }
 
-/// The host's own address in a message about one: `IFA_LOCAL` where the kernel gives it (on a point-to-point card
+/// The host's own address in a message about one: `IFA_LOCAL` where the kernel gives it (on a point-to-point interface
 /// `IFA_ADDRESS` is the other end's), else `IFA_ADDRESS`.
 pub fn own_address(message: &AddressMessage) -> Option<IpAddr> {
     let find = |local: bool| {

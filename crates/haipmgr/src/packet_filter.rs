@@ -28,7 +28,7 @@ const PACKET_TYPE: u32 = (libc::SKF_AD_OFF + libc::SKF_AD_PKTTYPE).cast_unsigned
 const VLAN_TAGGED: u32 = (libc::SKF_AD_OFF + libc::SKF_AD_VLAN_TAG_PRESENT).cast_unsigned();
 const DESTINATION: u32 = IP + 16;
 
-/// "Sent to this card's own MAC, and to this IPv4 address".
+/// "Sent to this interface's own MAC, and to this IPv4 address".
 pub(crate) fn arrived_for(destination: Ipv4Addr) -> [SockFilter; 6] {
     [
         SockFilter::new(LOAD_WORD, 0, 0, PACKET_TYPE),

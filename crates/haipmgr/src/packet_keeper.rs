@@ -17,11 +17,11 @@ const OFFLOAD_HEADER: usize = 10;
 /// The kernel joins segments into one frame of at most this, and its headers.
 const LARGEST_JOINED: usize = 64 * 1024;
 
-/// A packet socket in which the kernel keeps, in order, the frames that arrive at a card's own MAC with an IPv4 packet
+/// A packet socket in which the kernel keeps, in order, the frames that arrive at an interface's own MAC with an IPv4 packet
 /// to one address, until they are passed on. What finds no more room is dropped.
 ///
-/// Each frame comes with what the card has left undone or has done ahead (`PACKET_VNET_HDR`): checksums that a virtual
-/// machine's neighbour has not filled in, segments that were joined. It is sent with the same, so that the kernel fills
+/// Each frame comes with what the interface has left undone or has done ahead (`PACKET_VNET_HDR`): checksums that a virtual
+/// machine's neighbor has not filled in, segments that were joined. It is sent with the same, so that the kernel fills
 /// in and cuts up again: a bare copy of such a frame would be thrown away by its receiver.
 #[derive(Debug)]
 pub struct FrameKeeper(AsyncFd<PacketSocket>);
@@ -42,22 +42,22 @@ impl FrameKeeper {
     /// counting: at least 512 a frame, with what it needs to keep it.
     ///
     /// To drop it takes the kernel some milliseconds, in which the thread waits.
-    pub fn open(card: &str, destination: Ipv4Addr, room: usize) -> Result<Self, PacketSocketError> {
+    pub fn open(interface: &str, destination: Ipv4Addr, room: usize) -> Result<Self, PacketSocketError> {
         let prepare = |socket: &Socket| {
             // The kernel doubles it (socket(7)).
             socket.set_recv_buffer_size(room / 2)?;
             keep_offload_header(socket)?;
             socket.attach_filter(&arrived_for(destination))
         };
-        PacketSocket::open(card, IPV4, prepare)?.watched().map(Self)
+        PacketSocket::open(interface, IPV4, prepare)?.watched().map(Self)
     }
 
-    /// The card's hardware address.
+    /// The interface's hardware address.
     pub fn mac(&self) -> Mac {
         self.0.get_ref().mac()
     }
 
-    /// Passes the oldest frame on to this MAC, with the card's own as sender: with the client's, switches would look for
+    /// Passes the oldest frame on to this MAC, with the interface's own as sender: with the client's, switches would look for
     /// the client here. The packet in it is not touched. A frame that this host or the new holder sent is dropped: it would
     /// go round in circles, or come back to its own sender.
     ///
@@ -76,7 +76,11 @@ impl FrameKeeper {
                 return Ok(PassedOn::Dropped);
             }
             Err(source) => {
-                return Err(PacketSocketError::new(socket.card(), "receiving frames to pass on", source));
+                return Err(PacketSocketError::new(
+                    socket.interface(),
+                    "receiving frames to pass on",
+                    source,
+                ));
             }
         };
         let whole = length < buffer.len();
@@ -95,15 +99,16 @@ impl FrameKeeper {
         }
         destination.copy_from_slice(&to.0);
         source.copy_from_slice(&mac.0);
-        // Bound as it is, it sends from its card. Full queues and frames that don't fit pass; TCP sends again.
+        // Bound as it is, it sends from its interface. Full queues and frames that don't fit pass; TCP sends again.
         let sent = buffer.get(..length).map(|all| socket.send(all));
         Ok(if matches!(sent, Some(Ok(()))) { PassedOn::Yes } else { PassedOn::Dropped })
     }
 
     /// Waits until there may be a frame to pass on.
     pub async fn ready(&self) -> Result<(), PacketSocketError> {
-        let failed =
-            |source| PacketSocketError::new(self.0.get_ref().card(), "receiving frames to pass on", source);
+        let failed = |source| {
+            PacketSocketError::new(self.0.get_ref().interface(), "receiving frames to pass on", source)
+        };
         self.0.ready(Interest::READABLE | Interest::ERROR).await.map_err(failed)?.clear_ready();
         Ok(())
     }
@@ -112,25 +117,31 @@ impl FrameKeeper {
 /// The longest headers of IPv4 and TCP.
 const LONGEST_HEADERS: usize = 60 + 60;
 
-/// A packet socket in which the kernel keeps the TCP SYNs to one IPv4 address that pass a card on their way to another
+/// A packet socket in which the kernel keeps the TCP SYNs to one IPv4 address that pass an interface on their way to another
 /// host's MAC, until they are read. What finds no more room is dropped.
 #[derive(Debug)]
 pub struct SynKeeper(PacketSocket);
 
 impl SynKeeper {
-    /// Opens it, for SYNs to `address` at `mac`; they are kept from now on. A card that takes in only what is for itself is
+    /// Opens it, for SYNs to `address` at `mac`; they are kept from now on. An interface that takes in only what is for itself is
     /// told to take in what is for `mac` too, until the keeper is dropped (`PACKET_MR_UNICAST`, packet(7)). `room` is in
     /// bytes of the kernel's own counting: at least 512 a frame.
     ///
     /// To drop it takes the kernel some milliseconds, in which the thread waits.
-    pub fn open(card: &str, address: Ipv4Addr, mac: Mac, room: usize) -> Result<Self, PacketSocketError> {
+    pub fn open(
+        interface: &str,
+        address: Ipv4Addr,
+        mac: Mac,
+        room: usize,
+    ) -> Result<Self, PacketSocketError> {
         let prepare = |socket: &Socket| {
             // The kernel doubles it (socket(7)).
             socket.set_recv_buffer_size(room / 2)?;
             socket.attach_filter(&asks_another(address, mac))
         };
-        let socket = PacketSocket::open(card, IPV4, prepare)?;
-        let failed = |source| PacketSocketError::new(card, "opening the card for another's MAC", source);
+        let socket = PacketSocket::open(interface, IPV4, prepare)?;
+        let failed =
+            |source| PacketSocketError::new(interface, "opening the interface for another's MAC", source);
         socket.take_in_frames_for(mac).map_err(failed)?;
         Ok(Self(socket))
     }
@@ -146,7 +157,7 @@ impl SynKeeper {
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
                 Ok(None)
             }
-            Err(source) => Err(PacketSocketError::new(self.0.card(), "receiving clients' SYNs", source)),
+            Err(source) => Err(PacketSocketError::new(self.0.interface(), "receiving clients' SYNs", source)),
         }
     }
 }

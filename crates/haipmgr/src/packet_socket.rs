@@ -1,4 +1,4 @@
-//! Packet sockets (packet(7)): frames in and out of one network card. Needs `CAP_NET_RAW`. What is said over them is in
+//! Packet sockets (packet(7)): frames in and out of one network interface. Needs `CAP_NET_RAW`. What is said over them is in
 //! `arp_socket.rs` and `packet_keeper.rs`.
 //!
 //! The one module with `unsafe`: `sockaddr_ll` has no safe type that both builds and reads it on every kernel (that of
@@ -17,7 +17,7 @@ use socket2::{Domain, Protocol, SockAddr, SockAddrStorage, Socket, Type};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-/// `ARPHRD_ETHER`: the only kind of card that frames with Ethernet headers fit.
+/// `ARPHRD_ETHER`: the only kind of interface that frames with Ethernet headers fit.
 const HARDWARE_ETHERNET: u16 = libc::ARPHRD_ETHER;
 
 /// `ETH_P_IP`, in the machine's byte order.
@@ -28,52 +28,56 @@ pub(crate) const IPV4: u16 = libc::ETH_P_IP as u16;
 #[allow(clippy::cast_possible_truncation, reason = "0x0806")]
 pub(crate) const ARP: u16 = libc::ETH_P_ARP as u16;
 
-/// What went wrong with a card's packet socket.
+/// What went wrong with an interface's packet socket.
 #[derive(Debug, thiserror::Error)]
 pub enum PacketSocketError {
-    /// The card is not there.
+    /// The interface is not there.
     #[error(
-        "there is no network card {card}; see `ip link` for the cards, and the members table for this name"
+        "there is no network interface {interface}; see `ip link` for the interfaces, and the members table for this name"
     )]
-    NoSuchCard {
+    NoSuchInterface {
         /// Its name.
-        card: String,
+        interface: String,
     },
-    /// The card is administratively down.
-    #[error("network card {card} is down; bring it up with `ip link set {card} up`")]
+    /// The interface is administratively down.
+    #[error("network interface {interface} is down; bring it up with `ip link set {interface} up`")]
     Down {
         /// Its name.
-        card: String,
+        interface: String,
     },
-    /// The card has no Ethernet addresses.
+    /// The interface has no Ethernet addresses.
     #[error(
-        "network card {card} is not Ethernet (hardware type {hardware_type}); ARP needs an Ethernet card"
+        "network interface {interface} is not Ethernet (hardware type {hardware_type}); ARP needs an Ethernet interface"
     )]
     NotEthernet {
         /// Its name.
-        card: String,
+        interface: String,
         /// `ARPHRD_…` of `linux/if_arp.h`.
         hardware_type: u16,
     },
-    /// The card's MAC or index is no longer the one that the socket was opened with: open a new one.
-    #[error("network card {card} has changed (a new hardware address, or a new card of the same name)")]
+    /// The interface's MAC or index is no longer the one that the socket was opened with: open a new one.
+    #[error(
+        "network interface {interface} has changed (a new hardware address, or a new interface of the same name)"
+    )]
     Changed {
         /// Its name.
-        card: String,
+        interface: String,
     },
     /// `CAP_NET_RAW` is missing.
-    #[error("not allowed to open a packet socket on {card}: run as root, or with the capability CAP_NET_RAW")]
+    #[error(
+        "not allowed to open a packet socket on {interface}: run as root, or with the capability CAP_NET_RAW"
+    )]
     NotAllowed {
         /// Its name.
-        card: String,
+        interface: String,
         /// EPERM or EACCES.
         source: io::Error,
     },
     /// Anything else that the kernel said.
-    #[error("{doing} on network card {card}: {source}")]
+    #[error("{doing} on network interface {interface}: {source}")]
     Failed {
         /// Its name.
-        card: String,
+        interface: String,
         /// What was being done.
         doing: &'static str,
         /// The kernel's word.
@@ -82,22 +86,22 @@ pub enum PacketSocketError {
 }
 
 impl PacketSocketError {
-    pub(crate) fn new(card: &str, doing: &'static str, source: io::Error) -> Self {
-        let card = card.to_owned();
+    pub(crate) fn new(interface: &str, doing: &'static str, source: io::Error) -> Self {
+        let interface = interface.to_owned();
         match source.raw_os_error().map(Errno::from_raw) {
-            Some(Errno::ENETDOWN) => Self::Down { card },
-            Some(Errno::ENODEV | Errno::ENXIO) => Self::NoSuchCard { card },
-            Some(Errno::EPERM | Errno::EACCES) => Self::NotAllowed { card, source },
-            _ => Self::Failed { card, doing, source },
+            Some(Errno::ENETDOWN) => Self::Down { interface },
+            Some(Errno::ENODEV | Errno::ENXIO) => Self::NoSuchInterface { interface },
+            Some(Errno::EPERM | Errno::EACCES) => Self::NotAllowed { interface, source },
+            _ => Self::Failed { interface, doing, source },
         }
     }
 }
 
-/// A packet socket that is bound to one card. It never blocks.
+/// A packet socket that is bound to one interface. It never blocks.
 #[derive(Debug)]
 pub(crate) struct PacketSocket {
     socket: Socket,
-    card: String,
+    interface: String,
     index: i32,
     mac: Mac,
 }
@@ -118,52 +122,56 @@ impl PacketSocket {
     /// Opens it, for frames of this protocol: `ARP`, `IPV4`, or 0, which receives nothing. `prepare` comes before anything
     /// is received.
     pub(crate) fn open(
-        card: &str,
+        interface: &str,
         protocol: u16,
         prepare: impl FnOnce(&Socket) -> io::Result<()>,
     ) -> Result<Self, PacketSocketError> {
-        let failed = |doing| move |source| PacketSocketError::new(card, doing, source);
-        let index = card_index(card)?;
-        // Protocol 0 until it is bound, so that no frame of another card slips in before.
+        let failed = |doing| move |source| PacketSocketError::new(interface, doing, source);
+        let index = interface_index(interface)?;
+        // Protocol 0 until it is bound, so that no frame of another interface slips in before.
         let socket = Socket::new(Domain::PACKET, Type::RAW.nonblocking(), Some(Protocol::from(0)))
             .map_err(failed("opening a packet socket"))?;
         prepare(&socket).map_err(failed("preparing a packet socket"))?;
         socket.bind(&link_address(index, protocol)).map_err(failed("binding a packet socket"))?;
-        // Binding to a card that is down succeeds, and leaves this error behind.
+        // Binding to an interface that is down succeeds, and leaves this error behind.
         if let Some(source) = socket.take_error().map_err(failed("reading a packet socket's state"))? {
-            return Err(PacketSocketError::new(card, "binding a packet socket", source));
+            return Err(PacketSocketError::new(interface, "binding a packet socket", source));
         }
-        let bound = bound_to(&socket).map_err(failed("reading the card's address"))?;
+        let bound = bound_to(&socket).map_err(failed("reading the interface's address"))?;
         if bound.index != index {
-            return Err(PacketSocketError::Changed { card: card.to_owned() });
+            return Err(PacketSocketError::Changed { interface: interface.to_owned() });
         }
         if bound.hardware_type != HARDWARE_ETHERNET {
             return Err(PacketSocketError::NotEthernet {
-                card: card.to_owned(),
+                interface: interface.to_owned(),
                 hardware_type: bound.hardware_type,
             });
         }
-        Ok(Self { socket, card: card.to_owned(), index, mac: bound.mac })
+        Ok(Self { socket, interface: interface.to_owned(), index, mac: bound.mac })
     }
 
-    /// The card's name.
-    pub(crate) fn card(&self) -> &str {
-        &self.card
+    /// The interface's name.
+    pub(crate) fn interface(&self) -> &str {
+        &self.interface
     }
 
-    /// The card's hardware address, as it was when the socket was opened.
+    /// The interface's hardware address, as it was when the socket was opened.
     pub(crate) fn mac(&self) -> Mac {
         self.mac
     }
 
-    /// Whether the card is still the one that the socket was opened on, with the same MAC; `Changed` where not.
+    /// Whether the interface is still the one that the socket was opened on, with the same MAC; `Changed` where not.
     pub(crate) fn check(&self) -> Result<(), PacketSocketError> {
-        let bound = bound_to(&self.socket)
-            .map_err(|source| PacketSocketError::new(&self.card, "reading the card's address", source))?;
-        if card_index(&self.card)? == self.index && bound.index == self.index && bound.mac == self.mac {
+        let bound = bound_to(&self.socket).map_err(|source| {
+            PacketSocketError::new(&self.interface, "reading the interface's address", source)
+        })?;
+        if interface_index(&self.interface)? == self.index
+            && bound.index == self.index
+            && bound.mac == self.mac
+        {
             Ok(())
         } else {
-            Err(PacketSocketError::Changed { card: self.card.clone() })
+            Err(PacketSocketError::Changed { interface: self.interface.clone() })
         }
     }
 
@@ -204,14 +212,14 @@ impl PacketSocket {
 
     /// Watched by tokio's reactor; within a runtime with IO.
     pub(crate) fn watched(self) -> Result<AsyncFd<Self>, PacketSocketError> {
-        let card = self.card.clone();
+        let interface = self.interface.clone();
         // SAFETY: the descriptor is the socket's own, which the PacketSocket owns, never closes and never replaces
         // before it is dropped itself.
         unsafe { AsyncFd::register_with_interest(self, Interest::READABLE | Interest::ERROR) }
-            .map_err(|error| PacketSocketError::new(&card, "watching a packet socket", error.into()))
+            .map_err(|error| PacketSocketError::new(&interface, "watching a packet socket", error.into()))
     }
 
-    /// A card that takes in only what is for itself takes in what is for `mac` too, as long as this socket is open
+    /// An interface that takes in only what is for itself takes in what is for `mac` too, as long as this socket is open
     /// (`PACKET_MR_UNICAST`, packet(7)).
     #[allow(clippy::cast_possible_truncation, reason = "a MAC has 6 bytes, and the struct 16")]
     pub(crate) fn take_in_frames_for(&self, mac: Mac) -> io::Result<()> {
@@ -261,14 +269,18 @@ pub(crate) fn keep_offload_header(socket: &Socket) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-fn card_index(card: &str) -> Result<i32, PacketSocketError> {
-    let index = if_nametoindex(card).map_err(|errno| {
-        PacketSocketError::new(card, "looking the card up", io::Error::from_raw_os_error(errno as i32))
+fn interface_index(interface: &str) -> Result<i32, PacketSocketError> {
+    let index = if_nametoindex(interface).map_err(|errno| {
+        PacketSocketError::new(
+            interface,
+            "looking the interface up",
+            io::Error::from_raw_os_error(errno as i32),
+        )
     })?;
-    i32::try_from(index).map_err(|_| PacketSocketError::NoSuchCard { card: card.to_owned() })
+    i32::try_from(index).map_err(|_| PacketSocketError::NoSuchInterface { interface: interface.to_owned() })
 }
 
-/// A card as the kernel shows it through a socket that is bound to it, now.
+/// An interface as the kernel shows it through a socket that is bound to it, now.
 struct Bound {
     index: i32,
     hardware_type: u16,

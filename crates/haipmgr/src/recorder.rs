@@ -236,7 +236,7 @@ fn decided(policy: &Policy, now: Time, state: &mut State, event: Event) -> Line 
 mod tests {
     use std::collections::BTreeMap;
 
-    use decide::event::{Card, NotInGroup};
+    use decide::event::{Interface, NotInGroup};
 
     use super::*;
 
@@ -249,7 +249,7 @@ mod tests {
         };
         let host = |of| Host {
             addresses: Vec::new(),
-            cards: vec![Card { name: format!("eth{of}"), running: true }],
+            interfaces: vec![Interface { name: format!("eth{of}"), running: true }],
         };
         let events: Vec<Event> = (1..400)
             .map(|at| match at % 50 {
@@ -283,8 +283,11 @@ mod tests {
     fn what_all_clusters_were_told_of_this_host_is_kept_once() {
         let sightings = Sightings::default();
         let told = |name: &str| {
-            let cards = vec![Card { name: name.to_owned(), running: true }];
-            Event::Host(Seen { asked_at: Time(1), fact: Fact::Known(Host { addresses: Vec::new(), cards }) })
+            let interfaces = vec![Interface { name: name.to_owned(), running: true }];
+            Event::Host(Seen {
+                asked_at: Time(1),
+                fact: Fact::Known(Host { addresses: Vec::new(), interfaces }),
+            })
         };
         let remembered = |event: &Event| match Last::default().shorten(event, &sightings) {
             Remembered::Host(_, shared) => Some(shared),

@@ -166,7 +166,7 @@ pub(crate) fn sort_out(
         NetlinkPayload::Done(_) => return Ok(true),
         NetlinkPayload::InnerMessage(SockDiagMessage::InetResponse(response)) => {
             let id = response.header.socket_id;
-            // The kernel has filtered; one that heeds no filter costs time, not somebody's connections.
+            // The kernel has filtered; one that acts on no filter costs time, not somebody's connections.
             if id.source_address.to_canonical() == local {
                 found.push(id);
             }

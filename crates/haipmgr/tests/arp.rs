@@ -12,11 +12,11 @@ use std::time::{Duration, Instant};
 use decide::event::{Event, Frame, Mac, Says};
 use haipmgr::act::announce::{AnnounceError, Announcer};
 use haipmgr::arp_socket::{ArpListener, ArpSocket};
-use haipmgr::observe::neighbour::{NeighbourReport, NeighbourSettings, NeighbourWatch, watch};
+use haipmgr::observe::neighbor::{NeighborReport, NeighborSettings, NeighborWatch, watch};
 use haipmgr::packet_socket::PacketSocketError;
 use haipmgr::wire::arp::ArpFrame;
 use nix::sys::socket::{AddressFamily, LinkAddr, MsgFlags, SockFlag, SockProtocol, SockType, sendto, socket};
-use segment::{CARD, Host, LIMIT, Segment, wait_for};
+use segment::{Host, INTERFACE, LIMIT, Segment, wait_for};
 
 const VIP: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 100);
 const A: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 11);
@@ -29,7 +29,7 @@ const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 254);
 enum Heard {
     Event(Event, Instant),
     Gateway,
-    Report(NeighbourReport),
+    Report(NeighborReport),
 }
 
 /// A watch on the host, for as long as the host lives.
@@ -38,11 +38,11 @@ fn listen(host: &Host, own: Ipv4Addr) -> Receiver<Heard> {
 }
 
 /// … with something done with it first.
-fn listen_and(host: &Host, own: Ipv4Addr, first: fn(&NeighbourWatch)) -> Receiver<Heard> {
+fn listen_and(host: &Host, own: Ipv4Addr, first: fn(&NeighborWatch)) -> Receiver<Heard> {
     let (give, take): (Sender<Heard>, _) = channel();
     host.run(move |_| async move {
-        let settings = NeighbourSettings {
-            card: CARD.to_owned(),
+        let settings = NeighborSettings {
+            interface: INTERFACE.to_owned(),
             vip: VIP.into(),
             own_address: own.into(),
             members: vec![A.into(), B.into(), C.into()],
@@ -74,12 +74,12 @@ fn listen_and(host: &Host, own: Ipv4Addr, first: fn(&NeighbourWatch)) -> Receive
 }
 
 fn mac(host: &Host) -> Mac {
-    host.run(|_| async { ArpSocket::to_send(CARD).expect("a socket").mac() })
+    host.run(|_| async { ArpSocket::to_send(INTERFACE).expect("a socket").mac() })
 }
 
 fn send(host: &Host, frame: ArpFrame) -> Instant {
     host.run(move |_| async move {
-        let socket = ArpSocket::to_send(CARD).expect("a socket");
+        let socket = ArpSocket::to_send(INTERFACE).expect("a socket");
         let at = Instant::now();
         socket.send(&frame).expect("sent");
         at
@@ -88,7 +88,7 @@ fn send(host: &Host, frame: ArpFrame) -> Instant {
 
 /// An announcer's call on the host.
 fn act(host: &Host, what: fn(&mut Announcer) -> Result<(), AnnounceError>) {
-    host.run(move |_| async move { what(&mut Announcer::new(CARD, VIP.into())).expect("sent") });
+    host.run(move |_| async move { what(&mut Announcer::new(INTERFACE, VIP.into())).expect("sent") });
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "it is handed to `wait_for`")]
@@ -103,7 +103,7 @@ fn frame(heard: Heard) -> Option<Frame> {
 fn a_probe_for_a_held_address_is_answered_by_the_holders_kernel_and_told_as_a_reply() {
     let mut segment = Segment::new();
     let (a, b) = (segment.join(A), segment.join(B));
-    // Both ways are open: a card that has just come up may still drop what it is to send.
+    // Both ways are open: an interface that has just come up may still drop what it is to send.
     reach(&a, B);
     b.add_address(VIP, 32);
     let heard = listen(&a, A);
@@ -119,7 +119,7 @@ fn a_holder_that_asks_who_has_the_vip_hears_of_another_and_claims_nothing() {
     let others = listen(&c, C);
     a.add_address(VIP, 32);
     b.add_address(VIP, 32);
-    let heard = listen_and(&a, A, NeighbourWatch::ask_who_has_vip);
+    let heard = listen_and(&a, A, NeighborWatch::ask_who_has_vip);
     let reply = wait_for(&heard, "the other holder's answer", frame);
     assert_eq!(reply, Frame { from: mac(&b), says: Says::Reply });
     // What C hears next about the VIP is this, and not a word of A's.
@@ -147,13 +147,15 @@ fn the_word_that_it_is_free_is_heard_as_such_by_whom_it_names_with_the_time_at_w
     let (heard, others) = (listen(&a, A), listen(&c, C));
     let (from, to) = (mac(&b), mac(&a));
     let before = haipmgr::clock::now();
-    b.run(move |_| async move { Announcer::new(CARD, VIP.into()).say_free(Some(to)).expect("sent") });
+    b.run(move |_| async move { Announcer::new(INTERFACE, VIP.into()).announce_release(Some(to)).expect("sent") });
     let word = wait_for(&heard, "the word", frame);
-    let Says::Free { heard_at } = word.says else { panic!("{word:?}") };
+    let Says::Release { heard_at } = word.says else { panic!("{word:?}") };
     assert!(word.from == from && heard_at >= before && heard_at <= haipmgr::clock::now(), "{word:?}");
-    assert_eq!(wait_for(&others, "the word", frame), Frame { from, says: Says::FreeForOthers });
-    b.run(move |_| async move { Announcer::new(CARD, VIP.into()).say_free(None).expect("sent") });
-    assert_eq!(wait_for(&heard, "the word", frame), Frame { from, says: Says::FreeForOthers });
+    assert_eq!(wait_for(&others, "the word", frame), Frame { from, says: Says::ReleaseToOthers });
+    b.run(
+        move |_| async move { Announcer::new(INTERFACE, VIP.into()).announce_release(None).expect("sent") },
+    );
+    assert_eq!(wait_for(&heard, "the word", frame), Frame { from, says: Says::ReleaseToOthers });
 }
 
 /// The client's kernel has just found the VIP at A; the VIP moves to B, which sends this form.
@@ -221,11 +223,11 @@ fn members_macs_are_learned_by_asking_and_a_changed_one_is_told_once() {
     let (a, b, c) = (segment.join(A), segment.join(B), segment.join(C));
     let (mac_b, mac_c) = (mac(&b), mac(&c));
     let heard = listen(&a, A);
-    let neighbour = |heard| match heard {
-        Heard::Event(Event::Neighbour { address, mac }, _) => Some((address, mac)),
+    let neighbor = |heard| match heard {
+        Heard::Event(Event::Neighbor { address, mac }, _) => Some((address, mac)),
         _ => None,
     };
-    let mut learned = [(); 2].map(|()| wait_for(&heard, "a member's MAC", neighbour));
+    let mut learned = [(); 2].map(|()| wait_for(&heard, "a member's MAC", neighbor));
     learned.sort();
     assert_eq!(learned, [(B.into(), mac_b), (C.into(), mac_c)], "and not A's own");
 
@@ -235,11 +237,11 @@ fn members_macs_are_learned_by_asking_and_a_changed_one_is_told_once() {
     b.set_mac(new);
     send(&b, ArpFrame::request(new, B, GATEWAY));
     send(&b, ArpFrame::request(new, B, GATEWAY));
-    assert_eq!(wait_for(&heard, "B's new MAC", neighbour), (B.into(), new));
+    assert_eq!(wait_for(&heard, "B's new MAC", neighbor), (B.into(), new));
     let new = Mac([2, 0, 0, 0, 0xcc, 1]);
     c.set_mac(new);
     send(&c, ArpFrame::request(new, C, GATEWAY));
-    assert_eq!(wait_for(&heard, "C's new MAC", neighbour), (C.into(), new));
+    assert_eq!(wait_for(&heard, "C's new MAC", neighbor), (C.into(), new));
 }
 
 #[test]
@@ -260,27 +262,29 @@ fn garbage_is_ignored_and_the_next_frame_is_heard() {
     assert_eq!(wait_for(&heard, "the probe", frame), Frame { from: mac(&b), says: Says::Probe });
 }
 
-fn send_to(raw: &impl AsRawFd, bytes: &[u8], card: &LinkAddr) {
-    sendto(raw.as_raw_fd(), bytes, card, MsgFlags::empty()).expect("sent");
+fn send_to(raw: &impl AsRawFd, bytes: &[u8], interface: &LinkAddr) {
+    sendto(raw.as_raw_fd(), bytes, interface, MsgFlags::empty()).expect("sent");
 }
 
 /// ARP frames that are cut off, of another hardware, of another protocol, and of an unknown operation.
 fn send_raw(host: &Host, from: Mac) {
     host.run(move |_| async move {
         let good = ArpFrame::gratuitous_request(from, VIP).encode();
-        let card = nix::ifaddrs::getifaddrs()
-            .expect("cards")
-            .find_map(|found| found.address.filter(|_| found.interface_name == CARD)?.as_link_addr().copied())
-            .expect("the card's address");
+        let interface = nix::ifaddrs::getifaddrs()
+            .expect("interfaces")
+            .find_map(|found| {
+                found.address.filter(|_| found.interface_name == INTERFACE)?.as_link_addr().copied()
+            })
+            .expect("the interface's address");
         let raw = socket(AddressFamily::Packet, SockType::Raw, SockFlag::empty(), SockProtocol::EthAll)
             .expect("a packet socket");
         for (at, byte) in [(15, 6), (16, 0x86), (18, 8), (19, 16), (21, 77)] {
             let mut bad = good;
             bad[at] = byte;
-            send_to(&raw, &bad, &card);
+            send_to(&raw, &bad, &interface);
         }
         for length in 14..42 {
-            send_to(&raw, &good[..length], &card);
+            send_to(&raw, &good[..length], &interface);
         }
     });
 }
@@ -292,10 +296,10 @@ fn a_flood_from_a_stranger_is_dropped_and_does_not_drown_a_members_claim() {
     let heard = listen(&a, A);
     let member = mac(&b);
     wait_for(&heard, "B's MAC", |heard| {
-        matches!(heard, Heard::Event(Event::Neighbour { .. }, _)).then_some(())
+        matches!(heard, Heard::Event(Event::Neighbor { .. }, _)).then_some(())
     });
     let flooded = b.run(|_| async {
-        let socket = ArpSocket::to_send(CARD).expect("a socket");
+        let socket = ArpSocket::to_send(INTERFACE).expect("a socket");
         let stranger = Mac([2, 0, 0, 0, 0, 0x66]);
         let start = Instant::now();
         let mut sent = 0_u64;
@@ -317,7 +321,7 @@ fn a_flood_from_a_stranger_is_dropped_and_does_not_drown_a_members_claim() {
                 return Some(());
             }
             Heard::Event(Event::Frame(_), _) => told += 1,
-            Heard::Report(NeighbourReport::Flood { .. }) => reported = true,
+            Heard::Report(NeighborReport::Flood { .. }) => reported = true,
             _ => {}
         }
         None
@@ -328,7 +332,7 @@ fn a_flood_from_a_stranger_is_dropped_and_does_not_drown_a_members_claim() {
 }
 
 #[test]
-fn a_card_that_goes_down_or_is_replaced_is_reported_once_and_heard_again() {
+fn a_interface_that_goes_down_or_is_replaced_is_reported_once_and_heard_again() {
     let mut segment = Segment::new();
     let (a, b) = (segment.join(A), segment.join(B));
     let heard = listen(&a, A);
@@ -336,19 +340,19 @@ fn a_card_that_goes_down_or_is_replaced_is_reported_once_and_heard_again() {
         Heard::Report(report) => Some(report),
         _ => None,
     };
-    a.link_down(CARD);
-    let report = wait_for(&heard, "a report of the card down", reports);
+    a.link_down(INTERFACE);
+    let report = wait_for(&heard, "a report of the interface down", reports);
     assert!(report.to_string().contains("eth0 is down"), "{report}");
-    a.link_up(CARD);
-    let report = wait_for(&heard, "a report of the card up", reports);
-    assert!(matches!(report, NeighbourReport::Hearing { .. }), "reported once: {report}");
+    a.link_up(INTERFACE);
+    let report = wait_for(&heard, "a report of the interface up", reports);
+    assert!(matches!(report, NeighborReport::ReceiveUp { .. }), "reported once: {report}");
 
-    a.delete_card();
-    let report = wait_for(&heard, "a report of the card gone", reports);
-    assert!(matches!(report, NeighbourReport::Deaf { .. }), "{report}");
+    a.delete_interface();
+    let report = wait_for(&heard, "a report of the interface gone", reports);
+    assert!(matches!(report, NeighborReport::ReceiveDown { .. }), "{report}");
     segment.plug_in(&a);
-    let report = wait_for(&heard, "a report of the card back", reports);
-    assert!(matches!(report, NeighbourReport::Hearing { .. }), "{report}");
+    let report = wait_for(&heard, "a report of the interface back", reports);
+    assert!(matches!(report, NeighborReport::ReceiveUp { .. }), "{report}");
     act(&b, Announcer::probe);
     assert_eq!(wait_for(&heard, "the probe", frame).says, Says::Probe);
 }
@@ -360,29 +364,29 @@ fn a_watch_says_when_it_can_hear_and_when_it_can_not() {
     let heard = listen(&a, A);
     let says = |wanted: bool| {
         move |heard| match heard {
-            Heard::Event(Event::Hearing(hearing), _) if hearing == wanted => Some(()),
+            Heard::Event(Event::ReceiveUp(hearing), _) if hearing == wanted => Some(()),
             _ => None,
         }
     };
     wait_for(&heard, "the word that it hears", says(true));
-    a.link_down(CARD);
+    a.link_down(INTERFACE);
     wait_for(&heard, "the word that it is deaf", says(false));
-    a.link_up(CARD);
+    a.link_up(INTERFACE);
     wait_for(&heard, "the word that it hears again", says(true));
-    a.delete_card();
-    wait_for(&heard, "the word that the card is gone", says(false));
+    a.delete_interface();
+    wait_for(&heard, "the word that the interface is gone", says(false));
     segment.plug_in(&a);
-    wait_for(&heard, "the word that the new card is heard", says(true));
+    wait_for(&heard, "the word that the new interface is heard", says(true));
 }
 
 #[test]
-fn an_announcer_goes_on_after_its_card_was_replaced_or_got_a_new_mac() {
+fn an_announcer_goes_on_after_its_interface_was_replaced_or_got_a_new_mac() {
     let mut segment = Segment::new();
     let (a, b) = (segment.join(A), segment.join(B));
     let heard = listen(&a, A);
     let (commands, mut todo) = tokio::sync::mpsc::unbounded_channel::<()>();
     b.run(move |_| async move {
-        let mut announcer = Announcer::new(CARD, VIP.into());
+        let mut announcer = Announcer::new(INTERFACE, VIP.into());
         tokio::spawn(async move {
             while todo.recv().await.is_some() {
                 announcer.probe().expect("sent");
@@ -395,18 +399,18 @@ fn an_announcer_goes_on_after_its_card_was_replaced_or_got_a_new_mac() {
     b.set_mac(new);
     commands.send(()).unwrap();
     assert_eq!(wait_for(&heard, "the probe from the new MAC", frame).from, new);
-    b.delete_card();
+    b.delete_interface();
     segment.plug_in(&b);
     commands.send(()).unwrap();
-    assert_eq!(wait_for(&heard, "the probe from the new card", frame).from, mac(&b));
+    assert_eq!(wait_for(&heard, "the probe from the new interface", frame).from, mac(&b));
 }
 
 #[test]
-fn a_card_that_is_not_there_is_named() {
+fn a_interface_that_is_not_there_is_named() {
     let host = Host::new();
     let (none, lo) =
         host.run(|_| async { (ArpSocket::to_send("eth7").map(|_| ()), ArpListener::open("lo").map(|_| ())) });
-    assert!(matches!(none, Err(PacketSocketError::NoSuchCard { card }) if card == "eth7"));
+    assert!(matches!(none, Err(PacketSocketError::NoSuchInterface { interface }) if interface == "eth7"));
     assert!(matches!(lo, Err(PacketSocketError::NotEthernet { .. })));
 }
 
@@ -414,7 +418,7 @@ fn a_card_that_is_not_there_is_named() {
 fn a_frame_is_told_within_a_few_milliseconds_of_being_sent() {
     let mut segment = Segment::new();
     let (a, b) = (segment.join(A), segment.join(B));
-    // Both ways are open: a card that has just come up may still drop what it is to send.
+    // Both ways are open: an interface that has just come up may still drop what it is to send.
     reach(&b, A);
     let heard = listen(&a, A);
     let from = mac(&b);

@@ -183,7 +183,7 @@ fn sql_prints_the_account_without_its_password() {
     let said = text(&host.haipmgr(&["sql", "--config"], &file).stdout);
     assert!(said.contains("CREATE USER 'haip''o'@'%'"), "{said}");
     assert!(said.contains("GRANT SELECT ON performance_schema.* TO 'haip''o'@'%';"), "{said}");
-    assert!(said.contains("GRANT EXECUTE ON PROCEDURE haipmgr.wake_election TO 'haip''o'@'%';"), "{said}");
+    assert!(said.contains("GRANT EXECUTE ON PROCEDURE haipmgr.wake_expel TO 'haip''o'@'%';"), "{said}");
     assert!(!said.contains("KRj"), "{said}");
 }
 

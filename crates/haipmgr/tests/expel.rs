@@ -79,7 +79,7 @@ fn the_procedures_change_nothing_but_what_they_are_for_and_the_agent_may_call_no
     assert_eq!(orders.read(), Fact::Known(5));
 
     orders.expel.wake();
-    orders.done(Action::WakeElection);
+    orders.done(Action::WakeExpel);
     assert_eq!(timeout(&server), 5);
 
     // Nobody is UNREACHABLE: the procedure itself refuses, and the value is on disk all the same.
@@ -131,7 +131,7 @@ fn missing_procedures_and_a_missing_variable_are_told_in_words_that_say_what_to_
     let server = Server::start(GROUP);
     let orders = Orders::start(&server, None);
     let Fact::Unknown(Why::NotAllowed(words)) = orders.read() else { panic!("the procedures are not there") };
-    assert!(words.contains("haipmgr.wake_election") && words.contains("haipmgr sql"), "{words}");
+    assert!(words.contains("haipmgr.wake_expel") && words.contains("haipmgr sql"), "{words}");
     make_procedures(&server);
     assert_eq!(orders.read(), Fact::Known(5));
     drop(server);

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use decide::event::{Fact, Gateway, Seen, Why};
 use haipmgr::observe::gateway::{GatewaySettings, GatewayWatch, watch};
-use namespace::{LIMIT, Neighbour, cable_to, give, in_new_namespace, index, netlink, set_down, set_up};
+use namespace::{LIMIT, Neighbor, cable_to, give, in_new_namespace, index, netlink, set_down, set_up};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::timeout;
 
@@ -18,17 +18,17 @@ const ECHO_IGNORED: &str = "ipv4/icmp_echo_ignore_all";
 
 /// A host and its gateway, and what is told.
 struct Scene {
-    gateway: Neighbour,
+    gateway: Neighbor,
     watch: Arc<GatewayWatch>,
     facts: UnboundedReceiver<(Seen<Gateway>, Instant)>,
     arp_asked: UnboundedReceiver<()>,
-    /// Whether an ARP request is answered; stands for the neighbour module, which hears the reply.
+    /// Whether an ARP request is answered; stands for the neighbor module, which hears the reply.
     arp_answers: Arc<AtomicBool>,
 }
 
 impl Scene {
     async fn new() -> Self {
-        let gateway = Neighbour::new();
+        let gateway = Neighbor::new();
         cable_to(&gateway).await;
         let netlink = netlink();
         give(&netlink, "eth0", "10.77.0.11", 24).await;
@@ -37,7 +37,7 @@ impl Scene {
         Self::watching(gateway, settings())
     }
 
-    fn watching(gateway: Neighbour, settings: GatewaySettings) -> Self {
+    fn watching(gateway: Neighbor, settings: GatewaySettings) -> Self {
         let (fact_sender, facts) = unbounded_channel();
         let (arp_sender, arp_asked) = unbounded_channel();
         let arp_answers = Arc::new(AtomicBool::new(false));
@@ -199,7 +199,7 @@ fn a_gateway_that_drops_icmp_and_answers_arp_is_reachable() {
 }
 
 #[test]
-fn a_card_that_goes_and_comes_back_loses_and_finds_the_gateway_again() {
+fn a_interface_that_goes_and_comes_back_loses_and_finds_the_gateway_again() {
     in_new_namespace(|| async {
         let mut scene = Scene::new().await;
         scene.reachable().await;
@@ -223,7 +223,7 @@ fn a_card_that_goes_and_comes_back_loses_and_finds_the_gateway_again() {
 #[test]
 fn an_ipv6_gateway_is_probed_too() {
     in_new_namespace(|| async {
-        let gateway = Neighbour::new();
+        let gateway = Neighbor::new();
         cable_to(&gateway).await;
         std::fs::write("/proc/sys/net/ipv6/conf/eth0/accept_dad", "0").unwrap();
         gateway.set("ipv6/conf/eth0/accept_dad", "0");
@@ -256,7 +256,7 @@ fn without_the_right_to_probe_the_gateway_is_unknown_and_not_lost() {
         return;
     }
     in_new_namespace(|| async {
-        let gateway = Neighbour::new();
+        let gateway = Neighbor::new();
         cable_to(&gateway).await;
         give(&netlink(), "eth0", "10.77.0.11", 24).await;
         let open = std::fs::read_dir("/proc/self/fd").unwrap().count() as u64;

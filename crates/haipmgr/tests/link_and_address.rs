@@ -10,7 +10,7 @@ use decide::event::{Fact, Host, HostAddress, Seen};
 use futures_util::TryStreamExt as _;
 use haipmgr::act::address::{AddressError, Addresses, Label};
 use haipmgr::observe::link::{LinkWatch, watch};
-use namespace::{LIMIT, Neighbour, cable_to, give, in_new_namespace, index, netlink, set_down, set_up};
+use namespace::{LIMIT, Neighbor, cable_to, give, in_new_namespace, index, netlink, set_down, set_up};
 use netlink_packet_route::address::{AddressAttribute, AddressMessage};
 use rtnetlink::LinkUnspec;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -42,7 +42,7 @@ async fn told(facts: &mut Facts, wanted: impl Fn(&Host) -> bool) -> Instant {
 }
 
 fn has(host: &Host, address: &str, prefix: u8) -> bool {
-    host.addresses.contains(&HostAddress { address: vip(address), prefix, card: "eth0".into() })
+    host.addresses.contains(&HostAddress { address: vip(address), prefix, interface: "eth0".into() })
 }
 
 fn bears(host: &Host, address: &str) -> bool {
@@ -50,7 +50,7 @@ fn bears(host: &Host, address: &str) -> bool {
 }
 
 fn running(host: &Host) -> bool {
-    host.cards.iter().any(|card| card.name == "eth0" && card.running)
+    host.interfaces.iter().any(|interface| interface.name == "eth0" && interface.running)
 }
 
 fn vip(address: &str) -> IpAddr {
@@ -83,8 +83,8 @@ fn addresses(messages: &[AddressMessage]) -> Vec<(IpAddr, u8)> {
 #[test]
 fn the_vip_is_seen_to_come_and_go_at_once_and_its_renewal_is_not_news() {
     in_new_namespace(|| async {
-        let neighbour = Neighbour::new();
-        cable_to(&neighbour).await;
+        let neighbor = Neighbor::new();
+        cable_to(&neighbor).await;
         give(&netlink(), "eth0", "10.77.0.11", 24).await;
         let (watch, mut facts) = watched().await;
         told(&mut facts, |host| running(host) && has(host, "10.77.0.11", 24) && !bears(host, VIP)).await;
@@ -126,8 +126,8 @@ fn the_vip_is_seen_to_come_and_go_at_once_and_its_renewal_is_not_news() {
 #[test]
 fn a_lease_that_is_not_renewed_ends_by_itself_and_that_is_told() {
     in_new_namespace(|| async {
-        let neighbour = Neighbour::new();
-        cable_to(&neighbour).await;
+        let neighbor = Neighbor::new();
+        cable_to(&neighbor).await;
         let (_watch, mut facts) = watched().await;
         let orders = Addresses::new();
         orders.add("eth0", vip(VIP), 32, &label(), None).await.unwrap();
@@ -149,10 +149,10 @@ fn a_lease_that_is_not_renewed_ends_by_itself_and_that_is_told() {
 }
 
 #[test]
-fn the_vip_bears_the_label_card_and_port() {
+fn the_vip_bears_the_label_interface_and_port() {
     in_new_namespace(|| async {
-        let neighbour = Neighbour::new();
-        cable_to(&neighbour).await;
+        let neighbor = Neighbor::new();
+        cable_to(&neighbor).await;
         Addresses::new().add("eth0", vip(VIP), 32, &label(), None).await.unwrap();
         let there = on_eth0().await;
         assert!(
@@ -166,18 +166,18 @@ fn the_vip_bears_the_label_card_and_port() {
 }
 
 #[test]
-fn card_down_cable_out_and_a_new_name_are_told() {
+fn interface_down_cable_out_and_a_new_name_are_told() {
     in_new_namespace(|| async {
-        let neighbour = Neighbour::new();
-        cable_to(&neighbour).await;
+        let neighbor = Neighbor::new();
+        cable_to(&neighbor).await;
         give(&netlink(), "eth0", "10.77.0.11", 24).await;
         let (_watch, mut facts) = watched().await;
         told(&mut facts, running).await;
         let began = Instant::now();
-        neighbour.run(|| async { set_down(&netlink(), "eth0").await });
+        neighbor.run(|| async { set_down(&netlink(), "eth0").await });
         let cable = told(&mut facts, |host| !running(host)).await - began;
         println!("cable out to fact told: {cable:?}");
-        neighbour.run(|| async { set_up(&netlink(), "eth0").await });
+        neighbor.run(|| async { set_up(&netlink(), "eth0").await });
         told(&mut facts, running).await;
         set_down(&netlink(), "eth0").await;
         told(&mut facts, |host| !running(host)).await;
@@ -186,7 +186,7 @@ fn card_down_cable_out_and_a_new_name_are_told() {
         let rename = LinkUnspec::new_with_index(eth0).name("lan0").build();
         netlink.link().set(rename).execute().await.unwrap();
         told(&mut facts, |host| {
-            host.addresses.iter().any(|a| a.card == "lan0" && a.address == vip("10.77.0.11"))
+            host.addresses.iter().any(|a| a.interface == "lan0" && a.address == vip("10.77.0.11"))
         })
         .await;
         netlink.link().del(eth0).execute().await.unwrap();
@@ -195,7 +195,7 @@ fn card_down_cable_out_and_a_new_name_are_told() {
 }
 
 #[test]
-fn a_card_that_was_made_anew_and_looks_the_same_is_told() {
+fn a_interface_that_was_made_anew_and_looks_the_same_is_told() {
     in_new_namespace(|| async {
         let made = |netlink: rtnetlink::Handle| async move {
             netlink.link().add(rtnetlink::LinkVeth::new("eth0", "peer0").build()).execute().await.unwrap();
@@ -207,7 +207,7 @@ fn a_card_that_was_made_anew_and_looks_the_same_is_told() {
         let (_watch, mut facts) = watched().await;
         told(&mut facts, |host| running(host) && has(host, "10.77.0.11", 24)).await;
         while timeout(Duration::from_millis(300), facts.recv()).await.is_ok() {}
-        // The watcher stands still meanwhile, and then sees the same addresses on a card of the same name.
+        // The watcher stands still meanwhile, and then sees the same addresses on an interface of the same name.
         let elsewhere = move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
@@ -223,10 +223,10 @@ fn a_card_that_was_made_anew_and_looks_the_same_is_told() {
 }
 
 #[test]
-fn a_card_that_is_set_down_and_up_again_keeps_the_vip() {
+fn a_interface_that_is_set_down_and_up_again_keeps_the_vip() {
     in_new_namespace(|| async {
-        let neighbour = Neighbour::new();
-        cable_to(&neighbour).await;
+        let neighbor = Neighbor::new();
+        cable_to(&neighbor).await;
         let orders = Addresses::new();
         orders.add("eth0", vip(VIP), 32, &label(), Some(Duration::from_secs(30))).await.unwrap();
         let (_watch, mut facts) = watched().await;
@@ -240,8 +240,8 @@ fn a_card_that_is_set_down_and_up_again_keeps_the_vip() {
 #[test]
 fn removing_the_vip_takes_the_predecessors_netmask_too_and_leaves_the_hosts_own_address() {
     in_new_namespace(|| async {
-        let neighbour = Neighbour::new();
-        cable_to(&neighbour).await;
+        let neighbor = Neighbor::new();
+        cable_to(&neighbor).await;
         let netlink = netlink();
         let orders = Addresses::new();
         let own = vec![(vip("10.77.0.11"), 24)];
@@ -260,8 +260,8 @@ fn removing_the_vip_takes_the_predecessors_netmask_too_and_leaves_the_hosts_own_
 #[test]
 fn removing_a_vip_that_came_before_the_hosts_own_address_leaves_address_and_default_route() {
     in_new_namespace(|| async {
-        let neighbour = Neighbour::new();
-        cable_to(&neighbour).await;
+        let neighbor = Neighbor::new();
+        cable_to(&neighbor).await;
         let netlink = netlink();
         let setting = "/proc/sys/net/ipv4/conf/eth0/promote_secondaries";
         std::fs::write("/proc/sys/net/ipv4/conf/all/promote_secondaries", "0").unwrap();
@@ -285,8 +285,8 @@ fn removing_a_vip_that_came_before_the_hosts_own_address_leaves_address_and_defa
 #[test]
 fn a_lease_ends_the_predecessors_copy_without_the_vip_ever_being_away() {
     in_new_namespace(|| async {
-        let neighbour = Neighbour::new();
-        cable_to(&neighbour).await;
+        let neighbor = Neighbor::new();
+        cable_to(&neighbor).await;
         give(&netlink(), "eth0", VIP, 8).await;
         let (_watch, mut facts) = watched().await;
         let orders = Addresses::new();
@@ -304,8 +304,8 @@ fn a_lease_ends_the_predecessors_copy_without_the_vip_ever_being_away() {
 #[test]
 fn an_ipv6_vip_is_usable_at_once_and_removed() {
     in_new_namespace(|| async {
-        let neighbour = Neighbour::new();
-        cable_to(&neighbour).await;
+        let neighbor = Neighbor::new();
+        cable_to(&neighbor).await;
         let orders = Addresses::new();
         orders.add("eth0", vip("fd77::100"), 128, &label(), Some(Duration::from_secs(30))).await.unwrap();
         std::net::TcpListener::bind("[fd77::100]:3306").expect("usable at once");
@@ -317,14 +317,14 @@ fn an_ipv6_vip_is_usable_at_once_and_removed() {
 }
 
 #[test]
-fn errors_name_the_card_and_what_to_do() {
+fn errors_name_the_interface_and_what_to_do() {
     in_new_namespace(|| async {
         let orders = Addresses::new();
         let error = orders.add("eth7", vip(VIP), 32, &label(), None).await.unwrap_err();
-        assert!(matches!(error, AddressError::NoSuchCard { .. }), "{error:?}");
+        assert!(matches!(error, AddressError::NoSuchInterface { .. }), "{error:?}");
         let text = error.to_string();
         assert!(text.contains("eth7") && text.contains(VIP) && text.contains("members"), "{text}");
-        orders.remove("eth7", vip(VIP)).await.expect("no card, no VIP on it");
+        orders.remove("eth7", vip(VIP)).await.expect("no interface, no VIP on it");
         let error = orders.add("lo", vip(VIP), 33, &label(), None).await.unwrap_err();
         assert!(error.to_string().contains("32"), "{error}");
         // The future may be moved between threads, as `tokio::spawn` demands.
@@ -335,8 +335,8 @@ fn errors_name_the_card_and_what_to_do() {
 #[test]
 fn notifications_that_were_lost_are_made_up_for() {
     in_new_namespace(|| async {
-        let neighbour = Neighbour::new();
-        cable_to(&neighbour).await;
+        let neighbor = Neighbor::new();
+        cable_to(&neighbor).await;
         let orders = Addresses::new();
         orders.add("eth0", vip("10.77.0.200"), 32, &label(), None).await.unwrap();
         let (_watch, mut facts) = watched().await;
@@ -360,8 +360,8 @@ fn notifications_that_were_lost_are_made_up_for() {
 #[test]
 fn what_a_switch_waits_for_is_done_in_a_moment() {
     in_new_namespace(|| async {
-        let neighbour = Neighbour::new();
-        cable_to(&neighbour).await;
+        let neighbor = Neighbor::new();
+        cable_to(&neighbor).await;
         give(&netlink(), "eth0", "10.77.0.11", 24).await;
         let orders = Addresses::new();
         orders.prepare();

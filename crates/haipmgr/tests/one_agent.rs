@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use namespace::{LIMIT, Neighbour, in_new_namespace};
+use namespace::{LIMIT, Neighbor, in_new_namespace};
 
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
@@ -125,9 +125,9 @@ fn s4_an_agent_for_the_same_cluster_in_another_network_namespace_is_refused_by_t
         let (first, second) = (Files::new(), Files::new());
         let agent = first.agent(&first.configure("10.77.0.100", first.0.path()));
         let file = second.configure("10.77.0.100", first.0.path());
-        let neighbour = Neighbour::new();
+        let neighbor = Neighbor::new();
         let process = format!("process {}", agent.0.id());
-        neighbour.run(move || async move {
+        neighbor.run(move || async move {
             let (status, said) = second.says(&["run"], &file);
             assert_eq!(status, Some(3), "{said}");
             assert!(said.contains("HAIPMGR_3306.lock") && said.contains(&process), "{said}");

@@ -21,7 +21,7 @@ fn s2_parameter_py_as_users_have_it_is_accepted() {
     assert_eq!((cluster.user.as_str(), cluster.password.reveal()), ("haip_user", "KRj$r748Lf"));
     assert_eq!(cluster.policy.members.values().collect::<Vec<_>>(), ["bond0", "bond0", "bond0"]);
     assert_eq!(cluster.policy.sleeptime, Duration::from_secs(7));
-    assert_eq!(cluster.policy.lease, None, "the seed's address has no lifetime");
+    assert_eq!(cluster.policy.lease, None, "the legacy program's address has no lifetime");
     assert_eq!(cluster.policy.linger, Duration::ZERO);
     assert_eq!(cluster.log_file(), written.folder.path().join("HAIPMGR_4790.log"));
     assert_eq!(cluster.stat_file(), written.folder.path().join("stat_4790"));

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use haipmgr::act::announce::Announcer;
 use haipmgr::act::sockets::{Connection, destroy, list, tickle};
-use segment::{CARD, Host, LIMIT, Segment};
+use segment::{Host, INTERFACE, LIMIT, Segment};
 
 const VIP: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 100);
 const A: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 11);
@@ -62,7 +62,7 @@ fn connections(host: &Host) -> Arc<[Connection]> {
 fn move_vip(a: &Host, b: &Host) {
     a.remove_address(VIP, 32);
     b.add_address(VIP, 32);
-    b.run(|_| async { Announcer::new(CARD, VIP.into()).announce().expect("announced") });
+    b.run(|_| async { Announcer::new(INTERFACE, VIP.into()).announce().expect("announced") });
 }
 
 fn is_asleep(end: &Receiver<End>) -> bool {

@@ -38,7 +38,7 @@ impl Made {
     }
 
     fn address(&mut self, at_ms: u64, who: &str, there: bool) {
-        let address = Address { address: vip(), prefix: 32, card: "eth0".into() };
+        let address = Address { address: vip(), prefix: 32, interface: "eth0".into() };
         let what = if there { What::AddressAdded(address) } else { What::AddressRemoved(address) };
         self.tell(at_ms, who, what);
         let line = format!("VIP {} here", if there { "started" } else { "stopped" });

@@ -15,7 +15,7 @@ use nix::unistd::Pid;
 use crate::group::{self, AGENT_PASSWORD, AGENT_USER, Identity};
 use crate::host::Host;
 use crate::namespace::Layout;
-use crate::segment::{CARD, GATEWAY, VIP, databases};
+use crate::segment::{GATEWAY, INTERFACE, VIP, databases};
 
 /// The agent's file, on every host.
 pub const CONFIGURATION: &str = "/etc/haipmgr/haipmgr.toml";
@@ -283,7 +283,7 @@ pub fn configuration(clusters: &[Cluster]) -> String {
         let fence = fence.map_or(String::new(), |script| {
             format!("fence_command = [\"/bin/sh\", \"-c\", \"{script}\", \"fence\"]\n")
         });
-        let members = databases().iter().map(|(_, address)| format!("\"{address}\" = \"{CARD}\"\n"));
+        let members = databases().iter().map(|(_, address)| format!("\"{address}\" = \"{INTERFACE}\"\n"));
         let members: String = members.collect();
         format!(
             "[[cluster]]
@@ -296,7 +296,7 @@ user          = \"{AGENT_USER}\"
 password_file = \"{PASSWORD_FILE}\"
 sleeptime     = \"{sleeptime}s\"
 install_path  = \"{INSTALL_PATH}\"
-wake_election = {sooner_elections}
+wake_expel = {sooner_elections}
 proven_dead   = {sooner_elections}
 {fence}[cluster.members]
 {members}

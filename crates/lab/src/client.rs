@@ -157,7 +157,7 @@ pub(crate) fn insert_for_ever(
     let mut attempt = 0;
     let mut id = first_id;
     // Whether an earlier attempt at this row may have been committed.
-    let mut in_doubt = false;
+    let mut in_recheck = false;
     loop {
         let sent_us = now_us();
         let (outcome, wait) = match &mut connection {
@@ -174,7 +174,7 @@ pub(crate) fn insert_for_ever(
             },
             Some(open) => {
                 let statement = format!("INSERT INTO lab.ledger (id, note) VALUES ({id}, 'row {id}')");
-                let outcome = fate(open.query_drop(statement), in_doubt);
+                let outcome = fate(open.query_drop(statement), in_recheck);
                 let wait = if outcome.is_acknowledged() { pause } else { wait_after(&outcome) };
                 (outcome, wait)
             }
@@ -189,18 +189,18 @@ pub(crate) fn insert_for_ever(
         }
         if acknowledged {
             id += 1;
-            in_doubt = false;
+            in_recheck = false;
         } else {
-            in_doubt |= unknown;
+            in_recheck |= unknown;
         }
         thread::sleep(if acknowledged { wait } else { through.share_of(wait) });
     }
 }
 
-fn fate(answer: Result<(), mysql::Error>, in_doubt: bool) -> Outcome {
+fn fate(answer: Result<(), mysql::Error>, in_recheck: bool) -> Outcome {
     match answer {
         Ok(()) => Outcome::Acknowledged,
-        Err(mysql::Error::MySqlError(error)) if error.code == DUPLICATE_KEY && in_doubt => {
+        Err(mysql::Error::MySqlError(error)) if error.code == DUPLICATE_KEY && in_recheck => {
             Outcome::AcknowledgedLate
         }
         Err(mysql::Error::MySqlError(error)) => Outcome::Error { code: error.code, text: error.message },

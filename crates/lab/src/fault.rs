@@ -234,12 +234,12 @@ impl Injected {
     }
 }
 
-/// The place of the first host that has the VIP on its card.
+/// The place of the first host that has the VIP on its interface.
 pub fn holder(segment: &Segment) -> Result<Option<usize>, SegmentError> {
     Ok(holders(segment)?.first().copied())
 }
 
-/// The places of all hosts that have the VIP on their card.
+/// The places of all hosts that have the VIP on their interface.
 pub fn holders(segment: &Segment) -> Result<Vec<usize>, SegmentError> {
     let mut found = Vec::new();
     for (place, host) in segment.databases.iter().enumerate() {

@@ -48,7 +48,7 @@ pub struct Host {
 }
 
 impl Host {
-    /// Makes a host with its loopback up and no other card.
+    /// Makes a host with its loopback up and no other interface.
     pub fn start(layout: &Layout, name: &str, address: Ipv4Addr) -> Result<Self, HostError> {
         let failed = |cause| HostError::DidNotComeUp { name: name.to_owned(), cause };
         let mut parked = Command::new(layout.lab())

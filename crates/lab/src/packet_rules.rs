@@ -62,14 +62,14 @@ impl Trouble {
 /// Something is amiss with this host's cable from now on, at the switch's end; what was amiss before is over.
 pub fn disturb(segment: &Segment, host: &Host, trouble: Trouble) -> Result<(), FilterError> {
     let (from, to) = trouble.rules();
-    let card = host.name();
+    let interface = host.name();
     mend(segment, host)?;
     filter(
         &segment.gateway,
         &format!(
-            "table netdev {card} {{
-  chain from {{ type filter hook ingress device \"{card}\" priority 0; {from} }}
-  chain to {{ type filter hook egress device \"{card}\" priority 0; {to} }}
+            "table netdev {interface} {{
+  chain from {{ type filter hook ingress device \"{interface}\" priority 0; {from} }}
+  chain to {{ type filter hook egress device \"{interface}\" priority 0; {to} }}
 }}
 "
         ),
@@ -78,9 +78,9 @@ pub fn disturb(segment: &Segment, host: &Host, trouble: Trouble) -> Result<(), F
 
 /// The host's cable is well again. One that was well stays so.
 pub fn mend(segment: &Segment, host: &Host) -> Result<(), FilterError> {
-    let card = host.name();
+    let interface = host.name();
     // Made first, so that there is one to delete.
-    filter(&segment.gateway, &format!("table netdev {card} {{ }}\ndelete table netdev {card}\n"))
+    filter(&segment.gateway, &format!("table netdev {interface} {{ }}\ndelete table netdev {interface}\n"))
 }
 
 /// Drops the group's own traffic in both directions, as a firewall rule put on the wrong host would.

@@ -92,12 +92,12 @@ impl Lab {
         Scene { segment: &self.segment, group: &mut self.group, agents: &mut self.agents }
     }
 
-    /// Brings back what a fault that failed may have left: gateway, cables, cards, filters, servers and agents as they are to be.
+    /// Brings back what a fault that failed may have left: gateway, cables, interfaces, filters, servers and agents as they are to be.
     pub fn repair(&mut self) -> Result<usize, ScenarioError> {
         self.segment.set_gateway(true)?;
         for (place, host) in self.segment.databases.iter().enumerate() {
             self.segment.set_cable(host, true)?;
-            self.segment.set_card_up(host)?;
+            self.segment.set_interface_up(host)?;
             packet_rules::remove(host).map_err(FaultError::from)?;
             packet_rules::mend(&self.segment, host).map_err(FaultError::from)?;
             if let Some(server) = self.group.server_mut(place)

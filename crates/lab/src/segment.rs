@@ -51,8 +51,8 @@ pub const PREFIX: u8 = 24;
 const STRANGER: (&str, Ipv4Addr) = ("stranger", Ipv4Addr::new(10, 77, 0, 66));
 /// A hardware address.
 pub type Mac = [u8; 6];
-/// Every host's card.
-pub const CARD: &str = "eth0";
+/// Every host's interface.
+pub const INTERFACE: &str = "eth0";
 /// The bridge, which carries the gateway's address.
 pub const BRIDGE: &str = "br0";
 
@@ -70,13 +70,13 @@ pub enum SegmentError {
         /// The kernel's answer.
         cause: rtnetlink::Error,
     },
-    /// No such card.
-    #[error("{what}: no card called {card}: {cause}")]
-    NoCard {
+    /// No such interface.
+    #[error("{what}: no interface called {interface}: {cause}")]
+    NoInterface {
         /// What was being done, and on which host.
         what: String,
-        /// The card's name.
-        card: String,
+        /// The interface's name.
+        interface: String,
         /// The system's answer.
         cause: nix::Error,
     },
@@ -120,70 +120,71 @@ impl Segment {
         Ok(segment)
     }
 
-    /// A cable from the bridge (its end is called as the host) to the host's card.
+    /// A cable from the bridge (its end is called as the host) to the host's interface.
     fn plug_in(&self, host: &Host) -> Result<(), SegmentError> {
         on(&self.gateway, "plugging a host in", async |netlink| {
             let far_end = "far-end";
             netlink.link().add(LinkVeth::new(host.name(), far_end).build()).execute().await?;
             let near = LinkUnspec::new_with_index(index(host.name())?).controller(index(BRIDGE)?).up();
             netlink.link().set(near.build()).execute().await?;
-            let far =
-                LinkUnspec::new_with_index(index(far_end)?).setns_by_pid(host.holder()).name(CARD.to_owned());
+            let far = LinkUnspec::new_with_index(index(far_end)?)
+                .setns_by_pid(host.holder())
+                .name(INTERFACE.to_owned());
             Ok(netlink.link().set(far.build()).execute().await?)
         })?;
-        self.set_card_up(host)
+        self.set_interface_up(host)
     }
 
-    /// Gives a host's card what the host's network service gives it at boot: its own address, up, the default route. What is
+    /// Gives a host's interface what the host's network service gives it at boot: its own address, up, the default route. What is
     /// there already stays.
-    pub fn set_card_up(&self, host: &Host) -> Result<(), SegmentError> {
-        on(host, "setting the card up", async |netlink| {
-            let card = index(CARD)?;
-            netlink.address().add(card, host.address().into(), PREFIX).replace().execute().await?;
-            netlink.link().set(LinkUnspec::new_with_index(card).up().build()).execute().await?;
+    pub fn set_interface_up(&self, host: &Host) -> Result<(), SegmentError> {
+        on(host, "setting the interface up", async |netlink| {
+            let interface = index(INTERFACE)?;
+            netlink.address().add(interface, host.address().into(), PREFIX).replace().execute().await?;
+            netlink.link().set(LinkUnspec::new_with_index(interface).up().build()).execute().await?;
             let default = RouteMessageBuilder::<Ipv4Addr>::new().gateway(GATEWAY).build();
             Ok(netlink.route().add(default).replace().execute().await?)
         })
     }
 
-    /// Sets a host's card down. It keeps its addresses and loses its routes: [`Self::set_card_up`] undoes that.
-    pub fn set_card_down(&self, host: &Host) -> Result<(), SegmentError> {
-        on(host, "setting the card down", async |netlink| {
-            let down = LinkUnspec::new_with_index(index(CARD)?).down().build();
+    /// Sets a host's interface down. It keeps its addresses and loses its routes: [`Self::set_interface_up`] undoes that.
+    pub fn set_interface_down(&self, host: &Host) -> Result<(), SegmentError> {
+        on(host, "setting the interface down", async |netlink| {
+            let down = LinkUnspec::new_with_index(index(INTERFACE)?).down().build();
             Ok(netlink.link().set(down).execute().await?)
         })
     }
 
-    /// Takes every IPv4 address off a host's card, its own too, and with them its routes, as a network service does that is
-    /// started anew: [`Self::set_card_up`] is the rest of that.
+    /// Takes every IPv4 address off a host's interface, its own too, and with them its routes, as a network service does that is
+    /// started anew: [`Self::set_interface_up`] is the rest of that.
     pub fn flush_addresses(&self, host: &Host) -> Result<(), SegmentError> {
         on(host, "flushing its addresses", async |netlink| {
-            let card = index(CARD)?;
+            let interface = index(INTERFACE)?;
             // The kernel takes an address along with the first of its network: what is left is asked for anew each time.
-            while let Some((_, first)) = ipv4_addresses(netlink, card).await?.into_iter().next() {
+            while let Some((_, first)) = ipv4_addresses(netlink, interface).await?.into_iter().next() {
                 netlink.address().del(first).execute().await?;
             }
             Ok(())
         })
     }
 
-    /// A machine that is no member, with a card of its own on the segment. It is gone when it is dropped.
+    /// A machine that is no member, with an interface of its own on the segment. It is gone when it is dropped.
     pub fn join_stranger(&self, layout: &Layout) -> Result<Host, SegmentError> {
         let stranger = Host::start(layout, STRANGER.0, STRANGER.1)?;
         self.plug_in(&stranger)?;
         Ok(stranger)
     }
 
-    /// Takes a host's card away, and puts a new one in: of the same name, with the host's own address and route, and another
+    /// Takes a host's interface away, and puts a new one in: of the same name, with the host's own address and route, and another
     /// hardware address.
-    pub fn renew_card(&self, host: &Host) -> Result<(), SegmentError> {
-        self.take_card(host)?;
+    pub fn renew_interface(&self, host: &Host) -> Result<(), SegmentError> {
+        self.take_interface(host)?;
         self.plug_in(host)
     }
 
-    /// Takes a host's card away, with its cable.
-    pub fn take_card(&self, host: &Host) -> Result<(), SegmentError> {
-        on(&self.gateway, "taking a card away", async |netlink| {
+    /// Takes a host's interface away, with its cable.
+    pub fn take_interface(&self, host: &Host) -> Result<(), SegmentError> {
+        on(&self.gateway, "taking an interface away", async |netlink| {
             Ok(netlink.link().del(index(host.name())?).execute().await?)
         })
     }
@@ -208,27 +209,27 @@ impl Segment {
         })
     }
 
-    /// Adds the VIP to a host's card with this prefix length and without an end, as `ip address add` does.
+    /// Adds the VIP to a host's interface with this prefix length and without an end, as `ip address add` does.
     pub fn add_vip(&self, host: &Host, prefix: u8) -> Result<(), SegmentError> {
         on(host, "adding the VIP", async |netlink| {
-            Ok(netlink.address().add(index(CARD)?, VIP.into(), prefix).execute().await?)
+            Ok(netlink.address().add(index(INTERFACE)?, VIP.into(), prefix).execute().await?)
         })
     }
 
-    /// Takes the VIP off a host's card, as an operator's hand would. Not being there is an error.
+    /// Takes the VIP off a host's interface, as an operator's hand would. Not being there is an error.
     pub fn remove_vip(&self, host: &Host) -> Result<(), SegmentError> {
-        remove_address(host, CARD, VIP)
+        remove_address(host, INTERFACE, VIP)
     }
 
-    /// Takes any other address off a host's card. Not being there is an error.
+    /// Takes any other address off a host's interface. Not being there is an error.
     pub fn remove_address(&self, host: &Host, address: Ipv4Addr) -> Result<(), SegmentError> {
-        remove_address(host, CARD, address)
+        remove_address(host, INTERFACE, address)
     }
 
-    /// The addresses that a host has on its card now.
+    /// The addresses that a host has on its interface now.
     pub fn addresses(&self, host: &Host) -> Result<Vec<Ipv4Addr>, SegmentError> {
         on(host, "reading its addresses", async |netlink| {
-            let found = ipv4_addresses(netlink, index(CARD)?).await?;
+            let found = ipv4_addresses(netlink, index(INTERFACE)?).await?;
             Ok(found.into_iter().map(|(address, _)| address).collect())
         })
     }
@@ -236,7 +237,7 @@ impl Segment {
     /// A host's hardware address.
     pub fn mac(&self, host: &Host) -> Result<Mac, SegmentError> {
         on(host, "reading its hardware address", async |netlink| {
-            let mut links = netlink.link().get().match_name(CARD.to_owned()).execute();
+            let mut links = netlink.link().get().match_name(INTERFACE.to_owned()).execute();
             let link = links.try_next().await?;
             link.and_then(|link| {
                 link.attributes.iter().find_map(|attribute| match attribute {
@@ -244,14 +245,14 @@ impl Segment {
                     _ => None,
                 })
             })
-            .ok_or_else(|| Step::NoCard(CARD.to_owned(), nix::Error::ENODEV))
+            .ok_or_else(|| Step::NoInterface(INTERFACE.to_owned(), nix::Error::ENODEV))
         })
     }
 
     /// Where the client sends what is for the VIP: what its kernel has learnt by ARP. None while it is asking.
     pub fn clients_way_to_the_vip(&self) -> Result<Option<Mac>, SegmentError> {
-        on(&self.client, "reading its neighbours", async |netlink| {
-            let entry = vip_among_neighbours(netlink).await?;
+        on(&self.client, "reading its neighbors", async |netlink| {
+            let entry = vip_among_neighbors(netlink).await?;
             Ok(entry.and_then(|entry| {
                 entry.attributes.iter().find_map(|attribute| match attribute {
                     NeighbourAttribute::LinkLayerAddress(bytes) => Mac::try_from(bytes.as_slice()).ok(),
@@ -263,8 +264,8 @@ impl Segment {
 
     /// Lets the client's kernel ask anew who has the VIP, as one does that has not spoken to it for long.
     pub fn forget_clients_way_to_the_vip(&self) -> Result<(), SegmentError> {
-        on(&self.client, "forgetting a neighbour", async |netlink| {
-            match vip_among_neighbours(netlink).await? {
+        on(&self.client, "forgetting a neighbor", async |netlink| {
+            match vip_among_neighbors(netlink).await? {
                 Some(entry) => Ok(netlink.neighbours().del(entry).execute().await?),
                 None => Ok(()),
             }
@@ -275,7 +276,7 @@ impl Segment {
     pub fn forget_other_addresses(&self, host: &Host) -> Result<(), SegmentError> {
         for address in self.addresses(host)? {
             if address != host.address() {
-                remove_address(host, CARD, address)?;
+                remove_address(host, INTERFACE, address)?;
             }
         }
         Ok(())
@@ -299,7 +300,7 @@ pub(crate) fn raise_loopback() -> Result<(), SegmentError> {
     outcome.map_err(|step| step.named("bringing the loopback up".to_owned()))
 }
 
-async fn vip_among_neighbours(netlink: &Handle) -> Result<Option<NeighbourMessage>, Step> {
+async fn vip_among_neighbors(netlink: &Handle) -> Result<Option<NeighbourMessage>, Step> {
     let vip = NeighbourAttribute::Destination(NeighbourAddress::Inet(VIP));
     let mut entries = netlink.neighbours().get().execute();
     while let Some(entry) = entries.try_next().await? {
@@ -310,22 +311,22 @@ async fn vip_among_neighbours(netlink: &Handle) -> Result<Option<NeighbourMessag
     Ok(None)
 }
 
-fn remove_address(host: &Host, card: &str, address: Ipv4Addr) -> Result<(), SegmentError> {
+fn remove_address(host: &Host, interface: &str, address: Ipv4Addr) -> Result<(), SegmentError> {
     on(host, "removing an address", async |netlink| {
-        let found = ipv4_addresses(netlink, index(card)?).await?;
+        let found = ipv4_addresses(netlink, index(interface)?).await?;
         let message = found.into_iter().find(|(found, _)| *found == address).map(|(_, message)| message);
         match message {
             Some(message) => Ok(netlink.address().del(message).execute().await?),
-            None => Err(Step::NoCard(format!("{card} with {address}"), nix::Error::EADDRNOTAVAIL)),
+            None => Err(Step::NoInterface(format!("{interface} with {address}"), nix::Error::EADDRNOTAVAIL)),
         }
     })
 }
 
 async fn ipv4_addresses(
     netlink: &Handle,
-    card: u32,
+    interface: u32,
 ) -> Result<Vec<(Ipv4Addr, rtnetlink::packet_route::address::AddressMessage)>, Step> {
-    let mut stream = netlink.address().get().set_link_index_filter(card).execute();
+    let mut stream = netlink.address().get().set_link_index_filter(interface).execute();
     let mut found = Vec::new();
     while let Some(message) = stream.try_next().await? {
         let address = message.attributes.iter().find_map(|attribute| match attribute {
@@ -342,7 +343,7 @@ async fn ipv4_addresses(
 /// What stopped a piece of netlink work, before it is known where it ran.
 enum Step {
     Netlink(rtnetlink::Error),
-    NoCard(String, nix::Error),
+    NoInterface(String, nix::Error),
 }
 
 impl From<rtnetlink::Error> for Step {
@@ -355,13 +356,13 @@ impl Step {
     fn named(self, what: String) -> SegmentError {
         match self {
             Self::Netlink(cause) => SegmentError::Netlink { what, cause },
-            Self::NoCard(card, cause) => SegmentError::NoCard { what, card, cause },
+            Self::NoInterface(interface, cause) => SegmentError::NoInterface { what, interface, cause },
         }
     }
 }
 
-fn index(card: &str) -> Result<u32, Step> {
-    if_nametoindex(card).map_err(|cause| Step::NoCard(card.to_owned(), cause))
+fn index(interface: &str) -> Result<u32, Step> {
+    if_nametoindex(interface).map_err(|cause| Step::NoInterface(interface.to_owned(), cause))
 }
 
 /// Does netlink work in a host's network.

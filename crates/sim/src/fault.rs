@@ -64,7 +64,7 @@ pub enum Fault {
     /// The first `left` hosts and the others can't reach each other; both reach the gateway where not `gateway`.
     Partition { left: usize, gateway: bool, ms: u64 },
     /// The host hears nobody on the segment, and is heard.
-    Deaf { who: Who, ms: u64 },
+    ReceiveDown { who: Who, ms: u64 },
     /// The host is heard by nobody on the segment, and hears.
     Mute { who: Who, ms: u64 },
     /// This share of all frames is lost, in percent.
@@ -83,8 +83,8 @@ pub enum Fault {
     SwitchAnswers { ms: u64 },
     /// The VIP is removed by hand.
     Flushed { who: Who },
-    /// The card goes, and comes back with another hardware address: all caches are stale.
-    CardGone { who: Who, ms: u64 },
+    /// The interface goes, and comes back with another hardware address: all caches are stale.
+    InterfaceGone { who: Who, ms: u64 },
     /// The gateway is lost for this host.
     GatewayLost { who: Who, ms: u64 },
     /// The gateway is lost for all.
@@ -131,7 +131,7 @@ impl Fault {
             | Self::ClientSideCut { ms, .. }
             | Self::Isolated { ms, .. }
             | Self::Partition { ms, .. }
-            | Self::Deaf { ms, .. }
+            | Self::ReceiveDown { ms, .. }
             | Self::Mute { ms, .. }
             | Self::Loss { ms, .. }
             | Self::LossFrom { ms, .. }
@@ -140,7 +140,7 @@ impl Fault {
             | Self::Late { ms }
             | Self::Stranger { ms }
             | Self::SwitchAnswers { ms }
-            | Self::CardGone { ms, .. }
+            | Self::InterfaceGone { ms, .. }
             | Self::GatewayLost { ms, .. }
             | Self::GatewayLostForAll { ms } => Some(ms),
         }
@@ -228,10 +228,10 @@ impl Fault {
                 let host = place(world, who);
                 world.change_in(now, Change::Flush(host));
             }
-            Self::CardGone { who, ms } => {
+            Self::InterfaceGone { who, ms } => {
                 let host = place(world, who);
-                world.change_in(now, Change::CardGoes(host));
-                world.change_in(after(ms), Change::CardComes(host));
+                world.change_in(now, Change::InterfaceGoes(host));
+                world.change_in(after(ms), Change::InterfaceComes(host));
             }
             _ => self.cut(world),
         }
@@ -268,7 +268,7 @@ impl Fault {
                     world.cut_for(Cut::Gateway(left), after(ms));
                 }
             }
-            Self::Deaf { who, ms } => world.cut_for(Cut::Deaf(world.who(who)), after(ms)),
+            Self::ReceiveDown { who, ms } => world.cut_for(Cut::ReceiveDown(world.who(who)), after(ms)),
             Self::Mute { who, ms } => world.cut_for(Cut::Mute(world.who(who)), after(ms)),
             Self::Loss { percent, ms } => world.cut_for(Cut::Loss(percent), after(ms)),
             Self::LossFrom { who, percent, ms } => {
@@ -361,7 +361,7 @@ impl fmt::Display for Fault {
                 let gateway = if *gateway { ", which lose the gateway too" } else { "" };
                 write!(f, "the first {left} and the others are apart for {}{gateway}", seconds(ms))
             }
-            Self::Deaf { who, ms } => write!(f, "{who} hears nobody for {}", seconds(ms)),
+            Self::ReceiveDown { who, ms } => write!(f, "{who} hears nobody for {}", seconds(ms)),
             Self::Mute { who, ms } => write!(f, "{who} is heard by nobody for {}", seconds(ms)),
             Self::Loss { percent, ms } => write!(f, "{percent} % of all frames are lost for {}", seconds(ms)),
             Self::LossFrom { who, percent, ms } => {
@@ -375,7 +375,7 @@ impl fmt::Display for Fault {
                 write!(f, "a switch answers probes from its cache for {}", seconds(ms))
             }
             Self::Flushed { who } => write!(f, "the VIP is removed from {who} by hand"),
-            Self::CardGone { who, ms } => write!(f, "{who}'s card goes for {}", seconds(ms)),
+            Self::InterfaceGone { who, ms } => write!(f, "{who}'s interface goes for {}", seconds(ms)),
             Self::GatewayLost { who, ms } => write!(f, "{who} loses its gateway for {}", seconds(ms)),
             Self::GatewayLostForAll { ms } => write!(f, "all lose the gateway for {}", seconds(ms)),
         }

@@ -13,7 +13,7 @@
 //! - **Faults** are counted: so many in a run, of the kinds that the configuration names. Their ends, and all that the group does,
 //!   cost nothing and may come at any moment or never. Lost and late messages are counted apart.
 //! - **Ages** beyond every limit they are compared with are one and the same ([`normal`]); what can't touch the address (the
-//!   state file, connections, strays) is left out, and so is the safety net (`sleeptime`): the rules must do without it.
+//!   state file, connections, orphan SYNs) is left out, and so is the safety net (`sleeptime`): the rules must do without it.
 //!
 //! Not in it: more than three hosts, more faults at once than a configuration allows, frames lost in
 //! numbers, clocks that run at different speeds. The simulator has those.

@@ -42,7 +42,7 @@ is_caught! {
     giving_up_when_taken: GiveUpWhenTaken, from 0;
     yielding_to_nobody: YieldToNobody, from 0;
     answering_a_claim_with_stale_evidence: AnswerClaimWithStaleEvidence, from 59_000;
-    letting_go_at_the_first_doubt: LetGoAtFirstDoubt, from 0;
+    letting_go_at_the_first_doubt: LetGoWithoutRecheck, from 0;
     lingering_over_a_new_server: LingerOverANewServer, from 0;
     keeping_without_a_gateway: KeepWithoutGateway, from 0;
     patience_without_end: PatienceWithoutEnd, from 0;

@@ -1,4 +1,4 @@
-//! One cell of the seed's table (S13): what is put in, what the seed says comes out, and the playing of it.
+//! One cell of the legacy program's table (S13): what is put in, what the legacy program says comes out, and the playing of it.
 #![allow(unreachable_pub)]
 
 use std::time::Duration;
@@ -38,7 +38,7 @@ fn server_fact(stages: (Stage, Stage)) -> Fact<Server> {
 
 fn answers(member: Stage, server: (Stage, Stage), gateway: Stage) -> Answers {
     Answers {
-        card: if member == Stage::Fail { "eth1" } else { "eth0" },
+        interface: if member == Stage::Fail { "eth1" } else { "eth0" },
         host_known: member != Stage::Unknown,
         server: server_fact(server),
         gateway: match gateway {
@@ -72,17 +72,17 @@ impl Cell {
         }
     }
 
-    /// The seed's table: what stage 5 returns, and whether the VIP is here afterwards.
-    pub fn seed_says(&self) -> (u8, bool) {
+    /// The legacy program's table: what stage 5 returns, and whether the VIP is here afterwards.
+    pub fn legacy_says(&self) -> (u8, bool) {
         match (self.should_be(), self.vip_here, self.answered, self.second) {
             // up, no, nothing answers, the second check passes: start it.
             (Stage::Pass, false, false, Stage::Pass) => (2, true),
             // down, yes, still down at the second check: stop it.
             (Stage::Fail, true, _, Stage::Fail) => (0, false),
-            // down, yes, and nothing is known at the second check: to the seed a server that refuses and one that does not answer
+            // down, yes, and nothing is known at the second check: to the legacy program a server that refuses and one that does not answer
             // are both down.
             (Stage::Fail, true, _, Stage::Unknown) if self.server_was_down() => (0, false),
-            // all others, and what the seed has no word for (not known): keep.
+            // all others, and what the legacy program has no word for (not known): keep.
             (_, here, _, _) => (1, here),
         }
     }
@@ -116,7 +116,7 @@ impl Cell {
         model.second = Some(self.second());
         model.answering = self.answered.then_some(2);
         // A dead server's address lingers for a minute; what is not known is put up with for half of one.
-        let limit = if self.seed_says().0 == 0 { 100 } else { 20 };
+        let limit = if self.legacy_says().0 == 0 { 100 } else { 20 };
         model.run(Duration::from_secs(limit));
         model
     }
@@ -142,7 +142,7 @@ pub fn every_cell() -> Vec<Cell> {
 }
 
 /// After "keep", a changed mind of the second check is a new first check: where it says up, and nothing answers,
-/// the VIP may rightly start. The seed's table ends before that; the rows below are told apart by this.
+/// the VIP may rightly start. The legacy program's table ends before that; the rows below are told apart by this.
 pub fn second_check_is_a_new_wish(cell: &Cell) -> bool {
     cell.should_be() != Stage::Pass && !cell.vip_here && cell.second == Stage::Pass
 }

@@ -193,7 +193,7 @@ impl Eye {
                     assert_eq!(value, original);
                     *asked = Some(now);
                 }
-                Action::WakeElection => {
+                Action::WakeExpel => {
                     let unreachable = self.may_tell_the_group().expect("no majority, or nobody unreachable");
                     let over = |number: &u8| {
                         let patience = Duration::from_secs(self.timeout.unwrap_or(u32::MAX).into());

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use decide::action::{Action, Outcome};
 use decide::event::{
-    Card, Event, Fact, Frame, Gateway, GroupView, Host, HostAddress, Mac, Member, MemberState, NotInGroup,
-    ProcessSign, Role, Says, Seen, Server, ViewId, Why,
+    Event, Fact, Frame, Gateway, GroupView, Host, HostAddress, Interface, Mac, Member, MemberState,
+    NotInGroup, ProcessSign, Role, Says, Seen, Server, ViewId, Why,
 };
 use decide::policy::Policy;
 use decide::reason::Reason;
@@ -37,15 +37,15 @@ pub fn ms(milliseconds: u64) -> Duration {
     Duration::from_millis(milliseconds)
 }
 
-pub fn host(card: &str, vip_here: bool) -> Host {
+pub fn host(interface: &str, vip_here: bool) -> Host {
     let address = |address| HostAddress {
         address,
         prefix: if address == VIP { 32 } else { 24 },
-        card: card.to_owned(),
+        interface: interface.to_owned(),
     };
     let mut addresses = vec![address(member(1))];
     addresses.extend(vip_here.then(|| address(VIP)));
-    Host { addresses, cards: vec![Card { name: card.to_owned(), running: true }] }
+    Host { addresses, interfaces: vec![Interface { name: interface.to_owned(), running: true }] }
 }
 
 /// The group of three as member `local` shows it.
@@ -84,7 +84,7 @@ pub fn not_in_group(why: NotInGroup) -> Fact<Server> {
 /// What the questions about the three sources of facts are answered with.
 #[derive(Clone, Debug)]
 pub struct Answers {
-    pub card: &'static str,
+    pub interface: &'static str,
     pub host_known: bool,
     pub server: Fact<Server>,
     pub gateway: Fact<Gateway>,
@@ -92,7 +92,12 @@ pub struct Answers {
 
 impl Answers {
     pub fn all_pass() -> Self {
-        Self { card: "eth0", host_known: true, server: primary(), gateway: Fact::Known(Gateway::Reachable) }
+        Self {
+            interface: "eth0",
+            host_known: true,
+            server: primary(),
+            gateway: Fact::Known(Gateway::Reachable),
+        }
     }
 }
 
@@ -119,7 +124,7 @@ pub struct ModelHost {
     poll: Duration,
     next_poll: Time,
     reads: BTreeSet<Time>,
-    wish_or_doubt: bool,
+    wish_or_recheck: bool,
     pub reasons: Vec<Reason>,
     pub actions: Vec<(Time, Action)>,
     pub trace: Vec<Line>,
@@ -155,14 +160,14 @@ impl ModelHost {
             poll,
             next_poll: now,
             reads: BTreeSet::new(),
-            wish_or_doubt: false,
+            wish_or_recheck: false,
             reasons: Vec::new(),
             actions: Vec::new(),
             trace: Vec::new(),
             last: None,
         };
         for number in 2..=3 {
-            model.tell(Event::Neighbour { address: member(number), mac: mac(number) });
+            model.tell(Event::Neighbor { address: member(number), mac: mac(number) });
         }
         model
     }
@@ -179,7 +184,7 @@ impl ModelHost {
 
     fn answers(&self) -> &Answers {
         match &self.second {
-            Some(second) if self.wish_or_doubt => second,
+            Some(second) if self.wish_or_recheck => second,
             _ => &self.first,
         }
     }
@@ -187,7 +192,7 @@ impl ModelHost {
     pub fn host_event(&self, asked_at: Time) -> Event {
         let answers = self.answers();
         let fact = if answers.host_known {
-            Fact::Known(host(answers.card, self.vip_here))
+            Fact::Known(host(answers.interface, self.vip_here))
         } else {
             Fact::Unknown(Why::Other("netlink: no buffer space".to_owned()))
         };
@@ -207,9 +212,9 @@ impl ModelHost {
         assert_eq!(step(&self.policy, &mut again, &event, self.now), decision, "step is not pure");
         assert!(decision.wake_at > self.now, "a wake-up that is already past: {decision:#?}");
         for reason in &decision.reasons {
-            self.wish_or_doubt |= matches!(
+            self.wish_or_recheck |= matches!(
                 reason,
-                Reason::Doubting(..)
+                Reason::Rechecking(..)
                     | Reason::Claiming
                     | Reason::Taken(..)
                     | Reason::SecondCheck

@@ -28,15 +28,15 @@ pub enum Sent {
 impl Sent {
     pub fn event(&self, asked_at: Time) -> Event {
         match self.clone() {
-            Self::Host(Fact::Known((card, here))) => {
-                Event::Host(Seen { asked_at, fact: Fact::Known(host(card, here)) })
+            Self::Host(Fact::Known((interface, here))) => {
+                Event::Host(Seen { asked_at, fact: Fact::Known(host(interface, here)) })
             }
             Self::Host(Fact::Unknown(why)) => Event::Host(Seen { asked_at, fact: Fact::Unknown(why) }),
             Self::Server(fact) => Event::Server(Seen { asked_at, fact }),
             Self::Gateway(fact) => Event::Gateway(Seen { asked_at, fact }),
             Self::Peer(member, fact) => Event::Peer { member, seen: Seen { asked_at, fact } },
-            Self::Other(Event::Frame(Frame { from, says: Says::Free { .. } })) => {
-                Event::Frame(Frame { from, says: Says::Free { heard_at: asked_at } })
+            Self::Other(Event::Frame(Frame { from, says: Says::Release { .. } })) => {
+                Event::Frame(Frame { from, says: Says::Release { heard_at: asked_at } })
             }
             Self::Other(event) => event,
         }
@@ -94,8 +94,8 @@ pub fn words() -> impl Strategy<Value = Says> {
         3 => Just(Says::Probe),
         3 => Just(Says::Reply),
         3 => Just(Says::Announcement),
-        2 => Just(Says::Free { heard_at: Time(0) }),
-        1 => Just(Says::FreeForOthers),
+        2 => Just(Says::Release { heard_at: Time(0) }),
+        1 => Just(Says::ReleaseToOthers),
     ]
 }
 
@@ -114,17 +114,17 @@ pub fn anything() -> impl Strategy<Value = Sent> {
         1 => whys().prop_map(|why| Sent::Host(Fact::Unknown(why))),
         3 => (2..=3_u8).prop_flat_map(|number| servers(number).prop_map(move |fact| Sent::Peer(member(number), fact))),
         5 => frames().prop_map(Sent::Other),
-        2 => (2..=3_u8).prop_map(|number| Sent::Other(Event::Neighbour { address: member(number), mac: mac(number) })),
+        2 => (2..=3_u8).prop_map(|number| Sent::Other(Event::Neighbor { address: member(number), mac: mac(number) })),
         1 => Just(Sent::Other(Event::Done {
-            action: Action::AddAddress { card: "eth0".to_owned(), lifetime: None },
-            outcome: Outcome::Failed("no such card".to_owned()),
+            action: Action::AddAddress { interface: "eth0".to_owned(), lifetime: None },
+            outcome: Outcome::Failed("no such interface".to_owned()),
         })),
         1 => Just(Sent::Other(Event::StatFile(Some((StatMark::Started, Duration::from_secs(3)))))),
         1 => (0..20_u64, -5_000..5_000_i64).prop_map(|(suspended, wall_step_ms)| Sent::Other(Event::ClocksParted {
             suspended: Duration::from_secs(suspended),
             wall_step_ms,
         })),
-        1 => prop::bool::weighted(0.8).prop_map(|hearing| Sent::Other(Event::Hearing(hearing))),
+        1 => prop::bool::weighted(0.8).prop_map(|hearing| Sent::Other(Event::ReceiveUp(hearing))),
         8 => Just(Sent::Other(Event::Wake)),
     ]
 }

@@ -24,12 +24,12 @@ pub struct Survivor {
     pub wake_at: Time,
 }
 
-fn concerns_the_election(action: &Action) -> bool {
+fn concerns_expelling(action: &Action) -> bool {
     matches!(
         action,
         Action::ReadExpelTimeout
             | Action::LookAtMember(_)
-            | Action::WakeElection
+            | Action::WakeExpel
             | Action::SetExpelTimeout { .. }
             | Action::RestoreExpelTimeout { .. }
             | Action::Fence { .. }
@@ -66,7 +66,7 @@ impl Survivor {
         let decision = step(&self.policy, &mut self.state, event, self.now);
         let since = self.now.since(START);
         self.done
-            .extend(decision.actions.iter().filter(|a| concerns_the_election(a)).map(|a| (since, a.clone())));
+            .extend(decision.actions.iter().filter(|a| concerns_expelling(a)).map(|a| (since, a.clone())));
         self.said.extend(decision.reasons.iter().cloned());
         self.wake_at = decision.wake_at;
         decision
@@ -136,7 +136,7 @@ pub fn view(unreachable: &[u8]) -> GroupView {
 }
 
 pub fn is_wake(action: &Action) -> bool {
-    *action == Action::WakeElection
+    *action == Action::WakeExpel
 }
 
 pub fn is_set(action: &Action) -> bool {

@@ -8,7 +8,7 @@ use decide::event::{Event, Fact, Frame, Gateway, Mac, MemberState, Says, Seen, S
 use decide::policy::Policy;
 use decide::reason::{LetGo, Reason};
 use decide::stages::{Finding, Verdict};
-use decide::state::{State, Tenure};
+use decide::state::{State, VipState};
 use decide::time::Time;
 use decide::{Decision, step};
 
@@ -33,7 +33,7 @@ pub struct Watch {
     wish_since: Option<Time>,
     /// Since when every answer of the local server was silence.
     silent_since: Option<Time>,
-    deaf: bool,
+    receive_down: bool,
     pub steps: u64,
 }
 
@@ -52,7 +52,7 @@ impl Watch {
             gateway: None,
             wish_since: None,
             silent_since: Some(START),
-            deaf: false,
+            receive_down: false,
             steps: 0,
         }
     }
@@ -95,15 +95,15 @@ impl Watch {
             Event::Gateway(seen) if self.gateway.as_ref().is_none_or(|old| old.asked_at <= seen.asked_at) => {
                 self.gateway = Some(seen.clone());
             }
-            Event::Frame(Frame { from, says: Says::Free { heard_at } }) => {
+            Event::Frame(Frame { from, says: Says::Release { heard_at } }) => {
                 let held_by = self.answered.filter(|(_, at)| self.now.since(*at) <= Duration::from_secs(3));
                 if held_by.is_some_and(|(mac, _)| mac == *from) {
                     self.released_at = Some(*heard_at);
                 }
             }
-            Event::Hearing(hearing) => {
-                self.deaf = !hearing;
-                if self.deaf {
+            Event::ReceiveUp(hearing) => {
+                self.receive_down = !hearing;
+                if self.receive_down {
                     self.probes_since = 0;
                     self.released_at = None;
                 }
@@ -138,8 +138,8 @@ impl Watch {
         );
         assert!(!decision.reasons.is_empty());
         let up = self.state.stages(&self.policy).verdict_to_start() == Verdict::Up;
-        self.wish_since = match &self.state.tenure {
-            Tenure::Claiming(_) if up => Some(self.wish_since.unwrap_or(self.now)),
+        self.wish_since = match &self.state.vip_state {
+            VipState::Claiming(_) if up => Some(self.wish_since.unwrap_or(self.now)),
             _ => None,
         };
         for action in &decision.actions {
@@ -164,7 +164,7 @@ impl Watch {
     fn check_evidence(&self, before: &State, decision: &Decision) {
         let adds = decision.actions.iter().any(|action| matches!(action, Action::AddAddress { .. }));
         let holds_still =
-            matches!(before.tenure, Tenure::Holding(_)) || decision.reasons.contains(&Reason::Adopted);
+            matches!(before.vip_state, VipState::Holding(_)) || decision.reasons.contains(&Reason::Adopted);
         let started = decision.reasons.iter().any(|reason| matches!(reason, Reason::Started { .. }));
         assert_eq!(adds && !holds_still, started, "started without a word: {decision:#?}");
         if !started {
@@ -178,7 +178,7 @@ impl Watch {
         assert!(server.asked_at >= wish && gateway.asked_at >= wish, "no second check");
         assert!(self.now.since(server.asked_at) <= self.policy.evidence_age, "old word of the server");
         assert!(self.now.since(gateway.asked_at) <= self.policy.evidence_age, "old word of the gateway");
-        assert!(!self.deaf, "taken while no answer can be heard");
+        assert!(!self.receive_down, "taken while no answer can be heard");
         let released = self.released_at.is_some_and(|at| self.now.since(at) <= Duration::from_millis(15));
         assert!(
             released || self.probes_since >= self.policy.probe_count,
@@ -198,7 +198,7 @@ impl Watch {
             match because {
                 LetGo::StageFailed(stage, cause)
                 | LetGo::ClaimedWhileFailing(_, stage, cause)
-                | LetGo::ContestedWhileFailing(_, stage, cause) => {
+                | LetGo::ConflictWhileFailing(_, stage, cause) => {
                     let finding =
                         decision.stages.each().into_iter().find(|(each, ..)| each == stage).unwrap().1;
                     assert_eq!(*finding, Finding::Failed(cause.clone()));
@@ -212,8 +212,13 @@ impl Watch {
                     );
                 }
                 LetGo::Answered(_) => {
-                    let Tenure::Holding(hold) = &before.tenure else { panic!("let go of what was not held") };
-                    assert!(hold.trial.is_some_and(|trial| self.now < trial.until));
+                    let VipState::Holding(hold) = &before.vip_state else {
+                        panic!("let go of what was not held")
+                    };
+                    assert!(
+                        hold.post_claim_check
+                            .is_some_and(|post_claim_check| self.now < post_claim_check.until)
+                    );
                 }
                 LetGo::Told => assert!(self.state.giving_up),
                 LetGo::Suspended(length) => assert!(*length > Duration::ZERO),
@@ -228,8 +233,8 @@ impl Watch {
                     }
                 }
                 LetGo::NothingKnown(claimant) => {
-                    let since = match &before.tenure {
-                        Tenure::Holding(hold) => hold.dispute.map_or(self.now, |dispute| dispute.since),
+                    let since = match &before.vip_state {
+                        VipState::Holding(hold) => hold.dispute.map_or(self.now, |dispute| dispute.since),
                         _ => panic!("let go of what was not held"),
                     };
                     let stale = match self.state.peer_since(*claimant, since) {
@@ -256,7 +261,7 @@ impl Watch {
             assert_eq!(*lifetime, self.policy.lease);
             assert!(!self.state.giving_up, "taken or renewed after the word to give it up");
             assert!(!matches!(event, Event::ClocksParted { .. }), "LEASE: renewed before all was asked anew");
-            let Tenure::Holding(hold) = &self.state.tenure else {
+            let VipState::Holding(hold) = &self.state.vip_state else {
                 panic!("LEASE: renewed and not held: {decision:#?}")
             };
             if let Some(down) = hold.down_since {

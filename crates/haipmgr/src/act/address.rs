@@ -40,56 +40,56 @@ impl fmt::Display for Doing {
 pub enum AddressError {
     /// EPERM, EACCES.
     #[error(
-        "cannot {doing} {address} on {card}: {source}; the agent needs CAP_NET_ADMIN: run it as root, or give it that capability"
+        "cannot {doing} {address} on {interface}: {source}; the agent needs CAP_NET_ADMIN: run it as root, or give it that capability"
     )]
     NotAllowed {
         /// What was being done.
         doing: Doing,
         /// The VIP.
         address: IpAddr,
-        /// The card.
-        card: String,
+        /// The interface.
+        interface: String,
         /// The kernel's word.
         #[source]
         source: NetlinkError,
     },
     /// ENODEV.
     #[error(
-        "cannot {doing} {address} on {card}: this host has no card of that name; compare `members` in the configuration with the host's cards"
+        "cannot {doing} {address} on {interface}: this host has no interface of that name; compare `members` in the configuration with the host's interfaces"
     )]
-    NoSuchCard {
+    NoSuchInterface {
         /// What was being done.
         doing: Doing,
         /// The VIP.
         address: IpAddr,
-        /// The card.
-        card: String,
+        /// The interface.
+        interface: String,
     },
     /// The prefix is longer than the address.
     #[error(
-        "cannot {doing} {address}/{prefix} on {card}: a prefix length goes up to {most} here; correct `vip` in the configuration"
+        "cannot {doing} {address}/{prefix} on {interface}: a prefix length goes up to {most} here; correct `vip` in the configuration"
     )]
     Prefix {
         /// What was being done.
         doing: Doing,
         /// The VIP.
         address: IpAddr,
-        /// The card.
-        card: String,
+        /// The interface.
+        interface: String,
         /// What was asked for.
         prefix: u8,
         /// 32 or 128.
         most: u8,
     },
     /// Anything else.
-    #[error("cannot {doing} {address} on {card}: {source}")]
+    #[error("cannot {doing} {address} on {interface}: {source}")]
     Kernel {
         /// What was being done.
         doing: Doing,
         /// The VIP.
         address: IpAddr,
-        /// The card.
-        card: String,
+        /// The interface.
+        interface: String,
         /// What failed.
         #[source]
         source: NetlinkError,
@@ -111,14 +111,14 @@ impl Addresses {
         Self::default()
     }
 
-    /// Adds the VIP to the card, or, where it is there already, sets its lifetime anew in place, without a gap.
+    /// Adds the VIP to the interface, or, where it is there already, sets its lifetime anew in place, without a gap.
     ///
     /// After `lifetime` (from 2 s) the kernel has dropped it, up to 1¼ s sooner at the most; none: it stays until removed.
     /// Comes back as soon as the kernel has it: nothing is to stand between that and the announcement. Under a lifetime
     /// [`Addresses::remove_other_prefixes`] is to follow.
     pub async fn add(
         &self,
-        card: &str,
+        interface: &str,
         address: IpAddr,
         prefix: u8,
         label: &Label,
@@ -126,28 +126,28 @@ impl Addresses {
     ) -> Result<(), AddressError> {
         let most = if address.is_ipv4() { 32 } else { 128 };
         if prefix > most {
-            let card = card.to_owned();
-            return Err(AddressError::Prefix { doing: Doing::Adding, address, card, prefix, most });
+            let interface = interface.to_owned();
+            return Err(AddressError::Prefix { doing: Doing::Adding, address, interface, prefix, most });
         }
-        let wanted = Wanted { card, address, prefix, label, lifetime };
+        let wanted = Wanted { interface, address, prefix, label, lifetime };
         let mut done = self.try_to_add(wanted).await;
         if matches!(done, Err(NetlinkError::Cut)) {
             self.kept().take();
             done = self.try_to_add(wanted).await;
         }
-        done.map_err(|source| explain(Doing::Adding, address, card, source))
+        done.map_err(|source| explain(Doing::Adding, address, interface, source))
     }
 
-    /// Removes copies of the VIP from the card that have another prefix than ours (the predecessor adds it with the
+    /// Removes copies of the VIP from the interface that have another prefix than ours (the predecessor adds it with the
     /// class's netmask): they would outlive a lease. To be called after [`Addresses::add`], once the VIP is announced.
     pub async fn remove_other_prefixes(
         &self,
-        card: &str,
+        interface: &str,
         address: IpAddr,
         prefix: u8,
     ) -> Result<(), AddressError> {
         let other = |there: &AddressMessage| is(there, address) && there.header.prefix_len != prefix;
-        self.remove_each(card, address, other).await.map(drop)
+        self.remove_each(interface, address, other).await.map(drop)
     }
 
     /// Opens the socket, so that the first order need not. Inside the tokio runtime and network namespace of the orders.
@@ -156,63 +156,64 @@ impl Addresses {
         let _ = self.socket();
     }
 
-    /// Removes the VIP from the card, whichever prefix it has there. Gone already, or no such card any more: that is
+    /// Removes the VIP from the interface, whichever prefix it has there. Gone already, or no such interface any more: that is
     /// what was wanted. The host's own addresses stay. Gives whether it was there.
-    pub async fn remove(&self, card: &str, address: IpAddr) -> Result<bool, AddressError> {
-        self.remove_each(card, address, |there| is(there, address)).await
+    pub async fn remove(&self, interface: &str, address: IpAddr) -> Result<bool, AddressError> {
+        self.remove_each(interface, address, |there| is(there, address)).await
     }
 
     async fn remove_each(
         &self,
-        card: &str,
+        interface: &str,
         address: IpAddr,
         meant: impl Fn(&AddressMessage) -> bool,
     ) -> Result<bool, AddressError> {
-        let mut done = self.try_to_remove(card, &meant).await;
+        let mut done = self.try_to_remove(interface, &meant).await;
         if matches!(done, Err(NetlinkError::Cut)) {
             self.kept().take();
-            done = self.try_to_remove(card, &meant).await;
+            done = self.try_to_remove(interface, &meant).await;
         }
         match done {
             Err(error) if error.number() == Some(Errno::ENODEV) => Ok(false),
-            other => other.map_err(|source| explain(Doing::Removing, address, card, source)),
+            other => other.map_err(|source| explain(Doing::Removing, address, interface, source)),
         }
     }
 
     async fn try_to_add(&self, wanted: Wanted<'_>) -> Result<(), NetlinkError> {
         let socket = self.socket()?;
-        let message = RouteNetlinkMessage::NewAddress(address_to_add(card_index(wanted.card)?, wanted));
+        let message =
+            RouteNetlinkMessage::NewAddress(address_to_add(interface_index(wanted.interface)?, wanted));
         socket.order(message, NLM_F_CREATE | NLM_F_REPLACE).await
     }
 
     async fn try_to_remove(
         &self,
-        card: &str,
+        interface: &str,
         meant: impl Fn(&AddressMessage) -> bool,
     ) -> Result<bool, NetlinkError> {
         let socket = self.socket()?;
-        let on_card = addresses_of(&socket, card_index(card)?).await?;
-        self.delete_each(&socket, card, &on_card, meant).await
+        let on_interface = addresses_of(&socket, interface_index(interface)?).await?;
+        self.delete_each(&socket, interface, &on_interface, meant).await
     }
 
-    /// Deletes the addresses of one card that are `meant`. Gives whether there was one.
+    /// Deletes the addresses of one interface that are `meant`. Gives whether there was one.
     ///
     /// When the first IPv4 address of a subnet (same network, same prefix) goes, the kernel takes the later ones,
-    /// "secondary", with it, unless the card's `promote_secondaries` is set. A /32 has no such company, but the
+    /// "secondary", with it, unless the interface's `promote_secondaries` is set. A /32 has no such company, but the
     /// predecessor's VIP, with a longer netmask and added before the host's own address, takes that one along. So there
     /// the setting is switched on for the one deletion, and back; killed in between, it stays on, and does no harm.
     async fn delete_each(
         &self,
         socket: &RouteSocket,
-        card: &str,
-        on_card: &[AddressMessage],
+        interface: &str,
+        on_interface: &[AddressMessage],
         meant: impl Fn(&AddressMessage) -> bool,
     ) -> Result<bool, NetlinkError> {
         let mut any = false;
         let _one_at_a_time = self.removal.lock().await;
-        for victim in on_card.iter().filter(|there| meant(there)) {
-            let company = on_card.iter().any(|other| !meant(other) && goes_with(other, victim));
-            let link = if company { Some(socket.link(card).await?) } else { None };
+        for victim in on_interface.iter().filter(|there| meant(there)) {
+            let company = on_interface.iter().any(|other| !meant(other) && goes_with(other, victim));
+            let link = if company { Some(socket.link(interface).await?) } else { None };
             let switch = link.filter(|link| !promotes_secondaries(link)).map(|link| link.header.index);
             if let Some(index) = switch {
                 // Refused: then two holders are worse than a host without its own address.
@@ -249,25 +250,25 @@ impl Addresses {
 /// The VIP as it is to be.
 #[derive(Clone, Copy)]
 struct Wanted<'a> {
-    card: &'a str,
+    interface: &'a str,
     address: IpAddr,
     prefix: u8,
     label: &'a Label,
     lifetime: Option<Duration>,
 }
 
-fn explain(doing: Doing, address: IpAddr, card: &str, source: NetlinkError) -> AddressError {
-    let card = card.to_owned();
+fn explain(doing: Doing, address: IpAddr, interface: &str, source: NetlinkError) -> AddressError {
+    let interface = interface.to_owned();
     match source.number() {
-        Some(Errno::EPERM | Errno::EACCES) => AddressError::NotAllowed { doing, address, card, source },
-        Some(Errno::ENODEV) => AddressError::NoSuchCard { doing, address, card },
-        _ => AddressError::Kernel { doing, address, card, source },
+        Some(Errno::EPERM | Errno::EACCES) => AddressError::NotAllowed { doing, address, interface, source },
+        Some(Errno::ENODEV) => AddressError::NoSuchInterface { doing, address, interface },
+        _ => AddressError::Kernel { doing, address, interface, source },
     }
 }
 
-/// Asked by ioctl: a netlink question waits for the lock that changes of any card hold.
-fn card_index(card: &str) -> Result<u32, NetlinkError> {
-    nix::net::if_::if_nametoindex(card).map_err(|errno| NetlinkError::Refused(errno.into()))
+/// Asked by ioctl: a netlink question waits for the lock that changes of any interface hold.
+fn interface_index(interface: &str) -> Result<u32, NetlinkError> {
+    nix::net::if_::if_nametoindex(interface).map_err(|errno| NetlinkError::Refused(errno.into()))
 }
 
 async fn addresses_of(socket: &RouteSocket, index: u32) -> Result<Vec<AddressMessage>, NetlinkError> {

@@ -158,7 +158,7 @@ impl Expel {
         self.send(Order::Read);
     }
 
-    /// Sets it to itself: [`Action::WakeElection`].
+    /// Sets it to itself: [`Action::WakeExpel`].
     pub fn wake(&self) {
         self.send(Order::Wake);
     }
@@ -253,7 +253,7 @@ impl Worker {
                     continue;
                 }
                 Order::Wake => {
-                    (Action::WakeElection, self.call("waking the election", &format!("CALL {WAKE}()")))
+                    (Action::WakeExpel, self.call("waking the election", &format!("CALL {WAKE}()")))
                 }
                 Order::Set { original } => (Action::SetExpelTimeout { original }, self.set(original)),
                 Order::Restore { value } => (Action::RestoreExpelTimeout { value }, self.restore(value)),
@@ -373,7 +373,7 @@ mod tests {
 
     #[test]
     fn a_missing_procedure_is_named() {
-        let usable = ["wake_election", "expel_unreachable_now"].map(str::to_owned);
+        let usable = ["wake_expel", "expel_unreachable_now"].map(str::to_owned);
         assert_eq!(missing(&usable), Some(RESTORE));
         assert_eq!(
             missing(&["restore_expel_timeout".to_owned()].into_iter().chain(usable).collect::<Vec<_>>()),

@@ -14,8 +14,8 @@ use tokio::time::timeout;
 
 use super::{Agent, wiring};
 use crate::act::expel::Expel;
+use crate::act::late_packets::LatePacketsError;
 use crate::act::sockets::{self, SocketsError};
-use crate::act::stragglers::StragglersError;
 use crate::clock;
 use crate::journal::Log;
 use crate::observe::mysql::ask_once;
@@ -52,7 +52,7 @@ impl Once {
         }
     }
 
-    fn stragglers_error(&self, journal: &Log, error: &StragglersError) {
+    fn late_packets_error(&self, journal: &Log, error: &LatePacketsError) {
         self.error(journal, error.to_string(), error);
     }
 }
@@ -69,16 +69,16 @@ impl Agent {
                 Action::AddAddress { .. } if starts && clock::now().since(decided) > PROOF_HOLDS_FOR => {
                     Some(Outcome::Failed(TOO_LATE.to_owned()))
                 }
-                Action::AddAddress { card, lifetime } => Some(self.add(card, *lifetime).await),
-                Action::RemoveAddress { card } => {
+                Action::AddAddress { interface, lifetime } => Some(self.add(interface, *lifetime).await),
+                Action::RemoveAddress { interface } => {
                     let ordered_at = clock::now();
-                    let (outcome, was_here) = self.remove(card).await;
+                    let (outcome, was_here) = self.remove(interface).await;
                     removed_at = was_here.then_some(ordered_at);
                     Some(outcome)
                 }
-                Action::SayFree(to) => {
+                Action::AnnounceRelease(to) => {
                     let at_once = removed_at.is_some_and(|at| clock::now().since(at) <= WORD_WITHIN);
-                    self.report(|agent| agent.wiring.say_free(to.filter(|_| at_once)));
+                    self.report(|agent| agent.wiring.announce_release(to.filter(|_| at_once)));
                     None
                 }
                 other => {
@@ -86,10 +86,10 @@ impl Agent {
                     None
                 }
             };
-            if let (Action::AddAddress { card, lifetime: Some(_) }, Some(Outcome::Succeeded)) =
+            if let (Action::AddAddress { interface, lifetime: Some(_) }, Some(Outcome::Succeeded)) =
                 (action, &done)
             {
-                added = Some(card);
+                added = Some(interface);
             }
             let Some(outcome) = done else { continue };
             let failed = matches!(outcome, Outcome::Failed(_));
@@ -99,8 +99,8 @@ impl Agent {
             }
         }
         // Last: the announcement is not to wait for it.
-        if let Some(card) = added {
-            self.remove_other_prefixes(card).await;
+        if let Some(interface) = added {
+            self.remove_other_prefixes(interface).await;
         }
         false
     }
@@ -123,7 +123,7 @@ impl Agent {
             Action::AskGateway => self.wiring.ask_gateway(),
             Action::AskHost => self.shared.ask_host(),
             Action::AskPeer(member) => self.ask_peer(*member),
-            Action::LearnNeighbours => self.wiring.learn_neighbours(),
+            Action::LearnNeighbors => self.wiring.learn_neighbors(),
             Action::AskWhoHasVip => self.wiring.ask_who_has_vip(),
             Action::SendProbe => {
                 // The rules say it, for a probe that was not sent must not count as unanswered.
@@ -134,11 +134,11 @@ impl Agent {
             }
             Action::Announce => self.report(|agent| agent.wiring.announce()),
             Action::ListConnections => self.list_connections().await,
-            Action::KeepStragglers { card } => self.keep_stragglers(card),
-            Action::PassOnStragglers(to) => self.pass_on_stragglers(*to),
-            Action::WatchStrays { card, mac } => self.watch_strays(card, *mac),
-            Action::RefuseStrays => self.refuse_strays(),
-            Action::EndStrays => self.strays.end(),
+            Action::KeepLatePackets { interface } => self.keep_late_packets(interface),
+            Action::ForwardLatePackets(to) => self.forward_late_packets(*to),
+            Action::WatchOrphanSyns { interface, mac } => self.watch_orphan_syns(interface, *mac),
+            Action::RefuseOrphanSyns => self.refuse_orphan_syns(),
+            Action::EndOrphanSyns => self.orphan_syns.end(),
             Action::TickleClients => self.tickle(),
             Action::DestroyConnections => self.destroy(),
             Action::PollEvery(every) => self.wiring.poll_server_every(*every),
@@ -149,11 +149,11 @@ impl Agent {
             }
             Action::LookAtMember(member) => self.look_at(*member),
             Action::ReadExpelTimeout => self.expel(Expel::read),
-            Action::WakeElection => self.expel(Expel::wake),
+            Action::WakeExpel => self.expel(Expel::wake),
             Action::SetExpelTimeout { original } => self.expel(|expel| expel.set(*original)),
             Action::RestoreExpelTimeout { value } => self.expel(|expel| expel.restore(*value)),
             Action::Fence { member, name } => self.fence(*member, name),
-            Action::AddAddress { .. } | Action::RemoveAddress { .. } | Action::SayFree(_) => {}
+            Action::AddAddress { .. } | Action::RemoveAddress { .. } | Action::AnnounceRelease(_) => {}
         }
     }
 
@@ -163,58 +163,60 @@ impl Agent {
         }
     }
 
-    async fn add(&mut self, card: &str, lifetime: Option<Duration>) -> Outcome {
-        let label = self.wiring.label(card, self.cluster.mysql_port, &self.journal);
+    async fn add(&mut self, interface: &str, lifetime: Option<Duration>) -> Outcome {
+        let label = self.wiring.label(interface, self.cluster.mysql_port, &self.journal);
         let (vip, prefix) = (self.cluster.policy.vip, self.cluster.prefix);
-        self.stragglers.end();
-        outcome(timeout(ADDRESS_LIMIT, self.shared.addresses.add(card, vip, prefix, &label, lifetime)).await)
+        self.late_packets.end();
+        outcome(
+            timeout(ADDRESS_LIMIT, self.shared.addresses.add(interface, vip, prefix, &label, lifetime)).await,
+        )
     }
 
     /// Gives also whether there was something to remove.
-    async fn remove(&mut self, card: &str) -> (Outcome, bool) {
-        let removal = self.shared.addresses.remove(card, self.cluster.policy.vip);
+    async fn remove(&mut self, interface: &str) -> (Outcome, bool) {
+        let removal = self.shared.addresses.remove(interface, self.cluster.policy.vip);
         let done = timeout(ADDRESS_LIMIT, removal).await;
         let was_here = matches!(done, Ok(Ok(true)));
         (outcome(done), was_here)
     }
 
-    async fn remove_other_prefixes(&mut self, card: &str) {
+    async fn remove_other_prefixes(&mut self, interface: &str) {
         let (vip, prefix) = (self.cluster.policy.vip, self.cluster.prefix);
-        let removal = self.shared.addresses.remove_other_prefixes(card, vip, prefix);
+        let removal = self.shared.addresses.remove_other_prefixes(interface, vip, prefix);
         if let Outcome::Failed(text) = outcome(timeout(ADDRESS_LIMIT, removal).await) {
             // The next renewal of the lease tries again.
             self.once.error(&self.journal, text.clone(), &text);
         }
     }
 
-    fn keep_stragglers(&mut self, card: &str) {
+    fn keep_late_packets(&mut self, interface: &str) {
         let (once, journal, vip) = (self.once.clone(), self.journal.clone(), self.cluster.policy.vip);
         let ended = move |outcome| match outcome {
             Ok(0) => {}
             Ok(count) => journal.info(&format!(
                 "packets that still came here for {vip} and were passed on to its new holder: {count}"
             )),
-            Err(error) => once.stragglers_error(&journal, &error),
+            Err(error) => once.late_packets_error(&journal, &error),
         };
-        if let Err(error) = self.stragglers.keep(card, vip, ended) {
-            self.once.stragglers_error(&self.journal, &error);
+        if let Err(error) = self.late_packets.keep(interface, vip, ended) {
+            self.once.late_packets_error(&self.journal, &error);
         }
     }
 
-    fn pass_on_stragglers(&mut self, to: Mac) {
-        if let Err(error) = self.stragglers.pass_on(to) {
-            self.once.stragglers_error(&self.journal, &error);
+    fn forward_late_packets(&mut self, to: Mac) {
+        if let Err(error) = self.late_packets.pass_on(to) {
+            self.once.late_packets_error(&self.journal, &error);
         }
     }
 
-    fn watch_strays(&mut self, card: &str, mac: Mac) {
-        if let Err(error) = self.strays.watch(card, self.cluster.policy.vip, mac) {
+    fn watch_orphan_syns(&mut self, interface: &str, mac: Mac) {
+        if let Err(error) = self.orphan_syns.watch(interface, self.cluster.policy.vip, mac) {
             self.once.error(&self.journal, error.to_string(), &error);
         }
     }
 
-    fn refuse_strays(&mut self) {
-        match self.strays.refuse() {
+    fn refuse_orphan_syns(&mut self) {
+        match self.orphan_syns.refuse() {
             Ok(0) => {}
             Ok(count) => self.journal.info(&format!(
                 "{count} clients that knocked at the former holder were refused, to try again here"

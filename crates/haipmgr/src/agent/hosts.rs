@@ -66,7 +66,7 @@ mod tests {
         let (other, mut told_other) = mpsc::unbounded_channel();
         hosts.add(one);
         let asked = hosts.add(other);
-        let host = Host { addresses: Vec::new(), cards: Vec::new() };
+        let host = Host { addresses: Vec::new(), interfaces: Vec::new() };
         let seen = |at| Seen { asked_at: Time(at), fact: Fact::Known(host.clone()) };
         hosts.tell(&seen(1));
         assert!(told_one.try_recv().is_ok() && told_other.try_recv().is_ok());

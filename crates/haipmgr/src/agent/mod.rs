@@ -2,9 +2,9 @@
 //! The only place that sees both `observe` and `act`.
 
 mod actions;
-mod electing;
+mod expelling;
 mod hosts;
-mod spoken;
+mod log_dedup;
 mod wiring;
 
 use std::collections::VecDeque;
@@ -20,10 +20,10 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use crate::act::address::Addresses;
+use crate::act::late_packets::LatePackets;
+use crate::act::orphan_syns::OrphanSyns;
 use crate::act::sockets::Connection;
 use crate::act::statfile::StatFile;
-use crate::act::stragglers::Stragglers;
-use crate::act::strays::Strays;
 use crate::clock::{self, Clocks};
 use crate::config::{Cluster, Config};
 use crate::journal::Log;
@@ -34,7 +34,7 @@ use crate::trace_file::TraceFile;
 
 use actions::Once;
 use hosts::{Asked, Hosts};
-use spoken::Spoken;
+use log_dedup::LogDedup;
 use wiring::{Segments, Wiring};
 
 /// Why the agent can't run.
@@ -159,7 +159,7 @@ struct Agent {
     cluster: Cluster,
     state: State,
     journal: Log,
-    spoken: Spoken,
+    log_dedup: LogDedup,
     recorder: Recorder,
     trace: TraceFile,
     /// To itself: every watch tells through a clone of this.
@@ -170,9 +170,9 @@ struct Agent {
     /// What `ListConnections` found, for `TickleClients` and `DestroyConnections`.
     connections: Arc<[Connection]>,
     /// What still arrives for the VIP after it has left.
-    stragglers: Stragglers,
+    late_packets: LatePackets,
     /// Clients that knock at a dead holder.
-    strays: Strays,
+    orphan_syns: OrphanSyns,
     once: Once,
     /// Outcomes of actions: to be taken in before anything else.
     outcomes: VecDeque<Event>,
@@ -184,14 +184,14 @@ impl Agent {
     fn new(cluster: Cluster, journal: Log, events: mpsc::UnboundedSender<Event>, shared: Shared) -> Self {
         Self {
             state: State::new(clock::now()),
-            spoken: Spoken::default(),
+            log_dedup: LogDedup::default(),
             recorder: Recorder::new(cluster.decision_trace, cluster.policy.clone(), shared.sightings.clone()),
             trace: TraceFile::new(cluster.trace_file()),
             stat_file: StatFile::new(cluster.stat_file()),
             wiring: Wiring::new(&cluster, shared.segments.clone()),
             connections: Arc::from(Vec::new()),
-            stragglers: Stragglers::default(),
-            strays: Strays::default(),
+            late_packets: LatePackets::default(),
+            orphan_syns: OrphanSyns::default(),
             once: Once::default(),
             outcomes: VecDeque::new(),
             clocks: Clocks::read(),
@@ -262,7 +262,7 @@ impl Agent {
             wake_at = self.take(&event).await.wake_at;
             if event == Event::Stopping {
                 self.say_what_failed_at_the_end();
-                if let (Some(_), Some(expel)) = (self.state.election.changed, self.wiring.expel()) {
+                if let (Some(_), Some(expel)) = (self.state.expel.changed, self.wiring.expel()) {
                     // What is not put back by then is on disk, for the next start.
                     let _ = tokio::time::timeout(PUT_BACK_WITHIN, expel.flush()).await;
                 }
@@ -298,7 +298,7 @@ impl Agent {
         // A start that failed is no switch; the failure says so itself, as the next event.
         if !not_added {
             let log = self.journal.at(wall_time);
-            for line in self.spoken.lines(now, &decision) {
+            for line in self.log_dedup.lines(now, &decision) {
                 line.write(&log);
             }
         }
@@ -314,7 +314,7 @@ impl Agent {
     fn rewire(&mut self) {
         if let Fact::Known(host) = &self.state.host.fact {
             let member = decide::stages::own_member(&self.cluster.policy, host);
-            let member = member.map(|(address, card)| (address, card.to_owned()));
+            let member = member.map(|(address, interface)| (address, interface.to_owned()));
             let processes = self.shared.processes.as_deref();
             self.wiring.follow(&self.cluster, member, processes, &self.events, &self.journal);
         }

@@ -16,18 +16,18 @@ use crate::config::Cluster;
 use crate::journal::Log;
 use crate::observe::gateway::{GatewaySettings, Gateways, SharedGateway};
 use crate::observe::mysql::{self, ServerWatch};
-use crate::observe::neighbour::{Cards, NeighbourReport, NeighbourSettings, NeighbourWatch};
+use crate::observe::neighbor::{Interfaces, NeighborReport, NeighborSettings, NeighborWatch};
 use crate::observe::network_service;
 use crate::observe::server_process::{ProcessReport, ProcessWatch, ServerProcesses};
 use crate::server_access::{Access, Endpoint};
 
-/// Which member this host is: its address and card.
+/// Which member this host is: its address and interface.
 type Membership = Option<(IpAddr, String)>;
 
 /// What all clusters see of the segment together.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Segments {
-    cards: Cards,
+    interfaces: Interfaces,
     gateways: Gateways,
 }
 
@@ -43,20 +43,20 @@ pub(super) struct Wiring {
     inbox: Option<mpsc::UnboundedReceiver<Event>>,
     label: Option<(String, Label)>,
     poll_every: Duration,
-    /// The card of which the log was told what looks after it.
+    /// The interface of which the log was told what looks after it.
     looked_after: Option<String>,
 }
 
 struct Segment {
     gateway: Arc<SharedGateway>,
-    neighbour: Arc<NeighbourWatch>,
+    neighbor: Arc<NeighborWatch>,
     announcer: Announcer,
 }
 
 /// The VIP can't be spoken of on the segment.
 #[derive(Debug)]
 pub(super) enum Mute {
-    /// It is not known which card to use.
+    /// It is not known which interface to use.
     NoMember,
     /// The frame was not sent.
     NotSent(crate::act::announce::AnnounceError),
@@ -105,7 +105,7 @@ impl Wiring {
     ) {
         let changed = member != self.member;
         if let Some(segment) = self.segment.as_ref().filter(|_| !changed) {
-            segment.neighbour.look_at_card();
+            segment.neighbor.look_at_interface();
         }
         if self.server.is_none() || (changed && member.is_some() && cluster.socket.is_none()) {
             self.watch_server(cluster, member.as_ref(), events, journal);
@@ -119,25 +119,25 @@ impl Wiring {
             self.process = Some(watch_process(cluster, *address, processes, events, journal));
         }
         if self.segment.is_none()
-            && let Some((address, card)) = &member
+            && let Some((address, interface)) = &member
         {
             // Nothing is heard before the new watch says so. Fails only when the cluster's task has ended.
-            let _ = self.frames.send(Event::Hearing(false));
-            self.segment = self.watch_segment(cluster, *address, card, events, journal);
-            self.tell_who_looks_after(card, cluster.policy.lease.is_some(), journal);
+            let _ = self.frames.send(Event::ReceiveUp(false));
+            self.segment = self.watch_segment(cluster, *address, interface, events, journal);
+            self.tell_who_looks_after(interface, cluster.policy.lease.is_some(), journal);
         }
         self.member = member;
     }
 
-    /// A network service that would remove the VIP is spoken of once for each card.
-    fn tell_who_looks_after(&mut self, card: &str, leased: bool, journal: &Log) {
-        if self.looked_after.as_deref() == Some(card) {
+    /// A network service that would remove the VIP is spoken of once for each interface.
+    fn tell_who_looks_after(&mut self, interface: &str, leased: bool, journal: &Log) {
+        if self.looked_after.as_deref() == Some(interface) {
             return;
         }
-        self.looked_after = Some(card.to_owned());
-        let (card, journal) = (card.to_owned(), journal.clone());
+        self.looked_after = Some(interface.to_owned());
+        let (interface, journal) = (interface.to_owned(), journal.clone());
         tokio::task::spawn_blocking(move || {
-            for remark in network_service::remarks(&card, leased) {
+            for remark in network_service::remarks(&interface, leased) {
                 journal.error(&remark);
             }
         });
@@ -177,7 +177,7 @@ impl Wiring {
         &self,
         cluster: &Cluster,
         address: IpAddr,
-        card: &str,
+        interface: &str,
         events: &mpsc::UnboundedSender<Event>,
         journal: &Log,
     ) -> Option<Segment> {
@@ -197,14 +197,16 @@ impl Wiring {
             }
         };
         let log = journal.clone();
-        let report = move |report: NeighbourReport| match report {
-            NeighbourReport::Hearing { .. } | NeighbourReport::FloodOver { .. } => {
+        let report = move |report: NeighborReport| match report {
+            NeighborReport::ReceiveUp { .. } | NeighborReport::FloodOver { .. } => {
                 log.info(&report.to_string());
             }
-            NeighbourReport::Deaf { .. } | NeighbourReport::Flood { .. } => log.error(&report.to_string()),
+            NeighborReport::ReceiveDown { .. } | NeighborReport::Flood { .. } => {
+                log.error(&report.to_string());
+            }
         };
-        let settings = NeighbourSettings {
-            card: card.to_owned(),
+        let settings = NeighborSettings {
+            interface: interface.to_owned(),
             vip: cluster.policy.vip,
             own_address: address,
             members: cluster.policy.members.keys().copied().collect(),
@@ -212,10 +214,10 @@ impl Wiring {
         };
         let tell_either = move |event| match event {
             // In one queue: what is heard after the silence comes after the word that it is over.
-            Event::Frame(_) | Event::Hearing(_) => tell_frame(event),
+            Event::Frame(_) | Event::ReceiveUp(_) => tell_frame(event),
             other => tell(other),
         };
-        let neighbour = match self.segments.cards.watch(settings, tell_either, gateway_heard, report) {
+        let neighbor = match self.segments.interfaces.watch(settings, tell_either, gateway_heard, report) {
             Ok(watch) => Arc::new(watch),
             Err(error) => {
                 journal.error(&error.to_string());
@@ -225,9 +227,9 @@ impl Wiring {
         let settings = GatewaySettings {
             interval: cluster.gateway_interval,
             misses_until_lost: cluster.gateway_misses,
-            ..GatewaySettings::new(cluster.gateway, card, address)
+            ..GatewaySettings::new(cluster.gateway, interface, address)
         };
-        let (tell, by_arp) = (told(events), Arc::clone(&neighbour));
+        let (tell, by_arp) = (told(events), Arc::clone(&neighbor));
         let gateway = Arc::new(self.segments.gateways.watch(
             settings,
             move |seen| tell(Event::Gateway(seen)),
@@ -235,9 +237,9 @@ impl Wiring {
         ));
         // Set once, here: it can't be there already.
         let _ = gateway_to_be.set(Arc::downgrade(&gateway));
-        let mut announcer = Announcer::new(card, cluster.policy.vip);
+        let mut announcer = Announcer::new(interface, cluster.policy.vip);
         announcer.prepare();
-        Some(Segment { gateway, neighbour, announcer })
+        Some(Segment { gateway, neighbor, announcer })
     }
 
     /// What speaks to the local server about expelling, once it is known where that is.
@@ -275,15 +277,15 @@ impl Wiring {
         }
     }
 
-    pub(super) fn learn_neighbours(&self) {
+    pub(super) fn learn_neighbors(&self) {
         if let Some(segment) = &self.segment {
-            segment.neighbour.learn_now();
+            segment.neighbor.learn_now();
         }
     }
 
     pub(super) fn ask_who_has_vip(&self) {
         if let Some(segment) = &self.segment {
-            segment.neighbour.ask_who_has_vip();
+            segment.neighbor.ask_who_has_vip();
         }
     }
 
@@ -291,8 +293,8 @@ impl Wiring {
         self.announcer()?.probe().map_err(Mute::NotSent)
     }
 
-    pub(super) fn say_free(&mut self, to: Option<Mac>) -> Result<(), Mute> {
-        self.announcer()?.say_free(to).map_err(Mute::NotSent)
+    pub(super) fn announce_release(&mut self, to: Option<Mac>) -> Result<(), Mute> {
+        self.announcer()?.announce_release(to).map_err(Mute::NotSent)
     }
 
     pub(super) fn announce(&mut self) -> Result<(), Mute> {
@@ -303,18 +305,18 @@ impl Wiring {
         self.segment.as_mut().map(|segment| &mut segment.announcer).ok_or(Mute::NoMember)
     }
 
-    /// The VIP's label on this card; where it had to be shortened, the log says so, once.
-    pub(super) fn label(&mut self, card: &str, port: u16, journal: &Log) -> Label {
+    /// The VIP's label on this interface; where it had to be shortened, the log says so, once.
+    pub(super) fn label(&mut self, interface: &str, port: u16, journal: &Log) -> Label {
         if let Some((known, label)) = &self.label
-            && known == card
+            && known == interface
         {
             return label.clone();
         }
-        let (label, shortened) = Label::new(card, port);
+        let (label, shortened) = Label::new(interface, port);
         if let Some(line) = shortened {
             journal.info(&line);
         }
-        self.label = Some((card.to_owned(), label.clone()));
+        self.label = Some((interface.to_owned(), label.clone()));
         label
     }
 }

@@ -36,11 +36,12 @@ pub(super) fn check(path: &Path) -> Result<String, Problems> {
             cluster.stat_file().display(),
             config::format_duration(cluster.stat_shown_for()),
         );
-        let _never_fails = writeln!(text, "  dead: {}", elects_sooner(cluster));
+        let _never_fails = writeln!(text, "  dead: {}", expels_sooner(cluster));
         let _never_fails = writeln!(text, "  lease: {}", timings::in_words(cluster));
-        let cards: BTreeSet<_> = cluster.policy.members.values().collect();
+        let interfaces: BTreeSet<_> = cluster.policy.members.values().collect();
         let leased = cluster.policy.lease.is_some();
-        for remark in cards.into_iter().flat_map(|card| network_service::remarks(card, leased)) {
+        for remark in interfaces.into_iter().flat_map(|interface| network_service::remarks(interface, leased))
+        {
             let _never_fails = writeln!(text, "ERROR {remark}");
         }
     }
@@ -51,9 +52,9 @@ pub(super) fn check(path: &Path) -> Result<String, Problems> {
 }
 
 /// Whether a dead member can be expelled sooner than by MySQL alone: asks the local server, where it is one.
-fn elects_sooner(cluster: &Cluster) -> String {
+fn expels_sooner(cluster: &Cluster) -> String {
     if !cluster.policy.elects() {
-        return "wake_election and proven_dead are off: a dead member is expelled as MySQL by itself does it"
+        return "wake_expel and proven_dead are off: a dead member is expelled as MySQL by itself does it"
             .to_owned();
     }
     let Some(access) = local_access(cluster) else {
@@ -99,7 +100,7 @@ pub(super) fn sql(path: &Path) -> Result<String, Problems> {
         let _never_fails = write!(
             text,
             "-- Cluster {}: on its primary. Group Replication brings the account to the other members.\n{}\
-             -- So that a dead member is expelled on time (wake_election, proven_dead): three procedures, which run with the\n\
+             -- So that a dead member is expelled on time (wake_expel, proven_dead): three procedures, which run with the\n\
              -- rights of an account that nobody can log in as. MySQL 8.0.18 or later; leave them out and all else works.\n{}",
             cluster.name.replace(char::is_control, " "),
             account_sql(&cluster.user),

@@ -95,7 +95,7 @@ pub fn prepare(path: &Path) -> Result<Prepared, Refused> {
 /// One cluster in one line, for the log and for `check`.
 pub(super) fn in_words(cluster: &Cluster) -> String {
     let members: Vec<_> =
-        cluster.policy.members.iter().map(|(member, card)| format!("{member} ({card})")).collect();
+        cluster.policy.members.iter().map(|(member, interface)| format!("{member} ({interface})")).collect();
     format!(
         "VIP {}/{} for MySQL port {}, group port {}; members {}; gateway {}; lease {}; looks anew each {}",
         cluster.policy.vip,

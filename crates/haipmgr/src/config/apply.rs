@@ -13,8 +13,8 @@ use super::keys::{GATEWAY_LOST_WORDS, Key, Kind, TRACE_WORDS};
 use super::problem::{Problems, nearest};
 use super::value::{Entry, Value};
 
-/// Longest name of a card, in bytes (Linux, `IFNAMSIZ` less its end).
-const LONGEST_CARD: usize = 15;
+/// Longest name of an interface, in bytes (Linux, `IFNAMSIZ` less its end).
+const LONGEST_INTERFACE: usize = 15;
 
 /// Takes `entry` as the value of `key`, and adds to `problems` what is wrong with it.
 pub(super) fn apply(draft: &mut Draft, key: &'static Key, entry: &Entry, problems: &mut Problems) {
@@ -110,7 +110,7 @@ fn members(draft: &mut Draft, entry: &Entry, problems: &mut Problems) {
         problems.add(
             entry.value_at,
             format!(
-                "{} is {}; write each member's address and its card, such as \"10.77.0.11\" = \"eth0\"",
+                "{} is {}; write each member's address and its interface, such as \"10.77.0.11\" = \"eth0\"",
                 entry.key,
                 entry.value.kind()
             ),
@@ -122,7 +122,7 @@ fn members(draft: &mut Draft, entry: &Entry, problems: &mut Problems) {
             // TOML takes 10.77.0.11 without quotes for four keys, one in another.
             problems.add(
                 row.key_at,
-                format!("{}: write the member's address in quotes, and its card's name after \"=\", such as \"10.77.0.11\" = \"eth0\"", entry.key),
+                format!("{}: write the member's address in quotes, and its interface's name after \"=\", such as \"10.77.0.11\" = \"eth0\"", entry.key),
             );
             continue;
         }
@@ -133,13 +133,13 @@ fn members(draft: &mut Draft, entry: &Entry, problems: &mut Problems) {
                 continue;
             }
         };
-        let card = match &row.value {
-            Value::Text(card) => card.clone(),
+        let interface = match &row.value {
+            Value::Text(interface) => interface.clone(),
             other => {
                 problems.add(
                     row.value_at,
                     format!(
-                        "{}: member {address}: the card is {}; write its name in quotes, such as \"eth0\"",
+                        "{}: member {address}: the interface is {}; write its name in quotes, such as \"eth0\"",
                         entry.key,
                         other.kind()
                     ),
@@ -147,7 +147,7 @@ fn members(draft: &mut Draft, entry: &Entry, problems: &mut Problems) {
                 continue;
             }
         };
-        if let Err(text) = card_name(&card) {
+        if let Err(text) = interface_name(&interface) {
             problems.add(row.value_at, format!("{}: member {address}: {text}", entry.key));
         }
         if let Some(first) = draft.member_given.get(&address) {
@@ -161,26 +161,28 @@ fn members(draft: &mut Draft, entry: &Entry, problems: &mut Problems) {
             continue;
         }
         draft.member_given.insert(address, row.key_at);
-        draft.policy.members.insert(address, card);
+        draft.policy.members.insert(address, interface);
     }
 }
 
-fn card_name(card: &str) -> Result<(), String> {
-    let shown = card.escape_debug();
-    if card.is_empty() {
-        return Err("the card's name is empty; write it as \"ip link\" shows it, such as \"eth0\"".to_owned());
+fn interface_name(interface: &str) -> Result<(), String> {
+    let shown = interface.escape_debug();
+    if interface.is_empty() {
+        return Err(
+            "the interface's name is empty; write it as \"ip link\" shows it, such as \"eth0\"".to_owned()
+        );
     }
-    if card.len() > LONGEST_CARD {
+    if interface.len() > LONGEST_INTERFACE {
         return Err(format!(
-            "the card's name \"{shown}\" is over {LONGEST_CARD} bytes, which no Linux card's is; write it as \"ip link\" shows it"
+            "the interface's name \"{shown}\" is over {LONGEST_INTERFACE} bytes, which no Linux interface's is; write it as \"ip link\" shows it"
         ));
     }
-    if card == "."
-        || card == ".."
-        || card.chars().any(|c| c == '/' || c == ':' || c.is_whitespace() || c.is_control())
+    if interface == "."
+        || interface == ".."
+        || interface.chars().any(|c| c == '/' || c == ':' || c.is_whitespace() || c.is_control())
     {
         return Err(format!(
-            "\"{shown}\" can't be a card's name; write it as \"ip link\" shows it, without \"@…\" or \":…\""
+            "\"{shown}\" can't be an interface's name; write it as \"ip link\" shows it, without \"@…\" or \":…\""
         ));
     }
     Ok(())

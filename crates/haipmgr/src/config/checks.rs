@@ -42,7 +42,7 @@ pub(super) fn within_cluster(draft: &Draft, source: Source, problems: &mut Probl
     if draft.given.contains_key("members") && members.is_empty() && draft.member_given.is_empty() {
         problems.add(
             draft.place_of("members"),
-            "no member is named; write each member's address and its card, such as \"10.77.0.11\" = \"eth0\"",
+            "no member is named; write each member's address and its interface, such as \"10.77.0.11\" = \"eth0\"",
         );
     }
     if let (Some(mysql), Some(group)) = (draft.mysql_port, draft.group_port)
@@ -81,7 +81,7 @@ pub(super) fn within_cluster(draft: &Draft, source: Source, problems: &mut Probl
     }
 }
 
-/// All addresses are of one family, and that is IPv4: the agent does not speak IPv6's neighbour discovery yet.
+/// All addresses are of one family, and that is IPv4: the agent does not speak IPv6's neighbor discovery yet.
 fn families(vip: IpAddr, draft: &Draft, problems: &mut Problems) {
     if vip.is_ipv6() {
         problems.add(

@@ -36,8 +36,9 @@ fn print(path: &Path, draft: &Draft) -> String {
         path.file_name().map(|name| name.to_string_lossy().escape_debug().to_string()).unwrap_or_default();
     let mysql_port = port(draft.mysql_port);
     let mut members = String::new();
-    for (member, card) in &draft.policy.members {
-        let _never_fails = writeln!(members, "{} = {}", quoted(member.to_string()), quoted(card.clone()));
+    for (member, interface) in &draft.policy.members {
+        let _never_fails =
+            writeln!(members, "{} = {}", quoted(member.to_string()), quoted(interface.clone()));
     }
     format!(
         "# haipmgr: made from {name}. docs/configuration.md explains every key.
@@ -67,10 +68,10 @@ sleeptime    = {sleeptime}
 # HAIPMGR_{mysql_port}.log and stat_{mysql_port} go here.
 install_path = {install_path}
 
-# cluser_ip: each member's address and card
+# cluser_ip: each member's address and interface
 [cluster.members]
 {members}",
-        lock = quoted(super::seeds_lock().display().to_string()),
+        lock = quoted(super::legacy_lock().display().to_string()),
         called = quoted(draft.called()),
         vip = quoted(format!("{}/{full}", draft.policy.vip)),
         gateway = address(draft.gateway),

@@ -74,7 +74,7 @@ fn takes(key: &Key) -> String {
         Kind::Command(_) => "a list: program, arguments".to_owned(),
         Kind::GatewayLost => format!("`\"{}\"`", GATEWAY_LOST_WORDS.join("\"`, `\"")),
         Kind::DecisionTrace => format!("`\"{}\"`", TRACE_WORDS.join("\"`, `\"")),
-        Kind::Members => "address = card".to_owned(),
+        Kind::Members => "address = interface".to_owned(),
     }
 }
 

@@ -104,7 +104,7 @@ pub(super) const CLUSTER: &[Key] = &[
         name: "mysql_port",
         presence: Presence::Needed,
         kind: Kind::Port(|draft| &mut draft.mysql_port),
-        about: "MySQL's port, the same on all members. Names the files and the address's label, `card:port`.",
+        about: "MySQL's port, the same on all members. Names the files and the address's label, `interface:port`.",
     },
     Key {
         name: "group_port",
@@ -155,7 +155,7 @@ pub(super) const CLUSTER: &[Key] = &[
         name: "members",
         presence: Presence::Needed,
         kind: Kind::Members,
-        about: "The table `[cluster.members]`: each member's address and the card that bears it and is to bear the \
+        about: "The table `[cluster.members]`: each member's address and the interface that bears it and is to bear the \
                 VIP. The same on every host.",
     },
     Key {
@@ -332,9 +332,9 @@ pub(super) const CLUSTER: &[Key] = &[
         about: "Time between two announcements (gratuitous ARP) while the VIP is held, after the first few.",
     },
     Key {
-        name: "wake_election",
+        name: "wake_expel",
         presence: Presence::Default,
-        kind: Kind::Switch(|draft| &mut draft.policy.wake_election),
+        kind: Kind::Switch(|draft| &mut draft.policy.wake_expel),
         about: "Once a member has been UNREACHABLE for MySQL's own `group_replication_member_expel_timeout`, tell the group to \
                 look now; by itself it looks each 15 s only. Needs the procedures that `haipmgr sql` prints.",
     },

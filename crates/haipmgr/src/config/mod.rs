@@ -1,4 +1,4 @@
-//! Configuration files: TOML, and the seed's `parameter.py` (S2), to policy and wiring.
+//! Configuration files: TOML, and the legacy program's `parameter.py` (S2), to policy and wiring.
 //!
 //! Nothing here starts or stops anything. All that is wrong with a file is told at once, each with its line.
 
@@ -55,7 +55,7 @@ pub struct Config {
 pub enum Source {
     /// This project's own.
     Toml,
-    /// The seed's (S2): the name ends in `.py`.
+    /// The legacy program's (S2): the name ends in `.py`.
     ParameterPy,
 }
 
@@ -87,7 +87,7 @@ pub struct Cluster {
     pub gateway_misses: u32,
     /// MySQL's port on every member.
     pub mysql_port: u16,
-    /// Group Replication's port on every member (the seed's `inter_port`); never connected to (S11).
+    /// Group Replication's port on every member (the legacy program's `inter_port`); never connected to (S11).
     pub group_port: u16,
     /// The MySQL account.
     pub user: String,
@@ -225,7 +225,7 @@ fn understand(path: &Path, source: Source, bytes: Vec<u8>) -> Result<(Loaded, Pr
             (read.lock.unwrap_or_else(|| PathBuf::from(DEFAULT_LOCK)), read.clusters)
         }
         Source::ParameterPy => {
-            (seeds_lock(), parameter_py::read(path, &text, problems).into_iter().collect())
+            (legacy_lock(), parameter_py::read(path, &text, problems).into_iter().collect())
         }
     };
     for draft in &drafts {
@@ -236,7 +236,7 @@ fn understand(path: &Path, source: Source, bytes: Vec<u8>) -> Result<(Loaded, Pr
 }
 
 /// S4: `/root/HAIPMGR<host name>.lock`, the lock of the Python program and of a `parameter.py`.
-pub fn seeds_lock() -> PathBuf {
+pub fn legacy_lock() -> PathBuf {
     let host = nix::unistd::gethostname().unwrap_or_default();
     // A host name with a "/" is none; it must not lead out of the folder.
     PathBuf::from(format!("/root/HAIPMGR{}.lock", host.to_string_lossy().replace('/', "_")))

@@ -1,4 +1,4 @@
-//! The seed's `parameter.py` (S2, S3): its keys, and what they are called here.
+//! The legacy program's `parameter.py` (S2, S3): its keys, and what they are called here.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,10 +11,10 @@ use super::problem::{Position, Problems};
 use super::python_literal;
 use super::value::{Entry, Value};
 
-/// The seed's name for the dictionary.
+/// The legacy program's name for the dictionary.
 const VARIABLE: &str = "par_var";
 
-/// The seed's keys, in its own order and spelling, with this project's key for each; none for `platfrom`.
+/// The legacy program's keys, in its own order and spelling, with this project's key for each; none for `platfrom`.
 const KEYS: [(&str, Option<&str>); 10] = [
     ("vip", Some("vip")),
     ("cluser_ip", Some("members")),
@@ -28,9 +28,9 @@ const KEYS: [(&str, Option<&str>); 10] = [
     ("install_path", Some("install_path")),
 ];
 
-/// What this project calls the seed's `key`; none where it is not one, or is called the same.
+/// What this project calls the legacy program's `key`; none where it is not one, or is called the same.
 pub(super) fn our_name_for(key: &str) -> Option<&'static str> {
-    KEYS.iter().find(|(seeds, _)| *seeds == key).and_then(|(_, ours)| *ours).filter(|ours| *ours != key)
+    KEYS.iter().find(|(legacy, _)| *legacy == key).and_then(|(_, ours)| *ours).filter(|ours| *ours != key)
 }
 
 /// Reads `text`, and adds to `problems` all that is wrong with it by itself.
@@ -47,7 +47,7 @@ pub(super) fn read(file: &Path, text: &str, problems: &mut Problems) -> Option<D
         return None;
     };
     let mut draft = Draft::new(Some(assigned.value_at));
-    // The seed's address has no lifetime, and goes as soon as its server is dead.
+    // The legacy program's address has no lifetime, and goes as soon as its server is dead.
     draft.policy.lease = None;
     draft.policy.linger = Duration::ZERO;
     let mut meant = Vec::new();
@@ -69,9 +69,9 @@ pub(super) fn read(file: &Path, text: &str, problems: &mut Problems) -> Option<D
             continue;
         }
         seen.insert(&entry.key, entry.key_at);
-        match KEYS.iter().find(|(seeds, _)| *seeds == entry.key) {
+        match KEYS.iter().find(|(legacy, _)| *legacy == entry.key) {
             Some((_, None)) => platform(entry, problems),
-            Some((seeds, Some(ours))) => parameter(&mut draft, seeds, ours, entry, problems),
+            Some((legacy, Some(ours))) => parameter(&mut draft, legacy, ours, entry, problems),
             None => {
                 let (text, near) = unknown(&entry.key, &KEYS.map(|(key, _)| key));
                 meant.extend(near);
@@ -99,24 +99,27 @@ fn platform(entry: &Entry, problems: &mut Problems) {
     }
 }
 
-fn parameter(draft: &mut Draft, seeds: &str, ours: &str, entry: &Entry, problems: &mut Problems) {
+fn parameter(draft: &mut Draft, legacy: &str, ours: &str, entry: &Entry, problems: &mut Problems) {
     let Some(key) = keys::find(ours) else { return };
     let mut entry = entry.clone();
-    match (&entry.value, seeds) {
-        // The seed's ports are text, and people write either.
+    match (&entry.value, legacy) {
+        // The legacy program's ports are text, and people write either.
         (Value::Text(digits), "mysql_port" | "inter_port" | "sleeptime") => match digits.trim().parse() {
             Ok(number) => entry.value = Value::Whole(number),
             Err(_) => {
                 return problems.add(
                     entry.value_at,
-                    format!("{seeds}: \"{}\" is not a whole number; write its digits", digits.escape_debug()),
+                    format!(
+                        "{legacy}: \"{}\" is not a whole number; write its digits",
+                        digits.escape_debug()
+                    ),
                 );
             }
         },
         (Value::Text(path), "install_path") if !path.ends_with('/') => {
             return problems.add(
                 entry.value_at,
-                format!("{seeds}: \"{0}\" must end in \"/\"; write \"{0}/\"", path.escape_debug()),
+                format!("{legacy}: \"{0}\" must end in \"/\"; write \"{0}/\"", path.escape_debug()),
             );
         }
         _ => {}

@@ -283,7 +283,7 @@ mod tests {
         for _ in 0..100 {
             permit.send(()).unwrap();
         }
-        let ear = {
+        let subscriber = {
             let heard = Arc::clone(&heard);
             Box::new(move || {
                 let gate: Box<dyn Write + Send> =
@@ -291,7 +291,7 @@ mod tests {
                 Ok(gate)
             })
         };
-        let standard_error = Sink::start("ear", ear, None).unwrap();
+        let standard_error = Sink::start("subscriber", subscriber, None).unwrap();
         let full: Opener = Box::new(|| Ok(Box::new(File::options().write(true).open("/dev/full")?)));
         let told = Some((PathBuf::from("/x/HAIPMGR_3306.log"), (standard_error.clone(), false)));
         let sink = Sink::start("full", full, told).unwrap();

@@ -34,8 +34,8 @@ const ANSWERS_AT_ONCE: usize = 64;
 pub struct GatewaySettings {
     /// The gateway.
     pub gateway: IpAddr,
-    /// The cluster's card: probes leave by it, whatever the routes say.
-    pub card: String,
+    /// The cluster's interface: probes leave by it, whatever the routes say.
+    pub interface: String,
     /// The member's own address: never the VIP, which may leave.
     pub source: IpAddr,
     /// Between probes while the gateway answers.
@@ -52,10 +52,10 @@ pub struct GatewaySettings {
 impl GatewaySettings {
     /// Once a second, and lost after 16 misses within 4 s: a cable that is away for 3 s, for which no group changes its primary, moves
     /// nothing.
-    pub fn new(gateway: IpAddr, card: impl Into<String>, source: IpAddr) -> Self {
+    pub fn new(gateway: IpAddr, interface: impl Into<String>, source: IpAddr) -> Self {
         Self {
             gateway,
-            card: card.into(),
+            interface: interface.into(),
             source,
             interval: Duration::from_secs(1),
             limit: Duration::from_millis(250),
@@ -111,7 +111,7 @@ impl Drop for GatewayWatch {
 
 /// Probes from now on, and tells: each answer, as `Reachable`; each miss from the one on that makes it `Lost`; and
 /// `Unknown(Why::Other)` where this host can't send (it lacks `CAP_NET_RAW` or descriptors), which is no miss. To be called inside
-/// a tokio runtime, in the network namespace of the card.
+/// a tokio runtime, in the network namespace of the interface.
 ///
 /// `arp_probe` is to send one ARP request for the gateway: with each probe while echo is not answered, but at most once per
 /// `interval` when the gateway is lost.
@@ -194,14 +194,14 @@ fn own(echo: Echo, mark: u64) -> Option<u16> {
     (echo.mark == mark).then_some(echo.sequence)
 }
 
-/// A card that went and came back, or an address that did, needs a new socket: it is opened, and the probe sent, at once.
+/// An interface that went and came back, or an address that did, needs a new socket: it is opened, and the probe sent, at once.
 fn send(socket: &mut Option<EchoSocket>, settings: &GatewaySettings, echo: Echo) -> Result<(), EchoError> {
     if let Some(open) = socket
         && open.send(echo).is_ok()
     {
         return Ok(());
     }
-    // The first time, or the socket is a card's that is gone: the new card is not to wait for the next probe.
+    // The first time, or the socket is an interface's that is gone: the new interface is not to wait for the next probe.
     socket.insert(EchoSocket::open(settings)?).send(echo)
 }
 
@@ -219,8 +219,8 @@ enum EchoError {
         "cannot open a raw ICMP socket: {0}; the agent needs CAP_NET_RAW: run it as root, or give it that capability"
     )]
     Open(#[source] io::Error),
-    #[error("cannot send by this card: {0}")]
-    Card(#[source] io::Error),
+    #[error("cannot send by this interface: {0}")]
+    Interface(#[source] io::Error),
     #[error("cannot send from this address: {0}")]
     Source(#[source] io::Error),
     #[error("no way there: {0}")]
@@ -232,16 +232,16 @@ enum EchoError {
 }
 
 impl EchoError {
-    /// Whether it is this host that lacks something, so that nothing was learned of the gateway. A missing card, address or
+    /// Whether it is this host that lacks something, so that nothing was learned of the gateway. A missing interface, address or
     /// route is a network that is not there, and a refusal of the local firewall drops echo for good: both are misses.
     fn lies_with_this_host(&self) -> bool {
         match self {
             Self::Open(_) => true,
-            Self::Card(error) | Self::Source(error) | Self::Connect(error) | Self::Send(error) => {
+            Self::Interface(error) | Self::Source(error) | Self::Connect(error) | Self::Send(error) => {
                 matches!(
                     error.raw_os_error().map(Errno::from_raw),
                     Some(Errno::ENOBUFS | Errno::ENOMEM | Errno::EAGAIN | Errno::EMFILE | Errno::ENFILE)
-                ) || (matches!(self, Self::Card(_)) && error.raw_os_error() == Some(Errno::EPERM as i32))
+                ) || (matches!(self, Self::Interface(_)) && error.raw_os_error() == Some(Errno::EPERM as i32))
             }
             Self::Returned(_) => false,
         }
@@ -250,11 +250,11 @@ impl EchoError {
 
 impl GatewaySettings {
     fn explain(&self, error: &EchoError) -> String {
-        format!("probe of the gateway {} by {} from {}: {error}", self.gateway, self.card, self.source)
+        format!("probe of the gateway {} by {} from {}: {error}", self.gateway, self.interface, self.source)
     }
 }
 
-/// A raw ICMP socket bound to the card and the member's address, connected to the gateway: only its messages arrive.
+/// A raw ICMP socket bound to the interface and the member's address, connected to the gateway: only its messages arrive.
 struct EchoSocket {
     socket: UdpSocket,
     version: Version,
@@ -268,19 +268,19 @@ impl EchoSocket {
         };
         let socket = Socket::new(domain, Type::RAW.nonblocking().cloexec(), Some(protocol))
             .map_err(EchoError::Open)?;
-        socket.bind_device(Some(settings.card.as_bytes())).map_err(EchoError::Card)?;
-        let index = nix::net::if_::if_nametoindex(settings.card.as_str())
-            .map_err(|error| EchoError::Card(error.into()))?;
-        let on_card = |address| match address {
+        socket.bind_device(Some(settings.interface.as_bytes())).map_err(EchoError::Interface)?;
+        let index = nix::net::if_::if_nametoindex(settings.interface.as_str())
+            .map_err(|error| EchoError::Interface(error.into()))?;
+        let on_interface = |address| match address {
             IpAddr::V4(_) => SocketAddr::new(address, 0),
-            // A link-local address means nothing without its card.
+            // A link-local address means nothing without its interface.
             IpAddr::V6(address) => {
                 SocketAddrV6::new(address, 0, 0, if address.is_unicast_link_local() { index } else { 0 })
                     .into()
             }
         };
-        socket.bind(&on_card(settings.source).into()).map_err(EchoError::Source)?;
-        socket.connect(&on_card(settings.gateway).into()).map_err(EchoError::Connect)?;
+        socket.bind(&on_interface(settings.source).into()).map_err(EchoError::Source)?;
+        socket.connect(&on_interface(settings.gateway).into()).map_err(EchoError::Connect)?;
         // tokio takes a raw socket safely only in this dress; on a connected one its calls are plain send and recv.
         let socket = UdpSocket::from_std(socket.into()).map_err(EchoError::Open)?;
         Ok(Self { socket, version })

@@ -1,4 +1,4 @@
-//! This host's addresses and cards, from the kernel's netlink notifications. One watcher serves all clusters.
+//! This host's addresses and interfaces, from the kernel's netlink notifications. One watcher serves all clusters.
 //!
 //! A notification is only the reason to look: what is told is always read whole from the kernel, after the
 //! notification. So an old notification can't bring a dead address back, and a lost one (`ENOBUFS`) costs one more
@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use decide::event::{Card, Fact, Host, HostAddress, Seen, Why};
+use decide::event::{Fact, Host, HostAddress, Interface, Seen, Why};
 use decide::time::Time;
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
@@ -32,11 +32,11 @@ const REOPEN_AFTER: Duration = Duration::from_millis(500);
 pub enum LinkError {
     /// No socket for notifications.
     #[error(
-        "cannot subscribe to the kernel's notifications of addresses and cards: {0}; under systemd, RestrictAddressFamilies= must allow AF_NETLINK"
+        "cannot subscribe to the kernel's notifications of addresses and interfaces: {0}; under systemd, RestrictAddressFamilies= must allow AF_NETLINK"
     )]
     Subscribe(#[source] io::Error),
-    /// The addresses and cards can't be read.
-    #[error("cannot read this host's addresses and cards: {0}")]
+    /// The addresses and interfaces can't be read.
+    #[error("cannot read this host's addresses and interfaces: {0}")]
     Read(#[from] NetlinkError),
 }
 
@@ -61,7 +61,7 @@ impl Drop for LinkWatch {
 }
 
 /// Subscribes, reads everything, tells it, and from then on tells the whole [`Host`] after each change of an address, a
-/// card's name, or whether it is running, and when a card is another one of the same name. While the kernel can't be asked: `Unknown(Why::Other)`, once.
+/// interface's name, or whether it is running, and when an interface is another one of the same name. While the kernel can't be asked: `Unknown(Why::Other)`, once.
 ///
 /// # Errors
 /// The kernel can't be asked at all at the start.
@@ -100,8 +100,8 @@ async fn follow(
         };
         match kernel.read().await {
             Ok(view) => {
-                // A card that was made anew may look like the one before it; what is bound to the old one must know.
-                let changed = view.host != known.host || view.cards != known.cards;
+                // An interface that was made anew may look like the one before it; what is bound to the old one must know.
+                let changed = view.host != known.host || view.interfaces != known.interfaces;
                 *known = view;
                 if changed || asked {
                     tell(known.seen());
@@ -144,7 +144,7 @@ impl Kernel {
 
     async fn read(&mut self) -> Result<View, NetlinkError> {
         let asked_at = crate::clock::now();
-        // Cards first: an address whose card is not known yet is left out, and a card that appears in between is
+        // Interfaces first: an address whose interface is not known yet is left out, and an interface that appears in between is
         // notified of.
         let links = self.questions.links().await?;
         let addresses = self.questions.addresses().await?;
@@ -155,13 +155,13 @@ impl Kernel {
 /// What the kernel last said.
 pub(crate) struct View {
     asked_at: Time,
-    cards: BTreeMap<u32, CardState>,
+    interfaces: BTreeMap<u32, InterfaceState>,
     addresses: BTreeSet<(u32, IpAddr, u8)>,
     pub(crate) host: Host,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct CardState {
+struct InterfaceState {
     name: String,
     running: bool,
     loopback: bool,
@@ -169,25 +169,25 @@ struct CardState {
 
 impl View {
     pub(crate) fn new(asked_at: Time, links: &[LinkMessage], addresses: &[AddressMessage]) -> Self {
-        let cards: BTreeMap<_, _> =
-            links.iter().filter_map(|link| Some((link.header.index, card_state(link)?))).collect();
+        let interfaces: BTreeMap<_, _> =
+            links.iter().filter_map(|link| Some((link.header.index, interface_state(link)?))).collect();
         let addresses: BTreeSet<_> = addresses.iter().filter_map(address_key).collect();
-        let shown = |index: &u32| cards.get(index).filter(|card| !card.loopback);
+        let shown = |index: &u32| interfaces.get(index).filter(|interface| !interface.loopback);
         let host = Host {
             addresses: addresses
                 .iter()
                 .filter_map(|(index, address, prefix)| {
-                    let card = shown(index)?.name.clone();
-                    Some(HostAddress { address: *address, prefix: *prefix, card })
+                    let interface = shown(index)?.name.clone();
+                    Some(HostAddress { address: *address, prefix: *prefix, interface })
                 })
                 .collect(),
-            cards: cards
+            interfaces: interfaces
                 .values()
-                .filter(|card| !card.loopback)
-                .map(|card| Card { name: card.name.clone(), running: card.running })
+                .filter(|interface| !interface.loopback)
+                .map(|interface| Interface { name: interface.name.clone(), running: interface.running })
                 .collect(),
         };
-        Self { asked_at, cards, addresses, host }
+        Self { asked_at, interfaces, addresses, host }
     }
 
     fn seen(&self) -> Seen<Host> {
@@ -201,9 +201,9 @@ impl View {
                 RouteNetlinkMessage::NewAddress(address) => known(address) == Some(false),
                 RouteNetlinkMessage::DelAddress(address) => known(address) == Some(true),
                 RouteNetlinkMessage::NewLink(link) => {
-                    self.cards.get(&link.header.index) != card_state(link).as_ref()
+                    self.interfaces.get(&link.header.index) != interface_state(link).as_ref()
                 }
-                RouteNetlinkMessage::DelLink(link) => self.cards.contains_key(&link.header.index),
+                RouteNetlinkMessage::DelLink(link) => self.interfaces.contains_key(&link.header.index),
                 _ => false,
             },
             // Notifications were lost (the kernel's ENOBUFS arrives as `Overrun`), or something is odd: look.
@@ -216,13 +216,13 @@ fn address_key(message: &AddressMessage) -> Option<(u32, IpAddr, u8)> {
     Some((message.header.index, own_address(message)?, message.header.prefix_len))
 }
 
-fn card_state(message: &LinkMessage) -> Option<CardState> {
+fn interface_state(message: &LinkMessage) -> Option<InterfaceState> {
     let name = message.attributes.iter().find_map(|attribute| {
         if let LinkAttribute::IfName(name) = attribute { Some(name.clone()) } else { None }
     })?;
     let flags = message.header.flags;
     // IFF_LOWER_UP is the carrier itself. IFF_RUNNING would be late: the kernel holds it back for up to a second.
-    // A dormant card has carrier and may not pass traffic yet (802.1X).
+    // A dormant interface has carrier and may not pass traffic yet (802.1X).
     let running = flags.contains(LinkFlags::Up | LinkFlags::LowerUp) && !flags.contains(LinkFlags::Dormant);
-    Some(CardState { name, running, loopback: flags.contains(LinkFlags::Loopback) })
+    Some(InterfaceState { name, running, loopback: flags.contains(LinkFlags::Loopback) })
 }

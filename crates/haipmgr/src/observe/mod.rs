@@ -5,7 +5,7 @@ pub mod group_timings;
 pub mod link;
 pub mod member_port;
 pub mod mysql;
-pub mod neighbour;
+pub mod neighbor;
 pub mod network_service;
 pub mod server_process;
 mod token_bucket;

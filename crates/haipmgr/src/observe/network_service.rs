@@ -1,6 +1,6 @@
-//! Whether a network service looks after a card, and would remove an address from it that it has not put there itself.
+//! Whether a network service looks after an interface, and would remove an address from it that it has not put there itself.
 //!
-//! systemd-networkd and `NetworkManager` write what they know of each card to files under `/run`. The formats are their own
+//! systemd-networkd and `NetworkManager` write what they know of each interface to files under `/run`. The formats are their own
 //! and may change: what is not understood is taken for "nobody looks after it".
 
 use std::collections::BTreeMap;
@@ -26,24 +26,27 @@ const NETWORKD: [&str; 5] = [
     "lib/systemd/network",
 ];
 
-/// One sentence for each service that looks after the card and is not told to leave foreign addresses alone: what it
-/// does, and what to write where. None where there is no such card or no such service. An address that is held under a
+/// One sentence for each service that looks after the interface and is not told to leave foreign addresses alone: what it
+/// does, and what to write where. None where there is no such interface or no such service. An address that is held under a
 /// lease has a lifetime, and needs another setting than one without.
-pub fn remarks(card: &str, leased: bool) -> Vec<String> {
-    match nix::net::if_::if_nametoindex(card) {
-        Ok(index) => remarks_under(Path::new("/"), card, index, leased),
+pub fn remarks(interface: &str, leased: bool) -> Vec<String> {
+    match nix::net::if_::if_nametoindex(interface) {
+        Ok(index) => remarks_under(Path::new("/"), interface, index, leased),
         Err(_) => Vec::new(),
     }
 }
 
-fn remarks_under(root: &Path, card: &str, index: u32, leased: bool) -> Vec<String> {
-    [networkd(root, card, index, leased), network_manager(root, card, index)].into_iter().flatten().collect()
+fn remarks_under(root: &Path, interface: &str, index: u32, leased: bool) -> Vec<String> {
+    [networkd(root, interface, index, leased), network_manager(root, interface, index)]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// systemd.network(5). `KeepConfiguration=` spares addresses that are not the service's own: `yes` all of them, `static`
 /// those without a lifetime only. It does not spare the service's own when the carrier goes, and a host without its own
 /// address is no member: that takes `IgnoreCarrierLoss=` as well.
-fn networkd(root: &Path, card: &str, index: u32, leased: bool) -> Option<String> {
+fn networkd(root: &Path, interface: &str, index: u32, leased: bool) -> Option<String> {
     let state = read(&root.join(format!("run/systemd/netif/links/{index}")))?;
     let value = |key: &str| state.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
     if matches!(value("ADMIN_STATE"), None | Some("unmanaged")) {
@@ -76,7 +79,7 @@ fn networkd(root: &Path, card: &str, index: u32, leased: bool) -> Option<String>
         (false, false) => (format!("{removes}, and {cable}"), format!("{ignore} and {keep}")),
     };
     Some(format!(
-        "systemd-networkd looks after {card} ({file}) and {does}: under [Network] in that file or a drop-in of it write {write}, \
+        "systemd-networkd looks after {interface} ({file}) and {does}: under [Network] in that file or a drop-in of it write {write}, \
          then networkctl reload, first where the VIP is not"
     ))
 }
@@ -98,13 +101,14 @@ fn networkd_settings(root: &Path, file: &str) -> String {
 
 /// `NetworkManager.conf(5)`: `ignore-carrier` in `[device…]` or `[main]`. Which devices it is for is not worked out: that
 /// somebody wrote one is enough. `unmanaged-devices` is read too, for what `/run` says of a device that was managed
-/// before stays there until the host is booted; it must name the card, for many hosts have one for containers' cards.
-fn network_manager(root: &Path, card: &str, index: u32) -> Option<String> {
+/// before stays there until the host is booted; it must name the interface, for many hosts have one for containers' interfaces.
+fn network_manager(root: &Path, interface: &str, index: u32) -> Option<String> {
     let state = read(&root.join(format!("run/NetworkManager/devices/{index}")))?;
     if !last_value(&state, "device", "managed").is_some_and(|word| is_yes(&word)) {
         return None;
     }
-    let named = [card.to_owned(), format!("interface-name:{card}"), format!("interface-name:={card}")];
+    let named =
+        [interface.to_owned(), format!("interface-name:{interface}"), format!("interface-name:={interface}")];
     let files = NETWORK_MANAGER.iter().flat_map(|path| files_at(&root.join(path)));
     let spared = files.filter_map(|file| read(&file)).any(|text| {
         text.lines().filter_map(|line| line.split_once('=')).any(|(key, value)| {
@@ -122,8 +126,8 @@ fn network_manager(root: &Path, card: &str, index: u32) -> Option<String> {
         return None;
     }
     Some(format!(
-        "NetworkManager looks after {card} and removes all its addresses when the cable is out for longer than some seconds: \
-         in /etc/NetworkManager/conf.d/haipmgr.conf write [device-haipmgr], match-device=interface-name:{card}, \
+        "NetworkManager looks after {interface} and removes all its addresses when the cable is out for longer than some seconds: \
+         in /etc/NetworkManager/conf.d/haipmgr.conf write [device-haipmgr], match-device=interface-name:{interface}, \
          ignore-carrier=yes, then systemctl reload NetworkManager; whatever is set, it removes addresses that are not its own \
          when the connection is activated anew or applied again (nmcli connection up, nmcli device reapply): do that where the VIP is not"
     ))
@@ -214,7 +218,7 @@ mod tests {
         }
     }
 
-    /// What systemd-networkd 247 and 252 wrote about a card, whether its file had drop-ins or not.
+    /// What systemd-networkd 247 and 252 wrote about an interface, whether its file had drop-ins or not.
     const LINK_247: &str = "# This is private data. Do not parse.\nADMIN_STATE=configured\nOPER_STATE=routable\n\
          CARRIER_STATE=carrier\nADDRESS_STATE=routable\nREQUIRED_FOR_ONLINE=yes\n\
          REQUIRED_OPER_STATE_FOR_ONLINE=degraded\nNETWORK_FILE=/etc/systemd/network/10-eth0.network\nDNS=\nNTP=\nSIP=\n\
@@ -262,9 +266,9 @@ mod tests {
     ];
 
     #[test]
-    fn where_no_service_looks_after_the_card_nothing_is_said() {
+    fn where_no_service_looks_after_the_interface_nothing_is_said() {
         assert!(Root::with(&[]).remarks().is_empty());
-        assert!(remarks("a-card-that-is-not-there", true).is_empty());
+        assert!(remarks("a-interface-that-is-not-there", true).is_empty());
         for state in UNMANAGED_LINKS.into_iter().chain(["", "\u{0}\u{1}nonsense"]) {
             assert!(Root::with(&[(LINK.0, state), PLAIN]).remarks().is_empty(), "{state}");
         }
@@ -369,7 +373,7 @@ mod tests {
         }
     }
 
-    /// `NetworkManager` 1.30 to 1.52 took all addresses off a card that `unmanaged-devices` named at a reload.
+    /// `NetworkManager` 1.30 to 1.52 took all addresses off an interface that `unmanaged-devices` named at a reload.
     #[test]
     fn nobody_is_sent_to_unmanaged_devices_by_a_line_in_the_log() {
         assert!(!Root::with(&[DEVICE]).remarks()[0].contains("unmanaged-devices"));

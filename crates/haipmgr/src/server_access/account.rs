@@ -22,7 +22,7 @@ pub fn account_sql(user: &str) -> String {
 const SCHEMA: &str = "haipmgr";
 
 /// Wakes the server's thread that expels, by setting its timeout to the value that it has.
-pub(crate) const WAKE: &str = "haipmgr.wake_election";
+pub(crate) const WAKE: &str = "haipmgr.wake_expel";
 /// Sets the timeout to 0.
 pub(crate) const EXPEL: &str = "haipmgr.expel_unreachable_now";
 /// Puts it back.
@@ -44,7 +44,7 @@ pub(crate) const USABLE_PROCEDURES: &str =
 ///
 /// ```
 /// let sql = haipmgr::server_access::account::election_sql("haip");
-/// assert!(sql.contains("GRANT EXECUTE ON PROCEDURE haipmgr.wake_election TO 'haip'@'%';"));
+/// assert!(sql.contains("GRANT EXECUTE ON PROCEDURE haipmgr.wake_expel TO 'haip'@'%';"));
 /// ```
 pub fn election_sql(user: &str) -> String {
     let user = quoted(user);

@@ -1,7 +1,7 @@
 //! ARP for IPv4 over Ethernet (RFC 826), with the forms that RFC 5227 names: probe and announcement; and one more, the
 //! release, which to everybody else is a probe.
 //!
-//! Frames with an 802.1Q tag are not decoded: the kernel hands a tagged frame to the VLAN's own card, untagged.
+//! Frames with an 802.1Q tag are not decoded: the kernel hands a tagged frame to the VLAN's own interface, untagged.
 
 use std::net::Ipv4Addr;
 
@@ -141,7 +141,7 @@ impl ArpFrame {
         Self::request(sender_mac, address, address)
     }
 
-    /// The same as an unasked reply to everybody, which some equipment heeds sooner. The target's hardware address is
+    /// The same as an unasked reply to everybody, which some equipment acts on sooner. The target's hardware address is
     /// the sender's own: Linux takes a reply for gratuitous only then (`arp_process`, since 4.14).
     pub fn gratuitous_reply(sender_mac: Mac, address: Ipv4Addr) -> Self {
         Self { destination: BROADCAST, ..Self::reply(sender_mac, address, sender_mac, address) }

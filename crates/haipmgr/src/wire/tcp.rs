@@ -33,7 +33,7 @@ pub struct Refusal {
 
 /// The RST with which a kernel refuses this packet (RFC 9293 section 3.10.7.1), where it is an IPv4 packet with a bare
 /// TCP SYN; nothing for all else: segments with ACK, RST or FIN, fragments, what is cut short, and senders that are not
-/// one host. Checksums are not looked at: a virtual machine's neighbour leaves them to be filled in.
+/// one host. Checksums are not looked at: a virtual machine's neighbor leaves them to be filled in.
 pub fn refusal(syn: &[u8]) -> Option<Refusal> {
     let (ip, _) = syn.split_first_chunk::<20>()?;
     let header = usize::from(ip[0] & 0xf) * 4;

@@ -31,7 +31,7 @@ pub(crate) fn in_new_namespace<F: Future<Output = ()>>(body: impl FnOnce() -> F 
 }
 
 /// A second namespace, on its own thread, that carries out jobs until it is dropped.
-pub(crate) struct Neighbour {
+pub(crate) struct Neighbor {
     jobs: Option<mpsc::Sender<Job>>,
     namespace: File,
     thread: Option<thread::JoinHandle<()>>,
@@ -39,7 +39,7 @@ pub(crate) struct Neighbour {
 
 type Job = Box<dyn FnOnce(&tokio::runtime::Runtime) + Send>;
 
-impl Neighbour {
+impl Neighbor {
     pub(crate) fn new() -> Self {
         let (jobs, inbox) = mpsc::channel::<Job>();
         let (tell, entered) = mpsc::channel();
@@ -61,7 +61,7 @@ impl Neighbour {
             tell.send(()).unwrap();
         });
         self.jobs.as_ref().unwrap().send(job).unwrap();
-        done.recv_timeout(LIMIT).expect("the neighbour's job failed");
+        done.recv_timeout(LIMIT).expect("the neighbor's job failed");
     }
 
     /// Writes a setting under `/proc/sys/net` of this namespace.
@@ -70,7 +70,7 @@ impl Neighbour {
     }
 }
 
-impl Drop for Neighbour {
+impl Drop for Neighbor {
     fn drop(&mut self) {
         drop(self.jobs.take());
         let _ = self.thread.take().map(thread::JoinHandle::join);
@@ -94,40 +94,40 @@ pub(crate) fn netlink() -> Handle {
     handle
 }
 
-/// A cable from `eth0` here to `eth0` at the neighbour; both ends up.
-pub(crate) async fn cable_to(neighbour: &Neighbour) {
+/// A cable from `eth0` here to `eth0` at the neighbor; both ends up.
+pub(crate) async fn cable_to(neighbor: &Neighbor) {
     let netlink = netlink();
     netlink.link().add(LinkVeth::new("eth0", "peer0").build()).execute().await.unwrap();
     let there = LinkUnspec::new_with_index(index(&netlink, "peer0").await)
-        .setns_by_fd(neighbour.namespace.as_raw_fd())
+        .setns_by_fd(neighbor.namespace.as_raw_fd())
         .name("eth0")
         .build();
     netlink.link().set(there).execute().await.unwrap();
     set_up(&netlink, "eth0").await;
-    neighbour.run(|| async {
+    neighbor.run(|| async {
         let netlink = self::netlink();
         set_up(&netlink, "lo").await;
         set_up(&netlink, "eth0").await;
     });
 }
 
-pub(crate) async fn index(netlink: &Handle, card: &str) -> u32 {
+pub(crate) async fn index(netlink: &Handle, interface: &str) -> u32 {
     use futures_util::TryStreamExt as _;
-    let mut links = std::pin::pin!(netlink.link().get().match_name(card).execute());
+    let mut links = std::pin::pin!(netlink.link().get().match_name(interface).execute());
     links.try_next().await.unwrap().unwrap().header.index
 }
 
-pub(crate) async fn set_up(netlink: &Handle, card: &str) {
-    let change = LinkUnspec::new_with_name(card).up().build();
+pub(crate) async fn set_up(netlink: &Handle, interface: &str) {
+    let change = LinkUnspec::new_with_name(interface).up().build();
     netlink.link().set(change).execute().await.unwrap();
 }
 
-pub(crate) async fn set_down(netlink: &Handle, card: &str) {
-    let change = LinkUnspec::new_with_name(card).down().build();
+pub(crate) async fn set_down(netlink: &Handle, interface: &str) {
+    let change = LinkUnspec::new_with_name(interface).down().build();
     netlink.link().set(change).execute().await.unwrap();
 }
 
-pub(crate) async fn give(netlink: &Handle, card: &str, address: &str, prefix: u8) {
+pub(crate) async fn give(netlink: &Handle, interface: &str, address: &str, prefix: u8) {
     let address: IpAddr = address.parse().unwrap();
-    netlink.address().add(index(netlink, card).await, address, prefix).execute().await.unwrap();
+    netlink.address().add(index(netlink, interface).await, address, prefix).execute().await.unwrap();
 }

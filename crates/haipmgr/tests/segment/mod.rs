@@ -21,8 +21,8 @@ use rtnetlink::{AddressMessageBuilder, Handle, LinkBridge, LinkMessageBuilder, L
 use tokio::runtime::Builder;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
-/// The card of every host.
-pub const CARD: &str = "eth0";
+/// The interface of every host.
+pub const INTERFACE: &str = "eth0";
 /// Nothing on a segment of this machine takes longer.
 pub const LIMIT: Duration = Duration::from_secs(5);
 
@@ -80,52 +80,52 @@ impl Host {
         take.recv_timeout(Duration::from_secs(30)).expect("the task ends, and does not panic")
     }
 
-    pub fn link_up(&self, card: &'static str) {
-        self.change(card, LinkMessageBuilder::up);
+    pub fn link_up(&self, interface: &'static str) {
+        self.change(interface, LinkMessageBuilder::up);
     }
 
-    pub fn link_down(&self, card: &'static str) {
-        self.change(card, LinkMessageBuilder::down);
+    pub fn link_down(&self, interface: &'static str) {
+        self.change(interface, LinkMessageBuilder::down);
     }
 
-    fn wait_until_running(&self, card: String) {
+    fn wait_until_running(&self, interface: String) {
         self.run(|_| async move {
             let until = Instant::now() + LIMIT;
-            while !getifaddrs().expect("the cards").any(|found| {
-                found.interface_name == card && found.flags.contains(InterfaceFlags::IFF_RUNNING)
+            while !getifaddrs().expect("the interfaces").any(|found| {
+                found.interface_name == interface && found.flags.contains(InterfaceFlags::IFF_RUNNING)
             }) {
-                assert!(Instant::now() < until, "{card} never came up");
+                assert!(Instant::now() < until, "{interface} never came up");
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
         });
     }
 
     pub fn set_mac(&self, mac: Mac) {
-        self.change(CARD, move |link| link.address(mac.0.to_vec()));
+        self.change(INTERFACE, move |link| link.address(mac.0.to_vec()));
     }
 
     fn change(
         &self,
-        card: &'static str,
+        interface: &'static str,
         how: impl FnOnce(LinkMessageBuilder<LinkUnspec>) -> LinkMessageBuilder<LinkUnspec> + Send + 'static,
     ) {
         self.run(move |handle| async move {
-            let index = if_nametoindex(card).expect("the card");
+            let index = if_nametoindex(interface).expect("the interface");
             let message = how(LinkUnspec::new_with_index(index)).build();
-            handle.link().change(message).execute().await.expect("the card is changed");
+            handle.link().change(message).execute().await.expect("the interface is changed");
         });
     }
 
-    pub fn delete_card(&self) {
+    pub fn delete_interface(&self) {
         self.run(|handle| async move {
-            let index = if_nametoindex(CARD).expect("the card");
-            handle.link().del(index).execute().await.expect("the card is deleted");
+            let index = if_nametoindex(INTERFACE).expect("the interface");
+            handle.link().del(index).execute().await.expect("the interface is deleted");
         });
     }
 
     pub fn add_address(&self, address: Ipv4Addr, prefix: u8) {
         self.run(move |handle| async move {
-            let index = if_nametoindex(CARD).expect("the card");
+            let index = if_nametoindex(INTERFACE).expect("the interface");
             let add = handle.address().add(index, IpAddr::V4(address), prefix);
             add.execute().await.expect("the address is added");
         });
@@ -133,7 +133,7 @@ impl Host {
 
     pub fn remove_address(&self, address: Ipv4Addr, prefix: u8) {
         self.run(move |handle| async move {
-            let index = if_nametoindex(CARD).expect("the card");
+            let index = if_nametoindex(INTERFACE).expect("the interface");
             let message =
                 AddressMessageBuilder::<Ipv4Addr>::new().index(index).address(address, prefix).build();
             handle.address().del(message).execute().await.expect("the address is removed");
@@ -174,25 +174,25 @@ impl Segment {
         host
     }
 
-    /// A (new) card `eth0` in the host, and its cable.
+    /// A (new) interface `eth0` in the host, and its cable.
     pub fn plug_in(&mut self, host: &Host) {
         self.joined += 1;
         let port = format!("port{}", self.joined);
         let namespace = host.namespace.as_raw_fd();
         self.switch.run(move |handle| async move {
-            // The far end is made at once in the host, as its card.
-            let far = LinkMessageBuilder::<LinkUnspec>::new().name(CARD).setns_by_fd(namespace).build();
-            let near = LinkVeth::new(&port, CARD).set_info_data(InfoData::Veth(InfoVeth::Peer(far)));
+            // The far end is made at once in the host, as its interface.
+            let far = LinkMessageBuilder::<LinkUnspec>::new().name(INTERFACE).setns_by_fd(namespace).build();
+            let near = LinkVeth::new(&port, INTERFACE).set_info_data(InfoData::Veth(InfoVeth::Peer(far)));
             handle.link().add(near.build()).execute().await.expect("a cable");
             let index = if_nametoindex(port.as_str()).expect("the port");
             let up = LinkUnspec::new_with_index(index).up().build();
             handle.link().change(up).execute().await.expect("the port is up");
         });
-        host.link_up(CARD);
+        host.link_up(INTERFACE);
         self.switch.wait_until_running(format!("port{}", self.joined));
-        host.wait_until_running(CARD.to_owned());
+        host.wait_until_running(INTERFACE.to_owned());
         // Only now, so that the bridge forwards from the moment the port is on it. The change also waits for the lock
-        // under which the kernel readies a card whose carrier has come: before that a card drops what it is to send.
+        // under which the kernel readies an interface whose carrier has come: before that an interface drops what it is to send.
         let port = format!("port{}", self.joined);
         self.switch.run(move |handle| async move {
             let bridge = if_nametoindex("br0").expect("the bridge");

@@ -29,7 +29,7 @@ use crate::segment::SegmentError;
 /// How long a tool may take to bring the VIP where it belongs, and then the client to write again: longer counts as never.
 const RECOVERY_LIMIT: Duration = Duration::from_secs(60);
 
-/// How long a VIP left on a card by a tool that was stopped is looked at: longer than haipmgr's lease.
+/// How long a VIP left on an interface by a tool that was stopped is looked at: longer than haipmgr's lease.
 const LEFT_BEHIND_LIMIT: Duration = Duration::from_secs(12);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 

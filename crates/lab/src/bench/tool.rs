@@ -11,7 +11,7 @@ use crate::agents::{Agent, Program};
 use crate::group::{AGENT_PASSWORD, AGENT_USER, Server};
 use crate::host::Host;
 use crate::namespace::Layout;
-use crate::segment::{CARD, VIP, databases};
+use crate::segment::{INTERFACE, VIP, databases};
 
 /// Where the stand-in for Patroni's REST API listens, on each host's loopback: Patroni's own port.
 const SHIM_PORT: u16 = 8008;
@@ -140,7 +140,7 @@ impl Place {
             ("@ADDRESS@", host.address().to_string()),
             ("@PEERS@", peers.collect::<Vec<_>>().join("\n")),
             ("@VIP@", VIP.to_string()),
-            ("@CARD@", CARD.to_owned()),
+            ("@INTERFACE@", INTERFACE.to_owned()),
             ("@SOCKET@", Path::new("/").join(socket).display().to_string()),
             ("@USER@", AGENT_USER.to_owned()),
             ("@PASSWORD@", AGENT_PASSWORD.to_owned()),

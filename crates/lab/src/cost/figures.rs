@@ -129,7 +129,7 @@ impl Figures {
         let reaction = |many: &Many| {
             let clusters = if many.clusters == 1 { "cluster" } else { "clusters" };
             format!(
-                "From a server that leads to its VIP on the card, {} {clusters}: median {:.0} ms, 99th percentile {:.0} ms, worst {:.0} ms, of {}.",
+                "From a server that leads to its VIP on the interface, {} {clusters}: median {:.0} ms, 99th percentile {:.0} ms, worst {:.0} ms, of {}.",
                 many.clusters,
                 milliseconds(many.reaction.percentile(50)),
                 milliseconds(many.reaction.percentile(99)),

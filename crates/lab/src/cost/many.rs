@@ -17,7 +17,7 @@ use crate::group::AGENT_USER;
 use crate::host::Host;
 use crate::namespace::Layout;
 use crate::record::{Recorder, What};
-use crate::segment::{CARD, GATEWAY};
+use crate::segment::{GATEWAY, INTERFACE};
 
 /// The first cluster's port on the stand-in.
 const FIRST_PORT: u16 = 20_001;
@@ -47,7 +47,7 @@ pub struct Many {
     pub proportional: u64,
     /// Its threads.
     pub threads: usize,
-    /// From the moment when a server leads and can be written to, to its VIP on the card.
+    /// From the moment when a server leads and can be written to, to its VIP on the interface.
     pub reaction: Times,
 }
 
@@ -135,7 +135,8 @@ fn vip(number: u16) -> Ipv4Addr {
 }
 
 fn configuration(clusters: u16, members: &[Ipv4Addr]) -> String {
-    let members: Vec<String> = members.iter().map(|address| format!("\"{address}\" = \"{CARD}\"")).collect();
+    let members: Vec<String> =
+        members.iter().map(|address| format!("\"{address}\" = \"{INTERFACE}\"")).collect();
     let members = members.join("\n");
     let mut text = String::new();
     for number in 0..clusters {

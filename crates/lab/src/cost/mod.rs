@@ -96,11 +96,11 @@ pub enum CostError {
     #[error("the witness of the addresses does not start: {0}")]
     Witness(#[source] io::Error),
     /// The agent does not move a VIP.
-    #[error("{vip} is {} on the card, even after {} s; see the agent's log", if *there { "not" } else { "still" }, limit.as_secs())]
+    #[error("{vip} is {} on the interface, even after {} s; see the agent's log", if *there { "not" } else { "still" }, limit.as_secs())]
     VipNotMoved {
         /// The VIP.
         vip: IpAddr,
-        /// Where it should be: on the card, or not.
+        /// Where it should be: on the interface, or not.
         there: bool,
         /// How long was waited.
         limit: Duration,

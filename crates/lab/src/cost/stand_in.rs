@@ -25,7 +25,7 @@ pub(super) const READY: &str = "ready";
 const VERSION: &str = "9.7.0-stand-in";
 const BIRTH: &str = "17953872290134842";
 /// What the agent may call, as its account's question for them finds it.
-const PROCEDURES: [&str; 3] = ["wake_election", "expel_unreachable_now", "restore_expel_timeout"];
+const PROCEDURES: [&str; 3] = ["wake_expel", "expel_unreachable_now", "restore_expel_timeout"];
 
 /// Servers on these ports. Reads `PORT primary` or `PORT secondary` from standard input, and prints `PORT` and the time,
 /// in microseconds of `CLOCK_MONOTONIC`, from which on the server says so.

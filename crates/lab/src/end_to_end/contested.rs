@@ -13,7 +13,7 @@ use super::{Broken, UnderTest, logs};
 use crate::experiment::Experiment;
 use crate::host::Host;
 use crate::record::{ArpKind, What, now_us};
-use crate::segment::{BRIDGE, CARD, Mac, PREFIX, VIP};
+use crate::segment::{BRIDGE, INTERFACE, Mac, PREFIX, VIP};
 
 /// How often the stranger claims the VIP, and how long it waits in between.
 const CLAIMS: usize = 10;
@@ -60,12 +60,12 @@ pub(super) fn stranger(under_test: &mut UnderTest) -> Result<String, Broken> {
     })?;
     mark.wait_for(
         &under_test.experiment,
-        &["is announced again, against", "no member's card, uses the VIP"],
+        &["is announced again, against", "no member's interface, uses the VIP"],
     )?;
     Ok(format!("{CLAIMS} claims; {words}"))
 }
 
-/// A machine that is no member has the VIP on its card: its kernel answers who asks for it, and refuses clients that come.
+/// A machine that is no member has the VIP on its interface: its kernel answers who asks for it, and refuses clients that come.
 pub(super) fn stranger_has_it(under_test: &mut UnderTest) -> Result<String, Broken> {
     let holder = under_test.experiment.lab.wait_steady()?;
     let mark = logs::mark(&under_test.experiment, holder);
@@ -77,14 +77,14 @@ pub(super) fn stranger_has_it(under_test: &mut UnderTest) -> Result<String, Brok
         let its_mac = segment.mac(&stranger)?;
         mac = words_of(its_mac);
         segment.add_vip(&stranger, PREFIX)?;
-        send_arp(&stranger, CARD, &claim(its_mac))?;
+        send_arp(&stranger, INTERFACE, &claim(its_mac))?;
         for _ in 0..QUESTIONS {
             std::thread::sleep(QUESTION_EVERY);
             segment.forget_clients_way_to_the_vip()?;
             std::thread::sleep(ANSWERED_AFTER);
             misled += usize::from(segment.clients_way_to_the_vip()? == Some(its_mac));
         }
-        segment.take_card(&stranger)?;
+        segment.take_interface(&stranger)?;
         Ok::<_, Broken>(())
     })?;
     let words = untouched(&under_test.experiment, &figures)?;
@@ -101,7 +101,7 @@ pub(super) fn stranger_has_it(under_test: &mut UnderTest) -> Result<String, Brok
         format!("the client was out for {} s, {OUTAGE_BESIDE_A_HOLDER} s is the limit", figures.outage)
     })?;
     let (defended, named) =
-        (format!("is announced again, against {mac}"), format!("{mac}, no member's card, uses the VIP"));
+        (format!("is announced again, against {mac}"), format!("{mac}, no member's interface, uses the VIP"));
     mark.wait_for(&under_test.experiment, &[&defended, &named])?;
     let defences = mark.since(&under_test.experiment).matches(&defended).count();
     Ok(format!(
@@ -126,7 +126,7 @@ pub(super) fn cache_poisoned(under_test: &mut UnderTest) -> Result<String, Broke
             promise(since.elapsed() <= BELIEVED_WITHIN, || {
                 "the client's kernel does not believe the lie".to_owned()
             })?;
-            send_arp(secondary, CARD, &lie)?;
+            send_arp(secondary, INTERFACE, &lie)?;
             std::thread::sleep(LOOK_EVERY);
         }
         let since = Instant::now();
@@ -190,22 +190,22 @@ fn frame(destination: Mac, mac: Mac, operation: u8, target: (Mac, Ipv4Addr)) -> 
     frame
 }
 
-fn send_arp(host: &Host, card: &str, frame: &[u8]) -> Result<(), Broken> {
+fn send_arp(host: &Host, interface: &str, frame: &[u8]) -> Result<(), Broken> {
     host.in_network(|| {
         let socket = Socket::new(Domain::PACKET, Type::RAW, Some(Protocol::from(0)))?;
-        bind(socket.as_raw_fd(), &link_address(card)?).map_err(std::io::Error::from)?;
+        bind(socket.as_raw_fd(), &link_address(interface)?).map_err(std::io::Error::from)?;
         socket.send(frame).map(|_| ())
     })?
     .map_err(Broken::io(format!("sending an ARP frame from {}", host.name())))
 }
 
-/// A card of this thread's network.
-fn link_address(card: &str) -> std::io::Result<LinkAddr> {
+/// An interface of this thread's network.
+fn link_address(interface: &str) -> std::io::Result<LinkAddr> {
     getifaddrs()
         .map_err(std::io::Error::from)?
-        .filter(|found| found.interface_name == card)
+        .filter(|found| found.interface_name == interface)
         .find_map(|found| found.address.as_ref().and_then(|address| address.as_link_addr()).copied())
-        .ok_or_else(|| std::io::Error::other(format!("{card} has no hardware address")))
+        .ok_or_else(|| std::io::Error::other(format!("{interface} has no hardware address")))
 }
 
 fn words_of(mac: Mac) -> String {

@@ -11,7 +11,7 @@ use crate::cost;
 const PROCESSOR: f64 = 0.3;
 /// Bytes.
 const MEMORY: u64 = 80_000_000;
-/// From a server that leads to its VIP on the card.
+/// From a server that leads to its VIP on the interface.
 const REACTION: Duration = Duration::from_secs(3);
 
 pub(super) fn cost_little(under_test: &mut UnderTest) -> Result<String, Broken> {

@@ -62,7 +62,7 @@ pub(super) fn killed_and_started_at_once(under_test: &mut UnderTest) -> Result<S
     followed(&figures)
 }
 
-/// kill -9 of the agent and the server on the primary's host, whose kernel and card live on; then both come back.
+/// kill -9 of the agent and the server on the primary's host, whose kernel and interface live on; then both come back.
 pub(super) fn all_killed(under_test: &mut UnderTest) -> Result<String, Broken> {
     let figures =
         under_test.experiment.dethroning("all of a host killed, and back", |experiment, deed| {

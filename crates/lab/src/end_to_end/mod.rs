@@ -4,12 +4,12 @@
 //! left is repaired; where that fails too, the lab is brought up anew, so that the tests after it still say something.
 
 mod agents;
-mod card;
 mod contested;
 mod elections;
 mod expect;
 mod failovers;
 mod files;
+mod interface;
 mod lease;
 mod logs;
 mod machine;
@@ -153,10 +153,10 @@ const TESTS: &[(&str, Proof)] = &[
     ("arp_cache_of_a_client_poisoned", contested::cache_poisoned),
     ("stranger_claims_the_vip", contested::stranger),
     ("stranger_has_the_vip", contested::stranger_has_it),
-    ("vip_added_with_another_prefix", card::copied),
-    ("holders_card_made_anew", card::made_anew),
-    ("holders_addresses_flushed", card::flushed),
-    ("holders_card_set_down_and_up", card::set_down_and_up),
+    ("vip_added_with_another_prefix", interface::copied),
+    ("holders_interface_made_anew", interface::made_anew),
+    ("holders_addresses_flushed", interface::flushed),
+    ("holders_interface_set_down_and_up", interface::set_down_and_up),
     ("30_percent_of_frames_lost", network::lossy),
     ("server_hung_for_long_and_resumed", members::hung_for_long),
     ("server_killed_and_started_at_once", members::killed_and_started_at_once),

@@ -15,7 +15,7 @@ use crate::namespace::Layout;
 use crate::record::{Attach, Recorded, Recorder, Recording, What, now_us};
 use crate::report::live::Live;
 use crate::scenario::Lab;
-use crate::segment::{CARD, VIP};
+use crate::segment::{INTERFACE, VIP};
 
 /// How long the collecting thread waits for news before it draws.
 const DRAW_EVERY: Duration = Duration::from_millis(50);
@@ -88,7 +88,7 @@ impl Watch {
         }
         let client = &lab.segment.client;
         watch.witness("arp", client, |command| {
-            command.args(["--card", CARD, "--vip"]).arg(VIP.to_string());
+            command.args(["--interface", INTERFACE, "--vip"]).arg(VIP.to_string());
         })?;
         // Without agents there is no VIP: the client goes to the servers' own addresses, and nobody is to be woken.
         let (kinds, hosts): (&[&'static str], _) = if lab.agents.is_empty() {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use super::cards::cards;
+use super::interfaces::interfaces;
 use super::log_time::LogTime;
 use super::{Fault, Holding, Reading, difference, faults, median, vip_moved, woken};
 use crate::record::{ArpKind, Recorded, Recording, Role, What};
@@ -118,7 +118,7 @@ pub struct Typical {
 }
 
 /// The times between moments that follow one another, in the order of time; of those moments alone that the client's next row
-/// waits for. What the client, its sleeping neighbour and the old host's agent notice meanwhile delays nothing.
+/// waits for. What the client, its sleeping neighbor and the old host's agent notice meanwhile delays nothing.
 pub fn waits(moments: &[Moment]) -> Vec<Wait> {
     let at = |step| moments.iter().find(|moment| moment.step == step).map(|moment| moment.after_us);
     // Both tell that the server is writable: the witness, who asks each 20 ms, and the agent. The first word counts.
@@ -152,13 +152,14 @@ pub fn waits(moments: &[Moment]) -> Vec<Wait> {
 /// The budget of each fault in a recording that moved the VIP, in order.
 pub fn budgets(recording: &Recording, vip: IpAddr) -> Vec<Budget> {
     let holding = Holding::of(vip, recording);
-    let cards = cards(recording, vip, &holding);
+    let interfaces = interfaces(recording, vip, &holding);
     let log_time = LogTime::of(recording);
     let of_fault = |fault: &Fault<'_>| {
         let (Reading::After(_), Some(new)) = vip_moved(fault, &holding) else { return None };
         let old = holding.at(fault.injected_us.saturating_sub(1)).into_iter().next();
         let mut moments =
-            Move { fault, old: old.as_deref(), new: &new, vip, cards: &cards, log_time, recording }.moments();
+            Move { fault, old: old.as_deref(), new: &new, vip, interfaces: &interfaces, log_time, recording }
+                .moments();
         moments.sort_by_key(|moment| (moment.after_us, moment.step));
         Some(Budget { fault: fault.name.to_owned(), old, new, moments })
     };
@@ -205,7 +206,7 @@ struct Move<'a> {
     old: Option<&'a str>,
     new: &'a str,
     vip: IpAddr,
-    cards: &'a BTreeMap<String, String>,
+    interfaces: &'a BTreeMap<String, String>,
     log_time: Option<LogTime>,
     recording: &'a Recording,
 }
@@ -348,7 +349,7 @@ impl Move<'_> {
                 *about == self.vip
                     && *kind == wanted
                     && recorded.at_us >= from_us
-                    && self.cards.get(from).is_some_and(|owner| owner == host)
+                    && self.interfaces.get(from).is_some_and(|owner| owner == host)
             }
             _ => false,
         })

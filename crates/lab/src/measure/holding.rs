@@ -103,8 +103,8 @@ mod tests {
 
     const VIP: &str = "10.77.0.100";
 
-    fn address(card: &str) -> Address {
-        Address { address: VIP.parse().unwrap(), prefix: 32, card: card.into() }
+    fn address(interface: &str) -> Address {
+        Address { address: VIP.parse().unwrap(), prefix: 32, interface: interface.into() }
     }
 
     fn holding(all: Vec<(u64, &str, What)>) -> Holding {
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_on_two_cards_of_one_host_has_one_holder_until_both_are_gone() {
+    fn an_address_on_two_interfaces_of_one_host_has_one_holder_until_both_are_gone() {
         let holding = holding(vec![
             (0, "db1", What::AddressAdded(address("eth0"))),
             (1, "db1", What::AddressAdded(address("eth1"))),

@@ -1,8 +1,8 @@
 //! A recording → figures, fault by fault. Pure: the same recording gives the same figures.
 
 pub mod budget;
-mod cards;
 mod holding;
+mod interfaces;
 mod log_time;
 mod reading;
 

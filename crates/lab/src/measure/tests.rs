@@ -7,7 +7,7 @@ use crate::record::{Address, Outcome, Role};
 const VIP: &str = "10.77.0.100";
 
 fn vip() -> Address {
-    Address { address: VIP.parse().unwrap(), prefix: 32, card: "eth0".into() }
+    Address { address: VIP.parse().unwrap(), prefix: 32, interface: "eth0".into() }
 }
 
 fn ms(at: u64, who: &str, what: What) -> Recorded {

@@ -40,9 +40,9 @@ impl Recorded {
 pub enum What {
     /// The address witness of a host has started, and these are the addresses there. It replaces what was known.
     Addresses(Vec<Address>),
-    /// An address was put on a card of the host `who`. A lease that is renewed is not told.
+    /// An address was put on an interface of the host `who`. A lease that is renewed is not told.
     AddressAdded(Address),
-    /// An address went from a card of the host `who`, taken or run out.
+    /// An address went from an interface of the host `who`, taken or run out.
     AddressRemoved(Address),
     /// What the server of the host `who` says of itself; told when it changes.
     Role(Role),
@@ -120,15 +120,15 @@ pub enum What {
     },
 }
 
-/// An IPv4 or IPv6 address on a card.
+/// An IPv4 or IPv6 address on an interface.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Address {
     /// The address.
     pub address: IpAddr,
     /// Prefix length.
     pub prefix: u8,
-    /// The card's name.
-    pub card: String,
+    /// The interface's name.
+    pub interface: String,
 }
 
 /// What a server says of itself.

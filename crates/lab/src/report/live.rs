@@ -310,7 +310,7 @@ mod tests {
                 unreachable: 0,
             })
         };
-        let vip = Address { address: "10.77.0.100".parse().unwrap(), prefix: 32, card: "eth0".into() };
+        let vip = Address { address: "10.77.0.100".parse().unwrap(), prefix: 32, interface: "eth0".into() };
         let fault = What::Fault {
             name: "shutdown".into(),
             host: "db1".into(),

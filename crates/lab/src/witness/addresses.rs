@@ -133,9 +133,9 @@ fn understand(message: &AddressMessage) -> Option<((u32, IpAddr, u8), Address)> 
         }
     }
     let (ip, prefix, index) = (local.or(address)?, message.header.prefix_len, message.header.index);
-    // The label is the card's name, followed by ":" and more where somebody gave it one.
-    let card = label
+    // The label is the interface's name, followed by ":" and more where somebody gave it one.
+    let interface = label
         .and_then(|label| label.split(':').next())
-        .map_or_else(|| format!("card {index}"), str::to_owned);
-    Some(((index, ip, prefix), Address { address: ip, prefix, card }))
+        .map_or_else(|| format!("interface {index}"), str::to_owned);
+    Some(((index, ip, prefix), Address { address: ip, prefix, interface }))
 }

@@ -16,30 +16,37 @@ use crate::record::{ArpKind, Recorded, What, now_us};
 const ETHERNET: usize = 14;
 const FRAME: usize = ETHERNET + 28;
 
-/// Tells each ARP frame about the VIP that reaches this card, until something fails.
-pub(super) fn watch(who: &str, card: &str, vip: IpAddr, tell: &mut Tell<'_>) -> Result<(), WitnessError> {
+/// Tells each ARP frame about the VIP that reaches this interface, until something fails.
+pub(super) fn watch(
+    who: &str,
+    interface: &str,
+    vip: IpAddr,
+    tell: &mut Tell<'_>,
+) -> Result<(), WitnessError> {
     let IpAddr::V4(vip) = vip else { return Err(WitnessError::NotIpv4(vip)) };
-    let mut index = if_nametoindex(card)
-        .map_err(|cause| WitnessError::NoCard { card: card.to_owned(), cause: cause.into() })?;
+    let mut index = if_nametoindex(interface).map_err(|cause| WitnessError::NoInterface {
+        interface: interface.to_owned(),
+        cause: cause.into(),
+    })?;
     let protocol = i32::from(u16::try_from(libc::ETH_P_ARP).unwrap_or_default().to_be());
     let socket = Socket::new(Domain::PACKET, Type::RAW, Some(Protocol::from(protocol)))
         .map_err(WitnessError::kernel("opening a packet socket"))?;
     let mut frame = [0_u8; 256];
     loop {
-        // The socket hears every card of the namespace; the frame's own card is in its source address.
+        // The socket hears every interface of the namespace; the frame's own interface is in its source address.
         let length = match recvfrom::<LinkAddr>(socket.as_raw_fd(), &mut frame) {
             Ok((length, Some(from))) => {
                 let heard_by = u32::try_from(from.ifindex());
-                // A card may have been made anew.
+                // An interface may have been made anew.
                 if heard_by != Ok(index) {
-                    index = if_nametoindex(card).unwrap_or(index);
+                    index = if_nametoindex(interface).unwrap_or(index);
                 }
                 if heard_by != Ok(index) {
                     continue;
                 }
                 length
             }
-            // A card that went down says so once; the socket stays good.
+            // An interface that went down says so once; the socket stays good.
             Ok(_) | Err(Errno::EINTR | Errno::ENETDOWN) => continue,
             Err(cause) => return Err(WitnessError::kernel("reading ARP frames")(io::Error::from(cause))),
         };

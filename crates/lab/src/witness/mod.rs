@@ -28,15 +28,15 @@ pub enum Witness {
         #[arg(long)]
         who: String,
     },
-    /// Tells what is said by ARP about the VIP on a card.
+    /// Tells what is said by ARP about the VIP on an interface.
     #[command(hide = true)]
     Arp {
         /// The host's name, for the record.
         #[arg(long)]
         who: String,
-        /// The card to listen on.
+        /// The interface to listen on.
         #[arg(long)]
-        card: String,
+        interface: String,
         /// The VIP.
         #[arg(long)]
         vip: IpAddr,
@@ -102,11 +102,11 @@ pub enum WitnessError {
         /// What the kernel said.
         cause: io::Error,
     },
-    /// The card is not there.
-    #[error("there is no card {card} in this network namespace ({cause})")]
-    NoCard {
-        /// The card.
-        card: String,
+    /// The interface is not there.
+    #[error("there is no interface {interface} in this network namespace ({cause})")]
+    NoInterface {
+        /// The interface.
+        interface: String,
         /// What the kernel said.
         cause: io::Error,
     },
@@ -133,7 +133,7 @@ impl Witness {
         end_with_standard_input();
         match self {
             Self::Addresses { who } => addresses::watch(&who, &mut tell),
-            Self::Arp { who, card, vip } => arp::watch(&who, &card, vip, &mut tell),
+            Self::Arp { who, interface, vip } => arp::watch(&who, &interface, vip, &mut tell),
             Self::Role { who, socket, user, password, every_ms } => {
                 role::watch(&who, &role::Account { socket, user, password }, Duration::from_millis(every_ms))
             }

@@ -82,7 +82,7 @@ fn an_address_is_told_when_it_comes_and_when_it_goes_and_not_when_it_is_renewed(
         let after_us = now_us();
         let added = next(&receiver);
         let What::AddressAdded(address) = &added.what else { panic!("{added:?}") };
-        assert_eq!((address.address, address.card.as_str()), (IpAddr::V4(VIP), "lo"));
+        assert_eq!((address.address, address.interface.as_str()), (IpAddr::V4(VIP), "lo"));
         assert!(added.at_us >= before_us && added.at_us <= after_us + 1_000_000);
         let following = next(&receiver);
         assert!(
@@ -99,8 +99,8 @@ fn a_host_hears_who_asks_for_the_vip() {
         with_netlink(async |handle| {
             let pair = rtnetlink::LinkVeth::new("left", "right").up().build();
             handle.link().add(pair).execute().await.unwrap();
-            for card in ["left", "right"] {
-                let index = nix::net::if_::if_nametoindex(card).unwrap();
+            for interface in ["left", "right"] {
+                let index = nix::net::if_::if_nametoindex(interface).unwrap();
                 let up = rtnetlink::LinkUnspec::new_with_index(index).up().build();
                 handle.link().set(up).execute().await.unwrap();
             }
@@ -108,7 +108,7 @@ fn a_host_hears_who_asks_for_the_vip() {
         });
         let index = begun.recv_timeout(LIMIT).unwrap();
         let receiver = told(|tell| arp::watch("db1", "left", IpAddr::V4(VIP), tell));
-        // The kernel itself asks: an address on the other card, and a packet for the VIP.
+        // The kernel itself asks: an address on the other interface, and a packet for the VIP.
         with_netlink(async |handle| {
             let own = IpAddr::V4(Ipv4Addr::new(10, 77, 0, 9));
             handle.address().add(index, own, 24).execute().await.unwrap();

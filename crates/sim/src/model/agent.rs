@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use decide::action::Action;
 use decide::event::{
-    Card, Event, Fact, Frame, Gateway, GroupView, Host, HostAddress, Mac, Member, MemberState, Role, Says,
-    Seen, Server, ViewId, Why,
+    Event, Fact, Frame, Gateway, GroupView, Host, HostAddress, Interface, Mac, Member, MemberState, Role,
+    Says, Seen, Server, ViewId, Why,
 };
 use decide::policy::Policy;
 use decide::signs::Process;
@@ -49,7 +49,7 @@ pub fn policy(hosts: u8) -> Policy {
         hung_patience: TICK * PATIENCE,
         refused_patience: None,
         announce_interval: TICK * 10,
-        wake_election: false,
+        wake_expel: false,
         proven_dead: false,
         fence: false,
         ..Policy::new(VIP, members)
@@ -77,7 +77,7 @@ pub enum Act {
     /// Probe.
     Probe,
     /// Say that it is free, to this host or to nobody in particular.
-    SayFree(Option<Place>),
+    AnnounceRelease(Option<Place>),
     /// Announce.
     Announce,
     /// Add the VIP, or renew it, for so many ticks.
@@ -213,9 +213,9 @@ fn act(action: &Action) -> Option<Act> {
         Action::AskGateway => Act::AskGateway,
         Action::AskHost => Act::AskHost,
         Action::AskPeer(member) => Act::AskPeer((0..3).find(|place| address(*place) == *member)?),
-        Action::LearnNeighbours => Act::Learn,
+        Action::LearnNeighbors => Act::Learn,
         Action::SendProbe => Act::Probe,
-        Action::SayFree(to) => Act::SayFree(to.map(|mac| mac.0[5])),
+        Action::AnnounceRelease(to) => Act::AnnounceRelease(to.map(|mac| mac.0[5])),
         Action::Announce => Act::Announce,
         Action::AddAddress { lifetime, .. } => Act::Add(lifetime.as_ref().map_or(NEVER, ticks)),
         Action::RemoveAddress { .. } => Act::Remove,
@@ -228,8 +228,8 @@ fn act(action: &Action) -> Option<Act> {
 fn events(place: Place, what: What, age: u8, vip: bool) -> Vec<Event> {
     let asked_at = ago(u32::from(age));
     vec![match what {
-        What::Frame(from, Says::Free { .. }) => {
-            Event::Frame(Frame { from: mac(from), says: Says::Free { heard_at: asked_at } })
+        What::Frame(from, Says::Release { .. }) => {
+            Event::Frame(Frame { from: mac(from), says: Says::Release { heard_at: asked_at } })
         }
         What::Frame(from, says) => Event::Frame(Frame { from: mac(from), says }),
         What::Server(answer) => Event::Server(Seen { asked_at, fact: fact(place, answer) }),
@@ -237,20 +237,21 @@ fn events(place: Place, what: What, age: u8, vip: bool) -> Vec<Event> {
             Event::Peer { member: address(peer), seen: Seen { asked_at, fact: fact(peer, answer) } }
         }
         What::Addresses => {
-            let on_card = |address, prefix| HostAddress { address, prefix, card: "eth0".to_owned() };
-            let mut addresses = vec![on_card(address(place), 24)];
-            addresses.extend(vip.then(|| on_card(VIP, 32)));
-            let cards = vec![Card { name: "eth0".to_owned(), running: true }];
-            Event::Host(Seen { asked_at: NOW, fact: Fact::Known(Host { addresses, cards }) })
+            let on_interface =
+                |address, prefix| HostAddress { address, prefix, interface: "eth0".to_owned() };
+            let mut addresses = vec![on_interface(address(place), 24)];
+            addresses.extend(vip.then(|| on_interface(VIP, 32)));
+            let interfaces = vec![Interface { name: "eth0".to_owned(), running: true }];
+            Event::Host(Seen { asked_at: NOW, fact: Fact::Known(Host { addresses, interfaces }) })
         }
         What::Gateway(answers) => {
             let gateway = if answers { Gateway::Reachable } else { Gateway::Lost { misses: 3 } };
             Event::Gateway(Seen { asked_at: NOW, fact: Fact::Known(gateway) })
         }
-        What::Neighbours(members) => {
+        What::Neighbors(members) => {
             return (0..3)
                 .filter(|member| members & (1 << member) != 0)
-                .map(|member| Event::Neighbour { address: address(member), mac: mac(member) })
+                .map(|member| Event::Neighbor { address: address(member), mac: mac(member) })
                 .collect();
         }
         What::Sign(sign) => Event::Process(sign),

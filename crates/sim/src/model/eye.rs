@@ -5,7 +5,7 @@ use decide::action::Action;
 use decide::event::{Event, Fact, Frame, Gateway, GroupView, MemberState, Role, Says, Server};
 use decide::policy::Policy;
 use decide::reason::Reason;
-use decide::state::{State, Tenure};
+use decide::state::{State, VipState};
 
 use super::agent::{LEASE, PATIENCE};
 use super::normal::{NOW, TICK};
@@ -117,7 +117,7 @@ fn renews(decision: &Decision) -> bool {
 
 /// Stages 1 to 4 twice, and 5: asked of the network, and not answered, or released.
 fn is_proven(policy: &Policy, before: &State, event: &Event, after: &State) -> bool {
-    let Tenure::Claiming(claim) = &before.tenure else { return false };
+    let VipState::Claiming(claim) = &before.vip_state else { return false };
     let Fact::Known(Server::Member(view)) = &after.server.fact else { return false };
     let leads = online_primary(view) && !outnumbered(view) && !view.super_read_only;
     let gateway = after.gateway.fact == Fact::Known(Gateway::Reachable);
@@ -130,14 +130,14 @@ fn is_proven(policy: &Policy, before: &State, event: &Event, after: &State) -> b
 
 /// Whoever had it said that it is free, just now.
 fn was_released(before: &State, event: &Event) -> bool {
-    let Tenure::Claiming(claim) = &before.tenure else { return false };
-    let by = |holder| *event == Event::Frame(Frame { from: holder, says: Says::Free { heard_at: NOW } });
+    let VipState::Claiming(claim) = &before.vip_state else { return false };
+    let by = |holder| *event == Event::Frame(Frame { from: holder, says: Says::Release { heard_at: NOW } });
     claim.released_at == Some(NOW) || claim.answered.is_some_and(|(mac, _)| by(mac))
 }
 
 /// It is heard of the server, for no longer than patience lasts without knowing; and the agent has not stood still for its lease.
 fn may_renew(before: &State, after: &State, decision: &Decision) -> bool {
-    let Tenure::Holding(hold) = &before.tenure else {
+    let VipState::Holding(hold) = &before.vip_state else {
         // One that has just started adopts what it finds.
         return decision.reasons.contains(&Reason::Adopted);
     };
@@ -151,8 +151,8 @@ fn may_renew(before: &State, after: &State, decision: &Decision) -> bool {
 
 /// A certain "no", another's claim, or patience that has run out.
 fn may_let_go(policy: &Policy, before: &State, after: &State) -> bool {
-    let (claimed, since) = match &before.tenure {
-        Tenure::Holding(hold) => (hold.dispute.is_some() || hold.trial.is_some(), hold.since),
+    let (claimed, since) = match &before.vip_state {
+        VipState::Holding(hold) => (hold.dispute.is_some() || hold.post_claim_check.is_some(), hold.since),
         _ => (false, NOW),
     };
     let over =
@@ -162,7 +162,7 @@ fn may_let_go(policy: &Policy, before: &State, after: &State) -> bool {
 
 /// It stays, against a claimant that leads in no older view, and its own server was not asked since.
 fn wins_unproven(before: &State, after: &State) -> bool {
-    let Tenure::Holding(hold) = &before.tenure else { return false };
+    let VipState::Holding(hold) = &before.vip_state else { return false };
     let Some(dispute) = hold.dispute else { return false };
     if after.server.asked_at >= dispute.since {
         return false;

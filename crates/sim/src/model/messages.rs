@@ -56,7 +56,7 @@ pub(super) fn act_on(world: &mut World, place: Place, act: Act) -> Option<What> 
                 .places()
                 .filter(|other| world.hear(place, *other))
                 .fold(0, |all, other| all | (1 << other));
-            return (heard != 0).then_some(What::Neighbours(heard));
+            return (heard != 0).then_some(What::Neighbors(heard));
         }
         Act::AskPeer(peer) => {
             let answer = if world.hear(place, peer) {
@@ -76,9 +76,10 @@ pub(super) fn act_on(world: &mut World, place: Place, act: Act) -> Option<What> 
             }
             answer_for_others(world, place);
         }
-        Act::SayFree(to) => {
+        Act::AnnounceRelease(to) => {
             for other in world.places().filter(|other| world.hear(place, *other)).collect::<Vec<_>>() {
-                let says = if to == Some(other) { Says::Free { heard_at: NOW } } else { Says::FreeForOthers };
+                let says =
+                    if to == Some(other) { Says::Release { heard_at: NOW } } else { Says::ReleaseToOthers };
                 frame(&mut world.hosts[usize::from(other)], place, says);
             }
         }

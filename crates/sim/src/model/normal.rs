@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use decide::election::Election;
+use decide::expel::ExpelState;
 use decide::signs::Signs;
-use decide::state::{Claim, Hold, Pace, State, Tenure};
+use decide::state::{Claim, Hold, Pace, State, VipState};
 use decide::time::Time;
 
 /// One tick.
@@ -38,10 +38,10 @@ pub fn grow_older(state: &mut State) {
 /// Each line says why it changes nothing: it is that line's claim, and the memory's every field is named in `each_time`,
 /// so that a new one is not forgotten.
 pub fn bring_to_form(state: &mut State) {
-    // The state file, the connections left behind and the strays touch nothing of the address.
+    // The state file, the connections left behind and the orphan SYNs touch nothing of the address.
     state.stat_quiet_at = None;
     state.left_behind = None;
-    state.strays = None;
+    state.orphan_syns = None;
     // Of the signs only what is known of the process decides anything: the rest is the pace of polls.
     state.signs = Signs { process: state.signs.process, ..Signs::default() };
     // Removals are counted only to be spoken of, and no copies are in the model.
@@ -50,7 +50,7 @@ pub fn bring_to_form(state: &mut State) {
     state.tidied_at = None;
     state.removed_copy_at = None;
     // The election has a model of its own.
-    state.election = Election::default();
+    state.expel = ExpelState::default();
     // The alert pace has no end here (`alert_limit`).
     state.pace = Pace { alert_since: state.pace.alert_since.map(|_| NOW), ..state.pace };
     // A stranger that was named once is named again a minute later at the soonest, and that is all that counts then.
@@ -70,12 +70,12 @@ pub fn bring_to_form(state: &mut State) {
     state.server_unknown_since = state.server_unknown_since.map(|at| at.max(ago(20)));
     state.other_holder = state.other_holder.map(|(mac, at)| (mac, at.max(ago(21))));
     // The host's addresses are read when they are told, so an answer is never older than the last: only the doubt compares.
-    let doubt = match &state.tenure {
-        Tenure::Holding(hold) => hold.doubt_since,
+    let doubt = match &state.vip_state {
+        VipState::Holding(hold) => hold.recheck_since,
         _ => None,
     };
     // … and a holder whose address has not shown up yet.
-    let unconfirmed = matches!(&state.tenure, Tenure::Holding(hold) if !hold.confirmed);
+    let unconfirmed = matches!(&state.vip_state, VipState::Holding(hold) if !hold.confirmed);
     state.host.asked_at = match doubt {
         _ if unconfirmed => state.host.asked_at.max(ago(20)),
         Some(since) if state.host.asked_at < since => since - TICK,
@@ -83,21 +83,21 @@ pub fn bring_to_form(state: &mut State) {
         None => NOW,
     };
     let mut asked_since = ago(10);
-    match &mut state.tenure {
-        Tenure::Absent => state.alive_at.retain(|_, at| *at >= NOW),
-        Tenure::Claiming(claim) => {
+    match &mut state.vip_state {
+        VipState::Absent => state.alive_at.retain(|_, at| *at >= NOW),
+        VipState::Claiming(claim) => {
             form_claim(claim);
             let since = claim.since;
             state.alive_at.retain(|_, at| *at >= since);
             state.alive_at.values_mut().for_each(|at| *at = since);
             asked_since = claim.rivals.values().map(|rival| rival.since).fold(asked_since, Time::min);
         }
-        Tenure::Holding(hold) => {
+        VipState::Holding(hold) => {
             form_hold(hold);
             state.alive_at.retain(|_, at| *at >= NOW);
             asked_since = hold.dispute.map_or(asked_since, |dispute| asked_since.min(dispute.since));
         }
-        Tenure::Releasing { since, .. } => {
+        VipState::Releasing { since, .. } => {
             // Compared with the last answer alone.
             *since = if state.server.asked_at >= *since { state.server.asked_at } else { NOW };
             state.alive_at.retain(|_, at| *at >= NOW);
@@ -130,18 +130,18 @@ fn form_hold(hold: &mut Hold) {
     hold.since = hold.since.max(ago(20));
     hold.settled = hold.settled.filter(|(_, until)| *until > NOW);
     // Its questions are not in the model; what is answered to announcements is.
-    hold.trial = hold.trial.filter(|trial| trial.until > NOW);
-    if let Some(trial) = &mut hold.trial {
-        trial.next_question = ahead(1);
+    hold.post_claim_check = hold.post_claim_check.filter(|post_claim_check| post_claim_check.until > NOW);
+    if let Some(post_claim_check) = &mut hold.post_claim_check {
+        post_claim_check.next_question = ahead(1);
     }
     hold.next_announce = hold.next_announce.max(NOW);
     hold.announced = hold.announced.min(6);
     // A conflict has no end here: the time after which it is over is longer than all that is told apart. What goes on in it is as
     // often as the announcements are anyway.
-    if let Some(contest) = &mut hold.contest {
-        contest.since = NOW;
-        contest.heard_at = NOW;
-        contest.defended_at = contest.defended_at.map(|at| at.max(ago(2)));
+    if let Some(conflict) = &mut hold.conflict {
+        conflict.since = NOW;
+        conflict.heard_at = NOW;
+        conflict.defended_at = conflict.defended_at.map(|at| at.max(ago(2)));
     }
 }
 
@@ -188,7 +188,7 @@ fn each_time(state: &mut State, change: &mut impl FnMut(&mut Time)) {
         peers,
         other_holder,
         claimants,
-        tenure,
+        vip_state,
         left_behind: _,
         stat_quiet_at: _,
         pace: _,
@@ -196,13 +196,13 @@ fn each_time(state: &mut State, change: &mut impl FnMut(&mut Time)) {
         retry_at,
         stranger,
         learnt_at,
-        deaf: _,
+        receive_down: _,
         removals: _,
         removals_named_at: _,
         tidied_at: _,
         removed_copy_at: _,
-        election: _,
-        strays: _,
+        expel: _,
+        orphan_syns: _,
         signs: _,
         giving_up: _,
     } = state;
@@ -223,9 +223,9 @@ fn each_time(state: &mut State, change: &mut impl FnMut(&mut Time)) {
         change(&mut stranger.since);
         stranger.named_at.iter_mut().for_each(&mut *change);
     }
-    match tenure {
-        Tenure::Absent => {}
-        Tenure::Claiming(claim) => {
+    match vip_state {
+        VipState::Absent => {}
+        VipState::Claiming(claim) => {
             let Claim {
                 since,
                 asked_at,
@@ -248,17 +248,17 @@ fn each_time(state: &mut State, change: &mut impl FnMut(&mut Time)) {
                 change(&mut rival.heard_at);
             }
         }
-        Tenure::Holding(hold) => {
+        VipState::Holding(hold) => {
             let Hold {
                 since,
-                card: _,
+                interface: _,
                 confirmed: _,
-                doubt_since,
+                recheck_since,
                 down_since,
                 dispute,
                 settled,
-                contest,
-                trial,
+                conflict,
+                post_claim_check,
                 next_announce,
                 announced: _,
                 next_renewal,
@@ -266,21 +266,21 @@ fn each_time(state: &mut State, change: &mut impl FnMut(&mut Time)) {
             } = hold;
             change(since);
             change(next_announce);
-            [doubt_since, down_since, next_renewal].into_iter().flatten().for_each(&mut *change);
+            [recheck_since, down_since, next_renewal].into_iter().flatten().for_each(&mut *change);
             if let Some((_, at)) = renewal_looks {
                 change(at);
             }
-            if let Some(contest) = contest {
-                change(&mut contest.since);
-                change(&mut contest.heard_at);
-                [&mut contest.owed_since, &mut contest.defended_at]
+            if let Some(conflict) = conflict {
+                change(&mut conflict.since);
+                change(&mut conflict.heard_at);
+                [&mut conflict.owed_since, &mut conflict.defended_at]
                     .into_iter()
                     .flatten()
                     .for_each(&mut *change);
             }
-            if let Some(trial) = trial {
-                change(&mut trial.until);
-                change(&mut trial.next_question);
+            if let Some(post_claim_check) = post_claim_check {
+                change(&mut post_claim_check.until);
+                change(&mut post_claim_check.next_question);
             }
             if let Some(dispute) = dispute {
                 change(&mut dispute.since);
@@ -289,7 +289,7 @@ fn each_time(state: &mut State, change: &mut impl FnMut(&mut Time)) {
                 change(until);
             }
         }
-        Tenure::Releasing { since, retry_at, .. } => {
+        VipState::Releasing { since, retry_at, .. } => {
             change(since);
             change(retry_at);
         }

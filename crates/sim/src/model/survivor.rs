@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use decide::action::{Action, Outcome};
 use decide::event::{
-    Card, Event, Fact, Gateway, GroupView, Host, HostAddress, Mac, Member, MemberPort, MemberState, Role,
-    Seen, Server, ViewId, Why,
+    Event, Fact, Gateway, GroupView, Host, HostAddress, Interface, Mac, Member, MemberPort, MemberState,
+    Role, Seen, Server, ViewId, Why,
 };
 use decide::policy::Policy;
 use decide::state::State;
@@ -194,8 +194,8 @@ impl Survivor {
 
     fn host() -> Fact<Host> {
         Fact::Known(Host {
-            addresses: vec![HostAddress { address: address(OWN), prefix: 24, card: "eth0".to_owned() }],
-            cards: vec![Card { name: "eth0".to_owned(), running: true }],
+            addresses: vec![HostAddress { address: address(OWN), prefix: 24, interface: "eth0".to_owned() }],
+            interfaces: vec![Interface { name: "eth0".to_owned(), running: true }],
         })
     }
 
@@ -239,7 +239,7 @@ impl Survivor {
                 self.file = None;
                 done(Outcome::Succeeded)
             }
-            Action::WakeElection => done(if self.hangs { refused() } else { Outcome::Succeeded }),
+            Action::WakeExpel => done(if self.hangs { refused() } else { Outcome::Succeeded }),
             _ => Vec::new(),
         }
     }
@@ -381,8 +381,8 @@ impl stateright::Model for Survivors {
         Self::begin(&mut world, Fault::AgentStarts);
         for number in OTHERS {
             // The members' hardware addresses are learned elsewhere.
-            let neighbour = Event::Neighbour { address: address(number), mac: Mac([2, 0, 0, 0, 0, number]) };
-            self.agent_goes_on(&mut world, Some(neighbour));
+            let neighbor = Event::Neighbor { address: address(number), mac: Mac([2, 0, 0, 0, 0, number]) };
+            self.agent_goes_on(&mut world, Some(neighbor));
         }
         vec![world]
     }

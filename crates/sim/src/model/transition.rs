@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use decide::state::Tenure;
+use decide::state::VipState;
 
 use super::agent::{Act, Memories, policy};
 use super::configuration::{Configuration, Kind};
@@ -166,7 +166,7 @@ impl Model {
             let host = &world.hosts[usize::from(place)];
             let Some(memory) = host.agent.filter(|_| !host.paused) else { continue };
             let stands_by =
-                memories.certain_no(memory).is_some() && memories.state(memory).tenure == Tenure::Absent;
+                memories.certain_no(memory).is_some() && memories.state(memory).vip_state == VipState::Absent;
             let waited = host.mail.iter().any(|mail| mail.due == 0 && is_frame(*mail) && mail.age > 0);
             let at_once = |mail: &&Mail| match mail.what {
                 What::Server(_) | What::Addresses => !waited,
@@ -282,12 +282,12 @@ impl Model {
                 }
             }
         }
-        let strays = polls && host.vip.is_some() && host.process == Process::StartedOutside;
-        host.stray = if strays { host.stray + 1 } else { 0 };
-        let strays = host.stray > self.configuration.strays_for;
+        let orphan_syns = polls && host.vip.is_some() && host.process == Process::StartedOutside;
+        host.stray = if orphan_syns { host.stray + 1 } else { 0 };
+        let orphan_syns = host.stray > self.configuration.orphan_syns_for;
         if over {
             world.break_(Invariant::Lease);
-        } else if strays {
+        } else if orphan_syns {
             world.break_(Invariant::NoStrayWrites);
         }
     }
@@ -338,14 +338,14 @@ impl Model {
                 world.break_(Invariant::NoFlap);
             }
             let had = world.hosts[usize::from(place)].vip.is_some();
-            let claims = matches!(memories.state(reaction.next).tenure, Tenure::Claiming(_));
+            let claims = matches!(memories.state(reaction.next).vip_state, VipState::Claiming(_));
             if count_probes(&mut world.hosts[usize::from(place)], &reaction, claims) {
                 world.break_(Invariant::Evidence);
             }
             for act in &reaction.acts {
                 let act = match *act {
                     // What was not here to be removed may be another's.
-                    Act::SayFree(_) if !had => Act::SayFree(None),
+                    Act::AnnounceRelease(_) if !had => Act::AnnounceRelease(None),
                     other => other,
                 };
                 if act == Act::Announce && self.keeps_announcers() && world.is_on_segment(place) {

@@ -61,7 +61,7 @@ pub enum What {
     /// The gateway: whether it answers.
     Gateway(bool),
     /// These members answered for their own addresses, a bit each.
-    Neighbours(u8),
+    Neighbors(u8),
     /// The time.
     Wake,
     /// Told to stop.
@@ -78,7 +78,7 @@ impl What {
             Self::Peer(from, _) => (2, from),
             Self::Addresses => (3, 0),
             Self::Sign(_) => (5, 0),
-            Self::Gateway(_) | Self::Neighbours(_) | Self::Wake | Self::Stopping => (4, 0),
+            Self::Gateway(_) | Self::Neighbors(_) | Self::Wake | Self::Stopping => (4, 0),
         }
     }
 }
@@ -249,7 +249,7 @@ impl Invariant {
             Self::NoFlap => "NO-FLAP",
             Self::Follows => "FOLLOWS",
             Self::Restored => "RESTORED",
-            Self::NoStrayWrites => "NO-STRAY-WRITES",
+            Self::NoStrayWrites => "NO-ORPHAN-WRITES",
             Self::Progress => "PROGRESS",
         }
     }

@@ -177,7 +177,7 @@ impl World {
                         self.ask_peer(host, peer);
                     }
                 }
-                Action::LearnNeighbours => self.learn_neighbours(host, life),
+                Action::LearnNeighbors => self.learn_neighbors(host, life),
                 Action::SendProbe => {
                     self.hosts[host].eye.probed(decided);
                     self.broadcast(host, Says::Probe);
@@ -191,8 +191,9 @@ impl World {
                 Action::AddAddress { lifetime, .. } => {
                     let here = self.hosts[host].vip.is_some();
                     let late = !here && self.clock(host).since(decided) > PROOF_HOLDS_FOR;
-                    if late || !self.hosts[host].card {
-                        let outcome = Outcome::Failed("the proof is too old, or the card is gone".to_owned());
+                    if late || !self.hosts[host].interface {
+                        let outcome =
+                            Outcome::Failed("the proof is too old, or the interface is gone".to_owned());
                         self.hosts[host].outcomes.push_back(Event::Done { action: action.clone(), outcome });
                         self.agent_goes_on(host, life);
                         return;
@@ -208,19 +209,19 @@ impl World {
                     removed = self.hosts[host].vip.is_some();
                     self.set_vip(host, None);
                 }
-                Action::SayFree(to) => self.say_free(host, to.filter(|_| removed)),
+                Action::AnnounceRelease(to) => self.announce_release(host, to.filter(|_| removed)),
                 Action::PollEvery(every) => self.poll_every(host, *every),
                 Action::ReadExpelTimeout => self.read_expel_timeout(host),
                 Action::LookAtMember(member) => self.look_at_member(host, *member),
-                Action::WakeElection => self.wake_election(host),
+                Action::WakeExpel => self.wake_expel(host),
                 Action::SetExpelTimeout { original } => self.set_expel_timeout(host, *original, &action),
                 Action::RestoreExpelTimeout { value } => self.restore_expel_timeout(host, *value, &action),
                 Action::ListConnections
-                | Action::KeepStragglers { .. }
-                | Action::PassOnStragglers(_)
-                | Action::WatchStrays { .. }
-                | Action::RefuseStrays
-                | Action::EndStrays
+                | Action::KeepLatePackets { .. }
+                | Action::ForwardLatePackets(_)
+                | Action::WatchOrphanSyns { .. }
+                | Action::RefuseOrphanSyns
+                | Action::EndOrphanSyns
                 | Action::TickleClients
                 | Action::DestroyConnections
                 | Action::WriteStat(_)
@@ -229,11 +230,11 @@ impl World {
         }
     }
 
-    fn learn_neighbours(&mut self, host: Place, life: u32) {
+    fn learn_neighbors(&mut self, host: Place, life: u32) {
         for other in (0..self.hosts.len()).filter(|other| *other != host) {
             if self.hear_each_other(host, other) && !self.loses_round_trip(host, other) {
                 let mac = self.mac(other);
-                self.tell_agent(host, life, Event::Neighbour { address: address(other), mac });
+                self.tell_agent(host, life, Event::Neighbor { address: address(other), mac });
             }
         }
     }

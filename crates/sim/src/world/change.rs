@@ -39,10 +39,10 @@ pub enum Change {
     PowerOn(Place),
     /// Someone removes the VIP by hand, or a network service that is restarted does.
     Flush(Place),
-    /// The card goes.
-    CardGoes(Place),
-    /// A card comes: another hardware address.
-    CardComes(Place),
+    /// The interface goes.
+    InterfaceGoes(Place),
+    /// An interface comes: another hardware address.
+    InterfaceComes(Place),
     /// The agent's process goes on.
     AgentGoesOn(Place),
     /// What watches the agent's server is no longer stuck.
@@ -75,8 +75,8 @@ impl Change {
             | Self::ServerTurnsAway(host, _)
             | Self::ServerJoins(host)
             | Self::Flush(host)
-            | Self::CardGoes(host)
-            | Self::CardComes(host)
+            | Self::InterfaceGoes(host)
+            | Self::InterfaceComes(host)
             | Self::AgentGoesOn(host)
             | Self::AskerGoesOn(host)
             | Self::AgentEnds { host, .. }
@@ -136,7 +136,7 @@ impl World {
             Change::PowerOn(host) => {
                 if !self.hosts[host].powered {
                     self.hosts[host].powered = true;
-                    self.hosts[host].card = true;
+                    self.hosts[host].interface = true;
                     self.hosts[host].clock_ahead = 0;
                     self.server_starts(host);
                     self.agent_starts(host);
@@ -146,17 +146,17 @@ impl World {
                 self.hosts[host].flushed_at = Some(self.now);
                 self.set_vip(host, None);
             }
-            Change::CardGoes(host) => {
+            Change::InterfaceGoes(host) => {
                 self.hosts[host].flushed_at = Some(self.now);
-                self.hosts[host].card = false;
+                self.hosts[host].interface = false;
                 self.hosts[host].vip = None;
                 self.tell_addresses(host);
                 self.count_holders();
                 self.wire_up();
             }
-            Change::CardComes(host) => {
-                self.hosts[host].card = true;
-                self.hosts[host].card_serial = self.hosts[host].card_serial.wrapping_add(1);
+            Change::InterfaceComes(host) => {
+                self.hosts[host].interface = true;
+                self.hosts[host].interface_serial = self.hosts[host].interface_serial.wrapping_add(1);
                 self.tell_addresses(host);
                 self.wire_up();
             }

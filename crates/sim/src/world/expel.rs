@@ -29,7 +29,7 @@ impl World {
     }
 
     /// Sets the server's variable to the value that it has: the thread that expels looks.
-    pub(super) fn wake_election(&mut self, host: Place) {
+    pub(super) fn wake_expel(&mut self, host: Place) {
         if self.procedures_work(host) {
             self.expel_those_due(host);
         }

@@ -250,7 +250,7 @@ impl Eye {
 
     fn take_in_frame(&mut self, frame: Frame, now: Time) {
         self.heard_at = Some(now);
-        if let Says::Free { heard_at } = frame.says {
+        if let Says::Release { heard_at } = frame.says {
             let held =
                 self.answered.is_some_and(|(mac, at)| mac == frame.from && now.since(at) <= HELD_LATELY);
             self.released_at = held.then_some(heard_at).or(self.released_at);

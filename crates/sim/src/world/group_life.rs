@@ -47,7 +47,7 @@ impl World {
         let primary = self.group.view.primary;
         let leads = !self.group.electing && self.group.writable.is_none() && self.is_current(primary);
         if leads && self.has_majority(primary) {
-            self.elect(primary, 21, 60);
+            self.consider_expelling(primary, 21, 60);
         }
     }
 
@@ -147,7 +147,7 @@ impl World {
             }
             self.group.writable = None;
             self.group.electing = false;
-            self.elect(self.group.view.primary, 21, 60);
+            self.consider_expelling(self.group.view.primary, 21, 60);
         }
         let view = self.group.view;
         self.tell(|| format!("the group agrees on {view}"));
@@ -159,7 +159,7 @@ impl World {
     }
 
     /// Lets `place`, which leads the newest view, take writes in a moment.
-    pub(super) fn elect(&mut self, place: Place, from_ms: u64, to_ms: u64) {
+    pub(super) fn consider_expelling(&mut self, place: Place, from_ms: u64, to_ms: u64) {
         self.group.term += 1;
         self.group.electing = true;
         let at = self.now + self.between_ms(from_ms, to_ms);
@@ -219,7 +219,7 @@ impl World {
                 let at = self.now + self.between_us(1, 20_000);
                 self.push(at, Due::Show(member, view));
             }
-            self.elect(place, 21, 60);
+            self.consider_expelling(place, 21, 60);
         }
         self.reassess();
     }

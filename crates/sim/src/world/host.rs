@@ -24,10 +24,10 @@ pub struct ModelHost {
     pub(super) pause_length: Duration,
     /// Its clock is set right when it goes on.
     pub(super) clock_jumps: bool,
-    /// Its card is there.
-    pub card: bool,
-    /// Counts the cards: each has a hardware address of its own.
-    pub card_serial: u8,
+    /// Its interface is there.
+    pub interface: bool,
+    /// Counts the interfaces: each has a hardware address of its own.
+    pub interface_serial: u8,
     /// The agent's memory, while it runs.
     pub agent: Option<State>,
     /// Counts the agent's starts: what was meant for an earlier one is dropped.
@@ -114,8 +114,8 @@ impl ModelHost {
             paused_until: None,
             pause_length: Duration::ZERO,
             clock_jumps: false,
-            card: true,
-            card_serial: 0,
+            interface: true,
+            interface_serial: 0,
             agent: None,
             life: 0,
             busy_until: now,

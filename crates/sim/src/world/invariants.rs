@@ -35,7 +35,7 @@ pub enum Invariant {
     Follows,
     /// RESTORED
     Restored,
-    /// NO-STRAY-WRITES
+    /// NO-ORPHAN-WRITES
     NoStrayWrites,
     /// What `step` promises of the time: it comes back when it said, and nothing happens before.
     Wakes,
@@ -52,7 +52,7 @@ impl fmt::Display for Invariant {
             Self::NoFlap => "NO-FLAP",
             Self::Follows => "FOLLOWS",
             Self::Restored => "RESTORED",
-            Self::NoStrayWrites => "NO-STRAY-WRITES",
+            Self::NoStrayWrites => "NO-ORPHAN-WRITES",
             Self::Wakes => "WAKES",
         })
     }
@@ -244,7 +244,7 @@ impl World {
                 if !self.hear_each_other(one, other) {
                     continue;
                 }
-                let since = self.hearing_since[one][other].unwrap_or(self.now);
+                let since = self.receiving_since[one][other].unwrap_or(self.now);
                 // Whoever took it last asked before, for a second at the least where nothing was heard.
                 let overruled = self.hosts[one].overruled || self.hosts[other].overruled;
                 if self.now.since(since) > SETTLE_WITHIN && !overruled {
@@ -289,8 +289,8 @@ impl World {
         for one in 0..self.hosts.len() {
             for other in 0..self.hosts.len() {
                 let hear = one != other && self.hear_each_other(one, other);
-                let since = self.hearing_since[one][other];
-                self.hearing_since[one][other] = hear.then(|| since.unwrap_or(self.now));
+                let since = self.receiving_since[one][other];
+                self.receiving_since[one][other] = hear.then(|| since.unwrap_or(self.now));
             }
         }
         for place in 0..self.hosts.len() {
@@ -304,8 +304,11 @@ impl World {
             let newest =
                 |view: &View| (view.birth, view.counter) >= (self.group.view.birth, self.group.view.counter);
             let leads = leads && host.server.view.as_ref().is_some_and(newest);
-            let leads =
-                fit && leads && host.asker_stuck_until.is_none() && host.card && host.server.says_it_leads();
+            let leads = fit
+                && leads
+                && host.asker_stuck_until.is_none()
+                && host.interface
+                && host.server.says_it_leads();
             let well = leads && host.gateway_lost_at.is_none();
             let now = self.now;
             let host = &mut self.hosts[place];
@@ -320,7 +323,7 @@ impl World {
         self.look();
     }
 
-    /// NO-STRAY-WRITES: no VIP where a server takes writes outside its group. An agent that does not run, or is held up, or whose
+    /// NO-ORPHAN-WRITES: no VIP where a server takes writes outside its group. An agent that does not run, or is held up, or whose
     /// server's watch is stuck, is excused: its lease does it. So is one that its server has turned away ever since it was started, and that was
     /// told of no server's end: it goes on while nothing contradicts it, as whoever can't log in does.
     fn look_for_stray_writes(&mut self) {

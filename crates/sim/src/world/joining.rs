@@ -244,7 +244,7 @@ impl World {
         server.read_only = true;
         self.hosts[place].all_reachable_since = self.now;
         self.group.electing = false;
-        self.elect(place, 21, 60);
+        self.consider_expelling(place, 21, 60);
         self.server_changed(place);
         self.reassess();
     }

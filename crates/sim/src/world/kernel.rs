@@ -1,8 +1,8 @@
-//! A host's kernel: the VIP with its lifetime, the card, power, pauses.
+//! A host's kernel: the VIP with its lifetime, the interface, power, pauses.
 
 use std::time::Duration;
 
-use decide::event::{Card, Event, Fact, Host, HostAddress, Seen};
+use decide::event::{Event, Fact, Host, HostAddress, Interface, Seen};
 use decide::time::Time;
 
 use super::{Due, VIP, World, address};
@@ -28,7 +28,7 @@ impl World {
     pub(super) fn count_holders(&mut self) {
         let hosts = self.hosts.iter().enumerate();
         let bears = |(place, host): (Place, &super::ModelHost)| {
-            (host.is_awake() && host.card && host.vip.is_some()).then_some(place)
+            (host.is_awake() && host.interface && host.vip.is_some()).then_some(place)
         };
         self.holders = hosts.filter_map(bears).collect();
         self.look();
@@ -48,14 +48,14 @@ impl World {
         if self.hosts[host].agent.is_none() {
             return;
         }
-        let on_card = |address, prefix| HostAddress { address, prefix, card: "eth0".to_owned() };
-        let (mut addresses, mut cards) = (Vec::new(), Vec::new());
-        if self.hosts[host].card {
-            addresses.push(on_card(address(host), 24));
-            addresses.extend(self.hosts[host].vip.map(|_| on_card(VIP, 32)));
-            cards.push(Card { name: "eth0".to_owned(), running: true });
+        let on_interface = |address, prefix| HostAddress { address, prefix, interface: "eth0".to_owned() };
+        let (mut addresses, mut interfaces) = (Vec::new(), Vec::new());
+        if self.hosts[host].interface {
+            addresses.push(on_interface(address(host), 24));
+            addresses.extend(self.hosts[host].vip.map(|_| on_interface(VIP, 32)));
+            interfaces.push(Interface { name: "eth0".to_owned(), running: true });
         }
-        let fact = Fact::Known(Host { addresses, cards });
+        let fact = Fact::Known(Host { addresses, interfaces });
         let asked_at = self.clock(host);
         self.tell_agent(host, self.hosts[host].life, Event::Host(Seen { asked_at, fact }));
     }

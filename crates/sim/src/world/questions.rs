@@ -213,7 +213,7 @@ impl World {
     }
 
     pub(super) fn peer_answers(&mut self, host: Place, life: u32, peer: Place, asked_at: Time, limit: Time) {
-        let fact = if !self.hosts[peer].powered || !self.hosts[peer].card {
+        let fact = if !self.hosts[peer].powered || !self.hosts[peer].interface {
             Fact::Unknown(Why::Unreachable("no route to host".to_owned()))
         } else if !self.hear_each_other(host, peer) || self.now >= limit {
             Fact::Unknown(Why::TimedOut(PEER_LIMIT))

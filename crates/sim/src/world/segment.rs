@@ -20,7 +20,7 @@ pub enum Cut {
     /// These hosts do not hear the gateway.
     Gateway(Places),
     /// This host hears nobody on the segment, and is heard.
-    Deaf(Place),
+    ReceiveDown(Place),
     /// This host is heard by nobody on the segment, and hears.
     Mute(Place),
     /// This share of all frames is lost, in percent.
@@ -79,9 +79,9 @@ pub(super) fn place_of(address_asked: IpAddr, hosts: usize) -> Option<Place> {
 const STRANGER: Mac = Mac([2, 0, 0, 0xee, 0xee, 0xee]);
 
 impl World {
-    /// The hardware address that a host has now: a card that is made anew has another.
+    /// The hardware address that a host has now: an interface that is made anew has another.
     pub(super) fn mac(&self, place: Place) -> Mac {
-        Mac([2, 0, 0, 0, self.hosts[place].card_serial, u8::try_from(place).unwrap_or(u8::MAX)])
+        Mac([2, 0, 0, 0, self.hosts[place].interface_serial, u8::try_from(place).unwrap_or(u8::MAX)])
     }
 
     pub(super) fn cut(&mut self, cut: Cut) -> u32 {
@@ -118,13 +118,13 @@ impl World {
                 Cut::Segment(these) => split(&mut segment.unheard, these, all),
                 Cut::GroupPort(these) => split(&mut segment.group_apart, these, all),
                 Cut::Gateway(these) => segment.gateway_lost.0 |= these.0,
-                Cut::Deaf(host) => segment.unheard[host] = all,
+                Cut::ReceiveDown(host) => segment.unheard[host] = all,
                 Cut::Mute(host) => segment.unheard.iter_mut().for_each(|unheard| unheard.add(host)),
                 _ => {}
             }
         }
         for place in 0..self.hosts.len() {
-            let lost = self.segment.gateway_lost.has(place) || !self.hosts[place].card;
+            let lost = self.segment.gateway_lost.has(place) || !self.hosts[place].interface;
             match (lost, self.hosts[place].gateway_lost_at) {
                 (true, None) => {
                     self.unpark(place);
@@ -155,7 +155,7 @@ impl World {
 
     /// A host hears another: both are awake, and no cut is between them that way.
     pub(super) fn hears(&self, to: Place, from: Place) -> bool {
-        let awake = |place: Place| self.hosts[place].is_awake() && self.hosts[place].card;
+        let awake = |place: Place| self.hosts[place].is_awake() && self.hosts[place].interface;
         awake(to) && awake(from) && !self.segment.unheard[to].has(from)
     }
 
@@ -172,15 +172,18 @@ impl World {
     /// The group's port of each can be reached from the other.
     pub(super) fn group_link(&self, one: Place, other: Place) -> bool {
         let apart = &self.segment.group_apart;
-        self.hosts[one].card && self.hosts[other].card && !apart[one].has(other) && !apart[other].has(one)
+        self.hosts[one].interface
+            && self.hosts[other].interface
+            && !apart[one].has(other)
+            && !apart[other].has(one)
     }
 
-    /// `SayFree`: one frame, which each host that hears it takes for its own or for another's.
-    pub(super) fn say_free(&mut self, from: Place, to: Option<Mac>) {
+    /// `AnnounceRelease`: one frame, which each host that hears it takes for its own or for another's.
+    pub(super) fn announce_release(&mut self, from: Place, to: Option<Mac>) {
         for host in (0..self.hosts.len()).filter(|host| *host != from) {
             let named = to == Some(self.mac(host));
             let heard_at = self.clock(host);
-            self.send(from, host, if named { Says::Free { heard_at } } else { Says::FreeForOthers });
+            self.send(from, host, if named { Says::Release { heard_at } } else { Says::ReleaseToOthers });
         }
     }
 
@@ -192,7 +195,7 @@ impl World {
         for to in (0..self.hosts.len()).filter(|to| *to != from) {
             self.send(from, to, says);
         }
-        if says == Says::Probe && self.hosts[from].is_awake() && self.hosts[from].card {
+        if says == Says::Probe && self.hosts[from].is_awake() && self.hosts[from].interface {
             if self.is_cut(|cut| cut == Cut::Stranger) && !self.segment.unheard[from].has(from) {
                 self.push(
                     self.now + Duration::from_micros(300),
@@ -272,7 +275,7 @@ impl World {
     }
 
     pub(super) fn arp(&mut self, to: Place, from: Mac, says: Says) {
-        if !self.hosts[to].is_awake() || !self.hosts[to].card {
+        if !self.hosts[to].is_awake() || !self.hosts[to].interface {
             return;
         }
         if says == Says::Probe
@@ -282,7 +285,7 @@ impl World {
             self.send(to, asker, Says::Reply);
         }
         let says = match says {
-            Says::Free { .. } => Says::Free { heard_at: self.clock(to) },
+            Says::Release { .. } => Says::Release { heard_at: self.clock(to) },
             other => other,
         };
         self.tell_agent(to, self.hosts[to].life, Event::Frame(Frame { from, says }));

@@ -1,4 +1,4 @@
-//! What the kernel is told of an address, and of the card's settings that its removal depends on.
+//! What the kernel is told of an address, and of the interface's settings that its removal depends on.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -76,7 +76,7 @@ pub(super) fn promotes_secondaries(link: &LinkMessage) -> bool {
     })
 }
 
-/// Orders one IPv4 setting of a card: `IFLA_AF_SPEC { AF_INET { IFLA_INET_CONF { number: value } } }`. It is put together
+/// Orders one IPv4 setting of an interface: `IFLA_AF_SPEC { AF_INET { IFLA_INET_CONF { number: value } } }`. It is put together
 /// here because the crate only knows the form that the kernel answers with, not the one it takes.
 pub(super) fn promote_secondaries(index: u32, on: bool) -> RouteNetlinkMessage {
     const IFLA_AF_SPEC: u16 = 26;

@@ -15,7 +15,7 @@ const REMEMBERED: usize = 32;
 const CLOSEST: Duration = Duration::from_millis(5);
 
 /// A question that is not answered after this long is put again, by ARP too; and again after twice as long each time. The first
-/// frames of a card that has just come up may be lost in its switch, and the kernel, which has sent its own ARP request in vain,
+/// frames of an interface that has just come up may be lost in its switch, and the kernel, which has sent its own ARP request in vain,
 /// keeps later echoes back for a second.
 const FIRST_REPETITION: Duration = Duration::from_millis(20);
 /// So often, at the most.
@@ -312,7 +312,7 @@ mod tests {
     fn a_question_whose_first_frames_are_lost_is_answered_by_arp_within_a_twentieth_of_a_second() {
         let mut probes = Probes::new(&settings(), ms(0));
         probes.ask(ms(0));
-        // A card that has just come up: its switch takes nothing yet, and then the kernel keeps echoes back.
+        // An interface that has just come up: its switch takes nothing yet, and then the kernel keeps echoes back.
         let told = run(&mut probes, ms(0), ms(240), |at| (false, at > ms(10)));
         let (at, (asked_at, gateway)) = told[0];
         assert_eq!(gateway, Gateway::Reachable);

@@ -100,7 +100,7 @@ impl One {
         };
         let arp_probe = {
             let hearers = hearers.clone();
-            // They are all on the same card: one asks for all.
+            // They are all on the same interface: one asks for all.
             move || {
                 if let Some(hearer) = hearers.lock().all.values().next() {
                     (hearer.arp_probe)();

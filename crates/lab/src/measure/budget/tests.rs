@@ -8,7 +8,7 @@ const CARD_1: &str = "02:00:00:00:00:01";
 const CARD_2: &str = "02:00:00:00:00:02";
 
 fn address(text: &str) -> Address {
-    Address { address: text.parse().unwrap(), prefix: 32, card: "eth0".into() }
+    Address { address: text.parse().unwrap(), prefix: 32, interface: "eth0".into() }
 }
 
 fn us(at_us: u64, who: &str, what: What) -> Recorded {
@@ -219,7 +219,7 @@ fn a_fault_after_which_the_vip_stayed_has_no_budget() {
 }
 
 #[test]
-fn an_announcement_heard_after_the_next_host_has_the_address_does_not_name_its_card_anew() {
+fn an_announcement_heard_after_the_next_host_has_the_address_does_not_name_its_interface_anew() {
     let mut all = switchover();
     all.push(arp(1_036_100, CARD_1, ArpKind::Announcement));
     all.push(arp(1_200_000, CARD_2, ArpKind::Announcement));

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use decide::action::Action;
-use decide::state::{State, Tenure};
+use decide::state::{State, VipState};
 use decide::time::Time;
 
 use super::super::{Invariant, World};
@@ -50,7 +50,7 @@ impl World {
         }
         if eye.is_stale()
             && actions.contains(&Action::SendProbe)
-            && matches!(state.tenure, Tenure::Claiming(_))
+            && matches!(state.vip_state, VipState::Claiming(_))
         {
             let words = format!("db{} claims in a view older than the newest it was told of", host + 1);
             return self.broke(Invariant::NewestView, words);
@@ -59,7 +59,7 @@ impl World {
             return;
         }
         let releases = actions.iter().any(|action| matches!(action, Action::RemoveAddress { .. }));
-        if let (false, Tenure::Holding(hold)) = (releases, &state.tenure) {
+        if let (false, VipState::Holding(hold)) = (releases, &state.vip_state) {
             let slack = if self.chances.held_up > 0.0 { SLACK * 2 } else { SLACK };
             let until = eye.may_hold_until(&self.policy, hold.since);
             // One that stood still after the first word asks again, and waits for a claim from then on.

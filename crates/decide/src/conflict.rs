@@ -8,7 +8,7 @@ use crate::decide::Turn;
 use crate::event::{Mac, Says};
 use crate::reason::{LetGo, Reason};
 use crate::stages::{Stage, Stages, Verdict};
-use crate::state::{Contest, Hold, Stranger};
+use crate::state::{Conflict, Hold, Stranger};
 
 /// RFC 5227 section 2.4 `DEFEND_INTERVAL`: a conflict that has been silent for this long is over.
 const DEFEND_INTERVAL: Duration = Duration::from_secs(10);
@@ -21,7 +21,7 @@ const DEFEND_AT_FIRST_EVERY: Duration = Duration::from_millis(100);
 const DEFEND_LATER_EVERY: Duration = Duration::from_secs(1);
 /// Between two announcements until a conflict is over. A stranger's answer to a client is for that client alone: nobody here
 /// hears it, and without this the client would stay there until the next refresh, also when the stranger has gone.
-const ANNOUNCE_WHILE_CONTESTED: Duration = Duration::from_secs(1);
+const ANNOUNCE_DURING_CONFLICT: Duration = Duration::from_secs(1);
 
 impl Turn<'_> {
     /// A frame about the VIP, which is held here, from a MAC that is not known to be a member's.
@@ -36,52 +36,52 @@ impl Turn<'_> {
             }
             _ => self.state.stranger = Some(Stranger { mac: from, says, since: self.now, named_at: None }),
         }
-        self.learn_neighbours();
+        self.learn_neighbors();
         if !says.is_use() {
             // The kernel answers it, and that is all that a stranger's question gets.
             return;
         }
-        let going_on = hold.contest.filter(|contest| self.now.since(contest.heard_at) < DEFEND_INTERVAL);
-        let contest = going_on.unwrap_or(Contest {
+        let going_on = hold.conflict.filter(|conflict| self.now.since(conflict.heard_at) < DEFEND_INTERVAL);
+        let conflict = going_on.unwrap_or(Conflict {
             mac: from,
             since: self.now,
             heard_at: self.now,
             owed_since: None,
             defended_at: None,
         });
-        if contest.owed_since.is_none() {
+        if conflict.owed_since.is_none() {
             self.act(Action::AskServer);
         }
-        let owed_since = Some(contest.owed_since.unwrap_or(self.now));
-        hold.contest = Some(Contest { mac: from, heard_at: self.now, owed_since, ..contest });
+        let owed_since = Some(conflict.owed_since.unwrap_or(self.now));
+        hold.conflict = Some(Conflict { mac: from, heard_at: self.now, owed_since, ..conflict });
     }
 
     /// Defends the address where it was proven since that this host leads; gives why to let go where it certainly does not.
-    pub(crate) fn answer_contest(
+    pub(crate) fn answer_conflict(
         &mut self,
         hold: &mut Hold,
         stages: &Stages,
         verdict: &Verdict,
     ) -> Option<LetGo> {
-        let contest = hold.contest.as_mut()?;
-        let owed_since = contest.owed_since?;
+        let conflict = hold.conflict.as_mut()?;
+        let owed_since = conflict.owed_since?;
         if stages.asked_at(Stage::Server) < owed_since {
             return None;
         }
         match verdict {
             Verdict::Up => {
-                let long = self.now.since(contest.since) >= DEFEND_INTERVAL;
+                let long = self.now.since(conflict.since) >= DEFEND_INTERVAL;
                 let every = if long { DEFEND_LATER_EVERY } else { DEFEND_AT_FIRST_EVERY };
-                let due = contest.defended_at.map_or(self.now, |at| at + every);
+                let due = conflict.defended_at.map_or(self.now, |at| at + every);
                 if self.now < due {
                     self.wake(due);
                     return None;
                 }
-                contest.defended_at = Some(self.now);
-                contest.owed_since = None;
-                let mac = contest.mac;
+                conflict.defended_at = Some(self.now);
+                conflict.owed_since = None;
+                let mac = conflict.mac;
                 self.act(Action::Announce);
-                hold.next_announce = self.now + ANNOUNCE_WHILE_CONTESTED;
+                hold.next_announce = self.now + ANNOUNCE_DURING_CONFLICT;
                 self.say(Reason::Defended(mac));
                 if self.state.other_holder.is_some_and(|(other, _)| other == mac) {
                     // This host holds it, by a proof that is newer. Should it be taken away here, its return is not to wait
@@ -92,7 +92,7 @@ impl Turn<'_> {
             }
             // Failed twice: neither the clients of a dead server nor a successor's claim is worth a fight.
             Verdict::Down(stage, cause) if hold.down_since.is_some() => {
-                Some(LetGo::ContestedWhileFailing(contest.mac, *stage, cause.clone()))
+                Some(LetGo::ConflictWhileFailing(conflict.mac, *stage, cause.clone()))
             }
             // Not known: neither proof to defend it on, nor reason to let go.
             Verdict::Down(..) | Verdict::Unknown(..) => None,
@@ -101,7 +101,7 @@ impl Turn<'_> {
 
     /// How long the next announcement may wait at the most because a stranger was heard lately; none where no conflict goes on.
     pub(crate) fn announce_against_a_stranger(&self, hold: &Hold) -> Option<Duration> {
-        let contest = hold.contest?;
-        (self.now.since(contest.heard_at) < DEFEND_INTERVAL).then_some(ANNOUNCE_WHILE_CONTESTED)
+        let conflict = hold.conflict?;
+        (self.now.since(conflict.heard_at) < DEFEND_INTERVAL).then_some(ANNOUNCE_DURING_CONFLICT)
     }
 }

@@ -12,9 +12,9 @@ use std::time::{Duration, Instant};
 
 use decide::event::Mac;
 use haipmgr::act::announce::Announcer;
-use haipmgr::act::strays::{KEPT_FOR, MOST, Strays, StraysError};
+use haipmgr::act::orphan_syns::{KEPT_FOR, MOST, OrphanSyns, OrphanSynsError};
 use haipmgr::arp_socket::ArpSocket;
-use segment::{CARD, Host, LIMIT, Segment};
+use segment::{Host, INTERFACE, LIMIT, Segment};
 
 const VIP: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 100);
 const A: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 11);
@@ -31,7 +31,7 @@ struct Scene {
     b: Host,
     client: Host,
     segment: Segment,
-    strays: Arc<Mutex<Strays>>,
+    orphan_syns: Arc<Mutex<OrphanSyns>>,
     of_a: Mac,
     _a: Host,
 }
@@ -49,25 +49,30 @@ impl Scene {
                 });
             });
         }
-        let of_a = a.run(|_| async { ArpSocket::to_send(CARD).expect("a socket").mac() });
-        let scene = Self { b, client, segment, strays: Arc::default(), of_a, _a: a };
+        let of_a = a.run(|_| async { ArpSocket::to_send(INTERFACE).expect("a socket").mac() });
+        let scene = Self { b, client, segment, orphan_syns: Arc::default(), of_a, _a: a };
         scene.connecting().recv_timeout(LIMIT).expect("an end").0.expect("A serves");
-        scene.with_strays(move |strays| strays.watch(CARD, VIP.into(), of_a).expect("watched"));
+        scene.with_orphan_syns(move |orphan_syns| {
+            orphan_syns.watch(INTERFACE, VIP.into(), of_a).expect("watched");
+        });
         scene
     }
 
-    fn with_strays<T: Send + 'static>(&self, then: impl FnOnce(&mut Strays) -> T + Send + 'static) -> T {
-        let strays = Arc::clone(&self.strays);
-        self.b.run(move |_| async move { then(&mut strays.lock().unwrap()) })
+    fn with_orphan_syns<T: Send + 'static>(
+        &self,
+        then: impl FnOnce(&mut OrphanSyns) -> T + Send + 'static,
+    ) -> T {
+        let orphan_syns = Arc::clone(&self.orphan_syns);
+        self.b.run(move |_| async move { then(&mut orphan_syns.lock().unwrap()) })
     }
 
     fn refuse(&self) -> u32 {
-        self.with_strays(|strays| strays.refuse().expect("refused"))
+        self.with_orphan_syns(|orphan_syns| orphan_syns.refuse().expect("refused"))
     }
 
     fn appear_on_b(&self) {
         self.b.add_address(VIP, 32);
-        self.b.run(|_| async { Announcer::new(CARD, VIP.into()).announce().expect("announced") });
+        self.b.run(|_| async { Announcer::new(INTERFACE, VIP.into()).announce().expect("announced") });
     }
 
     /// Connects in the background, and gives how and when that ended.
@@ -123,7 +128,7 @@ fn without_it_the_client_waits_for_its_second_attempt() {
     let ended = scene.knocking();
     scene.appear_on_b();
     let start = Instant::now();
-    scene.with_strays(Strays::end);
+    scene.with_orphan_syns(OrphanSyns::end);
     let (end, at) = ended.recv_timeout(LIMIT).expect("an end");
     end.expect("B serves");
     assert!(at - start > Duration::from_millis(500), "connected after {:?}", at - start);
@@ -149,14 +154,20 @@ fn what_is_too_old_is_not_answered_and_a_second_call_changes_nothing() {
         let end = TcpStream::connect_timeout(&to, Duration::from_millis(200));
         assert_eq!(end.unwrap_err().kind(), ErrorKind::TimedOut);
     });
-    scene.with_strays(move |strays| strays.watch(CARD, VIP.into(), of_a).expect("watched"));
+    scene.with_orphan_syns(move |orphan_syns| {
+        orphan_syns.watch(INTERFACE, VIP.into(), of_a).expect("watched");
+    });
     // The age counts from the reading, which may be a quarter of a second late.
     scene.b.run(|_| tokio::time::sleep(KEPT_FOR + Duration::from_millis(300)));
     assert_eq!(scene.refuse(), 0);
 
-    scene.with_strays(move |strays| strays.watch(CARD, VIP.into(), of_a).expect("watched"));
+    scene.with_orphan_syns(move |orphan_syns| {
+        orphan_syns.watch(INTERFACE, VIP.into(), of_a).expect("watched");
+    });
     let ended = scene.knocking();
-    scene.with_strays(move |strays| strays.watch(CARD, VIP.into(), of_a).expect("watched"));
+    scene.with_orphan_syns(move |orphan_syns| {
+        orphan_syns.watch(INTERFACE, VIP.into(), of_a).expect("watched");
+    });
     scene.appear_on_b();
     assert_eq!(scene.refuse(), 1, "watching twice forgets nobody");
     assert_eq!(ended.recv_timeout(LIMIT).expect("an end").0, Err(ErrorKind::ConnectionRefused));
@@ -180,11 +191,11 @@ fn a_crowd_is_refused_up_to_the_limit() {
 }
 
 #[test]
-fn a_card_that_is_not_there_is_named() {
+fn a_interface_that_is_not_there_is_named() {
     let host = Host::new();
     host.run(|_| async {
-        let error = Strays::default().watch("eth7", VIP.into(), Mac([2; 6])).unwrap_err();
-        assert!(matches!(error, StraysError::Watch { .. }), "{error:?}");
+        let error = OrphanSyns::default().watch("eth7", VIP.into(), Mac([2; 6])).unwrap_err();
+        assert!(matches!(error, OrphanSynsError::Watch { .. }), "{error:?}");
         assert!(error.to_string().contains("eth7"), "{error}");
     });
 }

@@ -6,42 +6,42 @@ use std::time::Duration;
 use crate::action::Action;
 use crate::decide::Turn;
 use crate::reason::LetGo;
-use crate::state::{Hold, Trial};
+use crate::state::{Hold, PostClaimCheck};
 
 impl Turn<'_> {
-    /// A trial that begins now.
-    pub(crate) fn on_trial(&mut self) -> Trial {
+    /// A post-claim check that begins now.
+    pub(crate) fn begin_post_claim_check(&mut self) -> PostClaimCheck {
         self.act(Action::AskWhoHasVip);
-        let trial = Trial {
+        let post_claim_check = PostClaimCheck {
             until: self.now + self.policy.dispute_limit,
-            next_question: self.now + self.trial_spacing(Duration::ZERO),
+            next_question: self.now + self.post_claim_spacing(Duration::ZERO),
             answered_by: None,
         };
-        self.wake(trial.next_question);
-        trial
+        self.wake(post_claim_check.next_question);
+        post_claim_check
     }
 
     /// Each 5 ms for the first tenth of a second, then each 50 ms.
-    fn trial_spacing(&self, gone: Duration) -> Duration {
+    fn post_claim_spacing(&self, gone: Duration) -> Duration {
         let spacing = self.policy.probe_spacing;
         if gone < spacing * 5 { spacing / 4 } else { spacing * 5 / 2 }
     }
 
     /// Asks on; gives why to let go, where somebody has answered.
-    pub(crate) fn look_at_trial(&mut self, hold: &mut Hold) -> Option<LetGo> {
-        let trial = hold.trial.as_mut()?;
-        if let Some(member) = trial.answered_by {
+    pub(crate) fn run_post_claim_check(&mut self, hold: &mut Hold) -> Option<LetGo> {
+        let post_claim_check = hold.post_claim_check.as_mut()?;
+        if let Some(member) = post_claim_check.answered_by {
             return Some(LetGo::Answered(member));
         }
-        if self.now >= trial.until {
-            hold.trial = None;
+        if self.now >= post_claim_check.until {
+            hold.post_claim_check = None;
             return None;
         }
-        if self.now >= trial.next_question {
-            trial.next_question = self.now + self.trial_spacing(self.now.since(hold.since));
+        if self.now >= post_claim_check.next_question {
+            post_claim_check.next_question = self.now + self.post_claim_spacing(self.now.since(hold.since));
             self.act(Action::AskWhoHasVip);
         }
-        let next = trial.next_question;
+        let next = post_claim_check.next_question;
         self.wake(next);
         None
     }

@@ -1,9 +1,9 @@
 //! ARP frames about the VIP, and the MACs of the members. Says what was heard, and decides nothing.
 //!
-//! One socket for each card, whose frames all clusters on it hear: with a socket for each of a hundred clusters, every answer of
+//! One socket for each interface, whose frames all clusters on it hear: with a socket for each of a hundred clusters, every answer of
 //! a member would be received a hundred times, and asked for as often.
 
-mod ear;
+mod subscribers;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
@@ -18,13 +18,13 @@ use tokio::time::{Instant, MissedTickBehavior, interval, interval_at, timeout_at
 use crate::arp_socket::ArpListener;
 use crate::packet_socket::PacketSocketError;
 use crate::wire::arp::ArpFrame;
-use ear::Ear;
+use subscribers::Subscriber;
 
-/// Members' MACs are asked for anew this often: a replaced network card on a silent host is noticed.
+/// Members' MACs are asked for anew this often: a replaced network interface on a silent host is noticed.
 const LEARN_INTERVAL: Duration = Duration::from_secs(30);
-/// How often the card is looked at, and members whose MAC is not known are asked again.
+/// How often the interface is looked at, and members whose MAC is not known are asked again.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
-/// Time between attempts to open a socket on a card that is not there or is down.
+/// Time between attempts to open a socket on an interface that is not there or is down.
 const REOPEN_DELAY: Duration = Duration::from_millis(200);
 /// The same address is not asked for again within this time: its answer is for all clusters.
 const ASKED_JUST_NOW: Duration = Duration::from_millis(20);
@@ -36,12 +36,12 @@ const CHANGES_PER_SECOND: u32 = 50;
 
 /// What to listen for.
 #[derive(Clone, Debug)]
-pub struct NeighbourSettings {
-    /// The card on which the VIP lives on this host.
-    pub card: String,
+pub struct NeighborSettings {
+    /// The interface on which the VIP lives on this host.
+    pub interface: String,
     /// The VIP.
     pub vip: IpAddr,
-    /// This host's own address on the card: questions are asked from it.
+    /// This host's own address on the interface: questions are asked from it.
     pub own_address: IpAddr,
     /// The members' addresses; this host's own among them is left out.
     pub members: Vec<IpAddr>,
@@ -51,48 +51,48 @@ pub struct NeighbourSettings {
 
 /// A watch that can't be set up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NeighbourError {
+pub enum NeighborError {
     /// One of the addresses is IPv6.
-    #[error("{0} is an IPv6 address: neighbour discovery is not supported yet, give IPv4 addresses")]
+    #[error("{0} is an IPv6 address: neighbor discovery is not supported yet, give IPv4 addresses")]
     Ipv6NotSupportedYet(IpAddr),
 }
 
 /// Something for the log. Each is told when it begins, not each time that it is found again.
 #[derive(Debug, thiserror::Error)]
-pub enum NeighbourReport {
+pub enum NeighborReport {
     /// Nothing can be heard; it is tried again and again.
     #[error("ARP frames about {vip} can't be heard: {cause}; trying again")]
-    Deaf {
+    ReceiveDown {
         /// The VIP.
         vip: IpAddr,
         /// Why.
         cause: Arc<PacketSocketError>,
     },
-    /// Heard again after `Deaf`.
-    #[error("ARP frames about {vip} are heard again on {card}")]
-    Hearing {
+    /// Heard again after `ReceiveDown`.
+    #[error("ARP frames about {vip} are heard again on {interface}")]
+    ReceiveUp {
         /// The VIP.
         vip: IpAddr,
-        /// The card.
-        card: String,
+        /// The interface.
+        interface: String,
     },
     /// More frames than the limit: what is more is dropped.
     #[error(
-        "a flood of ARP frames about {vip} on {card}: more than {FRAMES_PER_SECOND} a second are dropped"
+        "a flood of ARP frames about {vip} on {interface}: more than {FRAMES_PER_SECOND} a second are dropped"
     )]
     Flood {
         /// The VIP.
         vip: IpAddr,
-        /// The card.
-        card: String,
+        /// The interface.
+        interface: String,
     },
     /// The flood is over.
-    #[error("the flood of ARP frames about {vip} on {card} is over; {dropped} were dropped")]
+    #[error("the flood of ARP frames about {vip} on {interface} is over; {dropped} were dropped")]
     FloodOver {
         /// The VIP.
         vip: IpAddr,
-        /// The card.
-        card: String,
+        /// The interface.
+        interface: String,
         /// Frames dropped during it.
         dropped: u64,
     },
@@ -100,17 +100,17 @@ pub enum NeighbourReport {
 
 /// A running watch; it ends when this is dropped.
 #[derive(Debug)]
-pub struct NeighbourWatch {
+pub struct NeighborWatch {
     number: u64,
-    card: Arc<CardWatch>,
+    interface: Arc<InterfaceWatch>,
 }
 
-/// What is heard on one card, for all clusters there.
+/// What is heard on one interface, for all clusters there.
 #[derive(Debug)]
-struct CardWatch {
-    card: String,
+struct InterfaceWatch {
+    interface: String,
     own_address: Ipv4Addr,
-    ears: Ears,
+    subscribers: Subscribers,
     questions: mpsc::UnboundedSender<Question>,
     task: JoinHandle<()>,
 }
@@ -123,11 +123,11 @@ enum Question {
     Gateway(u64),
     /// This cluster's VIP.
     Vip(u64),
-    /// Is the card still the one that is listened to?
-    Card,
+    /// Is the interface still the one that is listened to?
+    Interface,
 }
 
-impl NeighbourWatch {
+impl NeighborWatch {
     /// Asks by ARP for the addresses of all members and of the gateway, now. It does not wait for the answers.
     pub fn learn_now(&self) {
         self.ask(Question::Everyone(self.number));
@@ -144,43 +144,43 @@ impl NeighbourWatch {
         self.ask(Question::Vip(self.number));
     }
 
-    /// The host's cards have changed: looks at once whether the card is still the one that is listened to, or is there
+    /// The host's interfaces have changed: looks at once whether the interface is still the one that is listened to, or is there
     /// again.
-    pub fn look_at_card(&self) {
-        self.ask(Question::Card);
+    pub fn look_at_interface(&self) {
+        self.ask(Question::Interface);
     }
 
     fn ask(&self, question: Question) {
         // Fails only when the task is gone, which it is when the runtime shuts down: nobody needs the answer then.
-        let _ = self.card.questions.send(question);
+        let _ = self.interface.questions.send(question);
     }
 }
 
-impl Drop for NeighbourWatch {
+impl Drop for NeighborWatch {
     fn drop(&mut self) {
-        self.card.ears.lock().all.remove(&self.number);
+        self.interface.subscribers.lock().all.remove(&self.number);
     }
 }
 
-impl Drop for CardWatch {
+impl Drop for InterfaceWatch {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
-/// The clusters of one card.
+/// The clusters of one interface.
 #[derive(Clone, Default)]
-struct Ears(Arc<Mutex<EarsInside>>);
+struct Subscribers(Arc<Mutex<EarsInside>>);
 
 #[derive(Default)]
 struct EarsInside {
-    all: BTreeMap<u64, Ear>,
-    /// Whether the card can be heard now.
+    all: BTreeMap<u64, Subscriber>,
+    /// Whether the interface can be heard now.
     hearing: bool,
     next: u64,
 }
 
-impl Ears {
+impl Subscribers {
     fn lock(&self) -> MutexGuard<'_, EarsInside> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -188,116 +188,121 @@ impl Ears {
 
 impl EarsInside {
     fn is_vip(&self, number: u64, address: Ipv4Addr) -> bool {
-        self.all.get(&number).is_some_and(|ear| ear.vip() == address)
+        self.all.get(&number).is_some_and(|subscriber| subscriber.vip() == address)
     }
 }
 
-impl std::fmt::Debug for Ears {
+impl std::fmt::Debug for Subscribers {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Ears")
+        f.write_str("Subscribers")
     }
 }
 
-/// The cards that are being watched.
+/// The interfaces that are being watched.
 #[derive(Clone, Debug, Default)]
-pub struct Cards(Arc<Mutex<Vec<Weak<CardWatch>>>>);
+pub struct Interfaces(Arc<Mutex<Vec<Weak<InterfaceWatch>>>>);
 
-impl Cards {
-    /// Starts watching the VIP's card for one more cluster, as a task of the current tokio runtime.
+impl Interfaces {
+    /// Starts watching the VIP's interface for one more cluster, as a task of the current tokio runtime.
     ///
-    /// `tell` gets `Event::Hearing` at once, and again when frames can be heard and when they no longer can. It gets
-    /// `Event::Frame` for each frame of another host about the VIP, and `Event::Neighbour` when a member's MAC is first learned, when it changes, and when it answers a question of this host. `gateway_heard` is called at each
+    /// `tell` gets `Event::ReceiveUp` at once, and again when frames can be heard and when they no longer can. It gets
+    /// `Event::Frame` for each frame of another host about the VIP, and `Event::Neighbor` when a member's MAC is first learned, when it changes, and when it answers a question of this host. `gateway_heard` is called at each
     /// ARP answer of the gateway to this host. All three callbacks are called from within the task, and must not block.
     ///
-    /// A card that is not there or is down is no error: the watch reports it, and goes on trying.
+    /// An interface that is not there or is down is no error: the watch reports it, and goes on trying.
     ///
     /// # Errors
     /// An address is IPv6.
     pub fn watch(
         &self,
-        settings: NeighbourSettings,
+        settings: NeighborSettings,
         tell: impl Fn(Event) + Send + 'static,
         gateway_heard: impl Fn() + Send + 'static,
-        report: impl Fn(NeighbourReport) + Send + 'static,
-    ) -> Result<NeighbourWatch, NeighbourError> {
-        let (card, own_address) = (settings.card.clone(), ipv4(settings.own_address)?);
-        let ear = Ear::new(settings, tell, gateway_heard, report)?;
-        let mut cards = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        cards.retain(|card| card.strong_count() > 0);
-        let known = cards.iter().filter_map(Weak::upgrade);
-        let known = known.into_iter().find(|known| known.card == card && known.own_address == own_address);
+        report: impl Fn(NeighborReport) + Send + 'static,
+    ) -> Result<NeighborWatch, NeighborError> {
+        let (interface, own_address) = (settings.interface.clone(), ipv4(settings.own_address)?);
+        let subscriber = Subscriber::new(settings, tell, gateway_heard, report)?;
+        let mut interfaces = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        interfaces.retain(|interface| interface.strong_count() > 0);
+        let known = interfaces.iter().filter_map(Weak::upgrade);
+        let known =
+            known.into_iter().find(|known| known.interface == interface && known.own_address == own_address);
         let watch = known.unwrap_or_else(|| {
-            let watch = Arc::new(CardWatch::start(card, own_address));
-            cards.push(Arc::downgrade(&watch));
+            let watch = Arc::new(InterfaceWatch::start(interface, own_address));
+            interfaces.push(Arc::downgrade(&watch));
             watch
         });
         let number = {
-            let mut ears = watch.ears.lock();
-            ears.next += 1;
-            let number = ears.next;
-            ear.tell_hearing(ears.hearing);
-            ears.all.insert(number, ear);
+            let mut subscribers = watch.subscribers.lock();
+            subscribers.next += 1;
+            let number = subscribers.next;
+            subscriber.tell_receive_up(subscribers.hearing);
+            subscribers.all.insert(number, subscriber);
             number
         };
-        let watch = NeighbourWatch { number, card: watch };
+        let watch = NeighborWatch { number, interface: watch };
         watch.learn_now();
         Ok(watch)
     }
 }
 
-/// As [`Cards::watch`], for the one cluster of a card.
+/// As [`Interfaces::watch`], for the one cluster of an interface.
 ///
 /// # Errors
 /// An address is IPv6.
 pub fn watch(
-    settings: NeighbourSettings,
+    settings: NeighborSettings,
     tell: impl Fn(Event) + Send + 'static,
     gateway_heard: impl Fn() + Send + 'static,
-    report: impl Fn(NeighbourReport) + Send + 'static,
-) -> Result<NeighbourWatch, NeighbourError> {
-    Cards::default().watch(settings, tell, gateway_heard, report)
+    report: impl Fn(NeighborReport) + Send + 'static,
+) -> Result<NeighborWatch, NeighborError> {
+    Interfaces::default().watch(settings, tell, gateway_heard, report)
 }
 
-fn ipv4(address: IpAddr) -> Result<Ipv4Addr, NeighbourError> {
+fn ipv4(address: IpAddr) -> Result<Ipv4Addr, NeighborError> {
     match address {
         IpAddr::V4(address) => Ok(address),
-        IpAddr::V6(_) => Err(NeighbourError::Ipv6NotSupportedYet(address)),
+        IpAddr::V6(_) => Err(NeighborError::Ipv6NotSupportedYet(address)),
     }
 }
 
-impl CardWatch {
-    fn start(card: String, own_address: Ipv4Addr) -> Self {
-        let ears = Ears::default();
+impl InterfaceWatch {
+    fn start(interface: String, own_address: Ipv4Addr) -> Self {
+        let subscribers = Subscribers::default();
         let (questions, asked) = mpsc::unbounded_channel();
-        let watcher =
-            Watcher { card: card.clone(), own_address, ears: ears.clone(), asked_at: BTreeMap::new() };
+        let watcher = Watcher {
+            interface: interface.clone(),
+            own_address,
+            subscribers: subscribers.clone(),
+            asked_at: BTreeMap::new(),
+        };
         let task = tokio::spawn(watcher.run(asked));
-        Self { card, own_address, ears, questions, task }
+        Self { interface, own_address, subscribers, questions, task }
     }
 }
 
 struct Watcher {
-    card: String,
+    interface: String,
     own_address: Ipv4Addr,
-    ears: Ears,
+    subscribers: Subscribers,
     /// When each address was last asked for.
     asked_at: BTreeMap<Ipv4Addr, Instant>,
 }
 
 impl Watcher {
     async fn run(mut self, mut asked: mpsc::UnboundedReceiver<Question>) {
-        let mut deaf = false;
+        let mut receive_down = false;
         loop {
-            let cause = match ArpListener::open(&self.card) {
+            let cause = match ArpListener::open(&self.interface) {
                 Ok(listener) => {
-                    self.tell_hearing(true);
-                    if std::mem::take(&mut deaf) {
-                        self.report(|vip, card| NeighbourReport::Hearing { vip, card });
+                    self.tell_receive_up(true);
+                    if std::mem::take(&mut receive_down) {
+                        self.report(|vip, interface| NeighborReport::ReceiveUp { vip, interface });
                     }
                     let ended = self.listen(&listener, &mut asked).await;
-                    self.tell_hearing(false);
+                    self.tell_receive_up(false);
                     match ended {
-                        // Nothing is broken: the card is there, with a new MAC or index. Open it anew, and see.
+                        // Nothing is broken: the interface is there, with a new MAC or index. Open it anew, and see.
                         Err(PacketSocketError::Changed { .. }) => continue,
                         Err(cause) => cause,
                         Ok(()) => return,
@@ -305,27 +310,27 @@ impl Watcher {
                 }
                 Err(cause) => cause,
             };
-            if !std::mem::replace(&mut deaf, true) {
+            if !std::mem::replace(&mut receive_down, true) {
                 let cause = Arc::new(cause);
-                self.report(|vip, _| NeighbourReport::Deaf { vip, cause: Arc::clone(&cause) });
+                self.report(|vip, _| NeighborReport::ReceiveDown { vip, cause: Arc::clone(&cause) });
             }
-            if !wait_for_card(&mut asked).await {
+            if !wait_for_interface(&mut asked).await {
                 return;
             }
         }
     }
 
-    fn tell_hearing(&self, hearing: bool) {
-        let mut ears = self.ears.lock();
-        ears.hearing = hearing;
-        for ear in ears.all.values() {
-            ear.tell_hearing(hearing);
+    fn tell_receive_up(&self, hearing: bool) {
+        let mut subscribers = self.subscribers.lock();
+        subscribers.hearing = hearing;
+        for subscriber in subscribers.all.values() {
+            subscriber.tell_receive_up(hearing);
         }
     }
 
-    fn report(&self, of: impl Fn(IpAddr, String) -> NeighbourReport) {
-        for ear in self.ears.lock().all.values() {
-            ear.report(of(ear.vip().into(), self.card.clone()));
+    fn report(&self, of: impl Fn(IpAddr, String) -> NeighborReport) {
+        for subscriber in self.subscribers.lock().all.values() {
+            subscriber.report(of(subscriber.vip().into(), self.interface.clone()));
         }
     }
 
@@ -346,34 +351,34 @@ impl Watcher {
             tokio::select! {
                 received = listener.receive() => {
                     let received = received?;
-                    for ear in self.ears.lock().all.values_mut() {
-                        ear.hear(received);
+                    for subscriber in self.subscribers.lock().all.values_mut() {
+                        subscriber.hear(received);
                     }
                 },
                 question = asked.recv() => match question {
-                    Some(Question::Everyone(number)) => self.ask(listener, |of, ear| {
-                        if of == number { ear.members().chain([ear.gateway()]).collect() } else { Vec::new() }
+                    Some(Question::Everyone(number)) => self.ask(listener, |of, subscriber| {
+                        if of == number { subscriber.members().chain([subscriber.gateway()]).collect() } else { Vec::new() }
                     })?,
-                    Some(Question::Gateway(number)) => self.ask(listener, |of, ear| {
-                        if of == number { vec![ear.gateway()] } else { Vec::new() }
+                    Some(Question::Gateway(number)) => self.ask(listener, |of, subscriber| {
+                        if of == number { vec![subscriber.gateway()] } else { Vec::new() }
                     })?,
                     Some(Question::Vip(number)) => {
                         // Nobody else asks for it, and who does may want to ask again at once.
-                        self.asked_at.retain(|address, _| !self.ears.lock().is_vip(number, *address));
-                        self.ask(listener, |of, ear| {
-                            if of == number { vec![ear.vip()] } else { Vec::new() }
+                        self.asked_at.retain(|address, _| !self.subscribers.lock().is_vip(number, *address));
+                        self.ask(listener, |of, subscriber| {
+                            if of == number { vec![subscriber.vip()] } else { Vec::new() }
                         })?;
                     }
-                    Some(Question::Card) => listener.check()?,
+                    Some(Question::Interface) => listener.check()?,
                     None => return Ok(()),
                 },
-                _ = learn.tick() => self.ask(listener, |_, ear| ear.members().chain([ear.gateway()]).collect())?,
+                _ = learn.tick() => self.ask(listener, |_, subscriber| subscriber.members().chain([subscriber.gateway()]).collect())?,
                 _ = check.tick() => {
                     listener.check()?;
                     // A lost answer is made up for, and a member that was off when asked is learned soon.
-                    self.ask(listener, |_, ear| ear.unknown().collect())?;
-                    for ear in self.ears.lock().all.values_mut() {
-                        ear.look_for_flood();
+                    self.ask(listener, |_, subscriber| subscriber.unknown().collect())?;
+                    for subscriber in self.subscribers.lock().all.values_mut() {
+                        subscriber.look_for_flood();
                     }
                 }
             }
@@ -384,10 +389,15 @@ impl Watcher {
     fn ask(
         &mut self,
         listener: &ArpListener,
-        wanted: impl Fn(u64, &Ear) -> Vec<Ipv4Addr>,
+        wanted: impl Fn(u64, &Subscriber) -> Vec<Ipv4Addr>,
     ) -> Result<(), PacketSocketError> {
-        let all: BTreeSet<Ipv4Addr> =
-            self.ears.lock().all.iter().flat_map(|(number, ear)| wanted(*number, ear)).collect();
+        let all: BTreeSet<Ipv4Addr> = self
+            .subscribers
+            .lock()
+            .all
+            .iter()
+            .flat_map(|(number, subscriber)| wanted(*number, subscriber))
+            .collect();
         let now = Instant::now();
         self.asked_at.retain(|_, at| now.duration_since(*at) < ASKED_JUST_NOW);
         for address in all {
@@ -407,14 +417,14 @@ impl Watcher {
     }
 }
 
-/// Waits until it is time to try again, or the cards have changed; meanwhile there is no card to ask anything by. `false` where
+/// Waits until it is time to try again, or the interfaces have changed; meanwhile there is no interface to ask anything by. `false` where
 /// the watch is dropped.
-async fn wait_for_card(asked: &mut mpsc::UnboundedReceiver<Question>) -> bool {
+async fn wait_for_interface(asked: &mut mpsc::UnboundedReceiver<Question>) -> bool {
     let again = Instant::now() + REOPEN_DELAY;
     loop {
         match timeout_at(again, asked.recv()).await {
             Ok(Some(Question::Everyone(_) | Question::Gateway(_) | Question::Vip(_))) => {}
-            Ok(Some(Question::Card)) | Err(_) => return true,
+            Ok(Some(Question::Interface)) | Err(_) => return true,
             Ok(None) => return false,
         }
     }
@@ -430,14 +440,14 @@ mod tests {
     #[tokio::test]
     async fn ipv6_is_refused_by_name() {
         let vip: IpAddr = "fd00::100".parse().unwrap_or(IpAddr::V4(VIP));
-        let settings = NeighbourSettings {
-            card: "eth0".to_owned(),
+        let settings = NeighborSettings {
+            interface: "eth0".to_owned(),
             vip,
             own_address: OTHER.into(),
             members: vec![],
             gateway: OTHER.into(),
         };
         let refused = watch(settings, |_| {}, || {}, |_| {}).err();
-        assert_eq!(refused, Some(NeighbourError::Ipv6NotSupportedYet(vip)));
+        assert_eq!(refused, Some(NeighborError::Ipv6NotSupportedYet(vip)));
     }
 }

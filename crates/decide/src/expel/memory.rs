@@ -27,7 +27,7 @@ const MEET_AGAIN_AT_MOST: Duration = Duration::from_secs(10);
 
 /// What is remembered of dead members and the group's patience with them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Election {
+pub struct ExpelState {
     /// The configured `group_replication_member_expel_timeout` in seconds, never the 0 that was set here.
     pub timeout: Option<Seen<u32>>,
     /// When it was last asked for.
@@ -36,7 +36,7 @@ pub struct Election {
     pub open: BTreeMap<String, Open>,
     /// Addresses at which a member's server is looked for and has not said who it is.
     #[serde(default)]
-    pub meetings: BTreeMap<IpAddr, Meeting>,
+    pub port_probes: BTreeMap<IpAddr, PortProbe>,
     /// Members that the last view showed ONLINE, by `server_uuid`.
     #[serde(default)]
     pub online: BTreeSet<String>,
@@ -57,7 +57,7 @@ pub struct Open {
 
 /// A member's server is asked who it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Meeting {
+pub struct PortProbe {
     /// Its port is being looked at since then.
     pub looking: Option<Time>,
     /// Not to be looked at again before.
@@ -66,7 +66,7 @@ pub struct Meeting {
     pub misses: u32,
 }
 
-impl Meeting {
+impl PortProbe {
     pub(super) fn new(now: Time) -> Self {
         Self { looking: None, next_look: now, misses: 0 }
     }
@@ -212,7 +212,7 @@ fn is_outside(server: &Server, id: &str) -> bool {
     }
 }
 
-impl Election {
+impl ExpelState {
     pub(super) fn oldest(&self) -> Option<Time> {
         self.suspects.values().map(|suspect| suspect.since).min()
     }
@@ -247,7 +247,7 @@ impl Election {
             view.members.iter().filter(|row| is_online(row.state)).map(|row| row.id.clone()).collect();
         if !online.is_subset(&self.online) {
             // It may have been silent while it was starting; from now on it answers.
-            self.meetings.retain(|_, meeting| meeting.looking.is_some());
+            self.port_probes.retain(|_, meeting| meeting.looking.is_some());
         }
         self.online = online;
         for member in view.members.iter().filter(|member| member.state == MemberState::Unreachable) {
@@ -261,8 +261,8 @@ impl Election {
         if let Fact::Known(MemberPort::Answers(Some(id))) = &seen.fact {
             self.open.retain(|_, open| open.address != member);
             self.open.insert(id.clone(), Open { address: member, at: seen.asked_at });
-            self.meetings.remove(&member);
-        } else if let Some(meeting) = self.meetings.get_mut(&member) {
+            self.port_probes.remove(&member);
+        } else if let Some(meeting) = self.port_probes.get_mut(&member) {
             meeting.missed(now);
         }
         for (id, suspect) in &mut self.suspects {

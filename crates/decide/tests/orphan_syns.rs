@@ -42,20 +42,20 @@ fn elect_this_member(model: &mut ModelHost) {
 }
 
 fn watches(model: &ModelHost) -> usize {
-    let of_2 = Action::WatchStrays { card: "eth0".to_owned(), mac: mac(2) };
+    let of_2 = Action::WatchOrphanSyns { interface: "eth0".to_owned(), mac: mac(2) };
     assert_eq!(
         model.count(|action| *action == of_2),
-        model.count(|action| matches!(action, Action::WatchStrays { .. }))
+        model.count(|action| matches!(action, Action::WatchOrphanSyns { .. }))
     );
     model.count(|action| *action == of_2)
 }
 
 fn ends(model: &ModelHost) -> usize {
-    model.count(|action| *action == Action::EndStrays)
+    model.count(|action| *action == Action::EndOrphanSyns)
 }
 
 fn refusals(model: &ModelHost) -> usize {
-    model.count(|action| *action == Action::RefuseStrays)
+    model.count(|action| *action == Action::RefuseOrphanSyns)
 }
 
 #[test]
@@ -71,7 +71,7 @@ fn whoever_takes_a_dead_holders_vip_refuses_its_clients_right_after_the_announce
     model.run(ms(1000));
     assert!(model.vip_here);
     let taken = model.actions.iter().position(|(_, action)| *action == Action::Announce).unwrap();
-    assert_eq!(model.actions[taken + 1].1, Action::RefuseStrays);
+    assert_eq!(model.actions[taken + 1].1, Action::RefuseOrphanSyns);
     assert_eq!((watches(&model), refusals(&model), ends(&model)), (1, 1, 1));
     model.run(Duration::from_secs(20));
     assert_eq!((watches(&model), refusals(&model), ends(&model)), (1, 1, 1));
@@ -86,7 +86,7 @@ fn clients_of_a_holder_that_lets_go_by_itself_are_not_refused() {
     assert!(!model.vip_here);
     model.answering = None;
     let heard_at = model.now;
-    model.frame(2, Says::Free { heard_at });
+    model.frame(2, Says::Release { heard_at });
     model.run(ms(500));
     assert!(model.vip_here);
     assert_eq!((refusals(&model), ends(&model)), (0, 1));
@@ -137,7 +137,7 @@ fn a_holder_that_has_not_been_heard_since_the_start_is_taken_to_be_the_primary()
     let answers = Fact::Known(MemberPort::Answers(Some("uuid-2".to_owned())));
     let seen = Seen { asked_at: model.now, fact: answers };
     model.tell(Event::MemberPort { member: member(2), seen });
-    model.tell(Event::Neighbour { address: member(2), mac: mac(2) });
+    model.tell(Event::Neighbor { address: member(2), mac: mac(2) });
     assert_eq!(model.state.other_holder, None);
     model.first.server = without_2();
     model.run(ms(3000));
@@ -157,7 +157,7 @@ fn a_secondary_that_is_unreachable_is_no_reason_where_no_holder_was_heard() {
     view.members[2].state = MemberState::Unreachable;
     model.first.server = Fact::Known(Server::Member(view));
     model.run(ms(3000));
-    assert_eq!(model.count(|action| matches!(action, Action::WatchStrays { .. })), 0);
+    assert_eq!(model.count(|action| matches!(action, Action::WatchOrphanSyns { .. })), 0);
 }
 
 #[test]
@@ -185,6 +185,6 @@ fn the_holder_itself_never_watches() {
 fn a_trace_of_an_earlier_version_is_still_read() {
     let state = State::new(decide::time::Time(1));
     let mut written = serde_json::to_value(&state).unwrap();
-    written.as_object_mut().unwrap().remove("strays").unwrap();
+    written.as_object_mut().unwrap().remove("orphan_syns").unwrap();
     assert_eq!(serde_json::from_value::<State>(written).unwrap(), state);
 }

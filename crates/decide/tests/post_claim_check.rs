@@ -33,7 +33,7 @@ fn an_answer_in_the_first_moment_undoes_it_and_the_vip_is_claimed_on() {
         assert!(!model.vip_here, "the other has it all the time");
         model.answering = None;
         let heard_at = model.now;
-        model.frame(2, Says::Free { heard_at });
+        model.frame(2, Says::Release { heard_at });
         assert!(model.vip_here, "{:#?}", model.reasons.last());
     }
 }
@@ -54,7 +54,7 @@ fn the_question_is_put_again_and_again_and_then_no_more() {
 }
 
 #[test]
-fn an_answer_later_is_a_dispute_and_a_strangers_a_contest() {
+fn an_answer_later_is_a_dispute_and_a_strangers_a_conflict() {
     let mut model = has_just_taken_it();
     model.run(ms(600));
     model.frame(2, Says::Reply);
@@ -71,7 +71,7 @@ fn what_was_taken_on_the_holders_word_is_not_on_trial() {
     model.run(ms(300));
     model.answering = None;
     let heard_at = model.now;
-    let decision = model.frame(2, Says::Free { heard_at });
+    let decision = model.frame(2, Says::Release { heard_at });
     assert!(model.vip_here && !decision.actions.contains(&Action::AskWhoHasVip), "{decision:#?}");
     assert!(model.state.macs.values().any(|known| *known == mac(2)));
 }

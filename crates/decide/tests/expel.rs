@@ -46,7 +46,7 @@ fn a_member_that_refuses_twice_is_expelled_at_once_and_the_patience_put_back_whe
     assert_eq!(survivor.times(is_restore), [0; 0]);
     survivor.run(50, &[], 5, None);
     assert_eq!(survivor.times(is_restore), [since + 300]);
-    assert_eq!(survivor.state.election.changed, None);
+    assert_eq!(survivor.state.expel.changed, None);
 }
 
 #[test]
@@ -264,7 +264,7 @@ fn each_way_can_be_turned_off_alone() {
     let mut survivor = Survivor::prepared(off.clone(), 5);
     survivor.run(5_500, &[1], 5, Some(&refuses()));
     assert_eq!((survivor.times(is_set).len(), survivor.times(is_wake).len()), (0, 1));
-    off.wake_election = false;
+    off.wake_expel = false;
     let mut survivor = Survivor::prepared(off, 5);
     survivor.run(7_000, &[1], 5, Some(&refuses()));
     assert_eq!(survivor.times(|_| true), [0; 0]);
@@ -299,7 +299,7 @@ proptest! {
                 eye.tell(&Told::RestoreDone(true));
             }
         }
-        prop_assert!(eye.changed.is_none() && eye.survivor.state.election.changed.is_none());
+        prop_assert!(eye.changed.is_none() && eye.survivor.state.expel.changed.is_none());
     }
 }
 

@@ -9,7 +9,7 @@ use decide::action::Action;
 use decide::event::{Event, Fact, Gateway, Says, Server, Why};
 use decide::policy::GatewayLost;
 use decide::reason::{LetGo, Reason, Vacant};
-use decide::state::Tenure;
+use decide::state::VipState;
 use model_host::{Answers, ModelHost, group, mac, member, ms, policy, secondary};
 
 /// No member's.
@@ -85,7 +85,7 @@ fn a_strangers_probe_is_named_and_gets_nothing_else() {
     let mut model = ModelHost::settled_holder();
     let before = (announcements(&model), model.actions.len());
     let decision = model.frame(STRANGER, Says::Probe);
-    assert_eq!(decision.actions, [Action::LearnNeighbours]);
+    assert_eq!(decision.actions, [Action::LearnNeighbors]);
     model.run(Duration::from_secs(3));
     assert_eq!(announcements(&model), before.0);
     assert!(model.said(|reason| *reason == Reason::StrangerAsks(mac(STRANGER)) && !reason.is_error()));
@@ -104,7 +104,7 @@ fn an_address_that_only_lingers_is_let_go_of_when_a_stranger_uses_it() {
     model.run(ms(200));
     assert!(!model.vip_here);
     assert!(model.said(
-        |reason| matches!(reason, Reason::Stopped { because: LetGo::ContestedWhileFailing(who, ..), .. } if *who == mac(STRANGER))
+        |reason| matches!(reason, Reason::Stopped { because: LetGo::ConflictWhileFailing(who, ..), .. } if *who == mac(STRANGER))
     ));
 }
 
@@ -138,7 +138,7 @@ fn a_stranger_that_turns_out_to_be_a_member_is_answered_as_one_though_it_says_no
     model.frame(2, Says::Announcement);
     model.run(ms(20));
     assert!(model.vip_here, "nothing is known of who asks");
-    model.tell(Event::Neighbour { address: member(2), mac: mac(2) });
+    model.tell(Event::Neighbor { address: member(2), mac: mac(2) });
     model.run(ms(50));
     assert!(!model.vip_here, "{:#?}", model.reasons);
 }
@@ -150,7 +150,7 @@ fn a_stage_that_fails_only_once_costs_nothing_while_a_stranger_uses_the_vip() {
     model.second = Some(Answers::all_pass());
     model.frame(STRANGER, Says::Announcement);
     model.run(Duration::from_secs(1));
-    assert!(model.said(|reason| matches!(reason, Reason::Doubting(..))));
+    assert!(model.said(|reason| matches!(reason, Reason::Rechecking(..))));
     assert!(model.vip_here && !lets_go(&model), "{:#?}", model.reasons);
 }
 
@@ -190,11 +190,11 @@ fn a_host_that_has_the_wanted_address_is_called_a_stranger_only_when_the_members
 #[test]
 fn a_claimant_that_cannot_hear_answers_does_not_take_the_address() {
     let mut model = ModelHost::new(Answers::all_pass(), false);
-    model.tell(Event::Hearing(false));
+    model.tell(Event::ReceiveUp(false));
     model.run(Duration::from_secs(5));
-    assert!(!model.vip_here && model.said(|reason| *reason == Reason::Deaf));
+    assert!(!model.vip_here && model.said(|reason| *reason == Reason::ReceiveDown));
     assert_eq!(model.count(|action| *action == Action::SendProbe), 0);
-    model.tell(Event::Hearing(true));
+    model.tell(Event::ReceiveUp(true));
     model.run(ms(150));
     assert!(model.vip_here, "{:#?}", model.reasons);
     assert!(model.count(|action| *action == Action::SendProbe) >= 3);
@@ -230,7 +230,7 @@ fn held_by_member_2(takeover_after: Option<Duration>, server: Option<Fact<Server
 #[test]
 fn an_address_that_a_host_without_an_agent_keeps_is_left_to_it_by_default() {
     let model = held_by_member_2(None, Some(Fact::Known(Server::Member(group(2, 1, 545, true)))));
-    assert!(!model.vip_here && matches!(model.state.tenure, Tenure::Claiming(_)));
+    assert!(!model.vip_here && matches!(model.state.vip_state, VipState::Claiming(_)));
 }
 
 #[test]

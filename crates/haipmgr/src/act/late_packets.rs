@@ -31,9 +31,9 @@ pub const KEPT_FOR: Duration = Duration::from_secs(5);
 /// Frames are passed on this long after the new holder was heard: then every client has heard it too, or asks anew.
 pub const PASSED_ON_FOR: Duration = Duration::from_secs(1);
 
-/// Stragglers can't be kept or passed on. The VIP leaves all the same: some clients need a second longer.
+/// Late packets can't be kept or passed on. The VIP leaves all the same: some clients need a second longer.
 #[derive(Debug, thiserror::Error)]
-pub enum StragglersError {
+pub enum LatePacketsError {
     /// No packet socket.
     #[error(
         "packets that still arrive for {vip} after it has moved can't be passed on to the new holder: {source}; clients \
@@ -42,7 +42,7 @@ pub enum StragglersError {
     Socket {
         /// The VIP.
         vip: IpAddr,
-        /// Why; it names the card and the remedy.
+        /// Why; it names the interface and the remedy.
         source: PacketSocketError,
     },
     /// The VIP is IPv6.
@@ -52,9 +52,9 @@ pub enum StragglersError {
     Ipv6NotSupportedYet(IpAddr),
 }
 
-/// The stragglers of one VIP.
+/// The late packets of one VIP.
 #[derive(Debug, Default)]
-pub struct Stragglers {
+pub struct LatePackets {
     kept: Option<Kept>,
 }
 
@@ -73,22 +73,22 @@ struct Order {
     passed_on: u32,
 }
 
-impl Stragglers {
-    /// Begins to keep what arrives at `card` for `vip`, from the moment this returns; what was kept before is dropped. It
+impl LatePackets {
+    /// Begins to keep what arrives at `interface` for `vip`, from the moment this returns; what was kept before is dropped. It
     /// does not wait. Called before the address goes; packets that this host takes in itself until then are kept and passed
     /// on as well, which costs their connection the reset that it gets anyway.
     ///
     /// `ended` hears at the end how many frames went on, or why it ended early. Within a tokio runtime.
     pub fn keep(
         &mut self,
-        card: &str,
+        interface: &str,
         vip: IpAddr,
-        ended: impl FnOnce(Result<u32, StragglersError>) + Send + 'static,
-    ) -> Result<(), StragglersError> {
+        ended: impl FnOnce(Result<u32, LatePacketsError>) + Send + 'static,
+    ) -> Result<(), LatePacketsError> {
         self.end();
-        let IpAddr::V4(address) = vip else { return Err(StragglersError::Ipv6NotSupportedYet(vip)) };
-        let keeper = FrameKeeper::open(card, address, ROOM)
-            .map_err(|source| StragglersError::Socket { vip, source })?;
+        let IpAddr::V4(address) = vip else { return Err(LatePacketsError::Ipv6NotSupportedYet(vip)) };
+        let keeper = FrameKeeper::open(interface, address, ROOM)
+            .map_err(|source| LatePacketsError::Socket { vip, source })?;
         let keeper = Arc::new(keeper);
         let (orders, told) = watch::channel(Order { to: None, passed_on: 0 });
         self.kept = Some(Kept { vip: address, keeper: Arc::downgrade(&keeper), orders });
@@ -96,14 +96,14 @@ impl Stragglers {
             let outcome = serve(&keeper, told).await;
             // Closing a packet socket waits for the kernel: not in the agent's thread.
             drop(tokio::task::spawn_blocking(move || drop(keeper)));
-            ended(outcome.map_err(|source| StragglersError::Socket { vip, source }));
+            ended(outcome.map_err(|source| LatePacketsError::Socket { vip, source }));
         });
         Ok(())
     }
 
     /// Passes on what was kept, now, and what comes within [`PASSED_ON_FOR`] as it comes. Nothing is done where nothing is
-    /// kept, or `to` is this card's own MAC or no single host's.
-    pub fn pass_on(&mut self, to: Mac) -> Result<(), StragglersError> {
+    /// kept, or `to` is this interface's own MAC or no single host's.
+    pub fn pass_on(&mut self, to: Mac) -> Result<(), LatePacketsError> {
         // Closed: it is over, though what was kept may not have been dropped yet.
         let Some(kept) = self.kept.as_ref().filter(|kept| !kept.orders.is_closed()) else { return Ok(()) };
         let Some(keeper) = kept.keeper.upgrade() else { return Ok(()) };
@@ -114,7 +114,7 @@ impl Stragglers {
         let mut passed_on = kept.orders.borrow().passed_on;
         let done = pass_on_all(&keeper, to, &mut passed_on, || false);
         kept.orders.send_replace(Order { to: Some(to), passed_on });
-        done.map_err(|source| StragglersError::Socket { vip: kept.vip.into(), source })
+        done.map_err(|source| LatePacketsError::Socket { vip: kept.vip.into(), source })
     }
 
     /// Ends it: nothing is kept or passed on any more. To be called before the VIP is added here.

@@ -1,4 +1,4 @@
-//! What one cluster makes of the frames that its card hears.
+//! What one cluster makes of the frames that its interface hears.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -6,20 +6,18 @@ use std::net::Ipv4Addr;
 use decide::event::{Event, Frame, Mac, Says};
 use tokio::time::Instant;
 
-use super::{
-    CHANGES_PER_SECOND, FRAMES_PER_SECOND, NeighbourError, NeighbourReport, NeighbourSettings, ipv4,
-};
+use super::{CHANGES_PER_SECOND, FRAMES_PER_SECOND, NeighborError, NeighborReport, NeighborSettings, ipv4};
 use crate::arp_socket::Received;
 use crate::observe::token_bucket::TokenBucket;
 use crate::wire::arp::Operation;
 
 type Tell = Box<dyn Fn(Event) + Send>;
 type Heard = Box<dyn Fn() + Send>;
-type Report = Box<dyn Fn(NeighbourReport) + Send>;
+type Report = Box<dyn Fn(NeighborReport) + Send>;
 
 /// One cluster's.
-pub(super) struct Ear {
-    card: String,
+pub(super) struct Subscriber {
+    interface: String,
     vip: Ipv4Addr,
     own_address: Ipv4Addr,
     gateway: Ipv4Addr,
@@ -43,13 +41,13 @@ struct Flood {
     total: Option<u64>,
 }
 
-impl Ear {
+impl Subscriber {
     pub(super) fn new(
-        settings: NeighbourSettings,
+        settings: NeighborSettings,
         tell: impl Fn(Event) + Send + 'static,
         gateway_heard: impl Fn() + Send + 'static,
-        report: impl Fn(NeighbourReport) + Send + 'static,
-    ) -> Result<Self, NeighbourError> {
+        report: impl Fn(NeighborReport) + Send + 'static,
+    ) -> Result<Self, NeighborError> {
         let own_address = ipv4(settings.own_address)?;
         let mut members = BTreeMap::new();
         for member in &settings.members {
@@ -60,7 +58,7 @@ impl Ear {
         }
         let now = Instant::now();
         Ok(Self {
-            card: settings.card,
+            interface: settings.interface,
             vip: ipv4(settings.vip)?,
             own_address,
             gateway: ipv4(settings.gateway)?,
@@ -77,8 +75,8 @@ impl Ear {
         })
     }
 
-    pub(super) fn tell_hearing(&self, hearing: bool) {
-        (self.tell)(Event::Hearing(hearing));
+    pub(super) fn tell_receive_up(&self, hearing: bool) {
+        (self.tell)(Event::ReceiveUp(hearing));
     }
 
     pub(super) fn vip(&self) -> Ipv4Addr {
@@ -89,7 +87,7 @@ impl Ear {
         self.gateway
     }
 
-    pub(super) fn report(&self, report: NeighbourReport) {
+    pub(super) fn report(&self, report: NeighborReport) {
         (self.report)(report);
     }
 
@@ -122,7 +120,7 @@ impl Ear {
             // A change that is not told is not remembered either: the next frame brings it again.
             if (answer || *known != Some(from)) && bucket.take(Instant::now()) {
                 *known = Some(from);
-                (self.tell)(Event::Neighbour { address: sender.into(), mac: from });
+                (self.tell)(Event::Neighbor { address: sender.into(), mac: from });
             }
         }
         if sender == self.gateway && answer {
@@ -133,16 +131,16 @@ impl Ear {
 
     pub(super) fn look_for_flood(&mut self) {
         let dropped = std::mem::take(&mut self.flood.dropped);
-        let (vip, card) = (self.vip.into(), self.card.clone());
+        let (vip, interface) = (self.vip.into(), self.interface.clone());
         match (self.flood.total, dropped) {
             (None, 0) => {}
             (None, _) => {
                 self.flood.total = Some(dropped);
-                (self.report)(NeighbourReport::Flood { vip, card });
+                (self.report)(NeighborReport::Flood { vip, interface });
             }
             (Some(total), 0) => {
                 self.flood.total = None;
-                (self.report)(NeighbourReport::FloodOver { vip, card, dropped: total });
+                (self.report)(NeighborReport::FloodOver { vip, interface, dropped: total });
             }
             (Some(total), _) => self.flood.total = Some(total + dropped),
         }
@@ -161,8 +159,8 @@ fn what_it_says(received: &Received, vip: Ipv4Addr) -> Option<Says> {
     {
         Some(match (frame.released_to(), received.heard_at) {
             (None, _) => Says::Probe,
-            (Some(named), Some(heard_at)) if named == received.own_mac => Says::Free { heard_at },
-            (Some(_), _) => Says::FreeForOthers,
+            (Some(named), Some(heard_at)) if named == received.own_mac => Says::Release { heard_at },
+            (Some(_), _) => Says::ReleaseToOthers,
         })
     } else {
         None
@@ -209,13 +207,13 @@ mod tests {
 
     #[test]
     fn the_word_that_it_is_free_is_for_the_one_it_names_and_only_with_the_time_at_which_it_was_heard() {
-        let free = Says::Free { heard_at: HEARD_AT };
+        let free = Says::Release { heard_at: HEARD_AT };
         assert_eq!(broadcast(ArpFrame::release(MAC, VIP, Some(OURS))), Some(free));
-        assert_eq!(broadcast(ArpFrame::release(MAC, VIP, Some(Mac([2; 6])))), Some(Says::FreeForOthers));
-        assert_eq!(broadcast(ArpFrame::release(MAC, VIP, None)), Some(Says::FreeForOthers));
+        assert_eq!(broadcast(ArpFrame::release(MAC, VIP, Some(Mac([2; 6])))), Some(Says::ReleaseToOthers));
+        assert_eq!(broadcast(ArpFrame::release(MAC, VIP, None)), Some(Says::ReleaseToOthers));
         let frame = ArpFrame::release(MAC, VIP, Some(OURS));
         let no_time = Received { frame, to_us_alone: false, own_mac: OURS, heard_at: None };
-        assert_eq!(what_it_says(&no_time, VIP), Some(Says::FreeForOthers));
+        assert_eq!(what_it_says(&no_time, VIP), Some(Says::ReleaseToOthers));
     }
 
     #[test]

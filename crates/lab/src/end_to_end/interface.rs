@@ -1,4 +1,4 @@
-//! What happens to the holder's card: made anew, set down, its addresses flushed, the VIP added to it a second time.
+//! What happens to the holder's interface: made anew, set down, its addresses flushed, the VIP added to it a second time.
 
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use crate::measure::{Figures, Reading};
 use crate::record::What;
 use crate::segment::{PREFIX, VIP};
 
-/// How long the VIP may take to be back on a card that is there again with the member's address, and a copy of it to be gone. What
+/// How long the VIP may take to be back on an interface that is there again with the member's address, and a copy of it to be gone. What
 /// is promised is 0.2 s; this is what a machine busy with other things must still keep. Seconds.
 const BACK_WITHIN: f64 = 1.0;
 /// The same, to be waited for: it is judged by the witness's times.
@@ -19,25 +19,25 @@ const WAITED_FOR: Duration = Duration::from_secs(5);
 /// How often the VIP is added a second time, and how long after the last: the agent orders a copy away at most each 0.5 s.
 const COPIES: usize = 5;
 const COPY_EVERY: Duration = Duration::from_millis(700);
-/// How long the card has no address, or is down. The group waits 5 s.
-const WITHOUT_CARD: Duration = Duration::from_secs(1);
-/// How much longer than its card was down a client may be out: TCP's next repetition, ARP. Seconds.
-const BEYOND_THE_CARD: f64 = 2.5;
+/// How long the interface has no address, or is down. The group waits 5 s.
+const WITHOUT_INTERFACE: Duration = Duration::from_secs(1);
+/// How much longer than its interface was down a client may be out: TCP's next repetition, ARP. Seconds.
+const BEYOND_THE_INTERFACE: f64 = 2.5;
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
-/// The holder's card is deleted and made anew, with another hardware address.
+/// The holder's interface is deleted and made anew, with another hardware address.
 pub(super) fn made_anew(under_test: &mut UnderTest) -> Result<String, Broken> {
     let holder = under_test.experiment.lab.wait_steady()?;
-    let figures = under_test.experiment.watched("the holder's card is made anew", |experiment| {
+    let figures = under_test.experiment.watched("the holder's interface is made anew", |experiment| {
         let segment = &experiment.lab.segment;
-        segment.renew_card(&segment.databases[holder])?;
+        segment.renew_interface(&segment.databases[holder])?;
         Ok::<_, Broken>(())
     })?;
     let back = back_after_own_address(under_test, &figures, holder)?;
-    Ok(format!("back {back:.3} s after the card; outage {} s", figures.outage))
+    Ok(format!("back {back:.3} s after the interface; outage {} s", figures.outage))
 }
 
-/// Every address of the holder's card is flushed, and its own is put back after a second, as a network service's restart does it.
+/// Every address of the holder's interface is flushed, and its own is put back after a second, as a network service's restart does it.
 pub(super) fn flushed(under_test: &mut UnderTest) -> Result<String, Broken> {
     let holder = under_test.experiment.lab.wait_steady()?;
     let mark = logs::mark(&under_test.experiment, holder);
@@ -45,8 +45,8 @@ pub(super) fn flushed(under_test: &mut UnderTest) -> Result<String, Broken> {
         let segment = &experiment.lab.segment;
         segment.flush_addresses(&segment.databases[holder])?;
         // The fault is that time passes.
-        std::thread::sleep(WITHOUT_CARD);
-        segment.set_card_up(&segment.databases[holder])?;
+        std::thread::sleep(WITHOUT_INTERFACE);
+        segment.set_interface_up(&segment.databases[holder])?;
         wait_for_holders(experiment, &[holder], WAITED_FOR)?;
         Ok::<_, Broken>(())
     })?;
@@ -55,31 +55,32 @@ pub(super) fn flushed(under_test: &mut UnderTest) -> Result<String, Broken> {
     mark.wait_for(&under_test.experiment, &["VIP started on"])?;
     Ok(format!(
         "back {back:.3} s after the member's own address, which was away for {:.1} s; outage {} s",
-        WITHOUT_CARD.as_secs_f64(),
+        WITHOUT_INTERFACE.as_secs_f64(),
         figures.outage
     ))
 }
 
-/// The holder's card is set down, and up after a second. Its addresses stay.
+/// The holder's interface is set down, and up after a second. Its addresses stay.
 pub(super) fn set_down_and_up(under_test: &mut UnderTest) -> Result<String, Broken> {
     let holder = under_test.experiment.lab.wait_steady()?;
-    let figures = under_test.experiment.watched("the holder's card is set down and up", |experiment| {
-        let segment = &experiment.lab.segment;
-        segment.set_card_down(&segment.databases[holder])?;
-        // The fault is that time passes.
-        std::thread::sleep(WITHOUT_CARD);
-        segment.set_card_up(&segment.databases[holder])?;
-        Ok::<_, Broken>(())
-    })?;
+    let figures =
+        under_test.experiment.watched("the holder's interface is set down and up", |experiment| {
+            let segment = &experiment.lab.segment;
+            segment.set_interface_down(&segment.databases[holder])?;
+            // The fault is that time passes.
+            std::thread::sleep(WITHOUT_INTERFACE);
+            segment.set_interface_up(&segment.databases[holder])?;
+            Ok::<_, Broken>(())
+        })?;
     let words = untouched(&under_test.experiment, &figures)?;
-    let limit = WITHOUT_CARD.as_secs_f64() + BEYOND_THE_CARD;
+    let limit = WITHOUT_INTERFACE.as_secs_f64() + BEYOND_THE_INTERFACE;
     promise(figures.outage.seconds().is_some_and(|seconds| seconds <= limit), || {
         format!("the client was out for {} s, {limit} s is the limit", figures.outage)
     })?;
-    Ok(format!("down for {:.1} s; {words}", WITHOUT_CARD.as_secs_f64()))
+    Ok(format!("down for {:.1} s; {words}", WITHOUT_INTERFACE.as_secs_f64()))
 }
 
-/// Somebody adds the VIP to its holder's card once more, with the network's prefix: it has no lease, and would stay.
+/// Somebody adds the VIP to its holder's interface once more, with the network's prefix: it has no lease, and would stay.
 pub(super) fn copied(under_test: &mut UnderTest) -> Result<String, Broken> {
     let holder = under_test.experiment.lab.wait_steady()?;
     let mark = logs::mark(&under_test.experiment, holder);

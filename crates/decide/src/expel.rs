@@ -11,7 +11,7 @@ use core::mem;
 use std::net::IpAddr;
 use std::time::Duration;
 
-pub use memory::{Changed, Election, Fence, Meeting, Open, StartedAgain, Suspect};
+pub use memory::{Changed, ExpelState, Fence, Open, PortProbe, StartedAgain, Suspect};
 
 use crate::action::{Action, Outcome};
 use crate::decide::Turn;
@@ -41,20 +41,20 @@ const RESTORE_SILENT_AGAIN: Duration = Duration::from_secs(10);
 
 impl Turn<'_> {
     /// The survivors' part of a step. It says nothing of the VIP and moves nothing of it.
-    pub(crate) fn elect(&mut self, event: &Event) {
-        let mut election = mem::take(&mut self.state.election);
-        self.take_in_election(&mut election, event);
+    pub(crate) fn consider_expelling(&mut self, event: &Event) {
+        let mut expel = mem::take(&mut self.state.expel);
+        self.take_in_expel(&mut expel, event);
         if *event != Event::Stopping && self.policy.elects() && self.survives() {
-            self.read_expel_timeout(&mut election);
-            self.meet_members(&mut election);
-            self.look_at_suspects(&mut election);
-            self.expel_the_dead(&mut election);
-            self.wake_on_time(&mut election);
-        } else if let Some(changed) = &mut election.changed {
+            self.read_expel_timeout(&mut expel);
+            self.meet_members(&mut expel);
+            self.look_at_suspects(&mut expel);
+            self.expel_the_dead(&mut expel);
+            self.wake_on_time(&mut expel);
+        } else if let Some(changed) = &mut expel.changed {
             changed.restoring = true;
         }
-        self.put_back(&mut election);
-        self.state.election = election;
+        self.put_back(&mut expel);
+        self.state.expel = expel;
     }
 
     /// ONLINE in a group with one primary, by a fresh answer, and in the majority.
@@ -67,21 +67,21 @@ impl Turn<'_> {
             })
     }
 
-    fn take_in_election(&mut self, election: &mut Election, event: &Event) {
+    fn take_in_expel(&mut self, expel: &mut ExpelState, event: &Event) {
         match event {
             // An answer that was overtaken by a later one changes nothing.
             Event::Server(seen) if seen.asked_at == self.state.server.asked_at => match &seen.fact {
-                Fact::Known(Server::Member(view)) => election.follow(view, seen.asked_at),
-                Fact::Known(Server::NotInGroup(_) | Server::Refused(_)) => election.suspects.clear(),
+                Fact::Known(Server::Member(view)) => expel.follow(view, seen.asked_at),
+                Fact::Known(Server::NotInGroup(_) | Server::Refused(_)) => expel.suspects.clear(),
                 Fact::Unknown(_) => {}
             },
-            Event::MemberPort { member, seen } => election.take_in_port(*member, seen, self.now),
-            Event::Peer { member, seen } => election.take_in_peer(*member, seen),
-            Event::ExpelTimeout(seen) if election.changed.is_none() => {
-                self.take_in_timeout(election, seen);
+            Event::MemberPort { member, seen } => expel.take_in_port(*member, seen, self.now),
+            Event::Peer { member, seen } => expel.take_in_peer(*member, seen),
+            Event::ExpelTimeout(seen) if expel.changed.is_none() => {
+                self.take_in_timeout(expel, seen);
             }
             Event::ExpelTimeoutLeft(original) => {
-                election.changed = Some(Changed {
+                expel.changed = Some(Changed {
                     original: *original,
                     since: self.now,
                     woken_at: self.now,
@@ -89,46 +89,46 @@ impl Turn<'_> {
                     asked_at: None,
                 });
             }
-            Event::Fenced { member, outcome } => self.take_in_fence(election, *member, outcome),
+            Event::Fenced { member, outcome } => self.take_in_fence(expel, *member, outcome),
             Event::Done { action: Action::SetExpelTimeout { .. }, outcome: Outcome::Failed(_) } => {
                 // Whether it was set is not known where the answer was lost.
-                election.give_up();
-                if let Some(changed) = &mut election.changed {
+                expel.give_up();
+                if let Some(changed) = &mut expel.changed {
                     changed.restoring = true;
                 }
             }
             Event::Done { action: Action::RestoreExpelTimeout { .. }, outcome: Outcome::Succeeded }
-                if election.changed.is_some_and(|changed| changed.restoring) =>
+                if expel.changed.is_some_and(|changed| changed.restoring) =>
             {
-                election.changed = None;
+                expel.changed = None;
             }
             _ => {}
         }
     }
 
-    fn take_in_timeout(&mut self, election: &mut Election, seen: &Seen<u32>) {
-        let before = election.timeout.as_ref().map(|known| &known.fact);
+    fn take_in_timeout(&mut self, expel: &mut ExpelState, seen: &Seen<u32>) {
+        let before = expel.timeout.as_ref().map(|known| &known.fact);
         if before != Some(&seen.fact) {
             match &seen.fact {
-                Fact::Known(seconds) => self.say_aside(Reason::SoonerElection(*seconds)),
+                Fact::Known(seconds) => self.say_aside(Reason::SoonerExpel(*seconds)),
                 // A server that can't be asked at present is no news here: stage 2 tells.
                 Fact::Unknown(why @ (Why::NotAllowed(_) | Why::Other(_))) => {
-                    self.say_aside(Reason::NoSoonerElection(why.clone()));
+                    self.say_aside(Reason::NoSoonerExpel(why.clone()));
                 }
                 Fact::Unknown(_) => {}
             }
         }
-        election.timeout = Some(seen.clone());
+        expel.timeout = Some(seen.clone());
     }
 
-    fn take_in_fence(&mut self, election: &mut Election, member: IpAddr, outcome: &Outcome) {
+    fn take_in_fence(&mut self, expel: &mut ExpelState, member: IpAddr, outcome: &Outcome) {
         let (fence, words) = match outcome {
             Outcome::Succeeded => (Fence::Dead, None),
             Outcome::Failed(text) => (Fence::Failed, Some(text.clone())),
         };
         self.say_aside(Reason::Fenced(member, words));
-        for (id, suspect) in &mut election.suspects {
-            let its_own = election.open.get(id).is_some_and(|open| open.address == member);
+        for (id, suspect) in &mut expel.suspects {
+            let its_own = expel.open.get(id).is_some_and(|open| open.address == member);
             if its_own && suspect.fence == Fence::Running {
                 suspect.fence = fence;
             }
@@ -136,44 +136,44 @@ impl Turn<'_> {
     }
 
     /// Each minute, sooner while it is not known; each second while the value matters, so that the operator's latest word is followed.
-    fn read_expel_timeout(&mut self, election: &mut Election) {
-        if election.changed.is_some() {
+    fn read_expel_timeout(&mut self, expel: &mut ExpelState) {
+        if expel.changed.is_some() {
             return;
         }
-        let known = matches!(&election.timeout, Some(Seen { fact: Fact::Known(_), .. }));
-        let every = match (election.suspects.is_empty(), known) {
+        let known = matches!(&expel.timeout, Some(Seen { fact: Fact::Known(_), .. }));
+        let every = match (expel.suspects.is_empty(), known) {
             (false, _) => AGAIN_AFTER,
             (true, true) => READ_EVERY,
             (true, false) => READ_UNKNOWN_EVERY,
         };
-        let due = match (election.read_asked, election.oldest()) {
+        let due = match (expel.read_asked, expel.oldest()) {
             (None, _) => self.now,
             (Some(asked), Some(since)) if asked < since => self.now,
             (Some(asked), _) => asked + every,
         };
         if self.now < due {
-            if !election.suspects.is_empty() {
+            if !expel.suspects.is_empty() {
                 self.wake(due);
             }
             return;
         }
-        election.read_asked = Some(self.now);
+        expel.read_asked = Some(self.now);
         self.act(Action::ReadExpelTimeout);
     }
 
     /// Finds out at which address each member's server answers, as soon as it is in the group, and again once in a while.
     /// Without that a refusal proves nothing: the port may never have been open to this host.
-    fn meet_members(&mut self, election: &mut Election) {
-        if !self.proof_is_of_use(election) {
+    fn meet_members(&mut self, expel: &mut ExpelState) {
+        if !self.proof_is_of_use(expel) {
             return;
         }
         let (now, policy) = (self.now, self.policy);
         let stale = |open: Option<&Open>| open.is_none_or(|open| now.since(open.at) >= OPEN_FOR);
         let unmet = self.state.own_view().is_some_and(|view| {
-            view.members.iter().any(|member| member.id != view.local && stale(election.open.get(&member.id)))
+            view.members.iter().any(|member| member.id != view.local && stale(expel.open.get(&member.id)))
         });
         if !unmet {
-            election.meetings.clear();
+            expel.port_probes.clear();
             return;
         }
         let own = match &self.state.host.fact {
@@ -181,13 +181,13 @@ impl Turn<'_> {
             Fact::Unknown(_) => None,
         };
         for address in policy.members.keys().filter(|address| Some(**address) != own) {
-            let known = election.open.iter().find(|(_, open)| open.address == *address);
+            let known = expel.open.iter().find(|(_, open)| open.address == *address);
             // A suspect is looked at anyway.
-            let suspected = known.is_some_and(|(id, _)| election.suspects.contains_key(id));
+            let suspected = known.is_some_and(|(id, _)| expel.suspects.contains_key(id));
             if suspected || !stale(known.map(|(_, open)| open)) {
                 continue;
             }
-            let meeting = election.meetings.entry(*address).or_insert_with(|| Meeting::new(now));
+            let meeting = expel.port_probes.entry(*address).or_insert_with(|| PortProbe::new(now));
             let mut due = meeting.looking.map_or(meeting.next_look, |asked| asked + LOOK_LOST_AFTER);
             if now >= due {
                 meeting.looking = Some(now);
@@ -199,18 +199,18 @@ impl Turn<'_> {
     }
 
     /// There are procedures, and a choice of the operator's, that make a proof useful.
-    fn proof_is_of_use(&self, election: &Election) -> bool {
-        let usable = matches!(&election.timeout, Some(Seen { fact: Fact::Known(_), .. }));
+    fn proof_is_of_use(&self, expel: &ExpelState) -> bool {
+        let usable = matches!(&expel.timeout, Some(Seen { fact: Fact::Known(_), .. }));
         (self.policy.proven_dead || self.policy.fence) && usable
     }
 
-    fn look_at_suspects(&mut self, election: &mut Election) {
+    fn look_at_suspects(&mut self, expel: &mut ExpelState) {
         // The value itself is being read anew meanwhile.
-        if !self.proof_is_of_use(election) {
+        if !self.proof_is_of_use(expel) {
             return;
         }
-        for (id, suspect) in &mut election.suspects {
-            let Some(open) = election.open.get(id) else { continue };
+        for (id, suspect) in &mut expel.suspects {
+            let Some(open) = expel.open.get(id) else { continue };
             if suspect.given_up || suspect.is_proven_dead(self.policy) {
                 continue;
             }
@@ -236,26 +236,26 @@ impl Turn<'_> {
         }
     }
 
-    fn expel_the_dead(&mut self, election: &mut Election) {
-        if election.changed.is_some() || !election.all_dead(self.policy) {
+    fn expel_the_dead(&mut self, expel: &mut ExpelState) {
+        if expel.changed.is_some() || !expel.all_dead(self.policy) {
             return;
         }
         // With 0 configured there is nothing to change: it is woken as soon as it is UNREACHABLE.
-        let Some(original) = election.configured().filter(|seconds| *seconds > 0) else { return };
-        let names = election.suspects.values().map(|suspect| suspect.name.clone()).collect();
+        let Some(original) = expel.configured().filter(|seconds| *seconds > 0) else { return };
+        let names = expel.suspects.values().map(|suspect| suspect.name.clone()).collect();
         self.say_aside(Reason::ProvenDead(names));
         self.act(Action::SetExpelTimeout { original });
-        election.changed =
+        expel.changed =
             Some(Changed { original, since: self.now, woken_at: self.now, restoring: false, asked_at: None });
     }
 
-    fn wake_on_time(&mut self, election: &mut Election) {
-        if !self.policy.wake_election || election.changed.is_some() {
+    fn wake_on_time(&mut self, expel: &mut ExpelState) {
+        if !self.policy.wake_expel || expel.changed.is_some() {
             return;
         }
-        let Some(timeout) = election.configured() else { return };
+        let Some(timeout) = expel.configured() else { return };
         let mut wake = false;
-        for suspect in election.suspects.values_mut() {
+        for suspect in expel.suspects.values_mut() {
             if suspect.wakes >= MOST_WAKES {
                 continue;
             }
@@ -266,7 +266,7 @@ impl Turn<'_> {
                 continue;
             }
             if suspect.wakes == 0 {
-                self.say_aside(Reason::WokeElection { member: suspect.name.clone(), timeout });
+                self.say_aside(Reason::WokeExpel { member: suspect.name.clone(), timeout });
             }
             wake = true;
             suspect.woken_at = Some(self.now);
@@ -274,30 +274,30 @@ impl Turn<'_> {
             self.wake(self.now + AGAIN_AFTER);
         }
         if wake {
-            self.act(Action::WakeElection);
+            self.act(Action::WakeExpel);
         }
     }
 
     /// Gives the group its patience back as soon as nobody dead is left to be expelled, or the dead are not alone, or it
     /// took too long.
-    fn put_back(&mut self, election: &mut Election) {
-        let Some(mut changed) = election.changed else { return };
+    fn put_back(&mut self, expel: &mut ExpelState) {
+        let Some(mut changed) = expel.changed else { return };
         let over = changed.since + CHANGED_AT_MOST;
-        if !changed.restoring && election.all_dead(self.policy) && self.now < over {
+        if !changed.restoring && expel.all_dead(self.policy) && self.now < over {
             if self.now.since(changed.woken_at) >= AGAIN_AFTER {
                 changed.woken_at = self.now;
-                self.act(Action::WakeElection);
+                self.act(Action::WakeExpel);
             }
             self.wake(over.min(changed.woken_at + AGAIN_AFTER));
             // Where no answer comes, the last one ages.
             self.wake(self.state.server.asked_at + self.policy.evidence_age + Duration::from_micros(1));
-            election.changed = Some(changed);
+            expel.changed = Some(changed);
             return;
         }
         changed.restoring = true;
-        election.give_up();
+        expel.give_up();
         if planted!(self.policy, ForgetRestore) {
-            election.changed = None;
+            expel.changed = None;
             return;
         }
         let answers =
@@ -314,6 +314,6 @@ impl Turn<'_> {
         } else {
             self.wake(due);
         }
-        election.changed = Some(changed);
+        expel.changed = Some(changed);
     }
 }

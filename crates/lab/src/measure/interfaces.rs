@@ -1,4 +1,4 @@
-//! Whose card a frame came from.
+//! Whose interface a frame came from.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -6,9 +6,9 @@ use std::net::IpAddr;
 use super::Holding;
 use crate::record::{ArpKind, Recording, What};
 
-/// The hosts by their hardware addresses. An agent's log names a member and its card; and who announces the VIP while one
+/// The hosts by their hardware addresses. An agent's log names a member and its interface; and who announces the VIP while one
 /// host alone has it is most likely that host. Each such word counts once, so that a frame heard late decides nothing.
-pub(super) fn cards(recording: &Recording, vip: IpAddr, holding: &Holding) -> BTreeMap<String, String> {
+pub(super) fn interfaces(recording: &Recording, vip: IpAddr, holding: &Holding) -> BTreeMap<String, String> {
     let mut hosts: BTreeMap<IpAddr, &str> = BTreeMap::new();
     for recorded in recording.all() {
         if let What::Addresses(all) = &recorded.what {
@@ -22,8 +22,8 @@ pub(super) fn cards(recording: &Recording, vip: IpAddr, holding: &Holding) -> BT
     let mut said: BTreeMap<(String, String), u32> = BTreeMap::new();
     for recorded in recording.all() {
         let found = match &recorded.what {
-            What::Agent { line } => named_card(line).and_then(|(member, card)| {
-                hosts.get(&member).map(|host| (card.to_owned(), (*host).to_owned()))
+            What::Agent { line } => named_interface(line).and_then(|(member, interface)| {
+                hosts.get(&member).map(|host| (interface.to_owned(), (*host).to_owned()))
             }),
             What::Arp { from, kind: ArpKind::Announcement, about } if *about == vip => {
                 let mut holders = holding.at(recorded.at_us).into_iter();
@@ -39,19 +39,19 @@ pub(super) fn cards(recording: &Recording, vip: IpAddr, holding: &Holding) -> BT
         }
     }
     let mut most: BTreeMap<String, (u32, String)> = BTreeMap::new();
-    for ((card, host), times) in said {
-        let best = most.entry(card).or_insert((0, String::new()));
+    for ((interface, host), times) in said {
+        let best = most.entry(interface).or_insert((0, String::new()));
         if times > best.0 {
             *best = (times, host);
         }
     }
-    most.into_iter().map(|(card, (_, host))| (card, host)).collect()
+    most.into_iter().map(|(interface, (_, host))| (interface, host)).collect()
 }
 
 /// The member and its hardware address in `… member 10.77.0.11 (ea:9e:e8:4b:74:19) …`.
-fn named_card(line: &str) -> Option<(IpAddr, &str)> {
+fn named_interface(line: &str) -> Option<(IpAddr, &str)> {
     let (_, rest) = line.split_once("member ")?;
     let (member, rest) = rest.split_once(" (")?;
-    let (card, _) = rest.split_once(')')?;
-    (card.len() == 17 && card.split(':').count() == 6).then_some((member.parse().ok()?, card))
+    let (interface, _) = rest.split_once(')')?;
+    (interface.len() == 17 && interface.split(':').count() == 6).then_some((member.parse().ok()?, interface))
 }

@@ -35,13 +35,13 @@ impl Line {
 
 /// What the log has been told of one cluster.
 #[derive(Default)]
-pub(super) struct Spoken {
+pub(super) struct LogDedup {
     stages: BTreeMap<Stage, Finding>,
     standing: Option<String>,
     said_at: BTreeMap<String, Time>,
 }
 
-impl Spoken {
+impl LogDedup {
     /// The lines that a decision adds.
     pub(super) fn lines(&mut self, now: Time, decision: &Decision) -> Vec<Line> {
         let mut lines = Vec::new();

@@ -2,7 +2,7 @@
 //!
 //! A host without power refuses nobody. A client whose SYN went to its MAC waits for TCP's next one, or for its own next
 //! attempt: up to a second after the VIP has moved, for each of its attempts. But when a host's port goes down, switches
-//! forget its MAC, and flood what is for it. So the survivors' cards see those SYNs, and the host that takes the VIP can
+//! forget its MAC, and flood what is for it. So the survivors' interfaces see those SYNs, and the host that takes the VIP can
 //! give the answer that a kernel without a listener gives.
 //!
 //! Where the switch does not flood, nothing is seen and nothing is sent.
@@ -36,7 +36,7 @@ pub const KEPT_FOR: Duration = Duration::from_millis(1200);
 
 /// Clients can't be watched for or refused. The VIP comes all the same: some clients need up to a second longer.
 #[derive(Debug, thiserror::Error)]
-pub enum StraysError {
+pub enum OrphanSynsError {
     /// No packet socket, or it failed.
     #[error(
         "clients that still knock at the former holder of {vip} can't be seen: {source}; they need up to a second longer"
@@ -44,7 +44,7 @@ pub enum StraysError {
     Watch {
         /// The VIP.
         vip: IpAddr,
-        /// Why; it names the card and the remedy.
+        /// Why; it names the interface and the remedy.
         source: PacketSocketError,
     },
     /// No raw socket.
@@ -82,34 +82,35 @@ pub enum StraysError {
 
 /// The clients that knock at one VIP's former holder.
 #[derive(Debug, Default)]
-pub struct Strays {
+pub struct OrphanSyns {
     watched: Option<Watched>,
 }
 
 #[derive(Debug)]
 struct Watched {
-    card: String,
+    interface: String,
     vip: IpAddr,
     mac: Mac,
     knocks: Option<Arc<Mutex<Knocks>>>,
 }
 
-impl Strays {
-    /// Begins to see who asks at `card` for a connection to `vip` and is sent to `mac`, the former holder's. Where just that
+impl OrphanSyns {
+    /// Begins to see who asks at `interface` for a connection to `vip` and is sent to `mac`, the former holder's. Where just that
     /// is being done already nothing changes. It does not wait. Within a tokio runtime.
     ///
     /// # Errors
     /// Nobody is watched for, then.
-    pub fn watch(&mut self, card: &str, vip: IpAddr, mac: Mac) -> Result<(), StraysError> {
-        let the_same = |watched: &Watched| watched.card == card && watched.vip == vip && watched.mac == mac;
+    pub fn watch(&mut self, interface: &str, vip: IpAddr, mac: Mac) -> Result<(), OrphanSynsError> {
+        let the_same =
+            |watched: &Watched| watched.interface == interface && watched.vip == vip && watched.mac == mac;
         if self.watched.as_ref().is_some_and(the_same) {
             return Ok(());
         }
         self.end();
-        let IpAddr::V4(address) = vip else { return Err(StraysError::Ipv6NotSupportedYet(vip)) };
-        let knocks = Arc::new(Mutex::new(Knocks::open(card, address, mac)?));
+        let IpAddr::V4(address) = vip else { return Err(OrphanSynsError::Ipv6NotSupportedYet(vip)) };
+        let knocks = Arc::new(Mutex::new(Knocks::open(interface, address, mac)?));
         tokio::spawn(empty_regularly(Arc::downgrade(&knocks)));
-        self.watched = Some(Watched { card: card.to_owned(), vip, mac, knocks: Some(knocks) });
+        self.watched = Some(Watched { interface: interface.to_owned(), vip, mac, knocks: Some(knocks) });
         Ok(())
     }
 
@@ -118,7 +119,7 @@ impl Strays {
     ///
     /// # Errors
     /// All that could be refused were.
-    pub fn refuse(&mut self) -> Result<u32, StraysError> {
+    pub fn refuse(&mut self) -> Result<u32, OrphanSynsError> {
         let Some(watched) = self.watched.take() else { return Ok(0) };
         let Some(knocks) = &watched.knocks else { return Ok(0) };
         let mut knocks = knocks.lock().unwrap_or_else(PoisonError::into_inner);
@@ -167,16 +168,16 @@ struct Knocks {
 }
 
 impl Knocks {
-    fn open(card: &str, vip: Ipv4Addr, mac: Mac) -> Result<Self, StraysError> {
-        let keeper = SynKeeper::open(card, vip, mac, ROOM)
-            .map_err(|source| StraysError::Watch { vip: vip.into(), source })?;
+    fn open(interface: &str, vip: Ipv4Addr, mac: Mac) -> Result<Self, OrphanSynsError> {
+        let keeper = SynKeeper::open(interface, vip, mac, ROOM)
+            .map_err(|source| OrphanSynsError::Watch { vip: vip.into(), source })?;
         Ok(Self { vip, keeper, latest: BTreeMap::new() })
     }
 
     /// Takes in what the kernel has kept, and forgets what is too old.
-    fn empty(&mut self) -> Result<(), StraysError> {
+    fn empty(&mut self) -> Result<(), OrphanSynsError> {
         let now = Instant::now();
-        let failed = |source| StraysError::Watch { vip: self.vip.into(), source };
+        let failed = |source| OrphanSynsError::Watch { vip: self.vip.into(), source };
         self.latest.retain(|_, (at, _)| now.duration_since(*at) <= KEPT_FOR);
         for _ in 0..READ_AT_MOST {
             let Some(found) = self.keeper.read(refusal).map_err(failed)? else { break };
@@ -195,7 +196,7 @@ impl Knocks {
 fn send_all<'a>(
     vip: IpAddr,
     refusals: impl ExactSizeIterator<Item = &'a Refusal>,
-) -> Result<u32, StraysError> {
+) -> Result<u32, OrphanSynsError> {
     let of = refusals.len();
     if of == 0 {
         return Ok(0);
@@ -203,7 +204,7 @@ fn send_all<'a>(
     // IPPROTO_RAW: the IP header is ours to write, and nothing is ever received.
     let socket = Socket::new(Domain::IPV4, Type::RAW.nonblocking(), Some(Protocol::from(libc::IPPROTO_RAW)))
         .and_then(|socket| socket.set_header_included_v4(true).map(|()| socket))
-        .map_err(|source| StraysError::NoRawSocket { vip, source })?;
+        .map_err(|source| OrphanSynsError::NoRawSocket { vip, source })?;
     let (mut refused, mut failed, mut first) = (0, 0, None);
     for Refusal { to, packet } in refusals {
         // The port of the address is for the protocol of a raw socket, not for TCP (raw(7)).
@@ -217,6 +218,6 @@ fn send_all<'a>(
     }
     match first {
         None => Ok(refused),
-        Some((client, source)) => Err(StraysError::NotRefused { vip, failed, of, client, source }),
+        Some((client, source)) => Err(OrphanSynsError::NotRefused { vip, failed, of, client, source }),
     }
 }

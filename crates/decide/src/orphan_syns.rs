@@ -9,7 +9,7 @@ use crate::action::Action;
 use crate::decide::Turn;
 use crate::event::{Fact, GroupView, Mac, Member, MemberState, Role};
 use crate::stages::own_member;
-use crate::state::Tenure;
+use crate::state::VipState;
 use crate::time::Time;
 
 /// Watched for this long after the last UNREACHABLE: the dead member is expelled, then the new primary is elected, then
@@ -18,7 +18,7 @@ const STILL_AFTER: Duration = Duration::from_secs(5);
 
 /// Clients that knock at the former holder are being watched for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Strays {
+pub struct OrphanSyns {
     /// The former holder's hardware address.
     pub mac: Mac,
     /// When the reason for it was there last.
@@ -27,28 +27,28 @@ pub struct Strays {
 
 impl Turn<'_> {
     /// Begins to watch for them, and ends it.
-    pub(crate) fn watch_strays(&mut self) {
+    pub(crate) fn watch_orphan_syns(&mut self) {
         let suspect = self.unreachable_holder();
-        if let Some(watched) = self.state.strays {
-            let here = matches!(&self.state.tenure, Tenure::Holding(hold) if hold.confirmed);
+        if let Some(watched) = self.state.orphan_syns {
+            let here = matches!(&self.state.vip_state, VipState::Holding(hold) if hold.confirmed);
             let other = self.state.other_holder.is_some_and(|(mac, _)| mac != watched.mac);
             let suspected_at = if suspect.is_some() { self.now } else { watched.suspected_at };
             let until = suspected_at + STILL_AFTER;
             if here || other || self.now >= until {
-                self.act(Action::EndStrays);
-                self.state.strays = None;
+                self.act(Action::EndOrphanSyns);
+                self.state.orphan_syns = None;
             } else {
                 self.wake(until);
-                self.state.strays = Some(Strays { suspected_at, ..watched });
+                self.state.orphan_syns = Some(OrphanSyns { suspected_at, ..watched });
             }
         } else if let Some(mac) = suspect
-            && matches!(self.state.tenure, Tenure::Absent | Tenure::Claiming(_))
+            && matches!(self.state.vip_state, VipState::Absent | VipState::Claiming(_))
             && let Fact::Known(host) = &self.state.host.fact
-            && let Some((_, card)) = own_member(self.policy, host)
+            && let Some((_, interface)) = own_member(self.policy, host)
         {
-            let card = card.to_owned();
-            self.act(Action::WatchStrays { card, mac });
-            self.state.strays = Some(Strays { mac, suspected_at: self.now });
+            let interface = interface.to_owned();
+            self.act(Action::WatchOrphanSyns { interface, mac });
+            self.state.orphan_syns = Some(OrphanSyns { mac, suspected_at: self.now });
             self.wake(self.now + STILL_AFTER);
         }
     }
@@ -67,14 +67,14 @@ impl Turn<'_> {
         let lost =
             |member: &&Member| member.state == MemberState::Unreachable && member.role == Role::Primary;
         let primary = view.members.iter().find(lost)?;
-        let open = self.state.election.open.get(&primary.id)?;
+        let open = self.state.expel.open.get(&primary.id)?;
         self.state.macs.get(&open.address).copied()
     }
 
     /// Whether this hardware address is certainly that of a member whom the group reaches.
     fn is_reachable(&self, view: &GroupView, mac: Mac) -> bool {
         let Some(address) = self.state.member_of(mac) else { return false };
-        let open = &self.state.election.open;
+        let open = &self.state.expel.open;
         view.members
             .iter()
             .filter(|member| member.state != MemberState::Unreachable)

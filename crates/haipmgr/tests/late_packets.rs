@@ -13,9 +13,9 @@ use std::time::{Duration, Instant};
 
 use decide::event::Mac;
 use haipmgr::act::announce::Announcer;
-use haipmgr::act::stragglers::{KEPT_FOR, PASSED_ON_FOR, Stragglers, StragglersError};
+use haipmgr::act::late_packets::{KEPT_FOR, LatePackets, LatePacketsError, PASSED_ON_FOR};
 use haipmgr::arp_socket::ArpSocket;
-use segment::{CARD, Host, LIMIT, Segment};
+use segment::{Host, INTERFACE, LIMIT, Segment};
 
 const VIP: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 100);
 const A: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 11);
@@ -30,7 +30,7 @@ struct Scene {
     a: Host,
     b: Host,
     client: Host,
-    stragglers: Arc<Mutex<Stragglers>>,
+    late_packets: Arc<Mutex<LatePackets>>,
     to_b: Mac,
     _segment: Segment,
 }
@@ -48,8 +48,8 @@ impl Scene {
                 });
             });
         }
-        let to_b = b.run(|_| async { ArpSocket::to_send(CARD).expect("a socket").mac() });
-        let scene = Self { a, b, client, stragglers: Arc::default(), to_b, _segment: segment };
+        let to_b = b.run(|_| async { ArpSocket::to_send(INTERFACE).expect("a socket").mac() });
+        let scene = Self { a, b, client, late_packets: Arc::default(), to_b, _segment: segment };
         // Not by TCP: the end of a connection would be sent again later, and counted.
         let at_a = Scene::datagrams_at(&scene.a);
         send(&Scene::datagrams_from(&scene.client, VIP), 0..1);
@@ -62,12 +62,16 @@ impl Scene {
     }
 
     /// Tells how many were passed on, once it is over.
-    fn keep(&self) -> Receiver<Result<u32, StragglersError>> {
+    fn keep(&self) -> Receiver<Result<u32, LatePacketsError>> {
         let (give, ended) = channel();
-        let stragglers = Arc::clone(&self.stragglers);
+        let late_packets = Arc::clone(&self.late_packets);
         self.a.run(move |_| async move {
             let start = Instant::now();
-            stragglers.lock().unwrap().keep(CARD, VIP.into(), move |end| drop(give.send(end))).expect("kept");
+            late_packets
+                .lock()
+                .unwrap()
+                .keep(INTERFACE, VIP.into(), move |end| drop(give.send(end)))
+                .expect("kept");
             println!("begun to keep in {:?}", start.elapsed());
         });
         ended
@@ -79,17 +83,17 @@ impl Scene {
 
     fn appear_on_b(&self) {
         self.b.add_address(VIP, 32);
-        self.b.run(|_| async { Announcer::new(CARD, VIP.into()).announce().expect("announced") });
+        self.b.run(|_| async { Announcer::new(INTERFACE, VIP.into()).announce().expect("announced") });
     }
 
     fn pass_on(&self, to: Mac) {
-        let stragglers = Arc::clone(&self.stragglers);
-        self.a.run(move |_| async move { stragglers.lock().unwrap().pass_on(to).expect("passed on") });
+        let late_packets = Arc::clone(&self.late_packets);
+        self.a.run(move |_| async move { late_packets.lock().unwrap().pass_on(to).expect("passed on") });
     }
 
     fn end(&self) {
-        let stragglers = Arc::clone(&self.stragglers);
-        self.a.run(move |_| async move { stragglers.lock().unwrap().end() });
+        let late_packets = Arc::clone(&self.late_packets);
+        self.a.run(move |_| async move { late_packets.lock().unwrap().end() });
     }
 
     /// Connects in the background; gives when it was connected.
@@ -149,7 +153,7 @@ fn send(from: &UdpSocket, numbers: std::ops::Range<u32>) {
     }
 }
 
-fn end_of(ended: &Receiver<Result<u32, StragglersError>>) -> u32 {
+fn end_of(ended: &Receiver<Result<u32, LatePacketsError>>) -> u32 {
     ended.recv_timeout(KEPT_FOR + LIMIT).expect("it ends").expect("without an error")
 }
 
@@ -309,7 +313,7 @@ fn nothing_is_passed_on_to_this_host_itself_or_to_everybody() {
     let scene = Scene::new();
     let client = Scene::datagrams_from(&scene.client, VIP);
     let ended = scene.keep();
-    let own = scene.a.run(|_| async { ArpSocket::to_send(CARD).expect("a socket").mac() });
+    let own = scene.a.run(|_| async { ArpSocket::to_send(INTERFACE).expect("a socket").mac() });
     scene.leave_a();
     send(&client, 0..5);
     for to in [own, Mac([0xff; 6]), Mac([1, 0, 0x5e, 0, 0, 1]), Mac([0; 6])] {
@@ -320,12 +324,12 @@ fn nothing_is_passed_on_to_this_host_itself_or_to_everybody() {
 }
 
 #[test]
-fn a_card_that_is_not_there_is_named() {
+fn a_interface_that_is_not_there_is_named() {
     let mut segment = Segment::new();
     let a = segment.join(A);
     let error = a.run(|_| async {
-        let mut stragglers = Stragglers::default();
-        stragglers.keep("eth7", IpAddr::V4(VIP), |_| {}).unwrap_err().to_string()
+        let mut late_packets = LatePackets::default();
+        late_packets.keep("eth7", IpAddr::V4(VIP), |_| {}).unwrap_err().to_string()
     });
     assert!(error.contains("eth7") && error.contains("10.77.0.100"), "{error}");
 }
