@@ -50,6 +50,7 @@ impl Turn<'_> {
             | Cause::NotListed
             | Cause::NotOnline(_)
             | Cause::Secondary
+            | Cause::SecondaryWritable
             | Cause::ReadOnly
             | Cause::StaleView { .. } => Leave::AfterClaimWait,
         }
@@ -77,7 +78,7 @@ impl Turn<'_> {
     /// refuse clients, since none can reach it, and it would still hold when it is back on the network.
     fn ends_soonest(&self, stages: &Stages) -> Option<(Stage, Cause)> {
         let fails = |(stage, finding, _): (Stage, &Finding, Time)| match finding {
-            Finding::Failed(cause) if *cause != Cause::ReadOnly => Some((stage, cause.clone())),
+            Finding::Failed(cause) if !cause.lets_keep() => Some((stage, cause.clone())),
             Finding::Passed | Finding::Failed(_) | Finding::Unknown(_) => None,
         };
         stages.each().into_iter().filter_map(fails).min_by_key(|(_, cause)| self.leave(cause))
@@ -173,6 +174,7 @@ impl Turn<'_> {
                 let failed = |finding: &Finding| matches!(finding, Finding::Failed(_));
                 self.say(match (&stages.primary.0, &stages.gateway.0) {
                     (Finding::Failed(Cause::ReadOnly), _) => Reason::HoldingReadOnly,
+                    (Finding::Failed(Cause::SecondaryWritable), _) => Reason::HoldingUntilClaimed,
                     (_, gateway) if failed(gateway) => Reason::HoldingWithoutGateway,
                     _ => Reason::Holding,
                 });

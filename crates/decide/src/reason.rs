@@ -37,6 +37,8 @@ pub enum Reason {
     Adopted,
     /// The primary is read-only; the VIP stays.
     HoldingReadOnly,
+    /// The server is a secondary that still takes writes; the VIP stays until the primary claims it.
+    HoldingUntilClaimed,
     /// The gateway is lost, and the policy says to hold with the majority.
     HoldingWithoutGateway,
     /// It is here, and whether it should be is not known.
@@ -143,10 +145,12 @@ pub enum LetGo {
     StageFailed(Stage, Cause),
     /// A member claimed, and this stage fails here.
     ClaimedWhileFailing(IpAddr, Stage, Cause),
-    /// A member claimed, and its server is the writable primary in a newer view, or in this view while ours does not take writes.
+    /// A member claimed, and its server is the writable primary in a newer view, or in this view while ours is not.
     ClaimantLeads(IpAddr),
     /// A member claimed, its server is the writable primary, and our own server did not answer in time.
     OwnSilent(IpAddr),
+    /// A member claimed of whose server nothing could be learned, and ours is a secondary, though it still takes writes.
+    OwnSecondary(IpAddr),
     /// A member claimed, and nothing could be learned of either server in time.
     NothingKnown(IpAddr),
     /// It was taken because nobody answered, and this member answers now: frames are lost, and it has had it all the time.
@@ -215,6 +219,9 @@ impl fmt::Display for Reason {
             }
             Self::HoldingReadOnly => f.write_str(
                 "VIP kept: this is the primary, though it is not writable (super_read_only is on)",
+            ),
+            Self::HoldingUntilClaimed => f.write_str(
+                "VIP kept until the new primary claims it: this server is a secondary by now and still takes writes, as in a switchover whose target has yet to apply what it had queued",
             ),
             Self::HoldingWithoutGateway => f.write_str(
                 "VIP kept though the gateway does not answer: this is the primary with a majority (gateway_lost = \"hold-with-majority\")",
@@ -397,11 +404,17 @@ impl fmt::Display for LetGo {
             Self::ClaimantLeads(member) => {
                 write!(
                     f,
-                    "yielded to member {member}: its server leads in a newer view, or ours no longer takes writes"
+                    "yielded to member {member}: its server leads in a newer view, or ours is no longer the writable primary"
                 )
             }
             Self::OwnSilent(member) => {
                 write!(f, "yielded to member {member}: its server leads, and our own did not answer in time")
+            }
+            Self::OwnSecondary(member) => {
+                write!(
+                    f,
+                    "yielded to member {member}: our server is a secondary, and nothing could be learned of its server"
+                )
             }
             Self::NothingKnown(member) => {
                 write!(f, "yielded to member {member}: neither its server nor our own answered in time")

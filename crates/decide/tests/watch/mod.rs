@@ -7,7 +7,7 @@ use decide::action::Action;
 use decide::event::{Event, Fact, Frame, Gateway, Mac, MemberState, Says, Seen, Server, ViewId};
 use decide::policy::Policy;
 use decide::reason::{LetGo, Reason};
-use decide::stages::{Finding, Verdict};
+use decide::stages::{Cause, Finding, Verdict};
 use decide::state::{State, VipState};
 use decide::time::Time;
 use decide::{Decision, step};
@@ -231,6 +231,14 @@ impl Watch {
                     {
                         assert!(!newest.is_newer_than(theirs), "NEWEST-VIEW: yielded to an older view");
                     }
+                }
+                LetGo::OwnSecondary(_) => {
+                    let cause = Cause::SecondaryWritable;
+                    assert_eq!(
+                        decision.stages.primary.0,
+                        Finding::Failed(cause),
+                        "its own word does not say so"
+                    );
                 }
                 LetGo::NothingKnown(claimant) => {
                     let since = match &before.vip_state {
