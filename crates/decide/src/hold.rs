@@ -224,6 +224,9 @@ impl Turn<'_> {
             for question in [Action::AskHost, Action::AskServer, Action::AskGateway] {
                 self.act(question);
             }
+            // And whether another has it already: this may be a host that stood still, as no clock shows. It answers, and is yielded
+            // to at once; else both would have it for as long as a claim is waited for.
+            self.act(Action::AskWhoHasVip);
             self.say(Reason::Rechecking(stage, cause));
             self.refresh(&mut hold, false);
             return VipState::Holding(hold);

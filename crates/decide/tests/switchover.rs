@@ -173,3 +173,17 @@ fn with_the_gateway_lost_for_all_a_writable_secondary_holds_with_the_majority_wh
     model.run(SECOND * 10);
     assert!(model.vip_here, "{:#?}", model.reasons);
 }
+
+#[test]
+fn a_holder_whose_server_no_longer_leads_asks_who_has_the_vip_and_yields_at_once_to_a_member_that_answers() {
+    // It stood still and no clock shows it: another was elected and took the VIP meanwhile.
+    let mut model = ModelHost::settled_holder();
+    let asked = |model: &ModelHost| model.count(|action| *action == Action::AskWhoHasVip);
+    let before = asked(&model);
+    model.first.server = led_by_2(1, 545, true);
+    model.run(ms(150));
+    assert_eq!(asked(&model), before + 1);
+    model.frame(2, Says::Reply);
+    model.run(ms(5));
+    assert!(!model.vip_here, "{:#?}", model.reasons);
+}

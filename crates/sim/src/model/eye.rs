@@ -54,7 +54,7 @@ pub(super) fn certain_no(policy: &Policy, state: &State) -> Option<u8> {
                 Some(COMES_TO)
             } else if outnumbered(view) {
                 Some(AT_ONCE)
-            } else if passed_by || !online_primary(view) {
+            } else if passed_by || !(online_primary(view) || takes_writes(view)) {
                 Some(claim_wait)
             } else {
                 None
@@ -85,7 +85,7 @@ pub(super) fn judge(
         judgement.note(Invariant::Lease);
     }
     if decision.reasons.iter().any(|reason| matches!(reason, Reason::Stopped { .. }))
-        && !may_let_go(policy, before, after)
+        && !may_let_go(policy, before, event, after)
     {
         judgement.note(Invariant::UnknownIsNotNo);
     }
@@ -150,13 +150,15 @@ fn may_renew(before: &State, after: &State, decision: &Decision) -> bool {
 }
 
 /// A certain "no", another's claim, or patience that has run out.
-fn may_let_go(policy: &Policy, before: &State, after: &State) -> bool {
+fn may_let_go(policy: &Policy, before: &State, event: &Event, after: &State) -> bool {
     let (claimed, since) = match &before.vip_state {
         VipState::Holding(hold) => (hold.dispute.is_some() || hold.post_claim_check.is_some(), hold.since),
         _ => (false, NOW),
     };
     let over =
         after.server_unknown_since.is_some_and(|unknown| NOW.since(unknown.max(since)) >= TICK * PATIENCE);
+    // A claim that finds all known that it is settled by is yielded to at once.
+    let claimed = claimed || matches!(event, Event::Frame(_));
     claimed || over || certain_no(policy, after).is_some()
 }
 
@@ -182,6 +184,12 @@ fn online_primary(view: &GroupView) -> bool {
         .iter()
         .find(|member| member.id == view.local)
         .is_some_and(|local| local.state == MemberState::Online && local.role == Role::Primary)
+}
+
+/// ONLINE, and it takes writes whatever its role: the former primary of a switchover whose target has yet to apply its backlog.
+fn takes_writes(view: &GroupView) -> bool {
+    let local = view.members.iter().find(|member| member.id == view.local);
+    !view.super_read_only && local.is_some_and(|local| local.state == MemberState::Online)
 }
 
 fn outnumbered(view: &GroupView) -> bool {

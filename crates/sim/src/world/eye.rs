@@ -27,6 +27,8 @@ pub(super) enum Word {
     Nothing,
     /// ONLINE, PRIMARY, with a majority, in no view that is known to be old; takes writes or not.
     Leads { writable: bool },
+    /// ONLINE with a majority, a secondary, and it still takes writes: the VIP may stay until it is claimed.
+    TakesWrites,
     /// It answers, and does not lead.
     Follows,
     /// It leads by its own word, and can't reach the majority.
@@ -140,7 +142,7 @@ impl Eye {
     /// Since when the renewal of an address that it has, and whose server leads by what it was told, has been due.
     fn renewal_due_since(&self, policy: &Policy) -> Option<Time> {
         let due = self.added_at? + policy.lease? / 3;
-        (self.here && matches!(self.word, Word::Leads { .. })).then_some(due)
+        (self.here && matches!(self.word, Word::Leads { .. } | Word::TakesWrites)).then_some(due)
     }
 
     /// Since when all that a start needs has been so, by what was told: the wish to have the VIP.
@@ -239,7 +241,7 @@ impl Eye {
         let no = matches!(self.word, Word::Follows | Word::NoMajority | Word::Stale | Word::Dead);
         if no || self.gateway == Some(false) {
             self.no_since.get_or_insert(now);
-        } else if matches!(self.word, Word::Leads { .. }) {
+        } else if matches!(self.word, Word::Leads { .. } | Word::TakesWrites) {
             self.no_since = None;
         }
         if self.wish_since() != wish {
@@ -264,7 +266,7 @@ impl Eye {
 
     fn hear(&mut self, word: Word, now: Time) {
         let word = match word {
-            Word::Leads { .. } if self.is_stale() => Word::Stale,
+            Word::Leads { .. } | Word::TakesWrites if self.is_stale() => Word::Stale,
             // Whatever runs there now is not what led.
             Word::Silent | Word::TurnsAway if self.started_anew => Word::Dead,
             word => word,
@@ -297,7 +299,7 @@ impl Eye {
 
     /// A peer's answer may show that its own server's word is old.
     fn note_stale(&mut self, now: Time) {
-        if matches!(self.word, Word::Leads { .. }) && self.is_stale() {
+        if matches!(self.word, Word::Leads { .. } | Word::TakesWrites) && self.is_stale() {
             self.word = Word::Stale;
             self.word_since = now;
         }
@@ -307,7 +309,7 @@ impl Eye {
     fn may_hold_until(&self, policy: &Policy, held_since: Time) -> Option<Time> {
         let since = self.word_since.max(held_since);
         let by_server = match self.word {
-            Word::Nothing | Word::Leads { .. } => None,
+            Word::Nothing | Word::Leads { .. } | Word::TakesWrites => None,
             Word::Silent => Some(since + policy.hung_patience),
             Word::TurnsAway => policy.refused_patience.map(|patience| since + patience),
             Word::Follows | Word::Stale => Some(since + policy.claim_wait),
@@ -319,7 +321,8 @@ impl Eye {
             (Some(false), GatewayLost::Release) => Some(gateway_since),
             // Counts from when its server does not lead.
             (Some(false), GatewayLost::HoldWithMajority) => {
-                (!matches!(self.word, Word::Leads { .. })).then(|| gateway_since.max(self.word_since))
+                (!matches!(self.word, Word::Leads { .. } | Word::TakesWrites))
+                    .then(|| gateway_since.max(self.word_since))
             }
             _ => None,
         };
@@ -350,7 +353,11 @@ fn word(fact: &Fact<Server>) -> Word {
         }
         Fact::Known(Server::Member(view)) => {
             let online = view.local_member().is_some_and(|local| local.state == MemberState::Online);
-            if online && !view.has_majority() { Word::NoMajority } else { Word::Follows }
+            match (online, view.has_majority()) {
+                (true, false) => Word::NoMajority,
+                (true, true) if !view.super_read_only => Word::TakesWrites,
+                _ => Word::Follows,
+            }
         }
     }
 }
