@@ -54,7 +54,7 @@ fn listen_and(host: &Host, own: Ipv4Addr, first: fn(&NeighborWatch)) -> Receiver
             move |event| {
                 let _ = events.send(Heard::Event(event, Instant::now()));
             },
-            move || {
+            move |_| {
                 let _ = gateway.send(Heard::Gateway);
             },
             move |report| {

@@ -190,9 +190,9 @@ impl Wiring {
         let gateway_to_be = Arc::new(OnceLock::<Weak<SharedGateway>>::new());
         let gateway_heard = {
             let gateway = Arc::clone(&gateway_to_be);
-            move || {
+            move |asked_at| {
                 if let Some(gateway) = gateway.get().and_then(Weak::upgrade) {
-                    gateway.heard_arp();
+                    gateway.heard_arp(asked_at);
                 }
             }
         };

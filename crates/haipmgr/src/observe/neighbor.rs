@@ -3,6 +3,7 @@
 //! One socket for each interface, whose frames all clusters on it hear: with a socket for each of a hundred clusters, every answer of
 //! a member would be received a hundred times, and asked for as often.
 
+mod questions;
 mod subscribers;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,14 +11,17 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use decide::event::Event;
+use decide::event::{Event, Mac};
+use decide::time::Time;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, interval_at, timeout_at};
 
-use crate::arp_socket::ArpListener;
+use crate::arp_socket::{ArpListener, Received};
+use crate::clock;
 use crate::packet_socket::PacketSocketError;
-use crate::wire::arp::ArpFrame;
+use crate::wire::arp::{ArpFrame, Operation};
+use questions::Questions;
 use subscribers::Subscriber;
 
 /// Members' MACs are asked for anew this often: a replaced network interface on a silent host is noticed.
@@ -133,7 +137,8 @@ impl NeighborWatch {
         self.ask(Question::Everyone(self.number));
     }
 
-    /// Asks by ARP for the gateway's address, now.
+    /// Asks by ARP for the gateway's address, now: the gateway alone and everybody by turns, where its MAC is known. Each call
+    /// sends: whoever calls keeps the pace.
     pub fn ask_gateway(&self) {
         self.ask(Question::Gateway(self.number));
     }
@@ -207,7 +212,7 @@ impl Interfaces {
     ///
     /// `tell` gets `Event::ReceiveUp` at once, and again when frames can be heard and when they no longer can. It gets
     /// `Event::Frame` for each frame of another host about the VIP, and `Event::Neighbor` when a member's MAC is first learned, when it changes, and when it answers a question of this host. `gateway_heard` is called at each
-    /// ARP answer of the gateway to this host. All three callbacks are called from within the task, and must not block.
+    /// ARP answer of the gateway to this host, with the time of the question. All three callbacks are called from within the task, and must not block.
     ///
     /// An interface that is not there or is down is no error: the watch reports it, and goes on trying.
     ///
@@ -217,7 +222,7 @@ impl Interfaces {
         &self,
         settings: NeighborSettings,
         tell: impl Fn(Event) + Send + 'static,
-        gateway_heard: impl Fn() + Send + 'static,
+        gateway_heard: impl Fn(Time) + Send + 'static,
         report: impl Fn(NeighborReport) + Send + 'static,
     ) -> Result<NeighborWatch, NeighborError> {
         let (interface, own_address) = (settings.interface.clone(), ipv4(settings.own_address)?);
@@ -253,7 +258,7 @@ impl Interfaces {
 pub fn watch(
     settings: NeighborSettings,
     tell: impl Fn(Event) + Send + 'static,
-    gateway_heard: impl Fn() + Send + 'static,
+    gateway_heard: impl Fn(Time) + Send + 'static,
     report: impl Fn(NeighborReport) + Send + 'static,
 ) -> Result<NeighborWatch, NeighborError> {
     Interfaces::default().watch(settings, tell, gateway_heard, report)
@@ -275,6 +280,7 @@ impl InterfaceWatch {
             own_address,
             subscribers: subscribers.clone(),
             asked_at: BTreeMap::new(),
+            questions: Questions::default(),
         };
         let task = tokio::spawn(watcher.run(asked));
         Self { interface, own_address, subscribers, questions, task }
@@ -287,6 +293,7 @@ struct Watcher {
     subscribers: Subscribers,
     /// When each address was last asked for.
     asked_at: BTreeMap<Ipv4Addr, Instant>,
+    questions: Questions,
 }
 
 impl Watcher {
@@ -349,19 +356,12 @@ impl Watcher {
         check.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                received = listener.receive() => {
-                    let received = received?;
-                    for subscriber in self.subscribers.lock().all.values_mut() {
-                        subscriber.hear(received);
-                    }
-                },
+                received = listener.receive() => self.hear(&received?),
                 question = asked.recv() => match question {
                     Some(Question::Everyone(number)) => self.ask(listener, |of, subscriber| {
                         if of == number { subscriber.members().chain([subscriber.gateway()]).collect() } else { Vec::new() }
                     })?,
-                    Some(Question::Gateway(number)) => self.ask(listener, |of, subscriber| {
-                        if of == number { vec![subscriber.gateway()] } else { Vec::new() }
-                    })?,
+                    Some(Question::Gateway(number)) => self.ask_gateway(listener, number)?,
                     Some(Question::Vip(number)) => {
                         // Nobody else asks for it, and who does may want to ask again at once.
                         self.asked_at.retain(|address, _| !self.subscribers.lock().is_vip(number, *address));
@@ -385,7 +385,46 @@ impl Watcher {
         }
     }
 
-    /// Asks for all that is wanted, but for what was asked for just now.
+    fn hear(&mut self, received: &Received) {
+        let frame = &received.frame;
+        let sender = frame.sender_address.into();
+        self.questions.is_at(sender, frame.sender_mac);
+        let answer = frame.operation == Operation::Reply && frame.target_address == self.own_address;
+        let asked_at = if answer { self.questions.answered(sender, clock::now()) } else { None };
+        for subscriber in self.subscribers.lock().all.values_mut() {
+            subscriber.hear(*received, asked_at);
+        }
+    }
+
+    fn ask_gateway(&mut self, listener: &ArpListener, number: u64) -> Result<(), PacketSocketError> {
+        let gateway = self.subscribers.lock().all.get(&number).map(Subscriber::gateway);
+        let Some(gateway) = gateway else { return Ok(()) };
+        let to = self.questions.next_to(gateway.into());
+        self.put(listener, gateway, to).map(|_| ())
+    }
+
+    /// Puts one question, to this MAC alone or to everybody, and gives whether it was sent.
+    fn put(
+        &mut self,
+        listener: &ArpListener,
+        address: Ipv4Addr,
+        to: Option<Mac>,
+    ) -> Result<bool, PacketSocketError> {
+        let mut frame = ArpFrame::request(listener.mac(), self.own_address, address);
+        frame.destination = to.unwrap_or(frame.destination);
+        let now = clock::now();
+        match listener.send(&frame) {
+            // Full queues and the like pass, and the question is put again: no reason to stop listening.
+            Err(PacketSocketError::Failed { .. }) => Ok(false),
+            sent => {
+                sent?;
+                self.questions.asked(address.into(), now);
+                Ok(true)
+            }
+        }
+    }
+
+    /// Asks everybody for all that is wanted, but for what was asked for just now.
     fn ask(
         &mut self,
         listener: &ArpListener,
@@ -404,13 +443,8 @@ impl Watcher {
             if self.asked_at.contains_key(&address) {
                 continue;
             }
-            match listener.send(&ArpFrame::request(listener.mac(), self.own_address, address)) {
-                // Full queues and the like pass, and the question is put again: no reason to stop listening.
-                Err(PacketSocketError::Failed { .. }) => {}
-                sent => {
-                    sent?;
-                    self.asked_at.insert(address, now);
-                }
+            if self.put(listener, address, None)? {
+                self.asked_at.insert(address, now);
             }
         }
         Ok(())
@@ -447,7 +481,7 @@ mod tests {
             members: vec![],
             gateway: OTHER.into(),
         };
-        let refused = watch(settings, |_| {}, || {}, |_| {}).err();
+        let refused = watch(settings, |_| {}, |_| {}, |_| {}).err();
         assert_eq!(refused, Some(NeighborError::Ipv6NotSupportedYet(vip)));
     }
 }

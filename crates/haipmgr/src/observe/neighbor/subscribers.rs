@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use decide::event::{Event, Frame, Mac, Says};
+use decide::time::Time;
 use tokio::time::Instant;
 
 use super::{CHANGES_PER_SECOND, FRAMES_PER_SECOND, NeighborError, NeighborReport, NeighborSettings, ipv4};
@@ -12,7 +13,7 @@ use crate::observe::token_bucket::TokenBucket;
 use crate::wire::arp::Operation;
 
 type Tell = Box<dyn Fn(Event) + Send>;
-type Heard = Box<dyn Fn() + Send>;
+type Heard = Box<dyn Fn(Time) + Send>;
 type Report = Box<dyn Fn(NeighborReport) + Send>;
 
 /// One cluster's.
@@ -45,7 +46,7 @@ impl Subscriber {
     pub(super) fn new(
         settings: NeighborSettings,
         tell: impl Fn(Event) + Send + 'static,
-        gateway_heard: impl Fn() + Send + 'static,
+        gateway_heard: impl Fn(Time) + Send + 'static,
         report: impl Fn(NeighborReport) + Send + 'static,
     ) -> Result<Self, NeighborError> {
         let own_address = ipv4(settings.own_address)?;
@@ -101,7 +102,8 @@ impl Subscriber {
         members.chain((!self.gateway_answered).then_some(self.gateway))
     }
 
-    pub(super) fn hear(&mut self, received: Received) {
+    /// `gateway_asked_at`: the frame is a gateway's answer to a question of that time.
+    pub(super) fn hear(&mut self, received: Received, gateway_asked_at: Option<Time>) {
         let from = received.frame.sender_mac;
         if let Some(says) = what_it_says(&received, self.vip) {
             let is_member = self.members.values().any(|mac| *mac == Some(from));
@@ -125,7 +127,9 @@ impl Subscriber {
         }
         if sender == self.gateway && answer {
             self.gateway_answered = true;
-            (self.gateway_heard)();
+            if let Some(asked_at) = gateway_asked_at {
+                (self.gateway_heard)(asked_at);
+            }
         }
     }
 
@@ -171,7 +175,6 @@ fn what_it_says(received: &Received, vip: Ipv4Addr) -> Option<Says> {
 mod tests {
     use super::*;
     use crate::wire::arp::ArpFrame;
-    use decide::time::Time;
 
     const VIP: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 100);
     const OTHER: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 12);
