@@ -10,14 +10,14 @@ use std::time::Duration;
 
 use decide::event::{Fact, Gateway, Seen};
 use decide::time::Time;
-use haipmgr::arp_socket::ArpListener;
 use haipmgr::clock;
 use haipmgr::observe::gateway::{GatewaySettings, Gateways, SharedGateway};
 use haipmgr::observe::neighbor::{Interfaces, NeighborSettings, NeighborWatch};
-use haipmgr::wire::arp::{ArpFrame, Operation};
+use linux::neighbor_socket::NeighborListener;
 use namespace::{LIMIT, Neighbor, cable_to, forget_neighbors, give, in_new_namespace, netlink, set};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::{Instant, timeout, timeout_at};
+use wire::NeighborMessage;
 
 const OWN: &str = "10.77.0.11";
 const GATEWAY: &str = "10.77.0.254";
@@ -62,7 +62,7 @@ impl Cluster {
                 }
             }
         };
-        let neighbor = Arc::new(interfaces.watch(settings, |_| {}, heard, |_| {}).unwrap());
+        let neighbor = Arc::new(interfaces.watch(settings, |_| {}, heard, |_| {}));
         let (tell, facts) = unbounded_channel();
         let by_arp = Arc::clone(&neighbor);
         let settings = GatewaySettings::new(address(GATEWAY), "eth0", address(OWN));
@@ -131,13 +131,15 @@ impl Scene {
 
 /// Waits until somebody else asks for `address`, then answers ARP again.
 fn answer_from_the_second_on(address: &'static str) {
-    let listener = ArpListener::open("eth0").unwrap();
-    let asks = |frame: ArpFrame| {
-        frame.operation == Operation::Request
-            && IpAddr::V4(frame.target_address) == address.parse::<IpAddr>().unwrap()
-    };
+    let listener = NeighborListener::open("eth0").unwrap();
+    let address: IpAddr = address.parse().unwrap();
     tokio::spawn(async move {
-        while !asks(listener.receive().await.unwrap().frame) {}
+        loop {
+            let heard = listener.receive().await.unwrap().message;
+            if matches!(heard, NeighborMessage::Question { target, .. } if target == address) {
+                break;
+            }
+        }
         set(ARP_IGNORED, "0");
     });
 }
@@ -207,7 +209,7 @@ fn a_gateway_that_is_known_is_asked_alone_too_in_case_that_broadcasts_are_droppe
         let mut scene = Scene::new().await;
         let (tell, mut asked) = unbounded_channel();
         scene.router.run(|| async move {
-            let listener = ArpListener::open("eth0").unwrap();
+            let listener = NeighborListener::open("eth0").unwrap();
             tokio::spawn(async move {
                 while let Ok(received) = listener.receive().await {
                     let _ = tell.send(received.to_us_alone);

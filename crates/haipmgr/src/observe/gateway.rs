@@ -21,9 +21,9 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::UdpSocket;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
+use wire::icmp::{Echo, Version};
 
 use crate::clock;
-use crate::wire::icmp_echo::{Echo, Version};
 use probes::{Order, Probes, Told};
 
 pub use shared::{Gateways, SharedGateway};
