@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
-use crate::sock_diag::{Diag, DiagError};
+use linux::sock_diag::{Diag, DiagError};
 
 /// Parts of the names by which servers go (`/proc/PID/comm`): they are looked at first, and whole.
 const SERVERS: [&str; 2] = ["mysqld", "mariadbd"];
