@@ -60,9 +60,7 @@ impl Announcer {
 
     /// Says that the VIP is free: to the host with this MAC, or to nobody in particular.
     pub fn announce_release(&mut self, to: Option<Mac>) -> Result<(), AnnounceError> {
-        self.send("word that it is free", |socket, vip| {
-            socket.send(&ArpFrame::release(socket.mac(), vip, to))
-        })
+        self.send("release", |socket, vip| socket.send(&ArpFrame::release(socket.mac(), vip, to)))
     }
 
     /// One gratuitous ARP in each of its two forms, request and reply: some equipment acts on only the one, some only

@@ -36,8 +36,8 @@ pub const PASSED_ON_FOR: Duration = Duration::from_secs(1);
 pub enum LatePacketsError {
     /// No packet socket.
     #[error(
-        "packets that still arrive for {vip} after it has moved can't be passed on to the new holder: {source}; clients \
-         that connect in that moment need a second longer"
+        "late packets for {vip} can't be passed on to its new holder: {source}; clients that connect while it moves wait \
+         a second longer"
     )]
     Socket {
         /// The VIP.
@@ -46,9 +46,7 @@ pub enum LatePacketsError {
         source: PacketSocketError,
     },
     /// The VIP is IPv6.
-    #[error(
-        "{0} is an IPv6 address: packets that arrive late for it are not passed on yet, give an IPv4 VIP"
-    )]
+    #[error("{0} is an IPv6 address: late packets for it are not passed on yet; give an IPv4 VIP")]
     Ipv6NotSupportedYet(IpAddr),
 }
 
