@@ -129,7 +129,7 @@ fn network_manager(root: &Path, interface: &str, index: u32) -> Option<String> {
         "NetworkManager manages {interface} and removes all its addresses when the cable is out for longer than some seconds: \
          in /etc/NetworkManager/conf.d/haipmgr.conf write [device-haipmgr], match-device=interface-name:{interface}, \
          ignore-carrier=yes, then systemctl reload NetworkManager; whatever is set, it removes addresses that are not its own \
-         when the connection is activated anew or applied again (nmcli connection up, nmcli device reapply): do that where the VIP is not"
+         when the connection is activated or applied again (nmcli connection up, nmcli device reapply): do that only where the VIP is not"
     ))
 }
 
