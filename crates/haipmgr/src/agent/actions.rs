@@ -194,7 +194,7 @@ impl Agent {
         let ended = move |outcome| match outcome {
             Ok(0) => {}
             Ok(count) => {
-                journal.info(&format!("{count} late packets for {vip} were passed on to its new holder"))
+                journal.info(&format!("{count} late packets for {vip} were passed on to its new holder"));
             }
             Err(error) => once.late_packets_error(&journal, &error),
         };
