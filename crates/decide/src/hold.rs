@@ -143,7 +143,7 @@ impl Turn<'_> {
             }
             Fact::Known(None) if self.now.since(hold.since) >= CONFIRM_WITHIN => {
                 self.say(Reason::Failed(format!(
-                    "the VIP was added to {} and has not shown up there",
+                    "the VIP was added to {} but does not appear there: trying again",
                     hold.interface
                 )));
                 self.act(Action::AskHost);

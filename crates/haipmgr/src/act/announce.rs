@@ -47,7 +47,7 @@ impl Announcer {
     /// Says that the VIP is free: to the host with this MAC, or to nobody in particular.
     pub fn announce_release(&mut self, to: Option<Mac>) -> Result<(), AnnounceError> {
         let to = to.map(|mac| wire::Mac(mac.0));
-        self.send("word that it is free", NeighborMessage::Release { address: self.vip, to })
+        self.send("release", NeighborMessage::Release { address: self.vip, to })
     }
 
     /// One announcement: gratuitous ARP in each of its two forms, or an unsolicited neighbor advertisement.

@@ -33,8 +33,8 @@ pub const PASSED_ON_FOR: Duration = Duration::from_secs(1);
 /// Late packets can't be kept or passed on. The VIP leaves all the same: some clients need a second longer.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "packets that still arrive for {vip} after it has moved can't be passed on to the new holder: {source}; clients \
-     that connect in that moment need a second longer"
+    "late packets for {vip} can't be passed on to its new holder: {source}; clients that connect while it moves wait \
+     a second longer"
 )]
 pub struct LatePacketsError {
     /// The VIP.

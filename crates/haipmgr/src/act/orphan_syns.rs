@@ -38,7 +38,7 @@ pub const KEPT_FOR: Duration = Duration::from_millis(1200);
 pub enum OrphanSynsError {
     /// No packet socket, or it failed.
     #[error(
-        "clients that still knock at the former holder of {vip} can't be seen: {source}; they need up to a second longer"
+        "clients that still connect to the former holder of {vip} can't be seen: {source}; they wait up to a second longer"
     )]
     Watch {
         /// The VIP.
@@ -48,8 +48,8 @@ pub enum OrphanSynsError {
     },
     /// No raw socket.
     #[error(
-        "no raw socket for refusing clients that knocked at the former holder of {vip} ({source}); run as root, or with \
-         CAP_NET_RAW"
+        "cannot open a raw socket for refusing clients that connect to the former holder of {vip} ({source}); run as root, \
+         or with CAP_NET_RAW"
     )]
     NoRawSocket {
         /// The VIP.
@@ -59,8 +59,8 @@ pub enum OrphanSynsError {
     },
     /// Some refusals were not sent; the others were.
     #[error(
-        "{failed} of {of} clients that knocked at the former holder of {vip} could not be refused, the first {client}: \
-         {source}; they need up to a second longer"
+        "{failed} of {of} clients that tried to connect to the former holder of {vip} could not be refused, the first {client}: \
+         {source}; they wait up to a second longer"
     )]
     NotRefused {
         /// The VIP.

@@ -23,7 +23,7 @@ const SEND_LIMIT: Duration = Duration::from_millis(100);
 pub enum SocketsError {
     /// `sock_diag` could not be asked.
     #[error(
-        "listing the TCP connections of {vip}: {source}; it needs the kernel's modules inet_diag and tcp_diag"
+        "cannot list the TCP connections of {vip}: {source}; it needs the kernel's modules inet_diag and tcp_diag"
     )]
     List {
         /// The VIP.
@@ -33,7 +33,7 @@ pub enum SocketsError {
     },
     /// No raw socket.
     #[error(
-        "no raw socket for telling the clients of {vip} that it has moved ({source}); run as root, or with CAP_NET_RAW"
+        "cannot open a raw socket for telling the clients of {vip} that it has moved ({source}); run as root, or with CAP_NET_RAW"
     )]
     NoRawSocket {
         /// The VIP.
@@ -43,7 +43,7 @@ pub enum SocketsError {
     },
     /// Some tickles were not sent; the others were.
     #[error(
-        "{failed} of {of} clients of {vip} could not be told that it has moved, the first {client}: {source}"
+        "{failed} of {of} clients of {vip} could not be told that it has moved, the first {client}: {source}; they find out by their own time-outs"
     )]
     NotTickled {
         /// The VIP.
@@ -77,7 +77,7 @@ pub enum SocketsError {
     },
     /// Some connections were not closed; the others were.
     #[error(
-        "{failed} of {of} connections of the VIP could not be closed on this host, the first from {client}: {source}"
+        "{failed} of {of} connections of the VIP could not be closed on this host, the first from {client}: {source}; they stay open until their time-outs"
     )]
     NotDestroyed {
         /// How many were not.

@@ -65,7 +65,7 @@ pub(super) enum Mute {
 impl fmt::Display for Mute {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoMember => f.write_str("nothing can be sent about the VIP: this host is not a member"),
+            Self::NoMember => f.write_str("no ARP can be sent for the VIP: this host is not a member; compare `members` in the configuration with ip -br address"),
             Self::NotSent(error) => write!(f, "{error}"),
         }
     }

@@ -231,11 +231,11 @@ enum EchoError {
     Interface(#[source] io::Error),
     #[error("cannot send from this address: {0}")]
     Source(#[source] io::Error),
-    #[error("no way there: {0}")]
+    #[error("no route: {0}")]
     Connect(#[source] io::Error),
     #[error("not sent: {0}")]
     Send(#[source] io::Error),
-    #[error("came back: {0}")]
+    #[error("refused by the network: {0}")]
     Returned(#[source] io::Error),
 }
 

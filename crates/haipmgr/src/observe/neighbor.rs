@@ -57,7 +57,7 @@ pub struct NeighborSettings {
 #[derive(Debug, thiserror::Error)]
 pub enum NeighborReport {
     /// Nothing can be heard; it is tried again and again.
-    #[error("ARP frames about {vip} can't be heard: {cause}; trying again")]
+    #[error("ARP frames about {vip} can't be received: {cause}; trying again")]
     ReceiveDown {
         /// The VIP.
         vip: IpAddr,
@@ -65,7 +65,7 @@ pub enum NeighborReport {
         cause: Arc<PacketSocketError>,
     },
     /// Heard again after `ReceiveDown`.
-    #[error("ARP frames about {vip} are heard again on {interface}")]
+    #[error("ARP frames about {vip} are received again on {interface}")]
     ReceiveUp {
         /// The VIP.
         vip: IpAddr,
