@@ -152,7 +152,7 @@ impl World {
     fn decided(&mut self, host: Place, event: &Event) {
         let now = self.clock(host);
         self.hosts[host].eye.take_in(&self.policy, event, now);
-        self.hosts[host].decided_at = self.now;
+        self.hosts[host].decided_at = now;
         let Some(driver) = self.hosts[host].agent.take() else { return };
         let (before, state) = (self.hosts[host].before.take(), driver.state());
         if let Some(decision) = driver.decision() {
@@ -214,8 +214,8 @@ impl World {
             }
             Action::LearnNeighbors => self.learn_neighbors(host, life),
             Action::SendProbe => {
-                let now = self.clock(host);
-                self.hosts[host].eye.probed(now);
+                let decided = self.hosts[host].decided_at;
+                self.hosts[host].eye.probed(decided);
                 self.broadcast(host, Says::Probe);
             }
             Action::AskWhoHasVip => self.ask_who_has_vip(host),
@@ -265,8 +265,6 @@ impl World {
         self.check_lifetime(host, lifetime);
         let expires = lifetime.map(|lifetime| self.now + lifetime);
         self.set_vip(host, Some(expires));
-        let now = self.clock(host);
-        self.hosts[host].eye.added(now);
         Outcome::Succeeded
     }
 
@@ -280,8 +278,6 @@ impl World {
         self.check_lifetime(host, lifetime);
         let expires = lifetime.map(|lifetime| self.now + lifetime);
         self.set_vip(host, Some(expires));
-        let now = self.clock(host);
-        self.hosts[host].eye.added(now);
         Outcome::Succeeded
     }
 

@@ -71,7 +71,7 @@ pub struct ModelHost {
     pub(super) starts_again: bool,
     /// Its agent is stopped (SIGSTOP) for so long between its next decision and the deed, or between two deeds.
     pub(super) hangs_at_a_deed: Option<Duration>,
-    /// When its agent decided last.
+    /// When its agent decided last, on its clock.
     pub(super) decided_at: Time,
     /// What it knew before, where the poll that it decides on may be left out.
     pub(super) before: Option<State>,

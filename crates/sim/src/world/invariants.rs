@@ -288,7 +288,7 @@ impl World {
     /// LEASE: only what is there is renewed, and the kernel's lifetime counts from the decision, but for the quarter of a second
     /// that the kernel itself is not precise about, and the deed.
     pub(super) fn check_renewal(&mut self, host: Place) {
-        let late = self.now.since(self.hosts[host].decided_at);
+        let late = self.clock(host).since(self.hosts[host].decided_at);
         if self.hosts[host].vip.is_none() {
             let words = format!("db{} renews the VIP, which is gone, and so adds it", host + 1);
             self.broke(super::Invariant::Lease, words);

@@ -12,10 +12,6 @@ use crate::group::Place;
 
 /// "It is free" is to be read no later than this after it was heard: another may have taken it then.
 const WORD_HOLDS_FOR: Duration = Duration::from_millis(20);
-/// An agent whose renewal has been due for so long, and that was held up, may renew on an older sight of the address: any since it was due.
-const STARVED_FOR: Duration = Duration::from_millis(500);
-/// An agent that stood still has read all that was sent to it meanwhile.
-const CATCHES_UP: Duration = Duration::from_millis(100);
 /// The second check, a question to a server that is slow to answer, and a processor that is short.
 const SLACK: Duration = Duration::from_millis(1_600);
 
