@@ -340,14 +340,22 @@ impl Turn<'_> {
     }
 
     /// The agent stops: the VIP stays as it is (S7), so a lease becomes an address without an end; but not where nothing
-    /// has been heard of the server for so long that the lease would not be renewed either.
+    /// has been heard of the server for so long that the lease would not be renewed either, nor while another's claim or use
+    /// of the address is not answered yet. Where it is gone, it stays gone.
     pub(crate) fn leave_as_it_is(&mut self) {
+        if self.state.vip_interface(self.policy) == Fact::Known(None)
+            && matches!(&self.state.vip_state, VipState::Holding(hold) if hold.confirmed)
+        {
+            return self.say(Reason::Stopping);
+        }
         let (VipState::Holding(hold), Some(lease)) = (&self.state.vip_state, self.policy.lease) else {
             return self.say(Reason::Stopping);
         };
         let interface = hold.interface.clone();
-        if hold.confirmed && hold.down_since.is_none() && self.server_is_heard_of() {
-            self.act(Action::AddAddress { interface: interface.clone(), lifetime: None });
+        let claimed =
+            hold.dispute.is_some() || hold.conflict.is_some_and(|conflict| conflict.owed_since.is_some());
+        if hold.confirmed && hold.down_since.is_none() && !claimed && self.server_is_heard_of() {
+            self.act(Action::RenewAddress { interface: interface.clone(), lifetime: None });
             self.say(Reason::StoppingForEver(interface));
         } else {
             self.say(Reason::StoppingUnderLease(interface, lease));

@@ -50,7 +50,7 @@ impl Turn<'_> {
         } else if due.is_some() {
             if self.may_renew(well) {
                 if !planted!(self.policy, ForgetToRenew) {
-                    self.act(Action::AddAddress {
+                    self.act(Action::RenewAddress {
                         interface: hold.interface.clone(),
                         lifetime: self.lifetime(),
                     });

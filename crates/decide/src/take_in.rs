@@ -14,6 +14,9 @@ use crate::state::VipState;
 /// After an attempt to add the address failed, it is not asked for again for this long.
 const RETRY_AFTER_FAILURE: Duration = Duration::from_secs(1);
 
+/// After a renewal failed, or came too late to be carried out, it is tried again after this long. The lease outlives several.
+const RENEW_AGAIN_AFTER: Duration = Duration::from_millis(250);
+
 /// A server that was not heard for longer than this has stood still, or this host has.
 const SILENCE: Duration = Duration::from_secs(1);
 
@@ -45,6 +48,9 @@ impl Turn<'_> {
                 }
             }
             Event::Done { action, outcome: Outcome::Failed(text) } => self.take_in_failure(action, text),
+            Event::Done { action: Action::RenewAddress { interface, .. }, outcome: Outcome::Gone } => {
+                self.take_in_gone(interface);
+            }
             Event::StatFile(found) => self.take_in_stat(*found),
             Event::Process(sign) => self.act_on_sign(*sign),
             Event::Release => self.state.giving_up = true,
@@ -191,10 +197,25 @@ impl Turn<'_> {
             claim.probes = 0;
         }
         let unconfirmed = matches!(&self.state.vip_state, VipState::Holding(hold) if !hold.confirmed);
+        if let (Action::RenewAddress { lifetime: Some(_), .. }, VipState::Holding(hold)) =
+            (action, &mut self.state.vip_state)
+        {
+            // It is decided anew, on what is known then.
+            hold.next_renewal = Some(self.now + RENEW_AGAIN_AFTER);
+        }
         if matches!(action, Action::AddAddress { .. }) && unconfirmed {
             self.state.vip_state = VipState::Absent;
             self.state.retry_at = self.now + RETRY_AFTER_FAILURE;
         }
+    }
+
+    /// The kernel found no VIP to renew on this interface: somebody else has removed it.
+    fn take_in_gone(&mut self, interface: &str) {
+        if let Fact::Known(host) = &mut self.state.host.fact {
+            host.addresses.retain(|there| there.address != self.policy.vip || there.interface != interface);
+            self.state.host.asked_at = self.now;
+        }
+        self.act(Action::AskHost);
     }
 
     fn take_in_stat(&mut self, found: Option<(StatMark, Duration)>) {
