@@ -46,7 +46,7 @@ pub enum Fault {
     ColdStart { ms: u64 },
     /// The agent's process is stopped (SIGSTOP), and goes on.
     AgentHangs { who: Who, ms: u64 },
-    /// … between its next decision and what that orders, or between two of its orders.
+    /// … between its next decision about the address and the deed, or between that deed and the next.
     AgentHangsAtADeed { who: Who, ms: u64 },
     /// The agent is stopped (SIGSTOP), told to stop (SIGTERM), and goes on after `ms`: it reads what it has missed, and ends. It
     /// is started again after as long.

@@ -12,7 +12,7 @@ use decide::state::State;
 use decide::time::Time;
 
 use super::segment::place_of;
-use super::{Broken, Due, Invariant, World, address};
+use super::{Broken, Change, Due, Invariant, World, address};
 use crate::group::Place;
 
 impl World {
@@ -90,6 +90,9 @@ impl World {
                     if let Some(driver) = &mut self.hosts[host].agent {
                         driver.done(outcome);
                     }
+                    if is_about_the_address(&action) {
+                        self.hang_at_a_deed(host);
+                    }
                     self.take_time(host, 0);
                 }
                 Some(Next::Settled(_)) => {}
@@ -141,11 +144,19 @@ impl World {
         if self.chance(self.chances.held_up) {
             until = until + self.between_ms(0, 80);
         }
-        // It is stopped (SIGSTOP) just now, where that was to be.
-        if let Some(length) = self.hosts[host].hangs_at_a_deed.take() {
-            self.hang_agent(host, length);
-        }
         self.hosts[host].busy_until = self.hosts[host].busy_until.max(until);
+    }
+
+    /// It is stopped (SIGSTOP) just now, where that was to be: for so long, or so shortly that the deed is not too late, and then
+    /// the VIP is removed by hand meanwhile.
+    fn hang_at_a_deed(&mut self, host: Place) {
+        let Some(length) = self.hosts[host].hangs_at_a_deed.take() else { return };
+        if self.rng.bool() {
+            return self.hang_agent(host, length);
+        }
+        let (goes, length) = (self.between_ms(1, 50), self.between_ms(60, 200));
+        self.change_in(goes, Change::Flush(host));
+        self.hang_agent(host, length);
     }
 
     /// What an independent eye says of a step; and how long it takes until its deeds.
@@ -180,7 +191,13 @@ impl World {
                 self.take_time(host, 20);
             }
         }
+        let touches =
+            driver.decision().is_some_and(|decision| decision.actions.iter().any(is_about_the_address));
         self.hosts[host].agent = Some(driver);
+        // Before the deed, or between it and the next.
+        if touches && self.hosts[host].hangs_at_a_deed.is_some() && self.rng.bool() {
+            self.hang_at_a_deed(host);
+        }
     }
 
     fn tell_reasons(&mut self, host: Place, reasons: &[Reason]) {
@@ -293,6 +310,10 @@ impl World {
     pub(super) fn broke(&mut self, invariant: Invariant, words: String) {
         self.broken.push(Broken { at: self.now, invariant, words });
     }
+}
+
+fn is_about_the_address(action: &Action) -> bool {
+    matches!(action, Action::AddAddress { .. } | Action::RenewAddress { .. } | Action::RemoveAddress { .. })
 }
 
 /// Whether a step changed nothing but the age of the facts.

@@ -196,7 +196,7 @@ impl World {
         self.reassess();
     }
 
-    /// The agent's process is stopped (SIGSTOP) for so long, between its next decision and what that orders.
+    /// The agent's process is stopped (SIGSTOP) for so long, between its next decision about the address and the deed, or after that deed.
     pub(crate) fn hang_agent_at_a_deed(&mut self, host: Place, length: Duration) {
         if self.hosts[host].agent.is_some() {
             self.hosts[host].hangs_at_a_deed = Some(length);

@@ -5,6 +5,7 @@ mod judgement;
 
 use std::time::Duration;
 
+use decide::action::{Action, Outcome};
 use decide::event::{
     Event, Fact, Frame, Gateway, GroupView, Mac, Member, MemberPort, MemberState, Says, Server, ViewId,
 };
@@ -215,6 +216,11 @@ impl Eye {
                 self.server_asked = now;
                 self.gateway = None;
                 self.gateway_asked = now;
+            }
+            // The kernel's own word that it is not here.
+            Event::Done { action: Action::RenewAddress { .. }, outcome: Outcome::Gone } if self.here => {
+                self.here = false;
+                self.host_since = now;
             }
             Event::MemberPort { member, seen } => {
                 let refuses = seen.fact == Fact::Known(MemberPort::Refuses);
