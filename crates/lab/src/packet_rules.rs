@@ -31,6 +31,8 @@ pub enum Trouble {
     OnlyTheGroup,
     /// Nothing passes between the host and the gateway.
     NoGateway,
+    /// The first ARP request by which the gateway asks for the host gets lost. Its kernel asks again after a second.
+    GatewayAsksInVain,
 }
 
 impl Trouble {
@@ -51,6 +53,11 @@ impl Trouble {
                 (rule.clone(), rule)
             }
             Self::OnlyTheGroup => (group.clone(), group),
+            Self::GatewayAsksInVain => (
+                String::new(),
+                // The counter begins at 0, and does not come round in any test's time.
+                format!("arp operation request arp saddr ip {GATEWAY} numgen inc mod 1000000 < 1 drop;"),
+            ),
             Self::NoGateway => (
                 format!("ip daddr {GATEWAY} drop; arp daddr ip {GATEWAY} drop;"),
                 format!("ip saddr {GATEWAY} drop; arp saddr ip {GATEWAY} drop;"),
