@@ -31,7 +31,8 @@ pub enum Trouble {
     OnlyTheGroup,
     /// Nothing passes between the host and the gateway.
     NoGateway,
-    /// The first ARP request by which the gateway asks for the host gets lost. Its kernel asks again after a second.
+    /// The gateway asks in vain by ARP where the host is, so that no echo is answered; and the host's first ARP request for the
+    /// gateway gets lost.
     GatewayAsksInVain,
 }
 
@@ -54,9 +55,9 @@ impl Trouble {
             }
             Self::OnlyTheGroup => (group.clone(), group),
             Self::GatewayAsksInVain => (
-                String::new(),
                 // The counter begins at 0, and does not come round in any test's time.
-                format!("arp operation request arp saddr ip {GATEWAY} numgen inc mod 1000000 < 1 drop;"),
+                format!("arp operation request arp daddr ip {GATEWAY} numgen inc mod 1000000 < 1 drop;"),
+                format!("arp operation request arp saddr ip {GATEWAY} drop;"),
             ),
             Self::NoGateway => (
                 format!("ip daddr {GATEWAY} drop; arp daddr ip {GATEWAY} drop;"),
