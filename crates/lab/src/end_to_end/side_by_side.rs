@@ -152,7 +152,7 @@ impl Results {
 
     fn summary(&self, took: f64, labs: usize) -> String {
         let Tally { passed, failed } = self.tally;
-        let in_turn: f64 = self.told.iter().map(|told| told.seconds).sum();
+        let in_turn = self.told.iter().fold(0.0, |sum, told| sum + told.seconds);
         let names: BTreeSet<&str> = self.told.iter().map(|told| told.name.as_str()).collect();
         let mut slowest: Vec<&Told> = self.told.iter().collect();
         slowest.sort_by(|one, other| other.seconds.total_cmp(&one.seconds));
