@@ -78,10 +78,7 @@ impl Obstacle {
             Self::Ddl => {
                 fill(server)?;
                 wait_applied(group, server)?;
-                Some(running(
-                    server,
-                    "ALTER TABLE lab.bulk ADD COLUMN more INT NOT NULL DEFAULT 0, ALGORITHM=COPY".to_owned(),
-                )?)
+                Some(running(server, "ALTER TABLE lab.bulk ADD INDEX (note), ALGORITHM=COPY".to_owned())?)
             }
             Self::Transaction => {
                 let mut connection = server.admin()?;
@@ -133,7 +130,7 @@ fn fill(server: &Server) -> Result<(), GroupError> {
         format!(
             "INSERT INTO lab.bulk WITH RECURSIVE number (id) AS \
              (SELECT 1 UNION ALL SELECT id + 1 FROM number WHERE id < {ROWS}) \
-             SELECT id, REPEAT('x', 100) FROM number"
+             SELECT id, CONCAT(SHA2(id, 256), REPEAT('x', 36)) FROM number"
         ),
     ] {
         connection.query_drop(&statement).map_err(server.said(&statement))?;
