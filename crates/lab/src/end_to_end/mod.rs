@@ -1,7 +1,7 @@
 //! The tests that need all of it: a real group, brought up once, and each test leaves it whole for the next.
 //!
-//! They mostly wait, so several labs share them ([`side_by_side`]): each takes the next test from a queue ([`queue`]) when it is done
-//! with its last ([`one_lab`]). A test whose name begins with an S-number proves that row of the seed document. Where a test fails, what it may
+//! They mostly wait, so several labs share them (`side_by_side`): each takes the next test from a queue (`queue`) when it is done
+//! with its last (`one_lab`). A test whose name begins with an S-number proves that row of the seed document. Where a test fails, what it may
 //! have left is repaired; where that fails too, the lab is brought up anew, so that the tests after it still say something.
 
 mod agents;
