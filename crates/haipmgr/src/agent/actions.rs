@@ -18,7 +18,7 @@ use crate::act::sockets::{self, SocketsError};
 use crate::act::stragglers::StragglersError;
 use crate::clock;
 use crate::journal::Log;
-use crate::observe::mysql::ask_once;
+use crate::observe::mysql::ask_and_tell;
 
 /// Between the decision to take the VIP and the deed: a claimant that probes meanwhile finds it free after 60 ms. The
 /// simulator assumes the same.
@@ -226,11 +226,11 @@ impl Agent {
     fn ask_peer(&self, member: IpAddr) {
         let access = wiring::access_to(&self.cluster, member);
         let events = self.events.clone();
-        tokio::task::spawn_blocking(move || {
-            let seen = ask_once(&access);
-            // Fails only when the agent is stopping.
-            let _ = events.send(Event::Peer { member, seen });
-        });
+        // Fails only when the agent is stopping.
+        let tell = move |seen| drop(events.send(Event::Peer { member, seen }));
+        if let Err(error) = ask_and_tell(&self.wiring.servers(), access, tell) {
+            self.journal.error(&error.to_string());
+        }
     }
 
     async fn list_connections(&mut self) {
