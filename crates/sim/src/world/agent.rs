@@ -10,7 +10,7 @@ use decide::step;
 use decide::time::Time;
 
 use super::segment::place_of;
-use super::{Broken, Change, Due, Invariant, World, address};
+use super::{Change, Due, World, address};
 use crate::group::Place;
 
 /// An agent that gets to add the address only this long after it was decided does not add it.
@@ -102,14 +102,10 @@ impl World {
         let Some(mut state) = self.hosts[host].agent.take() else { return };
         let before = self.may_park(host, &state, event).then(|| state.clone());
         let decision = step(&self.policy, &mut state, event, now);
-        self.hosts[host].eye.take_in(&self.policy, event, now);
         if self.recording {
             self.tell_reasons(host, &decision.reasons);
         }
-        if decision.wake_at <= now {
-            self.broke(Invariant::Wakes, format!("db{} wakes up in the past", host + 1));
-        }
-        self.check_decision(host, &state, &decision.actions);
+        self.check_step(host, event, &decision, now);
         for reason in &decision.reasons {
             if let Reason::Started { because, .. } = reason {
                 self.hosts[host].overruled = matches!(because, Vacant::Overruled(..));
@@ -178,10 +174,7 @@ impl World {
                     }
                 }
                 Action::LearnNeighbors => self.learn_neighbors(host, life),
-                Action::SendProbe => {
-                    self.hosts[host].eye.probed(decided);
-                    self.broadcast(host, Says::Probe);
-                }
+                Action::SendProbe => self.broadcast(host, Says::Probe),
                 Action::AskWhoHasVip => self.ask_who_has_vip(host),
                 Action::Announce => {
                     // The request form and the reply form.
@@ -198,11 +191,8 @@ impl World {
                         self.agent_goes_on(host, life);
                         return;
                     }
-                    self.check_lifetime(host, *lifetime);
                     let expires = lifetime.map(|lifetime| self.now + lifetime);
                     self.set_vip(host, Some(expires));
-                    let now = self.clock(host);
-                    self.hosts[host].eye.added(now);
                 }
                 Action::RemoveAddress { .. } => {
                     self.check_flap(host);
@@ -237,10 +227,6 @@ impl World {
                 self.tell_agent(host, life, Event::Neighbor { address: address(other), mac });
             }
         }
-    }
-
-    pub(super) fn broke(&mut self, invariant: Invariant, words: String) {
-        self.broken.push(Broken { at: self.now, invariant, words });
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use decide::event::{Event, ProcessSign};
 use decide::state::State;
+use oracle::Book;
 
 use super::questions::QUERY_LIMIT;
 use super::{Due, World};
@@ -252,7 +253,8 @@ impl World {
         agent.life += 1;
         agent.giving_up = false;
         agent.agent = Some(State::new(now));
-        agent.eye = super::eye::Eye::new(now);
+        agent.book = Book::new(now);
+        agent.last_step = now;
         agent.busy_until = self.now;
         agent.loop_at = None;
         agent.wake_due = false;

@@ -1,0 +1,111 @@
+//! Books in one form, for whoever keeps many of them: times become ages that no judgement can tell apart.
+
+use std::time::Duration;
+
+use crate::book::{Book, Word};
+use crate::inputs::{Policy, Time};
+
+impl Book {
+    /// Lets the clock run, of one that always stands at the same time: everything in the book lies further back.
+    pub fn grow_older(&mut self, by: Duration) {
+        for time in [
+            &mut self.word_since,
+            &mut self.word_asked,
+            &mut self.server_asked,
+            &mut self.gateway_since,
+            &mut self.gateway_asked,
+            &mut self.host_since,
+            &mut self.host_asked,
+            &mut self.last_probe,
+        ] {
+            *time = *time - by;
+        }
+        for time in [
+            &mut self.held_since,
+            &mut self.added_at,
+            &mut self.taken_since,
+            &mut self.released_at,
+            &mut self.contested_at,
+            &mut self.no_since,
+        ]
+        .into_iter()
+        .flatten()
+        {
+            *time = *time - by;
+        }
+        if let Some((_, at)) = &mut self.answered {
+            *at = *at - by;
+        }
+        if let Some((at, _)) = &mut self.stood_still {
+            *at = *at - by;
+        }
+        for claim in &mut self.claims.each {
+            claim.since = claim.since - by;
+            if let Some((_, at)) = &mut claim.leads {
+                *at = *at - by;
+            }
+        }
+    }
+
+    /// Makes two books equal that no judgement can tell apart, now or later. What ages is never compared beyond a limit; what
+    /// plays no part in what the agent does next, a holder or not, is forgotten. Not for the survivors' side.
+    pub fn bring_to_form(&mut self, policy: &Policy, now: Time) {
+        const NEVER: Time = Time(0);
+        let oldest = |limit: Duration| now - limit - Duration::from_millis(1);
+        let holds = self.holds();
+        let leads = matches!(self.word, Word::Leads { .. });
+        // The host's addresses are read as they are when they are told.
+        self.host_asked = NEVER;
+        // The server's and the gateway's ages are compared with the age of evidence; the server's with patience too.
+        let heard_of = policy.hung_patience.max(policy.poll_interval * 2) * 2;
+        self.server_asked = self.server_asked.max(oldest(heard_of.max(policy.evidence_age)));
+        self.gateway_asked = self.gateway_asked.max(oldest(policy.evidence_age));
+        // Facts that are too old start nothing, whenever the wish arose.
+        let wish = oldest(policy.evidence_age);
+        if holds || !leads {
+            self.host_since = NEVER;
+        } else {
+            self.host_since = self.host_since.max(wish);
+        }
+        let longest = match self.word {
+            Word::Leads { .. } if holds => None,
+            Word::Leads { .. } => Some(policy.evidence_age),
+            _ if !holds => None,
+            Word::Nothing | Word::Silent => Some(policy.hung_patience * 2),
+            Word::TurnsAway => policy.refused_patience,
+            Word::Follows | Word::Stale | Word::NoMajority => Some(policy.claim_wait * 4),
+            Word::Dead => Some(policy.linger * 2),
+        };
+        self.word_since = longest.map_or(NEVER, |longest| self.word_since.max(oldest(longest)));
+        self.word_asked = match self.word {
+            Word::Nothing | Word::Silent if holds => self.word_asked.max(oldest(policy.hung_patience)),
+            _ => NEVER,
+        };
+        self.gateway_since = match self.gateway {
+            Some(true) if leads && !holds => self.gateway_since.max(wish),
+            Some(false) if holds => self.gateway_since.max(oldest(policy.claim_wait * 4)),
+            _ => NEVER,
+        };
+        // Since when it holds counts where something speaks against it.
+        let against = holds && (!leads || self.gateway == Some(false));
+        let since_then = self.word_since.max(self.gateway_since).max(NEVER);
+        self.held_since =
+            self.held_since.map(|since| if against && since > since_then { since } else { NEVER });
+        self.added_at = self.added_at.filter(|_| holds);
+        let asked = self.server_asked.max(self.gateway_asked);
+        self.no_since =
+            self.no_since.filter(|_| holds).map(|since| if asked >= since { NEVER } else { since });
+        self.contested_at = self
+            .contested_at
+            .filter(|at| holds && now.since(*at) < policy.dispute_limit * 3);
+        self.taken_since = self.taken_since.filter(|_| policy.takeover_after.is_some());
+        self.released_at = self.released_at.filter(|at| now.since(*at) < Duration::from_millis(50));
+        self.answered = self.answered.filter(|(_, at)| now.since(*at) <= Duration::from_secs(3));
+        self.probes = self.probes.min(policy.probe_count);
+        if holds {
+            self.probes = 0;
+        }
+        self.last_probe = if self.probes == 0 { NEVER } else { self.last_probe.max(oldest(policy.probe_spacing)) };
+        self.stood_still = self.stood_still.filter(|(at, _)| holds && now.since(*at) < policy.claim_wait);
+    }
+}
