@@ -254,7 +254,9 @@ impl Book {
     /// What it was told before counts no more.
     fn clocks_parted(&mut self, suspended: Duration, now: Time) {
         self.forget(now);
-        if suspended > Duration::ZERO {
+        let already =
+            self.stood_still.filter(|(at, _)| *at == now).map_or(Duration::ZERO, |(_, still)| still);
+        if suspended > already {
             self.stood_still = Some((now, suspended));
         }
     }

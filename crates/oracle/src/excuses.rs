@@ -61,21 +61,77 @@ impl Excuse {
     /// Its name, its reason, and where that is documented.
     pub const fn entry(self) -> (&'static str, &'static str, &'static str) {
         match self {
-            Self::Apart => ("apart", "the holders do not hear each other, so neither can have asked the other", LEASE),
-            Self::FramesLost => ("frames lost", "frames are lost or late: measured, and bounded by the post-claim check", LEASE),
-            Self::Settling => ("settling", "they have just begun to hear each other, and have so long to settle it", PROTOCOL),
-            Self::AgentDoesNotRun => ("agent does not run", "one holder's agent does not run, was cut off or overruled: its lease ends it", LEASE),
-            Self::RemovedUnread => ("removed unread", "the address went a moment ago, and what the kernel says of it is yet to be read", PROTOCOL),
-            Self::StopPutsBack => ("stop puts it back", "an agent that is told to stop makes the address permanent, and it went a moment ago", PROTOCOL),
-            Self::StoodStill => ("stood still", "the agent stood still after the first \"no\": it asks again, and waits from then on", PAUSES),
-            Self::AllForgotten => ("all forgotten", "the agent stood still for half its lease, or its clocks parted: what it knew is gone", PAUSES),
-            Self::Contested => ("contested", "another claims the address or says that it has it: that is settled within the dispute's limit", PROTOCOL),
-            Self::Beside => ("beside another", "the holder has just taken the address beside another one, and puts that right", PROTOCOL),
-            Self::GivenUp => ("given up", "the operator had the VIP given up: `haipmgr stop --release`", "docs/manual.md"),
-            Self::NotToldYet => ("not told yet", "the agent, or what watches its server, was held up: the lease bounds it", PAUSES),
-            Self::TurnedAway => ("turned away", "the server has turned the agent away ever since it started: nothing contradicts that it leads", "docs/faults.md"),
-            Self::AnotherHasIt => ("another has it", "a stranger, a switch or a host without an agent answers for the address: it is not taken", PROTOCOL),
-            Self::JustRemoved => ("just removed", "somebody removed the address a moment ago: it is being put back", "docs/faults.md"),
+            Self::Apart => {
+                ("apart", "the holders do not hear each other, so neither can have asked the other", LEASE)
+            }
+            Self::FramesLost => (
+                "frames lost",
+                "frames are lost or late: measured, and bounded by the post-claim check",
+                LEASE,
+            ),
+            Self::Settling => (
+                "settling",
+                "they have just begun to hear each other, and have so long to settle it",
+                PROTOCOL,
+            ),
+            Self::AgentDoesNotRun => (
+                "agent does not run",
+                "one holder's agent does not run, was cut off or overruled: its lease ends it",
+                LEASE,
+            ),
+            Self::RemovedUnread => (
+                "removed unread",
+                "the address went a moment ago, and what the kernel says of it is yet to be read",
+                PROTOCOL,
+            ),
+            Self::StopPutsBack => (
+                "stop puts it back",
+                "an agent that is told to stop makes the address permanent, and it went a moment ago",
+                PROTOCOL,
+            ),
+            Self::StoodStill => (
+                "stood still",
+                "the agent stood still after the first \"no\": it asks again, and waits from then on",
+                PAUSES,
+            ),
+            Self::AllForgotten => (
+                "all forgotten",
+                "the agent stood still for half its lease, or its clocks parted: what it knew is gone",
+                PAUSES,
+            ),
+            Self::Contested => (
+                "contested",
+                "another claims the address or says that it has it: that is settled within the dispute's limit",
+                PROTOCOL,
+            ),
+            Self::Beside => (
+                "beside another",
+                "the holder has just taken the address beside another one, and puts that right",
+                PROTOCOL,
+            ),
+            Self::GivenUp => {
+                ("given up", "the operator had the VIP given up: `haipmgr stop --release`", "docs/manual.md")
+            }
+            Self::NotToldYet => (
+                "not told yet",
+                "the agent, or what watches its server, was held up: the lease bounds it",
+                PAUSES,
+            ),
+            Self::TurnedAway => (
+                "turned away",
+                "the server has turned the agent away ever since it started: nothing contradicts that it leads",
+                "docs/faults.md",
+            ),
+            Self::AnotherHasIt => (
+                "another has it",
+                "a stranger, a switch or a host without an agent answers for the address: it is not taken",
+                PROTOCOL,
+            ),
+            Self::JustRemoved => (
+                "just removed",
+                "somebody removed the address a moment ago: it is being put back",
+                "docs/faults.md",
+            ),
         }
     }
 

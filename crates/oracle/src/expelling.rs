@@ -42,8 +42,8 @@ pub struct Expelling {
 }
 
 impl Expelling {
-    /// Whether the operator's value has been changed and is not known to be back.
-    pub fn owes(&self, policy: &Policy, event: &Event, now: Time) -> Option<Breach> {
+    /// The operator's value is changed, nothing justifies it any more, and it was not asked back.
+    pub(crate) fn owes(&self, policy: &Policy, event: &Event, now: Time) -> Option<Breach> {
         let changed = self.changed.filter(|changed| !changed.asked_back)?;
         let breach = |words: &str| Some(Breach::new(Invariant::Restored, words));
         if *event == Event::Stopping {
@@ -155,13 +155,16 @@ impl Expelling {
                 Action::SetExpelTimeout { original } => self.set_wrongly(policy, *original, now),
                 Action::RestoreExpelTimeout { value } => match self.changed {
                     None => Some("puts an expel timeout back that it has not changed".to_owned()),
-                    Some(changed) if changed.original != *value => {
-                        Some(format!("puts {value} s back, and the operator's value is {} s", changed.original))
-                    }
+                    Some(changed) if changed.original != *value => Some(format!(
+                        "puts {value} s back, and the operator's value is {} s",
+                        changed.original
+                    )),
                     Some(_) => None,
                 },
                 Action::WakeExpel => self.wakes_too_soon(policy, now),
-                Action::Fence { .. } if !policy.fence => Some("runs a fence command that there is not".to_owned()),
+                Action::Fence { .. } if !policy.fence => {
+                    Some("runs a fence command that there is not".to_owned())
+                }
                 _ => None,
             };
             wrong.map(|words| Breach::new(Invariant::Restored, words))
@@ -173,7 +176,10 @@ impl Expelling {
             return Some("changes the expel timeout twice".to_owned());
         }
         if original == 0 || Some(original) != self.timeout {
-            return Some(format!("takes {original} s for the operator's expel timeout, which is {:?}", self.timeout));
+            return Some(format!(
+                "takes {original} s for the operator's expel timeout, which is {:?}",
+                self.timeout
+            ));
         }
         self.living(policy, now).map(|living| format!("sets the expel timeout to 0, and {living}"))
     }

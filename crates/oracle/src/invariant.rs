@@ -67,17 +67,27 @@ impl Invariant {
             Self::Evidence => {
                 "A host takes the VIP only after its own server, its gateway and the network have just been asked, twice, and agreed."
             }
-            Self::NewestView => "No host claims or keeps the VIP on a view of the group that is older than the newest it has seen.",
+            Self::NewestView => {
+                "No host claims or keeps the VIP on a view of the group that is older than the newest it has seen."
+            }
             Self::Lease => {
                 "The kernel drops the VIP by itself at the end of its lease, and only an agent that still has a reason to hold it renews it."
             }
-            Self::UnknownIsNotNo => "A server that does not answer neither gets the VIP nor loses it at once.",
-            Self::NoFlap => "The primary that is well keeps the VIP: it lets go of nothing on a first word, and never for no reason.",
-            Self::Follows => "Once the group has a writable primary and the network is whole, the VIP is there within the budget.",
+            Self::UnknownIsNotNo => {
+                "A server that does not answer neither gets the VIP nor loses it at once."
+            }
+            Self::NoFlap => {
+                "The primary that is well keeps the VIP: it lets go of nothing on a first word, and never for no reason."
+            }
+            Self::Follows => {
+                "Once the group has a writable primary and the network is whole, the VIP is there within the budget."
+            }
             Self::Restored => {
                 "What the agent changes in the server (the expel timeout) it changes only on account of a member that is proven dead, and puts back."
             }
-            Self::NoStrayWrites => "The VIP does not lead clients to a server that takes writes outside the group.",
+            Self::NoStrayWrites => {
+                "The VIP does not lead clients to a server that takes writes outside the group."
+            }
             Self::Wakes => "An agent always says when it will look again, and that is never in the past.",
         }
     }

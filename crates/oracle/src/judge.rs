@@ -167,8 +167,7 @@ impl Book {
         let lacks = |words: String| Some(Breach::new(Invariant::Evidence, words));
         let Some(wish) = self.wish_since() else {
             let Self { word, gateway, member, .. } = self;
-            let invariant =
-                if *word == Word::Stale { Invariant::NewestView } else { Invariant::Evidence };
+            let invariant = if *word == Word::Stale { Invariant::NewestView } else { Invariant::Evidence };
             let words =
                 format!("takes the VIP, and was told: server {word:?}, gateway {gateway:?}, member {member}");
             return Some(Breach::new(invariant, words));
@@ -203,6 +202,15 @@ impl Book {
         self.probes >= policy.probe_count && now.since(self.last_probe) >= policy.probe_spacing
     }
 
+    /// Judges an agent that does nothing: one that holds the VIP may do so for no longer than its limits say.
+    pub fn goes_on(&self, policy: &Policy, sight: &Sight, now: Time) -> Verdict {
+        if sight.here.unwrap_or(self.holds()) {
+            self.judge_holding(policy, false, sight, now)
+        } else {
+            Verdict::default()
+        }
+    }
+
     /// LEASE and NEWEST-VIEW: it goes on holding, or renews.
     fn judge_holding(&self, policy: &Policy, renews: bool, sight: &Sight, now: Time) -> Verdict {
         let heard_of = policy.hung_patience.max(policy.poll_interval * 2) + sight.slack;
@@ -233,9 +241,8 @@ impl Book {
     /// NO-FLAP and UNKNOWN-IS-NOT-NO: it lets go.
     fn judge_release(&self, policy: &Policy, now: Time) -> Verdict {
         let Some(breach) = self.lets_go_too_soon(policy, now) else { return Verdict::default() };
-        let forgot = |(at, still): (Time, Duration)| {
-            at == now && policy.lease.is_some_and(|lease| still > lease / 2)
-        };
+        let forgot =
+            |(at, still): (Time, Duration)| at == now && policy.lease.is_some_and(|lease| still > lease / 2);
         let contested = |at: Time| now.since(at) < policy.dispute_limit * 3;
         let excuse = if self.gives_up {
             Excuse::GivenUp

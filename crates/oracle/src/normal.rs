@@ -95,9 +95,7 @@ impl Book {
         let asked = self.server_asked.max(self.gateway_asked);
         self.no_since =
             self.no_since.filter(|_| holds).map(|since| if asked >= since { NEVER } else { since });
-        self.contested_at = self
-            .contested_at
-            .filter(|at| holds && now.since(*at) < policy.dispute_limit * 3);
+        self.contested_at = self.contested_at.filter(|at| holds && now.since(*at) < policy.dispute_limit * 3);
         self.taken_since = self.taken_since.filter(|_| policy.takeover_after.is_some());
         self.released_at = self.released_at.filter(|at| now.since(*at) < Duration::from_millis(50));
         self.answered = self.answered.filter(|(_, at)| now.since(*at) <= Duration::from_secs(3));
@@ -105,7 +103,8 @@ impl Book {
         if holds {
             self.probes = 0;
         }
-        self.last_probe = if self.probes == 0 { NEVER } else { self.last_probe.max(oldest(policy.probe_spacing)) };
+        self.last_probe =
+            if self.probes == 0 { NEVER } else { self.last_probe.max(oldest(policy.probe_spacing)) };
         self.stood_still = self.stood_still.filter(|(at, _)| holds && now.since(*at) < policy.claim_wait);
     }
 }

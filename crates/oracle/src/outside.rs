@@ -50,13 +50,20 @@ pub fn lets_go(seen: LetsGo, settled: Duration) -> Result<Option<Excuse>, Breach
 ///
 /// # Errors
 /// How it breaks that. `Ok`: the excuse, where it needed one.
-pub fn strays(seen_for: Duration, within: Duration, excuse: Option<Excuse>) -> Result<Option<Excuse>, Breach> {
+pub fn strays(
+    seen_for: Duration,
+    within: Duration,
+    excuse: Option<Excuse>,
+) -> Result<Option<Excuse>, Breach> {
     if seen_for <= within {
         Ok(None)
     } else if excuse.is_some() {
         Ok(excuse)
     } else {
-        Err(Breach::new(Invariant::NoStrayWrites, "has the VIP, and its server takes writes outside the group"))
+        Err(Breach::new(
+            Invariant::NoStrayWrites,
+            "has the VIP, and its server takes writes outside the group",
+        ))
     }
 }
 
@@ -64,7 +71,12 @@ pub fn strays(seen_for: Duration, within: Duration, excuse: Option<Excuse>) -> R
 ///
 /// # Errors
 /// How that is broken.
-pub fn follows(calm_for: Duration, within: Duration, primary: usize, holders: &[usize]) -> Result<(), Breach> {
+pub fn follows(
+    calm_for: Duration,
+    within: Duration,
+    primary: usize,
+    holders: &[usize],
+) -> Result<(), Breach> {
     if calm_for < within || *holders == [primary] {
         return Ok(());
     }
@@ -160,7 +172,8 @@ impl OneHolder {
             self.overlap = Some(overlap);
             look.news = Some(overlap);
         }
-        let breach = |words: &str| Breach::new(Invariant::OneHolder, format!("{} {words}", names(seen.holders)));
+        let breach =
+            |words: &str| Breach::new(Invariant::OneHolder, format!("{} {words}", names(seen.holders)));
         match (because, self.overlap, seen.act_since) {
             (None, ..) => look.breach = Some(breach("hold the VIP and hear each other")),
             (Some(Excuse::Settling), Some(overlap), Some(act_since)) => {

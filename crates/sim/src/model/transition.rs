@@ -4,19 +4,24 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use decide::state::VipState;
 
+use oracle::outside::{self, LetsGo};
+use oracle::{Counts, Invariant};
+
 use super::agent::{Act, Memories, policy};
 use super::configuration::{Configuration, Kind};
 use super::environment::Change;
-use super::messages::{
-    act_on, ask_server, count_probes, gateway_answers, is_frame, note_view, put, sender, take,
-};
+use super::messages::{act_on, ask_server, gateway_answers, is_frame, put, sender, take};
 use super::normal::TICK;
-use super::world::{Group, Host, Invariant, Mail, Memory, NEVER, Pending, Place, Process, What, World};
+use super::world::{Group, Host, Mail, Memory, NEVER, Pending, Place, Process, What, World};
 
 /// An age that is old whatever it is compared with.
 const OLDEST: u8 = 41;
 /// A host that has been well for so long loses nothing any more.
 const WELL: u8 = 6;
+/// An agent lets go so much later than its limits say: it asks twice, each time for a tick, and has two to spare.
+const SLACK: u32 = 4;
+/// … and may have stood still meanwhile for less than counts as that.
+const SLACK_OF_THE_PAUSED: u32 = SLACK + STOOD_STILL as u32;
 /// An agent that has stood still for so many ticks counts its probes anew; two fewer may be no more than a late look.
 pub(super) const STOOD_STILL: u8 = 6;
 
@@ -51,7 +56,9 @@ impl Model {
         policy.claim_wait = TICK * u32::from(configuration.claim_wait);
         policy.evidence_age = TICK * u32::from(configuration.evidence_age);
         configuration.plant(&mut policy);
-        Self { configuration, memories: Mutex::new(Memories::new(policy)) }
+        let pauses = configuration.kinds.contains(&Kind::AgentPaused);
+        let slack = if pauses { SLACK_OF_THE_PAUSED } else { SLACK };
+        Self { configuration, memories: Mutex::new(Memories::new(policy, slack)) }
     }
 
     /// All agents' memories.
@@ -87,12 +94,9 @@ impl Model {
             stuck: false,
             gateway_lost: false,
             isolated: None,
-            told: 0,
-            held_against: 0,
             well: 0,
             stray: 0,
             still: 0,
-            probes: 0,
         };
         World {
             hosts: (0..hosts).map(host).collect(),
@@ -165,8 +169,8 @@ impl Model {
         for place in world.places() {
             let host = &world.hosts[usize::from(place)];
             let Some(memory) = host.agent.filter(|_| !host.paused) else { continue };
-            let stands_by =
-                memories.certain_no(memory).is_some() && memories.state(memory).vip_state == VipState::Absent;
+            let stands_by = memories.mind(memory).book.knows_a_no()
+                && memories.mind(memory).state.vip_state == VipState::Absent;
             let waited = host.mail.iter().any(|mail| mail.due == 0 && is_frame(*mail) && mail.age > 0);
             let at_once = |mail: &&Mail| match mail.what {
                 What::Server(_) | What::Addresses => !waited,
@@ -234,9 +238,8 @@ impl Model {
         if let Some(since) = &mut world.stranger {
             *since = 10.min(*since + 1);
         }
-        if world.unfollowed > self.configuration.follows_within {
-            world.break_(Invariant::Follows);
-        }
+        let within = TICK * (u32::from(self.configuration.follows_within) + 1);
+        world.found(outside::follows(TICK * u32::from(world.unfollowed), within, primary.into(), &[]));
     }
 
     fn tick_host(&self, world: &mut World, place: Place) {
@@ -259,19 +262,15 @@ impl Model {
             host.vip = Some(left - 1).filter(|left| *left > 0);
             if host.vip.is_none() {
                 put(host, Mail { due: 0, age: 0, what: What::Addresses });
-                if host.well == WELL && world.is_well(place) {
-                    world.break_(Invariant::NoFlap);
-                }
+                self.lets_go(world, place);
             }
         }
         let host = &mut world.hosts[usize::from(place)];
         if host.paused {
             host.still = STOOD_STILL.min(host.still + 1);
         }
-        let against = host.agent.filter(|_| !host.paused && host.vip.is_some());
-        let allowed = against.and_then(|memory| memories.certain_no(memory));
-        host.held_against = if allowed.is_some() { host.held_against + 1 } else { 0 };
-        let over = allowed.is_some_and(|allowed| host.held_against > allowed + 2);
+        let holds = host.agent.filter(|_| !host.paused && host.vip.is_some());
+        let overdue = holds.and_then(|memory| memories.overdue(memory));
         let polls = host.agent.is_some() && !host.paused;
         if polls {
             host.poll.0 = host.poll.0.saturating_sub(1).min(host.poll.1);
@@ -284,12 +283,28 @@ impl Model {
         }
         let orphan_syns = polls && host.vip.is_some() && host.process == Process::StartedOutside;
         host.stray = if orphan_syns { host.stray + 1 } else { 0 };
-        let orphan_syns = host.stray > self.configuration.orphan_syns_for;
-        if over {
-            world.break_(Invariant::Lease);
-        } else if orphan_syns {
-            world.break_(Invariant::NoStrayWrites);
+        let (stray, within) = (host.stray.into(), self.configuration.orphan_syns_for.into());
+        if let Some(invariant) = overdue {
+            world.break_(invariant);
         }
+        world.found(outside::strays(TICK * stray, TICK * within, None));
+    }
+
+    /// NO-FLAP: its agent removes the address, or lets its lease run out.
+    fn lets_go(&self, world: &mut World, place: Place) {
+        let well = world.hosts[usize::from(place)].well;
+        let seen = LetsGo {
+            well_for: world.is_well(place).then_some(TICK * u32::from(well)),
+            // One that has just taken it beside another holder puts that right.
+            beside: world.has_two_holders(),
+            given_up: false,
+        };
+        world.found(outside::lets_go(seen, TICK * u32::from(WELL - 1)));
+    }
+
+    /// How often each excuse was needed.
+    pub(super) fn excuses(&self) -> Counts {
+        self.memories().excuses
     }
 
     /// An agent is told something, acts, and is told what it can read at once.
@@ -306,42 +321,27 @@ impl Model {
             told.push((What::Gateway(gateway_answers(host)), 0));
         }
         while let Some((what, age)) = told.pop() {
-            match what {
-                What::Server(answer) => note_view(&mut world.hosts[usize::from(place)], place, answer),
-                What::Peer(peer, answer) => note_view(&mut world.hosts[usize::from(place)], peer, answer),
-                _ => {}
-            }
             let Some(memory) = world.hosts[usize::from(place)].agent else { return };
             let vip = world.hosts[usize::from(place)].vip.is_some();
             let reaction = memories.react(memory, place, what, age, vip);
             let host = &mut world.hosts[usize::from(place)];
             host.agent = Some(reaction.next);
             host.wake = reaction.wake;
-            let old = reaction.judgement.starts_on.is_some_and(|view| view < u64::from(host.told));
-            let lets_go = reaction.acts.contains(&Act::Remove) && host.vip.is_some() && host.well == WELL;
-            // One that has just taken it beside another holder puts that right.
-            let lets_go = lets_go && world.is_well(place) && !world.has_two_holders();
-            if let Some(invariant) = reaction.judgement.breaks {
+            let lets_go = reaction.acts.contains(&Act::Remove) && host.vip.is_some();
+            if let Some(invariant) = reaction.breaks {
                 world.break_(invariant);
             }
             // Every probe of this claim was answered by a host that has it.
-            let beside = reaction.judgement.starts_on.is_some()
+            let beside = reaction.starts
                 && world.is_on_segment(place)
                 && world.stranger.is_some_and(|since| since >= STOOD_STILL);
             if beside {
                 world.break_(Invariant::OneHolder);
             }
-            if old {
-                world.break_(Invariant::NewestView);
-            }
             if lets_go {
-                world.break_(Invariant::NoFlap);
+                self.lets_go(world, place);
             }
             let had = world.hosts[usize::from(place)].vip.is_some();
-            let claims = matches!(memories.state(reaction.next).vip_state, VipState::Claiming(_));
-            if count_probes(&mut world.hosts[usize::from(place)], &reaction, claims) {
-                world.break_(Invariant::Evidence);
-            }
             for act in &reaction.acts {
                 let act = match *act {
                     // What was not here to be removed may be another's.

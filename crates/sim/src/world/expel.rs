@@ -6,8 +6,8 @@ use decide::action::{Action, Outcome};
 use decide::event::{Event, Fact, Seen, Why};
 use oracle::outside;
 
-use super::host::OPERATORS_TIMEOUT;
 use super::World;
+use super::host::OPERATORS_TIMEOUT;
 use crate::group::{Place, Process};
 
 /// The rules keep it changed for 10 s at the most; the answers take a moment.
