@@ -9,8 +9,6 @@ use crate::inputs::{
     Time, ViewId,
 };
 
-/// Who held the VIP no longer ago than this can say that it is free.
-const HELD_LATELY: Duration = Duration::from_secs(3);
 /// An agent that claims looks at the time each 200 ms at the least: one that comes back after this has stood still.
 const STANDS_STILL: Duration = Duration::from_millis(600);
 /// A server that stood still, or whose agent did, says for a moment that it lacks the majority; that is looked at once more.
@@ -70,8 +68,8 @@ pub struct Book {
     pub(crate) last_probe: Time,
     /// No answer to a probe can be heard.
     pub(crate) hears_nothing: bool,
-    /// Who used the VIP last, and when.
-    pub(crate) answered: Option<(Mac, Time)>,
+    /// Who used the VIP last: it alone can say that it is free.
+    pub(crate) used_by: Option<Mac>,
     /// Since when others have answered for it.
     pub(crate) taken_since: Option<Time>,
     pub(crate) released_at: Option<Time>,
@@ -113,7 +111,7 @@ impl Book {
             probes: 0,
             last_probe: Time(0),
             hears_nothing: false,
-            answered: None,
+            used_by: None,
             taken_since: None,
             released_at: None,
             contested_at: None,
@@ -315,11 +313,11 @@ impl Book {
 
     fn told_of_frame(&mut self, frame: Frame, now: Time) {
         if let Says::Release { heard_at } = frame.says {
-            let held =
-                self.answered.is_some_and(|(mac, at)| mac == frame.from && now.since(at) <= HELD_LATELY);
-            self.released_at = held.then_some(heard_at).or(self.released_at);
+            if self.used_by == Some(frame.from) {
+                self.released_at = Some(heard_at);
+            }
         } else if frame.says.is_use() {
-            self.answered = Some((frame.from, now));
+            self.used_by = Some(frame.from);
             self.taken_since.get_or_insert(now);
             self.contested_at = Some(now);
             self.released_at = None;

@@ -33,9 +33,6 @@ impl Book {
         {
             *time = *time - by;
         }
-        if let Some((_, at)) = &mut self.answered {
-            *at = *at - by;
-        }
         if let Some((at, _)) = &mut self.stood_still {
             *at = *at - by;
         }
@@ -53,41 +50,35 @@ impl Book {
         const NEVER: Time = Time(0);
         let oldest = |limit: Duration| now - limit - Duration::from_millis(1);
         let holds = self.holds();
-        let leads = matches!(self.word, Word::Leads { .. });
         // The host's addresses are read as they are when they are told.
         self.host_asked = NEVER;
         // The server's and the gateway's ages are compared with the age of evidence; the server's with patience too.
         let heard_of = policy.hung_patience.max(policy.poll_interval * 2) * 2;
         self.server_asked = self.server_asked.max(oldest(heard_of.max(policy.evidence_age)));
         self.gateway_asked = self.gateway_asked.max(oldest(policy.evidence_age));
-        // Facts that are too old start nothing, whenever the wish arose.
-        let wish = oldest(policy.evidence_age);
-        if holds || !leads {
-            self.host_since = NEVER;
-        } else {
-            self.host_since = self.host_since.max(wish);
-        }
-        let longest = match self.word {
-            Word::Leads { .. } if holds => None,
-            Word::Leads { .. } => Some(policy.evidence_age),
-            _ if !holds => None,
+        // Of a wish only its beginning counts, and facts that are too old start nothing whenever it arose. What is still wanting
+        // begins later than all that is so already.
+        let wish = self.wish_since().map(|wish| wish.max(oldest(policy.evidence_age)));
+        let against = match self.word {
+            Word::Leads { .. } => None,
             Word::Nothing | Word::Silent => Some(policy.hung_patience * 2),
             Word::TurnsAway => policy.refused_patience,
             Word::Follows | Word::Stale | Word::NoMajority => Some(policy.claim_wait * 4),
             Word::Dead => Some(policy.linger * 2),
         };
-        self.word_since = longest.map_or(NEVER, |longest| self.word_since.max(oldest(longest)));
+        let against = against.filter(|_| holds).map(|longest| self.word_since.max(oldest(longest)));
+        self.word_since = against.or(wish).unwrap_or(NEVER);
         self.word_asked = match self.word {
             Word::Nothing | Word::Silent if holds => self.word_asked.max(oldest(policy.hung_patience)),
             _ => NEVER,
         };
         self.gateway_since = match self.gateway {
-            Some(true) if leads && !holds => self.gateway_since.max(wish),
             Some(false) if holds => self.gateway_since.max(oldest(policy.claim_wait * 4)),
             _ => NEVER,
         };
+        self.host_since = NEVER;
         // Since when it holds counts where something speaks against it.
-        let against = holds && (!leads || self.gateway == Some(false));
+        let against = holds && (against.is_some() || self.gateway == Some(false));
         let since_then = self.word_since.max(self.gateway_since).max(NEVER);
         self.held_since =
             self.held_since.map(|since| if against && since > since_then { since } else { NEVER });
@@ -98,7 +89,6 @@ impl Book {
         self.contested_at = self.contested_at.filter(|at| holds && now.since(*at) < policy.dispute_limit * 3);
         self.taken_since = self.taken_since.filter(|_| policy.takeover_after.is_some());
         self.released_at = self.released_at.filter(|at| now.since(*at) < Duration::from_millis(50));
-        self.answered = self.answered.filter(|(_, at)| now.since(*at) <= Duration::from_secs(3));
         self.probes = self.probes.min(policy.probe_count);
         if holds {
             self.probes = 0;
