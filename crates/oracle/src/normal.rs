@@ -89,9 +89,9 @@ impl Book {
         self.contested_at = self.contested_at.filter(|at| holds && now.since(*at) < policy.dispute_limit * 3);
         self.taken_since = self.taken_since.filter(|_| policy.takeover_after.is_some());
         self.released_at = self.released_at.filter(|at| now.since(*at) < Duration::from_millis(50));
-        self.probes = self.probes.min(policy.probe_count);
-        if holds {
-            self.probes = 0;
+        self.probes = if holds { 0 } else { self.probes.min(policy.probe_count) };
+        if !holds {
+            self.claims.each.clear();
         }
         self.last_probe =
             if self.probes == 0 { NEVER } else { self.last_probe.max(oldest(policy.probe_spacing)) };
