@@ -12,7 +12,7 @@ use crate::inputs::{
 /// An agent that claims looks at the time each 200 ms at the least: one that comes back after this has stood still.
 const STANDS_STILL: Duration = Duration::from_millis(600);
 /// A server that stood still, or whose agent did, says for a moment that it lacks the majority; that is looked at once more.
-const NO_MAJORITY_FOR: Duration = Duration::from_millis(300);
+pub(crate) const NO_MAJORITY_FOR: Duration = Duration::from_millis(300);
 
 /// What an agent was last told of its own server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::book::{Book, Word};
+use crate::book::{Book, NO_MAJORITY_FOR, Word};
 use crate::inputs::{Policy, Time};
 
 impl Book {
@@ -46,14 +46,15 @@ impl Book {
 
     /// Makes two books equal that no judgement can tell apart, now or later. What ages is never compared beyond a limit; what
     /// plays no part in what the agent does next, a holder or not, is forgotten. Not for the survivors' side.
-    pub fn bring_to_form(&mut self, policy: &Policy, now: Time) {
+    /// `slack`: as in [`crate::Sight`].
+    pub fn bring_to_form(&mut self, policy: &Policy, slack: Duration, now: Time) {
         const NEVER: Time = Time(0);
         let oldest = |limit: Duration| now - limit - Duration::from_millis(1);
         let holds = self.holds();
         // The host's addresses are read as they are when they are told.
         self.host_asked = NEVER;
         // The server's and the gateway's ages are compared with the age of evidence; the server's with patience too.
-        let heard_of = policy.hung_patience.max(policy.poll_interval * 2) * 2;
+        let heard_of = policy.hung_patience.max(policy.poll_interval * 2) + slack;
         self.server_asked = self.server_asked.max(oldest(heard_of.max(policy.evidence_age)));
         self.gateway_asked = self.gateway_asked.max(oldest(policy.evidence_age));
         // Of a wish only its beginning counts, and facts that are too old start nothing whenever it arose. What is still wanting
@@ -61,19 +62,20 @@ impl Book {
         let wish = self.wish_since().map(|wish| wish.max(oldest(policy.evidence_age)));
         let against = match self.word {
             Word::Leads { .. } => None,
-            Word::Nothing | Word::Silent => Some(policy.hung_patience * 2),
+            Word::Nothing | Word::Silent => Some(policy.hung_patience),
             Word::TurnsAway => policy.refused_patience,
-            Word::Follows | Word::Stale | Word::NoMajority => Some(policy.claim_wait * 4),
-            Word::Dead => Some(policy.linger * 2),
+            Word::Follows | Word::Stale => Some(policy.claim_wait),
+            Word::NoMajority => Some(NO_MAJORITY_FOR),
+            Word::Dead => Some(policy.linger),
         };
-        let against = against.filter(|_| holds).map(|longest| self.word_since.max(oldest(longest)));
+        let against = against.filter(|_| holds).map(|longest| self.word_since.max(oldest(longest + slack)));
         self.word_since = against.or(wish).unwrap_or(NEVER);
         self.word_asked = match self.word {
             Word::Nothing | Word::Silent if holds => self.word_asked.max(oldest(policy.hung_patience)),
             _ => NEVER,
         };
         self.gateway_since = match self.gateway {
-            Some(false) if holds => self.gateway_since.max(oldest(policy.claim_wait * 4)),
+            Some(false) if holds => self.gateway_since.max(oldest(slack)),
             _ => NEVER,
         };
         self.host_since = NEVER;

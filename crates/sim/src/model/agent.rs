@@ -226,7 +226,7 @@ impl Memories {
 
     fn number(&mut self, mut mind: Mind) -> Memory {
         bring_to_form(&mut mind.state);
-        mind.book.bring_to_form(&self.policy, NOW);
+        mind.book.bring_to_form(&self.policy, self.sight.slack, NOW);
         if let Some(known) = self.numbers.get(&mind) {
             return *known;
         }
