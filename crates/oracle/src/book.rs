@@ -198,17 +198,14 @@ impl Book {
             _ => {}
         }
         self.note_no(now);
-        self.claims.told(event, self.holds(), self.newest.as_ref(), now);
-        if policy.elects() {
-            self.expelling.told(event, now);
-        }
+        self.claims.told(event, self.holds(), now);
         if self.wish_since() != wish {
             self.probes = 0;
             self.released_at = None;
         }
     }
 
-    pub(crate) fn ordered(&mut self, policy: &Policy, actions: &[Action], now: Time) {
+    pub(crate) fn ordered(&mut self, actions: &[Action], now: Time) {
         for action in actions {
             match action {
                 Action::SendProbe => {
@@ -225,9 +222,6 @@ impl Book {
                 }
                 _ => {}
             }
-        }
-        if policy.elects() {
-            self.expelling.ordered(actions, now);
         }
     }
 

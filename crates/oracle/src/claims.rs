@@ -10,12 +10,35 @@ use crate::inputs::{Event, Fact, Mac, Says, Server, Time, ViewId};
 const CLAIM_LASTS: Duration = Duration::from_secs(2);
 
 /// Another member's claim.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Claim {
     pub(crate) by: Mac,
     pub(crate) since: Time,
-    /// Its server, asked since, leads in a view that is not known to be old; and when it was asked.
-    pub(crate) leads: Option<(bool, Time)>,
+    /// What its server said of itself, asked since, and when it was asked.
+    pub(crate) said: Option<(Said, Time)>,
+}
+
+/// What a claimant's server says of itself.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Said {
+    /// It is the writable primary in this view.
+    Leads(Option<ViewId>),
+    /// Something else.
+    Other,
+}
+
+impl Claim {
+    /// Its server, asked since, leads in a view that is not known to be old.
+    pub(crate) fn leads_in_no_older(&self, newest: Option<&ViewId>) -> bool {
+        matches!(self.said, Some((Said::Leads(_), _))) && !self.is_of_older_view(newest)
+    }
+
+    fn is_of_older_view(&self, newest: Option<&ViewId>) -> bool {
+        match (&self.said, newest) {
+            (Some((Said::Leads(Some(theirs)), _)), Some(newest)) => newest.is_newer_than(theirs),
+            _ => false,
+        }
+    }
 }
 
 /// All of them.
@@ -26,30 +49,39 @@ pub(crate) struct Claims {
 }
 
 impl Claims {
-    pub(crate) fn told(&mut self, event: &Event, holds: bool, newest: Option<&ViewId>, now: Time) {
+    pub(crate) fn told(&mut self, event: &Event, holds: bool, now: Time) {
         match event {
             Event::Neighbor { address, mac } => {
                 self.macs.insert(*address, *mac);
             }
             Event::Frame(frame) if holds && (frame.says.is_use() || frame.says == Says::Probe) => {
                 if self.each.iter().all(|claim| claim.by != frame.from) {
-                    self.each.push(Claim { by: frame.from, since: now, leads: None });
+                    self.each.push(Claim { by: frame.from, since: now, said: None });
                 }
             }
             Event::Peer { member, seen } => {
                 let Some(mac) = self.macs.get(member) else { return };
-                let leads = matches!(&seen.fact, Fact::Known(Server::Member(view)) if view.is_writable_primary()
-                    && !matches!((&view.view, newest), (Some(theirs), Some(newest)) if newest.is_newer_than(theirs)));
+                let said = match &seen.fact {
+                    Fact::Known(Server::Member(view)) if view.is_writable_primary() => {
+                        Said::Leads(view.view.clone())
+                    }
+                    _ => Said::Other,
+                };
                 for claim in self.each.iter_mut().filter(|claim| claim.by == *mac) {
-                    let newer = claim.leads.is_none_or(|(_, at)| seen.asked_at >= at);
+                    let newer = claim.said.as_ref().is_none_or(|(_, at)| seen.asked_at >= *at);
                     if newer && seen.asked_at >= claim.since {
-                        claim.leads = Some((leads, seen.asked_at));
+                        claim.said = Some((said.clone(), seen.asked_at));
                     }
                 }
             }
             _ => {}
         }
         self.each.retain(|claim| holds && now.since(claim.since) <= CLAIM_LASTS);
+    }
+
+    /// There are claims, and each is of a view that is older than the newest.
+    pub(crate) fn are_all_of_older_views(&self, newest: Option<&ViewId>) -> bool {
+        !self.each.is_empty() && self.each.iter().all(|claim| claim.is_of_older_view(newest))
     }
 
     /// It declares that member's claim settled, for itself: takes it off the book.

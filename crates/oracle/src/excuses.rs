@@ -58,7 +58,7 @@ impl Excuse {
         Self::JustRemoved,
     ];
 
-    /// Its name, its reason, and where that is documented.
+    /// Its name, its reason, and the heading under which that is documented.
     pub const fn entry(self) -> (&'static str, &'static str, &'static str) {
         match self {
             Self::Apart => {
@@ -110,7 +110,7 @@ impl Excuse {
                 PROTOCOL,
             ),
             Self::GivenUp => {
-                ("given up", "the operator had the VIP given up: `haipmgr stop --release`", "docs/manual.md")
+                ("given up", "the operator had the VIP given up: `haipmgr stop --release`", STOPPING)
             }
             Self::NotToldYet => (
                 "not told yet",
@@ -120,18 +120,16 @@ impl Excuse {
             Self::TurnedAway => (
                 "turned away",
                 "the server has turned the agent away ever since it started: nothing contradicts that it leads",
-                "docs/faults.md",
+                JUDGED,
             ),
             Self::AnotherHasIt => (
                 "another has it",
                 "a stranger, a switch or a host without an agent answers for the address: it is not taken",
                 PROTOCOL,
             ),
-            Self::JustRemoved => (
-                "just removed",
-                "somebody removed the address a moment ago: it is being put back",
-                "docs/faults.md",
-            ),
+            Self::JustRemoved => {
+                ("just removed", "somebody removed the address a moment ago: it is being put back", JUDGED)
+            }
         }
     }
 
@@ -141,9 +139,12 @@ impl Excuse {
     }
 }
 
-const LEASE: &str = "ARCHITECTURE.md, The lease";
-const PROTOCOL: &str = "ARCHITECTURE.md, Contested addresses";
-const PAUSES: &str = "ARCHITECTURE.md, Pauses";
+/// Headings, of whichever document has them.
+const LEASE: &str = "The lease";
+const PROTOCOL: &str = "Contested addresses";
+const PAUSES: &str = "Pauses";
+const STOPPING: &str = "Stopping, restarting, upgrading the agent";
+const JUDGED: &str = "How each is judged";
 
 /// How often each excuse was needed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

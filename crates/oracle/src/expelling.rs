@@ -43,7 +43,7 @@ pub struct Expelling {
 
 impl Expelling {
     /// The operator's value is changed, nothing justifies it any more, and it was not asked back.
-    pub(crate) fn owes(&self, policy: &Policy, event: &Event, now: Time) -> Option<Breach> {
+    fn owes(&self, policy: &Policy, event: &Event, now: Time) -> Option<Breach> {
         let changed = self.changed.filter(|changed| !changed.asked_back)?;
         let breach = |words: &str| Some(Breach::new(Invariant::Restored, words));
         if *event == Event::Stopping {
@@ -63,7 +63,15 @@ impl Expelling {
         self.changed.is_some()
     }
 
-    pub(crate) fn told(&mut self, event: &Event, now: Time) {
+    /// Reads one step into the book, what the agent was told and what it ordered, and judges it.
+    pub fn step(&mut self, policy: &Policy, event: &Event, actions: &[Action], now: Time) -> Option<Breach> {
+        self.told(event, now);
+        let breach = self.judge(policy, actions, now);
+        self.ordered(actions, now);
+        breach.or_else(|| self.owes(policy, event, now))
+    }
+
+    fn told(&mut self, event: &Event, now: Time) {
         match event {
             Event::Server(seen) => self.told_of_server(seen),
             Event::Peer { member, seen } => {
@@ -116,10 +124,10 @@ impl Expelling {
         let unreachable = |member: &&Member| member.state == MemberState::Unreachable;
         let suspects: Vec<&Member> = view.members.iter().filter(unreachable).collect();
         self.suspects.retain(|id, _| suspects.iter().any(|member| member.id == *id));
+        self.forget_the_reachable();
         for member in suspects {
             self.suspects.entry(member.id.clone()).or_insert(seen.asked_at);
         }
-        self.forget_the_reachable();
         self.stands_since = stands(view).then_some(seen.asked_at);
     }
 
@@ -132,7 +140,7 @@ impl Expelling {
         fenced.retain(|member| suspected(member));
     }
 
-    pub(crate) fn ordered(&mut self, actions: &[Action], now: Time) {
+    fn ordered(&mut self, actions: &[Action], now: Time) {
         for action in actions {
             match action {
                 Action::SetExpelTimeout { original } => {
@@ -149,7 +157,7 @@ impl Expelling {
         }
     }
 
-    pub(crate) fn judge(&self, policy: &Policy, actions: &[Action], now: Time) -> Option<Breach> {
+    fn judge(&self, policy: &Policy, actions: &[Action], now: Time) -> Option<Breach> {
         actions.iter().find_map(|action| {
             let wrong = match action {
                 Action::SetExpelTimeout { original } => self.set_wrongly(policy, *original, now),
@@ -208,7 +216,7 @@ impl Expelling {
         let stands = self.stands_since.is_some_and(|asked| now.since(asked) <= policy.evidence_age);
         let patience = Duration::from_secs(self.timeout.unwrap_or(u32::MAX).into());
         let over = self.suspects.values().any(|since| now.since(*since) >= patience);
-        (!stands || !(over || self.changed.is_some()))
+        (!stands || self.suspects.is_empty() || !(over || self.changed.is_some()))
             .then(|| "wakes the group before the operator's patience is over".to_owned())
     }
 }

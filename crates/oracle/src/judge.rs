@@ -87,7 +87,7 @@ impl Book {
         let settled = orders.settled.and_then(|member| self.claims.settled(member));
         let verdict = self.judge(policy, event, orders, sight, now);
         let unproven = settled.is_some_and(|claim| {
-            claim.leads.is_some_and(|(leads, _)| leads) && self.server_asked < claim.since
+            claim.leads_in_no_older(self.newest.as_ref()) && self.server_asked < claim.since
         });
         let verdict = if unproven && held && verdict.breach.is_none() {
             let words = "answers a claim by what its server said before it, and the claimant's server leads";
@@ -95,14 +95,12 @@ impl Book {
         } else {
             verdict
         };
-        self.ordered(policy, orders.actions, now);
-        if verdict.breach.is_none()
-            && policy.elects()
-            && let Some(breach) = self.expelling.owes(policy, event, now)
-        {
-            return Verdict { breach: Some(breach), ..verdict };
+        self.ordered(orders.actions, now);
+        let restored = policy.elects().then(|| self.expelling.step(policy, event, orders.actions, now));
+        match restored.flatten() {
+            Some(breach) if verdict.breach.is_none() => Verdict { breach: Some(breach), ..verdict },
+            _ => verdict,
         }
-        verdict
     }
 
     fn judge(
@@ -117,8 +115,7 @@ impl Book {
         if orders.wake_at <= now && *event != Event::Stopping {
             return Verdict::breach(Invariant::Wakes, "wants to be woken in the past");
         }
-        let restored = policy.elects().then(|| self.expelling.judge(policy, actions, now)).flatten();
-        if let Some(breach) = restored.or_else(|| self.lifetime_is_wrong(policy, actions)) {
+        if let Some(breach) = self.lifetime_is_wrong(policy, actions) {
             return Verdict { breach: Some(breach), ..Verdict::default() };
         }
         if self.is_stale() && actions.contains(&Action::SendProbe) {
@@ -244,6 +241,12 @@ impl Book {
         let forgot =
             |(at, still): (Time, Duration)| at == now && policy.lease.is_some_and(|lease| still > lease / 2);
         let contested = |at: Time| now.since(at) < policy.dispute_limit * 3;
+        // One that has just taken it lets go of it again at the first answer, whoever leads.
+        let settled = self.held_since.is_some_and(|since| now.since(since) > policy.dispute_limit);
+        if settled && !self.gives_up && self.claims.are_all_of_older_views(self.newest.as_ref()) {
+            let words = "yields to a claim of an older view";
+            return Verdict::breach(Invariant::NewestView, words);
+        }
         let excuse = if self.gives_up {
             Excuse::GivenUp
         } else if self.stood_still.is_some_and(forgot) {
@@ -261,7 +264,9 @@ impl Book {
             return None;
         }
         let asked = self.server_asked.max(self.gateway_asked);
-        if self.no_since.is_some_and(|since| asked < since) {
+        // Where nothing at all is answered any more, the first word has to do in the end.
+        let once = |since: Time| asked < since && now.since(since) < policy.claim_wait;
+        if self.no_since.is_some_and(once) {
             let words = format!("lets go at the first word: {:?}, gateway {:?}", self.word, self.gateway);
             return Some(Breach::new(Invariant::NoFlap, words));
         }

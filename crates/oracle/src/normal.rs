@@ -38,7 +38,7 @@ impl Book {
         }
         for claim in &mut self.claims.each {
             claim.since = claim.since - by;
-            if let Some((_, at)) = &mut claim.leads {
+            if let Some((_, at)) = &mut claim.said {
                 *at = *at - by;
             }
         }
