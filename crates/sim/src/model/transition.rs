@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use decide::state::VipState;
 
 use oracle::outside::{self, LetsGo};
-use oracle::{Counts, Invariant};
+use oracle::{Counts, Excuse, Invariant};
 
 use super::agent::{Act, Memories, policy};
 use super::configuration::{Configuration, Kind};
@@ -233,8 +233,12 @@ impl Model {
         let follows = world.hosts[usize::from(primary)].vip.is_some();
         // Where somebody else answers for the VIP it is not taken: that is the rule.
         let answered = world.stranger.is_some() || world.switch_answers;
-        let excused = stranded || answered || follows;
-        world.unfollowed = if world.is_well(primary) && !excused { world.unfollowed + 1 } else { 0 };
+        let missing = world.is_well(primary) && !follows;
+        let excused = missing && (stranded || answered);
+        if excused {
+            self.memories().excuses.count(Excuse::AnotherHasIt);
+        }
+        world.unfollowed = if missing && !excused { world.unfollowed + 1 } else { 0 };
         if let Some(since) = &mut world.stranger {
             *since = 10.min(*since + 1);
         }
@@ -262,7 +266,7 @@ impl Model {
             host.vip = Some(left - 1).filter(|left| *left > 0);
             if host.vip.is_none() {
                 put(host, Mail { due: 0, age: 0, what: What::Addresses });
-                self.lets_go(world, place);
+                lets_go(world, place).into_iter().for_each(|excuse| memories.excuses.count(excuse));
             }
         }
         let host = &mut world.hosts[usize::from(place)];
@@ -281,25 +285,13 @@ impl Model {
                 }
             }
         }
-        let orphan_syns = polls && host.vip.is_some() && host.process == Process::StartedOutside;
-        host.stray = if orphan_syns { host.stray + 1 } else { 0 };
-        let (stray, within) = (host.stray.into(), self.configuration.orphan_syns_for.into());
+        let strays = polls && host.vip.is_some() && host.process == Process::StartedOutside;
+        host.stray = if strays { host.stray + 1 } else { 0 };
+        let (stray, within) = (host.stray.into(), self.configuration.strays_for.into());
         if let Some(invariant) = overdue {
             world.break_(invariant);
         }
         world.found(outside::strays(TICK * stray, TICK * within, None));
-    }
-
-    /// NO-FLAP: its agent removes the address, or lets its lease run out.
-    fn lets_go(&self, world: &mut World, place: Place) {
-        let well = world.hosts[usize::from(place)].well;
-        let seen = LetsGo {
-            well_for: world.is_well(place).then_some(TICK * u32::from(well)),
-            // One that has just taken it beside another holder puts that right.
-            beside: world.has_two_holders(),
-            given_up: false,
-        };
-        world.found(outside::lets_go(seen, TICK * u32::from(WELL - 1)));
     }
 
     /// How often each excuse was needed.
@@ -327,7 +319,7 @@ impl Model {
             let host = &mut world.hosts[usize::from(place)];
             host.agent = Some(reaction.next);
             host.wake = reaction.wake;
-            let lets_go = reaction.acts.contains(&Act::Remove) && host.vip.is_some();
+            let removes = reaction.acts.contains(&Act::Remove) && host.vip.is_some();
             if let Some(invariant) = reaction.breaks {
                 world.break_(invariant);
             }
@@ -338,8 +330,8 @@ impl Model {
             if beside {
                 world.break_(Invariant::OneHolder);
             }
-            if lets_go {
-                self.lets_go(world, place);
+            if removes {
+                lets_go(world, place).into_iter().for_each(|excuse| memories.excuses.count(excuse));
             }
             let had = world.hosts[usize::from(place)].vip.is_some();
             for act in &reaction.acts {
@@ -367,4 +359,16 @@ impl Model {
     pub(super) fn newborn(&self) -> Memory {
         self.memories().newborn()
     }
+}
+
+/// NO-FLAP: an agent removes the address, or lets its lease run out.
+fn lets_go(world: &mut World, place: Place) -> Option<Excuse> {
+    let well = world.hosts[usize::from(place)].well;
+    let seen = LetsGo {
+        well_for: world.is_well(place).then_some(TICK * u32::from(well)),
+        // One that has just taken it beside another holder puts that right.
+        beside: world.has_two_holders(),
+        given_up: false,
+    };
+    world.found(outside::lets_go(seen, TICK * u32::from(WELL - 1))).flatten()
 }

@@ -253,10 +253,8 @@ impl World {
     }
 
     /// … as the oracle found it.
-    pub(super) fn found<T>(&mut self, found: Result<T, Breach>) {
-        if let Err(breach) = found {
-            self.break_(breach.invariant);
-        }
+    pub(super) fn found<T>(&mut self, found: Result<T, Breach>) -> Option<T> {
+        found.map_err(|breach| self.break_(breach.invariant)).ok()
     }
 
     /// Two hosts that hear each other hold the VIP.
