@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::action::Action;
 use crate::decide::{LEARN_AT_MOST_EVERY, Turn, announce_after};
+use crate::entitlement::Entitlement;
 use crate::event::{Fact, Mac, Says, Server};
 use crate::planted::planted;
 use crate::reason::{Reason, Vacant};
@@ -279,11 +280,7 @@ impl Turn<'_> {
             return None;
         }
         let leads = match self.state.peer_since(member, self.now - ASK_HOLDER_EVERY * 3)? {
-            Fact::Known(Server::Member(view)) => {
-                let stale = self.state.newest_view.as_ref().zip(view.view.as_ref());
-                view.is_writable_primary()
-                    && !stale.is_some_and(|(newest, theirs)| newest.is_newer_than(theirs))
-            }
+            Fact::Known(Server::Member(view)) => self.entitlement(view) == Entitlement::Start,
             Fact::Known(_) | Fact::Unknown(_) => false,
         };
         (!leads).then_some(member)

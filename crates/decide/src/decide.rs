@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::action::Action;
+use crate::entitlement::Entitlement;
 use crate::event::{Event, Fact, Frame, Server, StatMark};
 use crate::planted::planted;
 use crate::policy::Policy;
@@ -321,7 +322,13 @@ impl Turn<'_> {
         };
         let server = match &self.state.server.fact {
             Fact::Known(Server::Member(view)) => {
-                view.unreachable() > 0 || (view.is_primary() && view.super_read_only)
+                let holds = matches!(self.state.vip_state, VipState::Holding(_));
+                view.unreachable() > 0
+                    || match self.entitlement(view) {
+                        Entitlement::Keep => true,
+                        Entitlement::KeepUntilClaimed => holds,
+                        Entitlement::Start | Entitlement::Nothing(_) => false,
+                    }
             }
             Fact::Known(Server::Refused(_)) => true,
             Fact::Known(Server::NotInGroup(_)) => false,

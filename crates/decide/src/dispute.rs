@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use crate::action::Action;
 use crate::decide::Turn;
-use crate::event::{Fact, Mac, Says, Server};
+use crate::entitlement::Entitlement;
+use crate::event::{Fact, GroupView, Mac, Says, Server};
 use crate::planted::planted;
 use crate::reason::{LetGo, Reason};
 use crate::stages::{Stage, Stages, Verdict, own_member};
@@ -96,6 +97,11 @@ impl Turn<'_> {
         None
     }
 
+    /// What a server that showed this view is entitled to, as far as the group's views are known here.
+    pub(crate) fn entitlement(&self, view: &GroupView) -> Entitlement {
+        Entitlement::of(self.policy, view, self.state.newest_view.as_ref())
+    }
+
     fn settle(&mut self, dispute: Dispute, hold: &Hold, stages: &Stages, verdict: &Verdict) -> Settled {
         if planted!(self.policy, YieldToNobody) {
             return Settled::Stay;
@@ -108,10 +114,11 @@ impl Turn<'_> {
             return Settled::Yield(LetGo::ClaimedWhileFailing(member, *stage, cause.clone()));
         }
         let theirs = self.state.peer_since(member, dispute.since);
+        let own = self.state.own_view();
+        let own_right = own.map(|own| self.entitlement(own));
         if let Some(Fact::Known(Server::Member(view))) = theirs
             && view.is_writable_primary()
         {
-            let own = self.state.own_view();
             // A server that has been silent since may have moved on to the claimant's view, but not as its primary.
             let own_id = own.and_then(|own| own.view.as_ref()).or(self.state.last_own_view.as_ref());
             let newer = match (&view.view, own_id) {
@@ -126,8 +133,8 @@ impl Turn<'_> {
             if older && self.now >= dispute.since + self.policy.own_answer_limit {
                 return Settled::Stay;
             }
-            let own_read_only = own.is_some_and(|own| own.super_read_only);
-            if !older && (newer || own_read_only) {
+            let outranked = own_right.as_ref().is_some_and(|own| self.entitlement(view).is_better_than(own));
+            if !older && (newer || outranked) {
                 return Settled::Yield(LetGo::ClaimantLeads(member));
             }
             if !dispute.proven && !older && self.now >= dispute.since + self.policy.own_answer_limit {
@@ -136,10 +143,14 @@ impl Turn<'_> {
         }
         let (own_limit, limit) =
             (dispute.since + self.policy.own_answer_limit, dispute.since + self.policy.dispute_limit);
+        // Who claims leads by its own word. Where that can't be asked about, our own server's word that it is a secondary is enough.
+        let secondary = own_right == Some(Entitlement::KeepUntilClaimed);
         match theirs {
+            Some(Fact::Unknown(_)) if secondary => return Settled::Yield(LetGo::OwnSecondary(member)),
             Some(_) if dispute.proven => return Settled::Stay,
             // It claims, and its own server says that it does not lead: no reason to yield to it.
             Some(Fact::Known(server)) if self.now >= limit && !leads(server) => return Settled::Stay,
+            _ if self.now >= limit && secondary => return Settled::Yield(LetGo::OwnSecondary(member)),
             _ if self.now >= limit && dispute.proven => return Settled::Stay,
             _ if self.now >= limit => return Settled::Yield(LetGo::NothingKnown(member)),
             _ => {}

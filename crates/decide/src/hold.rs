@@ -50,6 +50,7 @@ impl Turn<'_> {
             | Cause::NotListed
             | Cause::NotOnline(_)
             | Cause::Secondary
+            | Cause::SecondaryWritable
             | Cause::ReadOnly
             | Cause::StaleView { .. } => Leave::AfterClaimWait,
         }
@@ -77,7 +78,7 @@ impl Turn<'_> {
     /// refuse clients, since none can reach it, and it would still hold when it is back on the network.
     fn ends_soonest(&self, stages: &Stages) -> Option<(Stage, Cause)> {
         let fails = |(stage, finding, _): (Stage, &Finding, Time)| match finding {
-            Finding::Failed(cause) if *cause != Cause::ReadOnly => Some((stage, cause.clone())),
+            Finding::Failed(cause) if !cause.lets_keep() => Some((stage, cause.clone())),
             Finding::Passed | Finding::Failed(_) | Finding::Unknown(_) => None,
         };
         stages.each().into_iter().filter_map(fails).min_by_key(|(_, cause)| self.leave(cause))
@@ -142,7 +143,7 @@ impl Turn<'_> {
             }
             Fact::Known(None) if self.now.since(hold.since) >= CONFIRM_WITHIN => {
                 self.say(Reason::Failed(format!(
-                    "the VIP was added to {} and has not shown up there",
+                    "the VIP was added to {} but does not appear there: trying again",
                     hold.interface
                 )));
                 self.act(Action::AskHost);
@@ -173,6 +174,7 @@ impl Turn<'_> {
                 let failed = |finding: &Finding| matches!(finding, Finding::Failed(_));
                 self.say(match (&stages.primary.0, &stages.gateway.0) {
                     (Finding::Failed(Cause::ReadOnly), _) => Reason::HoldingReadOnly,
+                    (Finding::Failed(Cause::SecondaryWritable), _) => Reason::HoldingUntilClaimed,
                     (_, gateway) if failed(gateway) => Reason::HoldingWithoutGateway,
                     _ => Reason::Holding,
                 });
@@ -222,6 +224,9 @@ impl Turn<'_> {
             for question in [Action::AskHost, Action::AskServer, Action::AskGateway] {
                 self.act(question);
             }
+            // And whether another has it already: this may be a host that stood still, as no clock shows. It answers, and is yielded
+            // to at once; else both would have it for as long as a claim is waited for.
+            self.act(Action::AskWhoHasVip);
             self.say(Reason::Rechecking(stage, cause));
             self.refresh(&mut hold, false);
             return VipState::Holding(hold);

@@ -7,6 +7,7 @@ mod conflict;
 mod copies;
 pub mod decide;
 mod dispute;
+pub mod entitlement;
 pub mod event;
 pub mod expel;
 mod group_view;

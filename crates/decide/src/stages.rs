@@ -6,8 +6,8 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::{Fact, Gateway, Host, MemberState, NotInGroup, Role, Seen, Server, ViewId, Why};
-use crate::planted::planted;
+use crate::entitlement::Entitlement;
+use crate::event::{Fact, Gateway, Host, MemberState, NotInGroup, Seen, Server, ViewId, Why};
 use crate::policy::{GatewayLost, Policy};
 use crate::time::Time;
 
@@ -58,8 +58,11 @@ pub enum Cause {
         /// Of how many.
         members: usize,
     },
-    /// ONLINE, and another member is the primary.
+    /// ONLINE, another member is the primary, and it takes no writes.
     Secondary,
+    /// ONLINE, another member is the primary, and it still takes writes: a switchover whose target has yet to apply what it
+    /// had queued, or somebody's hand.
+    SecondaryWritable,
     /// The primary, and `super_read_only` is on.
     ReadOnly,
     /// It has refused connections since it last spoke, and now does not answer, or turns us away: another process, which is in
@@ -82,7 +85,7 @@ pub enum Cause {
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotAMember => f.write_str("no address of this host is a member's on the interface named for it"),
+            Self::NotAMember => f.write_str("no address of this host is a member's address on the interface that `members` names for it"),
             Self::Refused(text) => write!(f, "mysqld is not running: {text}"),
             Self::NotInGroup(why) => write!(f, "{why}"),
             Self::NotListed => f.write_str("the server is not among the group's members"),
@@ -91,14 +94,15 @@ impl fmt::Display for Cause {
                 write!(f, "no majority: {unreachable} of {members} members are UNREACHABLE")
             }
             Self::Secondary => f.write_str("the server is ONLINE and a secondary"),
+            Self::SecondaryWritable => f.write_str("the server is a secondary that still takes writes"),
             Self::ReadOnly => {
                 f.write_str("the server is the primary and not writable (super_read_only is on)")
             }
             Self::StartedAnew => f.write_str(
-                "mysqld has been down since it last answered: what runs now has not said that it is in its group",
+                "mysqld was down since it last answered, and the new process has not yet said that it is in its group",
             ),
             Self::StaleView { own, newest } => {
-                write!(f, "the server shows view {own}, and the group has moved on to {newest}")
+                write!(f, "the server shows view {own}, but the group is at {newest} by now")
             }
             Self::GatewayLost { misses } => write!(f, "the gateway has missed {misses} probes in a row"),
         }
@@ -184,16 +188,18 @@ impl Stages {
         self.verdict(|_| true)
     }
 
-    /// May a VIP that is here stay? As to start it, but a primary that was set read-only keeps it: no other member
-    /// can be the primary, and taking the address away would cost its readers too. With
-    /// [`GatewayLost::HoldWithMajority`] a lost gateway takes nothing away from a primary that has the majority; whether it
-    /// has is stage 3, which must have passed: where that is not known, the gateway counts.
+    /// May a VIP that is here stay? As to start it, but for what [`Cause::lets_keep`]. With
+    /// [`GatewayLost::HoldWithMajority`] a lost gateway takes nothing away from who is entitled to keep the VIP by stage 3: where
+    /// that is not known, the gateway counts.
     pub fn verdict_to_keep(&self, gateway_lost: GatewayLost) -> Verdict {
-        let leads = matches!(self.primary.0, Finding::Passed | Finding::Failed(Cause::ReadOnly));
+        let entitled = match &self.primary.0 {
+            Finding::Passed => true,
+            Finding::Failed(cause) => cause.lets_keep(),
+            Finding::Unknown(_) => false,
+        };
         self.verdict(|cause| match cause {
-            Cause::ReadOnly => false,
-            Cause::GatewayLost { .. } => gateway_lost == GatewayLost::Release || !leads,
-            _ => true,
+            Cause::GatewayLost { .. } => gateway_lost == GatewayLost::Release || !entitled,
+            cause => !cause.lets_keep(),
         })
     }
 
@@ -245,27 +251,7 @@ fn primary(policy: &Policy, server: &Fact<Server>, newest_view: Option<&ViewId>)
         Fact::Known(Server::NotInGroup(why)) => return Finding::Failed(Cause::NotInGroup(*why)),
         Fact::Known(Server::Member(view)) => view,
     };
-    let Some(local) = view.local_member() else { return Finding::Failed(Cause::NotListed) };
-    if local.state != MemberState::Online {
-        return Finding::Failed(Cause::NotOnline(local.state));
-    }
-    if !view.has_majority() && !planted!(policy, DropMajorityRule) {
-        let (unreachable, members) = (view.unreachable(), view.members.len());
-        return Finding::Failed(Cause::NoMajority { unreachable, members });
-    }
-    if local.role != Role::Primary {
-        return Finding::Failed(Cause::Secondary);
-    }
-    if let (Some(own), Some(newest)) = (&view.view, newest_view)
-        && newest.is_newer_than(own)
-        && !planted!(policy, IgnoreNewerViews)
-    {
-        return Finding::Failed(Cause::StaleView { own: own.clone(), newest: newest.clone() });
-    }
-    if view.super_read_only {
-        return Finding::Failed(Cause::ReadOnly);
-    }
-    Finding::Passed
+    Entitlement::of(policy, view, newest_view).finding()
 }
 
 fn gateway_found(gateway: &Fact<Gateway>) -> Finding {

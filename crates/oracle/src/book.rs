@@ -24,6 +24,8 @@ pub(crate) enum Word {
         /// `super_read_only` is off.
         writable: bool,
     },
+    /// ONLINE with a majority, a secondary, and it still takes writes: the VIP may stay until it is claimed.
+    TakesWrites,
     /// It answers, and does not lead.
     Follows,
     /// ONLINE by its own word, and can't reach the majority.
@@ -36,6 +38,13 @@ pub(crate) enum Word {
     Silent,
     /// It lives, and turns the question away.
     TurnsAway,
+}
+
+impl Word {
+    /// A VIP that is there may stay as long as nobody claims it.
+    pub(crate) const fn may_stay(self) -> bool {
+        matches!(self, Self::Leads { .. } | Self::TakesWrites)
+    }
 }
 
 /// What one agent was told and ordered. Small and comparable, so that it can be a part of a model checker's state.
@@ -267,7 +276,7 @@ impl Book {
             _ => self.own_view.take(),
         };
         let word = match word(&seen.fact) {
-            Word::Leads { .. } if self.is_stale() => Word::Stale,
+            word if word.may_stay() && self.is_stale() => Word::Stale,
             // Whatever runs there now is not what led.
             Word::Silent | Word::TurnsAway if self.started_anew => Word::Dead,
             word => word,
@@ -334,14 +343,14 @@ impl Book {
 
     fn note_no(&mut self, now: Time) {
         // A peer's answer may show that its own server's word is old.
-        if matches!(self.word, Word::Leads { .. }) && self.is_stale() {
+        if self.word.may_stay() && self.is_stale() {
             self.word = Word::Stale;
             self.word_since = now;
         }
         let no = matches!(self.word, Word::Follows | Word::NoMajority | Word::Stale | Word::Dead);
         if no || self.gateway == Some(false) {
             self.no_since.get_or_insert(now);
-        } else if matches!(self.word, Word::Leads { .. }) {
+        } else if self.word.may_stay() {
             self.no_since = None;
         }
     }
@@ -351,7 +360,7 @@ impl Book {
         use crate::inputs::GatewayLost;
         let since = self.word_since.max(held_since);
         let by_server = match self.word {
-            Word::Nothing | Word::Leads { .. } => None,
+            Word::Nothing | Word::Leads { .. } | Word::TakesWrites => None,
             Word::Silent => Some(since + policy.hung_patience),
             Word::TurnsAway => policy.refused_patience.map(|patience| since + patience),
             Word::Follows | Word::Stale => Some(since + policy.claim_wait),
@@ -363,7 +372,7 @@ impl Book {
             (Some(false), GatewayLost::Release) => Some(gateway_since),
             // Counts from when its server does not lead.
             (Some(false), GatewayLost::HoldWithMajority) => {
-                (!matches!(self.word, Word::Leads { .. })).then(|| gateway_since.max(self.word_since))
+                (!self.word.may_stay()).then(|| gateway_since.max(self.word_since))
             }
             _ => None,
         };
@@ -388,7 +397,11 @@ fn word(fact: &Fact<Server>) -> Word {
         }
         Fact::Known(Server::Member(view)) => {
             let online = view.local_member().is_some_and(|local| local.state == MemberState::Online);
-            if online && !view.has_majority() { Word::NoMajority } else { Word::Follows }
+            match (online, view.has_majority()) {
+                (true, false) => Word::NoMajority,
+                (true, true) if !view.super_read_only => Word::TakesWrites,
+                _ => Word::Follows,
+            }
         }
     }
 }

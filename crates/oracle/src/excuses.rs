@@ -140,8 +140,8 @@ impl Excuse {
 }
 
 /// Headings, of whichever document has them.
-const LEASE: &str = "The lease";
-const PROTOCOL: &str = "Contested addresses";
+const LEASE: &str = "When two hosts could hold the VIP";
+const PROTOCOL: &str = "Dispute: a member claims what is held here";
 const PAUSES: &str = "Pauses";
 const STOPPING: &str = "Stopping, restarting, upgrading the agent";
 const JUDGED: &str = "How each is judged";

@@ -274,8 +274,11 @@ impl Book {
             return None;
         }
         let patience = match self.word {
-            Word::Leads { .. } => {
-                return Some(Breach::new(Invariant::NoFlap, "lets go, though its server leads"));
+            Word::Leads { .. } | Word::TakesWrites => {
+                return Some(Breach::new(
+                    Invariant::NoFlap,
+                    "lets go, though its server leads, or still takes writes",
+                ));
             }
             Word::Silent | Word::Nothing => policy.hung_patience,
             Word::TurnsAway => policy.refused_patience.unwrap_or(Duration::MAX),
@@ -291,6 +294,6 @@ impl Book {
     /// Since when the renewal of an address that it has, and whose server leads by what it was told, has been due.
     pub fn renewal_due_since(&self, policy: &Policy) -> Option<Time> {
         let due = self.added_at? + policy.lease? / 3;
-        (self.here && matches!(self.word, Word::Leads { .. })).then_some(due)
+        (self.here && self.word.may_stay()).then_some(due)
     }
 }

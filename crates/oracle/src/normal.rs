@@ -61,7 +61,7 @@ impl Book {
         // begins later than all that is so already.
         let wish = self.wish_since().map(|wish| wish.max(oldest(policy.evidence_age)));
         let against = match self.word {
-            Word::Leads { .. } => None,
+            Word::Leads { .. } | Word::TakesWrites => None,
             Word::Nothing | Word::Silent => Some(policy.hung_patience),
             Word::TurnsAway => policy.refused_patience,
             Word::Follows | Word::Stale => Some(policy.claim_wait),

@@ -314,6 +314,30 @@ fn no_flap_a_holder_whose_server_leads_lets_go_of_nothing() {
     fine(&agent.renews());
 }
 
+#[test]
+fn no_flap_a_former_primary_that_still_takes_writes_keeps_the_vip_until_it_is_claimed() {
+    let mut former = view(1, 2, 545, &[]);
+    former.super_read_only = false;
+    let former = || Fact::Known(Server::Member(former.clone()));
+    let mut agent = Agent::that_holds_it();
+    agent.server(former());
+    agent.wait(5_000);
+    agent.server(former());
+    fine(&agent.orders(&[]));
+    breaks(&agent.orders(&[remove()]), Invariant::NoFlap);
+    let mut agent = Agent::that_holds_it();
+    agent.server(former());
+    agent.frame(Says::Probe);
+    excused(&agent.orders(&[remove()]), Excuse::Contested);
+    // It does not take it, though.
+    let mut agent = Agent::that_wants_it();
+    agent.server(former());
+    agent.probes(3);
+    agent.gateway(true);
+    agent.server(former());
+    breaks(&agent.takes_it(), Invariant::Evidence);
+}
+
 /// Member 2 is UNREACHABLE; its port was open, and has refused so often since.
 fn survivor(refusals: u32) -> Agent {
     let mut agent = Agent::new();

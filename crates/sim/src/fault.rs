@@ -27,6 +27,9 @@ pub enum Who {
 pub enum Fault {
     /// `group_replication_set_as_primary()` to this host.
     Switchover { to: usize },
+    /// The same, and the target takes so long to apply what it has queued: meanwhile the old primary is a secondary that takes
+    /// writes, and the new one takes none.
+    SwitchoverWithBacklog { to: usize, ms: u64 },
     /// `SHUTDOWN`: for 2 to 3 s the old server goes on saying that it leads, in the old view. Started again after `ms`.
     Shutdown { who: Who, ms: u64 },
     /// `STOP GROUP_REPLICATION`: for 3 s its answers block. Joins again after `ms`.
@@ -102,6 +105,7 @@ impl Fault {
         matches!(
             self,
             Self::Switchover { .. }
+                | Self::SwitchoverWithBacklog { .. }
                 | Self::Shutdown { .. }
                 | Self::StopGroupReplication { .. }
                 | Self::Kill { .. }
@@ -113,7 +117,8 @@ impl Fault {
     pub fn length(&mut self) -> Option<&mut u64> {
         match self {
             Self::Switchover { .. } | Self::Flushed { .. } => None,
-            Self::Shutdown { ms, .. }
+            Self::SwitchoverWithBacklog { ms, .. }
+            | Self::Shutdown { ms, .. }
             | Self::StopGroupReplication { ms, .. }
             | Self::Kill { ms, .. }
             | Self::PowerOff { ms, .. }
@@ -154,7 +159,8 @@ impl Fault {
         let after = Duration::from_millis;
         let place = |world: &World, who: Who| world.who(who);
         match self {
-            Self::Switchover { to } => world.switch_over(to % hosts),
+            Self::Switchover { to } => world.switch_over(to % hosts, None),
+            Self::SwitchoverWithBacklog { to, ms } => world.switch_over(to % hosts, Some(after(ms))),
             Self::Shutdown { who, ms } => {
                 let host = place(world, who);
                 world.server_shuts_down(host);
@@ -316,6 +322,14 @@ impl fmt::Display for Fault {
         let now = |jumps: &bool| if *jumps { "its clock shows it" } else { "its clock stands still too" };
         match self {
             Self::Switchover { to } => write!(f, "switchover to {}", name(*to)),
+            Self::SwitchoverWithBacklog { to, ms } => {
+                write!(
+                    f,
+                    "switchover to {}, which applies for {} before it takes writes",
+                    name(*to),
+                    seconds(ms)
+                )
+            }
             Self::Shutdown { who, ms } => write!(f, "SHUTDOWN of {who}, started again after {}", seconds(ms)),
             Self::StopGroupReplication { who, ms } => {
                 write!(f, "STOP GROUP_REPLICATION on {who}, joins again after {}", seconds(ms))

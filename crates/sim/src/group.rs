@@ -1,5 +1,7 @@
 //! A model of Group Replication: who leads in truth, and what each server says, lies included.
 
+use std::time::Duration;
+
 use decide::event::{Fact, GroupView, Member, MemberState, NotInGroup, Role, Server, ViewId, Why};
 use decide::time::Time;
 
@@ -188,6 +190,13 @@ impl ModelServer {
         matches!(self.answer(), Some(Fact::Known(Server::Member(view))) if view.is_writable_primary())
     }
 
+    /// Whether it says that it is ONLINE with a majority and takes writes, whatever its role.
+    pub fn says_it_takes_writes(&self) -> bool {
+        let Some(Fact::Known(Server::Member(view))) = self.answer() else { return false };
+        let online = view.local_member().is_some_and(|local| local.state == MemberState::Online);
+        online && view.has_majority() && !view.super_read_only
+    }
+
     /// Takes part in the group's talk.
     pub fn takes_part(&self) -> bool {
         self.process == Process::Answers && !self.lies && self.view.is_some()
@@ -235,6 +244,8 @@ pub struct Group {
     pub view: View,
     /// The primary that takes writes, and since when.
     pub writable: Option<(Place, Time)>,
+    /// A switchover is under way whose target has yet to apply what it had queued, for so long: the former primary takes writes.
+    pub yielding: Option<(Place, Duration)>,
     /// Counts the elections: what was planned for an earlier one is dropped.
     pub term: u32,
     /// An election is under way.
@@ -244,10 +255,15 @@ pub struct Group {
 }
 
 impl Group {
+    /// Whether this is the former primary, which takes writes until the new one does.
+    pub fn yields(&self, place: Place) -> bool {
+        self.yielding.is_some_and(|(yielding, _)| yielding == place)
+    }
+
     /// All hosts in it, the first leads.
     pub fn whole(hosts: usize, now: Time) -> Self {
         let view = View { birth: 17635, counter: 545, members: Places::first(hosts), primary: 0 };
-        Self { view, writable: Some((0, now)), term: 0, electing: false, bearing: false }
+        Self { view, writable: Some((0, now)), yielding: None, term: 0, electing: false, bearing: false }
     }
 }
 

@@ -153,6 +153,7 @@ impl Schedule {
                 _ => length.min(8_000) + rng.u64(0..3_000),
             };
         }
+        end = end.max(give_backlogs(&mut Rng::with_seed(seed ^ 0x00ba_c106), &mut faults));
         end = end.max(choose_of_the_site(&mut Rng::with_seed(seed ^ 0x0517_e5e7), &mut limits, &mut faults));
         faults.sort_by_key(|timed| timed.at_ms);
         let length_ms = (end + TAIL_MS).min(LONGEST_MS);
@@ -278,6 +279,21 @@ fn choose_of_the_site(rng: &mut Rng, limits: &mut Limits, faults: &mut Vec<Timed
         let to = rng.usize(0..7);
         faults.push(Timed { at_ms: at_ms + rng.u64(50..1_500), fault: Fault::Switchover { to } });
         end = end.max(at_ms + ms);
+    }
+    end
+}
+
+/// The target of some switchovers has yet to apply what it has queued. Gives when the last has.
+fn give_backlogs(rng: &mut Rng, faults: &mut [Timed]) -> u64 {
+    let mut end = 0;
+    for timed in faults {
+        if let Fault::Switchover { to } = timed.fault
+            && rng.u8(0..3) == 0
+        {
+            let ms = length(rng);
+            timed.fault = Fault::SwitchoverWithBacklog { to, ms };
+            end = end.max(timed.at_ms + ms);
+        }
     }
     end
 }

@@ -159,6 +159,11 @@ enum Due {
         place: Place,
         term: u32,
     },
+    /// The target of a switchover has applied what it had queued.
+    Applied {
+        place: Place,
+        term: u32,
+    },
     Writable {
         place: Place,
         term: u32,
@@ -380,6 +385,7 @@ impl World {
             Due::Expel { observer, member, since } => self.expel(observer, member, since),
             Due::Show(place, view) => self.show(place, view),
             Due::Elected { place, term } => self.elected(place, term),
+            Due::Applied { place, term } => self.has_applied(place, term),
             Due::Writable { place, term } => self.becomes_writable(place, term),
             Due::Leave { place, life } => self.leaves(place, life),
             Due::NoticeExpelled(place) => self.notices_expelled(place),

@@ -64,6 +64,22 @@ fn the_vip_follows_a_new_primary_within_a_third_of_a_second() {
 }
 
 #[test]
+fn a_switchover_whose_target_has_a_backlog_leaves_the_vip_where_writes_are_taken_until_the_target_takes_them()
+{
+    for seed in seeds(12) {
+        let schedule = one(seed, Fault::SwitchoverWithBacklog { to: 1, ms: 200 + seed * 700 });
+        let told = schedule.tell();
+        assert!(told.broken.is_empty(), "{}", timeline(&schedule));
+        let at = |words: &str| told.story.iter().find(|(_, said)| said == words).map(|(at, _)| *at);
+        let writes = at("db2 takes writes").expect("a new primary");
+        let (down, up) = (at("db1: VIP down").expect("it leaves"), at("db2: VIP up").expect("it follows"));
+        assert!(down > writes, "db1 let go before: {}", timeline(&schedule));
+        assert!(up.saturating_sub(writes) < Duration::from_millis(330), "{}", timeline(&schedule));
+        assert!(up.saturating_sub(down) < Duration::from_millis(10), "{}", timeline(&schedule));
+    }
+}
+
+#[test]
 fn an_agent_that_is_restarted_or_killed_and_is_back_in_time_leaves_no_gap() {
     for seed in seeds(12) {
         let (who, ms) = (Who::Holder, 10 + seed * 300);

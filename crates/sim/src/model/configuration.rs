@@ -9,6 +9,8 @@ use super::world::Place;
 pub enum Kind {
     /// `group_replication_set_as_primary()`, to this host.
     Switchover,
+    /// The same, and the target has yet to apply what it has queued: the old primary is a secondary that takes writes meanwhile.
+    SwitchoverWithBacklog,
     /// `SHUTDOWN` of the primary: it lies for as long as it likes.
     Shutdown,
     /// `kill -9` of the primary.
@@ -146,6 +148,7 @@ impl Configuration {
         Self::new("a lying old primary", 2, &[Kind::Shutdown, Kind::RemovedByHand], 2, 0),
         Self::new("gateways and wrong answers", 2, &[Kind::GatewayLost, Kind::WrongNo, Kind::Occupied], 2, 0),
         Self::new("switchovers", 2, &[Kind::Switchover], 2, 0),
+        Self::new("switchovers with a backlog", 2, &[Kind::SwitchoverWithBacklog, Kind::RemovedByHand], 2, 0),
         Self::new("switchovers, a claim is waited for for long", 2, &[Kind::Switchover], 1, 0)
             .waits_for_a_claim(16)
             .followed_within(16),
@@ -201,6 +204,13 @@ impl Configuration {
             0,
         ),
         Self::new("a switchover, twice late or lost", 2, &[Kind::Switchover], 1, 2),
+        Self::new(
+            "a switchover with a backlog, agents pause and end",
+            2,
+            &[Kind::SwitchoverWithBacklog, Kind::AgentPaused, Kind::AgentStopped, Kind::GatewayLost],
+            2,
+            0,
+        ),
         Self::new("agents pause in a switchover", 2, &[Kind::Switchover, Kind::AgentPaused], 2, 0),
     ];
 }

@@ -117,7 +117,9 @@ impl Model {
                         group.pending = Pending::Writable;
                     }
                     Pending::Writable => {
+                        // The former primary learns of it when it learns: for a moment two may take writes.
                         group.writable = true;
+                        group.yielding = None;
                         group.pending = Pending::Nothing;
                         world.hosts[usize::from(place)].shows.read_only = false;
                     }
@@ -144,6 +146,13 @@ impl Model {
                 group.pending = Pending::Elect(place);
                 let old = usize::from(group.primary);
                 world.hosts[old].shows.read_only = true;
+            }
+            // The roles flip at once; each server shows it when it learns of it.
+            Kind::SwitchoverWithBacklog => {
+                group.yielding = Some(group.primary);
+                group.primary = place;
+                group.writable = false;
+                group.pending = Pending::Writable;
             }
             Kind::Shutdown => {
                 host.process = Process::Stale;
@@ -227,6 +236,7 @@ impl Model {
             Kind::WatcherStuck => host.stuck = false,
             Kind::Occupied => host.occupied = false,
             Kind::Switchover
+            | Kind::SwitchoverWithBacklog
             | Kind::Shutdown
             | Kind::Kill
             | Kind::GroupCut
@@ -267,8 +277,9 @@ fn group_changes(world: &World, push: &mut impl FnMut(Change)) {
             }
         }
         Pending::Writable => {
-            let primary = &world.hosts[usize::from(group.primary)];
-            if runs(&group.primary) && primary.shows == group.shown_by(group.primary) {
+            // The roles flip everywhere before what was queued is applied.
+            let knows = |place: Place| world.hosts[usize::from(place)].shows == group.shown_by(place);
+            if runs(&group.primary) && knows(group.primary) && group.yielding.is_none_or(knows) {
                 push(Change::Group(group.primary));
             }
         }
@@ -338,6 +349,7 @@ fn has(kind: Kind, host: &Host) -> bool {
         Kind::WatcherStuck => host.stuck,
         Kind::Occupied => host.occupied,
         Kind::Switchover
+        | Kind::SwitchoverWithBacklog
         | Kind::Shutdown
         | Kind::Kill
         | Kind::GroupCut
@@ -357,7 +369,7 @@ fn can_begin(kind: Kind, world: &World, place: Place) -> bool {
     let quiet = group.pending == Pending::Nothing && group.writable;
     let leads = group.primary == place && quiet && host.powered && host.process == Process::Answers;
     match kind {
-        Kind::Switchover => {
+        Kind::Switchover | Kind::SwitchoverWithBacklog => {
             quiet
                 && group.has(place)
                 && group.primary != place

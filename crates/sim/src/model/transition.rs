@@ -75,6 +75,7 @@ impl Model {
             members,
             primary: self.configuration.first_primary,
             writable: true,
+            yielding: None,
             pending: Pending::Nothing,
         };
         let newborn = self.memories().newborn();

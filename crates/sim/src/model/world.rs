@@ -185,6 +185,8 @@ pub struct Group {
     pub primary: Place,
     /// The primary takes writes.
     pub writable: bool,
+    /// The former primary, which takes writes until the new one has applied what it had queued.
+    pub yielding: Option<Place>,
     /// What comes next.
     pub pending: Pending,
 }
@@ -196,7 +198,7 @@ impl Group {
             counter: self.counter,
             members: self.members,
             primary: self.primary,
-            read_only: !(self.writable && self.primary == place),
+            read_only: !(self.writable && self.primary == place) && self.yielding != Some(place),
             unreachable: 0,
         }
     }

@@ -44,6 +44,12 @@ impl World {
         {
             self.group.writable = None;
         }
+        if let Some((former, _)) = self.group.yielding
+            && !self.hosts[former].server.takes_part()
+            && self.hosts[former].server.process != Process::Blocks
+        {
+            self.group.yielding = None;
+        }
         let primary = self.group.view.primary;
         let leads = !self.group.electing && self.group.writable.is_none() && self.is_current(primary);
         if leads && self.has_majority(primary) {
@@ -54,7 +60,7 @@ impl World {
     /// A member that missed a view is shown it, or learns that it is expelled.
     fn catch_up(&mut self, place: Place) {
         if self.is_current(place) {
-            return;
+            return self.ends_its_writes(place);
         }
         let newest = self.group.view;
         let talks = newest
@@ -70,6 +76,17 @@ impl World {
         } else {
             let at = self.now + self.between_ms(100, 2_000);
             self.push(at, Due::NoticeExpelled(place));
+        }
+    }
+
+    /// A former primary that takes writes, and whose successor has applied what it had queued, takes none any more.
+    fn ends_its_writes(&mut self, place: Place) {
+        let primary = self.group.view.primary;
+        let over = place != primary && !self.group.yields(place) && self.can_talk(place, primary);
+        if over && !self.hosts[place].server.read_only {
+            self.tell(|| format!("db{} takes no writes any more", place + 1));
+            self.hosts[place].server.read_only = true;
+            self.server_changed(place);
         }
     }
 
@@ -146,9 +163,11 @@ impl World {
                 self.group.view.primary = *place;
             }
             self.group.writable = None;
+            self.group.yielding = None;
             self.group.electing = false;
             self.consider_expelling(self.group.view.primary, 21, 60);
         }
+        self.group.yielding = self.group.yielding.filter(|(former, _)| members.has(*former));
         let view = self.group.view;
         self.tell(|| format!("the group agrees on {view}"));
         for place in company.both(members).each() {
@@ -177,8 +196,8 @@ impl World {
         }
         server.view = Some(view);
         server.unreachable = server.unreachable.both(view.members);
-        server.read_only =
-            place != view.primary || self.group.writable.is_none_or(|(leads, _)| leads != place);
+        let leads = place == view.primary && self.group.writable.is_some_and(|(leads, _)| leads == place);
+        server.read_only = !leads && !self.group.yields(place);
         if server.unreachable.count() == 0 {
             self.hosts[place].all_reachable_since = self.now;
         }
@@ -186,8 +205,9 @@ impl World {
         self.reassess();
     }
 
-    /// `group_replication_set_as_primary()`: only a whole group does it.
-    pub(crate) fn switch_over(&mut self, to: Place) {
+    /// `group_replication_set_as_primary()`: only a whole group does it. Where the target has a backlog the roles flip at
+    /// once, and the old primary takes writes until the new one has applied it.
+    pub(crate) fn switch_over(&mut self, to: Place, backlog: Option<Duration>) {
         let Some((old, _)) = self.group.writable.filter(|(old, _)| *old != to) else { return };
         let members = self.group.view.members;
         let whole = members
@@ -199,7 +219,8 @@ impl World {
         self.group.writable = None;
         self.group.term += 1;
         self.group.electing = true;
-        self.hosts[old].server.read_only = true;
+        self.group.yielding = backlog.map(|backlog| (old, backlog));
+        self.hosts[old].server.read_only = backlog.is_none();
         self.server_changed(old);
         let at = self.now + self.between_ms(30, 80);
         self.push(at, Due::Elected { place: to, term: self.group.term });
@@ -219,8 +240,26 @@ impl World {
                 let at = self.now + self.between_us(1, 20_000);
                 self.push(at, Due::Show(member, view));
             }
-            self.consider_expelling(place, 21, 60);
+            if let Some((_, backlog)) = self.group.yielding {
+                self.group.electing = true;
+                self.push(self.now + backlog, Due::Applied { place, term });
+            } else {
+                self.consider_expelling(place, 21, 60);
+            }
         }
+        self.reassess();
+    }
+
+    /// The target of a switchover has applied what it had queued: the old primary takes no writes any more, and 1 to 12 ms later
+    /// (measured) the new one does.
+    pub(super) fn has_applied(&mut self, place: Place, term: u32) {
+        if self.group.term != term {
+            return;
+        }
+        self.tell(|| format!("db{} has applied what it had queued", place + 1));
+        self.group.yielding = None;
+        let at = self.now + self.between_ms(1, 12);
+        self.push(at, Due::Writable { place, term });
         self.reassess();
     }
 

@@ -235,7 +235,8 @@ impl World {
                 && !host.giving_up
                 && host.server.answer().is_some()
                 && host.server.turns_away.is_none();
-            let leads = self.group.writable.is_some_and(|(primary, _)| primary == place);
+            let yields = self.group.yields(place);
+            let leads = yields || self.group.writable.is_some_and(|(primary, _)| primary == place);
             // One that was cut off from the group as that agreed on a new view is not of it yet.
             let newest =
                 |view: &View| (view.birth, view.counter) >= (self.group.view.birth, self.group.view.counter);
@@ -244,7 +245,7 @@ impl World {
                 && leads
                 && host.asker_stuck_until.is_none()
                 && host.interface
-                && host.server.says_it_leads();
+                && (host.server.says_it_leads() || (yields && host.server.says_it_takes_writes()));
             let well = leads && host.gateway_lost_at.is_none();
             let now = self.now;
             let host = &mut self.hosts[place];

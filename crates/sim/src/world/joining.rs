@@ -235,6 +235,7 @@ impl World {
         let view = View { birth: self.group.view.birth + 1, counter: 1, members, primary: place };
         self.group.view = view;
         self.group.writable = None;
+        self.group.yielding = None;
         self.tell(|| format!("the group is born anew: {view}"));
         let server = &mut self.hosts[place].server;
         server.process = Process::Answers;
