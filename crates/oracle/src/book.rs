@@ -73,6 +73,8 @@ pub struct Book {
     pub(crate) held_since: Option<Time>,
     /// When it last ordered that the address be there for a lease.
     pub(crate) added_at: Option<Time>,
+    /// It ordered the address away, and its kernel has not shown it gone yet.
+    pub(crate) removes: bool,
     pub(crate) probes: u32,
     pub(crate) last_probe: Time,
     /// No answer to a probe can be heard.
@@ -117,6 +119,7 @@ impl Book {
             member: false,
             held_since: None,
             added_at: None,
+            removes: false,
             probes: 0,
             last_probe: Time(0),
             hears_nothing: false,
@@ -190,6 +193,12 @@ impl Book {
                 }
             }
             Event::Frame(frame) => self.told_of_frame(*frame, now),
+            // Whoever used the VIP and was a stranger is a member: what it said is taken up now.
+            Event::Neighbor { address, mac }
+                if self.used_by == Some(*mac) && !self.claims.knows(*address, *mac) =>
+            {
+                self.contested_at = Some(now);
+            }
             Event::ReceiveUp(up) => {
                 self.hears_nothing = !up;
                 if self.hears_nothing {
@@ -224,8 +233,10 @@ impl Book {
                 Action::AddAddress { .. } => {
                     self.held_since.get_or_insert(now);
                     self.added_at = Some(now);
+                    self.removes = false;
                 }
                 Action::RemoveAddress { .. } => {
+                    self.removes = true;
                     self.held_since = None;
                     self.added_at = None;
                 }
@@ -305,12 +316,13 @@ impl Book {
         if (here, member) != (self.here, self.member) {
             self.host_since = now;
         }
-        if here {
+        if here && !self.removes {
             self.held_since.get_or_insert(now);
-        } else if self.here {
+        } else if self.here && !here {
             self.held_since = None;
             self.added_at = None;
         }
+        self.removes &= here;
         (self.here, self.member) = (here, member);
     }
 

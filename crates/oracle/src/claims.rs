@@ -79,6 +79,11 @@ impl Claims {
         self.each.retain(|claim| holds && now.since(claim.since) <= CLAIM_LASTS);
     }
 
+    /// Whether that address is known to be that host's.
+    pub(crate) fn knows(&self, address: IpAddr, mac: Mac) -> bool {
+        self.macs.get(&address) == Some(&mac)
+    }
+
     /// There are claims, and each is of a view that is older than the newest.
     pub(crate) fn are_all_of_older_views(&self, newest: Option<&ViewId>) -> bool {
         !self.each.is_empty() && self.each.iter().all(|claim| claim.is_of_older_view(newest))

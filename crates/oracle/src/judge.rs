@@ -125,6 +125,8 @@ impl Book {
         let here = sight.here.unwrap_or(self.holds());
         match (here, adds(actions), removes(actions)) {
             (false, true, _) => self.judge_start(policy, sight, now),
+            // Where the kernel shows it still there, it is removed once more.
+            (true, _, true) if !self.holds() => Verdict::default(),
             (true, _, true) => self.judge_release(policy, now),
             (true, renews, false) => self.judge_holding(policy, renews, sight, now),
             (false, false, _) => Verdict::default(),
@@ -240,7 +242,11 @@ impl Book {
         let Some(breach) = self.lets_go_too_soon(policy, now) else { return Verdict::default() };
         let forgot =
             |(at, still): (Time, Duration)| at == now && policy.lease.is_some_and(|lease| still > lease / 2);
-        let contested = |at: Time| now.since(at) < policy.dispute_limit * 3;
+        // A claim is settled in time; what lies in a pause is no time.
+        let within = policy.dispute_limit * 3;
+        let still = self.stood_still.filter(|(at, _)| now.since(*at) < within);
+        let within = within + still.map_or(Duration::ZERO, |(_, still)| still);
+        let contested = |at: Time| now.since(at) < within;
         // One that has just taken it lets go of it again at the first answer, whoever leads.
         let settled = self.held_since.is_some_and(|since| now.since(since) > policy.dispute_limit);
         if settled && !self.gives_up && self.claims.are_all_of_older_views(self.newest.as_ref()) {
