@@ -196,7 +196,7 @@ pub(super) const CLUSTER: &[Key] = &[
         name: "claim_wait",
         presence: Presence::Default,
         kind: Kind::Duration { least: ms(0), most: s(60), at: |draft| &mut draft.policy.claim_wait },
-        about: "How long a former primary whose server is alive keeps the VIP while no new primary claims it.",
+        about: "How long a former primary whose server is alive and takes no more writes keeps the VIP while no new primary claims it. While it still takes writes (a switchover whose target has a backlog) it keeps the VIP until it is claimed.",
     },
     Key {
         name: "hung_patience",
