@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::inputs::{Event, Fact, Mac, Says, Server, Time, ViewId};
 
 /// A claim that was not answered for so long is none any more.
-const CLAIM_LASTS: Duration = Duration::from_secs(2);
+pub(crate) const CLAIM_LASTS: Duration = Duration::from_secs(2);
 
 /// Another member's claim.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::book::{Book, NO_MAJORITY_FOR, Word};
+use crate::claims::CLAIM_LASTS;
 use crate::inputs::{Policy, Time};
 
 impl Book {
@@ -84,17 +85,18 @@ impl Book {
         let since_then = self.word_since.max(self.gateway_since).max(NEVER);
         self.held_since =
             self.held_since.map(|since| if against && since > since_then { since } else { NEVER });
-        self.added_at = self.added_at.filter(|_| holds);
+        let lease = policy.lease.unwrap_or_default();
+        self.added_at = self.added_at.filter(|_| holds).map(|at| at.max(oldest(lease)));
         let asked = self.server_asked.max(self.gateway_asked);
-        self.no_since =
-            self.no_since.filter(|_| holds).map(|since| if asked >= since { NEVER } else { since });
+        self.no_since = self
+            .no_since
+            .filter(|_| holds)
+            .map(|since| if asked >= since { NEVER } else { since.max(oldest(policy.claim_wait)) });
         self.contested_at = self.contested_at.filter(|at| holds && now.since(*at) < policy.dispute_limit * 3);
         self.taken_since = self.taken_since.filter(|_| policy.takeover_after.is_some());
         self.released_at = self.released_at.filter(|at| now.since(*at) < Duration::from_millis(50));
         self.probes = if holds { 0 } else { self.probes.min(policy.probe_count) };
-        if !holds {
-            self.claims.each.clear();
-        }
+        self.claims.each.retain(|claim| holds && now.since(claim.since) <= CLAIM_LASTS);
         self.last_probe =
             if self.probes == 0 { NEVER } else { self.last_probe.max(oldest(policy.probe_spacing)) };
         self.stood_still = self.stood_still.filter(|(at, _)| holds && now.since(*at) < policy.claim_wait);
