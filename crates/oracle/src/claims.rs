@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::inputs::{Event, Fact, Mac, Says, Server, Time, ViewId};
+use crate::inputs::{Event, Fact, Frame, Mac, Says, Server, Time, ViewId};
 
 /// A claim that was not answered for so long is none any more.
 pub(crate) const CLAIM_LASTS: Duration = Duration::from_secs(2);
@@ -54,10 +54,12 @@ impl Claims {
             Event::Neighbor { address, mac } => {
                 self.macs.insert(*address, *mac);
             }
-            Event::Frame(frame) if holds && (frame.says.is_use() || frame.says == Says::Probe) => {
-                if self.each.iter().all(|claim| claim.by != frame.from) {
-                    self.each.push(Claim { by: frame.from, since: now, said: None });
-                }
+            Event::Frame(Frame { from, says })
+                if holds
+                    && (says.is_use() || *says == Says::Probe)
+                    && self.each.iter().all(|claim| claim.by != *from) =>
+            {
+                self.each.push(Claim { by: *from, since: now, said: None });
             }
             Event::Peer { member, seen } => {
                 let Some(mac) = self.macs.get(member) else { return };

@@ -151,9 +151,11 @@ const JUDGED: &str = "How each is judged";
 pub struct Counts([u64; Excuse::EACH.len()]);
 
 impl Counts {
-    /// Once more.
-    pub fn count(&mut self, excuse: Excuse) {
-        self.0[excuse as usize] += 1;
+    /// This one was needed once more; none: none was.
+    pub fn count(&mut self, excuse: impl Into<Option<Excuse>>) {
+        if let Some(excuse) = excuse.into() {
+            self.0[excuse as usize] += 1;
+        }
     }
 
     /// Together with those of another run.

@@ -103,9 +103,8 @@ impl Expelling {
                 self.changed = Some(Changed { original: *original, since: now, asked_back: false });
             }
             Event::Fenced { member, outcome } => {
-                if self.fencing.remove(member) && *outcome == Outcome::Succeeded {
-                    self.fenced.insert(*member);
-                }
+                let asked_for = self.fencing.remove(member);
+                self.fenced.extend(Some(*member).filter(|_| asked_for && *outcome == Outcome::Succeeded));
             }
             Event::Done { action: Action::RestoreExpelTimeout { .. }, outcome: Outcome::Succeeded } => {
                 self.changed = self.changed.filter(|changed| !changed.asked_back);
@@ -194,7 +193,7 @@ impl Expelling {
 
     /// Why nobody may be expelled at once.
     fn living(&self, policy: &Policy, now: Time) -> Option<String> {
-        if !self.stands_since.is_some_and(|asked| now.since(asked) <= policy.evidence_age) {
+        if self.stands_since.is_none_or(|asked| now.since(asked) > policy.evidence_age) {
             return Some("its own server is not known to be ONLINE in the majority".to_owned());
         }
         if self.suspects.is_empty() {

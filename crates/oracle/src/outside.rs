@@ -9,7 +9,7 @@ use crate::invariant::{Breach, Invariant};
 
 /// ONE-HOLDER: the first two of these holders that hear each other.
 pub fn two_holders(
-    holders: impl Iterator<Item = usize> + Clone,
+    holders: &(impl Iterator<Item = usize> + Clone),
     hear: impl Fn(usize, usize) -> bool,
 ) -> Option<(usize, usize)> {
     let later = |one: usize| holders.clone().filter(move |other| *other > one).map(move |other| (one, other));
@@ -165,7 +165,7 @@ impl OneHolder {
             return Look::default();
         }
         let known = self.overlap.map(|overlap| overlap.because);
-        let because = explain(seen, known, now);
+        let because = explain(seen, known.flatten(), now);
         let mut look = Look::default();
         if known != Some(because) {
             let overlap = Overlap { because, since: now };
@@ -190,10 +190,10 @@ impl OneHolder {
     }
 }
 
-fn explain(seen: &Together<'_>, known: Option<Option<Excuse>>, now: Time) -> Option<Excuse> {
+fn explain(seen: &Together<'_>, known: Option<Excuse>, now: Time) -> Option<Excuse> {
     let because = if seen.frames_lost { Some(Excuse::FramesLost) } else { explain_by_hearing(seen, now) };
     // What began while frames were lost, or as they began to hear each other, is settled by the same deadline.
-    let because = match (known.flatten(), because) {
+    let because = match (known, because) {
         (Some(Excuse::FramesLost), None | Some(Excuse::Settling)) => Some(Excuse::FramesLost),
         (Some(Excuse::Settling | Excuse::AgentDoesNotRun), None) => Some(Excuse::Settling),
         (_, because) => because,
@@ -206,13 +206,13 @@ fn explain(seen: &Together<'_>, known: Option<Option<Excuse>>, now: Time) -> Opt
 }
 
 fn explain_by_hearing(seen: &Together<'_>, now: Time) -> Option<Excuse> {
-    let holders = || seen.holders.iter().copied();
+    let holders = seen.holders.iter().copied();
     let hear = |one: usize, other: usize| seen.hear_since[one][other];
     let for_long = |one, other| hear(one, other).is_some_and(|since| now.since(since) > SETTLE_WITHIN);
-    if two_holders(holders(), for_long).is_some() && !seen.overruled {
+    if two_holders(&holders, for_long).is_some() && !seen.overruled {
         return None;
     }
-    match two_holders(holders(), |one, other| hear(one, other).is_some()) {
+    match two_holders(&holders, |one, other| hear(one, other).is_some()) {
         Some(_) => Some(Excuse::Settling),
         None => Some(Excuse::Apart),
     }

@@ -171,9 +171,9 @@ fn newest_view_nobody_claims_in_a_view_that_is_older_than_one_it_was_told_of() {
         agent.hears(&Event::Peer { member: member(2), seen: Seen { asked_at: agent.now, fact } });
         let verdict = agent.orders(&[Action::SendProbe]);
         if stale {
-            breaks(&verdict, Invariant::NewestView)
+            breaks(&verdict, Invariant::NewestView);
         } else {
-            fine(&verdict)
+            fine(&verdict);
         }
         agent.second_check();
         let verdict = agent.takes_it();
@@ -375,7 +375,7 @@ fn restored_it_is_given_back_when_nobody_dead_justifies_it_any_more() {
     let mut agent = survivor(2);
     fine(&agent.orders(&[Action::SetExpelTimeout { original: 5 }]));
     let (whole, back) = (agent.answer(leads()), Action::RestoreExpelTimeout { value: 5 });
-    fine(&agent.does(&whole, &[back.clone()]));
+    fine(&agent.does(&whole, std::slice::from_ref(&back)));
     assert!(agent.book.expelling.is_changed());
     agent.hears(&Event::Done { action: back, outcome: Outcome::Succeeded });
     assert!(!agent.book.expelling.is_changed());

@@ -36,8 +36,8 @@ fn together<'a>(holders: &'a [usize], hear_since: &'a [[Option<Time>; 8]; 8]) ->
 #[test]
 fn one_holder_two_that_hear_each_other_are_one_too_many_and_two_that_do_not_are_not() {
     let hear_each_other = |one: usize, other: usize| one + other == 3;
-    assert_eq!(two_holders([0, 1, 2].into_iter(), hear_each_other), Some((1, 2)));
-    assert_eq!(two_holders([0, 1].into_iter(), hear_each_other), None);
+    assert_eq!(two_holders(&[0, 1, 2].into_iter(), hear_each_other), Some((1, 2)));
+    assert_eq!(two_holders(&[0, 1].into_iter(), hear_each_other), None);
 }
 
 #[test]

@@ -195,7 +195,7 @@ impl Memories {
         // Only the word about addresses depends on the kernel.
         let told = (memory, place, what, age, vip && what == What::Addresses);
         if let Some(known) = self.reactions.get(&told) {
-            known.excuse.into_iter().for_each(|excuse| self.excuses.count(excuse));
+            self.excuses.count(known.excuse);
             return Arc::clone(known);
         }
         let Mind { mut state, mut book } = Mind::clone(&self.minds[memory as usize]);
@@ -215,7 +215,7 @@ impl Memories {
             acts.extend(decision.actions.iter().filter_map(act));
             wake_at = decision.wake_at;
         }
-        excuse.into_iter().for_each(|excuse| self.excuses.count(excuse));
+        self.excuses.count(excuse);
         let wait = wake_at.since(NOW).as_micros().div_ceil(TICK.as_micros());
         let wake = u8::try_from(wait).ok().filter(|ticks| *ticks <= 60).unwrap_or(NEVER);
         let next = self.number(Mind { state, book });

@@ -267,7 +267,7 @@ impl Model {
             host.vip = Some(left - 1).filter(|left| *left > 0);
             if host.vip.is_none() {
                 put(host, Mail { due: 0, age: 0, what: What::Addresses });
-                lets_go(world, place).into_iter().for_each(|excuse| memories.excuses.count(excuse));
+                memories.excuses.count(lets_go(world, place));
             }
         }
         let host = &mut world.hosts[usize::from(place)];
@@ -332,7 +332,7 @@ impl Model {
                 world.break_(Invariant::OneHolder);
             }
             if removes {
-                lets_go(world, place).into_iter().for_each(|excuse| memories.excuses.count(excuse));
+                memories.excuses.count(lets_go(world, place));
             }
             let had = world.hosts[usize::from(place)].vip.is_some();
             for act in &reaction.acts {

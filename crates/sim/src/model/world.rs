@@ -263,7 +263,7 @@ impl World {
     pub fn has_two_holders(&self) -> bool {
         let holders = (0..self.hosts.len()).filter(|place| self.hosts[*place].vip.is_some());
         let place = |place: usize| Place::try_from(place).unwrap_or(STRANGER);
-        outside::two_holders(holders, |one, other| self.hear(place(one), place(other))).is_some()
+        outside::two_holders(&holders, |one, other| self.hear(place(one), place(other))).is_some()
     }
 
     /// This host leads in truth, and nothing of it is in the way of its holding.

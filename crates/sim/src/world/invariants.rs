@@ -100,7 +100,7 @@ impl World {
     /// Notes what was found: a broken invariant, or an excuse that was needed.
     pub(super) fn found(&mut self, host: Place, found: Result<Option<Excuse>, Breach>) {
         match found {
-            Ok(excuse) => excuse.into_iter().for_each(|excuse| self.excuses.count(excuse)),
+            Ok(excuse) => self.excuses.count(excuse),
             Err(breach) => self.broke(self.now, Some(host), breach),
         }
     }
@@ -163,7 +163,7 @@ impl World {
         if let Some(Overlap { because, .. }) = look.news {
             self.measured.lossy_times += u32::from(because == Some(Excuse::FramesLost));
             self.tell(|| format!("TWO HOLDERS ({})", because.map_or("nothing excuses it", Excuse::name)));
-            because.into_iter().for_each(|excuse| self.excuses.count(excuse));
+            self.excuses.count(because);
         }
         if let Some(at) = look.look_at {
             self.push(at, Due::SettleCheck);
