@@ -150,6 +150,7 @@ impl Book {
     pub fn aged(&mut self, asked_at: Time) {
         self.server_asked = self.server_asked.max(asked_at);
         self.gateway_asked = self.gateway_asked.max(asked_at);
+        self.expelling.aged(asked_at);
     }
 
     /// It was told nothing, and did not look at the time, for so long until now.

@@ -63,6 +63,11 @@ impl Expelling {
         self.changed.is_some()
     }
 
+    /// An answer that was left out, since it would have told nothing new, would have been this young.
+    pub(crate) fn aged(&mut self, asked_at: Time) {
+        self.stands_since = self.stands_since.map(|asked| asked.max(asked_at));
+    }
+
     /// Reads one step into the book, what the agent was told and what it ordered, and judges it.
     pub fn step(&mut self, policy: &Policy, event: &Event, actions: &[Action], now: Time) -> Option<Breach> {
         self.told(event, now);
