@@ -30,6 +30,8 @@ pub struct Expelling {
     addresses: BTreeMap<String, IpAddr>,
     /// Who is UNREACHABLE, by its own server's last answer of the group, and since when.
     suspects: BTreeMap<String, Time>,
+    /// When its own server was asked whose answer was told last.
+    asked: Time,
     /// When its own server was asked that last said ONLINE, with a majority.
     stands_since: Option<Time>,
     refusals: BTreeMap<IpAddr, u32>,
@@ -65,6 +67,7 @@ impl Expelling {
 
     /// An answer that was left out, since it would have told nothing new, would have been this young.
     pub(crate) fn aged(&mut self, asked_at: Time) {
+        self.asked = self.asked.max(asked_at);
         self.stands_since = self.stands_since.map(|asked| asked.max(asked_at));
     }
 
@@ -119,6 +122,11 @@ impl Expelling {
     }
 
     fn told_of_server(&mut self, seen: &Seen<Server>) {
+        // An answer that came late says nothing any more.
+        if seen.asked_at < self.asked {
+            return;
+        }
+        self.asked = seen.asked_at;
         self.stands_since = None;
         let Fact::Known(server) = &seen.fact else { return };
         let Server::Member(view) = server else {
