@@ -28,8 +28,8 @@ fn a_lying_old_primary_in_every_order_breaks_no_invariant() {
 #[test]
 fn a_mistake_planted_in_the_rules_is_caught() {
     use decide::planted::Planted;
+    use oracle::Invariant;
     use sim::model::planted::catch;
-    use sim::model::world::Invariant;
 
     for (mistake, invariant) in [
         (Planted::AcquireWithoutProbing, Invariant::Evidence),
