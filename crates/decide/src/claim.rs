@@ -146,7 +146,9 @@ impl Turn<'_> {
             claim.released_at = Some(heard_at);
         }
         claim.taken_since = None;
-        claim.next_probe = claim.next_probe.min(self.now);
+        // A probe that was sent just now is given its time to be answered, by another that may have taken the address since.
+        let spacing = if claim.probes == 0 { Duration::ZERO } else { self.policy.probe_spacing };
+        claim.next_probe = claim.next_probe.min(self.now + spacing);
     }
 
     /// A word that the address is free is as good as this long. Whoever else asks for it, from when it is free, takes it

@@ -122,7 +122,8 @@ impl Book {
             let words = "claims in a view older than the newest it was told of";
             return Verdict::breach(Invariant::NewestView, words);
         }
-        if renews(actions) && !self.holds() {
+        // The last order of an agent that stops is given on the kernel's word, asked for in the same breath.
+        if renews(actions) && !self.holds() && *event != Event::Stopping {
             let words = "renews the VIP, which is not here by what it was told, or whose lease was over";
             return Verdict::breach(Invariant::Lease, words);
         }
@@ -186,7 +187,11 @@ impl Book {
         if self.was_released(now) || self.has_asked_around(policy, now) {
             return None;
         }
-        lacks(format!("takes the VIP after {} probes, and nobody let go of it", self.probes))
+        let ago = now.since(self.last_probe).as_millis();
+        lacks(format!(
+            "takes the VIP after {} probes, the last {ago} ms ago, and nobody let go of it",
+            self.probes
+        ))
     }
 
     /// Whoever had it said that it is free, just now.
