@@ -5,8 +5,8 @@ use std::time::Duration;
 use crate::claims::Claims;
 use crate::expelling::Expelling;
 use crate::inputs::{
-    Action, Event, Fact, Frame, Gateway, GroupView, Mac, MemberState, Outcome, Policy, Says, Seen, Server,
-    Time, ViewId,
+    Action, Event, Fact, Frame, Gateway, GroupView, HostAddress, Mac, MemberState, Outcome, Policy, Says,
+    Seen, Server, Time, ViewId,
 };
 
 /// An agent that claims looks at the time each 200 ms at the least: one that comes back after this has stood still.
@@ -65,6 +65,8 @@ pub struct Book {
     pub(crate) gateway_asked: Time,
     pub(crate) host_since: Time,
     pub(crate) host_asked: Time,
+    /// What it was told last of this host's addresses is known.
+    pub(crate) addresses_known: bool,
     /// Its kernel showed the VIP.
     pub(crate) here: bool,
     /// Its kernel showed a member's own address.
@@ -99,6 +101,9 @@ pub struct Book {
     pub expelling: Expelling,
 }
 
+/// An address that was ordered shows in what the kernel is asked for so much later, or is gone again.
+const SHOWS_WITHIN: Duration = Duration::from_millis(100);
+
 impl Book {
     /// Of an agent that starts now.
     pub fn new(now: Time) -> Self {
@@ -113,6 +118,7 @@ impl Book {
             gateway: None,
             gateway_since: now,
             gateway_asked: Time(0),
+            addresses_known: false,
             host_since: now,
             host_asked: Time(0),
             here: false,
@@ -181,16 +187,19 @@ impl Book {
             Event::Server(seen) => self.told_of_server(seen, now),
             Event::Peer { seen, .. } => {
                 if let Fact::Known(Server::Member(view)) = &seen.fact {
-                    self.learn_view(view, false);
+                    self.learn_view(view, None);
                 }
             }
             Event::Gateway(seen) => self.told_of_gateway(seen, now),
-            Event::Host(seen) => {
-                if let (true, Fact::Known(host)) = (seen.asked_at >= self.host_asked, &seen.fact) {
-                    let has = |address| host.addresses.iter().any(|own| own.address == address);
-                    let member = policy.members.keys().any(|member| has(*member));
-                    self.host_asked = seen.asked_at;
-                    self.told_of_addresses(has(policy.vip), member, now);
+            Event::Host(seen) if seen.asked_at >= self.host_asked => {
+                self.host_asked = seen.asked_at;
+                self.addresses_known = matches!(seen.fact, Fact::Known(_));
+                if let Fact::Known(host) = &seen.fact {
+                    let here = host.addresses.iter().any(|own| own.address == policy.vip);
+                    let named = |own: &HostAddress| policy.members.get(&own.address);
+                    let is_member =
+                        |own: &HostAddress| named(own).is_some_and(|named| *named == own.interface);
+                    self.told_of_addresses(here, host.addresses.iter().any(is_member), now);
                 }
             }
             Event::Frame(frame) => self.told_of_frame(*frame, now),
@@ -268,6 +277,8 @@ impl Book {
         self.server_asked = self.server_asked.max(now);
         self.gateway = None;
         self.gateway_asked = self.gateway_asked.max(now);
+        self.addresses_known = false;
+        self.host_asked = self.host_asked.max(now);
     }
 
     /// What it was told before counts no more.
@@ -283,7 +294,7 @@ impl Book {
     fn told_of_server(&mut self, seen: &Seen<Server>, now: Time) {
         let in_time = seen.asked_at >= self.server_asked;
         if let Fact::Known(Server::Member(view)) = &seen.fact {
-            self.learn_view(view, in_time);
+            self.learn_view(view, Some(in_time));
         }
         if !in_time {
             return;
@@ -325,7 +336,8 @@ impl Book {
         }
         if here && !self.removes {
             self.held_since.get_or_insert(now);
-        } else if self.here && !here {
+        } else if !here && (self.here || self.added_at.is_some_and(|at| self.host_asked >= at + SHOWS_WITHIN))
+        {
             self.held_since = None;
             self.added_at = None;
         }
@@ -350,12 +362,13 @@ impl Book {
     }
 
     /// The view of a member that is ONLINE in the majority counts.
-    fn learn_view(&mut self, view: &GroupView, own: bool) {
+    /// `own`: its own server showed it, and not later than something that was asked after it.
+    fn learn_view(&mut self, view: &GroupView, own: Option<bool>) {
         let online = view.local_member().is_some_and(|local| local.state == MemberState::Online);
         let (true, Some(view)) = (online && view.has_majority(), &view.view) else { return };
-        let other_group = |newest: &ViewId| own && !newest.is_of_the_same_group(view);
+        let other_group = |newest: &ViewId| own == Some(true) && !newest.is_of_the_same_group(view);
         let newer = |newest: &ViewId| view.is_newer_than(newest) || other_group(newest);
-        if self.newest.as_ref().map_or(own, newer) {
+        if self.newest.as_ref().map_or(own.is_some(), newer) {
             self.newest = Some(view.clone());
         }
     }
@@ -369,7 +382,7 @@ impl Book {
         let no = matches!(self.word, Word::Follows | Word::NoMajority | Word::Stale | Word::Dead);
         if no || self.gateway == Some(false) {
             self.no_since.get_or_insert(now);
-        } else if self.word.may_stay() {
+        } else if self.word.may_stay() && self.gateway == Some(true) && self.addresses_known {
             self.no_since = None;
         }
     }

@@ -2,7 +2,8 @@
 
 pub(crate) use decide::action::{Action, Outcome};
 pub(crate) use decide::event::{
-    Event, Fact, Frame, Gateway, GroupView, Mac, Member, MemberPort, MemberState, Says, Seen, Server, ViewId,
+    Event, Fact, Frame, Gateway, GroupView, HostAddress, Mac, Member, MemberPort, MemberState, Says, Seen,
+    Server, ViewId,
 };
 pub(crate) use decide::policy::{GatewayLost, Policy};
 pub(crate) use decide::time::Time;

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use decide::action::Action;
 use decide::event::Event;
 use decide::policy::Policy;
 use decide::reason::Reason;
@@ -28,6 +29,8 @@ pub struct Watch {
     pub now: Time,
     pub wake_at: Time,
     pub steps: u64,
+    /// A renewal was ordered, and nothing was told of it yet: the kernel may say that there was nothing to renew.
+    renewal_ordered: bool,
 }
 
 impl Watch {
@@ -40,6 +43,7 @@ impl Watch {
             now: START,
             wake_at: START,
             steps: 0,
+            renewal_ordered: false,
         }
     }
 
@@ -48,6 +52,7 @@ impl Watch {
         let decision = step(&self.policy, &mut self.state, event, self.now);
         self.steps += 1;
         self.wake_at = decision.wake_at;
+        self.renewal_ordered = decision.actions.iter().any(is_renewal);
         self.check_purity(&before, event, &decision);
         self.book.went_on_after(self.now.since(self.last_step), self.now);
         self.last_step = self.now;
@@ -84,8 +89,19 @@ impl Watch {
         }
         self.now = at;
         let event = sent.event(self.now - *age);
-        self.tell(&event);
+        if self.renewal_ordered || !is_of_a_renewal(&event) {
+            self.tell(&event);
+        }
     }
+}
+
+fn is_renewal(action: &Action) -> bool {
+    matches!(action, Action::RenewAddress { .. })
+}
+
+/// What is told of a renewal, which nobody tells who was not ordered one.
+fn is_of_a_renewal(event: &Event) -> bool {
+    matches!(event, Event::Done { action, .. } if is_renewal(action))
 }
 
 /// One step, judged by what was told and ordered.
