@@ -6,10 +6,10 @@
 //! one PRIMARY and takes none (seconds, or for ever under a backup's lock). What the old one is given to write meanwhile
 //! the group certifies and has: clients are served there, and nowhere else.
 
+use crate::checks::{Cause, Finding};
 use crate::event::{GroupView, MemberState, Role, ViewId};
 use crate::planted::planted;
 use crate::policy::Policy;
-use crate::stages::{Cause, Finding};
 
 /// What a server is entitled to, by its own word and the newest view that is known.
 #[derive(Clone, Debug, PartialEq, Eq)]

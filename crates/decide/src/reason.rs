@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::checks::{Cause, Stage};
 use crate::event::{Mac, Why};
-use crate::stages::{Cause, Stage};
 
 /// Why. The first two are switches; all others leave the VIP as it is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -9,8 +9,8 @@ use std::time::Duration;
 use decide::action::Action;
 use decide::event::{Event, Fact, Gateway, MemberState, Says, Seen, Server, Why};
 use decide::reason::Reason;
-use decide::state::{Hold, VipState};
 use decide::time::Time;
+use decide::vip::{Hold, VipState};
 use model_host::{Answers, ModelHost, group, member, ms, primary, secondary};
 
 fn adds(action: &Action) -> bool {
@@ -71,7 +71,7 @@ fn a_renewal_that_comes_late_looks_first_whether_the_address_is_still_here() {
 fn an_agent_that_stands_still_while_its_renewal_is_due_does_not_renew_on_what_it_saw_before() {
     let mut model = ModelHost::settled_holder();
     // Short of processor time: many turns within a moment, each on a sight of the address that is too old.
-    let due = model.state.vip_state.clone();
+    let due = model.state.vip.state.clone();
     let VipState::Holding(Hold { next_renewal: Some(due), .. }) = due else { panic!("{due:?}") };
     model.now = due + ms(60);
     let seen_at = due + ms(1);
@@ -186,7 +186,7 @@ fn a_lingering_holder_is_heard_by_another_that_comes_back_with_the_address() {
 #[test]
 fn a_word_of_the_gateway_that_a_later_one_overtook_raises_no_doubt() {
     let mut model = ModelHost::settled_holder();
-    let asked_at = model.state.gateway.asked_at - ms(1);
+    let asked_at = model.state.facts.gateway.asked_at - ms(1);
     model.tell(Event::Gateway(Seen { asked_at, fact: Fact::Known(Gateway::Lost { misses: 16 }) }));
     assert!(!model.said(|reason| matches!(reason, Reason::Rechecking(..))), "{:#?}", model.reasons);
 }
@@ -391,8 +391,8 @@ fn an_agent_that_finds_the_address_here_asks_who_else_has_it_and_lets_go_for_one
 
 /// Short of processor time for 50 ms a look: it never gets to the kernel's answers, and has one that is older.
 fn starve_when_a_renewal_is_due(model: &mut ModelHost, looks: u32) {
-    let VipState::Holding(Hold { next_renewal: Some(due), .. }) = model.state.vip_state.clone() else {
-        panic!("{:?}", model.state.vip_state)
+    let VipState::Holding(Hold { next_renewal: Some(due), .. }) = model.state.vip.state.clone() else {
+        panic!("{:?}", model.state.vip.state)
     };
     model.now = due + ms(60);
     model.tell(model.host_event(due + ms(1)));

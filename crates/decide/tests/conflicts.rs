@@ -9,7 +9,7 @@ use decide::action::Action;
 use decide::event::{Event, Fact, Gateway, Says, Server, Why};
 use decide::policy::GatewayLost;
 use decide::reason::{LetGo, Reason, Vacant};
-use decide::state::VipState;
+use decide::vip::VipState;
 use model_host::{Answers, ModelHost, group, mac, member, ms, policy, secondary};
 
 /// No member's.
@@ -133,7 +133,7 @@ fn a_stranger_is_named_only_when_the_members_have_had_the_time_to_tell_their_har
 #[test]
 fn a_stranger_that_turns_out_to_be_a_member_is_answered_as_one_though_it_says_nothing_more() {
     let mut model = ModelHost::settled_holder();
-    model.state.macs.clear();
+    model.state.facts.neighbors.macs.clear();
     model.peers.insert(member(2), Fact::Known(Server::Member(group(2, 2, 546, false))));
     model.frame(2, Says::Announcement);
     model.run(ms(20));
@@ -230,7 +230,7 @@ fn held_by_member_2(takeover_after: Option<Duration>, server: Option<Fact<Server
 #[test]
 fn an_address_that_a_host_without_an_agent_keeps_is_left_to_it_by_default() {
     let model = held_by_member_2(None, Some(Fact::Known(Server::Member(group(2, 1, 545, true)))));
-    assert!(!model.vip_here && matches!(model.state.vip_state, VipState::Claiming(_)));
+    assert!(!model.vip_here && matches!(model.state.vip.state, VipState::Claiming(_)));
 }
 
 #[test]

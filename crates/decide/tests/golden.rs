@@ -12,11 +12,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use decide::action::Action;
+use decide::checks::{Cause, Stage};
 use decide::event::{Event, Fact, Frame, NotInGroup, Says, Server};
 use decide::reason::{LetGo, Reason};
-use decide::stages::{Cause, Stage};
-use decide::state::VipState;
 use decide::trace::{Line, Played, Replay};
+use decide::vip::VipState;
 use model_host::{Answers, ModelHost, group, mac, member, ms, not_in_group, primary, secondary};
 
 fn file(story: &str) -> PathBuf {
@@ -115,7 +115,7 @@ fn shutdown_while_the_old_server_still_swears_that_it_leads() {
     );
     assert!(removed_after(&model, claimed) < ms(50));
     assert!(!model.vip_here, "it claimed back in the old view");
-    assert!(matches!(model.state.vip_state, VipState::Absent));
+    assert!(matches!(model.state.vip.state, VipState::Absent));
     golden("shutdown", &model);
 }
 
@@ -207,7 +207,7 @@ fn two_claimants_the_newer_view_takes_and_the_older_gives_up() {
         model.run(ms(20));
     }
     assert!(!model.vip_here);
-    assert_eq!(model.state.vip_state, VipState::Absent);
+    assert_eq!(model.state.vip.state, VipState::Absent);
     golden("two_claimants_older", &model);
 
     // Ours is the newer one.

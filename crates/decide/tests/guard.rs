@@ -9,8 +9,8 @@ use decide::Decision;
 use decide::action::Action;
 use decide::event::{Event, Says};
 use decide::reason::{LetGo, Reason};
-use decide::state::VipState;
 use decide::time::Time;
+use decide::vip::VipState;
 use model_host::{Answers, ModelHost, mac, ms, secondary};
 
 fn renews(decision: &Decision) -> bool {
@@ -112,7 +112,7 @@ fn a_host_that_was_suspended_past_its_lease_lets_go_and_takes_only_what_is_free(
 
 /// When the address that was renewed last is gone by its lease.
 fn lease_over(model: &ModelHost) -> Time {
-    let VipState::Holding(hold) = &model.state.vip_state else { panic!("not held") };
+    let VipState::Holding(hold) = &model.state.vip.state else { panic!("not held") };
     let lease = model.policy.lease.unwrap();
     hold.next_renewal.unwrap() + lease.saturating_sub(lease / 3)
 }
@@ -127,7 +127,7 @@ fn an_agent_that_wakes_right_after_its_lease_holds_nothing_and_right_before_it_a
     model.now = lease_over(&model) - ms(1);
     let decision = model.tell(Event::Wake);
     assert!(!renews(&decision), "{decision:#?}");
-    assert!(matches!(model.state.vip_state, VipState::Holding(_)));
+    assert!(matches!(model.state.vip.state, VipState::Holding(_)));
 }
 
 #[test]
@@ -193,7 +193,7 @@ fn an_agent_told_to_give_the_vip_up_yields_it_as_to_a_claim_and_takes_it_no_more
     model.frame(3, Says::Announcement);
     assert_eq!(model.count(|action| *action == Action::ForwardLatePackets(mac(3))), 1);
     model.run(ms(200));
-    assert!(model.state.has_given_up(), "{:?}", model.state.vip_state);
+    assert!(model.state.has_given_up(), "{:?}", model.state.vip.state);
     assert_eq!(model.count(|action| *action == Action::DestroyConnections), 1);
     model.run(Duration::from_secs(30));
     assert!(!model.vip_here, "its server still leads, and it was told to give it up");
@@ -208,7 +208,7 @@ fn what_nobody_takes_is_given_up_within_a_moment() {
     model.run(ms(1_100));
     assert!(model.state.has_given_up());
     assert_eq!(model.count(|action| *action == Action::DestroyConnections), 1);
-    assert_eq!(model.state.vip_state, VipState::Absent);
+    assert_eq!(model.state.vip.state, VipState::Absent);
 }
 
 #[test]
@@ -218,7 +218,7 @@ fn it_counts_as_given_up_only_when_it_was_told_so_and_neither_the_address_nor_it
     model.tell(Event::Release);
     assert!(!model.state.has_given_up(), "the kernel has not shown it gone");
     model.run(ms(100));
-    assert_eq!(model.state.vip_state, VipState::Absent);
+    assert_eq!(model.state.vip.state, VipState::Absent);
     assert!(!model.state.has_given_up(), "its connections are still open");
     model.run(ms(1_000));
     assert!(model.state.has_given_up());
@@ -259,7 +259,7 @@ fn an_agent_that_stood_still_looks_for_the_vip_before_it_renews_it_also_where_th
     let stood_still_from = model.now;
     // Removed by hand meanwhile; the word of that lies unread behind what was read first.
     model.vip_here = false;
-    let VipState::Holding(hold) = &model.state.vip_state else { panic!("{:?}", model.state.vip_state) };
+    let VipState::Holding(hold) = &model.state.vip.state else { panic!("{:?}", model.state.vip.state) };
     model.now = hold.next_renewal.unwrap() + ms(10);
     assert!(model.now.since(stood_still_from) > ms(1_000));
     let decision = model.tell(Event::Wake);

@@ -79,7 +79,7 @@ fn a_late_answer_from_before_the_group_was_born_anew_does_not_take_it_back_there
     model.first.server = known(born_anew(1, 1, 3, false));
     model.run(ms(200));
     model.tell(Event::Server(Seen { asked_at: before, fact: model_host::primary() }));
-    assert_eq!(model.state.newest_view, Some(ViewId::new("99999", 3)));
+    assert_eq!(model.state.facts.views.newest, Some(ViewId::new("99999", 3)));
     model.run(ms(500));
     assert_eq!(model.count(|action| matches!(action, Action::RemoveAddress { .. })), 0);
 }

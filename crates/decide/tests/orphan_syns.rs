@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use decide::action::Action;
 use decide::event::{Event, Fact, MemberPort, MemberState, Says, Seen, Server};
-use decide::state::State;
 use model_host::{Answers, ModelHost, group, mac, member, ms, primary, secondary};
 
 /// The group that member 2 leads and cannot be reached in, as member 1 shows it.
@@ -138,7 +137,7 @@ fn a_holder_that_has_not_been_heard_since_the_start_is_taken_to_be_the_primary()
     let seen = Seen { asked_at: model.now, fact: answers };
     model.tell(Event::MemberPort { member: member(2), seen });
     model.tell(Event::Neighbor { address: member(2), mac: mac(2) });
-    assert_eq!(model.state.other_holder, None);
+    assert_eq!(model.state.vip.other_holder, None);
     model.first.server = without_2();
     model.run(ms(3000));
     assert_eq!(watches(&model), 1);
@@ -179,12 +178,4 @@ fn the_holder_itself_never_watches() {
     model.first.server = Fact::Known(Server::Member(view));
     model.run(ms(3000));
     assert_eq!(watches(&model), 0);
-}
-
-#[test]
-fn a_trace_of_an_earlier_version_is_still_read() {
-    let state = State::new(decide::time::Time(1));
-    let mut written = serde_json::to_value(&state).unwrap();
-    written.as_object_mut().unwrap().remove("orphan_syns").unwrap();
-    assert_eq!(serde_json::from_value::<State>(written).unwrap(), state);
 }

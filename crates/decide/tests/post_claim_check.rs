@@ -73,5 +73,5 @@ fn what_was_taken_on_the_holders_word_is_not_on_trial() {
     let heard_at = model.now;
     let decision = model.frame(2, Says::Release { heard_at });
     assert!(model.vip_here && !decision.actions.contains(&Action::AskWhoHasVip), "{decision:#?}");
-    assert!(model.state.macs.values().any(|known| *known == mac(2)));
+    assert!(model.state.facts.neighbors.macs.values().any(|known| *known == mac(2)));
 }

@@ -7,11 +7,12 @@ mod watch;
 
 use std::time::Duration;
 
+use decide::State;
 use decide::action::{Action, Outcome};
 use decide::event::{Event, Fact, Frame, Gateway, Role, Says, Seen, Server, ViewId, Why};
 use decide::policy::Policy;
 use decide::reason::Reason;
-use decide::state::{State, VipState};
+use decide::vip::VipState;
 use decide::{Decision, step};
 use model_host::{group, host, mac, member, ms, policy};
 use proptest::collection::vec;
@@ -113,7 +114,7 @@ proptest! {
             match nuisance {
                 Nuisance::Frame(number, says) => { model.frame(number, says); }
                 Nuisance::LateServer(fact) => {
-                    let asked_at = model.state.server.asked_at - ms(1);
+                    let asked_at = model.state.facts.server.asked_at - ms(1);
                     model.tell(Event::Server(Seen { asked_at, fact }));
                 }
                 Nuisance::SlowPoll(length) => {
@@ -214,14 +215,14 @@ fn a_peers_late_answer_does_not_hide_its_newer_one() {
     };
     tell(&mut state, START + ms(40), &leads);
     tell(&mut state, START + ms(10), &Fact::Unknown(Why::TimedOut(ms(10))));
-    assert_eq!(state.peer_since(member(2), START), Some(&leads));
+    assert_eq!(state.facts.peer_since(member(2), START), Some(&leads));
 }
 
 #[test]
 fn a_failed_start_says_that_it_will_be_tried_again_and_not_that_something_is_removed() {
     let policy = policy();
     let mut model = model_host::ModelHost::new(model_host::Answers::all_pass(), false);
-    while !matches!(model.state.vip_state, VipState::Holding(_)) {
+    while !matches!(model.state.vip.state, VipState::Holding(_)) {
         model.run(ms(1));
     }
     model.vip_here = false;

@@ -82,7 +82,7 @@ fn a_word_of_the_kernel_that_is_younger_than_the_removal_ends_it() {
     model.now = model.now + ms(1);
     let gone = model.host_event(model.now);
     model.tell(gone);
-    assert_eq!(model.state.vip_state, decide::state::VipState::Absent);
+    assert_eq!(model.state.vip.state, decide::vip::VipState::Absent);
 }
 
 #[test]
@@ -137,7 +137,7 @@ fn only_the_host_that_answered_can_say_that_it_is_free() {
 fn a_question_that_was_asked_before_its_host_was_known_to_be_a_member_is_not_taken_up_later() {
     // A member whose MAC is not known yet asks for the VIP, and takes it. Then its MAC is learned.
     let mut model = ModelHost::settled_holder();
-    model.state.macs.clear();
+    model.state.facts.neighbors.macs.clear();
     model.frame(2, Says::Probe);
     let disputes = |model: &ModelHost| model.count(|action| *action == Action::AskPeer(member(2)));
     let before = disputes(&model);
@@ -245,8 +245,8 @@ fn of_two_that_answer_by_turns_each_is_kept_once() {
     for turn in 0..20 {
         model.frame(2 + turn % 2, Says::Reply);
     }
-    let decide::state::VipState::Claiming(claim) = &model.state.vip_state else {
-        panic!("{:#?}", model.state.vip_state)
+    let decide::vip::VipState::Claiming(claim) = &model.state.vip.state else {
+        panic!("{:#?}", model.state.vip.state)
     };
     assert_eq!(claim.others.len(), 1, "{:#?}", claim.others);
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use decide::action::{Action, Outcome};
 use decide::event::{Event, Fact, Host, HostAddress, Interface, Says, Seen};
 use decide::reason::Reason;
-use decide::state::VipState;
+use decide::vip::VipState;
 use model_host::{Answers, ModelHost, VIP, host, hung, mac, member, ms, policy, primary, secondary};
 
 /// No member's.
@@ -207,7 +207,7 @@ fn a_interface_that_has_its_carrier_again_makes_the_holder_announce_at_once_and_
 fn a_look_at_the_addresses_that_a_later_one_overtook_changes_nothing() {
     let mut model = ModelHost::settled_holder();
     let gone = Event::Host(Seen {
-        asked_at: model.state.host.asked_at - ms(1),
+        asked_at: model.state.facts.host.asked_at - ms(1),
         fact: Fact::Known(host("eth0", false)),
     });
     model.tell(gone);
@@ -218,7 +218,7 @@ fn a_look_at_the_addresses_that_a_later_one_overtook_changes_nothing() {
 #[test]
 fn a_renewal_that_fails_once_leaves_the_vip_held_as_it_was() {
     let mut model = ModelHost::settled_holder();
-    let since = |model: &ModelHost| match &model.state.vip_state {
+    let since = |model: &ModelHost| match &model.state.vip.state {
         VipState::Holding(hold) => hold.since,
         _ => panic!("not held"),
     };

@@ -6,10 +6,10 @@ mod model_host;
 use std::time::Duration;
 
 use decide::action::Action;
+use decide::checks::Cause;
 use decide::event::{Event, Fact, MemberState, NotInGroup, ProcessSign, Seen, Server, Why};
+use decide::facts::process::Signs;
 use decide::reason::{LetGo, Reason};
-use decide::signs::Signs;
-use decide::stages::Cause;
 use model_host::{Answers, ModelHost, group, ms, not_in_group, secondary};
 
 fn quiet_secondary() -> ModelHost {
@@ -72,7 +72,7 @@ fn a_log_that_is_written_to_all_the_time_does_not_make_the_agent_poll_fast_all_t
     // Ten times a second: alert without a pause, if the rules let it.
     for _ in 0..minutes * 60 * 10 {
         model.tell(Event::Process(ProcessSign::WroteToItsLog));
-        if model.state.pace.every == Some(model.policy.alert_interval) {
+        if model.state.polling.pace.every == Some(model.policy.alert_interval) {
             fast += ms(100);
         }
         model.run(ms(100));
@@ -123,7 +123,7 @@ fn a_lingering_vip_goes_before_a_server_that_starts_could_take_a_write() {
 #[test]
 fn a_vip_does_not_linger_where_the_start_of_a_server_would_not_be_noticed() {
     let mut model = ModelHost::settled_holder();
-    model.state.signs = Signs::default();
+    model.state.facts.process = Signs::default();
     model.first.server = refused();
     model.run(ms(300));
     assert!(!model.vip_here);
@@ -243,9 +243,9 @@ fn a_claim_begins_anew_when_the_servers_process_ends_and_goes_on_when_it_writes_
 #[test]
 fn a_holder_whose_servers_process_ends_goes_on_holding_until_that_is_looked_at() {
     let mut model = ModelHost::settled_holder();
-    let before = model.state.vip_state.clone();
+    let before = model.state.vip.state.clone();
     model.reasons.clear();
     model.tell(Event::Process(ProcessSign::Ended));
     assert!(!model.said(|reason| *reason == Reason::Adopted), "it has not found its own address");
-    assert_eq!(std::mem::discriminant(&model.state.vip_state), std::mem::discriminant(&before));
+    assert_eq!(std::mem::discriminant(&model.state.vip.state), std::mem::discriminant(&before));
 }

@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use cell::{Stage, every_cell, second_check_is_a_new_wish};
 use decide::Decision;
+use decide::State;
 use decide::action::Action;
+use decide::checks::{Finding, Verdict};
 use decide::event::{Event, Fact, Gateway, MemberState, NotInGroup, Role, Server, StatMark, ViewId, Why};
 use decide::reason::Reason;
-use decide::stages::{Finding, Verdict};
-use decide::state::{State, VipState};
 use decide::time::Time;
+use decide::vip::VipState;
 use model_host::{Answers, ModelHost, group, hung, member, ms, not_in_group, policy, primary, secondary};
 
 #[test]
@@ -184,7 +185,7 @@ fn s11_a_view_older_than_the_newest_seen_does_not_count() {
     model.answering = Some(2);
     model.peers.insert(member(2), Fact::Known(Server::Member(group(2, 2, 546, false))));
     model.run(Duration::from_secs(3));
-    assert_eq!(model.state.newest_view, Some(ViewId::new(model_host::BIRTH, 546)));
+    assert_eq!(model.state.facts.views.newest, Some(ViewId::new(model_host::BIRTH, 546)));
     model.answering = None;
     model.run(Duration::from_secs(30));
     assert!(!model.vip_here, "the old primary claims back what the new one let go of");
@@ -337,6 +338,6 @@ fn a_new_agent_knows_nothing_and_asks_for_everything() {
     for question in [Action::AskHost, Action::AskServer, Action::AskGateway, Action::LearnNeighbors] {
         assert!(decision.actions.contains(&question), "{question:?}");
     }
-    assert_eq!(state.vip_state, VipState::Absent);
+    assert_eq!(state.vip.state, VipState::Absent);
     assert!(matches!(state.stages(&policy).verdict_to_start(), Verdict::Unknown(..)));
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
+use decide::State;
 use decide::action::{Action, Outcome};
 use decide::event::{
     Event, Fact, Frame, Gateway, GroupView, Host, HostAddress, Interface, Mac, Member, MemberState,
@@ -12,7 +13,6 @@ use decide::event::{
 };
 use decide::policy::Policy;
 use decide::reason::Reason;
-use decide::state::State;
 use decide::time::Time;
 use decide::trace::Line;
 use decide::{Decision, step};
@@ -175,6 +175,7 @@ impl ModelHost {
     /// Records from here on.
     pub fn start_trace(&mut self, note: &str) {
         self.trace = vec![Line::Start {
+            format: decide::trace::FORMAT,
             now: self.now,
             note: note.to_owned(),
             policy: Box::new(self.policy.clone()),

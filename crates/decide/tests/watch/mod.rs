@@ -3,13 +3,14 @@
 
 use std::time::Duration;
 
+use decide::State;
 use decide::action::Action;
+use decide::checks::{Cause, Finding, Verdict};
 use decide::event::{Event, Fact, Frame, Gateway, Mac, MemberState, Says, Seen, Server, ViewId};
 use decide::policy::Policy;
 use decide::reason::{LetGo, Reason};
-use decide::stages::{Cause, Finding, Verdict};
-use decide::state::{State, VipState};
 use decide::time::Time;
+use decide::vip::VipState;
 use decide::{Decision, step};
 
 use crate::model_host::{ms, policy};
@@ -70,7 +71,7 @@ impl Watch {
         {
             // A view counts for those of the group that the local server was in at the time.
             let followed =
-                self.state.newest_view.as_ref().is_some_and(|ours| ours.is_of_the_same_group(view));
+                self.state.facts.views.newest.as_ref().is_some_and(|ours| ours.is_of_the_same_group(view));
             let in_time = !matches!(event, Event::Server(_))
                 || self.server.as_ref().is_none_or(|s| s.asked_at <= seen.asked_at);
             if in_time && (followed || matches!(event, Event::Server(_))) {
@@ -138,7 +139,7 @@ impl Watch {
         );
         assert!(!decision.reasons.is_empty());
         let up = self.state.stages(&self.policy).verdict_to_start() == Verdict::Up;
-        self.wish_since = match &self.state.vip_state {
+        self.wish_since = match &self.state.vip.state {
             VipState::Claiming(_) if up => Some(self.wish_since.unwrap_or(self.now)),
             _ => None,
         };
@@ -164,7 +165,7 @@ impl Watch {
     fn check_evidence(&self, before: &State, decision: &Decision) {
         let adds = decision.actions.iter().any(|action| matches!(action, Action::AddAddress { .. }));
         let holds_still =
-            matches!(before.vip_state, VipState::Holding(_)) || decision.reasons.contains(&Reason::Adopted);
+            matches!(before.vip.state, VipState::Holding(_)) || decision.reasons.contains(&Reason::Adopted);
         let started = decision.reasons.iter().any(|reason| matches!(reason, Reason::Started { .. }));
         assert_eq!(adds && !holds_still, started, "started without a word: {decision:#?}");
         if !started {
@@ -212,7 +213,7 @@ impl Watch {
                     );
                 }
                 LetGo::Answered(_) => {
-                    let VipState::Holding(hold) = &before.vip_state else {
+                    let VipState::Holding(hold) = &before.vip.state else {
                         panic!("let go of what was not held")
                     };
                     assert!(
@@ -220,10 +221,10 @@ impl Watch {
                             .is_some_and(|post_claim_check| self.now < post_claim_check.until)
                     );
                 }
-                LetGo::Told => assert!(self.state.giving_up),
+                LetGo::Told => assert!(self.state.facts.giving_up),
                 LetGo::Suspended(length) => assert!(*length > Duration::ZERO),
                 LetGo::ClaimantLeads(claimant) | LetGo::OwnSilent(claimant) => {
-                    let seen = self.state.peers[claimant].seen.as_ref().unwrap();
+                    let seen = self.state.facts.peers.asked[claimant].seen.as_ref().unwrap();
                     let Fact::Known(Server::Member(view)) = &seen.fact else { panic!("yielded to a guess") };
                     assert!(view.is_writable_primary());
                     if let Some(theirs) = &view.view
@@ -241,11 +242,11 @@ impl Watch {
                     );
                 }
                 LetGo::NothingKnown(claimant) => {
-                    let since = match &before.vip_state {
+                    let since = match &before.vip.state {
                         VipState::Holding(hold) => hold.dispute.map_or(self.now, |dispute| dispute.since),
                         _ => panic!("let go of what was not held"),
                     };
-                    let stale = match self.state.peer_since(*claimant, since) {
+                    let stale = match self.state.facts.peer_since(*claimant, since) {
                         Some(Fact::Known(Server::Member(view))) => view.view.clone(),
                         _ => None,
                     };
@@ -267,9 +268,9 @@ impl Watch {
                 continue;
             }
             assert_eq!(*lifetime, self.policy.lease);
-            assert!(!self.state.giving_up, "taken or renewed after the word to give it up");
+            assert!(!self.state.facts.giving_up, "taken or renewed after the word to give it up");
             assert!(!matches!(event, Event::ClocksParted { .. }), "LEASE: renewed before all was asked anew");
-            let VipState::Holding(hold) = &self.state.vip_state else {
+            let VipState::Holding(hold) = &self.state.vip.state else {
                 panic!("LEASE: renewed and not held: {decision:#?}")
             };
             if let Some(down) = hold.down_since {

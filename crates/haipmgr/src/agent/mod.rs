@@ -11,9 +11,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use decide::State;
 use decide::action::Outcome;
 use decide::event::{Event, Fact, Seen, Server};
-use decide::state::State;
 use decide::{Decision, step};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -312,8 +312,8 @@ impl Agent {
 
     /// Starts, or starts anew, what looks at the segment, once it is known which member this host is.
     fn rewire(&mut self) {
-        if let Fact::Known(host) = &self.state.host.fact {
-            let member = decide::stages::own_member(&self.cluster.policy, host);
+        if let Fact::Known(host) = &self.state.facts.host.fact {
+            let member = decide::checks::own_member(&self.cluster.policy, host);
             let member = member.map(|(address, interface)| (address, interface.to_owned()));
             let processes = self.shared.processes.as_deref();
             self.wiring.follow(&self.cluster, member, processes, &self.events, &self.journal);

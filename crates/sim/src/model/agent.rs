@@ -6,14 +6,14 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use decide::State;
 use decide::action::Action;
 use decide::event::{
     Event, Fact, Frame, Gateway, GroupView, Host, HostAddress, Interface, Mac, Member, MemberState, Role,
     Says, Seen, Server, ViewId, Why,
 };
+use decide::facts::process::Process;
 use decide::policy::Policy;
-use decide::signs::Process;
-use decide::state::State;
 use decide::step;
 
 use super::eye::{self, Judgement};
@@ -136,7 +136,7 @@ impl Memories {
     pub fn newborn(&mut self) -> Memory {
         let mut state = State::new(NOW);
         // It sees its server's process, so that a dead server's VIP lingers.
-        state.signs.process = Process::Watched;
+        state.facts.process.process = Process::Watched;
         self.number(state)
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use decide::state::VipState;
+use decide::vip::VipState;
 
 use super::agent::{Act, Memories, policy};
 use super::configuration::{Configuration, Kind};
@@ -167,7 +167,7 @@ impl Model {
             let host = &world.hosts[usize::from(place)];
             let Some(memory) = host.agent.filter(|_| !host.paused) else { continue };
             let stands_by =
-                memories.certain_no(memory).is_some() && memories.state(memory).vip_state == VipState::Absent;
+                memories.certain_no(memory).is_some() && memories.state(memory).vip.state == VipState::Absent;
             let waited = host.mail.iter().any(|mail| mail.due == 0 && is_frame(*mail) && mail.age > 0);
             let at_once = |mail: &&Mail| match mail.what {
                 What::Server(_) | What::Addresses => !waited,
@@ -339,7 +339,7 @@ impl Model {
                 world.break_(Invariant::NoFlap);
             }
             let had = world.hosts[usize::from(place)].vip.is_some();
-            let claims = matches!(memories.state(reaction.next).vip_state, VipState::Claiming(_));
+            let claims = matches!(memories.state(reaction.next).vip.state, VipState::Claiming(_));
             if count_probes(&mut world.hosts[usize::from(place)], &reaction, claims) {
                 world.break_(Invariant::Evidence);
             }

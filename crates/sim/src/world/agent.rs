@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use decide::State;
 use decide::action::{Action, Outcome};
 use decide::event::{Event, Says};
 use decide::reason::{Reason, Vacant};
-use decide::state::State;
 use decide::step;
 use decide::time::Time;
 
@@ -246,7 +246,7 @@ impl World {
 
 /// Whether a step changed nothing but the age of the facts.
 fn same_but_for_age(mut before: State, after: &State) -> bool {
-    before.server.asked_at = after.server.asked_at;
-    before.gateway.asked_at = after.gateway.asked_at;
+    before.facts.server.asked_at = after.facts.server.asked_at;
+    before.facts.gateway.asked_at = after.facts.gateway.asked_at;
     before == *after
 }

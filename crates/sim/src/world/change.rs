@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use decide::State;
 use decide::event::{Event, ProcessSign};
-use decide::state::State;
 
 use super::questions::QUERY_LIMIT;
 use super::{Due, World};

@@ -3,9 +3,9 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use decide::State;
 use decide::event::Event;
 use decide::reason::Reason;
-use decide::state::State;
 use decide::time::Time;
 
 use super::World;

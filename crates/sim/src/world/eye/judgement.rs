@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use decide::State;
 use decide::action::Action;
-use decide::state::{State, VipState};
 use decide::time::Time;
+use decide::vip::VipState;
 
 use super::super::{Invariant, World};
 use super::Word;
@@ -50,7 +51,7 @@ impl World {
         }
         if eye.is_stale()
             && actions.contains(&Action::SendProbe)
-            && matches!(state.vip_state, VipState::Claiming(_))
+            && matches!(state.vip.state, VipState::Claiming(_))
         {
             let words = format!("db{} claims in a view older than the newest it was told of", host + 1);
             return self.broke(Invariant::NewestView, words);
@@ -59,7 +60,7 @@ impl World {
             return;
         }
         let releases = actions.iter().any(|action| matches!(action, Action::RemoveAddress { .. }));
-        if let (false, VipState::Holding(hold)) = (releases, &state.vip_state) {
+        if let (false, VipState::Holding(hold)) = (releases, &state.vip.state) {
             let slack = if self.chances.held_up > 0.0 { SLACK * 2 } else { SLACK };
             let until = eye.may_hold_until(&self.policy, hold.since);
             // One that stood still after the first word asks again, and waits for a claim from then on.
