@@ -1,11 +1,11 @@
--- The account that haipmgr asks with. Run this on the primary; Group Replication brings it to the other members.
+-- The account that haipmgr logs in with. Run this on the primary; Group Replication copies it to the other members.
 -- It reads performance_schema, which shows the group's state.
--- Narrow '%' to your servers' network where you can: each agent asks its own server, and in a dispute another member's.
+-- Narrow '%' to your servers' network if you can: each agent asks its own server, and in a dispute another member's.
 CREATE USER 'haip'@'%' IDENTIFIED BY 'put the password here';
 GRANT SELECT ON performance_schema.* TO 'haip'@'%';
 
 -- So that a dead member is expelled on time (wake_expel, proven_dead): three procedures, which run with the
--- rights of an account that nobody can log in as. MySQL 8.0.18 or later; leave them out and all else works.
+-- rights of an account that nobody can log in as. They need MySQL 8.0.18 or later; everything else works without them.
 CREATE USER IF NOT EXISTS 'haipmgr_definer'@'localhost' IDENTIFIED BY RANDOM PASSWORD ACCOUNT LOCK;
 GRANT SYSTEM_VARIABLES_ADMIN ON *.* TO 'haipmgr_definer'@'localhost';
 GRANT SELECT ON performance_schema.* TO 'haipmgr_definer'@'localhost';

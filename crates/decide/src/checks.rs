@@ -85,7 +85,7 @@ pub enum Cause {
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotAMember => f.write_str("no address of this host is a member's on the interface named for it"),
+            Self::NotAMember => f.write_str("no address of this host is a member's address on the interface that `members` names for it"),
             Self::Refused(text) => write!(f, "mysqld is not running: {text}"),
             Self::NotInGroup(why) => write!(f, "{why}"),
             Self::NotListed => f.write_str("the server is not among the group's members"),
@@ -99,10 +99,10 @@ impl fmt::Display for Cause {
                 f.write_str("the server is the primary and not writable (super_read_only is on)")
             }
             Self::StartedAnew => f.write_str(
-                "mysqld has been down since it last answered: what runs now has not said that it is in its group",
+                "mysqld was down since it last answered, and the new process has not yet said that it is in its group",
             ),
             Self::StaleView { own, newest } => {
-                write!(f, "the server shows view {own}, and the group has moved on to {newest}")
+                write!(f, "the server shows view {own}, but the group is at {newest} by now")
             }
             Self::GatewayLost { misses } => write!(f, "the gateway has missed {misses} probes in a row"),
         }

@@ -157,10 +157,18 @@ impl fmt::Display for Why {
         match self {
             Self::NotAskedYet => f.write_str("not asked yet"),
             Self::TimedOut(limit) => write!(f, "no answer within {} ms", limit.as_millis()),
-            Self::WrongPassword(text) => write!(f, "wrong user or password ({text})"),
-            Self::TooManyConnections(text) => write!(f, "too many connections ({text})"),
-            Self::NotAllowed(text) => write!(f, "the account lacks a privilege ({text})"),
-            Self::Tls(text) => write!(f, "TLS failed ({text})"),
+            Self::WrongPassword(text) => write!(
+                f,
+                "wrong user or password ({text}); correct the configuration, or the account on the primary"
+            ),
+            Self::TooManyConnections(text) => {
+                write!(f, "too many connections ({text}); the agent needs one of its own")
+            }
+            Self::NotAllowed(text) => write!(
+                f,
+                "the account lacks a privilege ({text}); haipmgr sql --config FILE prints what to run on the primary"
+            ),
+            Self::Tls(text) => write!(f, "TLS failed ({text}); check tls_ca and the server's certificate"),
             Self::Unreachable(text) => write!(f, "not reachable ({text})"),
             Self::Other(text) => f.write_str(text),
         }

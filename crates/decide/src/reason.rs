@@ -206,7 +206,7 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Started { interface, because } => {
-                write!(f, "VIP started on {interface}: this host leads, and {because}")
+                write!(f, "VIP started on {interface}: this server is the primary, and {because}")
             }
             Self::Stopped { interface, because } => write!(f, "VIP stopped on {interface}: {because}"),
             Self::NotWanted(stage, cause) => write!(f, "VIP not wanted here: {stage}: {cause}"),
@@ -218,25 +218,25 @@ impl fmt::Display for Reason {
                 f.write_str("VIP is up here without this agent having started it: it stays as it is")
             }
             Self::HoldingReadOnly => f.write_str(
-                "VIP kept: this is the primary, though it is not writable (super_read_only is on)",
+                "VIP kept: this server is the primary, but it is not writable (super_read_only is on)",
             ),
             Self::HoldingUntilClaimed => f.write_str(
                 "VIP kept until the new primary claims it: this server is a secondary by now and still takes writes, as in a switchover whose target has yet to apply what it had queued",
             ),
             Self::HoldingWithoutGateway => f.write_str(
-                "VIP kept though the gateway does not answer: this is the primary with a majority (gateway_lost = \"hold-with-majority\")",
+                "VIP kept though the gateway does not answer: this server is the primary and sees a majority (gateway_lost = \"hold-with-majority\")",
             ),
             Self::HoldingUnknown(stage, why) => write!(f, "VIP kept for now: {stage} is not known: {why}"),
             Self::Rechecking(stage, cause) => {
                 write!(f, "VIP kept until a second check: {stage} fails: {cause}")
             }
             Self::WaitingForClaim(stage, cause) => {
-                write!(f, "VIP kept for a moment, until the new primary claims it: {stage} fails: {cause}")
+                write!(f, "VIP kept until the new primary claims it, for claim_wait at most: {stage} fails: {cause}")
             }
             Self::Lingering(stage, cause) => {
                 write!(
                     f,
-                    "VIP kept for a while, to refuse clients until the new primary claims it: {stage} fails: {cause}"
+                    "VIP kept so that clients are refused at once, until the new primary claims it, for linger at most: {stage} fails: {cause}"
                 )
             }
             Self::Disputed(member) => {
@@ -245,63 +245,63 @@ impl fmt::Display for Reason {
             Self::DisputeWon(member) => {
                 write!(
                     f,
-                    "VIP kept: member {member} claims it, and nothing shows that its server leads in a newer view than ours"
+                    "VIP kept: member {member} claims it, but its server is not known to be the primary in a newer view than ours"
                 )
             }
             Self::Stranger(mac) => write!(
                 f,
-                "{mac}, no member's interface, uses the VIP: clients may reach that host instead of this one; find it by this MAC in the switches' tables, and take the address from it"
+                "{mac}, no member's interface, uses the VIP: clients may reach that host instead of this one; find it in the switches' MAC tables and remove the address there"
             ),
             Self::StrangerAsks(mac) => write!(
                 f,
-                "{mac}, no member's interface, asks whether the VIP is in use (an ARP probe): it was answered, and is not acted on"
+                "{mac}, no member's interface, asks by ARP probe whether the VIP is in use: this host answered that it is, and keeps the VIP"
             ),
             Self::Defended(mac) => {
-                write!(f, "VIP kept: this is the primary, so the VIP is announced again, against {mac}")
+                write!(f, "VIP kept: this server is the primary, so the VIP is announced again, against {mac}")
             }
             Self::CopyElsewhere(interface) => write!(
                 f,
-                "a copy of the VIP is on {interface}, which is not this member's interface: it is removed, for it would stay when the VIP leaves; find out what added it"
+                "a copy of the VIP is on {interface}, which is not this member's interface: removing it, because it would stay here when the VIP moves; find out what added it"
             ),
             Self::CopyWithPrefix(interface, prefix) => write!(
                 f,
-                "a copy of the VIP with prefix length {prefix} is on {interface}: it is removed, for it has no lease and would stay when the VIP leaves; find out what added it"
+                "a copy of the VIP with prefix length {prefix} is on {interface}: removing it, because it has no lease and would stay here when the VIP moves; find out what added it"
             ),
             Self::RemovedAgain(interface, times) => write!(
                 f,
-                "VIP was removed from {interface} {times} times within a minute by another program: a network service (systemd-networkd, NetworkManager), or another tool for virtual IPs; haipmgr check says what to set"
+                "VIP was removed from {interface} {times} times within a minute by another program: a network service (systemd-networkd, NetworkManager), or another tool for virtual IPs; run haipmgr check to see what to set"
             ),
-            Self::Claiming => f.write_str("VIP wanted here: asking the network whether anyone has it"),
+            Self::Claiming => f.write_str("VIP wanted here: asking by ARP whether another host has it"),
             Self::Taken(mac, Some(member)) => {
-                write!(f, "VIP wanted here, and member {member} ({mac}) still has it")
+                write!(f, "VIP wanted here, but member {member} ({mac}) still has it")
             }
-            Self::Taken(mac, None) => write!(f, "VIP wanted here, and {mac} still answers for it"),
+            Self::Taken(mac, None) => write!(f, "VIP wanted here, but {mac} still answers for it"),
             Self::TakenByStranger(mac) => write!(
                 f,
-                "VIP wanted here, and {mac}, no member's interface, has it and does not let go: find that host by this MAC in the switches' tables, and take the address from it"
+                "VIP wanted here, but {mac}, no member's interface, keeps answering for it: find that host in the switches' MAC tables and remove the address there"
             ),
-            Self::ReceiveDown => f.write_str("VIP wanted here, and ARP can't be heard on its interface: waiting for the interface"),
+            Self::ReceiveDown => f.write_str("VIP wanted here, but ARP can't be received on its interface: waiting for the interface to come up"),
             Self::Rival(member) => {
-                write!(f, "VIP wanted here, and member {member} asks for it too: asking its server")
+                write!(f, "VIP wanted here, but member {member} claims it too: asking its server")
             }
-            Self::SecondCheck => f.write_str("VIP wanted here, and free: waiting for the second check"),
+            Self::SecondCheck => f.write_str("VIP wanted here, and nobody has it: waiting for the second check"),
             Self::RemovedByOther(interface) => {
                 write!(
                     f,
-                    "VIP is gone from {interface}, and haipmgr did not remove it: removed by hand, or its lease ran out"
+                    "VIP is gone from {interface}, and haipmgr did not remove it: it was removed by hand or by another program, or its lease ended"
                 )
             }
             Self::LeaseOver(interface) => write!(
                 f,
-                "the agent stood still for longer than the VIP's lease on {interface}: asking everything anew"
+                "the agent did not run for longer than the VIP's lease on {interface}: checking everything again (is the host short of processor time?)"
             ),
             Self::Failed(text) => f.write_str(text),
-            Self::Retrying => f.write_str("VIP wanted here: adding it failed, trying again in a moment"),
+            Self::Retrying => f.write_str("VIP wanted here: adding it failed, trying again soon"),
             Self::Releasing => f.write_str("VIP is being removed"),
             Self::Stopping => f.write_str("agent stops, and leaves the VIP as it is"),
             Self::StoppingForEver(interface) => stopping_for_ever(f, interface),
             Self::StoppingUnderLease(interface, lease) => stopping_under_lease(f, interface, *lease),
-            Self::GivenUp => f.write_str("VIP given up: it is not here, and this agent takes it no more"),
+            Self::GivenUp => f.write_str("VIP given up: it is not here, and this agent does not take it again"),
             Self::ClocksParted { suspended, wall_step_ms } => parted(f, *suspended, *wall_step_ms),
             Self::HostNotKnown(why) => write!(f, "this host's addresses are not known: {why}"),
             expel => expel.fmt_of_expel(f),
@@ -315,11 +315,11 @@ impl Reason {
         match self {
             Self::WokeExpel { member, timeout } => write!(
                 f,
-                "member {member} has been UNREACHABLE for group_replication_member_expel_timeout ({timeout} s): telling the group to look now"
+                "member {member} has been UNREACHABLE for group_replication_member_expel_timeout ({timeout} s): telling the group to expel it now"
             ),
             Self::ProvenDead(members) => write!(
                 f,
-                "member {} is UNREACHABLE and proven dead: telling the group to expel it at once (group_replication_member_expel_timeout is 0 for this moment)",
+                "member {} is UNREACHABLE and proven dead: telling the group to expel it at once (group_replication_member_expel_timeout is set to 0 until then)",
                 members.join(", ")
             ),
             Self::RestoringExpelTimeout(value) => {
@@ -327,7 +327,7 @@ impl Reason {
             }
             Self::NoSoonerExpel(why) => write!(
                 f,
-                "a dead primary's successor is elected no sooner than MySQL by itself does it (21 s by its defaults): {why}"
+                "after a crash a new primary is elected no sooner than by MySQL alone (21 s with its defaults): {why}"
             ),
             Self::SoonerExpel(timeout) => write!(
                 f,
@@ -338,7 +338,7 @@ impl Reason {
                 write!(f, "fence_command succeeded for member {member}: its host is dead")
             }
             Self::Fenced(member, Some(text)) => {
-                write!(f, "fence_command proves nothing of member {member}: {text}")
+                write!(f, "fence_command failed, so the host of member {member} may still be running: {text}")
             }
             _ => Ok(()),
         }
@@ -348,15 +348,15 @@ impl Reason {
 fn stopping_for_ever(f: &mut fmt::Formatter<'_>, interface: &str) -> fmt::Result {
     write!(
         f,
-        "agent stops, and leaves the VIP as it is: on {interface}, and from now on without a lease, so that it stays there \
-         until it is removed; no other host takes it meanwhile, and an agent that is started here looks after it again"
+        "agent stops, and leaves the VIP as it is: on {interface}, from now on without a lease. It stays there, and no other \
+         host takes it, until an agent is started here or somebody removes it"
     )
 }
 
 fn stopping_under_lease(f: &mut fmt::Formatter<'_>, interface: &str, lease: Duration) -> fmt::Result {
     write!(
         f,
-        "agent stops, and leaves the VIP as it is: it should no longer be on {interface}, and its lease ends within {} s",
+        "agent stops, and leaves the VIP as it is: it does not belong on {interface} any more, and the kernel removes it within {} s (its lease)",
         lease.as_secs_f64()
     )
 }
@@ -366,26 +366,26 @@ fn parted(f: &mut fmt::Formatter<'_>, suspended: Duration, wall_step_ms: i64) ->
         let seconds = suspended.as_secs_f64();
         return write!(
             f,
-            "this host was suspended for {seconds:.1} s: everything is asked anew before a lease is renewed"
+            "this host was suspended for {seconds:.1} s: checking everything again before the lease is renewed"
         );
     }
     let direction = if wall_step_ms < 0 { "back" } else { "forward" };
     let seconds = Duration::from_millis(wall_step_ms.unsigned_abs()).as_secs_f64();
     write!(
         f,
-        "the wall clock was set {direction} by {seconds:.1} s, as after a pause of a virtual machine: everything is asked anew \
-         before a lease is renewed"
+        "the wall clock was set {direction} by {seconds:.1} s, as after a pause of a virtual machine: checking everything again \
+         before the lease is renewed"
     )
 }
 
 impl fmt::Display for Vacant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unanswered(probes) => write!(f, "{probes} probes in a row went unanswered"),
-            Self::Released(mac) => write!(f, "{mac} let go of it"),
+            Self::Unanswered(probes) => write!(f, "nobody answered {probes} probes in a row"),
+            Self::Released(mac) => write!(f, "{mac} released it"),
             Self::Overruled(mac, member) => write!(
                 f,
-                "member {member} ({mac}) has had it for longer than takeover_after though its server does not lead: that host may go on answering for it; remove the address there"
+                "member {member} ({mac}) has had it for longer than takeover_after though its server is not the primary: that host may still answer for it; remove the address there"
             ),
         }
     }
@@ -404,11 +404,14 @@ impl fmt::Display for LetGo {
             Self::ClaimantLeads(member) => {
                 write!(
                     f,
-                    "yielded to member {member}: its server leads in a newer view, or ours is no longer the writable primary"
+                    "yielded to member {member}: its server is the primary in a newer view, or ours is no longer the writable primary"
                 )
             }
             Self::OwnSilent(member) => {
-                write!(f, "yielded to member {member}: its server leads, and our own did not answer in time")
+                write!(
+                    f,
+                    "yielded to member {member}: its server is the primary, and our own did not answer in time"
+                )
             }
             Self::OwnSecondary(member) => {
                 write!(
@@ -420,16 +423,13 @@ impl fmt::Display for LetGo {
                 write!(f, "yielded to member {member}: neither its server nor our own answered in time")
             }
             Self::ConflictWhileFailing(mac, stage, cause) => {
-                write!(
-                    f,
-                    "{mac}, no member's interface, uses it, and it is not defended: {stage} fails here: {cause}"
-                )
+                write!(f, "{mac}, no member's interface, uses it, and {stage} fails here: {cause}")
             }
             Self::PatienceOver(stage, why) => write!(f, "{stage} has been unknown for too long: {why}"),
             Self::Told => f.write_str("this agent was told to give it up"),
             Self::Suspended(length) => write!(
                 f,
-                "this host was suspended for {:.1} s, and the lease is over: another may lead since",
+                "this host was suspended for {:.1} s, longer than the lease: another member may be the primary by now",
                 length.as_secs_f64()
             ),
         }

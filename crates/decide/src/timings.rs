@@ -56,9 +56,9 @@ impl fmt::Display for Overlap {
         let needed = self.lease.saturating_sub(SILENT_FOR).as_secs_f64().ceil();
         write!(
             f,
-            "lease ({lease} s) is longer than the group takes to put another in a silent member's place: {sum} s = {} s (UNREACHABLE) \
+            "lease ({lease} s) is longer than the group takes to replace a silent member: {sum} s = {} s (UNREACHABLE) \
              + {expel} s (group_replication_member_expel_timeout). A host whose agent is dead and that is then cut off could hold the \
-             VIP together with the next one, for up to {} s. Write lease = \"{sum}s\" or less, or set \
+             VIP together with its new holder for up to {} s. Write lease = \"{sum}s\" or less, or set \
              group_replication_member_expel_timeout to {needed} or more on every member",
             SILENT_FOR.as_secs(),
             lease - self.timings.earliest_successor().as_secs_f64(),

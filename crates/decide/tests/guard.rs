@@ -249,7 +249,7 @@ fn a_stop_while_the_vip_should_go_leaves_it_to_its_lease_and_says_so() {
     let decision = model.tell(Event::Stopping);
     assert!(!renews(&decision), "{decision:#?}");
     let said = decision.reasons.last().unwrap().to_string();
-    assert!(said.contains("its lease ends within 10 s"), "{said}");
+    assert!(said.contains("the kernel removes it within 10 s"), "{said}");
 }
 
 #[test]

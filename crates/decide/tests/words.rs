@@ -86,7 +86,7 @@ fn what_is_done_about_a_dead_member_is_said_with_its_name_and_the_numbers() {
         (Reason::Fenced(member(2), None), &["10.77.0.12", "succeeded"]),
         (
             Reason::Fenced(member(2), Some("status 1".to_owned())),
-            &["10.77.0.12", "proves nothing", "status 1"],
+            &["10.77.0.12", "may still be running", "status 1"],
         ),
     ] {
         let said = reason.to_string();

@@ -2,7 +2,6 @@
 //! here does anything of its own, and nothing else uses it.
 
 use std::io;
-use std::net::Ipv4Addr;
 use std::path::Path;
 
 use decide::event::{Host, Server, StatMark};
@@ -16,7 +15,6 @@ pub use crate::config::fuzzing::{configuration, converted, length_of_time, passw
 use crate::lock;
 use crate::observe::link::View;
 use crate::observe::mysql::query::{COLUMNS, Dialect, understand};
-use crate::sock_diag;
 
 /// How many columns a row of the server's answer has.
 pub const MYSQL_COLUMNS: usize = COLUMNS;
@@ -28,19 +26,6 @@ pub const MYSQL_COLUMNS: usize = COLUMNS;
 pub fn mysql_rows(since_8_0_2: bool, rows: Vec<[Option<String>; MYSQL_COLUMNS]>) -> Result<Server, String> {
     let dialect = if since_8_0_2 { Dialect::RoleColumn } else { Dialect::PrimaryStatus };
     understand(dialect, rows)
-}
-
-/// The TCP sockets with this local address (v4-mapped ones too) that a datagram of `sock_diag` tells of, each with both
-/// ends; and whether it holds the dump's end.
-///
-/// # Errors
-/// In words.
-pub fn sockets_of(local: Ipv4Addr, datagram: &[u8]) -> Result<(Vec<std::net::IpAddr>, bool), String> {
-    let mut found = Vec::new();
-    let ended = sock_diag::hand_over(datagram, |message| sock_diag::sort_out(message, local, &mut found));
-    ended
-        .map(|ended| (found.into_iter().map(|id| id.source_address).collect(), ended))
-        .map_err(|error| error.to_string())
 }
 
 /// What a host has, by the interfaces and addresses in netlink messages that follow one another; and whether one of these very

@@ -2,7 +2,6 @@
 
 pub mod act;
 pub mod agent;
-pub mod arp_socket;
 pub mod clock;
 pub mod commands;
 pub mod config;
@@ -11,14 +10,8 @@ pub mod control;
 pub mod fuzzing;
 pub mod journal;
 pub mod lock;
-pub mod netlink;
 pub mod observe;
-mod packet_filter;
-pub mod packet_keeper;
-pub mod packet_socket;
 pub mod recorder;
 pub mod self_protection;
 pub mod server_access;
-pub mod sock_diag;
 pub mod trace_file;
-pub mod wire;

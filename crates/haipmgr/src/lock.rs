@@ -37,7 +37,7 @@ pub struct Lock {
 pub enum LockError {
     /// Another agent runs.
     #[error(
-        "haipmgr is running on this host already: {holder} holds {}. One agent serves all clusters of a host. \
+        "haipmgr is already running on this host: {holder} holds {}. One agent serves all clusters of a host. \
          To replace it, stop that one first (a plain kill leaves the VIP as it is)", file.display()
     )]
     Held {
@@ -48,7 +48,7 @@ pub enum LockError {
     },
     /// Another agent looks after the same VIP in this network namespace, in a container perhaps.
     #[error(
-        "haipmgr looks after the VIP {vip} in this network namespace already: {holder}, perhaps in another container. \
+        "haipmgr already manages the VIP {vip} in this network namespace: {holder}, perhaps in another container. \
          To replace it, stop that one first (a plain kill leaves the VIP as it is)"
     )]
     Named {
@@ -58,7 +58,7 @@ pub enum LockError {
         holder: String,
     },
     /// The file can't be made or opened.
-    #[error("the lock file {} can't be opened: {cause}; start as root, or name another with lock = \"…\"", file.display())]
+    #[error("the lock file {} can't be opened: {cause}; start as root, or give another path with lock = \"…\"", file.display())]
     Unusable {
         /// The lock file.
         file: PathBuf,
@@ -81,7 +81,7 @@ pub fn take(config: &Config) -> Result<Lock, LockError> {
             Err(LockError::Unusable { file, cause }) => {
                 let file = file.display();
                 lock.remarks.push(format!(
-                    "another agent for VIP {vip} could go unnoticed: {file} can't be opened ({cause})"
+                    "a second agent for VIP {vip} would not be noticed: {file} can't be opened ({cause})"
                 ));
             }
             Err(refused) => return Err(refused),
@@ -96,7 +96,7 @@ pub fn take(config: &Config) -> Result<Lock, LockError> {
                 return Err(LockError::Named { vip, holder });
             }
             Err(NoName::NotToBeHad(why)) => {
-                lock.remarks.push(format!("another agent for VIP {vip} could go unnoticed: {why}"));
+                lock.remarks.push(format!("a second agent for VIP {vip} would not be noticed: {why}"));
             }
         }
     }
@@ -115,7 +115,7 @@ fn take_host(configured: &Path) -> Result<Lock, LockError> {
 fn take_all(configured: &Path, shared: io::Result<PathBuf>, legacy: &Path) -> Result<Lock, LockError> {
     let mut held = vec![take_one(configured)?];
     let remark = match shared {
-        Err(cause) => Some(format!("the network namespace is not to be seen ({cause})")),
+        Err(cause) => Some(format!("cannot read the network namespace ({cause})")),
         Ok(file) => match take_one(&file) {
             Ok(lock) => {
                 held.push(lock);
@@ -135,7 +135,7 @@ fn take_all(configured: &Path, shared: io::Result<PathBuf>, legacy: &Path) -> Re
         held.push(file);
     }
     let remark = remark
-        .map(|why| format!("an agent started with another configuration file could go unnoticed: {why}"));
+        .map(|why| format!("a second agent with another configuration file would not be noticed: {why}"));
     Ok(Lock { held, names: Vec::new(), remarks: remark.into_iter().collect() })
 }
 

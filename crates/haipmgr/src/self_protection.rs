@@ -38,7 +38,7 @@ impl Protection {
         if self.missing.is_empty() {
             return format!("the agent's own protection: {had}");
         }
-        format!("the agent's own protection: {had}; not had: {}", self.missing.join("; "))
+        format!("the agent's own protection: {had}; missing: {}", self.missing.join("; "))
     }
 
     fn add(&mut self, done: Result<&'static str, String>) {

@@ -11,12 +11,13 @@ use std::time::{Duration, Instant};
 
 use decide::event::{Event, Frame, Mac, Says};
 use haipmgr::act::announce::{AnnounceError, Announcer};
-use haipmgr::arp_socket::{ArpListener, ArpSocket};
 use haipmgr::observe::neighbor::{NeighborReport, NeighborSettings, NeighborWatch, watch};
-use haipmgr::packet_socket::PacketSocketError;
-use haipmgr::wire::arp::ArpFrame;
+use linux::neighbor_socket::{NeighborListener, NeighborSender};
+use linux::packet_socket::PacketSocketError;
 use nix::sys::socket::{AddressFamily, LinkAddr, MsgFlags, SockFlag, SockProtocol, SockType, sendto, socket};
 use segment::{Host, INTERFACE, LIMIT, Segment, wait_for};
+use wire::NeighborMessage;
+use wire::arp::ArpFrame;
 
 const VIP: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 100);
 const A: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 11);
@@ -54,14 +55,13 @@ fn listen_and(host: &Host, own: Ipv4Addr, first: fn(&NeighborWatch)) -> Receiver
             move |event| {
                 let _ = events.send(Heard::Event(event, Instant::now()));
             },
-            move || {
+            move |_| {
                 let _ = gateway.send(Heard::Gateway);
             },
             move |report| {
                 let _ = give.send(Heard::Report(report));
             },
-        )
-        .expect("a watch");
+        );
         first(&watch);
         tokio::spawn(async move {
             std::future::pending::<()>().await;
@@ -73,15 +73,19 @@ fn listen_and(host: &Host, own: Ipv4Addr, first: fn(&NeighborWatch)) -> Receiver
     take
 }
 
+fn on_wire(mac: Mac) -> wire::Mac {
+    wire::Mac(mac.0)
+}
+
 fn mac(host: &Host) -> Mac {
-    host.run(|_| async { ArpSocket::to_send(INTERFACE).expect("a socket").mac() })
+    Mac(host.run(|_| async { NeighborSender::open(INTERFACE).expect("a socket").mac() }).0)
 }
 
 fn send(host: &Host, frame: ArpFrame) -> Instant {
     host.run(move |_| async move {
-        let socket = ArpSocket::to_send(INTERFACE).expect("a socket");
+        let socket = NeighborSender::open(INTERFACE).expect("a socket");
         let at = Instant::now();
-        socket.send(&frame).expect("sent");
+        socket.send_frame(&frame.encode()).expect("sent");
         at
     })
 }
@@ -159,7 +163,7 @@ fn the_word_that_it_is_free_is_heard_as_such_by_whom_it_names_with_the_time_at_w
 }
 
 /// The client's kernel has just found the VIP at A; the VIP moves to B, which sends this form.
-fn is_heard_and_corrects_a_fresh_entry(form: fn(Mac, Ipv4Addr) -> ArpFrame) {
+fn is_heard_and_corrects_a_fresh_entry(form: fn(wire::Mac, Ipv4Addr) -> ArpFrame) {
     let mut segment = Segment::new();
     let (a, b, client) = (segment.join(A), segment.join(B), segment.join(C));
     let heard = listen(&a, A);
@@ -167,7 +171,7 @@ fn is_heard_and_corrects_a_fresh_entry(form: fn(Mac, Ipv4Addr) -> ArpFrame) {
     reach(&client, VIP);
     assert_eq!(entry(&client, VIP), Some(mac(&a)), "the client talks to A");
     a.remove_address(VIP, 32);
-    send(&b, form(mac(&b), VIP));
+    send(&b, form(on_wire(mac(&b)), VIP));
     assert_eq!(
         wait_for(&heard, "the announcement", frame),
         Frame { from: mac(&b), says: Says::Announcement }
@@ -232,15 +236,15 @@ fn members_macs_are_learned_by_asking_and_a_changed_one_is_told_once() {
     assert_eq!(learned, [(B.into(), mac_b), (C.into(), mac_c)], "and not A's own");
 
     // Unchanged: nothing is told. Changed: told. (A frame of C's afterwards proves that nothing came between.)
-    send(&b, ArpFrame::request(mac_b, B, GATEWAY));
+    send(&b, ArpFrame::request(on_wire(mac_b), B, GATEWAY));
     let new = Mac([2, 0, 0, 0, 0xbb, 1]);
     b.set_mac(new);
-    send(&b, ArpFrame::request(new, B, GATEWAY));
-    send(&b, ArpFrame::request(new, B, GATEWAY));
+    send(&b, ArpFrame::request(on_wire(new), B, GATEWAY));
+    send(&b, ArpFrame::request(on_wire(new), B, GATEWAY));
     assert_eq!(wait_for(&heard, "B's new MAC", neighbor), (B.into(), new));
     let new = Mac([2, 0, 0, 0, 0xcc, 1]);
     c.set_mac(new);
-    send(&c, ArpFrame::request(new, C, GATEWAY));
+    send(&c, ArpFrame::request(on_wire(new), C, GATEWAY));
     assert_eq!(wait_for(&heard, "C's new MAC", neighbor), (C.into(), new));
 }
 
@@ -269,7 +273,7 @@ fn send_to(raw: &impl AsRawFd, bytes: &[u8], interface: &LinkAddr) {
 /// ARP frames that are cut off, of another hardware, of another protocol, and of an unknown operation.
 fn send_raw(host: &Host, from: Mac) {
     host.run(move |_| async move {
-        let good = ArpFrame::gratuitous_request(from, VIP).encode();
+        let good = ArpFrame::gratuitous_request(on_wire(from), VIP).encode();
         let interface = nix::ifaddrs::getifaddrs()
             .expect("interfaces")
             .find_map(|found| {
@@ -299,18 +303,20 @@ fn a_flood_from_a_stranger_is_dropped_and_does_not_drown_a_members_claim() {
         matches!(heard, Heard::Event(Event::Neighbor { .. }, _)).then_some(())
     });
     let flooded = b.run(|_| async {
-        let socket = ArpSocket::to_send(INTERFACE).expect("a socket");
+        let socket = NeighborSender::open(INTERFACE).expect("a socket");
         let stranger = Mac([2, 0, 0, 0, 0, 0x66]);
         let start = Instant::now();
         let mut sent = 0_u64;
         while start.elapsed() < Duration::from_millis(1500) {
             // The kernel's own queue may be full: that is a flood, too.
-            sent += u64::from(socket.send(&ArpFrame::gratuitous_request(stranger, VIP)).is_ok());
+            sent += u64::from(
+                socket.send_frame(&ArpFrame::gratuitous_request(on_wire(stranger), VIP).encode()).is_ok(),
+            );
             if sent.is_multiple_of(1000) {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
         }
-        socket.send(&ArpFrame::probe(socket.mac(), VIP)).expect("the claim is sent");
+        socket.send(NeighborMessage::Probe { target: VIP.into() }, None).expect("the claim is sent");
         sent
     });
     let mut told = 0_u64;
@@ -408,8 +414,9 @@ fn an_announcer_goes_on_after_its_interface_was_replaced_or_got_a_new_mac() {
 #[test]
 fn a_interface_that_is_not_there_is_named() {
     let host = Host::new();
-    let (none, lo) =
-        host.run(|_| async { (ArpSocket::to_send("eth7").map(|_| ()), ArpListener::open("lo").map(|_| ())) });
+    let (none, lo) = host.run(|_| async {
+        (NeighborSender::open("eth7").map(|_| ()), NeighborListener::open("lo").map(|_| ()))
+    });
     assert!(matches!(none, Err(PacketSocketError::NoSuchInterface { interface }) if interface == "eth7"));
     assert!(matches!(lo, Err(PacketSocketError::NotEthernet { .. })));
 }
@@ -424,7 +431,7 @@ fn a_frame_is_told_within_a_few_milliseconds_of_being_sent() {
     let from = mac(&b);
     let mut took: Vec<Duration> = (0..200)
         .map(|_| {
-            let sent = send(&b, ArpFrame::probe(from, VIP));
+            let sent = send(&b, ArpFrame::probe(on_wire(from), VIP));
             let told = wait_for(&heard, "the probe", |heard| match heard {
                 Heard::Event(Event::Frame(_), at) => Some(at),
                 _ => None,

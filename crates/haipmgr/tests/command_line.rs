@@ -168,7 +168,7 @@ fn check_says_what_would_run_and_takes_no_lock() {
         "stat_3306",
         "lease 10s",
         "haipmgr.lock",
-        "dead: not looked at",
+        "dead: not checked",
     ] {
         assert!(said.contains(words), "{words} is not in {said}");
     }

@@ -122,7 +122,7 @@ fn each_fault_is_told_with_its_line_and_what_to_write() {
         ("10.77.0.100/32", "10.77.0.12", "14:1:", &["the VIP and a member's own address"]),
         ("10.77.0.100/32", "10.77.0.254", "4:1:", &["the VIP and the gateway"]),
         ("10.77.0.100/32", "127.0.0.1", "4:17:", &["not an address that a host on the network can have"]),
-        ("10.77.0.100/32", "fd00::1", "4:1:", &["IPv6, which is not served yet"]),
+        ("10.77.0.100/32", "fd00::1", "4:1:", &["IPv6, which is not supported yet"]),
         ("10.77.0.254", "fd00::254", "5:1:", &["both be IPv4 or both be IPv6"]),
         ("10.77.0.254", "10.77.0.13", "5:1:", &["the gateway and a member"]),
         ("\"10.77.0.11\" =", "\"db1\" =", "13:1:", &["member \"db1\" is not an IP address"]),

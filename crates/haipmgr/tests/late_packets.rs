@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use decide::event::Mac;
 use haipmgr::act::announce::Announcer;
 use haipmgr::act::late_packets::{KEPT_FOR, LatePackets, LatePacketsError, PASSED_ON_FOR};
-use haipmgr::arp_socket::ArpSocket;
+use linux::neighbor_socket::NeighborSender;
 use segment::{Host, INTERFACE, LIMIT, Segment};
 
 const VIP: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 100);
@@ -48,7 +48,7 @@ impl Scene {
                 });
             });
         }
-        let to_b = b.run(|_| async { ArpSocket::to_send(INTERFACE).expect("a socket").mac() });
+        let to_b = b.run(|_| async { Mac(NeighborSender::open(INTERFACE).expect("a socket").mac().0) });
         let scene = Self { a, b, client, late_packets: Arc::default(), to_b, _segment: segment };
         // Not by TCP: the end of a connection would be sent again later, and counted.
         let at_a = Scene::datagrams_at(&scene.a);
@@ -313,7 +313,7 @@ fn nothing_is_passed_on_to_this_host_itself_or_to_everybody() {
     let scene = Scene::new();
     let client = Scene::datagrams_from(&scene.client, VIP);
     let ended = scene.keep();
-    let own = scene.a.run(|_| async { ArpSocket::to_send(INTERFACE).expect("a socket").mac() });
+    let own = scene.a.run(|_| async { Mac(NeighborSender::open(INTERFACE).expect("a socket").mac().0) });
     scene.leave_a();
     send(&client, 0..5);
     for to in [own, Mac([0xff; 6]), Mac([1, 0, 0x5e, 0, 0, 1]), Mac([0; 6])] {

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use decide::event::Mac;
 use haipmgr::act::announce::Announcer;
 use haipmgr::act::orphan_syns::{KEPT_FOR, MOST, OrphanSyns, OrphanSynsError};
-use haipmgr::arp_socket::ArpSocket;
+use linux::neighbor_socket::NeighborSender;
 use segment::{Host, INTERFACE, LIMIT, Segment};
 
 const VIP: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 100);
@@ -49,7 +49,7 @@ impl Scene {
                 });
             });
         }
-        let of_a = a.run(|_| async { ArpSocket::to_send(INTERFACE).expect("a socket").mac() });
+        let of_a = a.run(|_| async { Mac(NeighborSender::open(INTERFACE).expect("a socket").mac().0) });
         let scene = Self { b, client, segment, orphan_syns: Arc::default(), of_a, _a: a };
         scene.connecting().recv_timeout(LIMIT).expect("an end").0.expect("A serves");
         scene.with_orphan_syns(move |orphan_syns| {

@@ -68,7 +68,7 @@ fn s3_missing_extra_and_wrong_parameters_are_told_with_key_and_line() {
         (
             "\"sleeptime\":7,",
             "\"sleeptime\":7,\"sleeptime2\":7,",
-            &["3:45:", "unknown key \"sleeptime2\"", "did you mean \"sleeptime\"?", "Keys can't be added"],
+            &["3:45:", "unknown key \"sleeptime2\"", "did you mean \"sleeptime\"?", "takes no other keys"],
         ),
         ("\"sleeptime\":7,", "\"sleeptime\":7,\"sleeptime\":8,", &["3:45:", "twice"]),
         ("\"linux\"", "\"windows\"", &["3:23:", "platfrom", "\"linux\""]),

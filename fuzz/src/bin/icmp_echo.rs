@@ -1,8 +1,8 @@
 //! ICMP echo replies: none is taken for another request's, and none of both versions.
 #![no_main]
 
-use haipmgr::wire::icmp_echo::{Echo, Version};
 use libfuzzer_sys::fuzz_target;
+use wire::icmp::{Echo, Version};
 
 fuzz_target!(|bytes: &[u8]| {
     let (v4, v6) = (Echo::from_reply(Version::V4, bytes), Echo::from_reply(Version::V6, bytes));

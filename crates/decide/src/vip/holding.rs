@@ -143,7 +143,7 @@ impl VipMachine {
             }
             Fact::Known(None) if at.now.since(hold.since) >= CONFIRM_WITHIN => {
                 out.say(Reason::Failed(format!(
-                    "the VIP was added to {} and has not shown up there",
+                    "the VIP was added to {} but does not appear there: trying again",
                     hold.interface
                 )));
                 out.act(Action::AskHost);

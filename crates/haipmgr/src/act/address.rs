@@ -15,7 +15,7 @@ use nix::errno::Errno;
 
 pub use self::label::Label;
 use self::message::{address_to_add, address_to_delete, promote_secondaries, promotes_secondaries};
-use crate::netlink::{NetlinkError, RouteSocket, own_address};
+use linux::netlink::{NetlinkError, RouteSocket, own_address};
 
 /// What was being done to the address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

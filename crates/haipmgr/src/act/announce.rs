@@ -1,36 +1,22 @@
-//! Probes for the VIP, and gratuitous ARP. Sent at once; nothing here waits, repeats or decides.
+//! Probes for the VIP, announcements and releases of it, in either family. Sent at once; nothing here waits, repeats or decides.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 use decide::event::Mac;
+use linux::neighbor_socket::NeighborSender;
+use linux::packet_socket::PacketSocketError;
+use wire::NeighborMessage;
 
-use crate::arp_socket::ArpSocket;
-use crate::packet_socket::PacketSocketError;
-use crate::wire::arp::ArpFrame;
-
-/// What went wrong in probing or announcing.
+/// A probe, an announcement or a release could not be sent.
 #[derive(Debug, thiserror::Error)]
-pub enum AnnounceError {
-    /// The frame could not be sent.
-    #[error("no {what} for {vip} was sent: {source}")]
-    NotSent {
-        /// "probe", "announcement" …
-        what: &'static str,
-        /// The VIP.
-        vip: IpAddr,
-        /// Why; it names the interface.
-        source: PacketSocketError,
-    },
-    /// The VIP is IPv6.
-    #[error(
-        "{vip} is an IPv6 address: its announcement on {interface} is not supported yet, give an IPv4 VIP"
-    )]
-    Ipv6NotSupportedYet {
-        /// The VIP.
-        vip: IpAddr,
-        /// The interface.
-        interface: String,
-    },
+#[error("no {what} for {vip} was sent: {source}")]
+pub struct AnnounceError {
+    /// "probe", "announcement" …
+    what: &'static str,
+    /// The VIP.
+    vip: IpAddr,
+    /// Why; it names the interface.
+    source: PacketSocketError,
 }
 
 /// Sends frames about one VIP from one interface.
@@ -39,7 +25,7 @@ pub struct Announcer {
     interface: String,
     vip: IpAddr,
     /// Opened when first needed, and anew when the interface has changed.
-    socket: Option<ArpSocket>,
+    socket: Option<NeighborSender>,
 }
 
 impl Announcer {
@@ -50,51 +36,36 @@ impl Announcer {
 
     /// Opens the socket, so that the first frame need not wait for it. A failure is left for the first frame to tell.
     pub fn prepare(&mut self) {
-        self.socket = ArpSocket::to_send(&self.interface).ok();
+        self.socket = NeighborSender::open(&self.interface).ok();
     }
 
-    /// One ARP probe (RFC 5227 section 1.1): asks whether anybody holds the VIP, without claiming it in any cache.
+    /// One probe (RFC 5227 section 1.1, RFC 4862 section 5.4.2): asks whether anybody holds the VIP, without claiming it in any cache.
     pub fn probe(&mut self) -> Result<(), AnnounceError> {
-        self.send("probe", |socket, vip| socket.send(&ArpFrame::probe(socket.mac(), vip)))
+        self.send("probe", NeighborMessage::Probe { target: self.vip })
     }
 
     /// Says that the VIP is free: to the host with this MAC, or to nobody in particular.
     pub fn announce_release(&mut self, to: Option<Mac>) -> Result<(), AnnounceError> {
-        self.send("word that it is free", |socket, vip| {
-            socket.send(&ArpFrame::release(socket.mac(), vip, to))
-        })
+        let to = to.map(|mac| wire::Mac(mac.0));
+        self.send("release", NeighborMessage::Release { address: self.vip, to })
     }
 
-    /// One gratuitous ARP in each of its two forms, request and reply: some equipment acts on only the one, some only
-    /// the other.
+    /// One announcement: gratuitous ARP in each of its two forms, or an unsolicited neighbor advertisement.
     pub fn announce(&mut self) -> Result<(), AnnounceError> {
-        self.send("announcement", |socket, vip| {
-            socket.send(&ArpFrame::gratuitous_request(socket.mac(), vip))?;
-            socket.send(&ArpFrame::gratuitous_reply(socket.mac(), vip))
-        })
+        self.send("announcement", NeighborMessage::Announcement { address: self.vip })
     }
 
-    fn send(
-        &mut self,
-        what: &'static str,
-        frames: impl Fn(&ArpSocket, Ipv4Addr) -> Result<(), PacketSocketError>,
-    ) -> Result<(), AnnounceError> {
-        let IpAddr::V4(vip) = self.vip else {
-            return Err(AnnounceError::Ipv6NotSupportedYet {
-                vip: self.vip,
-                interface: self.interface.clone(),
-            });
-        };
-        let not_sent = |source| AnnounceError::NotSent { what, vip: self.vip, source };
+    fn send(&mut self, what: &'static str, message: NeighborMessage) -> Result<(), AnnounceError> {
+        let not_sent = |source| AnnounceError { what, vip: self.vip, source };
         if let Some(socket) = self.socket.take()
-            && frames(&socket, vip).is_ok()
+            && socket.send(message, None).is_ok()
         {
             self.socket = Some(socket);
             return Ok(());
         }
         // The first time, or the old socket is of no use: an interface that was made anew or got a new MAC needs a new one.
-        let socket = ArpSocket::to_send(&self.interface).map_err(not_sent)?;
-        frames(&socket, vip).map_err(not_sent)?;
+        let socket = NeighborSender::open(&self.interface).map_err(not_sent)?;
+        socket.send(message, None).map_err(not_sent)?;
         self.socket = Some(socket);
         Ok(())
     }

@@ -37,7 +37,7 @@ const UNKNOWN_VARIABLE: u16 = 1193;
 /// No thread for speaking to the server.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "a dead member is expelled no sooner: the system gives no thread for it: {0}; look at the limit on tasks"
+    "a dead member is expelled no sooner than by MySQL alone: cannot start a thread: {0}; raise the limit on tasks (TasksMax, ulimit -u)"
 )]
 pub struct CannotExpel(#[source] io::Error);
 
@@ -45,7 +45,7 @@ pub struct CannotExpel(#[source] io::Error);
 #[derive(Debug, thiserror::Error)]
 pub enum ExpelError {
     /// The value to be restored can't be kept, so that nothing was changed; or can't be read or removed.
-    #[error("{}: {cause}; it holds the value to which group_replication_member_expel_timeout is to be put back", file.display())]
+    #[error("{}: {cause}; it must hold the value to which group_replication_member_expel_timeout is put back; see that the agent can write there", file.display())]
     File {
         /// The file.
         file: PathBuf,
@@ -54,7 +54,7 @@ pub enum ExpelError {
     },
     /// The system gives no thread.
     #[error(
-        "a dead member is expelled no sooner: the system gives no thread for it: {0}; look at the limit on tasks"
+        "a dead member is expelled no sooner than by MySQL alone: cannot start a thread: {0}; raise the limit on tasks (TasksMax, ulimit -u)"
     )]
     NoThread(#[source] io::Error),
     /// The server did not do it.
@@ -252,9 +252,10 @@ impl Worker {
                     let _ = done.send(());
                     continue;
                 }
-                Order::Wake => {
-                    (Action::WakeExpel, self.call("waking the election", &format!("CALL {WAKE}()")))
-                }
+                Order::Wake => (
+                    Action::WakeExpel,
+                    self.call("telling the group to expel now", &format!("CALL {WAKE}()")),
+                ),
                 Order::Set { original } => (Action::SetExpelTimeout { original }, self.set(original)),
                 Order::Restore { value } => (Action::RestoreExpelTimeout { value }, self.restore(value)),
             };
@@ -273,14 +274,14 @@ impl Worker {
         let fact = match read {
             Ok((_, Err(Error::MySqlError(error)))) if error.code == UNKNOWN_VARIABLE => {
                 Fact::Unknown(Why::Other(
-                    "this server has no group_replication_member_expel_timeout (MySQL 8.0.13 brought it)"
+                    "this server has no group_replication_member_expel_timeout (MySQL 8.0.13 or later has it)"
                         .to_owned(),
                 ))
             }
             Ok((usable, Ok(Some(seconds)))) => match missing(&usable) {
                 None => Fact::Known(seconds),
                 Some(procedure) => Fact::Unknown(Why::NotAllowed(format!(
-                    "the account may not call the procedure {procedure}; haipmgr sql --config FILE prints what to run on the primary"
+                    "the account may not call the procedure {procedure}"
                 ))),
             },
             Ok((_, Ok(None))) => Fact::Unknown(Why::Other("the server shows no value".to_owned())),

@@ -16,7 +16,7 @@ pub enum FenceError {
     #[error("there is no fence_command")]
     NoCommand,
     /// It can't be started.
-    #[error("fence_command {program} can't be started: {cause}; see that it is there and may be executed")]
+    #[error("fence_command {program} can't be started: {cause}; see that it exists and may be executed")]
     NotStarted {
         /// The program.
         program: String,
@@ -32,7 +32,7 @@ pub enum FenceError {
         status: std::process::ExitStatus,
     },
     /// It took too long, and was ended.
-    #[error("fence_command {program} was ended after {} s; fence_limit is how long it may take", limit.as_secs())]
+    #[error("fence_command {program} was stopped after {} s; raise fence_limit if it needs longer", limit.as_secs())]
     TooLong {
         /// The program.
         program: String,

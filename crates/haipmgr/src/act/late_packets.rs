@@ -11,16 +11,15 @@
 //! after it let go and heard the other announce, and stops when it adds the address itself; and nothing goes back to
 //! the MAC it came from.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use decide::event::Mac;
+use linux::packet_keeper::{FrameKeeper, PassedOn};
+use linux::packet_socket::PacketSocketError;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
-
-use crate::packet_keeper::{FrameKeeper, PassedOn};
-use crate::packet_socket::PacketSocketError;
 
 /// Bytes kept at most, in the kernel's counting: some 300 small frames.
 const ROOM: usize = 256 * 1024;
@@ -33,23 +32,15 @@ pub const PASSED_ON_FOR: Duration = Duration::from_secs(1);
 
 /// Late packets can't be kept or passed on. The VIP leaves all the same: some clients need a second longer.
 #[derive(Debug, thiserror::Error)]
-pub enum LatePacketsError {
-    /// No packet socket.
-    #[error(
-        "packets that still arrive for {vip} after it has moved can't be passed on to the new holder: {source}; clients \
-         that connect in that moment need a second longer"
-    )]
-    Socket {
-        /// The VIP.
-        vip: IpAddr,
-        /// Why; it names the interface and the remedy.
-        source: PacketSocketError,
-    },
-    /// The VIP is IPv6.
-    #[error(
-        "{0} is an IPv6 address: packets that arrive late for it are not passed on yet, give an IPv4 VIP"
-    )]
-    Ipv6NotSupportedYet(IpAddr),
+#[error(
+    "late packets for {vip} can't be passed on to its new holder: {source}; clients that connect while it moves wait \
+     a second longer"
+)]
+pub struct LatePacketsError {
+    /// The VIP.
+    vip: IpAddr,
+    /// Why; it names the interface and the remedy.
+    source: PacketSocketError,
 }
 
 /// The late packets of one VIP.
@@ -60,7 +51,7 @@ pub struct LatePackets {
 
 #[derive(Debug)]
 struct Kept {
-    vip: Ipv4Addr,
+    vip: IpAddr,
     /// Gone when the task that closes it has.
     keeper: Weak<FrameKeeper>,
     orders: watch::Sender<Order>,
@@ -69,7 +60,7 @@ struct Kept {
 /// What the task is to do; it ends when the sender is gone.
 #[derive(Clone, Copy, Debug)]
 struct Order {
-    to: Option<Mac>,
+    to: Option<wire::Mac>,
     passed_on: u32,
 }
 
@@ -86,17 +77,16 @@ impl LatePackets {
         ended: impl FnOnce(Result<u32, LatePacketsError>) + Send + 'static,
     ) -> Result<(), LatePacketsError> {
         self.end();
-        let IpAddr::V4(address) = vip else { return Err(LatePacketsError::Ipv6NotSupportedYet(vip)) };
-        let keeper = FrameKeeper::open(interface, address, ROOM)
-            .map_err(|source| LatePacketsError::Socket { vip, source })?;
+        let keeper =
+            FrameKeeper::open(interface, vip, ROOM).map_err(|source| LatePacketsError { vip, source })?;
         let keeper = Arc::new(keeper);
         let (orders, told) = watch::channel(Order { to: None, passed_on: 0 });
-        self.kept = Some(Kept { vip: address, keeper: Arc::downgrade(&keeper), orders });
+        self.kept = Some(Kept { vip, keeper: Arc::downgrade(&keeper), orders });
         tokio::spawn(async move {
             let outcome = serve(&keeper, told).await;
             // Closing a packet socket waits for the kernel: not in the agent's thread.
             drop(tokio::task::spawn_blocking(move || drop(keeper)));
-            ended(outcome.map_err(|source| LatePacketsError::Socket { vip, source }));
+            ended(outcome.map_err(|source| LatePacketsError { vip, source }));
         });
         Ok(())
     }
@@ -107,14 +97,15 @@ impl LatePackets {
         // Closed: it is over, though what was kept may not have been dropped yet.
         let Some(kept) = self.kept.as_ref().filter(|kept| !kept.orders.is_closed()) else { return Ok(()) };
         let Some(keeper) = kept.keeper.upgrade() else { return Ok(()) };
-        if to == keeper.mac() || !is_one_host(to) {
+        let to = wire::Mac(to.0);
+        if to == keeper.mac() || !to.is_one_host() {
             return Ok(());
         }
         // Here and not in the task: the agent's loop has other things to do before the task's turn comes.
         let mut passed_on = kept.orders.borrow().passed_on;
         let done = pass_on_all(&keeper, to, &mut passed_on, || false);
         kept.orders.send_replace(Order { to: Some(to), passed_on });
-        done.map_err(|source| LatePacketsError::Socket { vip: kept.vip.into(), source })
+        done.map_err(|source| LatePacketsError { vip: kept.vip, source })
     }
 
     /// Ends it: nothing is kept or passed on any more. To be called before the VIP is added here.
@@ -123,15 +114,10 @@ impl LatePackets {
     }
 }
 
-fn is_one_host(mac: Mac) -> bool {
-    let [first, ..] = mac.0;
-    first & 1 == 0 && mac.0 != [0; 6]
-}
-
 /// Passes on what is there; stops at [`MOST`], and when it is `over`.
 fn pass_on_all(
     keeper: &FrameKeeper,
-    to: Mac,
+    to: wire::Mac,
     passed_on: &mut u32,
     over: impl Fn() -> bool,
 ) -> Result<(), PacketSocketError> {

@@ -9,18 +9,17 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use decide::event::Mac;
-use socket2::{Domain, Protocol, Socket, Type};
+use linux::packet_keeper::SynKeeper;
+use linux::packet_socket::PacketSocketError;
+use linux::raw_socket::RawSocket;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep};
-
-use crate::packet_keeper::SynKeeper;
-use crate::packet_socket::PacketSocketError;
-use crate::wire::tcp::{Refusal, refusal};
+use wire::tcp::{Refusal, refusal};
 
 /// Bytes kept at most by the kernel, in its own counting: some 300 SYNs.
 const ROOM: usize = 256 * 1024;
@@ -39,7 +38,7 @@ pub const KEPT_FOR: Duration = Duration::from_millis(1200);
 pub enum OrphanSynsError {
     /// No packet socket, or it failed.
     #[error(
-        "clients that still knock at the former holder of {vip} can't be seen: {source}; they need up to a second longer"
+        "clients that still connect to the former holder of {vip} can't be seen: {source}; they wait up to a second longer"
     )]
     Watch {
         /// The VIP.
@@ -49,8 +48,8 @@ pub enum OrphanSynsError {
     },
     /// No raw socket.
     #[error(
-        "no raw socket for refusing clients that knocked at the former holder of {vip} ({source}); run as root, or with \
-         CAP_NET_RAW"
+        "cannot open a raw socket for refusing clients that connect to the former holder of {vip} ({source}); run as root, \
+         or with CAP_NET_RAW"
     )]
     NoRawSocket {
         /// The VIP.
@@ -60,8 +59,8 @@ pub enum OrphanSynsError {
     },
     /// Some refusals were not sent; the others were.
     #[error(
-        "{failed} of {of} clients that knocked at the former holder of {vip} could not be refused, the first {client}: \
-         {source}; they need up to a second longer"
+        "{failed} of {of} clients that tried to connect to the former holder of {vip} could not be refused, the first {client}: \
+         {source}; they wait up to a second longer"
     )]
     NotRefused {
         /// The VIP.
@@ -71,13 +70,10 @@ pub enum OrphanSynsError {
         /// Of how many.
         of: usize,
         /// The first that was not.
-        client: SocketAddrV4,
+        client: SocketAddr,
         /// Why.
         source: io::Error,
     },
-    /// The VIP is IPv6.
-    #[error("{0} is an IPv6 address: clients of a dead holder are not refused yet, give an IPv4 VIP")]
-    Ipv6NotSupportedYet(IpAddr),
 }
 
 /// The clients that knock at one VIP's former holder.
@@ -107,8 +103,7 @@ impl OrphanSyns {
             return Ok(());
         }
         self.end();
-        let IpAddr::V4(address) = vip else { return Err(OrphanSynsError::Ipv6NotSupportedYet(vip)) };
-        let knocks = Arc::new(Mutex::new(Knocks::open(interface, address, mac)?));
+        let knocks = Arc::new(Mutex::new(Knocks::open(interface, vip, mac)?));
         tokio::spawn(empty_regularly(Arc::downgrade(&knocks)));
         self.watched = Some(Watched { interface: interface.to_owned(), vip, mac, knocks: Some(knocks) });
         Ok(())
@@ -162,22 +157,22 @@ async fn empty_regularly(knocks: Weak<Mutex<Knocks>>) {
 /// Who knocked last, and when that was read, with the answer.
 #[derive(Debug)]
 struct Knocks {
-    vip: Ipv4Addr,
+    vip: IpAddr,
     keeper: SynKeeper,
-    latest: BTreeMap<SocketAddrV4, (Instant, Refusal)>,
+    latest: BTreeMap<SocketAddr, (Instant, Refusal)>,
 }
 
 impl Knocks {
-    fn open(interface: &str, vip: Ipv4Addr, mac: Mac) -> Result<Self, OrphanSynsError> {
-        let keeper = SynKeeper::open(interface, vip, mac, ROOM)
-            .map_err(|source| OrphanSynsError::Watch { vip: vip.into(), source })?;
+    fn open(interface: &str, vip: IpAddr, mac: Mac) -> Result<Self, OrphanSynsError> {
+        let keeper = SynKeeper::open(interface, vip, wire::Mac(mac.0), ROOM)
+            .map_err(|source| OrphanSynsError::Watch { vip, source })?;
         Ok(Self { vip, keeper, latest: BTreeMap::new() })
     }
 
     /// Takes in what the kernel has kept, and forgets what is too old.
     fn empty(&mut self) -> Result<(), OrphanSynsError> {
         let now = Instant::now();
-        let failed = |source| OrphanSynsError::Watch { vip: self.vip.into(), source };
+        let failed = |source| OrphanSynsError::Watch { vip: self.vip, source };
         self.latest.retain(|_, (at, _)| now.duration_since(*at) <= KEPT_FOR);
         for _ in 0..READ_AT_MOST {
             let Some(found) = self.keeper.read(refusal).map_err(failed)? else { break };
@@ -201,15 +196,11 @@ fn send_all<'a>(
     if of == 0 {
         return Ok(0);
     }
-    // IPPROTO_RAW: the IP header is ours to write, and nothing is ever received.
-    let socket = Socket::new(Domain::IPV4, Type::RAW.nonblocking(), Some(Protocol::from(libc::IPPROTO_RAW)))
-        .and_then(|socket| socket.set_header_included_v4(true).map(|()| socket))
-        .map_err(|source| OrphanSynsError::NoRawSocket { vip, source })?;
+    let socket = RawSocket::open(vip, None).map_err(|source| OrphanSynsError::NoRawSocket { vip, source })?;
     let (mut refused, mut failed, mut first) = (0, 0, None);
     for Refusal { to, packet } in refusals {
-        // The port of the address is for the protocol of a raw socket, not for TCP (raw(7)).
-        match socket.send_to(packet, &SocketAddrV4::new(*to.ip(), 0).into()) {
-            Ok(_) => refused += 1,
+        match socket.send(packet, to.ip()) {
+            Ok(()) => refused += 1,
             Err(source) => {
                 failed += 1;
                 first.get_or_insert((*to, source));

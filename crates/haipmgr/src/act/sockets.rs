@@ -4,52 +4,26 @@
 //! up the agent's loop.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use netlink_packet_sock_diag::constants::{AF_INET, AF_INET6};
-use netlink_packet_sock_diag::inet::{SocketId, StateFlags};
+use linux::raw_socket::RawSocket;
+use linux::sock_diag::Diag;
+pub use linux::sock_diag::{Connection, DiagError};
 use nix::errno::Errno;
-use socket2::{Domain, Protocol, Socket, Type};
 use tokio::task::JoinError;
-
-use crate::sock_diag::Diag;
-pub use crate::sock_diag::DiagError;
-use crate::wire::tcp;
-
-/// The states in which a client may be waiting for something. Not LISTEN, which is not bound to the VIP's life, and
-/// not `TIME_WAIT`, of which the client knows nothing any more.
-const STATES: StateFlags = StateFlags::ESTABLISHED
-    .union(StateFlags::SYN_RECV)
-    .union(StateFlags::FIN_WAIT1)
-    .union(StateFlags::FIN_WAIT2)
-    .union(StateFlags::CLOSE_WAIT)
-    .union(StateFlags::LAST_ACK)
-    .union(StateFlags::CLOSING);
+use wire::tcp;
 
 /// No tickle waits longer than this for room in the socket's buffer.
 const SEND_LIMIT: Duration = Duration::from_millis(100);
-
-/// One TCP connection of the VIP on this host.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Connection {
-    /// This host's end: the VIP and the server's port.
-    pub local: SocketAddr,
-    /// The client's end.
-    pub client: SocketAddr,
-    /// `AF_INET`, or `AF_INET6` for the v4-mapped socket of a server that listens on `::`, as mysqld does.
-    family: u8,
-    /// As the kernel wants it back, with the cookie that tells this connection from a later one with the same ends.
-    id: SocketId,
-}
 
 /// What went wrong with the VIP's connections.
 #[derive(Debug, thiserror::Error)]
 pub enum SocketsError {
     /// `sock_diag` could not be asked.
     #[error(
-        "listing the TCP connections of {vip}: {source}; it needs the kernel's modules inet_diag and tcp_diag"
+        "cannot list the TCP connections of {vip}: {source}; it needs the kernel's modules inet_diag and tcp_diag"
     )]
     List {
         /// The VIP.
@@ -59,7 +33,7 @@ pub enum SocketsError {
     },
     /// No raw socket.
     #[error(
-        "no raw socket for telling the clients of {vip} that it has moved ({source}); run as root, or with CAP_NET_RAW"
+        "cannot open a raw socket for telling the clients of {vip} that it has moved ({source}); run as root, or with CAP_NET_RAW"
     )]
     NoRawSocket {
         /// The VIP.
@@ -69,7 +43,7 @@ pub enum SocketsError {
     },
     /// Some tickles were not sent; the others were.
     #[error(
-        "{failed} of {of} clients of {vip} could not be told that it has moved, the first {client}: {source}"
+        "{failed} of {of} clients of {vip} could not be told that it has moved, the first {client}: {source}; they find out by their own time-outs"
     )]
     NotTickled {
         /// The VIP.
@@ -103,7 +77,7 @@ pub enum SocketsError {
     },
     /// Some connections were not closed; the others were.
     #[error(
-        "{failed} of {of} connections of the VIP could not be closed on this host, the first from {client}: {source}"
+        "{failed} of {of} connections of the VIP could not be closed on this host, the first from {client}: {source}; they stay open until their time-outs"
     )]
     NotDestroyed {
         /// How many were not.
@@ -115,9 +89,6 @@ pub enum SocketsError {
         /// Why.
         source: DiagError,
     },
-    /// The VIP or a client is IPv6.
-    #[error("{0} is an IPv6 address: its connections are not handled yet, give an IPv4 VIP")]
-    Ipv6NotSupportedYet(IpAddr),
     /// The blocking task was cancelled: the agent is ending.
     #[error("the agent is ending: {0}")]
     Ending(#[from] JoinError),
@@ -126,21 +97,9 @@ pub enum SocketsError {
 /// All TCP connections with the VIP as this host's address, those of servers that listen on `::` too. Listening
 /// sockets are not among them.
 pub async fn list(vip: IpAddr) -> Result<Vec<Connection>, SocketsError> {
-    let IpAddr::V4(vip4) = vip else { return Err(SocketsError::Ipv6NotSupportedYet(vip)) };
     tokio::task::spawn_blocking(move || {
         let failed = |source| SocketsError::List { vip, source };
-        let mut diag = Diag::open().map_err(failed)?;
-        let mut connections = vec![];
-        for family in [AF_INET, AF_INET6] {
-            let found = diag.tcp_sockets_of(family, vip4, STATES).map_err(failed)?;
-            connections.extend(found.into_iter().map(|id| Connection {
-                local: SocketAddr::new(id.source_address.to_canonical(), id.source_port),
-                client: SocketAddr::new(id.destination_address.to_canonical(), id.destination_port),
-                family,
-                id,
-            }));
-        }
-        Ok(connections)
+        Diag::open().map_err(failed)?.connections_of(vip).map_err(failed)
     })
     .await?
 }
@@ -156,23 +115,17 @@ fn tickle_all(vip: IpAddr, connections: &[Connection]) -> Result<(), SocketsErro
     if connections.is_empty() {
         return Ok(());
     }
-    // IPPROTO_RAW: the IP header is ours to write, and nothing is ever received.
-    let socket = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::from(libc::IPPROTO_RAW)))
-        .and_then(|socket| {
-            socket.set_header_included_v4(true)?;
-            socket.set_write_timeout(Some(SEND_LIMIT))?;
-            Ok(socket)
-        })
-        .map_err(|source| SocketsError::NoRawSocket { vip, source })?;
+    let socket =
+        RawSocket::open(vip, Some(SEND_LIMIT)).map_err(|source| SocketsError::NoRawSocket { vip, source })?;
     let mut failed = 0;
     let mut first = None;
     for connection in connections {
-        let (SocketAddr::V4(from), SocketAddr::V4(to)) = (connection.local, connection.client) else {
-            return Err(SocketsError::Ipv6NotSupportedYet(connection.client.ip()));
-        };
-        // The port of the address is for the protocol of a raw socket, not for TCP (raw(7)).
-        let destination = SocketAddrV4::new(*to.ip(), 0).into();
-        if let Err(source) = socket.send_to(&tcp::tickle(from, to), &destination) {
+        let packet = tcp::tickle(connection.local, connection.client);
+        let sent = packet.map_or_else(
+            || Err(io::Error::new(io::ErrorKind::InvalidInput, "the two ends are of different families")),
+            |packet| socket.send(&packet, connection.client.ip()),
+        );
+        if let Err(source) = sent {
             failed += 1;
             first.get_or_insert((connection.client, source));
         }
@@ -200,7 +153,7 @@ fn destroy_all(connections: &[Connection]) -> Result<(), SocketsError> {
     let (mut failed, mut unsupported, mut closed) = (0, 0, 0);
     let mut first = None;
     for (done, connection) in connections.iter().enumerate() {
-        match diag.destroy(connection.family, connection.id.clone()) {
+        match diag.destroy(connection) {
             Ok(()) => closed += 1,
             // Gone already, or its ends belong to a later connection by now.
             Err(DiagError::Refused(Errno::ENOENT | Errno::ESTALE)) => {}

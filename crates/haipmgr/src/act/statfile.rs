@@ -20,7 +20,7 @@ pub enum StatFileError {
     #[error("the state file {} is not a plain file; remove it", .0.display())]
     NotAPlainFile(PathBuf),
     /// The system refused.
-    #[error("the state file {} can't be {attempt}: {cause}; the monitor may read an old value", file.display())]
+    #[error("the state file {} can't be {attempt}: {cause}; a monitor may read an old value until that is corrected", file.display())]
     Refused {
         /// The file.
         file: PathBuf,

@@ -26,8 +26,8 @@ const PROOF_HOLDS_FOR: Duration = Duration::from_millis(20);
 /// Between the order to remove the VIP and the word to one other host that it is free: others may find it free after 60 ms,
 /// and that host needs some of them too.
 const WORD_WITHIN: Duration = Duration::from_millis(10);
-const TOO_LATE: &str = "VIP not started: this host was held up between the decision and the deed, and the proof is too old; \
-                        it is claimed anew in a second (is the host short of processor time?)";
+const TOO_LATE: &str = "VIP not started: the agent was delayed for too long after the decision; \
+                        it tries again in a second (is the host short of processor time?)";
 /// The kernel's answer to an address order is waited for no longer than this.
 const ADDRESS_LIMIT: Duration = Duration::from_millis(500);
 /// The address does not wait longer than this for the list of its connections.
@@ -193,9 +193,9 @@ impl Agent {
         let (once, journal, vip) = (self.once.clone(), self.journal.clone(), self.cluster.policy.vip);
         let ended = move |outcome| match outcome {
             Ok(0) => {}
-            Ok(count) => journal.info(&format!(
-                "packets that still came here for {vip} and were passed on to its new holder: {count}"
-            )),
+            Ok(count) => {
+                journal.info(&format!("{count} late packets for {vip} were passed on to its new holder"));
+            }
             Err(error) => once.late_packets_error(&journal, &error),
         };
         if let Err(error) = self.late_packets.keep(interface, vip, ended) {
@@ -219,7 +219,7 @@ impl Agent {
         match self.orphan_syns.refuse() {
             Ok(0) => {}
             Ok(count) => self.journal.info(&format!(
-                "{count} clients that knocked at the former holder were refused, to try again here"
+                "{count} clients that tried to connect to the former holder were refused, so that they try again here at once"
             )),
             Err(error) => self.once.error(&self.journal, error.to_string(), &error),
         }
@@ -244,7 +244,7 @@ impl Agent {
             }
             Err(_) => {
                 self.journal
-                    .error("the list of the VIP's connections took too long: clients are not tickled");
+                    .error("listing the VIP's connections took too long: the clients are not told that the VIP moves, and find out by their own time-outs");
                 Arc::from(Vec::new())
             }
         };

@@ -102,7 +102,7 @@ pub async fn run(
         Ok(processes) => Some(Arc::new(processes)),
         Err(error) => {
             for (_, journal, ..) in &starts {
-                journal.error(&format!("the local server's process can't be watched: {error}"));
+                journal.error(&format!("the local server's process can't be watched: {error}; its end is noticed at the next poll"));
             }
             None
         }
@@ -278,7 +278,7 @@ impl Agent {
     fn say_what_failed_at_the_end(&mut self) {
         for event in self.outcomes.drain(..) {
             if let Event::Done { outcome: Outcome::Failed(text), .. } = event {
-                self.journal.error(&format!("{text}; the VIP keeps its lease, and goes when that ends, unless an agent is started before"));
+                self.journal.error(&format!("{text}; the kernel removes the VIP when its lease ends, unless an agent is started here before"));
             }
         }
     }

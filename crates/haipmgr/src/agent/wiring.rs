@@ -65,7 +65,7 @@ pub(super) enum Mute {
 impl fmt::Display for Mute {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoMember => f.write_str("nothing can be sent about the VIP: this host is not a member"),
+            Self::NoMember => f.write_str("no ARP can be sent for the VIP: this host is not a member; compare `members` in the configuration with ip -br address"),
             Self::NotSent(error) => write!(f, "{error}"),
         }
     }
@@ -123,7 +123,7 @@ impl Wiring {
         {
             // Nothing is heard before the new watch says so. Fails only when the cluster's task has ended.
             let _ = self.frames.send(Event::ReceiveUp(false));
-            self.segment = self.watch_segment(cluster, *address, interface, events, journal);
+            self.segment = Some(self.watch_segment(cluster, *address, interface, events, journal));
             self.tell_who_looks_after(interface, cluster.policy.lease.is_some(), journal);
         }
         self.member = member;
@@ -180,7 +180,7 @@ impl Wiring {
         interface: &str,
         events: &mpsc::UnboundedSender<Event>,
         journal: &Log,
-    ) -> Option<Segment> {
+    ) -> Segment {
         let told = |events: &mpsc::UnboundedSender<Event>| {
             let events = events.clone();
             // Sending fails only when the cluster's task has ended.
@@ -190,9 +190,9 @@ impl Wiring {
         let gateway_to_be = Arc::new(OnceLock::<Weak<SharedGateway>>::new());
         let gateway_heard = {
             let gateway = Arc::clone(&gateway_to_be);
-            move || {
+            move |asked_at| {
                 if let Some(gateway) = gateway.get().and_then(Weak::upgrade) {
-                    gateway.heard_arp();
+                    gateway.heard_arp(asked_at);
                 }
             }
         };
@@ -217,13 +217,7 @@ impl Wiring {
             Event::Frame(_) | Event::ReceiveUp(_) => tell_frame(event),
             other => tell(other),
         };
-        let neighbor = match self.segments.interfaces.watch(settings, tell_either, gateway_heard, report) {
-            Ok(watch) => Arc::new(watch),
-            Err(error) => {
-                journal.error(&error.to_string());
-                return None;
-            }
-        };
+        let neighbor = Arc::new(self.segments.interfaces.watch(settings, tell_either, gateway_heard, report));
         let settings = GatewaySettings {
             interval: cluster.gateway_interval,
             misses_until_lost: cluster.gateway_misses,
@@ -239,7 +233,7 @@ impl Wiring {
         let _ = gateway_to_be.set(Arc::downgrade(&gateway));
         let mut announcer = Announcer::new(interface, cluster.policy.vip);
         announcer.prepare();
-        Some(Segment { gateway, neighbor, announcer })
+        Segment { gateway, neighbor, announcer }
     }
 
     /// What speaks to the local server about expelling, once it is known where that is.

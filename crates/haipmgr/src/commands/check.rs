@@ -23,11 +23,11 @@ pub(super) fn check(path: &Path) -> Result<String, Problems> {
         Source::ParameterPy => "a parameter.py",
     };
     let mut text =
-        format!("{}: {kind}, nothing is wrong with it\nlock: {}\n", path.display(), config.lock.display());
+        format!("{}: {kind}, no problems found\nlock: {}\n", path.display(), config.lock.display());
     for cluster in &config.clusters {
         let _never_fails = write!(
             text,
-            "[{}] {}\n  asks as {} by {}\n  log:  {}\n  stat: {} (back to 1 after {})\n",
+            "[{}] {}\n  connects as {} by {}\n  log:  {}\n  stat: {} (back to 1 after {})\n",
             cluster.name,
             in_words(cluster),
             cluster.user,
@@ -54,18 +54,18 @@ pub(super) fn check(path: &Path) -> Result<String, Problems> {
 /// Whether a dead member can be expelled sooner than by MySQL alone: asks the local server, where it is one.
 fn expels_sooner(cluster: &Cluster) -> String {
     if !cluster.policy.elects() {
-        return "wake_expel and proven_dead are off: a dead member is expelled as MySQL by itself does it"
+        return "wake_expel and proven_dead are off: a dead member is expelled by MySQL alone (21 s with its defaults)"
             .to_owned();
     }
     let Some(access) = local_access(cluster) else {
-        return "not looked at: no address of this host is a member's".to_owned();
+        return "not checked: no address of this host is a member's address".to_owned();
     };
     match expel::read_once(access) {
         Fact::Known(seconds) => {
             format!("can be expelled on time: group_replication_member_expel_timeout is {seconds} s here")
         }
         Fact::Unknown(why) => {
-            format!("is expelled no sooner than MySQL by itself does it (21 s by its defaults): {why}")
+            format!("is expelled no sooner than by MySQL alone (21 s with its defaults): {why}")
         }
     }
 }
@@ -99,9 +99,9 @@ pub(super) fn sql(path: &Path) -> Result<String, Problems> {
     for cluster in &config.clusters {
         let _never_fails = write!(
             text,
-            "-- Cluster {}: on its primary. Group Replication brings the account to the other members.\n{}\
+            "-- Cluster {}: run this on its primary. Group Replication copies the account to the other members.\n{}\
              -- So that a dead member is expelled on time (wake_expel, proven_dead): three procedures, which run with the\n\
-             -- rights of an account that nobody can log in as. MySQL 8.0.18 or later; leave them out and all else works.\n{}",
+             -- rights of an account that nobody can log in as. They need MySQL 8.0.18 or later; everything else works without them.\n{}",
             cluster.name.replace(char::is_control, " "),
             account_sql(&cluster.user),
             election_sql(&cluster.user),

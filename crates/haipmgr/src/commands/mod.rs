@@ -33,29 +33,29 @@ pub struct CommandLine {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the agent in the foreground. SIGTERM and SIGINT end it and leave the VIP as it is; SIGHUP opens the logs anew.
+    /// Run the agent in the foreground. SIGTERM and SIGINT end it and leave the VIP as it is; SIGHUP reopens the logs.
     Run(File),
     /// End the agent that runs with this configuration. Leaves the VIP as it is, as SIGTERM does, unless --release is given.
     Stop {
         #[command(flatten)]
         file: File,
-        /// Give the VIP up first: clients are let go, and the next primary's host can take it at once.
+        /// Release the VIP first: its connections are closed, and the next primary's host can take it at once.
         #[arg(long)]
         release: bool,
-        /// Give up this cluster's VIP only; the others stay as they are.
+        /// Release this cluster's VIP only; the others stay as they are.
         #[arg(long, value_name = "NAME", requires = "release")]
         cluster: Option<String>,
     },
-    /// Say what is wrong with a configuration, or what would run. Starts and stops nothing.
+    /// Check a configuration: print its problems, or what would run. Starts and stops nothing.
     Check(File),
-    /// Print the TOML that says what a parameter.py says, with comments.
+    /// Convert a parameter.py: print the same configuration as TOML, with comments.
     Convert {
         /// The Python program's parameter.py; it is read, not executed.
         parameter_py: PathBuf,
     },
-    /// Print the SQL that makes the configured MySQL account.
+    /// Print the SQL that creates the configured MySQL account and its procedures.
     Sql(File),
-    /// Play a recorded trace again, and print each decision with its reason. Exit status 1 where a decision differs.
+    /// Replay a recorded trace: print each decision with its reason. Exit status 1 if a decision differs.
     Replay {
         /// The trace, `HAIPMGR_<port>.trace.jsonl`
         trace: PathBuf,

@@ -22,7 +22,9 @@ pub enum ReplayError {
         cause: std::io::Error,
     },
     /// A line is not of a trace.
-    #[error("{path}:{line}: not a line of a trace that this version knows: {cause}")]
+    #[error(
+        "{path}:{line}: this version cannot read this line of the trace: {cause}; replay it with the version that wrote it"
+    )]
     NotATrace {
         /// The file.
         path: PathBuf,
@@ -46,7 +48,7 @@ pub enum ReplayError {
     },
     /// A step comes before any start.
     #[error(
-        "{path}:{line}: a step without a start before it: the file was cut; begin at its first \"start\" line"
+        "{path}:{line}: no \"start\" line before this step: the beginning of the file is missing; remove the lines before its first \"start\""
     )]
     NoStart {
         /// The file.

@@ -45,9 +45,7 @@ pub enum Refused {
     #[error(transparent)]
     Lock(#[from] LockError),
     /// The system gives no thread for the log.
-    #[error(
-        "the system gives no thread for the log: {0}; raise the limit on processes (TasksMax, ulimit -u)"
-    )]
+    #[error("cannot start a thread for the log: {0}; raise the limit on processes (TasksMax, ulimit -u)")]
     Log(#[source] std::io::Error),
 }
 
@@ -77,7 +75,7 @@ pub fn prepare(path: &Path) -> Result<Prepared, Refused> {
         everywhere.error(remark);
     }
     if config.source == Source::ParameterPy {
-        everywhere.info("the configuration is a parameter.py: the VIP has no lifetime; haipmgr convert prints the same as TOML");
+        everywhere.info("the configuration is a parameter.py: the VIP has no lease; haipmgr convert prints the same as TOML");
     }
     for ((cluster, log), line) in config.clusters.iter().zip(&logs).zip(&fitted.lines) {
         log.info(&in_words(cluster));
@@ -97,7 +95,7 @@ pub(super) fn in_words(cluster: &Cluster) -> String {
     let members: Vec<_> =
         cluster.policy.members.iter().map(|(member, interface)| format!("{member} ({interface})")).collect();
     format!(
-        "VIP {}/{} for MySQL port {}, group port {}; members {}; gateway {}; lease {}; looks anew each {}",
+        "VIP {}/{} for MySQL port {}, group port {}; members {}; gateway {}; lease {}; checks everything every {}",
         cluster.policy.vip,
         cluster.prefix,
         cluster.mysql_port,
@@ -137,11 +135,13 @@ fn serve(prepared: &Prepared) -> ExitCode {
         .build();
     let ended = match &runtime {
         Ok(runtime) => runtime.block_on(until_told_to_stop(prepared)),
-        Err(error) => Err(format!("the asynchronous runtime does not start: {error}")),
+        Err(error) => Err(format!(
+            "the agent does not start (asynchronous runtime): {error}; see the limits on open files and tasks"
+        )),
     };
     let status = match ended {
         Ok(told_by) => {
-            everywhere.info(&format!("haipmgr ends on {told_by}"));
+            everywhere.info(&format!("haipmgr ends ({told_by})"));
             ExitCode::SUCCESS
         }
         Err(error) => {
@@ -159,7 +159,7 @@ fn serve(prepared: &Prepared) -> ExitCode {
 
 /// Gives who told it to stop.
 async fn until_told_to_stop(prepared: &Prepared) -> Result<String, String> {
-    let listen = |kind| signal(kind).map_err(|error| format!("signals can't be listened to: {error}"));
+    let listen = |kind| signal(kind).map_err(|error| format!("cannot install signal handlers: {error}"));
     let mut terminate = listen(SignalKind::terminate())?;
     let mut interrupt = listen(SignalKind::interrupt())?;
     let mut hang_up = listen(SignalKind::hangup())?;
@@ -186,7 +186,7 @@ async fn until_told_to_stop(prepared: &Prepared) -> Result<String, String> {
             _ = interrupt.recv() => break ("SIGINT".to_owned(), None),
             _ = hang_up.recv() => {
                 prepared.journal.reopen();
-                prepared.journal.agent().info("the log files are opened anew (SIGHUP)");
+                prepared.journal.agent().info("the log files are reopened (SIGHUP)");
             }
             order = next_order => match unknown_cluster(&prepared.config, &order) {
                 Some(refusal) => order.answer(&Answer::Failed(refusal)).await,
@@ -224,7 +224,7 @@ fn unknown_cluster(config: &Config, order: &Order) -> Option<String> {
             if config.clusters.iter().all(|cluster| cluster.name != *name) =>
         {
             Some(format!(
-                "the running agent has no cluster {name:?}: it goes on; was its configuration changed since it started?"
+                "the running agent has no cluster {name:?} and goes on: was the configuration changed since it started? Restart it first"
             ))
         }
         _ => None,
@@ -239,7 +239,7 @@ fn last_words(request: &Request, ended: &Result<NotGivenUp, String>) -> Answer {
             Answer::Done("the VIP is given up, and the agent has ended".to_owned())
         }
         (Ok(NotGivenUp(held)), Request::Release { .. }) => Answer::Failed(format!(
-            "the agent has ended, and the VIP of {} may still be here: see its log, and ip address show",
+            "the agent has ended, but the VIP of {} may still be here: look at its log and at ip address show",
             held.join(", ")
         )),
     }

@@ -104,7 +104,7 @@ fn shorten(cluster: &mut Cluster, timings: &GroupTimings) -> Result<Option<Strin
             let shorter = timings.earliest_successor();
             cluster.policy.lease = Some(shorter);
             Ok(Some(format!(
-                "the lease is {} and not {}, so that it ends before the group can put another in a silent member's place: \
+                "the lease is {} and not {}, so that it ends before the group can replace a silent member: \
                  group_replication_member_expel_timeout is {} s",
                 format_duration(shorter),
                 format_duration(lease),
@@ -117,19 +117,23 @@ fn shorten(cluster: &mut Cluster, timings: &GroupTimings) -> Result<Option<Strin
 /// What `check` says of it.
 pub(super) fn in_words(cluster: &Cluster) -> String {
     let Some(lease) = cluster.policy.lease else {
-        return "off: the VIP of an agent that is dead or hung stays where it is".to_owned();
+        return "off: if the agent is dead or hung, the VIP stays where it is".to_owned();
     };
     match ask(cluster) {
-        None => "not compared with the group's timings: no address of this host is a member's".to_owned(),
+        None => {
+            "not compared with the group's timings: no address of this host is a member's address".to_owned()
+        }
         Some(Fact::Unknown(why)) => format!("not compared with the group's timings: {why}"),
         Some(Fact::Known(timings)) => match timings.allow(lease) {
             Ok(()) => format!(
-                "{} fits: the group puts another in a silent member's place after {} at the soonest",
+                "{} fits: the group replaces a silent member after {} at the soonest",
                 format_duration(lease),
                 format_duration(timings.earliest_successor())
             ),
             Err(overlap) if cluster.lease_given => format!("REFUSED: {overlap}"),
-            Err(_) => format!("would be {}", format_duration(timings.earliest_successor())),
+            Err(_) => {
+                format!("is shortened to {} at the start", format_duration(timings.earliest_successor()))
+            }
         },
     }
 }
@@ -155,7 +159,9 @@ pub(super) fn look_later(mut unanswered: Vec<(Cluster, Log)>) {
 fn is_compared(cluster: &Cluster, log: &Log) -> bool {
     let Some(Fact::Known(timings)) = ask(cluster) else { return false };
     if let Some(Err(overlap)) = cluster.policy.lease.map(|lease| timings.allow(lease)) {
-        log.error(&format!("{overlap}. The agent goes on; its next start is refused if the lease is written in the configuration"));
+        log.error(&format!(
+            "{overlap}. The agent goes on, but does not start again with this lease in the configuration"
+        ));
     }
     true
 }

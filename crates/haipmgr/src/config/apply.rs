@@ -249,7 +249,7 @@ fn host_address(text: &str) -> Result<IpAddr, String> {
     let broadcast = matches!(address, IpAddr::V4(v4) if v4.is_broadcast());
     if address.is_unspecified() || address.is_loopback() || address.is_multicast() || broadcast {
         return Err(format!(
-            "\"{shown}\" is not an address that a host on the network can have; write that host's own"
+            "\"{shown}\" is not an address that a host on the network can have; write that host's address"
         ));
     }
     Ok(address)

@@ -62,7 +62,7 @@ pub(super) fn within_cluster(draft: &Draft, source: Source, problems: &mut Probl
         problems.add(
             at,
             format!(
-                "lease ({}) must be at least {POLLS_PER_LEASE} times poll_interval ({}), or one late answer lets the VIP lapse",
+                "lease ({}) must be at least {POLLS_PER_LEASE} times poll_interval ({}), or the lease ends after one late answer",
                 duration::format(lease),
                 duration::format(policy.poll_interval)
             ),
@@ -86,7 +86,7 @@ fn families(vip: IpAddr, draft: &Draft, problems: &mut Problems) {
     if vip.is_ipv6() {
         problems.add(
             draft.place_of("vip"),
-            format!("the VIP {vip} is IPv6, which is not served yet; write an IPv4 address"),
+            format!("the VIP {vip} is IPv6, which is not supported yet; write an IPv4 address"),
         );
         return;
     }
@@ -132,7 +132,7 @@ pub(super) fn between_clusters(drafts: &[Draft], problems: &mut Problems) {
     if drafts.len() > MOST_CLUSTERS {
         problems.add(
             None,
-            format!("there are {} clusters; one host serves {MOST_CLUSTERS} at most", drafts.len()),
+            format!("there are {} clusters; one agent serves {MOST_CLUSTERS} at most", drafts.len()),
         );
         return;
     }

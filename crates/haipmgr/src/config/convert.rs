@@ -47,8 +47,8 @@ fn print(path: &Path, draft: &Draft) -> String {
 
 # What differs from running {name} itself:
 # - the lock file is /run/haipmgr/haipmgr.lock; the old one is: lock = {lock} (above [[cluster]])
-# - the VIP has a lifetime (lease) that only a working agent renews; without it: lease = \"off\"
-# - a dead server's VIP stays a while, so that clients are refused at once (linger); without it: linger = \"0s\"
+# - the VIP has a lease that only a working agent renews; without it: lease = \"off\"
+# - the VIP of a dead server stays for a time, so that clients are refused at once (linger); without it: linger = \"0s\"
 
 [[cluster]]
 # What the log calls it; a name such as \"orders\" reads better.
@@ -63,7 +63,7 @@ user         = {user}
 # passwd. Safer in a file of its own: write it to /etc/haipmgr/{mysql_port}.password (mode 600), and here instead of this line
 # password_file = \"/etc/haipmgr/{mysql_port}.password\"
 password     = {password}
-# The safety net under the events; stat_{mysql_port} goes back to 1 after 20 of them.
+# Everything is checked again at least this often; stat_{mysql_port} goes back to 1 after 20 of them.
 sleeptime    = {sleeptime}
 # HAIPMGR_{mysql_port}.log and stat_{mysql_port} go here.
 install_path = {install_path}

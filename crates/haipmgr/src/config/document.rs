@@ -8,11 +8,11 @@ use super::keys::{CLUSTER, GATEWAY_LOST_WORDS, Key, Kind, Presence, TOP, TRACE_W
 
 const HEAD: &str = "# Every configuration key
 
-This page is made from the program's own table of keys; a test keeps it current. To write it anew:
+This page is generated from the program's own table of keys; a test keeps it current. To generate it again:
 `UPDATE_DOCS=1 cargo test -p haipmgr --test configuration_page`.
 
-The same file goes on every host. `haipmgr check --config FILE` says all that is wrong with it, with lines, and starts
-nothing. `haipmgr run` refuses a file with any fault: it ends with status 2, nothing is started, nothing is stopped.
+The same file goes on every host. `haipmgr check --config FILE` prints every problem with its line, and starts
+nothing. `haipmgr run` refuses a file with any problem: it ends with status 2; nothing is started, nothing is stopped.
 
 A length of time is a number with a unit, in quotes: `\"100ms\"`, `\"7s\"`, `\"1m\"`, `\"2h\"`. A plain number is seconds.
 
@@ -33,16 +33,15 @@ install_path  = \"/var/lib/haipmgr/\"
 \"10.77.0.13\" = \"eth0\"
 ```
 
-Several `[[cluster]]` tables may follow one another: one agent looks after them all. No two may have the same name, VIP or port.
+A file may have several `[[cluster]]` tables: one agent serves them all. No two may have the same name, VIP or port.
 ";
 
 const PARAMETER_PY: &str = "
 ## The Python program's `parameter.py`
-A file whose name ends in `.py` is read as one, unchanged; nothing in it is executed. All its ten keys must be there, and no
-others. `vip`, `ip_gateway`, `mysql_port`, `user`, `sleeptime` and `install_path` mean what they mean above;
+A file whose name ends in `.py` is read as a `parameter.py`, unchanged; nothing in it is executed. It must have exactly its ten keys. `vip`, `ip_gateway`, `mysql_port`, `user`, `sleeptime` and `install_path` mean what they mean above;
 `cluser_ip` is `members`, `inter_port` is `group_port`, `passwd` is `password`, `platfrom` is `\"linux\"`. `install_path` ends in `/`.
-With it the agent does as the Python program did: `lease` is `\"off\"`, `linger` is 0, and the lock is `/root/HAIPMGR<host name>.lock`.
-All else has the defaults above. `haipmgr convert parameter.py` prints the same as TOML.
+With it the agent behaves as the Python program did: `lease` is `\"off\"`, `linger` is 0, and the lock is `/root/HAIPMGR<host name>.lock`.
+Everything else has the defaults above. `haipmgr convert parameter.py` prints the same configuration as TOML.
 ";
 
 /// The page, in Markdown.

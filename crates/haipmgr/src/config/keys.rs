@@ -91,7 +91,7 @@ pub(super) const CLUSTER: &[Key] = &[
         name: "vip",
         presence: Presence::Needed,
         kind: Kind::Vip,
-        about: "The virtual IP, IPv4 at present. `/32` may follow it and is what is used; another prefix length is \
+        about: "The virtual IP, IPv4 at present. It is added as `/32`, which may be written after it; another prefix length is \
                 refused, because with it the kernel would add a route and could use the VIP for the host's own connections.",
     },
     Key {
@@ -110,26 +110,26 @@ pub(super) const CLUSTER: &[Key] = &[
         name: "group_port",
         presence: Presence::Needed,
         kind: Kind::Port(|draft| &mut draft.group_port),
-        about: "Group Replication's own port, the same on all members. Never connected to.",
+        about: "Group Replication's own port, the same on all members. The agent never connects to it.",
     },
     Key {
         name: "user",
         presence: Presence::Needed,
         kind: Kind::Text(|draft| &mut draft.user),
-        about: "The MySQL account. `haipmgr sql --config FILE` prints the statements that make it.",
+        about: "The MySQL account. `haipmgr sql --config FILE` prints the statements that create it.",
     },
     Key {
         name: "password_file",
         presence: Presence::OneOfThePasswords,
         kind: Kind::Path(|draft| &mut draft.password_file),
-        about: "A file whose only line is the account's password. Others must not be able to read it (mode 600, or \
+        about: "A file with the account's password as its only line. Other users must not be able to read it (mode 600, or \
                 640 with root's or the agent's group).",
     },
     Key {
         name: "password",
         presence: Presence::OneOfThePasswords,
         kind: Kind::Secret(|draft| &mut draft.password),
-        about: "The account's password itself. The configuration file must then not be readable by others, as above.",
+        about: "The account's password itself. Other users must then not be able to read the configuration file, as above.",
     },
     Key {
         name: "password_credential",
@@ -142,33 +142,33 @@ pub(super) const CLUSTER: &[Key] = &[
         name: "sleeptime",
         presence: Presence::Default,
         kind: Kind::Duration { least: s(1), most: s(3600), at: |draft| &mut draft.policy.sleeptime },
-        about: "The safety net under the events: everything is looked at anew at least this often. `stat_<port>` goes \
-                back to `1` after 20 of them, so keep it above 3s where a monitor reads that file each minute.",
+        about: "Everything is checked again at least this often, even if no event was seen. `stat_<port>` goes \
+                back to `1` after 20 of these, so keep it above 3s if a monitor reads that file every minute.",
     },
     Key {
         name: "install_path",
         presence: Presence::Needed,
         kind: Kind::Path(|draft| &mut draft.install_path),
-        about: "The folder for `HAIPMGR_<port>.log` and `stat_<port>`. It has to exist.",
+        about: "The folder for `HAIPMGR_<port>.log` and `stat_<port>`. It must exist.",
     },
     Key {
         name: "members",
         presence: Presence::Needed,
         kind: Kind::Members,
-        about: "The table `[cluster.members]`: each member's address and the interface that bears it and is to bear the \
+        about: "The table `[cluster.members]`: each member's address and the interface that has it and gets the \
                 VIP. The same on every host.",
     },
     Key {
         name: "socket",
         presence: Presence::Or("TCP to this member's address"),
         kind: Kind::Path(|draft| &mut draft.socket),
-        about: "The local server's Unix socket file. For where its `bind_address` leaves this member's own address out.",
+        about: "The local server's Unix socket file. For servers whose `bind_address` does not include this member's address.",
     },
     Key {
         name: "tls_ca",
         presence: Presence::Or("TLS where the server offers it, not verified"),
         kind: Kind::Path(|draft| &mut draft.tls_ca),
-        about: "The certificates (PEM) that the server's must be signed by. With it TLS is a must.",
+        about: "A file of CA certificates (PEM); the server's certificate must be signed by one of them. With this key, TLS is required.",
     },
     Key {
         name: "lease",
@@ -180,23 +180,23 @@ pub(super) const CLUSTER: &[Key] = &[
             most: s(3600),
             at: |draft| &mut draft.policy.lease,
         },
-        about: "How long the VIP outlives the last proof that it belongs here. An agent that is dead or hung proves nothing, and \
-                the kernel has dropped the address by then (up to 1¼ s sooner, for it counts in whole seconds). Renewed each third of \
-                it. `\"off\"` or 0: it stays until it is removed. At least three `poll_interval`, and no more than the group takes to \
-                put another in a silent member's place: 5 s and `group_replication_member_expel_timeout`.",
+        about: "How long the VIP stays after the agent last proved that it belongs here. If the agent is dead or hung, the \
+                kernel drops the address by then (up to 1¼ s sooner, because it counts in whole seconds). Renewed every third of \
+                it. `\"off\"` or 0: the VIP stays until it is removed. At least three `poll_interval`, and no more than the group takes to \
+                replace a silent member: 5 s plus `group_replication_member_expel_timeout`.",
     },
     Key {
         name: "linger",
         presence: Presence::Default,
         kind: Kind::Duration { least: ms(0), most: s(3600), at: |draft| &mut draft.policy.linger },
-        about: "How long the VIP of a server that died stays here, so that clients are refused at once and not left \
-                waiting, while no other host claims it and no server is started here. 0: not at all.",
+        about: "How long the VIP stays here after the server has died, so that clients are refused at once instead of \
+                waiting. Ends sooner when another host claims the VIP or a server is started here. 0: not at all.",
     },
     Key {
         name: "claim_wait",
         presence: Presence::Default,
         kind: Kind::Duration { least: ms(0), most: s(60), at: |draft| &mut draft.policy.claim_wait },
-        about: "How long a former primary whose server lives waits for the new one's claim before it lets go by itself.",
+        about: "How long a former primary whose server is alive and takes no more writes keeps the VIP while no new primary claims it. While it still takes writes (a switchover whose target has a backlog) it keeps the VIP until it is claimed.",
     },
     Key {
         name: "hung_patience",
@@ -214,32 +214,32 @@ pub(super) const CLUSTER: &[Key] = &[
             most: s(86_400),
             at: |draft| &mut draft.policy.refused_patience,
         },
-        about: "How long the VIP stays on a host whose server lives and can't be asked: wrong password, too many \
+        about: "How long the VIP stays on a host whose server is alive but turns the agent away: wrong password, too many \
                 connections, no privilege.",
     },
     Key {
         name: "poll_interval",
         presence: Presence::Default,
         kind: Kind::Duration { least: ms(10), most: s(60), at: |draft| &mut draft.policy.poll_interval },
-        about: "Time between two questions to the local server when all is well.",
+        about: "Time between two queries to the local server when all is well.",
     },
     Key {
         name: "alert_interval",
         presence: Presence::Default,
         kind: Kind::Duration { least: ms(1), most: s(60), at: |draft| &mut draft.policy.alert_interval },
-        about: "Time between two questions while a change is in the air.",
+        about: "Time between two queries while a change is under way.",
     },
     Key {
         name: "alert_limit",
         presence: Presence::Default,
         kind: Kind::Duration { least: s(1), most: s(3600), at: |draft| &mut draft.policy.alert_limit },
-        about: "How long `alert_interval` holds at the most after what called for it.",
+        about: "How long the agent queries every `alert_interval` at most, after the event that started it.",
     },
     Key {
         name: "evidence_age",
         presence: Presence::Default,
         kind: Kind::Duration { least: ms(100), most: s(60), at: |draft| &mut draft.policy.evidence_age },
-        about: "How old an answer may be and still start the VIP.",
+        about: "How old an answer may be when the VIP is started on it.",
     },
     Key {
         name: "connect_limit",
@@ -251,7 +251,7 @@ pub(super) const CLUSTER: &[Key] = &[
         name: "query_limit",
         presence: Presence::Default,
         kind: Kind::Duration { least: ms(50), most: s(60), at: |draft| &mut draft.query_limit },
-        about: "How long a server may take to answer a question.",
+        about: "How long a server may take to answer a query.",
     },
     Key {
         name: "gateway_interval",
@@ -263,15 +263,15 @@ pub(super) const CLUSTER: &[Key] = &[
         name: "gateway_misses",
         presence: Presence::Default,
         kind: Kind::Count { least: 2, most: 100, at: |draft| &mut draft.gateway_misses },
-        about: "Unanswered probes in a row after which the gateway counts as lost. While it does not answer there are four a second: 16 are 4 s. With fewer than 13, a cable that is away for 3 s moves the VIP.",
+        about: "Unanswered probes in a row after which the gateway counts as lost. While it does not answer it is probed four times a second: 16 probes take 4 s. With fewer than 13, a cable that is away for 3 s moves the VIP.",
     },
     Key {
         name: "gateway_lost",
         presence: Presence::Default,
         kind: Kind::GatewayLost,
-        about: "What the holder does whose gateway is lost. `\"release\"`: lets go, for it may be this host that is cut off. \
+        about: "What the holder does when its gateway is lost. `\"release\"`: releases the VIP, because this host may be the one that is cut off. \
                 `\"hold-with-majority\"`: keeps the VIP while its server is the primary and sees the majority of the group; for \
-                sites whose one router may go down for every host at once. To start the VIP the gateway is needed either way.",
+                sites where one router may go down for every host at once. To start the VIP the gateway must answer either way.",
     },
     Key {
         name: "takeover_after",
@@ -283,15 +283,15 @@ pub(super) const CLUSTER: &[Key] = &[
             most: s(86_400),
             at: |draft| &mut draft.policy.takeover_after,
         },
-        about: "How long another member's host may answer for the VIP without yielding before the primary's host takes it all the \
-                same, where that member's server is not shown to lead: a host without an agent. Two hosts then answer for it until \
-                somebody removes it there. At least 2s more than `lease`.",
+        about: "How long another member's host may answer for the VIP without yielding before the primary's host takes it anyway, \
+                unless that member's server is shown to be the primary. For hosts without an agent. Two hosts then answer for the VIP \
+                until somebody removes it there. At least 2s more than `lease`.",
     },
     Key {
         name: "probe_count",
         presence: Presence::Default,
         kind: Kind::Count { least: 1, most: 20, at: |draft| &mut draft.policy.probe_count },
-        about: "Unanswered ARP probes before the VIP is taken.",
+        about: "How many ARP probes in a row must stay unanswered before the VIP is taken.",
     },
     Key {
         name: "probe_spacing",
@@ -307,19 +307,19 @@ pub(super) const CLUSTER: &[Key] = &[
             most: s(60),
             at: |draft| &mut draft.policy.probe_spacing_when_taken,
         },
-        about: "Time between two probes once the VIP has long been answered as taken.",
+        about: "Time between two probes after another host has answered for the VIP for some time.",
     },
     Key {
         name: "own_answer_limit",
         presence: Presence::Default,
         kind: Kind::Duration { least: ms(10), most: s(10), at: |draft| &mut draft.policy.own_answer_limit },
-        about: "In a dispute over the VIP, how long the holder's own server may take before the claimant's word counts alone.",
+        about: "In a dispute over the VIP, how long the holder's own server may take to answer before the claimant's server alone decides.",
     },
     Key {
         name: "dispute_limit",
         presence: Presence::Default,
         kind: Kind::Duration { least: ms(50), most: s(60), at: |draft| &mut draft.policy.dispute_limit },
-        about: "In a dispute, when a holder that can prove nothing yields.",
+        about: "In a dispute, how long a holder that can prove nothing waits before it yields.",
     },
     Key {
         name: "announce_interval",
@@ -336,14 +336,14 @@ pub(super) const CLUSTER: &[Key] = &[
         presence: Presence::Default,
         kind: Kind::Switch(|draft| &mut draft.policy.wake_expel),
         about: "Once a member has been UNREACHABLE for MySQL's own `group_replication_member_expel_timeout`, tell the group to \
-                look now; by itself it looks each 15 s only. Needs the procedures that `haipmgr sql` prints.",
+                expel it now; by itself the group checks only every 15 s. Needs the procedures that `haipmgr sql` prints.",
     },
     Key {
         name: "proven_dead",
         presence: Presence::Default,
         kind: Kind::Switch(|draft| &mut draft.policy.proven_dead),
-        about: "Have a member that is UNREACHABLE expelled at once when its host refuses connections to the MySQL port, which was \
-                open before: the process is gone. `group_replication_member_expel_timeout` is 0 for that moment, and put back. \
+        about: "Have an UNREACHABLE member expelled at once when its host refuses connections to the MySQL port, which was \
+                open before: the process is gone. `group_replication_member_expel_timeout` is set to 0 for that time, and then put back. \
                 Needs the same procedures.",
     },
     Key {
@@ -358,13 +358,13 @@ pub(super) const CLUSTER: &[Key] = &[
         name: "fence_limit",
         presence: Presence::Default,
         kind: Kind::Duration { least: s(1), most: s(300), at: |draft| &mut draft.fence_limit },
-        about: "How long `fence_command` may take; then it is ended and proves nothing.",
+        about: "How long `fence_command` may take; after that it is stopped and counts as failed.",
     },
     Key {
         name: "decision_trace",
         presence: Presence::Default,
         kind: Kind::DecisionTrace,
-        about: "Which decisions are recorded for `haipmgr replay`: `\"switches\"` (what led to a switch), `\"all\"`, `\"off\"`.",
+        about: "Which decisions are recorded for `haipmgr replay`: `\"switches\"` (those around a switch), `\"all\"` or `\"off\"`.",
     },
 ];
 

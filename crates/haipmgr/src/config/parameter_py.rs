@@ -78,7 +78,7 @@ pub(super) fn read(file: &Path, text: &str, problems: &mut Problems) -> Option<D
                 problems.add(
                     entry.key_at,
                     format!(
-                        "{text} Keys can't be added here (for more of them: haipmgr convert {})",
+                        "{text} parameter.py takes no other keys; haipmgr convert {} prints TOML, which does",
                         file.display()
                     ),
                 );

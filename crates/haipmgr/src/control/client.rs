@@ -19,10 +19,10 @@ const CONNECT_AGAIN_AFTER: Duration = Duration::from_millis(20);
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// Nobody listens.
-    #[error("no agent with this configuration runs here: nobody listens at {}", .0.display())]
+    #[error("no agent runs here with this configuration: nobody listens at {}", .0.display())]
     NobodyThere(PathBuf),
     /// The socket can't be spoken to.
-    #[error("the agent can't be asked through {}: {cause}; only root and the agent's own user may", path.display())]
+    #[error("cannot connect to the agent at {}: {cause}; only root and the agent's own user may", path.display())]
     Unusable {
         /// The socket.
         path: PathBuf,
@@ -32,7 +32,7 @@ pub enum ClientError {
     },
     /// It is there, and does not answer.
     #[error(
-        "the agent at {} does not answer within {} s: it is hung; kill -9 ends it, and its leases end by themselves",
+        "the agent at {} does not answer within {} s: it is hung; end it with kill -9, and the kernel removes the VIP when its lease ends",
         .0.display(), ANSWER_WITHIN.as_secs()
     )]
     Silent(PathBuf),

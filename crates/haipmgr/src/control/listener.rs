@@ -24,7 +24,7 @@ const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(500);
 
 /// The socket can't be had.
 #[derive(Debug, thiserror::Error)]
-#[error("haipmgr stop can't be heard: the socket {} can't be made: {cause}; SIGTERM ends the agent all the same", path.display())]
+#[error("haipmgr stop does not work: cannot create the socket {}: {cause}; stop this agent with SIGTERM", path.display())]
 pub struct ControlError {
     path: PathBuf,
     #[source]
@@ -91,7 +91,7 @@ impl Order {
 fn bind(path: &Path) -> io::Result<UnixListener> {
     match std::fs::symlink_metadata(path) {
         Ok(there) if there.file_type().is_socket() => std::fs::remove_file(path)?,
-        Ok(_) => return Err(io::Error::other("something else than a socket is there; remove it")),
+        Ok(_) => return Err(io::Error::other("it is not a socket; remove it")),
         Err(_) => {}
     }
     let listener = UnixListener::bind(path)?;
@@ -139,13 +139,16 @@ async fn hear(mut stream: UnixStream, tell: &mpsc::Sender<Order>) {
 
 /// The kernel's word on who connected. The socket's mode keeps others away; this does so where a mode means little.
 fn who_may_ask(stream: &UnixStream) -> Result<String, String> {
-    let peer = stream.peer_cred().map_err(|error| format!("the kernel does not say who asks: {error}"))?;
+    let peer = stream.peer_cred().map_err(|error| format!("cannot see which process asks: {error}"))?;
     let own = nix::unistd::geteuid().as_raw();
     if peer.uid() == 0 || peer.uid() == own {
         let process = peer.pid().map_or_else(|| "a process".to_owned(), |pid| format!("process {pid}"));
         return Ok(format!("{process} of user {}", peer.uid()));
     }
-    Err(format!("user {} may not ask this: only root and the agent's own user ({own}) are heard", peer.uid()))
+    Err(format!(
+        "user {} may not stop this agent: only root and the agent's own user ({own}) may",
+        peer.uid()
+    ))
 }
 
 async fn write(stream: &mut UnixStream, answer: &Answer) {

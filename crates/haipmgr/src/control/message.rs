@@ -34,12 +34,10 @@ pub enum Answer {
 #[derive(Debug, thiserror::Error)]
 pub enum BadMessage {
     /// It is longer than it may be.
-    #[error("the message is longer than {0} bytes; is it haipmgr that speaks there?")]
+    #[error("the message is longer than {0} bytes; does something other than haipmgr use this socket?")]
     TooLong(usize),
     /// It is no such message.
-    #[error(
-        "not a message that this version knows ({0}); are the program and the running agent of one version?"
-    )]
+    #[error("this version cannot read the message ({0}); use the same version as the running agent")]
     NotKnown(#[from] serde_json::Error),
 }
 

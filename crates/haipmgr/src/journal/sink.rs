@@ -174,7 +174,7 @@ impl Writer {
     fn tell(&self, cause: &io::Error) {
         let Some((file, (standard_error, systemd))) = &self.told else { return };
         let text = format!(
-            "the log {} can't be written: {cause}. The agent goes on; the lines are here, and the file is tried again with each",
+            "the log {} can't be written: {cause}. The agent goes on, writes the lines here, and tries the file again with each",
             file.display()
         );
         standard_error.write(line::for_standard_error(Level::Error, &Stamp::now(), None, &text, *systemd));

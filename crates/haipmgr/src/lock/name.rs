@@ -28,7 +28,8 @@ pub(super) enum NoName {
 /// Takes the VIP's name. It is held for as long as the value lives.
 pub(super) fn take(vip: IpAddr) -> Result<UnixListener, NoName> {
     let name = format!("haipmgr VIP {vip}");
-    let failed = |cause: io::Error| NoName::NotToBeHad(format!("its name \"@{name}\" can't be had: {cause}"));
+    let failed =
+        |cause: io::Error| NoName::NotToBeHad(format!("cannot take the socket name \"@{name}\": {cause}"));
     let address = SocketAddr::from_abstract_name(&name).map_err(failed)?;
     for _ in 0..LOOKS {
         match UnixListener::bind_addr(&address) {
@@ -41,7 +42,7 @@ pub(super) fn take(vip: IpAddr) -> Result<UnixListener, NoName> {
             }
             Ok((user, process)) => {
                 return Err(NoName::NotToBeHad(format!(
-                    "its name \"@{name}\" is taken by process {process} of user {user}, which is no agent; end it"
+                    "the socket name \"@{name}\" is taken by process {process} of user {user}, which is not an agent; end that process"
                 )));
             }
             // It listens, and so many were refused that its queue is full.
@@ -51,7 +52,9 @@ pub(super) fn take(vip: IpAddr) -> Result<UnixListener, NoName> {
             Err(_) => std::thread::sleep(LOOK_AGAIN_AFTER),
         }
     }
-    Err(NoName::NotToBeHad(format!("its name \"@{name}\" is taken by something that does not listen")))
+    Err(NoName::NotToBeHad(format!(
+        "the socket name \"@{name}\" is taken by a process that does not listen; ss -xlp shows it"
+    )))
 }
 
 /// User and process of who has the name, by the kernel's word; process 0 where it is in another process namespace.

@@ -1,7 +1,9 @@
 //! The gateway, probed all the time in the background, so that a decision never waits for a ping (stage 4, S12).
 //!
-//! ICMP echo first; ARP as well where echo is not answered, so that a gateway that drops ICMP counts as reachable. The
-//! ARP frames themselves are another module's: this one says when to send, and is told when the reply is heard.
+//! ICMP echo, as long as that is answered and nobody waits. ARP as well where echo is not answered, so that a gateway that
+//! drops ICMP counts as reachable; and where somebody waits: an echo stands still for a second when the ARP request that
+//! either kernel sends for it is lost, and any word of the gateway proves that it is there. The ARP frames themselves are another
+//! module's: this one says when to send, and is told when the reply is heard.
 
 mod probes;
 mod shared;
@@ -13,15 +15,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use decide::event::{Fact, Gateway, Seen, Why};
-use futures_util::FutureExt as _;
+use decide::time::Time;
 use nix::errno::Errno;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::UdpSocket;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
+use wire::icmp::{Echo, Version};
 
 use crate::clock;
-use crate::wire::icmp_echo::{Echo, Version};
 use probes::{Order, Probes, Told};
 
 pub use shared::{Gateways, SharedGateway};
@@ -76,18 +78,22 @@ pub struct GatewayWatch {
 struct Shared {
     ask: Notify,
     arp: Notify,
+    /// When the newest question was put that ARP has answered, and was not looked at yet.
+    arp_answer: Mutex<Option<Time>>,
     trouble: Mutex<Option<String>>,
 }
 
 impl GatewayWatch {
-    /// Probe at once. The answer is told with an `asked_at` not before this call; so is a miss where the gateway is lost.
+    /// Probe at once, by echo and by ARP. The answer is told with an `asked_at` not before this call; so is a miss where the gateway is lost.
     /// A miss that does not yet make it lost tells nothing: more probes follow quickly, and one of them decides.
     pub fn ask_now(&self) {
         self.shared.ask.notify_one();
     }
 
-    /// An ARP reply from the gateway was heard. Without a request from here just before it, it says nothing.
-    pub fn heard_arp(&self) {
+    /// The gateway answered an ARP request that was sent at `asked_at`, whoever had it sent.
+    pub fn heard_arp(&self, asked_at: Time) {
+        let mut answer = self.shared.arp_answer.lock().unwrap_or_else(PoisonError::into_inner);
+        *answer = (*answer).max(Some(asked_at));
         self.shared.arp.notify_one();
     }
 
@@ -98,6 +104,10 @@ impl GatewayWatch {
 }
 
 impl Shared {
+    fn take_arp_answer(&self) -> Option<Time> {
+        self.arp_answer.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
     fn trouble(&self) -> std::sync::MutexGuard<'_, Option<String>> {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -113,8 +123,8 @@ impl Drop for GatewayWatch {
 /// `Unknown(Why::Other)` where this host can't send (it lacks `CAP_NET_RAW` or descriptors), which is no miss. To be called inside
 /// a tokio runtime, in the network namespace of the interface.
 ///
-/// `arp_probe` is to send one ARP request for the gateway: with each probe while echo is not answered, but at most once per
-/// `interval` when the gateway is lost.
+/// `arp_probe` is to send one ARP request for the gateway: with each probe while echo is not answered or somebody waits, but at
+/// most once per `interval` when the gateway is lost.
 pub fn watch(
     settings: GatewaySettings,
     tell: impl Fn(Seen<Gateway>) + Send + Sync + 'static,
@@ -161,9 +171,7 @@ async fn probe(
                 Some(Err(_)) | None => break,
             }
         }
-        if shared.arp.notified().now_or_never().is_some() {
-            tell_known(probes.arp_answered(clock::now()));
-        }
+        tell_known(shared.take_arp_answer().map(|asked_at| probes.arp_answered(asked_at)));
         tell_known(probes.expire(now));
         if let Some(Order { sequence, with_arp }) = probes.due(now) {
             if with_arp {
@@ -183,7 +191,7 @@ async fn probe(
         tokio::select! {
             biased;
             () = readable(socket.as_ref()) => {}
-            () = shared.arp.notified() => tell_known(probes.arp_answered(clock::now())),
+            () = shared.arp.notified() => {}
             () = shared.ask.notified() => probes.ask(clock::now()),
             () = tokio::time::sleep(probes.wake_at().since(clock::now())) => {}
         }
@@ -223,11 +231,11 @@ enum EchoError {
     Interface(#[source] io::Error),
     #[error("cannot send from this address: {0}")]
     Source(#[source] io::Error),
-    #[error("no way there: {0}")]
+    #[error("no route: {0}")]
     Connect(#[source] io::Error),
     #[error("not sent: {0}")]
     Send(#[source] io::Error),
-    #[error("came back: {0}")]
+    #[error("refused by the network: {0}")]
     Returned(#[source] io::Error),
 }
 

@@ -22,7 +22,7 @@ use rtnetlink::MulticastGroup;
 use tokio::sync::Notify;
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::netlink::{NetlinkError, RouteSocket, own_address};
+use linux::netlink::{NetlinkError, RouteSocket, own_address};
 
 /// How long to wait before a failed socket is opened anew.
 const REOPEN_AFTER: Duration = Duration::from_millis(500);
@@ -123,7 +123,7 @@ async fn reopen() -> (Kernel, View) {
     }
 }
 
-/// The two sockets; `crate::netlink` says why notifications have their own.
+/// The two sockets; `linux::netlink` says why notifications have their own.
 struct Kernel {
     notifications: BoxStream<'static, NetlinkPayload<RouteNetlinkMessage>>,
     questions: RouteSocket,

@@ -1,23 +1,27 @@
-//! ARP frames about the VIP, and the MACs of the members. Says what was heard, and decides nothing.
+//! What is said about the VIP on the segment, and the MACs of the members. Says what was heard, and decides nothing.
 //!
 //! One socket for each interface, whose frames all clusters on it hear: with a socket for each of a hundred clusters, every answer of
 //! a member would be received a hundred times, and asked for as often.
 
+mod questions;
 mod subscribers;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use decide::event::Event;
+use decide::event::{Event, Mac};
+use decide::time::Time;
+use linux::neighbor_socket::{NeighborListener, Received};
+use linux::packet_socket::PacketSocketError;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, interval_at, timeout_at};
+use wire::NeighborMessage;
 
-use crate::arp_socket::ArpListener;
-use crate::packet_socket::PacketSocketError;
-use crate::wire::arp::ArpFrame;
+use crate::clock;
+use questions::Questions;
 use subscribers::Subscriber;
 
 /// Members' MACs are asked for anew this often: a replaced network interface on a silent host is noticed.
@@ -49,19 +53,11 @@ pub struct NeighborSettings {
     pub gateway: IpAddr,
 }
 
-/// A watch that can't be set up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NeighborError {
-    /// One of the addresses is IPv6.
-    #[error("{0} is an IPv6 address: neighbor discovery is not supported yet, give IPv4 addresses")]
-    Ipv6NotSupportedYet(IpAddr),
-}
-
 /// Something for the log. Each is told when it begins, not each time that it is found again.
 #[derive(Debug, thiserror::Error)]
 pub enum NeighborReport {
     /// Nothing can be heard; it is tried again and again.
-    #[error("ARP frames about {vip} can't be heard: {cause}; trying again")]
+    #[error("ARP frames about {vip} can't be received: {cause}; trying again")]
     ReceiveDown {
         /// The VIP.
         vip: IpAddr,
@@ -69,7 +65,7 @@ pub enum NeighborReport {
         cause: Arc<PacketSocketError>,
     },
     /// Heard again after `ReceiveDown`.
-    #[error("ARP frames about {vip} are heard again on {interface}")]
+    #[error("ARP frames about {vip} are received again on {interface}")]
     ReceiveUp {
         /// The VIP.
         vip: IpAddr,
@@ -109,7 +105,7 @@ pub struct NeighborWatch {
 #[derive(Debug)]
 struct InterfaceWatch {
     interface: String,
-    own_address: Ipv4Addr,
+    own_address: IpAddr,
     subscribers: Subscribers,
     questions: mpsc::UnboundedSender<Question>,
     task: JoinHandle<()>,
@@ -133,7 +129,8 @@ impl NeighborWatch {
         self.ask(Question::Everyone(self.number));
     }
 
-    /// Asks by ARP for the gateway's address, now.
+    /// Asks by ARP for the gateway's address, now: the gateway alone and everybody by turns, where its MAC is known. Each call
+    /// sends: whoever calls keeps the pace.
     pub fn ask_gateway(&self) {
         self.ask(Question::Gateway(self.number));
     }
@@ -187,7 +184,7 @@ impl Subscribers {
 }
 
 impl EarsInside {
-    fn is_vip(&self, number: u64, address: Ipv4Addr) -> bool {
+    fn is_vip(&self, number: u64, address: IpAddr) -> bool {
         self.all.get(&number).is_some_and(|subscriber| subscriber.vip() == address)
     }
 }
@@ -207,21 +204,18 @@ impl Interfaces {
     ///
     /// `tell` gets `Event::ReceiveUp` at once, and again when frames can be heard and when they no longer can. It gets
     /// `Event::Frame` for each frame of another host about the VIP, and `Event::Neighbor` when a member's MAC is first learned, when it changes, and when it answers a question of this host. `gateway_heard` is called at each
-    /// ARP answer of the gateway to this host. All three callbacks are called from within the task, and must not block.
+    /// ARP answer of the gateway to this host, with the time of the question. All three callbacks are called from within the task, and must not block.
     ///
     /// An interface that is not there or is down is no error: the watch reports it, and goes on trying.
-    ///
-    /// # Errors
-    /// An address is IPv6.
     pub fn watch(
         &self,
         settings: NeighborSettings,
         tell: impl Fn(Event) + Send + 'static,
-        gateway_heard: impl Fn() + Send + 'static,
+        gateway_heard: impl Fn(Time) + Send + 'static,
         report: impl Fn(NeighborReport) + Send + 'static,
-    ) -> Result<NeighborWatch, NeighborError> {
-        let (interface, own_address) = (settings.interface.clone(), ipv4(settings.own_address)?);
-        let subscriber = Subscriber::new(settings, tell, gateway_heard, report)?;
+    ) -> NeighborWatch {
+        let (interface, own_address) = (settings.interface.clone(), settings.own_address);
+        let subscriber = Subscriber::new(settings, tell, gateway_heard, report);
         let mut interfaces = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         interfaces.retain(|interface| interface.strong_count() > 0);
         let known = interfaces.iter().filter_map(Weak::upgrade);
@@ -242,32 +236,22 @@ impl Interfaces {
         };
         let watch = NeighborWatch { number, interface: watch };
         watch.learn_now();
-        Ok(watch)
+        watch
     }
 }
 
 /// As [`Interfaces::watch`], for the one cluster of an interface.
-///
-/// # Errors
-/// An address is IPv6.
 pub fn watch(
     settings: NeighborSettings,
     tell: impl Fn(Event) + Send + 'static,
-    gateway_heard: impl Fn() + Send + 'static,
+    gateway_heard: impl Fn(Time) + Send + 'static,
     report: impl Fn(NeighborReport) + Send + 'static,
-) -> Result<NeighborWatch, NeighborError> {
+) -> NeighborWatch {
     Interfaces::default().watch(settings, tell, gateway_heard, report)
 }
 
-fn ipv4(address: IpAddr) -> Result<Ipv4Addr, NeighborError> {
-    match address {
-        IpAddr::V4(address) => Ok(address),
-        IpAddr::V6(_) => Err(NeighborError::Ipv6NotSupportedYet(address)),
-    }
-}
-
 impl InterfaceWatch {
-    fn start(interface: String, own_address: Ipv4Addr) -> Self {
+    fn start(interface: String, own_address: IpAddr) -> Self {
         let subscribers = Subscribers::default();
         let (questions, asked) = mpsc::unbounded_channel();
         let watcher = Watcher {
@@ -275,6 +259,7 @@ impl InterfaceWatch {
             own_address,
             subscribers: subscribers.clone(),
             asked_at: BTreeMap::new(),
+            questions: Questions::default(),
         };
         let task = tokio::spawn(watcher.run(asked));
         Self { interface, own_address, subscribers, questions, task }
@@ -283,17 +268,18 @@ impl InterfaceWatch {
 
 struct Watcher {
     interface: String,
-    own_address: Ipv4Addr,
+    own_address: IpAddr,
     subscribers: Subscribers,
     /// When each address was last asked for.
-    asked_at: BTreeMap<Ipv4Addr, Instant>,
+    asked_at: BTreeMap<IpAddr, Instant>,
+    questions: Questions,
 }
 
 impl Watcher {
     async fn run(mut self, mut asked: mpsc::UnboundedReceiver<Question>) {
         let mut receive_down = false;
         loop {
-            let cause = match ArpListener::open(&self.interface) {
+            let cause = match NeighborListener::open(&self.interface) {
                 Ok(listener) => {
                     self.tell_receive_up(true);
                     if std::mem::take(&mut receive_down) {
@@ -330,14 +316,14 @@ impl Watcher {
 
     fn report(&self, of: impl Fn(IpAddr, String) -> NeighborReport) {
         for subscriber in self.subscribers.lock().all.values() {
-            subscriber.report(of(subscriber.vip().into(), self.interface.clone()));
+            subscriber.report(of(subscriber.vip(), self.interface.clone()));
         }
     }
 
     /// Listens until the socket fails; `Ok` where the watch is dropped.
     async fn listen(
         &mut self,
-        listener: &ArpListener,
+        listener: &NeighborListener,
         asked: &mut mpsc::UnboundedReceiver<Question>,
     ) -> Result<(), PacketSocketError> {
         // What was asked for on another socket was perhaps never sent.
@@ -349,19 +335,12 @@ impl Watcher {
         check.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                received = listener.receive() => {
-                    let received = received?;
-                    for subscriber in self.subscribers.lock().all.values_mut() {
-                        subscriber.hear(received);
-                    }
-                },
+                received = listener.receive() => self.hear(&received?),
                 question = asked.recv() => match question {
                     Some(Question::Everyone(number)) => self.ask(listener, |of, subscriber| {
                         if of == number { subscriber.members().chain([subscriber.gateway()]).collect() } else { Vec::new() }
                     })?,
-                    Some(Question::Gateway(number)) => self.ask(listener, |of, subscriber| {
-                        if of == number { vec![subscriber.gateway()] } else { Vec::new() }
-                    })?,
+                    Some(Question::Gateway(number)) => self.ask_gateway(listener, number)?,
                     Some(Question::Vip(number)) => {
                         // Nobody else asks for it, and who does may want to ask again at once.
                         self.asked_at.retain(|address, _| !self.subscribers.lock().is_vip(number, *address));
@@ -385,13 +364,56 @@ impl Watcher {
         }
     }
 
-    /// Asks for all that is wanted, but for what was asked for just now.
+    fn hear(&mut self, received: &Received) {
+        let from = Mac(received.from.0);
+        if let Some(address) = received.message.sender_address() {
+            self.questions.is_at(address, from);
+        }
+        let gateway_asked_at = match received.message {
+            NeighborMessage::Reply { address, to } if to == Some(self.own_address) => {
+                self.questions.answered(address, clock::now())
+            }
+            _ => None,
+        };
+        for subscriber in self.subscribers.lock().all.values_mut() {
+            subscriber.hear(received, gateway_asked_at);
+        }
+    }
+
+    fn ask_gateway(&mut self, listener: &NeighborListener, number: u64) -> Result<(), PacketSocketError> {
+        let gateway = self.subscribers.lock().all.get(&number).map(Subscriber::gateway);
+        let Some(gateway) = gateway else { return Ok(()) };
+        let to = self.questions.next_to(gateway);
+        self.put(listener, gateway, to).map(|_| ())
+    }
+
+    /// Puts one question, to this MAC alone or to everybody, and gives whether it was sent.
+    fn put(
+        &mut self,
+        listener: &NeighborListener,
+        address: IpAddr,
+        to: Option<Mac>,
+    ) -> Result<bool, PacketSocketError> {
+        let question = NeighborMessage::Question { target: address, asker: self.own_address };
+        let now = clock::now();
+        match listener.send(question, to.map(|mac| wire::Mac(mac.0))) {
+            // Full queues and the like pass, and the question is put again: no reason to stop listening.
+            Err(PacketSocketError::Failed { .. }) => Ok(false),
+            sent => {
+                sent?;
+                self.questions.asked(address, now);
+                Ok(true)
+            }
+        }
+    }
+
+    /// Asks everybody for all that is wanted, but for what was asked for just now.
     fn ask(
         &mut self,
-        listener: &ArpListener,
-        wanted: impl Fn(u64, &Subscriber) -> Vec<Ipv4Addr>,
+        listener: &NeighborListener,
+        wanted: impl Fn(u64, &Subscriber) -> Vec<IpAddr>,
     ) -> Result<(), PacketSocketError> {
-        let all: BTreeSet<Ipv4Addr> = self
+        let all: BTreeSet<IpAddr> = self
             .subscribers
             .lock()
             .all
@@ -404,13 +426,8 @@ impl Watcher {
             if self.asked_at.contains_key(&address) {
                 continue;
             }
-            match listener.send(&ArpFrame::request(listener.mac(), self.own_address, address)) {
-                // Full queues and the like pass, and the question is put again: no reason to stop listening.
-                Err(PacketSocketError::Failed { .. }) => {}
-                sent => {
-                    sent?;
-                    self.asked_at.insert(address, now);
-                }
+            if self.put(listener, address, None)? {
+                self.asked_at.insert(address, now);
             }
         }
         Ok(())
@@ -427,27 +444,5 @@ async fn wait_for_interface(asked: &mut mpsc::UnboundedReceiver<Question>) -> bo
             Ok(Some(Question::Interface)) | Err(_) => return true,
             Ok(None) => return false,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const VIP: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 100);
-    const OTHER: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 12);
-
-    #[tokio::test]
-    async fn ipv6_is_refused_by_name() {
-        let vip: IpAddr = "fd00::100".parse().unwrap_or(IpAddr::V4(VIP));
-        let settings = NeighborSettings {
-            interface: "eth0".to_owned(),
-            vip,
-            own_address: OTHER.into(),
-            members: vec![],
-            gateway: OTHER.into(),
-        };
-        let refused = watch(settings, |_| {}, || {}, |_| {}).err();
-        assert_eq!(refused, Some(NeighborError::Ipv6NotSupportedYet(vip)));
     }
 }

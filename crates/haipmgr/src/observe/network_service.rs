@@ -71,7 +71,7 @@ fn networkd(root: &Path, interface: &str, index: u32, leased: bool) -> Option<St
     let ignore = "IgnoreCarrierLoss=yes";
     let removes =
         "removes addresses that are not its own when it is restarted and when the file is applied again";
-    let cable = "removes this host's own address, without which it is no member, as soon as the cable is out";
+    let cable = "removes this host's own address as soon as the cable is out, and without it this host is not a member";
     let (does, write) = match (keeps, ignores_carrier) {
         (true, true) => return None,
         (false, true) => (removes.to_owned(), keep.to_owned()),
@@ -79,8 +79,8 @@ fn networkd(root: &Path, interface: &str, index: u32, leased: bool) -> Option<St
         (false, false) => (format!("{removes}, and {cable}"), format!("{ignore} and {keep}")),
     };
     Some(format!(
-        "systemd-networkd looks after {interface} ({file}) and {does}: under [Network] in that file or a drop-in of it write {write}, \
-         then networkctl reload, first where the VIP is not"
+        "systemd-networkd manages {interface} ({file}) and {does}: under [Network] in that file or a drop-in of it write {write}, \
+         then run networkctl reload, on the holder of the VIP last"
     ))
 }
 
@@ -126,10 +126,10 @@ fn network_manager(root: &Path, interface: &str, index: u32) -> Option<String> {
         return None;
     }
     Some(format!(
-        "NetworkManager looks after {interface} and removes all its addresses when the cable is out for longer than some seconds: \
+        "NetworkManager manages {interface} and removes all its addresses when the cable is out for longer than some seconds: \
          in /etc/NetworkManager/conf.d/haipmgr.conf write [device-haipmgr], match-device=interface-name:{interface}, \
          ignore-carrier=yes, then systemctl reload NetworkManager; whatever is set, it removes addresses that are not its own \
-         when the connection is activated anew or applied again (nmcli connection up, nmcli device reapply): do that where the VIP is not"
+         when the connection is activated or applied again (nmcli connection up, nmcli device reapply): do that only where the VIP is not"
     ))
 }
 

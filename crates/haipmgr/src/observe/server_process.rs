@@ -100,7 +100,7 @@ impl fmt::Display for ProcessReport {
             }
             Self::NotFound { port, cause } => write!(
                 f,
-                "the process of the server at port {port} is not found, so that its end is noticed by the next question: {cause}"
+                "the process of the server at port {port} was not found, so its end is noticed at the next poll: {cause}"
             ),
         }
     }

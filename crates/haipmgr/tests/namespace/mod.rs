@@ -5,12 +5,14 @@ use std::fs::File;
 use std::future::Future;
 use std::net::IpAddr;
 use std::os::fd::AsRawFd as _;
+use std::pin::Pin;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
 use nix::sched::{CloneFlags, unshare};
 use rtnetlink::{Handle, LinkUnspec, LinkVeth};
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 /// No test waits longer than this for anything.
 pub(crate) const LIMIT: Duration = Duration::from_secs(10);
@@ -30,43 +32,47 @@ pub(crate) fn in_new_namespace<F: Future<Output = ()>>(body: impl FnOnce() -> F 
     }
 }
 
-/// A second namespace, on its own thread, that carries out jobs until it is dropped.
+/// A second namespace, on its own thread, that carries out jobs until it is dropped. What a job spawns goes on.
 pub(crate) struct Neighbor {
-    jobs: Option<mpsc::Sender<Job>>,
+    jobs: Option<UnboundedSender<Job>>,
     namespace: File,
     thread: Option<thread::JoinHandle<()>>,
 }
 
-type Job = Box<dyn FnOnce(&tokio::runtime::Runtime) + Send>;
+type Job = Box<dyn FnOnce() -> Pin<Box<dyn Future<Output = ()>>> + Send>;
 
 impl Neighbor {
     pub(crate) fn new() -> Self {
-        let (jobs, inbox) = mpsc::channel::<Job>();
+        let (jobs, mut inbox) = unbounded_channel::<Job>();
         let (tell, entered) = mpsc::channel();
         let thread = thread::spawn(move || {
             let runtime = enter_new_namespace();
             tell.send(File::open("/proc/thread-self/ns/net").unwrap()).unwrap();
-            for job in inbox {
-                job(&runtime);
-            }
+            runtime.block_on(async {
+                while let Some(job) = inbox.recv().await {
+                    job().await;
+                }
+            });
         });
         Self { jobs: Some(jobs), namespace: entered.recv_timeout(LIMIT).unwrap(), thread: Some(thread) }
     }
 
     /// Runs one job there, and waits for it.
-    pub(crate) fn run<F: Future<Output = ()>>(&self, job: impl FnOnce() -> F + Send + 'static) {
+    pub(crate) fn run<F: Future<Output = ()> + 'static>(&self, job: impl FnOnce() -> F + Send + 'static) {
         let (tell, done) = mpsc::channel();
-        let job: Job = Box::new(move |runtime| {
-            runtime.block_on(async { job().await });
-            tell.send(()).unwrap();
+        let job: Job = Box::new(move || {
+            Box::pin(async move {
+                job().await;
+                tell.send(()).unwrap();
+            })
         });
-        self.jobs.as_ref().unwrap().send(job).unwrap();
+        assert!(self.jobs.as_ref().unwrap().send(job).is_ok(), "the neighbor's thread runs");
         done.recv_timeout(LIMIT).expect("the neighbor's job failed");
     }
 
     /// Writes a setting under `/proc/sys/net` of this namespace.
     pub(crate) fn set(&self, key: &'static str, value: &'static str) {
-        self.run(move || async move { std::fs::write(format!("/proc/sys/net/{key}"), value).unwrap() });
+        self.run(move || async move { set(key, value) });
     }
 }
 
@@ -130,4 +136,20 @@ pub(crate) async fn set_down(netlink: &Handle, interface: &str) {
 pub(crate) async fn give(netlink: &Handle, interface: &str, address: &str, prefix: u8) {
     let address: IpAddr = address.parse().unwrap();
     netlink.address().add(index(netlink, interface).await, address, prefix).execute().await.unwrap();
+}
+
+/// Writes a setting under `/proc/sys/net` of this thread's namespace.
+pub(crate) fn set(key: &str, value: &str) {
+    std::fs::write(format!("/proc/sys/net/{key}"), value).unwrap();
+}
+
+/// The kernel's neighbor cache of this thread's namespace forgets all that it has learned.
+pub(crate) async fn forget_neighbors() {
+    use futures_util::TryStreamExt as _;
+    let netlink = netlink();
+    let known: Vec<_> = netlink.neighbours().get().execute().try_collect().await.unwrap();
+    for entry in known {
+        // One that went by itself meanwhile is forgotten too.
+        let _ = netlink.neighbours().del(entry).execute().await;
+    }
 }

@@ -104,7 +104,7 @@ impl Figures {
                 40.0,
                 Unit::Megabytes,
             ),
-            row(&many("reaction, 99th percentile, in that of one cluster"), slower, 2.0, Unit::Times),
+            row(&many("reaction, 99th percentile, against one cluster"), slower, 2.0, Unit::Times),
         ]
     }
 
@@ -129,7 +129,7 @@ impl Figures {
         let reaction = |many: &Many| {
             let clusters = if many.clusters == 1 { "cluster" } else { "clusters" };
             format!(
-                "From a server that leads to its VIP on the interface, {} {clusters}: median {:.0} ms, 99th percentile {:.0} ms, worst {:.0} ms, of {}.",
+                "From a server that becomes primary to its VIP on the interface, {} {clusters}: median {:.0} ms, 99th percentile {:.0} ms, worst {:.0} ms, of {}.",
                 many.clusters,
                 milliseconds(many.reaction.percentile(50)),
                 milliseconds(many.reaction.percentile(99)),
@@ -145,7 +145,7 @@ impl Figures {
                 self.wanted.seconds
             ),
             format!(
-                "Memory is what the kernel counts as resident. Pages shared with other processes counted in part, one cluster's agent has {:.1} MB, that of {} has {:.1} MB.",
+                "Memory is what the kernel counts as resident. With pages shared with other processes counted in part, one cluster's agent has {:.1} MB, that of {} has {:.1} MB.",
                 megabytes(proportional),
                 self.many.clusters,
                 megabytes(self.many.proportional)

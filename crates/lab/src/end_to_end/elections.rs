@@ -58,7 +58,7 @@ pub(super) fn power_off_fenced(under_test: &mut UnderTest) -> Result<String, Bro
 
 /// It proves nothing, so the operator's patience is kept.
 pub(super) fn power_off_fence_fails(under_test: &mut UnderTest) -> Result<String, Broken> {
-    let figures = power_off_with(under_test, "exit 1", "fence_command proves nothing")?;
+    let figures = power_off_with(under_test, "exit 1", "fence_command failed")?;
     let told = followed(&figures)?;
     promise(figures.elected.seconds().is_some_and(|seconds| seconds >= PATIENCE), || {
         format!("elected after {} s, though nothing was proven", figures.elected)

@@ -14,9 +14,8 @@ const REMEMBERED: usize = 32;
 /// Two probes are never closer than this, however often someone asks.
 const CLOSEST: Duration = Duration::from_millis(5);
 
-/// A question that is not answered after this long is put again, by ARP too; and again after twice as long each time. The first
-/// frames of an interface that has just come up may be lost in its switch, and the kernel, which has sent its own ARP request in vain,
-/// keeps later echoes back for a second.
+/// A question that is not answered after this long is put again, and again after twice as long each time: one frame may get
+/// lost, and the first ones of an interface that has just come up often do.
 const FIRST_REPETITION: Duration = Duration::from_millis(20);
 /// So often, at the most.
 const REPETITIONS: u32 = 3;
@@ -49,9 +48,6 @@ pub(super) struct Probes {
     limit: Duration,
     misses_until_lost: u32,
     echoes: VecDeque<Probe>,
-    /// ARP requests without a reply yet. A reply does not say which request it answers: it is taken for the oldest's,
-    /// so that a fact is never made younger than it is.
-    arps: VecDeque<Time>,
     misses: u32,
     /// When the last miss that counted was sent.
     last_miss: Option<Time>,
@@ -74,7 +70,6 @@ impl Probes {
             limit: settings.limit,
             misses_until_lost: settings.misses_until_lost.max(1),
             echoes: VecDeque::new(),
-            arps: VecDeque::new(),
             misses: 0,
             last_miss: None,
             last_sent: None,
@@ -107,10 +102,6 @@ impl Probes {
         let with_arp = self.wants_arp(now);
         if with_arp {
             self.last_arp = Some(now);
-            self.arps.push_back(now);
-            if self.arps.len() > REMEMBERED {
-                self.arps.pop_front();
-            }
         }
         self.last_sent = Some(now);
         self.next_at = now + if self.misses == 0 { self.interval } else { self.interval_while_missing };
@@ -131,11 +122,10 @@ impl Probes {
         self.misses >= self.misses_until_lost
     }
 
-    /// A lost gateway is not shouted at: ARP requests are broadcasts.
+    /// Whoever waits is not to wait for a kernel's ARP. A lost gateway is not shouted at: ARP requests are broadcasts.
     fn wants_arp(&self, now: Time) -> bool {
         let lately = self.last_arp.is_some_and(|sent| now.since(sent) < self.interval);
-        let repeats = self.asked.is_some_and(|(_, sent)| sent > 0);
-        (self.misses > 0 || !self.echo_answers || repeats) && !(self.is_lost() && lately)
+        (self.misses > 0 || !self.echo_answers || self.asked.is_some()) && !(self.is_lost() && lately)
     }
 
     /// The echo of this number was answered; late counts too.
@@ -145,14 +135,12 @@ impl Probes {
         Some(self.answered(sent))
     }
 
-    /// The gateway's ARP reply was heard.
-    pub(super) fn arp_answered(&mut self, now: Time) -> Option<Told> {
-        self.forget_old_arps(now);
-        let sent = self.arps.pop_front()?;
+    /// The gateway answered an ARP request of that time.
+    pub(super) fn arp_answered(&mut self, sent: Time) -> Told {
         if self.misses > 0 {
             self.echo_answers = false;
         }
-        Some(self.answered(sent))
+        self.answered(sent)
     }
 
     fn answered(&mut self, sent: Time) -> Told {
@@ -182,7 +170,6 @@ impl Probes {
     /// Counts the probes whose limit has passed; tells only what is decisive. To be called after everything that has
     /// been received was handed in.
     pub(super) fn expire(&mut self, now: Time) -> Option<Told> {
-        self.forget_old_arps(now);
         let mut told = None;
         for probe in &mut self.echoes {
             let deadline = probe.sent + self.limit;
@@ -207,12 +194,6 @@ impl Probes {
             }
         }
         told
-    }
-
-    fn forget_old_arps(&mut self, now: Time) {
-        while self.arps.front().is_some_and(|sent| now.since(*sent) > self.limit) {
-            self.arps.pop_front();
-        }
     }
 
     /// When `expire` or `due` has something to do next.
@@ -246,7 +227,7 @@ mod tests {
                 let (echo, arp) = answers(now);
                 let later = now + Duration::from_millis(1);
                 if arp && order.with_arp {
-                    told.extend(probes.arp_answered(later).map(|fact| (later, fact)));
+                    told.push((later, probes.arp_answered(now)));
                 }
                 if echo {
                     told.extend(probes.echo_answered(order.sequence).map(|fact| (later, fact)));
@@ -363,11 +344,6 @@ mod tests {
         assert!(told.iter().all(|(_, (_, gateway))| *gateway == Gateway::Reachable), "{told:?}");
         assert!(told.len() >= 19, "once an interval: {told:?}");
         assert!(told.iter().all(|(at, (asked_at, _))| at.since(*asked_at) <= Duration::from_millis(1)));
-    }
-
-    #[test]
-    fn arp_that_nobody_asked_for_says_nothing() {
-        assert_eq!(Probes::new(&settings(), ms(0)).arp_answered(ms(1)), None);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use decide::event::{Gateway, Seen};
+use decide::time::Time;
 
 use super::{GatewaySettings, GatewayWatch, watch};
 
@@ -119,8 +120,8 @@ impl SharedGateway {
     }
 
     /// As [`GatewayWatch::heard_arp`].
-    pub fn heard_arp(&self) {
-        self.one.watch.heard_arp();
+    pub fn heard_arp(&self, asked_at: Time) {
+        self.one.watch.heard_arp(asked_at);
     }
 }
 

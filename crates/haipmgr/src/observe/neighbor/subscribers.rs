@@ -1,29 +1,31 @@
 //! What one cluster makes of the frames that its interface hears.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use decide::event::{Event, Frame, Mac, Says};
+use decide::time::Time;
+use linux::neighbor_socket::Received;
 use tokio::time::Instant;
+use wire::NeighborMessage;
 
-use super::{CHANGES_PER_SECOND, FRAMES_PER_SECOND, NeighborError, NeighborReport, NeighborSettings, ipv4};
-use crate::arp_socket::Received;
+use super::{CHANGES_PER_SECOND, FRAMES_PER_SECOND, NeighborReport, NeighborSettings};
+use crate::clock;
 use crate::observe::token_bucket::TokenBucket;
-use crate::wire::arp::Operation;
 
 type Tell = Box<dyn Fn(Event) + Send>;
-type Heard = Box<dyn Fn() + Send>;
+type Heard = Box<dyn Fn(Time) + Send>;
 type Report = Box<dyn Fn(NeighborReport) + Send>;
 
 /// One cluster's.
 pub(super) struct Subscriber {
     interface: String,
-    vip: Ipv4Addr,
-    own_address: Ipv4Addr,
-    gateway: Ipv4Addr,
+    vip: IpAddr,
+    own_address: IpAddr,
+    gateway: IpAddr,
     gateway_answered: bool,
     /// The MAC of each member other than this host, as far as it is known and was told.
-    members: BTreeMap<Ipv4Addr, Option<Mac>>,
+    members: BTreeMap<IpAddr, Option<Mac>>,
     from_members: TokenBucket,
     from_strangers: TokenBucket,
     changes: TokenBucket,
@@ -45,23 +47,18 @@ impl Subscriber {
     pub(super) fn new(
         settings: NeighborSettings,
         tell: impl Fn(Event) + Send + 'static,
-        gateway_heard: impl Fn() + Send + 'static,
+        gateway_heard: impl Fn(Time) + Send + 'static,
         report: impl Fn(NeighborReport) + Send + 'static,
-    ) -> Result<Self, NeighborError> {
-        let own_address = ipv4(settings.own_address)?;
-        let mut members = BTreeMap::new();
-        for member in &settings.members {
-            let member = ipv4(*member)?;
-            if member != own_address {
-                members.insert(member, None);
-            }
-        }
+    ) -> Self {
+        let own_address = settings.own_address;
+        let others = settings.members.iter().filter(|member| **member != own_address);
+        let members = others.map(|member| (*member, None)).collect();
         let now = Instant::now();
-        Ok(Self {
+        Self {
             interface: settings.interface,
-            vip: ipv4(settings.vip)?,
+            vip: settings.vip,
             own_address,
-            gateway: ipv4(settings.gateway)?,
+            gateway: settings.gateway,
             gateway_answered: false,
             members,
             from_members: TokenBucket::new(FRAMES_PER_SECOND, now),
@@ -72,18 +69,18 @@ impl Subscriber {
             tell: Box::new(tell),
             gateway_heard: Box::new(gateway_heard),
             report: Box::new(report),
-        })
+        }
     }
 
     pub(super) fn tell_receive_up(&self, hearing: bool) {
         (self.tell)(Event::ReceiveUp(hearing));
     }
 
-    pub(super) fn vip(&self) -> Ipv4Addr {
+    pub(super) fn vip(&self) -> IpAddr {
         self.vip
     }
 
-    pub(super) fn gateway(&self) -> Ipv4Addr {
+    pub(super) fn gateway(&self) -> IpAddr {
         self.gateway
     }
 
@@ -91,19 +88,20 @@ impl Subscriber {
         (self.report)(report);
     }
 
-    pub(super) fn members(&self) -> impl Iterator<Item = Ipv4Addr> {
+    pub(super) fn members(&self) -> impl Iterator<Item = IpAddr> {
         self.members.keys().copied()
     }
 
     /// The members whose MAC is not known, and the gateway until it has answered once.
-    pub(super) fn unknown(&self) -> impl Iterator<Item = Ipv4Addr> {
+    pub(super) fn unknown(&self) -> impl Iterator<Item = IpAddr> {
         let members = self.members.iter().filter(|(_, mac)| mac.is_none()).map(|(member, _)| *member);
         members.chain((!self.gateway_answered).then_some(self.gateway))
     }
 
-    pub(super) fn hear(&mut self, received: Received) {
-        let from = received.frame.sender_mac;
-        if let Some(says) = what_it_says(&received, self.vip) {
+    /// `asked_at`: it is the answer to a question that this host put then.
+    pub(super) fn hear(&mut self, received: &Received, asked_at: Option<Time>) {
+        let from = Mac(received.from.0);
+        if let Some(says) = what_it_says(received, self.vip) {
             let is_member = self.members.values().any(|mac| *mac == Some(from));
             let bucket = if is_member { &mut self.from_members } else { &mut self.from_strangers };
             if bucket.take(Instant::now()) {
@@ -112,26 +110,28 @@ impl Subscriber {
                 self.flood.dropped += 1;
             }
         }
-        let sender = received.frame.sender_address;
-        let answer =
-            received.frame.operation == Operation::Reply && received.frame.target_address == self.own_address;
+        let Some(sender) = received.message.sender_address() else { return };
+        let own_address = Some(self.own_address);
+        let answer = matches!(received.message, NeighborMessage::Reply { to, .. } if to == own_address);
         if let Some(known) = self.members.get_mut(&sender) {
             let bucket = if *known == Some(from) { &mut self.answers } else { &mut self.changes };
             // A change that is not told is not remembered either: the next frame brings it again.
             if (answer || *known != Some(from)) && bucket.take(Instant::now()) {
                 *known = Some(from);
-                (self.tell)(Event::Neighbor { address: sender.into(), mac: from });
+                (self.tell)(Event::Neighbor { address: sender, mac: from });
             }
         }
         if sender == self.gateway && answer {
             self.gateway_answered = true;
-            (self.gateway_heard)();
+            if let Some(asked_at) = asked_at {
+                (self.gateway_heard)(asked_at);
+            }
         }
     }
 
     pub(super) fn look_for_flood(&mut self) {
         let dropped = std::mem::take(&mut self.flood.dropped);
-        let (vip, interface) = (self.vip.into(), self.interface.clone());
+        let (vip, interface) = (self.vip, self.interface.clone());
         match (self.flood.total, dropped) {
             (None, 0) => {}
             (None, _) => {
@@ -147,59 +147,73 @@ impl Subscriber {
     }
 }
 
-/// What another host's frame says about the VIP; nothing where it is not about it.
-fn what_it_says(received: &Received, vip: Ipv4Addr) -> Option<Says> {
-    let frame = &received.frame;
-    if frame.sender_address == vip {
-        let to_one = received.to_us_alone || frame.target_address != vip;
-        Some(if frame.operation == Operation::Reply && to_one { Says::Reply } else { Says::Announcement })
-    } else if frame.sender_address.is_unspecified()
-        && frame.target_address == vip
-        && frame.operation == Operation::Request
-    {
-        Some(match (frame.released_to(), received.heard_at) {
-            (None, _) => Says::Probe,
-            (Some(named), Some(heard_at)) if named == received.own_mac => Says::Release { heard_at },
-            (Some(_), _) => Says::ReleaseToOthers,
-        })
-    } else {
-        None
+/// What another host says about the VIP; nothing where it is not about it.
+fn what_it_says(received: &Received, vip: IpAddr) -> Option<Says> {
+    match received.message {
+        NeighborMessage::Reply { address, .. } if address == vip => Some(Says::Reply),
+        // Whoever asks from the VIP says that it has it: a holder's kernel asks so for a client.
+        NeighborMessage::Announcement { address } | NeighborMessage::Question { asker: address, .. }
+            if address == vip =>
+        {
+            Some(Says::Announcement)
+        }
+        NeighborMessage::Probe { target } if target == vip => Some(Says::Probe),
+        NeighborMessage::Release { address, to } if address == vip => {
+            let heard_at = received.wall_time.and_then(clock::at_wall_time);
+            let to_us = to == Some(received.own_mac);
+            Some(match heard_at.filter(|_| to_us) {
+                Some(heard_at) => Says::Release { heard_at },
+                None => Says::ReleaseToOthers,
+            })
+        }
+        _ => None,
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+    use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+    use wire::Mac;
+    use wire::arp::{ArpFrame, Operation};
+
     use super::*;
-    use crate::wire::arp::ArpFrame;
-    use decide::time::Time;
 
     const VIP: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 100);
     const OTHER: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 12);
     const MAC: Mac = Mac([2, 0, 0, 0, 0, 0x12]);
     const OURS: Mac = Mac([2, 0, 0, 0, 0, 0x11]);
-    const HEARD_AT: Time = Time(1_000_000);
 
-    fn broadcast(frame: ArpFrame) -> Option<Says> {
-        what_it_says(&Received { frame, to_us_alone: false, own_mac: OURS, heard_at: Some(HEARD_AT) }, VIP)
+    /// What comes of a frame that the kernel received a moment ago.
+    fn says(frame: ArpFrame) -> Option<Says> {
+        received(frame, wall_time()).and_then(|received| what_it_says(&received, VIP.into()))
     }
 
-    fn unicast(frame: ArpFrame) -> Option<Says> {
-        what_it_says(&Received { frame, to_us_alone: true, own_mac: OURS, heard_at: Some(HEARD_AT) }, VIP)
+    fn wall_time() -> Option<i64> {
+        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
+        i64::try_from(since_1970.as_micros()).ok()
+    }
+
+    fn received(frame: ArpFrame, wall_time: Option<i64>) -> Option<Received> {
+        let (from, message) = NeighborMessage::decode(&frame.encode()).ok()?;
+        let to_us_alone = frame.destination == OURS;
+        Some(Received { from, message, to_us_alone, own_mac: OURS, wall_time })
     }
 
     #[test]
     fn each_kind_of_frame_about_the_vip_is_told_apart() {
-        assert_eq!(broadcast(ArpFrame::probe(MAC, VIP)), Some(Says::Probe));
+        assert_eq!(says(ArpFrame::probe(MAC, VIP)), Some(Says::Probe));
         assert_eq!(
-            unicast(ArpFrame::reply(MAC, VIP, OURS, Ipv4Addr::UNSPECIFIED)),
+            says(ArpFrame::reply(MAC, VIP, OURS, Ipv4Addr::UNSPECIFIED)),
             Some(Says::Reply),
             "the answer to a probe"
         );
-        assert_eq!(unicast(ArpFrame::reply(MAC, VIP, OURS, OTHER)), Some(Says::Reply));
-        assert_eq!(broadcast(ArpFrame::gratuitous_request(MAC, VIP)), Some(Says::Announcement));
-        assert_eq!(broadcast(ArpFrame::gratuitous_reply(MAC, VIP)), Some(Says::Announcement));
+        assert_eq!(says(ArpFrame::reply(MAC, VIP, OURS, OTHER)), Some(Says::Reply));
+        assert_eq!(says(ArpFrame::gratuitous_request(MAC, VIP)), Some(Says::Announcement));
+        assert_eq!(says(ArpFrame::gratuitous_reply(MAC, VIP)), Some(Says::Announcement));
         assert_eq!(
-            broadcast(ArpFrame::request(MAC, VIP, OTHER)),
+            says(ArpFrame::request(MAC, VIP, OTHER)),
             Some(Says::Announcement),
             "the holder's kernel asks for a client from the VIP"
         );
@@ -207,21 +221,27 @@ mod tests {
 
     #[test]
     fn the_word_that_it_is_free_is_for_the_one_it_names_and_only_with_the_time_at_which_it_was_heard() {
-        let free = Says::Release { heard_at: HEARD_AT };
-        assert_eq!(broadcast(ArpFrame::release(MAC, VIP, Some(OURS))), Some(free));
-        assert_eq!(broadcast(ArpFrame::release(MAC, VIP, Some(Mac([2; 6])))), Some(Says::ReleaseToOthers));
-        assert_eq!(broadcast(ArpFrame::release(MAC, VIP, None)), Some(Says::ReleaseToOthers));
-        let frame = ArpFrame::release(MAC, VIP, Some(OURS));
-        let no_time = Received { frame, to_us_alone: false, own_mac: OURS, heard_at: None };
-        assert_eq!(what_it_says(&no_time, VIP), Some(Says::ReleaseToOthers));
+        let before = clock::now();
+        let Some(Says::Release { heard_at }) = says(ArpFrame::release(MAC, VIP, Some(OURS))) else {
+            unreachable!("it names this interface")
+        };
+        assert!(
+            heard_at.since(before) < Duration::from_secs(5)
+                && before.since(heard_at) < Duration::from_secs(5)
+        );
+        assert_eq!(says(ArpFrame::release(MAC, VIP, Some(Mac([2; 6])))), Some(Says::ReleaseToOthers));
+        assert_eq!(says(ArpFrame::release(MAC, VIP, None)), Some(Says::ReleaseToOthers));
+        let no_time = received(ArpFrame::release(MAC, VIP, Some(OURS)), None);
+        let says = no_time.and_then(|received| what_it_says(&received, VIP.into()));
+        assert_eq!(says, Some(Says::ReleaseToOthers));
     }
 
     #[test]
     fn frames_about_other_addresses_are_not_told() {
-        assert_eq!(broadcast(ArpFrame::request(MAC, OTHER, VIP)), None, "a client asks for the VIP");
-        assert_eq!(broadcast(ArpFrame::probe(MAC, OTHER)), None);
-        assert_eq!(unicast(ArpFrame::reply(MAC, OTHER, OURS, VIP)), None);
+        assert_eq!(says(ArpFrame::request(MAC, OTHER, VIP)), None, "a client asks for the VIP");
+        assert_eq!(says(ArpFrame::probe(MAC, OTHER)), None);
+        assert_eq!(says(ArpFrame::reply(MAC, OTHER, OURS, VIP)), None);
         let reply_form = ArpFrame { operation: Operation::Reply, ..ArpFrame::probe(MAC, VIP) };
-        assert_eq!(broadcast(reply_form), None, "no probe: RFC 5227 probes are requests");
+        assert_eq!(says(reply_form), None, "no probe: RFC 5227 probes are requests");
     }
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
-use crate::sock_diag::{Diag, DiagError};
+use linux::sock_diag::{Diag, DiagError};
 
 /// Parts of the names by which servers go (`/proc/PID/comm`): they are looked at first, and whole.
 const SERVERS: [&str; 2] = ["mysqld", "mariadbd"];
@@ -29,13 +29,13 @@ pub(super) struct Found {
 #[derive(Debug, thiserror::Error)]
 pub enum NotFound {
     /// The kernel's sockets can't be listed.
-    #[error("listing the sockets that listen: {0}; it needs the kernel's modules inet_diag and tcp_diag")]
+    #[error("cannot list the listening sockets: {0}; it needs the kernel's modules inet_diag and tcp_diag")]
     Sockets(#[from] DiagError),
     /// No such socket in this network namespace.
     #[error("no socket of this network namespace listens there (a container with a network of its own?)")]
     NoListener,
     /// Processes can't be listed.
-    #[error("reading /proc: {0}")]
+    #[error("cannot read /proc: {0}")]
     Proc(#[source] io::Error),
     /// The kernel keeps the open files of some processes from us, perhaps of the one.
     #[error(
@@ -43,7 +43,7 @@ pub enum NotFound {
     )]
     NotAllowed,
     /// No process that can be seen has it open.
-    #[error("no process that can be seen here has that socket open (a container with processes of its own?)")]
+    #[error("no process visible here has that socket open (a container with processes of its own?)")]
     NoProcess,
     /// `pidfd_open` failed.
     #[error("watching process {pid}: {source}; it needs Linux 5.3")]

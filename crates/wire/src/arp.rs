@@ -5,16 +5,11 @@
 
 use std::net::Ipv4Addr;
 
-use decide::event::Mac;
+use crate::Mac;
+use crate::neighbor::NeighborMessage;
 
 /// Bytes of an encoded frame: 14 of Ethernet, 28 of ARP. Drivers pad it to the 60 that the wire wants.
 pub const FRAME_LENGTH: usize = 42;
-
-/// Everybody on the segment.
-pub const BROADCAST: Mac = Mac([0xff; 6]);
-
-/// "Not known", as the target's hardware address of a request is.
-const NOBODY: Mac = Mac([0; 6]);
 
 const ETHER_TYPE_ARP: [u8; 2] = [0x08, 0x06];
 const HARDWARE_ETHERNET: [u8; 2] = [0, 1];
@@ -95,12 +90,12 @@ impl ArpFrame {
     /// "Who has `target`? Tell `sender_address`": to everybody.
     pub fn request(sender_mac: Mac, sender_address: Ipv4Addr, target: Ipv4Addr) -> Self {
         Self {
-            destination: BROADCAST,
+            destination: Mac::BROADCAST,
             source: sender_mac,
             operation: Operation::Request,
             sender_mac,
             sender_address,
-            target_mac: NOBODY,
+            target_mac: Mac::UNKNOWN,
             target_address: target,
         }
     }
@@ -132,8 +127,31 @@ impl ArpFrame {
     /// Whom a frame that has a probe's form names: it is a release then. Broadcast, with which some tools fill the field,
     /// names nobody.
     pub fn released_to(&self) -> Option<Mac> {
-        let is_one_host = self.target_mac != NOBODY && self.target_mac.0[0] & 1 == 0;
-        is_one_host.then_some(self.target_mac)
+        self.target_mac.is_one_host().then_some(self.target_mac)
+    }
+
+    /// What it says; nothing where it says nothing of an address: a reply from nobody's address.
+    pub fn message(&self) -> Option<NeighborMessage> {
+        let (sender, target) = (self.sender_address.into(), self.target_address.into());
+        Some(match (self.operation, self.sender_address.is_unspecified()) {
+            (Operation::Request, true) => match self.released_to() {
+                None => NeighborMessage::Probe { target },
+                Some(named) => NeighborMessage::Release {
+                    address: target,
+                    to: Some(named).filter(|named| *named != self.sender_mac),
+                },
+            },
+            (Operation::Reply, true) => return None,
+            (Operation::Request, false) if sender == target => {
+                NeighborMessage::Announcement { address: sender }
+            }
+            (Operation::Request, false) => NeighborMessage::Question { target, asker: sender },
+            (Operation::Reply, false) if self.destination.is_one_host() || sender != target => {
+                let to = (!self.target_address.is_unspecified()).then_some(target);
+                NeighborMessage::Reply { address: sender, to }
+            }
+            (Operation::Reply, false) => NeighborMessage::Announcement { address: sender },
+        })
     }
 
     /// RFC 5227 section 3, an ARP announcement: a request for one's own address.
@@ -144,7 +162,7 @@ impl ArpFrame {
     /// The same as an unasked reply to everybody, which some equipment acts on sooner. The target's hardware address is
     /// the sender's own: Linux takes a reply for gratuitous only then (`arp_process`, since 4.14).
     pub fn gratuitous_reply(sender_mac: Mac, address: Ipv4Addr) -> Self {
-        Self { destination: BROADCAST, ..Self::reply(sender_mac, address, sender_mac, address) }
+        Self { destination: Mac::BROADCAST, ..Self::reply(sender_mac, address, sender_mac, address) }
     }
 
     /// The bytes for the wire.
@@ -244,10 +262,10 @@ mod tests {
         for (to, named) in [(Some(other), other), (None, MAC)] {
             let release = ArpFrame::release(MAC, VIP, to);
             assert_eq!(ArpFrame::decode(&release.encode()).unwrap().released_to(), Some(named));
-            assert_eq!(ArpFrame { target_mac: NOBODY, ..release }, ArpFrame::probe(MAC, VIP));
+            assert_eq!(ArpFrame { target_mac: Mac::UNKNOWN, ..release }, ArpFrame::probe(MAC, VIP));
         }
         assert_eq!(ArpFrame::probe(MAC, VIP).released_to(), None);
-        let as_arping_does = ArpFrame { target_mac: BROADCAST, ..ArpFrame::probe(MAC, VIP) };
+        let as_arping_does = ArpFrame { target_mac: Mac::BROADCAST, ..ArpFrame::probe(MAC, VIP) };
         assert_eq!(as_arping_does.released_to(), None);
     }
 
@@ -255,7 +273,7 @@ mod tests {
     fn both_gratuitous_forms_name_the_address_as_sender_and_target() {
         for frame in [ArpFrame::gratuitous_request(MAC, VIP), ArpFrame::gratuitous_reply(MAC, VIP)] {
             assert_eq!((frame.sender_address, frame.target_address), (VIP, VIP));
-            assert_eq!((frame.destination, frame.sender_mac), (BROADCAST, MAC));
+            assert_eq!((frame.destination, frame.sender_mac), (Mac::BROADCAST, MAC));
         }
         assert_eq!(ArpFrame::gratuitous_reply(MAC, VIP).target_mac, MAC, "Linux asks for this");
     }

@@ -1,10 +1,10 @@
 //! The kernel's table of TCP sockets, over netlink (`sock_diag`, section 7 of the manual): ask for the sockets of one
-//! address or for those that listen at a port, destroy one. Below `observe` and `act`.
+//! address or for those that listen at a port, destroy one.
 //!
 //! The kernel works each request off within the calls that send it and receive its answers, so nothing here waits.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, SocketAddr};
 
 use netlink_packet_core::{
     NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkBuffer, NetlinkHeader, NetlinkMessage, NetlinkPayload,
@@ -14,7 +14,7 @@ use netlink_packet_sock_diag::constants::{AF_INET, AF_INET6, IPPROTO_TCP, SOCK_D
 use netlink_packet_sock_diag::inet::{ExtensionFlags, InetRequest, SocketId, StateFlags};
 use netlink_packet_sock_diag::{SockDiagDestroy, SockDiagMessage};
 use netlink_sys::protocols::NETLINK_SOCK_DIAG;
-use netlink_sys::{Socket, SocketAddr};
+use netlink_sys::{Socket, SocketAddr as NetlinkAddr};
 use nix::errno::Errno;
 
 /// The kernel fills at most 32 kB at a time.
@@ -39,40 +39,80 @@ pub enum DiagError {
     NotUnderstood(String),
 }
 
+/// The states in which a client may be waiting for something. Not LISTEN, which is not bound to an address's life, and
+/// not `TIME_WAIT`, of which the client knows nothing any more.
+const WITH_A_CLIENT: StateFlags = StateFlags::ESTABLISHED
+    .union(StateFlags::SYN_RECV)
+    .union(StateFlags::FIN_WAIT1)
+    .union(StateFlags::FIN_WAIT2)
+    .union(StateFlags::CLOSE_WAIT)
+    .union(StateFlags::LAST_ACK)
+    .union(StateFlags::CLOSING);
+
+/// One TCP connection of this host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Connection {
+    /// This host's end.
+    pub local: SocketAddr,
+    /// The client's end.
+    pub client: SocketAddr,
+    /// `AF_INET`, or `AF_INET6` also for the v4-mapped socket of a server that listens on `::`, as mysqld does.
+    family: u8,
+    /// As the kernel wants it back, with the cookie that tells this connection from a later one with the same ends.
+    id: SocketId,
+}
+
 /// A `sock_diag` socket.
-pub(crate) struct Diag {
+#[derive(Debug)]
+pub struct Diag {
     socket: Socket,
     buffer: Vec<u8>,
 }
 
 impl Diag {
-    pub(crate) fn open() -> Result<Self, DiagError> {
+    /// Opens it, in the network namespace of the calling thread.
+    ///
+    /// # Errors
+    /// Out of descriptors, or no `sock_diag` in this kernel.
+    pub fn open() -> Result<Self, DiagError> {
         let failed = |source| DiagError::Socket { doing: "opening a sock_diag socket", source };
         let mut socket = Socket::new(NETLINK_SOCK_DIAG).map_err(failed)?;
         socket.bind_auto().map_err(failed)?;
-        socket.connect(&SocketAddr::new(0, 0)).map_err(failed)?;
+        socket.connect(&NetlinkAddr::new(0, 0)).map_err(failed)?;
         // An answer that is not there when it is read never comes: an error is better than a hung thread.
         socket.set_non_blocking(true).map_err(failed)?;
         Ok(Self { socket, buffer: vec![0; BUFFER] })
     }
 
-    /// The TCP sockets of `family` in these states whose local address is `local`, v4-mapped where the family is
-    /// `AF_INET6`.
-    pub(crate) fn tcp_sockets_of(
-        &mut self,
-        family: u8,
-        local: Ipv4Addr,
-        states: StateFlags,
-    ) -> Result<Vec<SocketId>, DiagError> {
-        let request = inet_request(family, states, SocketId::new_v4());
-        self.send(NLM_F_REQUEST | NLM_F_DUMP, FilteredDump { request, filter: only_from(local) })?;
-        let mut found = vec![];
-        self.receive(|message| sort_out(message, local, &mut found))?;
-        Ok(found)
+    /// The TCP connections whose local address is `local`, those of servers that listen on `::` too. Listening sockets are not
+    /// among them.
+    ///
+    /// # Errors
+    /// The kernel has no answer, or none that is whole.
+    pub fn connections_of(&mut self, local: IpAddr) -> Result<Vec<Connection>, DiagError> {
+        let mut connections = vec![];
+        // An IPv4 address may be that of a v4-mapped socket of the other family.
+        let families: &[u8] = if local.is_ipv4() { &[AF_INET, AF_INET6] } else { &[AF_INET6] };
+        for family in families.iter().copied() {
+            let request = inet_request(family, WITH_A_CLIENT, SocketId::new_v4());
+            self.send(NLM_F_REQUEST | NLM_F_DUMP, FilteredDump { request, filter: only_from(local) })?;
+            let mut found = vec![];
+            self.receive(|message| sort_out(message, local, &mut found))?;
+            connections.extend(found.into_iter().map(|id| Connection {
+                local: SocketAddr::new(id.source_address.to_canonical(), id.source_port),
+                client: SocketAddr::new(id.destination_address.to_canonical(), id.destination_port),
+                family,
+                id,
+            }));
+        }
+        Ok(connections)
     }
 
     /// The TCP sockets that listen at this port: address and inode of each.
-    pub(crate) fn listeners(&mut self, port: u16) -> Result<Vec<(IpAddr, u32)>, DiagError> {
+    ///
+    /// # Errors
+    /// The kernel has no answer, or none that is whole.
+    pub fn listeners(&mut self, port: u16) -> Result<Vec<(IpAddr, u32)>, DiagError> {
         let mut found = vec![];
         for (family, any) in [(AF_INET, SocketId::new_v4()), (AF_INET6, SocketId::new_v6())] {
             let request = SockDiagMessage::InetRequest(inet_request(family, StateFlags::LISTEN, any));
@@ -95,9 +135,13 @@ impl Diag {
         Ok(found)
     }
 
-    /// Destroys the TCP socket with these ends and this cookie, as `ss -K` does.
-    pub(crate) fn destroy(&mut self, family: u8, id: SocketId) -> Result<(), DiagError> {
-        let request = SockDiagMessage::InetRequest(inet_request(family, StateFlags::all(), id));
+    /// Destroys this host's end, as `ss -K` does.
+    ///
+    /// # Errors
+    /// `ENOENT`, `ESTALE`: it is gone already. `EOPNOTSUPP`: this kernel can't, or not in its state.
+    pub fn destroy(&mut self, connection: &Connection) -> Result<(), DiagError> {
+        let request = inet_request(connection.family, StateFlags::all(), connection.id.clone());
+        let request = SockDiagMessage::InetRequest(request);
         self.send(NLM_F_REQUEST | NLM_F_ACK, SockDiagDestroy::new(request))?;
         self.receive(|message| match message {
             NetlinkPayload::Error(error) if error.code.is_some() => Err(refused(error.raw_code())),
@@ -137,7 +181,7 @@ impl Diag {
 }
 
 /// Hands over the messages of one datagram, until `is_last`; gives whether it was there.
-pub(crate) fn hand_over(
+fn hand_over(
     datagram: &[u8],
     mut is_last: impl FnMut(NetlinkPayload<SockDiagMessage>) -> Result<bool, DiagError>,
 ) -> Result<bool, DiagError> {
@@ -157,9 +201,9 @@ pub(crate) fn hand_over(
 }
 
 /// Takes a dump's message in: a socket whose local address is `local` is added; gives whether it is the dump's end.
-pub(crate) fn sort_out(
+fn sort_out(
     message: NetlinkPayload<SockDiagMessage>,
-    local: Ipv4Addr,
+    local: IpAddr,
     found: &mut Vec<SocketId>,
 ) -> Result<bool, DiagError> {
     match message {
@@ -186,13 +230,10 @@ fn inet_request(family: u8, states: StateFlags, socket_id: SocketId) -> InetRequ
     InetRequest { family, protocol: IPPROTO_TCP, extensions: ExtensionFlags::empty(), states, socket_id }
 }
 
-/// Four bytes of attribute header, four of operation, eight of condition, four of address.
-const FILTER_LENGTH: usize = 20;
-
 /// A dump with `INET_DIAG_REQ_BYTECODE`, which the crate has no type for.
 struct FilteredDump {
     request: InetRequest,
-    filter: [u8; FILTER_LENGTH],
+    filter: Vec<u8>,
 }
 
 impl FilteredDump {
@@ -221,24 +262,42 @@ impl NetlinkSerializable for FilteredDump {
 /// The attribute that makes the kernel pass only sockets with this local address (`linux/inet_diag.h`,
 /// `inet_diag_bc_op` and `inet_diag_hostcond`): on thousands of foreign sockets it saves most of the time. A condition
 /// of the family `AF_INET` matches v4-mapped addresses too.
-fn only_from(local: Ipv4Addr) -> [u8; FILTER_LENGTH] {
+fn only_from(local: IpAddr) -> Vec<u8> {
     const REQ_BYTECODE: u16 = 1;
     const SOURCE_CONDITION: u8 = 7;
     const ANY_PORT: i32 = -1;
-    /// Bytes of the one operation. Where it holds, go on after it, at the end: passed. Where not, four bytes further,
-    /// past the end: left out.
-    const OPERATION: u8 = 16;
-    let mut filter = [0; FILTER_LENGTH];
-    filter[0..2].copy_from_slice(&(4 + u16::from(OPERATION)).to_ne_bytes());
-    filter[2..4].copy_from_slice(&REQ_BYTECODE.to_ne_bytes());
-    filter[4] = SOURCE_CONDITION;
-    filter[5] = OPERATION;
-    filter[6..8].copy_from_slice(&u16::from(OPERATION + 4).to_ne_bytes());
-    filter[8] = AF_INET;
-    filter[9] = 32; // bits of the address that count
-    filter[12..16].copy_from_slice(&ANY_PORT.to_ne_bytes());
-    filter[16..20].copy_from_slice(&local.octets());
-    filter
+    /// Bytes of the attribute's header, and of the operation and the condition before the address.
+    const HEADER: u8 = 4;
+    const BEFORE_ADDRESS: u8 = 12;
+    let (family, bytes, address) = match local {
+        IpAddr::V4(local) => (AF_INET, 4, local.octets().to_vec()),
+        IpAddr::V6(local) => (AF_INET6, 16, local.octets().to_vec()),
+    };
+    // The one operation. Where it holds, go on after it, at the end: passed. Where not, four bytes further, past the end:
+    // left out.
+    let operation = BEFORE_ADDRESS + bytes;
+    [
+        &u16::from(HEADER + operation).to_ne_bytes()[..],
+        &REQ_BYTECODE.to_ne_bytes(),
+        &[SOURCE_CONDITION, operation],
+        &u16::from(operation + 4).to_ne_bytes(),
+        &[family, bytes * 8, 0, 0], // bits of the address that count
+        &ANY_PORT.to_ne_bytes(),
+        &address,
+    ]
+    .concat()
+}
+
+/// A door for `fuzz/`: the addresses of the TCP sockets with this local address that a datagram of `sock_diag` tells of, and
+/// whether it holds the dump's end. Nothing else uses it.
+///
+/// # Errors
+/// As [`Diag::connections_of`].
+#[doc(hidden)]
+pub fn sockets_in(local: IpAddr, datagram: &[u8]) -> Result<(Vec<IpAddr>, bool), DiagError> {
+    let mut found = Vec::new();
+    let ended = hand_over(datagram, |message| sort_out(message, local, &mut found))?;
+    Ok((found.into_iter().map(|id| id.source_address).collect(), ended))
 }
 
 #[cfg(test)]
@@ -248,6 +307,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_kernel_is_asked_for_one_address_in_the_layout_of_inet_diag_h() {
+        let of_v4 = only_from("10.77.0.100".parse().unwrap());
+        let number = |bytes: &[u8]| u16::from_ne_bytes(bytes.try_into().unwrap());
+        assert_eq!((of_v4.len(), number(&of_v4[..2]), number(&of_v4[2..4])), (20, 20, 1));
+        assert_eq!((of_v4[4], of_v4[5], number(&of_v4[6..8])), (7, 16, 20), "source condition, yes, no");
+        assert_eq!((of_v4[8], of_v4[9]), (AF_INET, 32));
+        assert_eq!(of_v4[12..], [0xff, 0xff, 0xff, 0xff, 10, 77, 0, 100]);
+        let of_v6 = only_from("fd77::100".parse().unwrap());
+        assert_eq!((of_v6.len(), number(&of_v6[..2]), of_v6[5], number(&of_v6[6..8])), (32, 32, 28, 32));
+        assert_eq!((of_v6[8], of_v6[9], of_v6[16], of_v6[30]), (AF_INET6, 128, 0xfd, 1));
+    }
+
+    #[test]
     fn a_refusal_with_a_number_that_no_error_has_is_still_a_refusal() {
         let mut datagram = vec![0; 36];
         datagram[0] = 36; // the length
@@ -255,7 +327,9 @@ mod tests {
         datagram[16..20].copy_from_slice(&i32::MIN.to_ne_bytes());
         datagram[20] = 20; // the length of the request that is quoted
         let mut found = vec![];
-        let told = hand_over(&datagram, |message| sort_out(message, Ipv4Addr::LOCALHOST, &mut found));
+        let told = hand_over(&datagram, |message| {
+            sort_out(message, IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), &mut found)
+        });
         assert!(matches!(told.unwrap_err(), DiagError::Refused(Errno::UnknownErrno)));
     }
 }

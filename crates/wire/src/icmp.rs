@@ -1,5 +1,7 @@
 //! ICMP echo (RFC 792, RFC 4443 section 4): one request, and whether some bytes are its reply.
 
+use crate::checksum::checksum;
+
 /// Type, code, checksum, identifier, sequence number.
 const HEADER: usize = 8;
 /// The mark follows the header.
@@ -40,9 +42,8 @@ impl Echo {
         bytes[HEADER..].copy_from_slice(&mark);
         // Over IPv6 the kernel does the checksum, which takes in the addresses (RFC 3542 section 3.1).
         if version == Version::V4 {
-            let [high, low] = (!sum(&bytes)).to_be_bytes();
-            bytes[2] = high;
-            bytes[3] = low;
+            let sum = checksum(&[&bytes]);
+            bytes[2..4].copy_from_slice(&sum);
         }
         bytes
     }
@@ -62,22 +63,10 @@ impl Echo {
         };
         let message: &[u8; LENGTH] = message.get(..LENGTH)?.try_into().ok()?;
         let [is, code, _, _, first, second, high, low, mark @ ..] = *message;
-        let sound = version == Version::V6 || sum(message) == u16::MAX;
+        let sound = version == Version::V6 || checksum(&[message]) == [0, 0];
         let echo = Self { sequence: u16::from_be_bytes([high, low]), mark: u64::from_be_bytes(mark) };
         (is == kind && code == 0 && sound && mark[..2] == [first, second]).then_some(echo)
     }
-}
-
-/// The internet checksum before its last complement (RFC 1071).
-fn sum(bytes: &[u8]) -> u16 {
-    let mut sum: u32 = bytes
-        .chunks(2)
-        .map(|pair| u32::from(u16::from_be_bytes([pair[0], pair.get(1).copied().unwrap_or(0)])))
-        .sum();
-    while sum > u32::from(u16::MAX) {
-        sum = (sum & 0xffff) + (sum >> 16);
-    }
-    u16::try_from(sum).unwrap_or(u16::MAX)
 }
 
 #[cfg(test)]
@@ -92,8 +81,8 @@ mod tests {
         message[0] = 0;
         message[2] = 0;
         message[3] = 0;
-        let checksum = !sum(&message);
-        message[2..4].copy_from_slice(&checksum.to_be_bytes());
+        let sum = checksum(&[&message]);
+        message[2..4].copy_from_slice(&sum);
         let mut bytes =
             vec![0x46, 0, 0, 40, 0, 0, 0, 0, 64, 1, 0, 0, 10, 77, 0, 254, 10, 77, 0, 11, 1, 1, 1, 0];
         bytes.extend(message);
@@ -103,7 +92,7 @@ mod tests {
     #[test]
     fn a_reply_is_told_from_everything_else() {
         let request = ECHO.request(Version::V4);
-        assert_eq!(sum(&request), u16::MAX, "the checksum holds");
+        assert_eq!(checksum(&[&request]), [0, 0], "the checksum holds");
         let reply = reply_to(request);
         assert_eq!(Echo::from_reply(Version::V4, &reply), Some(ECHO));
         assert_eq!(Echo::from_reply(Version::V6, &reply), None);

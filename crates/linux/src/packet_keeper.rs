@@ -2,22 +2,22 @@
 //! has left, and the SYNs that pass on their way to a dead host.
 
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
-use decide::event::Mac;
 use socket2::Socket;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+use wire::{ETHERNET_HEADER, Mac};
 
-use crate::packet_filter::{ETHERNET_HEADER, arrived_for, asks_another};
-use crate::packet_socket::{IPV4, PacketSocket, PacketSocketError, keep_offload_header};
+use crate::packet_filter::{arrived_for, asks_another};
+use crate::packet_socket::{IPV4, IPV6, PacketSocket, PacketSocketError, keep_offload_header};
 
 /// `struct virtio_net_hdr` of `linux/virtio_net.h`, which stands before each frame under `PACKET_VNET_HDR`.
 const OFFLOAD_HEADER: usize = 10;
 /// The kernel joins segments into one frame of at most this, and its headers.
 const LARGEST_JOINED: usize = 64 * 1024;
 
-/// A packet socket in which the kernel keeps, in order, the frames that arrive at an interface's own MAC with an IPv4 packet
+/// A packet socket in which the kernel keeps, in order, the frames that arrive at an interface's own MAC with a packet
 /// to one address, until they are passed on. What finds no more room is dropped.
 ///
 /// Each frame comes with what the interface has left undone or has done ahead (`PACKET_VNET_HDR`): checksums that a virtual
@@ -42,14 +42,14 @@ impl FrameKeeper {
     /// counting: at least 512 a frame, with what it needs to keep it.
     ///
     /// To drop it takes the kernel some milliseconds, in which the thread waits.
-    pub fn open(interface: &str, destination: Ipv4Addr, room: usize) -> Result<Self, PacketSocketError> {
+    pub fn open(interface: &str, destination: IpAddr, room: usize) -> Result<Self, PacketSocketError> {
         let prepare = |socket: &Socket| {
             // The kernel doubles it (socket(7)).
             socket.set_recv_buffer_size(room / 2)?;
             keep_offload_header(socket)?;
             socket.attach_filter(&arrived_for(destination))
         };
-        PacketSocket::open(interface, IPV4, prepare)?.watched().map(Self)
+        PacketSocket::open(interface, protocol_of(destination), prepare)?.watched().map(Self)
     }
 
     /// The interface's hardware address.
@@ -114,10 +114,14 @@ impl FrameKeeper {
     }
 }
 
-/// The longest headers of IPv4 and TCP.
+fn protocol_of(address: IpAddr) -> u16 {
+    if address.is_ipv4() { IPV4 } else { IPV6 }
+}
+
+/// The longest headers of IPv4 and TCP; IPv6's is shorter.
 const LONGEST_HEADERS: usize = 60 + 60;
 
-/// A packet socket in which the kernel keeps the TCP SYNs to one IPv4 address that pass an interface on their way to another
+/// A packet socket in which the kernel keeps the TCP SYNs to one address that pass an interface on their way to another
 /// host's MAC, until they are read. What finds no more room is dropped.
 #[derive(Debug)]
 pub struct SynKeeper(PacketSocket);
@@ -128,25 +132,20 @@ impl SynKeeper {
     /// bytes of the kernel's own counting: at least 512 a frame.
     ///
     /// To drop it takes the kernel some milliseconds, in which the thread waits.
-    pub fn open(
-        interface: &str,
-        address: Ipv4Addr,
-        mac: Mac,
-        room: usize,
-    ) -> Result<Self, PacketSocketError> {
+    pub fn open(interface: &str, address: IpAddr, mac: Mac, room: usize) -> Result<Self, PacketSocketError> {
         let prepare = |socket: &Socket| {
             // The kernel doubles it (socket(7)).
             socket.set_recv_buffer_size(room / 2)?;
             socket.attach_filter(&asks_another(address, mac))
         };
-        let socket = PacketSocket::open(interface, IPV4, prepare)?;
+        let socket = PacketSocket::open(interface, protocol_of(address), prepare)?;
         let failed =
             |source| PacketSocketError::new(interface, "opening the interface for another's MAC", source);
         socket.take_in_frames_for(mac).map_err(failed)?;
         Ok(Self(socket))
     }
 
-    /// Gives the oldest packet, from its IPv4 header on, cut off after the longest headers; nothing where there is none.
+    /// Gives the oldest packet, from its IP header on, cut off after the longest headers; nothing where there is none.
     ///
     /// # Errors
     /// The socket is of no use any more.

@@ -1,5 +1,5 @@
 //! Packet sockets (packet(7)): frames in and out of one network interface. Needs `CAP_NET_RAW`. What is said over them is in
-//! `arp_socket.rs` and `packet_keeper.rs`.
+//! `neighbor_socket.rs` and `packet_keeper.rs`.
 //!
 //! The one module with `unsafe`: `sockaddr_ll` has no safe type that both builds and reads it on every kernel (that of
 //! `nix` refuses the shorter form which kernels before 5.1 give), and two socket options have no safe function.
@@ -10,12 +10,12 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, RawFd};
 
-use decide::event::Mac;
 use nix::errno::Errno;
 use nix::net::if_::if_nametoindex;
 use socket2::{Domain, Protocol, SockAddr, SockAddrStorage, Socket, Type};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+use wire::Mac;
 
 /// `ARPHRD_ETHER`: the only kind of interface that frames with Ethernet headers fit.
 const HARDWARE_ETHERNET: u16 = libc::ARPHRD_ETHER;
@@ -23,6 +23,10 @@ const HARDWARE_ETHERNET: u16 = libc::ARPHRD_ETHER;
 /// `ETH_P_IP`, in the machine's byte order.
 #[allow(clippy::cast_possible_truncation, reason = "0x0800")]
 pub(crate) const IPV4: u16 = libc::ETH_P_IP as u16;
+
+/// `ETH_P_IPV6`, in the machine's byte order.
+#[allow(clippy::cast_possible_truncation, reason = "0x86dd")]
+pub(crate) const IPV6: u16 = libc::ETH_P_IPV6 as u16;
 
 /// `ETH_P_ARP`, in the machine's byte order.
 #[allow(clippy::cast_possible_truncation, reason = "0x0806")]
@@ -119,7 +123,7 @@ pub(crate) struct Arrived<const LENGTH: usize> {
 }
 
 impl PacketSocket {
-    /// Opens it, for frames of this protocol: `ARP`, `IPV4`, or 0, which receives nothing. `prepare` comes before anything
+    /// Opens it, for frames of this protocol: `ARP`, `IPV4`, `IPV6`, or 0, which receives nothing. `prepare` comes before anything
     /// is received.
     pub(crate) fn open(
         interface: &str,

@@ -1,0 +1,12 @@
+//! What only the kernel can do, below whatever observes and acts: netlink, packet sockets and their filters, raw sockets,
+//! `sock_diag`. It carries bytes, and decides nothing.
+//!
+//! All `unsafe` of the project is here, in [`packet_socket`], and each block says why it is sound.
+
+pub mod neighbor_socket;
+pub mod netlink;
+mod packet_filter;
+pub mod packet_keeper;
+pub mod packet_socket;
+pub mod raw_socket;
+pub mod sock_diag;
