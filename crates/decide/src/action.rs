@@ -29,16 +29,23 @@ pub enum Action {
     AnnounceRelease(Option<Mac>),
     /// Ask by ARP, from this host's own address, who has the VIP: another that has it answers (`Says::Reply`).
     AskWhoHasVip,
-    /// Add the VIP to this interface, or set its lifetime anew where it is there already. `Done` comes back. Where it
-    /// fails, the rest of the same decision's actions is not carried out.
+    /// Start the VIP: add it to this interface, where it is not yet. An address that is there already is left as it is, and
+    /// that is a failure. Not carried out later than [`crate::driver::START_WITHIN`].
     AddAddress {
         /// The interface.
         interface: String,
         /// After this the kernel itself drops the address; none: it stays until removed.
         lifetime: Option<Duration>,
     },
-    /// Remove the VIP from this interface. `Done` comes back. Where it fails, the rest of the same decision's actions is not
-    /// carried out: what follows tells the others that it is free.
+    /// Set the lifetime of the VIP on this interface anew, in place, and only where it is there: what is gone is not added,
+    /// it is [`Outcome::Gone`]. Not carried out later than [`crate::driver::RENEWAL_WITHIN`].
+    RenewAddress {
+        /// The interface.
+        interface: String,
+        /// After this the kernel itself drops the address; none: it stays until removed.
+        lifetime: Option<Duration>,
+    },
+    /// Remove the VIP from this interface.
     RemoveAddress {
         /// The interface.
         interface: String,
@@ -107,8 +114,10 @@ pub enum Action {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// Done, or it was so already.
+    /// Done.
     Succeeded,
+    /// Nothing was done: the address that was to be renewed, or removed, was not there.
+    Gone,
     /// Not done, in the words of what failed.
     Failed(String),
 }

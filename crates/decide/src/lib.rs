@@ -3,6 +3,7 @@
 
 pub mod action;
 pub mod checks;
+pub mod driver;
 pub mod entitlement;
 pub mod event;
 pub mod expel;

@@ -24,6 +24,12 @@ pub const CAN_BE_PLANTED: bool = cfg!(feature = "planted");
 #[cfg(feature = "planted")]
 pub use mistakes::Planted;
 
+/// Whether the model's kernels are to add what a renewal does not find: the mistake `RenewAddsWhatIsGone`. No rule can plant
+/// this, since a rule never says "add" for a renewal.
+pub fn renewal_adds_what_is_gone(policy: &crate::policy::Policy) -> bool {
+    planted!(policy, RenewAddsWhatIsGone)
+}
+
 #[cfg(feature = "planted")]
 mod mistakes {
     /// A mistake in the rules: what a programmer might forget. `Policy::planted` plants one.
@@ -74,11 +80,17 @@ mod mistakes {
         ForgetRestore,
         /// An UNREACHABLE member that is silent counts as proven dead.
         SilenceProvesDeath,
+        /// A renewal, or "leave it as it is", adds an address that is gone.
+        RenewAddsWhatIsGone,
+        /// A renewal is carried out however long after it was decided.
+        RenewLate,
+        /// The word that the VIP is free names its successor however long after the removal.
+        ReleaseWordAfterItsLimit,
     }
 
     impl Planted {
         /// Each.
-        pub const EACH: [Self; 22] = [
+        pub const EACH: [Self; 25] = [
             Self::SkipSecondCheck,
             Self::AcquireWithoutProbing,
             Self::TakeUnknownForYes,
@@ -101,6 +113,9 @@ mod mistakes {
             Self::DontForgetAfterAPause,
             Self::ForgetRestore,
             Self::SilenceProvesDeath,
+            Self::RenewAddsWhatIsGone,
+            Self::RenewLate,
+            Self::ReleaseWordAfterItsLimit,
         ];
     }
 }

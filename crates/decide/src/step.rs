@@ -132,8 +132,10 @@ fn take_in(policy: &Policy, state: &mut State, event: &Event, now: Time, out: &m
     let at = Moment { facts: &state.facts, policy, now };
     for news in &all_news {
         state.vip.take_in(VipInput::News(news), at, out);
-        if *news == News::WorthAsking {
-            out.act(Action::AskServer);
+        match news {
+            News::WorthAsking => out.act(Action::AskServer),
+            News::AddressGone => out.act(Action::AskHost),
+            _ => {}
         }
     }
     match event {

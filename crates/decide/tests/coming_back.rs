@@ -13,8 +13,12 @@ use decide::time::Time;
 use decide::vip::{Hold, VipState};
 use model_host::{Answers, ModelHost, group, member, ms, primary, secondary};
 
-fn adds(action: &Action) -> bool {
-    matches!(action, Action::AddAddress { .. })
+fn adds_or_renews(action: &Action) -> bool {
+    matches!(action, Action::AddAddress { .. } | Action::RenewAddress { .. })
+}
+
+fn renews(action: &Action) -> bool {
+    matches!(action, Action::RenewAddress { .. })
 }
 
 fn removes(action: &Action) -> bool {
@@ -43,7 +47,7 @@ fn an_address_found_here_after_longer_than_its_lease_is_removed_and_asked_for_an
     let suspended = Duration::from_secs(20);
     let decision = model.tell(Event::ClocksParted { suspended, wall_step_ms: 0 });
     assert!(decision.actions.iter().any(removes), "{decision:#?}");
-    assert!(!decision.actions.iter().any(adds), "{decision:#?}");
+    assert!(!decision.actions.iter().any(adds_or_renews), "{decision:#?}");
     model.answering = Some(2);
     model.run(Duration::from_secs(3));
     assert!(!model.vip_here, "another host answers for it by now");
@@ -58,13 +62,13 @@ fn a_renewal_that_comes_late_looks_first_whether_the_address_is_still_here() {
     model.now = model.now + lease_of(&model) / 2;
     model.vip_here = false;
     // The loop takes frames before it hears that the address was taken away.
-    let before = model.count(adds);
+    let before = model.count(adds_or_renews);
     model.frame(9, Says::Probe);
-    assert_eq!(model.count(adds), before, "renewed, and so added, without asking anybody");
+    assert_eq!(model.count(adds_or_renews), before, "renewed, and so added, without asking anybody");
     assert!(model.last.as_ref().unwrap().actions.contains(&Action::AskHost));
     model.answering = Some(2);
     model.run(Duration::from_secs(2));
-    assert_eq!(model.count(adds), before, "member 2 answers for it by now");
+    assert_eq!(model.count(adds_or_renews), before, "member 2 answers for it by now");
 }
 
 #[test]
@@ -83,9 +87,9 @@ fn an_agent_that_stands_still_while_its_renewal_is_due_does_not_renew_on_what_it
     }
     model.vip_here = false;
     model.now = model.now + ms(950);
-    let before = model.count(adds);
+    let before = model.count(adds_or_renews);
     model.tell(Event::Wake);
-    assert_eq!(model.count(adds), before, "it was removed by hand meanwhile");
+    assert_eq!(model.count(adds_or_renews), before, "it was removed by hand meanwhile");
 }
 
 #[test]
@@ -121,7 +125,7 @@ fn who_knows_of_a_newer_view_and_hears_nothing_of_its_server_lets_go_after_claim
 #[test]
 fn an_agent_that_stood_still_right_after_taking_the_address_does_not_tell_others_that_it_is_free() {
     let mut model = ModelHost::new(Answers::all_pass(), false);
-    while model.count(adds) == 0 {
+    while model.count(adds_or_renews) == 0 {
         model.run(Duration::from_micros(100));
     }
     model.now = model.now + ms(2_300);
@@ -137,7 +141,7 @@ fn an_agent_that_stood_still_right_after_taking_the_address_does_not_tell_others
 #[test]
 fn a_lease_is_not_renewed_while_another_claims_the_address() {
     let mut model = ModelHost::settled_holder();
-    let renewed = |model: &ModelHost| model.count(adds);
+    let renewed = |model: &ModelHost| model.count(adds_or_renews);
     let before = renewed(&model);
     while renewed(&model) == before {
         model.run(ms(1));
@@ -211,9 +215,9 @@ fn a_server_that_turned_the_agent_away_and_is_heard_of_no_more_ends_the_renewals
     let mut model = ModelHost::settled_holder();
     model.first.server = Fact::Unknown(Why::WrongPassword("1045".to_owned()));
     let renewed = |model: &mut ModelHost, seconds| {
-        let before = model.count(adds);
+        let before = model.count(renews);
         model.run(Duration::from_secs(seconds));
-        model.count(adds) - before
+        model.count(renews) - before
     };
     assert!(renewed(&mut model, 60) >= 15, "it lives");
     // Not even a time-out is told any more: what watches it is stuck.
@@ -224,7 +228,7 @@ fn a_server_that_turned_the_agent_away_and_is_heard_of_no_more_ends_the_renewals
 
 #[test]
 fn an_agent_that_stops_makes_the_address_permanent_only_while_it_hears_of_its_server() {
-    let permanent = |action: &Action| matches!(action, Action::AddAddress { lifetime: None, .. });
+    let permanent = |action: &Action| matches!(action, Action::RenewAddress { lifetime: None, .. });
     let mut model = ModelHost::settled_holder();
     assert!(model.tell(Event::Stopping).actions.iter().any(permanent));
     let mut model = ModelHost::settled_holder();
@@ -243,7 +247,7 @@ fn a_claimant_that_stood_still_for_a_moment_asks_the_network_again_before_it_tak
     // Its facts are fresh enough. An answer that came meanwhile may lie unread.
     model.now = model.now + ms(400);
     let decision = model.tell(Event::Wake);
-    assert!(!decision.actions.iter().any(adds), "{decision:#?}");
+    assert!(!decision.actions.iter().any(adds_or_renews), "{decision:#?}");
     model.answering = Some(2);
     model.run(Duration::from_secs(2));
     assert!(!model.vip_here, "member 2 has it by now");
@@ -275,12 +279,12 @@ fn probes_that_a_claimant_sent_while_it_waited_for_long_for_its_second_check_pro
     model.now = model.now + ms(2);
     model.tell(Event::Server(answer));
     model.run(ms(2_000));
-    assert_eq!(model.count(adds), 0, "there was no second check");
+    assert_eq!(model.count(adds_or_renews), 0, "there was no second check");
     model.server_blocks = false;
     model.first.server = model_host::primary();
     let probes = |model: &ModelHost| model.count(|action| *action == Action::SendProbe);
     let before = probes(&model);
-    while model.count(adds) == 0 {
+    while model.count(adds_or_renews) == 0 {
         model.run(ms(1));
     }
     assert!(probes(&model) - before >= 3, "taken after {} probes", probes(&model) - before);
@@ -405,21 +409,21 @@ fn starve_when_a_renewal_is_due(model: &mut ModelHost, looks: u32) {
 #[test]
 fn a_starved_agent_renews_on_an_older_sight_of_the_address_but_not_what_lingers_for_a_dead_server() {
     let mut model = ModelHost::settled_holder();
-    let before = model.count(adds);
+    let before = model.count(adds_or_renews);
     starve_when_a_renewal_is_due(&mut model, 8);
-    assert_eq!(model.count(adds), before, "it may get to the kernel's answer yet");
+    assert_eq!(model.count(adds_or_renews), before, "it may get to the kernel's answer yet");
 
     let mut model = ModelHost::settled_holder();
-    let before = model.count(adds);
+    let before = model.count(adds_or_renews);
     starve_when_a_renewal_is_due(&mut model, 12);
-    assert_eq!(model.count(adds), before + 1, "it leads: the lease is not to be lost");
+    assert_eq!(model.count(adds_or_renews), before + 1, "it leads: the lease is not to be lost");
 
     let mut model = ModelHost::settled_holder();
     model.policy.linger = Duration::from_secs(60);
     model.first.server = refused();
     model.run(ms(500));
     assert!(model.said(|reason| matches!(reason, Reason::Lingering(..))), "{:#?}", model.reasons.last());
-    let before = model.count(adds);
+    let before = model.count(adds_or_renews);
     starve_when_a_renewal_is_due(&mut model, 12);
-    assert_eq!(model.count(adds), before, "it may have been removed by hand meanwhile");
+    assert_eq!(model.count(adds_or_renews), before, "it may have been removed by hand meanwhile");
 }

@@ -14,7 +14,7 @@ use decide::vip::VipState;
 use model_host::{Answers, ModelHost, mac, ms, secondary};
 
 fn renews(decision: &Decision) -> bool {
-    decision.actions.iter().any(|action| matches!(action, Action::AddAddress { .. }))
+    decision.actions.iter().any(|action| matches!(action, Action::RenewAddress { .. }))
 }
 
 fn lets_go(decision: &Decision) -> Option<&LetGo> {
@@ -38,7 +38,7 @@ fn an_agent_that_stood_still_for_less_than_its_lease_asks_before_it_renews() {
     let renewed = model.actions.len();
     model.run(ms(20));
     let since: Vec<_> = model.actions.iter().skip(renewed).map(|(_, action)| action).collect();
-    assert!(since.iter().any(|action| matches!(action, Action::AddAddress { .. })), "{since:#?}");
+    assert!(since.iter().any(|action| matches!(action, Action::RenewAddress { .. })), "{since:#?}");
     assert!(model.vip_here);
 }
 
@@ -47,7 +47,7 @@ fn an_agent_that_stood_still_renews_only_when_its_server_has_answered_since() {
     let mut model = ModelHost::settled_holder();
     model.server_blocks = true;
     model.now = model.now + Duration::from_secs(5);
-    let renewals = |model: &ModelHost| model.count(|action| matches!(action, Action::AddAddress { .. }));
+    let renewals = |model: &ModelHost| model.count(|action| matches!(action, Action::RenewAddress { .. }));
     let before = renewals(&model);
     model.tell(Event::Wake);
     model.run(ms(300));
@@ -65,7 +65,7 @@ fn a_lease_is_renewed_three_times_in_its_length_and_the_network_is_asked_each_ti
     let count = |wanted: fn(&Action) -> bool| {
         model.actions.iter().skip(before).filter(|(_, action)| wanted(action)).count()
     };
-    let renewals = count(|action| matches!(action, Action::AddAddress { .. }));
+    let renewals = count(|action| matches!(action, Action::RenewAddress { .. }));
     assert!((9..=10).contains(&renewals), "{renewals} renewals in 30 s of a lease of 10 s");
     assert!(count(|action| *action == Action::AskWhoHasVip) >= renewals);
 }

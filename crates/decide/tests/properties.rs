@@ -45,7 +45,7 @@ proptest! {
             watch.play(play);
         }
         let decision = watch.tell(&Event::Stopping);
-        let touches = |action: &Action| !matches!(action, Action::AddAddress { lifetime: None, .. });
+        let touches = |action: &Action| !matches!(action, Action::RenewAddress { lifetime: None, .. });
         prop_assert!(!decision.actions.iter().any(touches), "{:?}", decision.actions);
     }
 }
@@ -137,7 +137,7 @@ proptest! {
                     model.tell(Event::Peer { member: member(number), seen: Seen { asked_at: now - ms(900), fact } });
                 }
                 Nuisance::RenewalFails => {
-                    let action = Action::AddAddress { interface: "eth0".to_owned(), lifetime: model.policy.lease };
+                    let action = Action::RenewAddress { interface: "eth0".to_owned(), lifetime: model.policy.lease };
                     model.tell(Event::Done { action, outcome: Outcome::Failed("busy".to_owned()) });
                 }
                 Nuisance::InterfaceBlinks => {
@@ -318,13 +318,15 @@ fn an_agent_that_stood_still_for_longer_than_its_lease_asks_anew_and_renews_noth
     model.vip_here = false;
     model.now = model.now + Duration::from_secs(20);
     let decision = model.tell(Event::Wake);
-    assert!(
-        !decision.actions.iter().any(|action| matches!(action, Action::AddAddress { .. } | Action::Announce))
-    );
+    assert!(!decision.actions.iter().any(|action| matches!(
+        action,
+        Action::AddAddress { .. } | Action::RenewAddress { .. } | Action::Announce
+    )));
     let decision = model.tell(stale);
-    assert!(
-        !decision.actions.iter().any(|action| matches!(action, Action::AddAddress { .. } | Action::Announce))
-    );
+    assert!(!decision.actions.iter().any(|action| matches!(
+        action,
+        Action::AddAddress { .. } | Action::RenewAddress { .. } | Action::Announce
+    )));
     model.answering = Some(2);
     model.run(Duration::from_secs(5));
     assert!(!model.vip_here, "another host answers for it by now");

@@ -184,7 +184,10 @@ fn a_word_of_the_kernel_that_is_older_than_the_removal_does_not_end_it() {
     for old in [flushed, put_back] {
         let decision = model.tell(old);
         assert!(
-            !decision.actions.iter().any(|action| matches!(action, Action::AddAddress { .. })),
+            !decision
+                .actions
+                .iter()
+                .any(|action| matches!(action, Action::AddAddress { .. } | Action::RenewAddress { .. })),
             "{decision:#?}"
         );
         assert!(!decision.reasons.contains(&Reason::Adopted), "{decision:#?}");

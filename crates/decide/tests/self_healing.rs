@@ -156,7 +156,7 @@ fn a_copy_on_another_interface_is_removed_where_the_vip_is_not_held_and_is_no_ho
 fn a_copy_with_another_prefix_is_replaced_by_the_leased_address_at_once() {
     let mut model = ModelHost::settled_holder();
     let actions = shows(&mut model, with_copies(&[on("eth0", 24), on("eth0", 32)]));
-    let renewal = Action::AddAddress { interface: "eth0".to_owned(), lifetime: policy().lease };
+    let renewal = Action::RenewAddress { interface: "eth0".to_owned(), lifetime: policy().lease };
     assert!(actions.contains(&renewal), "{actions:?}");
     assert!(
         model.said(|reason| *reason == Reason::CopyWithPrefix("eth0".to_owned(), 24) && reason.is_error())
@@ -172,7 +172,10 @@ fn without_a_lease_the_predecessors_prefix_is_left_alone() {
     shows(&mut model, with_copies(&[on("eth0", 8)]));
     model.run(Duration::from_secs(20));
     assert_eq!(
-        model.count(|action| matches!(action, Action::AddAddress { .. } | Action::RemoveAddress { .. })),
+        model.count(|action| matches!(
+            action,
+            Action::AddAddress { .. } | Action::RenewAddress { .. } | Action::RemoveAddress { .. }
+        )),
         0
     );
 }
@@ -223,7 +226,7 @@ fn a_renewal_that_fails_once_leaves_the_vip_held_as_it_was() {
         _ => panic!("not held"),
     };
     let before = since(&model);
-    let action = Action::AddAddress { interface: "eth0".to_owned(), lifetime: policy().lease };
+    let action = Action::RenewAddress { interface: "eth0".to_owned(), lifetime: policy().lease };
     model.tell(Event::Done { action, outcome: Outcome::Failed("busy".to_owned()) });
     model.run(Duration::from_secs(1));
     assert_eq!(since(&model), before);

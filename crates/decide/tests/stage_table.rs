@@ -51,7 +51,7 @@ fn s13_every_cell_of_the_table_in_the_invariants_terms() {
         }
         // LEASE: never longer than the policy says, and only where the VIP is held or started.
         for (_, action) in &model.actions {
-            if let Action::AddAddress { lifetime, .. } = action {
+            if let Action::AddAddress { lifetime, .. } | Action::RenewAddress { lifetime, .. } = action {
                 assert_eq!(*lifetime, model.policy.lease, "{cell:?}");
                 assert!(cell.vip_here || started, "{cell:?}");
             }
@@ -304,7 +304,7 @@ fn s7_start_adopts() {
 fn s7_stop_leaves_the_vip_and_makes_it_outlive_the_lease() {
     let mut model = ModelHost::settled_holder();
     let decision = model.tell(Event::Stopping);
-    assert_eq!(decision.actions, [Action::AddAddress { interface: "eth0".to_owned(), lifetime: None }]);
+    assert_eq!(decision.actions, [Action::RenewAddress { interface: "eth0".to_owned(), lifetime: None }]);
     assert_eq!(decision.stage_5(), 1);
     let said = decision.reasons.last().unwrap().to_string();
     assert!(said.contains("on eth0") && said.contains("without a lease"), "{said}");

@@ -35,7 +35,7 @@ fn stopped(model: &ModelHost, wanted: impl Fn(&LetGo) -> bool) -> bool {
 #[test]
 fn a_holder_whose_server_is_secondary_and_still_writable_keeps_the_vip_for_as_long_as_that_lasts() {
     let mut model = switchover_under_way();
-    let renewals = |model: &ModelHost| model.count(|action| matches!(action, Action::AddAddress { .. }));
+    let renewals = |model: &ModelHost| model.count(|action| matches!(action, Action::RenewAddress { .. }));
     let before = renewals(&model);
     model.run(SECOND * 60);
     assert!(model.vip_here, "{:#?}", model.reasons);

@@ -97,7 +97,7 @@ fn the_vip_is_seen_to_come_and_go_at_once_and_its_renewal_is_not_news() {
             orders.add("eth0", vip(VIP), 32, &label(), lease).await.unwrap();
             up.push(told(&mut facts, |host| has(host, VIP, 32)).await - began);
             for _ in 0..3 {
-                orders.add("eth0", vip(VIP), 32, &label(), lease).await.unwrap();
+                assert!(orders.renew("eth0", vip(VIP), 32, &label(), lease).await.unwrap());
             }
             let began = Instant::now();
             orders.remove("eth0", vip(VIP)).await.unwrap();
@@ -135,7 +135,9 @@ fn a_lease_that_is_not_renewed_ends_by_itself_and_that_is_told() {
         for stir_after in [0, 600, 1_300] {
             let began = Instant::now();
             // The address that is there for ever, or was dropped, is put under a lease.
-            orders.add("eth0", vip(VIP), 32, &label(), Some(lease)).await.unwrap();
+            if !orders.renew("eth0", vip(VIP), 32, &label(), Some(lease)).await.unwrap() {
+                orders.add("eth0", vip(VIP), 32, &label(), Some(lease)).await.unwrap();
+            }
             told(&mut facts, |host| has(host, VIP, 32)).await;
             // Another address makes the kernel look at lifetimes now, and so at another moment the next time.
             tokio::time::sleep(Duration::from_millis(stir_after)).await;
@@ -246,8 +248,8 @@ fn removing_the_vip_takes_the_predecessors_netmask_too_and_leaves_the_hosts_own_
         let orders = Addresses::new();
         let own = vec![(vip("10.77.0.11"), 24)];
         give(&netlink, "eth0", "10.77.0.11", 24).await;
-        for prefixes in [[8, 32], [24, 24], [32, 32]] {
-            for prefix in prefixes {
+        for prefixes in [&[8, 32][..], &[24], &[32]] {
+            for &prefix in prefixes {
                 orders.add("eth0", vip(VIP), prefix, &label(), None).await.unwrap();
             }
             orders.remove("eth0", vip(VIP)).await.unwrap();
@@ -290,7 +292,7 @@ fn a_lease_ends_the_predecessors_copy_without_the_vip_ever_being_away() {
         give(&netlink(), "eth0", VIP, 8).await;
         let (_watch, mut facts) = watched().await;
         let orders = Addresses::new();
-        orders.add("eth0", vip(VIP), 32, &label(), Some(Duration::from_secs(30))).await.unwrap();
+        assert!(orders.renew("eth0", vip(VIP), 32, &label(), Some(Duration::from_secs(30))).await.unwrap());
         orders.remove_other_prefixes("eth0", vip(VIP), 32).await.unwrap();
         assert_eq!(addresses(&on_eth0().await), vec![(vip(VIP), 32)]);
         told(&mut facts, |host| {
@@ -347,7 +349,7 @@ fn notifications_that_were_lost_are_made_up_for() {
             runtime.block_on(async {
                 let orders = Addresses::new();
                 for _ in 0..4000 {
-                    orders.add("eth0", vip("10.77.0.200"), 32, &label(), None).await.unwrap();
+                    orders.renew("eth0", vip("10.77.0.200"), 32, &label(), None).await.unwrap();
                 }
                 orders.add("eth0", vip(VIP), 32, &label(), None).await.unwrap();
             });
@@ -383,5 +385,119 @@ fn what_a_switch_waits_for_is_done_in_a_moment() {
             println!("{what}: median {median:?}, worst {worst:?}");
             assert!(median < Duration::from_millis(3), "{what}: {median:?}");
         }
+    });
+}
+
+/// Both families, by the VIP and its longest prefix.
+const FAMILIES: [(&str, u8); 2] = [(VIP, 32), ("fd77::100", 128)];
+
+#[test]
+fn what_is_gone_is_not_renewed_into_being_for_a_while_or_for_ever() {
+    in_new_namespace(|| async {
+        let neighbor = Neighbor::new();
+        cable_to(&neighbor).await;
+        let orders = Addresses::new();
+        for (address, prefix) in FAMILIES {
+            for lifetime in [Some(Duration::from_secs(30)), None] {
+                let there = orders.renew("eth0", vip(address), prefix, &label(), lifetime).await.unwrap();
+                assert!(!there, "{address}: it was never there");
+                orders.add("eth0", vip(address), prefix, &label(), lifetime).await.unwrap();
+                assert!(orders.renew("eth0", vip(address), prefix, &label(), lifetime).await.unwrap());
+                assert!(orders.remove("eth0", vip(address)).await.unwrap(), "{address}: it can be removed");
+                assert!(!orders.renew("eth0", vip(address), prefix, &label(), lifetime).await.unwrap());
+                let (_watch, mut facts) = watched().await;
+                told(&mut facts, |host| !bears(host, address)).await;
+            }
+            assert!(!orders.renew("eth7", vip(address), prefix, &label(), None).await.unwrap());
+        }
+    });
+}
+
+#[test]
+fn an_address_that_is_removed_while_it_is_renewed_all_the_time_stays_away() {
+    in_new_namespace(|| async {
+        let neighbor = Neighbor::new();
+        cable_to(&neighbor).await;
+        let orders = Addresses::new();
+        let (mut renewed, mut gone) = (0_u32, 0_u32);
+        for round in 0..60_u64 {
+            let (address, prefix) = FAMILIES[usize::from(round % 2 == 1)];
+            orders.add("eth0", vip(address), prefix, &label(), None).await.unwrap();
+            // A thread of its own, in the same namespace, removes it once, at another moment each time.
+            let namespace = std::fs::File::open("/proc/thread-self/ns/net").unwrap();
+            let removal = std::thread::spawn(move || {
+                nix::sched::setns(&namespace, nix::sched::CloneFlags::CLONE_NEWNET).unwrap();
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+                runtime.block_on(async move {
+                    let orders = Addresses::new();
+                    orders.prepare();
+                    tokio::time::sleep(Duration::from_micros(round * 97 % 2_000)).await;
+                    assert!(orders.remove("eth0", vip(address)).await.unwrap());
+                });
+            });
+            let lifetime = Some(Duration::from_secs(30)).filter(|_| round % 4 < 2);
+            let end = Instant::now() + LIMIT;
+            while !removal.is_finished() && Instant::now() < end {
+                let there = orders.renew("eth0", vip(address), prefix, &label(), lifetime).await.unwrap();
+                *if there { &mut renewed } else { &mut gone } += 1;
+            }
+            removal.join().unwrap();
+            assert!(!orders.renew("eth0", vip(address), prefix, &label(), lifetime).await.unwrap());
+            assert!(!orders.remove("eth0", vip(address)).await.unwrap(), "round {round}: it came back");
+        }
+        println!("renewed {renewed} times, found gone {gone} times");
+        assert!(renewed >= 60, "the removals met renewals: {renewed}");
+    });
+}
+
+#[test]
+fn this_kernel_renews_an_address_that_is_there_at_once_and_in_place() {
+    in_new_namespace(|| async {
+        let neighbor = Neighbor::new();
+        cable_to(&neighbor).await;
+        let orders = Addresses::new();
+        orders.add("eth0", vip(VIP), 32, &label(), Some(Duration::from_secs(3))).await.unwrap();
+        assert!(orders.renew("eth0", vip(VIP), 32, &label(), None).await.unwrap());
+        let there = on_eth0().await;
+        let for_ever = there.iter().any(|address| {
+            address.attributes.iter().any(|attribute| {
+                matches!(attribute, AddressAttribute::CacheInfo(cache) if cache.ifa_valid == u32::MAX)
+            }) && address.attributes.contains(&AddressAttribute::Label("eth0:3306".into()))
+        });
+        assert!(for_ever, "{there:?}");
+    });
+}
+
+#[test]
+fn a_start_finds_out_what_is_there_already_and_leaves_it_as_it_is() {
+    in_new_namespace(|| async {
+        let neighbor = Neighbor::new();
+        cable_to(&neighbor).await;
+        let orders = Addresses::new();
+        for (address, prefix) in FAMILIES {
+            orders.add("eth0", vip(address), prefix, &label(), None).await.unwrap();
+            let lease = Some(Duration::from_secs(2));
+            let error = orders.add("eth0", vip(address), prefix, &label(), lease).await.unwrap_err();
+            assert!(matches!(error, AddressError::AlreadyThere { .. }), "{error:?}");
+            assert!(error.to_string().contains("already"), "{error}");
+        }
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        assert!(orders.remove("eth0", vip(VIP)).await.unwrap(), "it was put under no lease");
+    });
+}
+
+#[test]
+fn the_predecessors_address_alone_is_made_permanent_as_it_is_and_under_a_lease_gives_way_to_ours() {
+    in_new_namespace(|| async {
+        let neighbor = Neighbor::new();
+        cable_to(&neighbor).await;
+        give(&netlink(), "eth0", VIP, 8).await;
+        let orders = Addresses::new();
+        assert!(orders.renew("eth0", vip(VIP), 32, &label(), None).await.unwrap());
+        assert_eq!(addresses(&on_eth0().await), vec![(vip(VIP), 8)], "left as it is");
+        assert!(orders.renew("eth0", vip(VIP), 32, &label(), Some(Duration::from_secs(30))).await.unwrap());
+        let mut there = addresses(&on_eth0().await);
+        there.sort_unstable();
+        assert_eq!(there, vec![(vip(VIP), 8), (vip(VIP), 32)]);
     });
 }

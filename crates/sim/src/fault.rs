@@ -46,6 +46,11 @@ pub enum Fault {
     ColdStart { ms: u64 },
     /// The agent's process is stopped (SIGSTOP), and goes on.
     AgentHangs { who: Who, ms: u64 },
+    /// … between its next decision about the address and the deed, or between that deed and the next.
+    AgentHangsAtADeed { who: Who, ms: u64 },
+    /// The agent is stopped (SIGSTOP), told to stop (SIGTERM), and goes on after `ms`: it reads what it has missed, and ends. It
+    /// is started again after as long.
+    AgentHangsAndIsTold { who: Who, ms: u64 },
     /// What watches the agent's server is stuck: not even a time-out is told.
     AskerSticks { who: Who, ms: u64 },
     /// The agent is killed, and started again.
@@ -126,6 +131,8 @@ impl Fault {
             | Self::ServerTurnsAway { ms, .. }
             | Self::ColdStart { ms }
             | Self::AgentHangs { ms, .. }
+            | Self::AgentHangsAtADeed { ms, .. }
+            | Self::AgentHangsAndIsTold { ms, .. }
             | Self::AskerSticks { ms, .. }
             | Self::AgentKilled { ms, .. }
             | Self::AgentRestarts { ms, .. }
@@ -206,6 +213,17 @@ impl Fault {
             Self::AgentHangs { who, ms } => {
                 let host = place(world, who);
                 world.hang_agent(host, after(ms));
+            }
+            Self::AgentHangsAtADeed { who, ms } => {
+                let host = place(world, who);
+                world.hang_agent_at_a_deed(host, after(ms));
+            }
+            Self::AgentHangsAndIsTold { who, ms } => {
+                let host = place(world, who);
+                world.hang_agent(host, after(ms));
+                let told = world.between_ms(0, ms);
+                world.change_in(told, Change::AgentEnds { host, told: true });
+                world.change_in(after(ms * 2), Change::AgentStarts(host));
             }
             Self::AskerSticks { who, ms } => {
                 let host = place(world, who);
@@ -345,6 +363,12 @@ impl fmt::Display for Fault {
             }
             Self::ColdStart { ms } => write!(f, "every server ends, started again after {}", seconds(ms)),
             Self::AgentHangs { who, ms } => write!(f, "{who}'s agent hangs for {}", seconds(ms)),
+            Self::AgentHangsAtADeed { who, ms } => {
+                write!(f, "{who}'s agent hangs for {}, between a decision and its deed", seconds(ms))
+            }
+            Self::AgentHangsAndIsTold { who, ms } => {
+                write!(f, "{who}'s agent hangs for {}, and is told to stop meanwhile", seconds(ms))
+            }
             Self::AskerSticks { who, ms } => {
                 write!(
                     f,

@@ -307,6 +307,11 @@ fn follow_up(rng: &mut Rng, members: usize, first: Timed, faults: &mut Vec<Timed
         }
         // The claim that follows stands still before it is through.
         Fault::Flushed { who } => then(rng.u64(1..60), Fault::AgentHangs { who, ms: rng.u64(600..3_000) }),
+        // What it was told is not read: somebody removes the VIP, and another takes it, before it goes on and ends.
+        Fault::AgentHangsAndIsTold { who, ms } => {
+            then(rng.u64(0..=ms), Fault::Flushed { who });
+            then(rng.u64(0..=ms), Fault::Switchover { to: rng.usize(0..members) });
+        }
         // It comes back, and is gone again.
         Fault::Isolated { who, ms } => {
             then(ms + rng.u64(0..1_500), Fault::Isolated { who, ms: rng.u64(10..2_000) });
@@ -320,7 +325,7 @@ fn draw(rng: &mut Rng, members: usize) -> Fault {
     let ms = length(rng);
     // Long enough for the group to notice.
     let long = rng.u64(3_000..15_000);
-    match rng.u8(0..47) {
+    match rng.u8(0..50) {
         0..=3 => Fault::Switchover { to: rng.usize(0..members) },
         4..=6 => Fault::Shutdown { who, ms: long },
         7 | 8 => Fault::StopGroupReplication { who, ms: long },
@@ -355,6 +360,8 @@ fn draw(rng: &mut Rng, members: usize) -> Fault {
         43 => Fault::InterfaceGone { who, ms },
         44 => Fault::AskerSticks { who, ms: long },
         45 => Fault::GatewayLost { who, ms },
+        46 | 47 => Fault::AgentHangsAndIsTold { who, ms },
+        48 => Fault::AgentHangsAtADeed { who, ms },
         _ => Fault::GatewayLostForAll { ms },
     }
 }

@@ -16,7 +16,6 @@ mod segment;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use decide::action::Action;
 use decide::event::{Event, Mac, Says};
 use decide::policy::Policy;
 use decide::time::Time;
@@ -109,12 +108,6 @@ enum Due {
         poll: u32,
     },
     Unpark(Place),
-    Deed {
-        host: Place,
-        life: u32,
-        decided: Time,
-        actions: Vec<Action>,
-    },
     AskedServer {
         host: Place,
         life: u32,
@@ -334,7 +327,6 @@ impl World {
             | Due::Loop { host, life }
             | Due::Wake { host, life }
             | Due::Poll { host, life, .. }
-            | Due::Deed { host, life, .. }
             | Due::AskedServer { host, life, .. }
             | Due::AskedPeer { host, life, .. }
                 if !self.runs(host, life) => {}
@@ -343,7 +335,6 @@ impl World {
             | Due::Loop { host, .. }
             | Due::Wake { host, .. }
             | Due::Poll { host, .. }
-            | Due::Deed { host, .. }
             | Due::AskedServer { host, .. }
             | Due::AskedPeer { host, .. }
                 if self.hosts[host].paused_until.is_some_and(|until| until > self.now) =>
@@ -355,11 +346,9 @@ impl World {
             Due::Loop { host, .. } => self.agent_loop(host),
             Due::Wake { host, life } => {
                 if self.clock(host) >= self.hosts[host].wake_at {
-                    self.hosts[host].wake_due = true;
                     self.agent_goes_on(host, life);
                 }
             }
-            Due::Deed { host, decided, actions, .. } => self.carry_out(host, decided, actions),
             Due::Poll { host, poll, .. } => self.poll(host, poll),
             Due::Unpark(host) => self.unpark(host),
             Due::AskedServer { host, life, question } => self.server_answers(host, life, question),

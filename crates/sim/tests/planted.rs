@@ -52,4 +52,7 @@ is_caught! {
     not_forgetting_after_a_pause: DontForgetAfterAPause, from 0;
     forgetting_to_restore: ForgetRestore, from 0;
     silence_that_proves_death: SilenceProvesDeath, from 0;
+    adding_what_a_renewal_does_not_find: RenewAddsWhatIsGone, from 0;
+    renewing_late: RenewLate, from 0;
+    a_release_word_after_its_limit: ReleaseWordAfterItsLimit, from 0;
 }

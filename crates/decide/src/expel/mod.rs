@@ -113,6 +113,8 @@ impl ExpelState {
         let (fence, words) = match outcome {
             Outcome::Succeeded => (Fence::Dead, None),
             Outcome::Failed(text) => (Fence::Failed, Some(text.clone())),
+            // No fence ends so: what is not a proof is none.
+            Outcome::Gone => (Fence::Failed, None),
         };
         out.say_aside(Reason::Fenced(member, words));
         for (id, suspect) in &mut self.suspects {

@@ -18,6 +18,7 @@ pub use peers::{Open, Peer, Peers};
 pub use process::Signs;
 pub use view::Views;
 
+use crate::action::{Action, Outcome};
 use crate::event::{Event, Fact, Gateway, GroupView, Host, Mac, Seen, Server, Why};
 use crate::policy::Policy;
 use crate::time::Time;
@@ -64,6 +65,8 @@ pub enum News {
     InterfaceUp(String),
     /// The gateway answered until now.
     GatewayLost,
+    /// The kernel found no VIP to renew where one was known to be.
+    AddressGone,
     /// The local server's process has ended.
     ProcessEnded,
     /// The local server has something to tell: it is to be asked now.
@@ -116,6 +119,10 @@ impl Facts {
             Event::MemberPort { member, seen } => self.peers.take_in_port(*member, seen),
             Event::Process(sign) => return self.process.take_in(*sign, now),
             Event::Release => self.giving_up = true,
+            Event::Done { action: Action::RenewAddress { interface, .. }, outcome: Outcome::Gone } => {
+                self.take_in_gone(policy, interface, now);
+                return vec![News::AddressGone];
+            }
             Event::Frame(_)
             | Event::StatFile(_)
             | Event::ExpelTimeout(_)
@@ -153,6 +160,14 @@ impl Facts {
         }
         self.host = seen.clone();
         news
+    }
+
+    /// The kernel found no VIP to renew on this interface: somebody else has removed it.
+    fn take_in_gone(&mut self, policy: &Policy, interface: &str, now: Time) {
+        if let Fact::Known(host) = &mut self.host.fact {
+            host.addresses.retain(|there| there.address != policy.vip || there.interface != interface);
+            self.host.asked_at = now;
+        }
     }
 
     fn take_in_server(&mut self, policy: &Policy, seen: &Seen<Server>, now: Time) {

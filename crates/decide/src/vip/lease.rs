@@ -53,7 +53,7 @@ impl VipMachine {
         } else if due.is_some() {
             if self.may_renew(at, well) {
                 if !planted!(at.policy, ForgetToRenew) {
-                    out.act(Action::AddAddress {
+                    out.act(Action::RenewAddress {
                         interface: hold.interface.clone(),
                         lifetime: self.lifetime(at),
                     });

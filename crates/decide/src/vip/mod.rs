@@ -53,6 +53,9 @@ use orphan_syns::OrphanSyns;
 /// After an attempt to add the address failed, it is not asked for again for this long.
 const RETRY_AFTER_FAILURE: Duration = Duration::from_secs(1);
 
+/// After a renewal failed, or came too late to be carried out, it is tried again after this long. The lease outlives several.
+const RENEW_AGAIN_AFTER: Duration = Duration::from_millis(250);
+
 /// One VIP, as one agent sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct VipMachine {
@@ -178,6 +181,12 @@ impl VipMachine {
         if let (Action::SendProbe, VipState::Claiming(claim)) = (action, &mut self.state) {
             // A probe that was not sent is not unanswered.
             claim.probes = 0;
+        }
+        if let (Action::RenewAddress { lifetime: Some(_), .. }, VipState::Holding(hold)) =
+            (action, &mut self.state)
+        {
+            // It is decided anew, on what is known then.
+            hold.next_renewal = Some(at.now + RENEW_AGAIN_AFTER);
         }
         let unconfirmed = matches!(&self.state, VipState::Holding(hold) if !hold.confirmed);
         if matches!(action, Action::AddAddress { .. }) && unconfirmed {

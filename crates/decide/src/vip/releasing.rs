@@ -87,14 +87,20 @@ impl VipMachine {
         VipState::Releasing { since, interface, retry_at }
     }
     /// The agent stops: the VIP stays as it is (S7), so a lease becomes an address without an end; but not where nothing
-    /// has been heard of the server for so long that the lease would not be renewed either.
+    /// has been heard of the server for so long that the lease would not be renewed either, nor while another's claim or use
+    /// of the address is not answered yet. Where it is gone, it stays gone.
     pub(crate) fn leave_as_it_is(&mut self, at: Moment<'_>, out: &mut Output) {
         let (VipState::Holding(hold), Some(lease)) = (&self.state, at.policy.lease) else {
             return out.say(Reason::Stopping);
         };
+        if hold.confirmed && at.vip_interface() == Fact::Known(None) {
+            return out.say(Reason::Stopping);
+        }
         let interface = hold.interface.clone();
-        if hold.confirmed && hold.down_since.is_none() && at.server_is_heard_of() {
-            out.act(Action::AddAddress { interface: interface.clone(), lifetime: None });
+        let claimed =
+            hold.dispute.is_some() || hold.conflict.is_some_and(|conflict| conflict.owed_since.is_some());
+        if hold.confirmed && hold.down_since.is_none() && !claimed && at.server_is_heard_of() {
+            out.act(Action::RenewAddress { interface: interface.clone(), lifetime: None });
             out.say(Reason::StoppingForEver(interface));
         } else {
             out.say(Reason::StoppingUnderLease(interface, lease));

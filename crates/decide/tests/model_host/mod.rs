@@ -260,11 +260,14 @@ impl ModelHost {
                     self.later(ms(1), Queued::Ready(Event::Frame(frame)));
                 }
             }
+            Action::RenewAddress { .. } if self.vip_here => {}
+            Action::RenewAddress { .. } => {
+                let done = Event::Done { action: action.clone(), outcome: Outcome::Gone };
+                self.later(ms(0), Queued::Ready(done));
+            }
             Action::AddAddress { .. } | Action::RemoveAddress { .. } => {
                 self.vip_here = matches!(action, Action::AddAddress { .. });
                 self.later(ms(1), Queued::AskedHost(now));
-                let done = Event::Done { action: action.clone(), outcome: Outcome::Succeeded };
-                self.later(ms(1), Queued::Ready(done));
             }
             Action::PollEvery(every) => {
                 self.poll = *every;

@@ -119,6 +119,10 @@ pub fn anything() -> impl Strategy<Value = Sent> {
             action: Action::AddAddress { interface: "eth0".to_owned(), lifetime: None },
             outcome: Outcome::Failed("no such interface".to_owned()),
         })),
+        1 => any::<bool>().prop_map(|gone| Sent::Other(Event::Done {
+            action: Action::RenewAddress { interface: "eth0".to_owned(), lifetime: None },
+            outcome: if gone { Outcome::Gone } else { Outcome::Failed("busy".to_owned()) },
+        })),
         1 => Just(Sent::Other(Event::StatFile(Some((StatMark::Started, Duration::from_secs(3)))))),
         1 => (0..20_u64, -5_000..5_000_i64).prop_map(|(suspended, wall_step_ms)| Sent::Other(Event::ClocksParted {
             suspended: Duration::from_secs(suspended),

@@ -129,7 +129,7 @@ impl Watch {
             self.silent_since = Some(self.now);
         }
         self.check_purity(&before, event, &decision);
-        self.check_evidence(&before, &decision);
+        self.check_evidence(&decision);
         self.check_letting_go(&before, &decision);
         self.check_lease(event, &decision);
         assert!(decision.wake_at > self.now, "a wake-up that is already past: {decision:#?}");
@@ -162,12 +162,10 @@ impl Watch {
         assert_eq!(read, *decision);
     }
 
-    fn check_evidence(&self, before: &State, decision: &Decision) {
+    fn check_evidence(&self, decision: &Decision) {
         let adds = decision.actions.iter().any(|action| matches!(action, Action::AddAddress { .. }));
-        let holds_still =
-            matches!(before.vip.state, VipState::Holding(_)) || decision.reasons.contains(&Reason::Adopted);
         let started = decision.reasons.iter().any(|reason| matches!(reason, Reason::Started { .. }));
-        assert_eq!(adds && !holds_still, started, "started without a word: {decision:#?}");
+        assert_eq!(adds, started, "started without a word: {decision:#?}");
         if !started {
             return;
         }
@@ -262,7 +260,9 @@ impl Watch {
 
     fn check_lease(&self, event: &Event, decision: &Decision) {
         for action in &decision.actions {
-            let Action::AddAddress { lifetime, .. } = action else { continue };
+            let (Action::AddAddress { lifetime, .. } | Action::RenewAddress { lifetime, .. }) = action else {
+                continue;
+            };
             if *event == Event::Stopping {
                 assert_eq!(*lifetime, None);
                 continue;

@@ -8,20 +8,24 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use netlink_packet_core::{NLM_F_CREATE, NLM_F_REPLACE};
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::address::{AddressHeaderFlags, AddressMessage};
 use nix::errno::Errno;
 
 pub use self::label::Label;
-use self::message::{address_to_add, address_to_delete, promote_secondaries, promotes_secondaries};
+use self::message::{
+    address_to_add, address_to_delete, address_to_renew, promote_secondaries, promotes_secondaries,
+};
 use linux::netlink::{NetlinkError, RouteSocket, own_address};
 
 /// What was being done to the address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Doing {
-    /// Adding it, or setting its lifetime anew.
+    /// Adding it.
     Adding,
+    /// Setting its lifetime anew.
+    Renewing,
     /// Removing it.
     Removing,
 }
@@ -30,12 +34,13 @@ impl fmt::Display for Doing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Adding => "add",
+            Self::Renewing => "renew",
             Self::Removing => "remove",
         })
     }
 }
 
-/// The VIP could not be added or removed.
+/// The VIP could not be added, renewed or removed.
 #[derive(Debug, thiserror::Error)]
 pub enum AddressError {
     /// EPERM, EACCES.
@@ -58,6 +63,18 @@ pub enum AddressError {
         "cannot {doing} {address} on {interface}: this host has no interface of that name; compare `members` in the configuration with the host's interfaces"
     )]
     NoSuchInterface {
+        /// What was being done.
+        doing: Doing,
+        /// The VIP.
+        address: IpAddr,
+        /// The interface.
+        interface: String,
+    },
+    /// EEXIST: somebody else has added it.
+    #[error(
+        "cannot {doing} {address} on {interface}: it is there already, and this agent has not put it there; it is kept if this host may have it, else removed. Find out what added it"
+    )]
+    AlreadyThere {
         /// What was being done.
         doing: Doing,
         /// The VIP.
@@ -111,7 +128,7 @@ impl Addresses {
         Self::default()
     }
 
-    /// Adds the VIP to the interface, or, where it is there already, sets its lifetime anew in place, without a gap.
+    /// Adds the VIP to the interface, where it is not yet; there already, it is left as it is, and that is an error.
     ///
     /// After `lifetime` (from 2 s) the kernel has dropped it, up to 1¼ s sooner at the most; none: it stays until removed.
     /// Comes back as soon as the kernel has it: nothing is to stand between that and the announcement. Under a lifetime
@@ -124,11 +141,7 @@ impl Addresses {
         label: &Label,
         lifetime: Option<Duration>,
     ) -> Result<(), AddressError> {
-        let most = if address.is_ipv4() { 32 } else { 128 };
-        if prefix > most {
-            let interface = interface.to_owned();
-            return Err(AddressError::Prefix { doing: Doing::Adding, address, interface, prefix, most });
-        }
+        check_prefix(Doing::Adding, interface, address, prefix)?;
         let wanted = Wanted { interface, address, prefix, label, lifetime };
         let mut done = self.try_to_add(wanted).await;
         if matches!(done, Err(NetlinkError::Cut)) {
@@ -136,6 +149,32 @@ impl Addresses {
             done = self.try_to_add(wanted).await;
         }
         done.map_err(|source| explain(Doing::Adding, address, interface, source))
+    }
+
+    /// Sets the lifetime of the VIP on this interface anew, in place, without a gap, and only where it is there: what is gone
+    /// is never added. Gives whether it was there. `lifetime` as in [`Addresses::add`].
+    ///
+    /// Where it is there with another prefix only (the predecessor's), that one gets the lifetime; under a lease ours comes
+    /// beside it in the same breath, so that [`Addresses::remove_other_prefixes`] can end it without a gap.
+    pub async fn renew(
+        &self,
+        interface: &str,
+        address: IpAddr,
+        prefix: u8,
+        label: &Label,
+        lifetime: Option<Duration>,
+    ) -> Result<bool, AddressError> {
+        check_prefix(Doing::Renewing, interface, address, prefix)?;
+        let wanted = Wanted { interface, address, prefix, label, lifetime };
+        let mut done = self.try_to_renew(wanted).await;
+        if matches!(done, Err(NetlinkError::Cut)) {
+            self.kept().take();
+            done = self.try_to_renew(wanted).await;
+        }
+        match done {
+            Err(error) if error.number() == Some(Errno::ENODEV) => Ok(false),
+            other => other.map_err(|source| explain(Doing::Renewing, address, interface, source)),
+        }
     }
 
     /// Removes copies of the VIP from the interface that have another prefix than ours (the predecessor adds it with the
@@ -183,7 +222,32 @@ impl Addresses {
         let socket = self.socket()?;
         let message =
             RouteNetlinkMessage::NewAddress(address_to_add(interface_index(wanted.interface)?, wanted));
-        socket.order(message, NLM_F_CREATE | NLM_F_REPLACE).await
+        socket.order(message, NLM_F_CREATE | NLM_F_EXCL).await
+    }
+
+    async fn try_to_renew(&self, wanted: Wanted<'_>) -> Result<bool, NetlinkError> {
+        let socket = self.socket()?;
+        let index = interface_index(wanted.interface)?;
+        if renew_what_is_there(&socket, index, wanted).await? {
+            return Ok(true);
+        }
+        let on_interface = addresses_of(&socket, index).await?;
+        let copies: Vec<_> = on_interface.iter().filter(|there| is(there, wanted.address)).collect();
+        if copies.iter().any(|there| there.header.prefix_len == wanted.prefix) {
+            // It came this moment, or this kernel refuses to renew as other kernels do: it was there a breath ago.
+            let message = RouteNetlinkMessage::NewAddress(address_to_add(index, wanted));
+            return socket.order(message, NLM_F_REPLACE).await.map(|()| true);
+        }
+        let mut renewed = false;
+        for copy in copies {
+            let copy = Wanted { prefix: copy.header.prefix_len, ..wanted };
+            renewed |= renew_what_is_there(&socket, index, copy).await?;
+        }
+        if renewed && wanted.lifetime.is_some() {
+            let message = RouteNetlinkMessage::NewAddress(address_to_add(index, wanted));
+            socket.order(message, NLM_F_CREATE | NLM_F_EXCL).await?;
+        }
+        Ok(renewed)
     }
 
     async fn try_to_remove(
@@ -247,6 +311,28 @@ impl Addresses {
     }
 }
 
+/// Gives whether the kernel has the address with this prefix.
+async fn renew_what_is_there(
+    socket: &RouteSocket,
+    index: u32,
+    wanted: Wanted<'_>,
+) -> Result<bool, NetlinkError> {
+    let message = RouteNetlinkMessage::NewAddress(address_to_renew(index, wanted));
+    match socket.order(message, NLM_F_REPLACE).await {
+        Err(error) if matches!(error.number(), Some(Errno::EINVAL | Errno::EOPNOTSUPP)) => Ok(false),
+        other => other.map(|()| true),
+    }
+}
+
+fn check_prefix(doing: Doing, interface: &str, address: IpAddr, prefix: u8) -> Result<(), AddressError> {
+    let most = if address.is_ipv4() { 32 } else { 128 };
+    if prefix > most {
+        let interface = interface.to_owned();
+        return Err(AddressError::Prefix { doing, address, interface, prefix, most });
+    }
+    Ok(())
+}
+
 /// The VIP as it is to be.
 #[derive(Clone, Copy)]
 struct Wanted<'a> {
@@ -262,6 +348,7 @@ fn explain(doing: Doing, address: IpAddr, interface: &str, source: NetlinkError)
     match source.number() {
         Some(Errno::EPERM | Errno::EACCES) => AddressError::NotAllowed { doing, address, interface, source },
         Some(Errno::ENODEV) => AddressError::NoSuchInterface { doing, address, interface },
+        Some(Errno::EEXIST) => AddressError::AlreadyThere { doing, address, interface },
         _ => AddressError::Kernel { doing, address, interface, source },
     }
 }

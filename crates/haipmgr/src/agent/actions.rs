@@ -6,28 +6,17 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use decide::Decision;
 use decide::action::{Action, Outcome};
 use decide::event::{Event, Mac};
-use decide::time::Time;
 use tokio::time::timeout;
 
 use super::{Agent, wiring};
 use crate::act::expel::Expel;
 use crate::act::late_packets::LatePacketsError;
 use crate::act::sockets::{self, SocketsError};
-use crate::clock;
 use crate::journal::Log;
 use crate::observe::mysql::ask_once;
 
-/// Between the decision to take the VIP and the deed: a claimant that probes meanwhile finds it free after 60 ms. The
-/// simulator assumes the same.
-const PROOF_HOLDS_FOR: Duration = Duration::from_millis(20);
-/// Between the order to remove the VIP and the word to one other host that it is free: others may find it free after 60 ms,
-/// and that host needs some of them too.
-const WORD_WITHIN: Duration = Duration::from_millis(10);
-const TOO_LATE: &str = "VIP not started: the agent was delayed for too long after the decision; \
-                        it tries again in a second (is the host short of processor time?)";
 /// The kernel's answer to an address order is waited for no longer than this.
 const ADDRESS_LIMIT: Duration = Duration::from_millis(500);
 /// The address does not wait longer than this for the list of its connections.
@@ -58,51 +47,32 @@ impl Once {
 }
 
 impl Agent {
-    /// Carries out the actions up to the first that fails, which comes back as an event. Gives whether the VIP was to be
-    /// added and was not.
-    pub(super) async fn carry_out(&mut self, decision: &Decision, decided: Time) -> bool {
-        let starts = decision.stage_5() == 2;
-        let mut added = None;
-        let mut removed_at = None;
-        for action in &decision.actions {
-            let done = match action {
-                Action::AddAddress { .. } if starts && clock::now().since(decided) > PROOF_HOLDS_FOR => {
-                    Some(Outcome::Failed(TOO_LATE.to_owned()))
-                }
-                Action::AddAddress { interface, lifetime } => Some(self.add(interface, *lifetime).await),
-                Action::RemoveAddress { interface } => {
-                    let ordered_at = clock::now();
-                    let (outcome, was_here) = self.remove(interface).await;
-                    removed_at = was_here.then_some(ordered_at);
-                    Some(outcome)
-                }
-                Action::AnnounceRelease(to) => {
-                    let at_once = removed_at.is_some_and(|at| clock::now().since(at) <= WORD_WITHIN);
-                    self.report(|agent| agent.wiring.announce_release(to.filter(|_| at_once)));
-                    None
-                }
-                other => {
-                    self.carry_out_simple(other).await;
-                    None
-                }
-            };
-            if let (Action::AddAddress { interface, lifetime: Some(_) }, Some(Outcome::Succeeded)) =
-                (action, &done)
-            {
-                added = Some(interface);
+    /// Carries out one deed. Only an order about the address, and a probe, can fail here; what else goes wrong is said in the
+    /// log.
+    pub(super) async fn carry_out_deed(&mut self, action: &Action) -> Outcome {
+        // What came beside the address goes last: the announcement is not to wait for it.
+        match action {
+            Action::AddAddress { interface, lifetime } => {
+                let done = self.add(interface, *lifetime).await;
+                self.tidy = lifetime.and_then(|_| succeeded(&done)).map(|()| interface.clone());
+                done
             }
-            let Some(outcome) = done else { continue };
-            let failed = matches!(outcome, Outcome::Failed(_));
-            if failed {
-                self.outcomes.push_back(Event::Done { action: action.clone(), outcome });
-                return matches!(action, Action::AddAddress { .. });
+            Action::RenewAddress { interface, lifetime } => {
+                let done = self.renew(interface, *lifetime).await;
+                self.tidy = lifetime.and_then(|_| succeeded(&done)).map(|()| interface.clone());
+                done
+            }
+            Action::RemoveAddress { interface } => self.remove(interface).await,
+            // The rules say it, for a probe that was not sent must not count as unanswered.
+            Action::SendProbe => match self.wiring.probe() {
+                Ok(()) => Outcome::Succeeded,
+                Err(error) => Outcome::Failed(error.to_string()),
+            },
+            other => {
+                self.carry_out_simple(other).await;
+                Outcome::Succeeded
             }
         }
-        // Last: the announcement is not to wait for it.
-        if let Some(interface) = added {
-            self.remove_other_prefixes(interface).await;
-        }
-        false
     }
 
     /// What the switch of an address needs is opened, and loaded by the kernel, before it is needed.
@@ -125,13 +95,7 @@ impl Agent {
             Action::AskPeer(member) => self.ask_peer(*member),
             Action::LearnNeighbors => self.wiring.learn_neighbors(),
             Action::AskWhoHasVip => self.wiring.ask_who_has_vip(),
-            Action::SendProbe => {
-                // The rules say it, for a probe that was not sent must not count as unanswered.
-                if let Err(error) = self.wiring.probe() {
-                    let outcome = Outcome::Failed(error.to_string());
-                    self.outcomes.push_back(Event::Done { action: action.clone(), outcome });
-                }
-            }
+            Action::AnnounceRelease(to) => self.report(|agent| agent.wiring.announce_release(*to)),
             Action::Announce => self.report(|agent| agent.wiring.announce()),
             Action::ListConnections => self.list_connections().await,
             Action::KeepLatePackets { interface } => self.keep_late_packets(interface),
@@ -153,7 +117,10 @@ impl Agent {
             Action::SetExpelTimeout { original } => self.expel(|expel| expel.set(*original)),
             Action::RestoreExpelTimeout { value } => self.expel(|expel| expel.restore(*value)),
             Action::Fence { member, name } => self.fence(*member, name),
-            Action::AddAddress { .. } | Action::RemoveAddress { .. } | Action::AnnounceRelease(_) => {}
+            Action::AddAddress { .. }
+            | Action::RenewAddress { .. }
+            | Action::RemoveAddress { .. }
+            | Action::SendProbe => {}
         }
     }
 
@@ -167,23 +134,28 @@ impl Agent {
         let label = self.wiring.label(interface, self.cluster.mysql_port, &self.journal);
         let (vip, prefix) = (self.cluster.policy.vip, self.cluster.prefix);
         self.late_packets.end();
-        outcome(
-            timeout(ADDRESS_LIMIT, self.shared.addresses.add(interface, vip, prefix, &label, lifetime)).await,
-        )
+        let order = self.shared.addresses.add(interface, vip, prefix, &label, lifetime);
+        outcome(timeout(ADDRESS_LIMIT, order).await.map(|done| done.map(|()| true)))
     }
 
-    /// Gives also whether there was something to remove.
-    async fn remove(&mut self, interface: &str) -> (Outcome, bool) {
+    async fn renew(&mut self, interface: &str, lifetime: Option<Duration>) -> Outcome {
+        let label = self.wiring.label(interface, self.cluster.mysql_port, &self.journal);
+        let (vip, prefix) = (self.cluster.policy.vip, self.cluster.prefix);
+        let order = self.shared.addresses.renew(interface, vip, prefix, &label, lifetime);
+        outcome(timeout(ADDRESS_LIMIT, order).await)
+    }
+
+    async fn remove(&mut self, interface: &str) -> Outcome {
         let removal = self.shared.addresses.remove(interface, self.cluster.policy.vip);
-        let done = timeout(ADDRESS_LIMIT, removal).await;
-        let was_here = matches!(done, Ok(Ok(true)));
-        (outcome(done), was_here)
+        outcome(timeout(ADDRESS_LIMIT, removal).await)
     }
 
-    async fn remove_other_prefixes(&mut self, interface: &str) {
+    /// Removes the predecessor's copies beside the VIP that was just put under a lease.
+    pub(super) async fn remove_other_prefixes(&mut self, interface: &str) {
         let (vip, prefix) = (self.cluster.policy.vip, self.cluster.prefix);
         let removal = self.shared.addresses.remove_other_prefixes(interface, vip, prefix);
-        if let Outcome::Failed(text) = outcome(timeout(ADDRESS_LIMIT, removal).await) {
+        let done = timeout(ADDRESS_LIMIT, removal).await.map(|done| done.map(|()| true));
+        if let Outcome::Failed(text) = outcome(done) {
             // The next renewal of the lease tries again.
             self.once.error(&self.journal, text.clone(), &text);
         }
@@ -271,9 +243,15 @@ impl Agent {
     }
 }
 
-fn outcome<T, E: Display>(done: Result<Result<T, E>, tokio::time::error::Elapsed>) -> Outcome {
+fn succeeded(outcome: &Outcome) -> Option<()> {
+    (*outcome == Outcome::Succeeded).then_some(())
+}
+
+/// `true`: the address was there to be changed.
+fn outcome<E: Display>(done: Result<Result<bool, E>, tokio::time::error::Elapsed>) -> Outcome {
     match done {
-        Ok(Ok(_)) => Outcome::Succeeded,
+        Ok(Ok(true)) => Outcome::Succeeded,
+        Ok(Ok(false)) => Outcome::Gone,
         Ok(Err(error)) => Outcome::Failed(error.to_string()),
         Err(_) => {
             Outcome::Failed(format!("the kernel did not answer within {} ms", ADDRESS_LIMIT.as_millis()))

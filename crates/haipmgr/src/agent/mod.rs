@@ -1,20 +1,22 @@
-//! The agent: one task per cluster, each with the only loop: an event in, `step`, actions out, one log line a change.
+//! The agent: one task per cluster, each with the only loop (`drive.rs`): what was seen in, what is to be
+//! done out, one log line a change.
 //! The only place that sees both `observe` and `act`.
 
 mod actions;
+mod drive;
 mod expelling;
 mod hosts;
 mod log_dedup;
 mod wiring;
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use decide::State;
-use decide::action::Outcome;
+use decide::action::{Action, Outcome};
+use decide::driver::{Driver, GIVE_UP_WITHIN, Settled, Stop};
 use decide::event::{Event, Fact, Seen, Server};
-use decide::{Decision, step};
+use decide::time::Time;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
@@ -29,10 +31,11 @@ use crate::config::{Cluster, Config};
 use crate::journal::Log;
 use crate::observe::link::{self, LinkWatch};
 use crate::observe::server_process::ServerProcesses;
-use crate::recorder::{Recorder, Sightings};
+use crate::recorder::{Lines, Recorder, Sightings};
 use crate::trace_file::TraceFile;
 
 use actions::Once;
+use drive::{Edges, drive};
 use hosts::{Asked, Hosts};
 use log_dedup::LogDedup;
 use wiring::{Segments, Wiring};
@@ -48,11 +51,8 @@ pub enum AgentError {
 /// After the word to stop, clusters have this long to leave the VIP as it is.
 const STOP_WITHIN: Duration = Duration::from_secs(2);
 
-/// After the word to give the VIP up, for that.
-const GIVE_UP_WITHIN: Duration = Duration::from_secs(3);
-
-/// An agent that gets to look at the time so much later than it wanted was held up.
-const HELD_UP: Duration = Duration::from_millis(5);
+/// At the word to stop, the kernel's answer about this host's addresses is waited for no longer than this.
+const LOOK_WITHIN: Duration = Duration::from_millis(200);
 
 /// … and this long to put the server's setting back, where it is changed just then.
 const PUT_BACK_WITHIN: Duration = Duration::from_secs(1);
@@ -157,7 +157,6 @@ impl Shared {
 /// One cluster's agent.
 struct Agent {
     cluster: Cluster,
-    state: State,
     journal: Log,
     log_dedup: LogDedup,
     recorder: Recorder,
@@ -174,26 +173,35 @@ struct Agent {
     /// Clients that knock at a dead holder.
     orphan_syns: OrphanSyns,
     once: Once,
-    /// Outcomes of actions: to be taken in before anything else.
-    outcomes: VecDeque<Event>,
+    frames: Option<mpsc::UnboundedReceiver<Event>>,
+    inbox: Option<mpsc::UnboundedReceiver<Event>>,
+    /// What the step that is being carried out adds to the trace, and the wall clock's time of it.
+    lines: Option<Lines>,
+    wall_time: jiff::Zoned,
+    /// The VIP was put under a lease on this interface by the decision that is being carried out.
+    tidy: Option<String>,
     /// The host's clocks, as they differed at the last event.
     clocks: Clocks,
 }
 
 impl Agent {
     fn new(cluster: Cluster, journal: Log, events: mpsc::UnboundedSender<Event>, shared: Shared) -> Self {
+        let mut wiring = Wiring::new(&cluster, shared.segments.clone());
         Self {
-            state: State::new(clock::now()),
+            frames: Some(wiring.frames()),
+            inbox: None,
+            lines: None,
+            wall_time: jiff::Zoned::now(),
+            tidy: None,
             log_dedup: LogDedup::default(),
             recorder: Recorder::new(cluster.decision_trace, cluster.policy.clone(), shared.sightings.clone()),
             trace: TraceFile::new(cluster.trace_file()),
             stat_file: StatFile::new(cluster.stat_file()),
-            wiring: Wiring::new(&cluster, shared.segments.clone()),
+            wiring,
             connections: Arc::from(Vec::new()),
             late_packets: LatePackets::default(),
             orphan_syns: OrphanSyns::default(),
             once: Once::default(),
-            outcomes: VecDeque::new(),
             clocks: Clocks::read(),
             cluster,
             journal,
@@ -205,119 +213,151 @@ impl Agent {
     /// Until it is told to end. Gives its name where the VIP was given up.
     async fn serve(
         mut self,
-        mut inbox: mpsc::UnboundedReceiver<Event>,
+        inbox: mpsc::UnboundedReceiver<Event>,
         mut stop: watch::Receiver<End>,
     ) -> Option<String> {
-        let mut frames = self.wiring.frames();
+        let mut driver = Driver::new(clock::now());
+        self.inbox = Some(inbox);
         self.prepare();
         match self.stat_file.read() {
-            Ok(found) => self.outcomes.push_back(Event::StatFile(found)),
+            Ok(found) => driver.push(Event::StatFile(found)),
             Err(error) => self.journal.error(&error.to_string()),
         }
-        let mut wake_at = clock::now();
-        let mut give_up_until = None;
-        loop {
-            let event = if let Some(outcome) = self.outcomes.pop_front() {
-                outcome
-            } else {
-                let wait = wake_at.since(clock::now());
-                tokio::select! {
-                    // In this order: a claim heard in between is answered before anything is taken.
-                    biased;
-                    _ = stop.wait_for(|end| *end != End::NotYet), if give_up_until.is_none() => Event::Stopping,
-                    () = sleep_until(give_up_until.unwrap_or_else(Instant::now)), if give_up_until.is_some() => Event::Stopping,
-                    Some(event) = frames.recv() => event,
-                    Some(event) = inbox.recv() => event,
-                    () = sleep_until(Instant::now() + wait) => Event::Wake,
+        let policy = self.cluster.policy.clone();
+        let end = stop.clone();
+        while let Some(until) = drive(&mut driver, &policy, &mut self).await {
+            let wait = until.since(clock::now());
+            let told = driver.is_stopping();
+            tokio::select! {
+                _ = stop.wait_for(|end| *end != End::NotYet), if !told => {
+                    let gives_up = end.borrow().gives_up(&self.cluster.name);
+                    driver.stop(if gives_up { Stop::GiveUp } else { Stop::LeaveVip });
                 }
-            };
-            let event = if event == Event::Wake && clock::now().since(wake_at) > HELD_UP {
-                // What arrived meanwhile may be unread yet: who listens is a task of the same thread, and is to be asked first.
-                tokio::task::yield_now().await;
-                frames.try_recv().unwrap_or(event)
-            } else {
-                event
-            };
-            let event = if event == Event::Stopping
-                && give_up_until.is_none()
-                && stop.borrow().gives_up(&self.cluster.name)
-            {
-                give_up_until = Some(Instant::now() + GIVE_UP_WITHIN);
-                Event::Release
-            } else {
-                event
-            };
-            let clocks = Clocks::read();
-            let parted = clocks.parted_since(&self.clocks);
-            self.clocks = clocks;
-            if let Some(parted) = parted {
-                self.take(&parted).await;
-            }
-            // What is decided now is decided on the server's last word; but nothing before a frame that was heard.
-            if !matches!(event, Event::Frame(_))
-                && let Some(answer) = self.wiring.unchanged_answer()
-            {
-                self.take(&answer).await;
-            }
-            wake_at = self.take(&event).await.wake_at;
-            if event == Event::Stopping {
-                self.say_what_failed_at_the_end();
-                if let (Some(_), Some(expel)) = (self.state.expel.changed, self.wiring.expel()) {
-                    // What is not put back by then is on disk, for the next start.
-                    let _ = tokio::time::timeout(PUT_BACK_WITHIN, expel.flush()).await;
-                }
-                return self.state.has_given_up().then_some(self.cluster.name);
-            }
-            if self.state.has_given_up() {
-                give_up_until = Some(Instant::now());
+                event = next_of(&mut self.frames) => driver.push(event),
+                event = next_of(&mut self.inbox) => driver.push(event),
+                () = sleep_until(Instant::now() + wait) => {}
             }
         }
+        self.say_what_failed_at_the_end(&mut driver);
+        if let (Some(_), Some(expel)) = (driver.state().expel.changed, self.wiring.expel()) {
+            // What is not put back by then is on disk, for the next start.
+            let _ = tokio::time::timeout(PUT_BACK_WITHIN, expel.flush()).await;
+        }
+        driver.state().has_given_up().then_some(self.cluster.name)
     }
 
     /// The rules are asked no more.
-    fn say_what_failed_at_the_end(&mut self) {
-        for event in self.outcomes.drain(..) {
-            if let Event::Done { outcome: Outcome::Failed(text), .. } = event {
-                self.journal.error(&format!("{text}; the kernel removes the VIP when its lease ends, unless an agent is started here before"));
+    fn say_what_failed_at_the_end(&mut self, driver: &mut Driver) {
+        for (action, outcome) in driver.failed_at_the_end() {
+            match (action, outcome) {
+                (_, Outcome::Failed(text)) => self.journal.error(&format!("{text}; the kernel removes the VIP when its lease ends, unless an agent is started here before")),
+                (Action::RenewAddress { interface, .. }, Outcome::Gone) => self.journal.error(&format!("the VIP is not on {interface} any more, and this agent has not removed it: it is not added again")),
+                _ => {}
             }
         }
-    }
-
-    async fn take(&mut self, event: &Event) -> Decision {
-        let (now, wall_time) = (clock::now(), jiff::Zoned::now());
-        let lines = self.recorder.before(now, &self.state, event, wall_clock);
-        let decision = step(&self.cluster.policy, &mut self.state, event, now);
-        match event {
-            Event::Host(_) => self.rewire(),
-            Event::Server(Seen { fact: Fact::Known(Server::Member(_) | Server::NotInGroup(_)), .. }) => {
-                self.wiring.server_answers();
-            }
-            _ => {}
-        }
-        let not_added = self.carry_out(&decision, now).await;
-        // A start that failed is no switch; the failure says so itself, as the next event.
-        if !not_added {
-            let log = self.journal.at(wall_time);
-            for line in self.log_dedup.lines(now, &decision) {
-                line.write(&log);
-            }
-        }
-        self.trace.write(lines, &self.journal);
-        if decision.stage_5() != 1 {
-            let lines = self.recorder.switched(wall_clock);
-            self.trace.write(lines, &self.journal);
-        }
-        decision
     }
 
     /// Starts, or starts anew, what looks at the segment, once it is known which member this host is.
-    fn rewire(&mut self) {
-        if let Fact::Known(host) = &self.state.facts.host.fact {
+    fn rewire(&mut self, state: &State) {
+        if let Fact::Known(host) = &state.facts.host.fact {
             let member = decide::checks::own_member(&self.cluster.policy, host);
             let member = member.map(|(address, interface)| (address, interface.to_owned()));
             let processes = self.shared.processes.as_deref();
             self.wiring.follow(&self.cluster, member, processes, &self.events, &self.journal);
         }
+    }
+}
+
+impl Edges for Agent {
+    fn now(&mut self) -> Time {
+        clock::now()
+    }
+
+    fn push_arrived(&mut self, driver: &mut Driver) {
+        let clocks = Clocks::read();
+        let parted = clocks.parted_since(&self.clocks);
+        self.clocks = clocks;
+        if let Some(parted) = parted {
+            driver.push(parted);
+        }
+        for queue in [&mut self.frames, &mut self.inbox].into_iter().flatten() {
+            while let Ok(event) = queue.try_recv() {
+                driver.push(event);
+            }
+        }
+        if let Some(answer) = self.wiring.unchanged_answer() {
+            driver.push_last_word(answer);
+        }
+    }
+
+    async fn push_unread(&mut self, driver: &mut Driver, addresses: bool) {
+        // Who listens is a task of the same thread, and is to be asked first.
+        tokio::task::yield_now().await;
+        if addresses {
+            let asked_at = clock::now();
+            self.shared.ask_host();
+            let answer = async {
+                while let Some(event) = next_in(&mut self.inbox).await {
+                    let is_it = matches!(&event, Event::Host(seen) if seen.asked_at >= asked_at);
+                    driver.push(event);
+                    if is_it {
+                        break;
+                    }
+                }
+            };
+            // Not answered: a renewal touches only what is there.
+            let _ = tokio::time::timeout(LOOK_WITHIN, answer).await;
+        }
+    }
+
+    fn before(&mut self, now: Time, state: &State, event: &Event) {
+        self.wall_time = jiff::Zoned::now();
+        self.lines = self.recorder.before(now, state, event, wall_clock);
+    }
+
+    fn decided(&mut self, driver: &Driver, event: &Event) {
+        match event {
+            Event::Host(_) => self.rewire(driver.state()),
+            Event::Server(Seen { fact: Fact::Known(Server::Member(_) | Server::NotInGroup(_)), .. }) => {
+                self.wiring.server_answers();
+            }
+            _ => {}
+        }
+    }
+
+    async fn carry_out(&mut self, deed: &Action) -> Outcome {
+        self.carry_out_deed(deed).await
+    }
+
+    async fn settled(&mut self, settled: &Settled) {
+        if let Some(interface) = self.tidy.take() {
+            self.remove_other_prefixes(&interface).await;
+        }
+        // A start that failed is no switch; the failure says so itself, as the next event.
+        if !settled.not_started {
+            let log = self.journal.at(self.wall_time.clone());
+            for line in self.log_dedup.lines(settled.at, &settled.decision) {
+                line.write(&log);
+            }
+        }
+        let lines = self.lines.take();
+        self.trace.write(lines, &self.journal);
+        if settled.decision.stage_5() != 1 {
+            let lines = self.recorder.switched(wall_clock);
+            self.trace.write(lines, &self.journal);
+        }
+    }
+}
+
+async fn next_in(queue: &mut Option<mpsc::UnboundedReceiver<Event>>) -> Option<Event> {
+    queue.as_mut()?.recv().await
+}
+
+/// For ever where the queue is gone: then there is nothing to wait for but the time.
+async fn next_of(queue: &mut Option<mpsc::UnboundedReceiver<Event>>) -> Event {
+    match next_in(queue).await {
+        Some(event) => event,
+        None => std::future::pending().await,
     }
 }
 

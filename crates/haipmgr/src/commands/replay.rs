@@ -130,7 +130,7 @@ pub(crate) fn replay_text(
                 print(&account(began, *now, event, &decision));
                 print(&format!("   DIFFERENT: when recorded, {}", decided(then)));
             }
-            (Line::Step { .. }, Played::NoStart | Played::Started | Played::OtherFormat(_)) => {
+            (Line::Step { .. }, Played::NoStart | Played::Started) => {
                 return Err(ReplayError::NoStart { path, line });
             }
         }

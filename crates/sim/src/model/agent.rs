@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use decide::State;
-use decide::action::Action;
+use decide::action::{Action, Outcome};
 use decide::event::{
     Event, Fact, Frame, Gateway, GroupView, Host, HostAddress, Interface, Mac, Member, MemberState, Role,
     Says, Seen, Server, ViewId, Why,
@@ -80,8 +80,10 @@ pub enum Act {
     AnnounceRelease(Option<Place>),
     /// Announce.
     Announce,
-    /// Add the VIP, or renew it, for so many ticks.
+    /// Add the VIP, for so many ticks.
     Add(u8),
+    /// Renew it where it is there, for so many ticks.
+    Renew(u8),
     /// Remove it.
     Remove,
     /// Poll each so many ticks.
@@ -95,8 +97,10 @@ pub struct Reaction {
     pub next: Memory,
     /// Ticks until it looks by itself.
     pub wake: u8,
-    /// What it does.
+    /// What it does, as far as it concerns the model.
     pub acts: Vec<Act>,
+    /// … in the driver's words, one for each.
+    pub actions: Vec<Action>,
     /// What an independent eye says of it.
     pub judgement: Judgement,
 }
@@ -140,6 +144,11 @@ impl Memories {
         self.number(state)
     }
 
+    /// All agents' limits and choices.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
     /// A memory, to be read.
     pub fn state(&self, memory: Memory) -> &State {
         &self.states[memory as usize]
@@ -173,19 +182,21 @@ impl Memories {
         let mut state = State::clone(&before);
         let mut all = events(place, what, age, vip);
         let last = all.pop().unwrap_or(Event::Wake);
-        let mut acts = Vec::new();
+        let mut actions = Vec::new();
         for event in all {
-            acts.extend(step(&self.policy, &mut state, &event, NOW).actions.iter().filter_map(act));
+            actions.extend(step(&self.policy, &mut state, &event, NOW).actions);
         }
         let before_last = state.clone();
         let decision = step(&self.policy, &mut state, &last, NOW);
-        acts.extend(decision.actions.iter().filter_map(act));
+        actions.extend(decision.actions.iter().cloned());
+        actions.retain(|action| act(action).is_some());
+        let acts = actions.iter().filter_map(act).collect();
         let judgement = eye::judge(&self.policy, &before_last, &last, &state, &decision);
         let wait = decision.wake_at.since(NOW).as_micros().div_ceil(TICK.as_micros());
         let wake = u8::try_from(wait).ok().filter(|ticks| *ticks <= 60).unwrap_or(NEVER);
         bring_to_form(&mut state);
         let next = self.number(state);
-        let reaction = Arc::new(Reaction { next, wake, acts, judgement });
+        let reaction = Arc::new(Reaction { next, wake, acts, actions, judgement });
         self.reactions.insert(told, Arc::clone(&reaction));
         reaction
     }
@@ -218,6 +229,7 @@ fn act(action: &Action) -> Option<Act> {
         Action::AnnounceRelease(to) => Act::AnnounceRelease(to.map(|mac| mac.0[5])),
         Action::Announce => Act::Announce,
         Action::AddAddress { lifetime, .. } => Act::Add(lifetime.as_ref().map_or(NEVER, ticks)),
+        Action::RenewAddress { lifetime, .. } => Act::Renew(lifetime.as_ref().map_or(NEVER, ticks)),
         Action::RemoveAddress { .. } => Act::Remove,
         Action::PollEvery(every) => Act::Poll(ticks(every)),
         _ => return None,
@@ -257,6 +269,10 @@ fn events(place: Place, what: What, age: u8, vip: bool) -> Vec<Event> {
         What::Sign(sign) => Event::Process(sign),
         What::Wake => Event::Wake,
         What::Stopping => Event::Stopping,
+        What::RenewalGone => Event::Done {
+            action: Action::RenewAddress { interface: "eth0".to_owned(), lifetime: None },
+            outcome: Outcome::Gone,
+        },
     }]
 }
 

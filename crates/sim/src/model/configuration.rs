@@ -180,6 +180,13 @@ impl Configuration {
         Self::new("removed by hand, agents pause", 2, &[Kind::RemovedByHand, Kind::AgentPaused], 2, 0)
             // Evidence that outlasts a pause: what was not heard meanwhile is to be missed all the same.
             .believes_for(6),
+        Self::new(
+            "an agent that stands still is told to stop",
+            2,
+            &[Kind::RemovedByHand, Kind::AgentPaused, Kind::AgentStopped],
+            3,
+            0,
+        ),
         Self::new("a cut group port", 3, &[Kind::GroupCut], 1, 0),
         Self::new("a switchover, late or lost", 2, &[Kind::Switchover], 1, 1),
         Self::new(

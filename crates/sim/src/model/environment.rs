@@ -191,7 +191,7 @@ impl Model {
             Kind::AgentPaused => host.paused = true,
             Kind::AgentKilled => end_agent(host),
             Kind::AgentStopped => {
-                self.tell(world, place, super::world::What::Stopping, 0);
+                self.stop_agent(world, place);
                 end_agent(&mut world.hosts[usize::from(place)]);
             }
             Kind::RemovedByHand => {
@@ -381,7 +381,8 @@ fn can_begin(kind: Kind, world: &World, place: Place) -> bool {
         Kind::Shutdown => leads && group.members.count_ones() > 1 && host.isolated.is_none(),
         Kind::Kill | Kind::StartedAnew | Kind::Hang | Kind::GroupCut | Kind::PowerOff => leads,
         Kind::Isolate => host.powered && host.isolated.is_none() && quiet,
-        Kind::AgentPaused | Kind::AgentKilled | Kind::AgentStopped => host.agent.is_some() && !host.paused,
+        Kind::AgentPaused | Kind::AgentKilled => host.agent.is_some() && !host.paused,
+        Kind::AgentStopped => host.agent.is_some(),
         Kind::RemovedByHand => host.vip.is_some(),
         Kind::GatewayLost => host.powered && !host.gateway_lost,
         Kind::WatcherStuck => host.agent.is_some() && !host.stuck,

@@ -97,8 +97,10 @@ pub(super) fn judge(
     }
     for action in &decision.actions {
         let wrong = match action {
-            Action::AddAddress { lifetime: Some(lifetime), .. } => *lifetime > TICK * u32::from(LEASE),
-            Action::AddAddress { lifetime: None, .. } => *event != Event::Stopping,
+            Action::AddAddress { lifetime: Some(lifetime), .. }
+            | Action::RenewAddress { lifetime: Some(lifetime), .. } => *lifetime > TICK * u32::from(LEASE),
+            Action::AddAddress { lifetime: None, .. } => true,
+            Action::RenewAddress { lifetime: None, .. } => *event != Event::Stopping,
             _ => false,
         };
         if wrong {
@@ -113,7 +115,7 @@ pub(super) fn judge(
 }
 
 fn renews(decision: &Decision) -> bool {
-    decision.actions.iter().any(|action| matches!(action, Action::AddAddress { lifetime: Some(_), .. }))
+    decision.actions.iter().any(|action| matches!(action, Action::RenewAddress { lifetime: Some(_), .. }))
 }
 
 /// Stages 1 to 4 twice, and 5: asked of the network, and not answered, or released.

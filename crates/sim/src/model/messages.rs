@@ -94,6 +94,7 @@ pub(super) fn act_on(world: &mut World, place: Place, act: Act) -> Option<What> 
                 put(host, Mail { due: 0, age: 0, what: What::Addresses });
             }
         }
+        Act::Renew(lifetime) => world.hosts[own].vip = Some(lifetime),
         Act::Remove => remove(&mut world.hosts[own]),
         Act::Poll(every) => {
             let host = &mut world.hosts[own];

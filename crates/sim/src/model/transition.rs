@@ -2,6 +2,9 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use decide::action::Outcome;
+use decide::driver::{Deeds, Permit};
+use decide::planted::renewal_adds_what_is_gone;
 use decide::vip::VipState;
 
 use super::agent::{Act, Memories, policy};
@@ -10,7 +13,7 @@ use super::environment::Change;
 use super::messages::{
     act_on, ask_server, count_probes, gateway_answers, is_frame, note_view, put, sender, take,
 };
-use super::normal::TICK;
+use super::normal::{NOW, TICK};
 use super::world::{Group, Host, Invariant, Mail, Memory, NEVER, Pending, Place, Process, What, World};
 
 /// An age that is old whatever it is compared with.
@@ -338,17 +341,31 @@ impl Model {
             if lets_go {
                 world.break_(Invariant::NoFlap);
             }
-            let had = world.hosts[usize::from(place)].vip.is_some();
             let claims = matches!(memories.state(reaction.next).vip.state, VipState::Claiming(_));
             if count_probes(&mut world.hosts[usize::from(place)], &reaction, claims) {
                 world.break_(Invariant::Evidence);
             }
-            for act in &reaction.acts {
-                let act = match *act {
-                    // What was not here to be removed may be another's.
-                    Act::AnnounceRelease(_) if !had => Act::AnnounceRelease(None),
-                    other => other,
+            let mut deeds = Deeds::new(NOW);
+            for (act, action) in reaction.acts.iter().zip(&reaction.actions) {
+                let act = match deeds.may(memories.policy(), action, NOW) {
+                    Permit::AsDecided => *act,
+                    Permit::ToNobodyInParticular => Act::AnnounceRelease(None),
+                    Permit::Dropped | Permit::TooLate(_) => continue,
                 };
+                let here = world.hosts[usize::from(place)].vip.is_some();
+                let adds =
+                    matches!(act, Act::Renew(_)) && !here && renewal_adds_what_is_gone(memories.policy());
+                if adds {
+                    world.break_(Invariant::Lease);
+                }
+                let gone = matches!(act, Act::Renew(_) | Act::Remove) && !here && !adds;
+                let outcome = if gone { Outcome::Gone } else { Outcome::Succeeded };
+                if deeds.done(action, NOW, outcome).is_some() {
+                    told.push((What::RenewalGone, 0));
+                }
+                if gone {
+                    continue;
+                }
                 if act == Act::Announce && self.keeps_announcers() && world.is_on_segment(place) {
                     world.announced_by = Some(place);
                 }
@@ -357,6 +374,21 @@ impl Model {
                 }
             }
         }
+    }
+
+    /// An agent is told to stop: what it has heard it reads first, and its kernel is asked for its addresses; one that stands
+    /// still reads and stops when it goes on (the driver's contract).
+    pub(super) fn stop_agent(&self, world: &mut World, place: Place) {
+        let own = usize::from(place);
+        world.hosts[own].paused = false;
+        world.hosts[own].still = 0;
+        for _ in 0..world.hosts[own].mail.len() {
+            let Some(mail) = world.hosts[own].mail.iter().find(|mail| mail.due == 0).copied() else { break };
+            take(world, place, mail);
+            self.tell(world, place, mail.what, mail.age);
+        }
+        self.tell(world, place, What::Addresses, 0);
+        self.tell(world, place, What::Stopping, 0);
     }
 
     /// Who announced the VIP last is a part of the state only where it decides anything.

@@ -66,6 +66,8 @@ pub enum What {
     Wake,
     /// Told to stop.
     Stopping,
+    /// The kernel found nothing to renew.
+    RenewalGone,
 }
 
 impl What {
@@ -78,7 +80,7 @@ impl What {
             Self::Peer(from, _) => (2, from),
             Self::Addresses => (3, 0),
             Self::Sign(_) => (5, 0),
-            Self::Gateway(_) | Self::Neighbors(_) | Self::Wake | Self::Stopping => (4, 0),
+            Self::Gateway(_) | Self::Neighbors(_) | Self::Wake | Self::Stopping | Self::RenewalGone => (4, 0),
         }
     }
 }

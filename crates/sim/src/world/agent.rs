@@ -1,20 +1,19 @@
-//! A host's agent in the world: what it is told and when, its loop, its step, its deeds.
+//! A host's agent in the world: what it is told and when, its loop, its deeds. What the loop means
+//! is `decide::driver`'s business.
 
 use std::time::Duration;
 
 use decide::State;
 use decide::action::{Action, Outcome};
+use decide::driver::{Driver, Next};
 use decide::event::{Event, Says};
+use decide::planted::renewal_adds_what_is_gone;
 use decide::reason::{Reason, Vacant};
-use decide::step;
 use decide::time::Time;
 
 use super::segment::place_of;
 use super::{Broken, Change, Due, Invariant, World, address};
 use crate::group::Place;
-
-/// An agent that gets to add the address only this long after it was decided does not add it.
-const PROOF_HOLDS_FOR: Duration = Duration::from_millis(20);
 
 impl World {
     pub(super) fn runs(&self, host: Place, life: u32) -> bool {
@@ -48,16 +47,14 @@ impl World {
 
     pub(super) fn queue_event(&mut self, host: Place, event: Event) {
         let agent = &mut self.hosts[host];
-        if matches!(event, Event::Frame(_)) {
-            agent.frames.push_back(event);
-        } else {
-            agent.inbox.push_back(event);
+        if let Some(driver) = &mut agent.agent {
+            driver.push(event);
         }
         let life = agent.life;
         self.agent_goes_on(host, life);
     }
 
-    /// Lets the loop look at its queues as soon as it can.
+    /// Lets the agent go on as soon as it can.
     pub(super) fn agent_goes_on(&mut self, host: Place, life: u32) {
         let at = self.hosts[host].busy_until.max(self.now);
         if at == self.now && self.hosts[host].loop_at.is_none() {
@@ -68,77 +65,138 @@ impl World {
         }
     }
 
-    /// The agent's loop: outcomes first, then frames, so that a claim heard in between is answered before anything is
-    /// taken; the time last.
+    /// The agent does what its driver asks for, until it waits, or is busy.
     pub(super) fn agent_loop(&mut self, host: Place) {
         self.hosts[host].loop_at = None;
-        while self.hosts[host].agent.is_some() {
-            let agent = &mut self.hosts[host];
+        let clock = self.clock(host);
+        let idle = |driver: &Driver| driver.is_at_rest() && clock < driver.waits_until();
+        while let Some(driver) = &self.hosts[host].agent {
+            let agent = &self.hosts[host];
             if agent.busy_until > self.now {
-                let (at, life) = (agent.busy_until, agent.life);
-                let waits = agent.wake_due
-                    || !(agent.outcomes.is_empty() && agent.frames.is_empty() && agent.inbox.is_empty());
-                if waits {
-                    agent.loop_at = Some(at);
+                if !idle(driver) {
+                    let (at, life) = (agent.busy_until, agent.life);
+                    self.hosts[host].loop_at = Some(at);
                     self.push(at, Due::Loop { host, life });
                 }
                 return;
             }
-            let next = agent.outcomes.pop_front().or_else(|| agent.frames.pop_front());
-            let Some(event) = next.or_else(|| agent.inbox.pop_front()) else {
-                if !std::mem::take(&mut agent.wake_due) {
-                    return;
+            if !idle(driver) && driver.decision().is_none() {
+                self.unpark(host);
+            }
+            match self.next_of(host) {
+                Some(Next::Decided(event)) => self.decided(host, &event),
+                Some(Next::Deed(action)) => {
+                    let outcome = self.carry_out(host, &action);
+                    if let Some(driver) = &mut self.hosts[host].agent {
+                        driver.done(outcome);
+                    }
+                    if is_about_the_address(&action) {
+                        self.hang_at_a_deed(host);
+                    }
+                    self.take_time(host, 0);
                 }
-                self.step(host, &Event::Wake);
-                continue;
-            };
-            self.step(host, &event);
+                Some(Next::Settled(_)) => {}
+                Some(Next::ReadUnread { addresses }) => {
+                    let seen = self.addresses(host);
+                    if let Some(driver) = self.hosts[host].agent.as_mut().filter(|_| addresses) {
+                        driver.push(seen);
+                    }
+                }
+                Some(Next::Wait { until }) => return self.wait(host, until),
+                Some(Next::Ended) => return self.agent_has_ended(host),
+                None => return,
+            }
         }
     }
 
-    pub(super) fn step(&mut self, host: Place, event: &Event) {
-        self.unpark(host);
+    fn next_of(&mut self, host: Place) -> Option<Next> {
         let now = self.clock(host);
-        let Some(mut state) = self.hosts[host].agent.take() else { return };
-        let before = self.may_park(host, &state, event).then(|| state.clone());
-        let decision = step(&self.policy, &mut state, event, now);
+        let mut driver = self.hosts[host].agent.take()?;
+        let alone = driver.unread_count() == 1;
+        let mut before = None;
+        let this = &*self;
+        let next = driver.next(&this.policy, now, |state, event| {
+            if alone && this.may_park(host, state, event) {
+                before = Some(state.clone());
+            }
+        });
+        self.hosts[host].before = before;
+        self.hosts[host].agent = Some(driver);
+        Some(next)
+    }
+
+    /// Wakes the agent then, unless something wakes it before.
+    fn wait(&mut self, host: Place, until: Time) {
+        if self.hosts[host].wake_at != until {
+            self.hosts[host].wake_at = until;
+            let life = self.hosts[host].life;
+            let at = self.on_world_clock(host, until);
+            self.push(at, Due::Wake { host, life });
+        }
+    }
+
+    /// Between proof and deed, and between two deeds, time passes; the agent does nothing else meanwhile.
+    fn take_time(&mut self, host: Place, at_least_us: u64) {
+        let mut until = self.now;
+        if at_least_us > 0 {
+            until = until + self.between_us(at_least_us, 800);
+        }
+        if self.chance(self.chances.held_up) {
+            until = until + self.between_ms(0, 80);
+        }
+        self.hosts[host].busy_until = self.hosts[host].busy_until.max(until);
+    }
+
+    /// It is stopped (SIGSTOP) just now, where that was to be: for so long, or so shortly that the deed is not too late, and then
+    /// the VIP is removed by hand meanwhile.
+    fn hang_at_a_deed(&mut self, host: Place) {
+        let Some(length) = self.hosts[host].hangs_at_a_deed.take() else { return };
+        if self.rng.bool() {
+            return self.hang_agent(host, length);
+        }
+        let (goes, length) = (self.between_ms(1, 50), self.between_ms(60, 200));
+        self.change_in(goes, Change::Flush(host));
+        self.hang_agent(host, length);
+    }
+
+    /// What an independent eye says of a step; and how long it takes until its deeds.
+    fn decided(&mut self, host: Place, event: &Event) {
+        let now = self.clock(host);
         self.hosts[host].eye.take_in(&self.policy, event, now);
-        if self.recording {
-            self.tell_reasons(host, &decision.reasons);
-        }
-        if decision.wake_at <= now {
-            self.broke(Invariant::Wakes, format!("db{} wakes up in the past", host + 1));
-        }
-        self.check_decision(host, &state, &decision.actions);
-        for reason in &decision.reasons {
-            if let Reason::Started { because, .. } = reason {
-                self.hosts[host].overruled = matches!(because, Vacant::Overruled(..));
+        self.hosts[host].decided_at = now;
+        let Some(driver) = self.hosts[host].agent.take() else { return };
+        let (before, state) = (self.hosts[host].before.take(), driver.state());
+        if let Some(decision) = driver.decision() {
+            if self.recording {
+                self.tell_reasons(host, &decision.reasons);
+            }
+            if decision.wake_at <= now {
+                self.broke(Invariant::Wakes, format!("db{} wakes up in the past", host + 1));
+            }
+            self.check_decision(host, state, &decision.actions);
+            for reason in &decision.reasons {
+                if let Reason::Started { because, .. } = reason {
+                    self.hosts[host].overruled = matches!(because, Vacant::Overruled(..));
+                }
+            }
+            if let Some(before) = before
+                && decision.actions.is_empty()
+                && same_but_for_age(before, state)
+            {
+                self.park(host);
+            } else if self.hosts[host].would_park && matches!(event, Event::Server(_)) {
+                self.check_park(host, &decision.actions);
+            }
+            if !decision.actions.is_empty() {
+                self.take_time(host, 20);
             }
         }
-        if state.has_given_up() && self.hosts[host].giving_up {
-            self.change_in(Duration::ZERO, Change::AgentEnds { host, told: true });
-        }
-        self.hosts[host].wake_at = decision.wake_at;
-        let life = self.hosts[host].life;
-        let wake_at = self.on_world_clock(host, decision.wake_at);
-        self.push(wake_at, Due::Wake { host, life });
-        if let Some(before) = before
-            && decision.actions.is_empty()
-            && same_but_for_age(before, &state)
-        {
-            self.park(host);
-        } else if self.hosts[host].would_park && matches!(event, Event::Server(_)) {
-            self.check_park(host, &decision.actions);
-        }
-        self.hosts[host].agent = Some(state);
-        if !decision.actions.is_empty() {
-            // Between proof and deed time passes; the loop does nothing else meanwhile.
-            let mut deed = self.now + self.between_us(20, 800);
-            if self.chance(self.chances.held_up) {
-                deed = deed + self.between_ms(0, 80);
-            }
-            self.hosts[host].busy_until = self.hosts[host].busy_until.max(deed);
-            self.push(deed, Due::Deed { host, life, decided: now, actions: decision.actions });
+        let touches =
+            driver.decision().is_some_and(|decision| decision.actions.iter().any(is_about_the_address));
+        self.hosts[host].agent = Some(driver);
+        // Before the deed, or between it and the next.
+        if touches && self.hosts[host].hangs_at_a_deed.is_some() && self.rng.bool() {
+            self.hang_at_a_deed(host);
         }
     }
 
@@ -159,75 +217,85 @@ impl World {
         }
     }
 
-    pub(super) fn carry_out(&mut self, host: Place, decided: Time, actions: Vec<Action>) {
-        if self.hosts[host].hung_until.is_some_and(|until| until > self.now) {
-            // The process was stopped between the decision and the deed.
-            let (until, life) = (self.hosts[host].busy_until, self.hosts[host].life);
-            return self.push(until, Due::Deed { host, life, decided, actions });
-        }
+    /// Carries one deed out.
+    pub(super) fn carry_out(&mut self, host: Place, action: &Action) -> Outcome {
         let life = self.hosts[host].life;
-        let mut removed = false;
-        for action in actions {
-            match &action {
-                Action::AskServer => self.ask_server(host),
-                Action::AskGateway => self.ask_gateway(host),
-                Action::AskHost => self.tell_addresses(host),
-                Action::AskPeer(member) => {
-                    if let Some(peer) = place_of(*member, self.hosts.len()) {
-                        self.ask_peer(host, peer);
-                    }
+        match action {
+            Action::AskServer => self.ask_server(host),
+            Action::AskGateway => self.ask_gateway(host),
+            Action::AskHost => self.tell_addresses(host),
+            Action::AskPeer(member) => {
+                if let Some(peer) = place_of(*member, self.hosts.len()) {
+                    self.ask_peer(host, peer);
                 }
-                Action::LearnNeighbors => self.learn_neighbors(host, life),
-                Action::SendProbe => {
-                    self.hosts[host].eye.probed(decided);
-                    self.broadcast(host, Says::Probe);
-                }
-                Action::AskWhoHasVip => self.ask_who_has_vip(host),
-                Action::Announce => {
-                    // The request form and the reply form.
-                    self.broadcast(host, Says::Announcement);
-                    self.broadcast(host, Says::Announcement);
-                }
-                Action::AddAddress { lifetime, .. } => {
-                    let here = self.hosts[host].vip.is_some();
-                    let late = !here && self.clock(host).since(decided) > PROOF_HOLDS_FOR;
-                    if late || !self.hosts[host].interface {
-                        let outcome =
-                            Outcome::Failed("the proof is too old, or the interface is gone".to_owned());
-                        self.hosts[host].outcomes.push_back(Event::Done { action: action.clone(), outcome });
-                        self.agent_goes_on(host, life);
-                        return;
-                    }
-                    self.check_lifetime(host, *lifetime);
-                    let expires = lifetime.map(|lifetime| self.now + lifetime);
-                    self.set_vip(host, Some(expires));
-                    let now = self.clock(host);
-                    self.hosts[host].eye.added(now);
-                }
-                Action::RemoveAddress { .. } => {
-                    self.check_flap(host);
-                    removed = self.hosts[host].vip.is_some();
-                    self.set_vip(host, None);
-                }
-                Action::AnnounceRelease(to) => self.announce_release(host, to.filter(|_| removed)),
-                Action::PollEvery(every) => self.poll_every(host, *every),
-                Action::ReadExpelTimeout => self.read_expel_timeout(host),
-                Action::LookAtMember(member) => self.look_at_member(host, *member),
-                Action::WakeExpel => self.wake_expel(host),
-                Action::SetExpelTimeout { original } => self.set_expel_timeout(host, *original, &action),
-                Action::RestoreExpelTimeout { value } => self.restore_expel_timeout(host, *value, &action),
-                Action::ListConnections
-                | Action::KeepLatePackets { .. }
-                | Action::ForwardLatePackets(_)
-                | Action::WatchOrphanSyns { .. }
-                | Action::RefuseOrphanSyns
-                | Action::EndOrphanSyns
-                | Action::TickleClients
-                | Action::DestroyConnections
-                | Action::WriteStat(_)
-                | Action::Fence { .. } => {}
             }
+            Action::LearnNeighbors => self.learn_neighbors(host, life),
+            Action::SendProbe => {
+                let decided = self.hosts[host].decided_at;
+                self.hosts[host].eye.probed(decided);
+                self.broadcast(host, Says::Probe);
+            }
+            Action::AskWhoHasVip => self.ask_who_has_vip(host),
+            Action::Announce => {
+                // The request form and the reply form.
+                self.broadcast(host, Says::Announcement);
+                self.broadcast(host, Says::Announcement);
+            }
+            Action::AddAddress { lifetime, .. } => return self.add(host, *lifetime),
+            Action::RenewAddress { lifetime, .. } => return self.renew(host, *lifetime),
+            Action::RemoveAddress { .. } => {
+                self.check_flap(host);
+                if self.hosts[host].vip.is_none() {
+                    return Outcome::Gone;
+                }
+                self.hosts[host].removed_at = Some(self.now);
+                self.set_vip(host, None);
+            }
+            Action::AnnounceRelease(to) => {
+                self.check_release_word(host, *to);
+                self.announce_release(host, *to);
+            }
+            Action::PollEvery(every) => self.poll_every(host, *every),
+            Action::ReadExpelTimeout => self.read_expel_timeout(host),
+            Action::LookAtMember(member) => self.look_at_member(host, *member),
+            Action::WakeExpel => self.wake_expel(host),
+            Action::SetExpelTimeout { original } => self.set_expel_timeout(host, *original, action),
+            Action::RestoreExpelTimeout { value } => self.restore_expel_timeout(host, *value, action),
+            Action::ListConnections
+            | Action::KeepLatePackets { .. }
+            | Action::ForwardLatePackets(_)
+            | Action::WatchOrphanSyns { .. }
+            | Action::RefuseOrphanSyns
+            | Action::EndOrphanSyns
+            | Action::TickleClients
+            | Action::DestroyConnections
+            | Action::WriteStat(_)
+            | Action::Fence { .. } => {}
         }
+        Outcome::Succeeded
+    }
+
+    fn add(&mut self, host: Place, lifetime: Option<Duration>) -> Outcome {
+        if self.hosts[host].vip.is_some() || !self.hosts[host].interface {
+            return Outcome::Failed("it is there already, or the interface is gone".to_owned());
+        }
+        self.check_lifetime(host, lifetime);
+        let expires = lifetime.map(|lifetime| self.now + lifetime);
+        self.set_vip(host, Some(expires));
+        Outcome::Succeeded
+    }
+
+    /// The kernel renews what is there, and adds nothing.
+    fn renew(&mut self, host: Place, lifetime: Option<Duration>) -> Outcome {
+        let adds = renewal_adds_what_is_gone(&self.policy) && self.hosts[host].interface;
+        if self.hosts[host].vip.is_none() && !adds {
+            return Outcome::Gone;
+        }
+        self.check_renewal(host);
+        self.check_lifetime(host, lifetime);
+        let expires = lifetime.map(|lifetime| self.now + lifetime);
+        self.set_vip(host, Some(expires));
+        Outcome::Succeeded
     }
 
     fn learn_neighbors(&mut self, host: Place, life: u32) {
@@ -242,6 +310,10 @@ impl World {
     pub(super) fn broke(&mut self, invariant: Invariant, words: String) {
         self.broken.push(Broken { at: self.now, invariant, words });
     }
+}
+
+fn is_about_the_address(action: &Action) -> bool {
+    matches!(action, Action::AddAddress { .. } | Action::RenewAddress { .. } | Action::RemoveAddress { .. })
 }
 
 /// Whether a step changed nothing but the age of the facts.

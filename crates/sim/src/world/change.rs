@@ -2,15 +2,13 @@
 
 use std::time::Duration;
 
-use decide::State;
+use decide::driver::{Driver, Stop};
 use decide::event::{Event, ProcessSign};
+use decide::time::Time;
 
 use super::questions::QUERY_LIMIT;
 use super::{Due, World};
 use crate::group::{Place, Process, TurnsAway};
-
-/// An agent that was told to give the VIP up, and has not by then, ends all the same.
-const GIVES_UP_WITHIN: Duration = Duration::from_secs(3);
 
 /// What a fault does to the world, at its time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -174,11 +172,11 @@ impl World {
             }
             Change::AgentEnds { host, told } => self.agent_ends(host, told),
             Change::AgentGivesUp(host) => {
-                if self.hosts[host].agent_acts() {
+                if let Some(driver) = &mut self.hosts[host].agent {
+                    driver.stop(Stop::GiveUp);
                     self.hosts[host].giving_up = true;
                     let life = self.hosts[host].life;
-                    self.tell_agent(host, life, Event::Release);
-                    self.change_in(GIVES_UP_WITHIN, Change::AgentEnds { host, told: true });
+                    self.agent_goes_on(host, life);
                 }
             }
             Change::AgentStarts(host) => self.agent_starts(host),
@@ -198,6 +196,13 @@ impl World {
         self.reassess();
     }
 
+    /// The agent's process is stopped (SIGSTOP) for so long, between its next decision about the address and the deed, or after that deed.
+    pub(crate) fn hang_agent_at_a_deed(&mut self, host: Place, length: Duration) {
+        if self.hosts[host].agent.is_some() {
+            self.hosts[host].hangs_at_a_deed = Some(length);
+        }
+    }
+
     /// The agent's process is stopped (SIGSTOP) for so long.
     pub(crate) fn hang_agent(&mut self, host: Place, length: Duration) {
         if !self.hosts[host].is_awake() || self.hosts[host].agent.is_none() {
@@ -212,22 +217,25 @@ impl World {
         self.reassess();
     }
 
+    /// One that is told, and stands still, ends when it goes on.
     fn agent_ends(&mut self, host: Place, told: bool) {
-        if told && self.hosts[host].agent_acts() {
-            self.hosts[host].stopping = true;
-            while let Some(event) = self.hosts[host].outcomes.pop_front() {
-                self.step(host, &event);
+        let life = self.hosts[host].life;
+        match &mut self.hosts[host].agent {
+            Some(driver) if told => {
+                driver.stop(Stop::LeaveVip);
+                self.agent_goes_on(host, life);
             }
-            self.step(host, &Event::Stopping);
-            let due = self.queue.take(|due| matches!(due, Due::Deed { host: at, .. } if *at == host));
-            for due in due {
-                if let Due::Deed { decided, actions, .. } = due {
-                    self.carry_out(host, decided, actions);
-                }
-            }
+            _ => self.agent_is_gone(host),
         }
-        self.hosts[host].stopping = false;
+    }
+
+    pub(super) fn agent_has_ended(&mut self, host: Place) {
+        self.tell(|| format!("db{}: the agent has ended", host + 1));
         self.agent_is_gone(host);
+        if std::mem::take(&mut self.hosts[host].starts_again) {
+            self.change_in(Duration::ZERO, Change::AgentStarts(host));
+        }
+        self.reassess();
     }
 
     fn agent_is_gone(&mut self, host: Place) {
@@ -236,14 +244,16 @@ impl World {
         agent.agent = None;
         agent.hung_until = None;
         agent.asker_stuck_until = None;
-        agent.frames.clear();
-        agent.inbox.clear();
-        agent.outcomes.clear();
+        agent.hangs_at_a_deed = None;
         agent.question = None;
     }
 
     fn agent_starts(&mut self, host: Place) {
-        if !self.hosts[host].is_awake() || self.hosts[host].agent.is_some() {
+        if !self.hosts[host].is_awake() {
+            return;
+        }
+        if let Some(driver) = &self.hosts[host].agent {
+            self.hosts[host].starts_again = driver.is_stopping();
             return;
         }
         let now = self.clock(host);
@@ -251,12 +261,11 @@ impl World {
         let agent = &mut self.hosts[host];
         agent.life += 1;
         agent.giving_up = false;
-        agent.agent = Some(State::new(now));
+        agent.agent = Some(Driver::new(now));
         agent.eye = super::eye::Eye::new(now);
         agent.busy_until = self.now;
         agent.loop_at = None;
-        agent.wake_due = false;
-        agent.wake_at = now;
+        agent.wake_at = Time(0);
         agent.question = None;
         agent.ask_again = false;
         agent.poll = poll;

@@ -5,6 +5,7 @@ mod judgement;
 
 use std::time::Duration;
 
+use decide::action::{Action, Outcome};
 use decide::event::{
     Event, Fact, Frame, Gateway, GroupView, Mac, Member, MemberPort, MemberState, Says, Server, ViewId,
 };
@@ -66,8 +67,6 @@ pub(super) struct Eye {
     member: bool,
     probes: u32,
     last_probe: Time,
-    /// When it last added the address, or renewed it.
-    added_at: Option<Time>,
     /// Since when it has been told "no" of some kind, without a "yes" of all in between.
     no_since: Option<Time>,
     /// When it was last told something, or looked at the time.
@@ -111,7 +110,6 @@ impl Eye {
             member: false,
             probes: 0,
             last_probe: Time(0),
-            added_at: None,
             no_since: None,
             last_step: now,
             stood_still: Duration::ZERO,
@@ -133,16 +131,6 @@ impl Eye {
     pub(super) fn probed(&mut self, at: Time) {
         self.probes += 1;
         self.last_probe = at;
-    }
-
-    pub(super) fn added(&mut self, at: Time) {
-        self.added_at = Some(at);
-    }
-
-    /// Since when the renewal of an address that it has, and whose server leads by what it was told, has been due.
-    fn renewal_due_since(&self, policy: &Policy) -> Option<Time> {
-        let due = self.added_at? + policy.lease? / 3;
-        (self.here && matches!(self.word, Word::Leads { .. } | Word::TakesWrites)).then_some(due)
     }
 
     /// Since when all that a start needs has been so, by what was told: the wish to have the VIP.
@@ -228,6 +216,11 @@ impl Eye {
                 self.server_asked = now;
                 self.gateway = None;
                 self.gateway_asked = now;
+            }
+            // The kernel's own word that it is not here.
+            Event::Done { action: Action::RenewAddress { .. }, outcome: Outcome::Gone } if self.here => {
+                self.here = false;
+                self.host_since = now;
             }
             Event::MemberPort { member, seen } => {
                 let refuses = seen.fact == Fact::Known(MemberPort::Refuses);

@@ -1,10 +1,9 @@
 //! One host: its power, its kernel with the VIP, its agent's memory, its server.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use decide::State;
-use decide::event::Event;
+use decide::driver::Driver;
 use decide::reason::Reason;
 use decide::time::Time;
 
@@ -29,7 +28,7 @@ pub struct ModelHost {
     /// Counts the interfaces: each has a hardware address of its own.
     pub interface_serial: u8,
     /// The agent's memory, while it runs.
-    pub agent: Option<State>,
+    pub agent: Option<Driver>,
     /// Counts the agent's starts: what was meant for an earlier one is dropped.
     pub life: u32,
     /// The agent handles nothing before this.
@@ -68,8 +67,16 @@ pub struct ModelHost {
     pub fit_since: Option<Time>,
     /// This host's clock is ahead of the world's by so many microseconds, or behind it.
     pub(super) clock_ahead: i64,
-    /// Its agent was told to stop, and does its last deeds.
-    pub(super) stopping: bool,
+    /// Its agent is started again as soon as it has ended.
+    pub(super) starts_again: bool,
+    /// Its agent is stopped (SIGSTOP) for so long between its next decision and the deed, or between two deeds.
+    pub(super) hangs_at_a_deed: Option<Duration>,
+    /// When its agent decided last, on its clock.
+    pub(super) decided_at: Time,
+    /// What it knew before, where the poll that it decides on may be left out.
+    pub(super) before: Option<State>,
+    /// When its agent removed the VIP last.
+    pub(super) removed_at: Option<Time>,
     /// Its agent was told to give the VIP up.
     pub(super) giving_up: bool,
     /// It has the VIP because `takeover_after` was over, though another answered for it.
@@ -94,11 +101,7 @@ pub struct ModelHost {
     pub(super) last_frame: Time,
     pub(super) last_addresses: Time,
     pub(super) wake_at: Time,
-    pub(super) wake_due: bool,
     pub(super) loop_at: Option<Time>,
-    pub(super) outcomes: VecDeque<Event>,
-    pub(super) frames: VecDeque<Event>,
-    pub(super) inbox: VecDeque<Event>,
     /// A question to its server is under way, put then: one kept connection takes one at a time.
     pub(super) question: Option<(u32, Time)>,
     pub(super) question_serial: u32,
@@ -136,7 +139,11 @@ impl ModelHost {
             acts_since: None,
             fit_since: None,
             clock_ahead: 0,
-            stopping: false,
+            starts_again: false,
+            hangs_at_a_deed: None,
+            decided_at: now,
+            before: None,
+            removed_at: None,
             giving_up: false,
             overruled: false,
             process_is_hidden: false,
@@ -152,11 +159,7 @@ impl ModelHost {
             last_frame: now,
             last_addresses: now,
             wake_at: now,
-            wake_due: false,
             loop_at: None,
-            outcomes: VecDeque::new(),
-            frames: VecDeque::new(),
-            inbox: VecDeque::new(),
             question: None,
             question_serial: 0,
             ask_again: false,

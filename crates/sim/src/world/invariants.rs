@@ -3,6 +3,8 @@
 use core::fmt;
 use std::time::Duration;
 
+use decide::driver::Driver;
+use decide::event::Mac;
 use decide::policy::GatewayLost;
 use decide::time::Time;
 
@@ -276,10 +278,32 @@ impl World {
     /// LEASE: the kernel's lifetime is never longer than the policy says; only an agent that is told to stop leaves none.
     pub(super) fn check_lifetime(&mut self, host: Place, lifetime: Option<Duration>) {
         let Some(lease) = self.policy.lease else { return };
-        let stopping = self.hosts[host].stopping;
+        let stopping = self.hosts[host].agent.as_ref().is_some_and(Driver::is_stopping);
         if !(stopping && lifetime.is_none()) && lifetime.is_none_or(|lifetime| lifetime > lease) {
             let words = format!("db{} adds the VIP for {lifetime:?}, the lease is {lease:?}", host + 1);
             self.broke(super::Invariant::Lease, words);
+        }
+    }
+
+    /// LEASE: only what is there is renewed, and the kernel's lifetime counts from the decision, but for the quarter of a second
+    /// that the kernel itself is not precise about, and the deed.
+    pub(super) fn check_renewal(&mut self, host: Place) {
+        let late = self.clock(host).since(self.hosts[host].decided_at);
+        if self.hosts[host].vip.is_none() {
+            let words = format!("db{} renews the VIP, which is gone, and so adds it", host + 1);
+            self.broke(super::Invariant::Lease, words);
+        } else if late > Duration::from_millis(300) {
+            let words = format!("db{} renews the VIP {} ms after it was decided", host + 1, late.as_millis());
+            self.broke(super::Invariant::Lease, words);
+        }
+    }
+
+    /// EVIDENCE: "it is free, and yours" is said only of what was here a moment ago: nobody else can have found it free since.
+    pub(super) fn check_release_word(&mut self, host: Place, to: Option<Mac>) {
+        let removed = self.hosts[host].removed_at.map(|at| self.now.since(at));
+        if to.is_some() && removed.is_none_or(|ago| ago > Duration::from_millis(15)) {
+            let words = format!("db{} names its successor, and let go {removed:?} ago", host + 1);
+            self.broke(super::Invariant::Evidence, words);
         }
     }
 

@@ -45,9 +45,14 @@ impl World {
     }
 
     pub(super) fn tell_addresses(&mut self, host: Place) {
-        if self.hosts[host].agent.is_none() {
-            return;
+        if self.hosts[host].agent.is_some() {
+            let seen = self.addresses(host);
+            self.tell_agent(host, self.hosts[host].life, seen);
         }
+    }
+
+    /// What the kernel shows of this host now.
+    pub(super) fn addresses(&self, host: Place) -> Event {
         let on_interface = |address, prefix| HostAddress { address, prefix, interface: "eth0".to_owned() };
         let (mut addresses, mut interfaces) = (Vec::new(), Vec::new());
         if self.hosts[host].interface {
@@ -57,7 +62,7 @@ impl World {
         }
         let fact = Fact::Known(Host { addresses, interfaces });
         let asked_at = self.clock(host);
-        self.tell_agent(host, self.hosts[host].life, Event::Host(Seen { asked_at, fact }));
+        Event::Host(Seen { asked_at, fact })
     }
 
     /// The virtual machine stands still for so long. Where `clock_jumps`, its clock shows that afterwards.
@@ -113,8 +118,8 @@ impl World {
 
     /// The agent is told at once, before whatever else woke it.
     fn clocks_part(&mut self, host: Place, suspended: Duration) {
-        if self.hosts[host].agent.is_some() {
-            self.hosts[host].outcomes.push_front(Event::ClocksParted { suspended, wall_step_ms: 0 });
+        if let Some(driver) = &mut self.hosts[host].agent {
+            driver.push(Event::ClocksParted { suspended, wall_step_ms: 0 });
             let life = self.hosts[host].life;
             self.push(self.now, Due::Loop { host, life });
         }

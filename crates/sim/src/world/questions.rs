@@ -64,9 +64,6 @@ impl World {
             && !agent.would_park
             && agent.question.is_none()
             && agent.asker_stuck_until.is_none()
-            && agent.inbox.is_empty()
-            && agent.frames.is_empty()
-            && agent.outcomes.is_empty()
             && seen.fact == state.facts.server.fact
             // It may have changed since it answered.
             && agent.server.answer().is_none_or(|answer| *answer == seen.fact)
@@ -106,7 +103,8 @@ impl World {
         let last = Time(self.hosts[host].poll_base.0 + gone * every);
         let asked_at = Time(last.0.saturating_add_signed(self.hosts[host].clock_ahead));
         let agent = &mut self.hosts[host];
-        if let Some(state) = &mut agent.agent {
+        if let Some(driver) = &mut agent.agent {
+            let state = driver.state_mut();
             state.facts.server.asked_at = state.facts.server.asked_at.max(asked_at);
             state.facts.gateway.asked_at = state.facts.gateway.asked_at.max(asked_at);
             agent.eye.aged(asked_at);

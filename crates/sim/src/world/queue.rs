@@ -54,22 +54,4 @@ impl<T> Queue<T> {
         self.free.push(slot);
         Some((at, serial, thing))
     }
-
-    /// Takes out what `wanted` says, in order.
-    pub(super) fn take(&mut self, wanted: impl Fn(&T) -> bool) -> Vec<T> {
-        let mut keys: Vec<_> = self.heap.iter().map(|Reverse(key)| *key).collect();
-        keys.sort_unstable();
-        let mut taken = Vec::new();
-        keys.retain(|(_, _, slot)| {
-            let Some(place) = self.slots.get_mut(*slot as usize) else { return false };
-            if place.as_ref().is_some_and(&wanted) {
-                taken.extend(place.take());
-                self.free.push(*slot);
-                return false;
-            }
-            true
-        });
-        self.heap = keys.into_iter().map(Reverse).collect();
-        taken
-    }
 }

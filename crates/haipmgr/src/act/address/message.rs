@@ -34,6 +34,21 @@ pub(super) fn address_to_add(index: u32, wanted: Wanted<'_>) -> AddressMessage {
     message
 }
 
+/// The same address, to be renewed only where it is there.
+///
+/// `NLM_F_REPLACE` alone adds what is gone, also without `NLM_F_CREATE`: "userspace already relies on not having to provide
+/// this", says `inet_rtm_newaddr` (net/ipv4/devinet.c; `inet6_rtm_newaddr` likewise). But whatever is *added* with
+/// `IFA_F_MCAUTOJOIN` joins the multicast group of its address first, which a unicast address does not have: EINVAL, or
+/// EOPNOTSUPP where the kernel knows no multicast. What is *replaced* joins nothing. Both happen under one lock (RTNL), so
+/// nothing comes between the look and the deed. `findings/renew-only-what-is-there.sh` shows it.
+pub(super) fn address_to_renew(index: u32, wanted: Wanted<'_>) -> AddressMessage {
+    let mut message = address_to_add(index, wanted);
+    message.attributes.retain(|attribute| !matches!(attribute, AddressAttribute::Flags(_)));
+    let kept = if wanted.address.is_ipv4() { AddressFlags::empty() } else { AddressFlags::Nodad };
+    message.attributes.push(AddressAttribute::Flags(kept | AddressFlags::Mcautojoin));
+    message
+}
+
 /// Names the address, and no label: it goes whatever it is called.
 pub(super) fn address_to_delete(there: &AddressMessage) -> AddressMessage {
     let mut message = AddressMessage::default();

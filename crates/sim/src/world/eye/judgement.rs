@@ -13,10 +13,6 @@ use crate::group::Place;
 
 /// "It is free" is to be read no later than this after it was heard: another may have taken it then.
 const WORD_HOLDS_FOR: Duration = Duration::from_millis(20);
-/// An agent whose renewal has been due for so long, and that was held up, may renew on an older sight of the address: any since it was due.
-const STARVED_FOR: Duration = Duration::from_millis(500);
-/// An agent that stood still has read all that was sent to it meanwhile.
-const CATCHES_UP: Duration = Duration::from_millis(100);
 /// The second check, a question to a server that is slow to answer, and a processor that is short.
 const SLACK: Duration = Duration::from_millis(1_600);
 
@@ -29,21 +25,7 @@ impl World {
             return self.broke(Invariant::Restored, words);
         }
         let eye = &self.hosts[host].eye;
-        // It may not have been told yet that the address was taken from it a moment ago.
-        // A processor that is short holds up what the kernel tells by 80 ms at the most, and again the step.
-        // One that stood still has a queue to work off first, and what it reads of its addresses is no older than 50 ms.
-        let stood_still = self.hosts[host].acts_since.is_some_and(|since| self.now.since(since) < CATCHES_UP);
-        let overdue = eye.renewal_due_since(&self.policy).map(|due| now.since(due));
-        let unread = match self.chances.held_up > 0.0 {
-            true if overdue.is_some_and(|overdue| overdue >= STARVED_FOR) => overdue.unwrap_or_default(),
-            true => Duration::from_millis(170),
-            false if stood_still => Duration::from_millis(50),
-            false => Duration::from_millis(5),
-        };
-        let gone_at = self.hosts[host].flushed_at.max(self.hosts[host].ran_out_at);
-        let just_now = gone_at.is_some_and(|at| self.now.since(at) < unread);
-        let leaves = (self.hosts[host].stopping || just_now) && eye.here;
-        if !here && !leaves && actions.iter().any(|action| matches!(action, Action::AddAddress { .. })) {
+        if actions.iter().any(|action| matches!(action, Action::AddAddress { .. })) {
             if let Some(words) = self.lacks_evidence(host, now) {
                 self.broke(Invariant::Evidence, words);
             }
@@ -66,7 +48,7 @@ impl World {
             // One that stood still after the first word asks again, and waits for a claim from then on.
             let acts_since = self.hosts[host].acts_since;
             let asks_again = acts_since.is_some_and(|since| self.now.since(since) < self.policy.claim_wait);
-            let renews = actions.iter().any(|action| matches!(action, Action::AddAddress { .. }));
+            let renews = actions.iter().any(|action| matches!(action, Action::RenewAddress { .. }));
             let heard_of = self.policy.hung_patience.max(self.policy.poll_interval * 2) + slack;
             if renews && eye.word != Word::Nothing && now.since(eye.server_asked) > heard_of {
                 let words = format!("db{} renews, and nothing more is heard of its server", host + 1);

@@ -1,0 +1,479 @@
+//! The caller's contract as code: in which order what was seen is taken in, how late each deed may be carried out, and what
+//! a failed deed undoes. No IO, no async, no clock: the agent and the simulator both run this, and have no such rules of
+//! their own. The model checker, which explores every order of events by itself, runs [`Deeds`].
+//!
+//! The caller pushes what was seen ([`Driver::push`]) and calls [`Driver::next`], with the time read anew before each call,
+//! until it is told to wait or that all is over:
+//!
+//! | [`Next`] | the caller |
+//! |---|---|
+//! | `Decided` | may look at [`Driver::state`] and [`Driver::decision`]; the deeds follow |
+//! | `Deed` | carries it out, and says with [`Driver::done`] how that went |
+//! | `Settled` | writes the log |
+//! | `ReadUnread` | reads what its sources hold unread, and pushes it |
+//! | `Wait` | waits for something to push, or for the time |
+//! | `Ended` | calls no more |
+//!
+//! Order: a jump of the clocks; outcomes; frames, so that a claim heard in between is answered before anything is taken; the
+//! server's last word, on which all else is decided; this host's addresses; all other events; the time. The word to stop is
+//! taken once everything that was heard before it has been.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::action::{Action, Outcome};
+use crate::event::Event;
+use crate::planted::planted;
+use crate::policy::Policy;
+use crate::step::{Decision, State, step};
+use crate::time::Time;
+
+/// From the decision to start the VIP to the deed, at the most: a claimant that probes meanwhile finds it free after 60 ms.
+pub const START_WITHIN: Duration = Duration::from_millis(20);
+/// From the decision to renew the lease, or to make the address permanent, to the deed, at the most. Nothing is added by a
+/// late renewal ([`Action::RenewAddress`]), but the address would outlive what it was decided on by as much. This is what the
+/// kernel's whole seconds leave open anyway (ARCHITECTURE.md, "The lease").
+pub const RENEWAL_WITHIN: Duration = Duration::from_millis(250);
+/// From the order to remove the VIP to the word to one other host that it is free, at the most: others may find it free
+/// after 60 ms, and that host needs some of them too.
+pub const RELEASE_WORD_WITHIN: Duration = Duration::from_millis(10);
+/// A caller that comes so much later than it was asked to was held up: what arrived meanwhile may be unread yet.
+pub const HELD_UP: Duration = Duration::from_millis(5);
+/// A VIP that was to be given up and is still here after this long is left as it is.
+pub const GIVE_UP_WITHIN: Duration = Duration::from_secs(3);
+
+/// How an agent is to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// The VIP stays as it is (S7).
+    LeaveVip,
+    /// The VIP is given up first.
+    GiveUp,
+}
+
+/// What the caller is to do next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// This was taken in and decided on; the deeds follow.
+    Decided(Event),
+    /// To be carried out now.
+    Deed(Action),
+    /// The decision is carried out, up to a deed that failed.
+    Settled(Settled),
+    /// What the sources hold unread is to be pushed first; with `addresses`, this host's addresses, asked for now, too.
+    ReadUnread {
+        /// Whether the kernel is to be asked for this host's addresses.
+        addresses: bool,
+    },
+    /// Nothing is to be done before this.
+    Wait {
+        /// When to call again, if nothing is pushed before.
+        until: Time,
+    },
+    /// The agent has stopped.
+    Ended,
+}
+
+/// One decision, carried out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settled {
+    /// When it was made.
+    pub at: Time,
+    /// The decision.
+    pub decision: Decision,
+    /// The VIP was to be started, and was not: no switch. Why is told by the next event.
+    pub not_started: bool,
+}
+
+/// Whether a deed may be carried out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Permit {
+    /// As it was decided.
+    AsDecided,
+    /// The word that the VIP is free may be said, but to nobody in particular.
+    ToNobodyInParticular,
+    /// It may not: a deed before it failed, and it rests on that.
+    Dropped,
+    /// It may not any more, in these words.
+    TooLate(&'static str),
+}
+
+const START_TOO_LATE: &str = "VIP not started: this host was held up between the decision and the deed, and the proof is too \
+                              old; it is claimed anew in a second (is the host short of processor time?)";
+const RENEWAL_TOO_LATE: &str = "lease not renewed: this host was held up between the decision and the deed; it is decided anew \
+                                (is the host short of processor time?)";
+
+/// The deeds of one decision, as they are carried out one after the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deeds {
+    decided: Time,
+    /// When the removal of the VIP was ordered, if there was something to remove.
+    removed: Option<Time>,
+    failed: bool,
+}
+
+impl Deeds {
+    /// Of a decision of then.
+    pub fn new(decided: Time) -> Self {
+        Self { decided, removed: None, failed: false }
+    }
+
+    /// Whether this deed, the next of the decision, may be carried out at `now`.
+    pub fn may(&self, policy: &Policy, action: &Action, now: Time) -> Permit {
+        if self.failed && rests_on_the_address(action) {
+            return Permit::Dropped;
+        }
+        let late = now.since(self.decided);
+        match action {
+            Action::AddAddress { .. } if late > START_WITHIN => Permit::TooLate(START_TOO_LATE),
+            Action::RenewAddress { .. } if late > RENEWAL_WITHIN && !planted!(policy, RenewLate) => {
+                Permit::TooLate(RENEWAL_TOO_LATE)
+            }
+            Action::AnnounceRelease(Some(_)) if !self.may_name_its_successor(policy, now) => {
+                Permit::ToNobodyInParticular
+            }
+            _ => Permit::AsDecided,
+        }
+    }
+
+    /// What was not here to be removed may be another's, and so may what was removed a while ago.
+    fn may_name_its_successor(&self, policy: &Policy, now: Time) -> bool {
+        self.removed.is_some_and(|at| {
+            now.since(at) <= RELEASE_WORD_WITHIN || planted!(policy, ReleaseWordAfterItsLimit)
+        })
+    }
+
+    /// How a deed went that was begun then. Gives what the rules are to be told of it.
+    pub fn done(&mut self, action: &Action, begun: Time, outcome: Outcome) -> Option<Event> {
+        let undone = match (&outcome, action) {
+            (Outcome::Failed(_), _) => true,
+            (Outcome::Gone, Action::RenewAddress { .. }) => true,
+            (Outcome::Succeeded | Outcome::Gone, _) => false,
+        };
+        if matches!(action, Action::RemoveAddress { .. }) {
+            self.removed = (outcome == Outcome::Succeeded).then_some(begun);
+        }
+        self.failed |= undone && is_about_the_address(action);
+        undone.then(|| Event::Done { action: action.clone(), outcome })
+    }
+
+    /// A deed before the last failed, and what rests on it is not carried out.
+    pub fn has_failed(&self) -> bool {
+        self.failed
+    }
+}
+
+/// An order to the kernel about the VIP.
+fn is_about_the_address(action: &Action) -> bool {
+    matches!(action, Action::AddAddress { .. } | Action::RenewAddress { .. } | Action::RemoveAddress { .. })
+}
+
+/// What is done because the VIP is here now, or is not here any more: after an order to the kernel that failed it would be a
+/// lie. Questions, the polling pace, and what concerns the group are not.
+fn rests_on_the_address(action: &Action) -> bool {
+    match action {
+        Action::AddAddress { .. }
+        | Action::RenewAddress { .. }
+        | Action::RemoveAddress { .. }
+        | Action::SendProbe
+        | Action::AnnounceRelease(_)
+        | Action::Announce
+        | Action::ListConnections
+        | Action::KeepLatePackets { .. }
+        | Action::ForwardLatePackets(_)
+        | Action::RefuseOrphanSyns
+        | Action::TickleClients
+        | Action::DestroyConnections
+        | Action::WriteStat(_) => true,
+        Action::AskServer
+        | Action::AskGateway
+        | Action::AskHost
+        | Action::AskPeer(_)
+        | Action::LearnNeighbors
+        | Action::AskWhoHasVip
+        | Action::WatchOrphanSyns { .. }
+        | Action::EndOrphanSyns
+        | Action::PollEvery(_)
+        | Action::ReadExpelTimeout
+        | Action::LookAtMember(_)
+        | Action::WakeExpel
+        | Action::SetExpelTimeout { .. }
+        | Action::RestoreExpelTimeout { .. }
+        | Action::Fence { .. } => false,
+    }
+}
+
+/// What was seen and is yet to be taken in.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Unread {
+    clocks: Option<Event>,
+    outcomes: VecDeque<Event>,
+    frames: VecDeque<Event>,
+    last_word: Option<Event>,
+    addresses: VecDeque<Event>,
+    others: VecDeque<Event>,
+}
+
+impl Unread {
+    fn push(&mut self, event: Event) {
+        match event {
+            Event::ClocksParted { .. } => self.clocks = Some(event),
+            Event::Done { .. } => self.outcomes.push_back(event),
+            Event::Frame(_) | Event::ReceiveUp(_) => self.frames.push_back(event),
+            Event::Host(_) => self.addresses.push_back(event),
+            other => self.others.push_back(other),
+        }
+    }
+
+    fn pop(&mut self) -> Option<Event> {
+        self.clocks
+            .take()
+            .or_else(|| self.outcomes.pop_front())
+            .or_else(|| self.frames.pop_front())
+            .or_else(|| self.last_word.take())
+            .or_else(|| self.addresses.pop_front())
+            .or_else(|| self.others.pop_front())
+    }
+
+    fn count(&self) -> usize {
+        usize::from(self.clocks.is_some())
+            + self.outcomes.len()
+            + self.frames.len()
+            + usize::from(self.last_word.is_some())
+            + self.addresses.len()
+            + self.others.len()
+    }
+}
+
+/// How far the word to stop has got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stopping {
+    /// It was not given.
+    No,
+    /// It was given.
+    Told(Stop),
+    /// The caller reads what it has not read yet.
+    Reading(Stop),
+    /// So many events were heard before it, and are taken in first.
+    After(usize, Stop),
+    /// The VIP is being given up, until then.
+    GivingUp(Time),
+    /// The last decision is being carried out, or has been.
+    Last,
+}
+
+/// A decision that is being carried out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Current {
+    at: Time,
+    decision: Decision,
+    next: usize,
+    deeds: Deeds,
+    /// The deed that was handed out last, and when.
+    handed: Option<(Action, Time)>,
+    not_started: bool,
+}
+
+/// One agent: its memory, what it has yet to take in, and the decision that it carries out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Driver {
+    state: State,
+    unread: Unread,
+    current: Option<Current>,
+    wake_at: Time,
+    /// The caller was held up before this wake-up, and has read what was unread.
+    read_before: Option<Time>,
+    stopping: Stopping,
+}
+
+impl Driver {
+    /// Of an agent that has just started; it looks at the time at once.
+    pub fn new(now: Time) -> Self {
+        Self {
+            state: State::new(now),
+            unread: Unread::default(),
+            current: None,
+            wake_at: now,
+            read_before: None,
+            stopping: Stopping::No,
+        }
+    }
+
+    /// What the agent remembers.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// For callers that leave out polls which would only make a fact younger.
+    pub fn state_mut(&mut self) -> &mut State {
+        &mut self.state
+    }
+
+    /// The decision that is being carried out.
+    pub fn decision(&self) -> Option<&Decision> {
+        self.current.as_ref().map(|current| &current.decision)
+    }
+
+    /// Something was seen. Events of one kind are taken in in the order in which they are pushed.
+    pub fn push(&mut self, event: Event) {
+        self.unread.push(event);
+    }
+
+    /// The server's answer, where it said nothing new: only the last one counts, and it is taken in before anything is decided
+    /// that is not a frame.
+    pub fn push_last_word(&mut self, event: Event) {
+        self.unread.last_word = Some(event);
+    }
+
+    /// The agent is to stop. Whoever was told to give the VIP up and is told again to leave it, leaves it.
+    pub fn stop(&mut self, stop: Stop) {
+        match self.stopping {
+            Stopping::No | Stopping::GivingUp(_) if stop == Stop::LeaveVip => {
+                self.stopping = Stopping::Told(stop);
+            }
+            Stopping::No => self.stopping = Stopping::Told(stop),
+            _ => {}
+        }
+    }
+
+    /// Whether the agent was told to stop in any way.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping != Stopping::No
+    }
+
+    /// Whether nothing is unread and nothing is under way: only the time will bring it on.
+    pub fn is_at_rest(&self) -> bool {
+        let rests = matches!(self.stopping, Stopping::No | Stopping::GivingUp(_));
+        rests && self.current.is_none() && self.unread.count() == 0
+    }
+
+    /// So many events are yet to be taken in.
+    pub fn unread_count(&self) -> usize {
+        self.unread.count()
+    }
+
+    /// Nothing is to be done before this unless something is pushed.
+    pub fn waits_until(&self) -> Time {
+        match self.stopping {
+            Stopping::GivingUp(until) => until.min(self.wake_at),
+            _ => self.wake_at,
+        }
+    }
+
+    /// What to do next; `before` is shown the memory and the event before each step.
+    pub fn next(&mut self, policy: &Policy, now: Time, before: impl FnOnce(&State, &Event)) -> Next {
+        if self.current.is_some() {
+            return self.go_on(policy, now);
+        }
+        match self.choose(now) {
+            Ok(event) => {
+                before(&self.state, &event);
+                self.decide(policy, event, now)
+            }
+            Err(next) => next,
+        }
+    }
+
+    /// How the deed that was handed out last went. Only for the orders about the address, and for what failed.
+    pub fn done(&mut self, outcome: Outcome) {
+        let Some(current) = &mut self.current else { return };
+        let Some((action, begun)) = current.handed.take() else { return };
+        self.unread.outcomes.extend(current.deeds.done(&action, begun, outcome));
+        current.not_started |= current.deeds.has_failed() && matches!(action, Action::AddAddress { .. });
+    }
+
+    /// The event that is to be taken in now, or what is to be done instead.
+    fn choose(&mut self, now: Time) -> Result<Event, Next> {
+        self.stopping = match self.stopping {
+            Stopping::Last => return Err(Next::Ended),
+            Stopping::Told(stop) => {
+                self.stopping = Stopping::Reading(stop);
+                return Err(Next::ReadUnread { addresses: true });
+            }
+            Stopping::Reading(stop) => Stopping::After(self.unread.count(), stop),
+            Stopping::GivingUp(until) if now >= until || self.state.has_given_up() => {
+                Stopping::After(0, Stop::LeaveVip)
+            }
+            other => other,
+        };
+        // What failed just now is known before the end.
+        if let Stopping::After(0, stop) = self.stopping {
+            if let Some(outcome) = self.unread.outcomes.pop_front() {
+                return Ok(outcome);
+            }
+            self.stopping = match stop {
+                Stop::LeaveVip => Stopping::Last,
+                Stop::GiveUp => Stopping::GivingUp(now + GIVE_UP_WITHIN),
+            };
+            return Ok(match stop {
+                Stop::LeaveVip => Event::Stopping,
+                Stop::GiveUp => Event::Release,
+            });
+        }
+        if let Some(event) = self.unread.pop() {
+            if let Stopping::After(left, _) = &mut self.stopping {
+                *left = left.saturating_sub(1);
+            }
+            return Ok(event);
+        }
+        if now < self.wake_at {
+            return Err(Next::Wait { until: self.waits_until() });
+        }
+        if now.since(self.wake_at) > HELD_UP && self.read_before != Some(self.wake_at) {
+            self.read_before = Some(self.wake_at);
+            return Err(Next::ReadUnread { addresses: false });
+        }
+        Ok(Event::Wake)
+    }
+
+    fn decide(&mut self, policy: &Policy, event: Event, now: Time) -> Next {
+        let decision = step(policy, &mut self.state, &event, now);
+        self.wake_at = decision.wake_at;
+        self.current = Some(Current {
+            at: now,
+            decision,
+            next: 0,
+            deeds: Deeds::new(now),
+            handed: None,
+            not_started: false,
+        });
+        Next::Decided(event)
+    }
+
+    /// The next deed, or the end of the decision.
+    fn go_on(&mut self, policy: &Policy, now: Time) -> Next {
+        while let Some(current) = &mut self.current {
+            let Some(action) = current.decision.actions.get(current.next) else { break };
+            current.next += 1;
+            match current.deeds.may(policy, action, now) {
+                Permit::AsDecided => {
+                    current.handed = Some((action.clone(), now));
+                    return Next::Deed(action.clone());
+                }
+                Permit::ToNobodyInParticular => {
+                    current.handed = Some((action.clone(), now));
+                    return Next::Deed(Action::AnnounceRelease(None));
+                }
+                Permit::Dropped => {}
+                Permit::TooLate(text) => {
+                    current.handed = Some((action.clone(), now));
+                    self.done(Outcome::Failed(text.to_owned()));
+                }
+            }
+        }
+        match self.current.take() {
+            Some(Current { at, decision, not_started, .. }) => {
+                Next::Settled(Settled { at, decision, not_started })
+            }
+            None => Next::Wait { until: self.waits_until() },
+        }
+    }
+
+    /// What failed in the last decision: the rules are asked no more.
+    pub fn failed_at_the_end(&mut self) -> impl Iterator<Item = (Action, Outcome)> + '_ {
+        self.unread.outcomes.drain(..).filter_map(|event| match event {
+            Event::Done { action, outcome } => Some((action, outcome)),
+            _ => None,
+        })
+    }
+}
