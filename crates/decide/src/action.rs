@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::{Mac, StatMark};
+use crate::net::Mac;
 
 /// Something to do.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -120,4 +120,27 @@ pub enum Outcome {
     Gone,
     /// Not done, in the words of what failed.
     Failed(String),
+}
+
+/// The character in the state file (S6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StatMark {
+    /// `0`: the VIP was closed here.
+    Stopped,
+    /// `1`: nothing has changed lately.
+    Quiet,
+    /// `2`: the VIP was started here.
+    Started,
+}
+
+impl StatMark {
+    /// The one character.
+    pub fn character(self) -> char {
+        match self {
+            Self::Stopped => '0',
+            Self::Quiet => '1',
+            Self::Started => '2',
+        }
+    }
 }

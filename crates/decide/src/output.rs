@@ -2,8 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::action::Action;
-use crate::event::StatMark;
+use crate::action::{Action, StatMark};
 use crate::reason::Reason;
 use crate::time::Time;
 

@@ -4,6 +4,7 @@
 //! here afterwards.
 
 mod neighbors;
+mod news;
 mod peers;
 pub mod process;
 mod view;
@@ -14,6 +15,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use neighbors::Neighbors;
+pub use news::News;
 pub use peers::{Open, Peer, Peers};
 pub use process::Signs;
 pub use view::Views;
@@ -54,23 +56,6 @@ pub struct Facts {
     pub process: Signs,
     /// The operator's word: every VIP is to be given up, and none is taken any more.
     pub giving_up: bool,
-}
-
-/// What has just become known and is more than a fact: something follows from its being new.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum News {
-    /// The host's addresses or interfaces are not what they were.
-    HostChanged,
-    /// This interface runs again.
-    InterfaceUp(String),
-    /// The gateway answered until now.
-    GatewayLost,
-    /// The kernel found no VIP to renew where one was known to be.
-    AddressGone,
-    /// The local server's process has ended.
-    ProcessEnded,
-    /// The local server has something to tell: it is to be asked now.
-    WorthAsking,
 }
 
 impl Facts {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::News;
+use super::news::News;
 use crate::event::ProcessSign;
 use crate::time::Time;
 

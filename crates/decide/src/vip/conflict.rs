@@ -3,14 +3,14 @@
 
 use std::time::Duration;
 
+use super::machine::VipMachine;
+use super::state::{Conflict, Hold, Stranger};
 use crate::action::Action;
 use crate::checks::{Stage, Stages, Verdict};
 use crate::event::{Mac, Says};
 use crate::moment::Moment;
 use crate::output::Output;
 use crate::reason::{LetGo, Reason};
-use crate::vip::VipMachine;
-use crate::vip::{Conflict, Hold, Stranger};
 
 /// RFC 5227 section 2.4 `DEFEND_INTERVAL`: a conflict that has been silent for this long is over.
 const DEFEND_INTERVAL: Duration = Duration::from_secs(10);
@@ -111,7 +111,7 @@ impl VipMachine {
     }
 
     /// How long the next announcement may wait at the most because a stranger was heard lately; none where no conflict goes on.
-    pub(crate) fn announce_against_a_stranger(&self, at: Moment<'_>, hold: &Hold) -> Option<Duration> {
+    pub(crate) fn announce_against_a_stranger(at: Moment<'_>, hold: &Hold) -> Option<Duration> {
         let conflict = hold.conflict?;
         (at.now.since(conflict.heard_at) < DEFEND_INTERVAL).then_some(ANNOUNCE_DURING_CONFLICT)
     }

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
+use super::machine::VipMachine;
+use super::state::VipState;
 use crate::action::Action;
 use crate::checks::own_member;
 use crate::event::{Fact, HostAddress};
 use crate::moment::Moment;
 use crate::output::Output;
 use crate::reason::Reason;
-use crate::vip::VipMachine;
-use crate::vip::VipState;
 
 /// A copy that is still there this long after it was ordered away is ordered away again.
 const TIDY_EVERY: Duration = Duration::from_millis(500);

@@ -3,6 +3,8 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use super::machine::VipMachine;
+use super::state::{Dispute, Hold};
 use crate::action::Action;
 use crate::checks::{Stage, Stages, Verdict};
 use crate::entitlement::Entitlement;
@@ -11,8 +13,6 @@ use crate::moment::Moment;
 use crate::output::Output;
 use crate::planted::planted;
 use crate::reason::{LetGo, Reason};
-use crate::vip::VipMachine;
-use crate::vip::{Dispute, Hold};
 
 /// A member that was found to have no better right is not asked about again for this long.
 const SETTLED_FOR: Duration = Duration::from_millis(200);
@@ -62,12 +62,12 @@ impl VipMachine {
             }
         }
         if announced && hold.dispute.is_some_and(|dispute| dispute.since == at.now) {
-            self.ask_the_others(at, out, member);
+            Self::ask_the_others(at, out, member);
         }
     }
 
     /// Two holders: where the other's server can't be asked, a third's may tell of a newer view.
-    fn ask_the_others(&mut self, at: Moment<'_>, out: &mut Output, claimant: IpAddr) {
+    fn ask_the_others(at: Moment<'_>, out: &mut Output, claimant: IpAddr) {
         let own = at.own_address();
         let others = at.policy.members.keys().filter(|member| **member != claimant && Some(**member) != own);
         for member in others.copied().collect::<Vec<_>>() {
@@ -77,7 +77,6 @@ impl VipMachine {
 
     /// Goes on with a dispute, where there is one; gives why to let go, where the claimant has the better right.
     pub(crate) fn answer_claim(
-        &mut self,
         at: Moment<'_>,
         out: &mut Output,
         hold: &mut Hold,
@@ -89,7 +88,7 @@ impl VipMachine {
             || planted!(at.policy, AnswerClaimWithStaleEvidence);
         dispute.proven |= *verdict == Verdict::Up && asked_since;
         hold.dispute = Some(dispute);
-        match self.settle(at, out, dispute, hold, stages, verdict) {
+        match Self::settle(at, out, dispute, hold, stages, verdict) {
             Settled::Yield(because) => return Some(because),
             Settled::Stay => {
                 hold.dispute = None;
@@ -105,7 +104,6 @@ impl VipMachine {
     }
 
     fn settle(
-        &mut self,
         at: Moment<'_>,
         out: &mut Output,
         dispute: Dispute,

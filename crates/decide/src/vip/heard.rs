@@ -3,12 +3,13 @@
 use std::mem;
 use std::time::Duration;
 
+use super::machine::VipMachine;
+use super::state::{Stranger, VipState};
 use crate::action::Action;
 use crate::event::{Frame, Says};
 use crate::moment::{LEARN_AT_MOST_EVERY, Moment};
 use crate::output::Output;
 use crate::reason::Reason;
-use crate::vip::{Stranger, VipMachine, VipState};
 
 /// A stranger that goes on is named again after this long.
 const NAME_STRANGER_EVERY: Duration = Duration::from_secs(60);
@@ -46,7 +47,7 @@ impl VipMachine {
                 self.state = VipState::Holding(hold);
             }
             VipState::Claiming(mut claim) => {
-                self.frame_while_claiming(at, out, &mut claim, from, says);
+                Self::frame_while_claiming(at, out, &mut claim, from, says);
                 self.state = VipState::Claiming(claim);
             }
             other => {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::machine::VipMachine;
+use super::state::{Hold, VipState};
 use crate::action::Action;
 use crate::checks::{Cause, Finding, Stage, Stages, Verdict};
 use crate::entitlement::Entitlement;
@@ -11,8 +13,6 @@ use crate::output::Output;
 use crate::planted::planted;
 use crate::reason::{LetGo, Reason};
 use crate::time::Time;
-use crate::vip::VipMachine;
-use crate::vip::{Hold, VipState};
 
 /// An address that was added must show up within this time.
 const CONFIRM_WITHIN: Duration = Duration::from_secs(2);
@@ -37,15 +37,15 @@ enum Leave {
 }
 
 impl VipMachine {
-    fn leave(&self, at: Moment<'_>, cause: &Cause) -> Leave {
+    fn leave(at: Moment<'_>, cause: &Cause) -> Leave {
         match cause {
-            Cause::Refused(_) if self.may_linger(at) => Leave::AfterLinger,
+            Cause::Refused(_) if Self::may_linger(at) => Leave::AfterLinger,
             Cause::NotAMember
             | Cause::NoMajority { .. }
             | Cause::GatewayLost { .. }
             | Cause::Refused(_)
             | Cause::StartedAnew => Leave::AtOnce,
-            _ if self.takes_stray_writes(at) => Leave::AtOnce,
+            _ if Self::takes_stray_writes(at) => Leave::AtOnce,
             Cause::NotInGroup(_)
             | Cause::NotListed
             | Cause::NotOnline(_)
@@ -56,12 +56,12 @@ impl VipMachine {
         }
     }
 
-    fn may_linger(&self, at: Moment<'_>) -> bool {
+    fn may_linger(at: Moment<'_>) -> bool {
         at.facts.process.successor_would_be_seen() || planted!(at.policy, LingerOverANewServer)
     }
 
     /// The local server is in no group, and does not say that it is read-only: what a client writes there, the group never has.
-    fn takes_stray_writes(&self, at: Moment<'_>) -> bool {
+    fn takes_stray_writes(at: Moment<'_>) -> bool {
         match &at.facts.server.fact {
             Fact::Known(Server::Member(view)) => {
                 let outside = |state| matches!(state, MemberState::Offline | MemberState::Error);
@@ -76,12 +76,12 @@ impl VipMachine {
 
     /// Of several stages that fail, the one that ends the holding soonest: a host that lost its gateway does not linger to
     /// refuse clients, since none can reach it, and it would still hold when it is back on the network.
-    fn ends_soonest(&self, at: Moment<'_>, stages: &Stages) -> Option<(Stage, Cause)> {
+    fn ends_soonest(at: Moment<'_>, stages: &Stages) -> Option<(Stage, Cause)> {
         let fails = |(stage, finding, _): (Stage, &Finding, Time)| match finding {
             Finding::Failed(cause) if !cause.lets_keep() => Some((stage, cause.clone())),
             Finding::Passed | Finding::Failed(_) | Finding::Unknown(_) => None,
         };
-        stages.each().into_iter().filter_map(fails).min_by_key(|(_, cause)| self.leave(at, cause))
+        stages.each().into_iter().filter_map(fails).min_by_key(|(_, cause)| Self::leave(at, cause))
     }
 
     /// The VIP is here and this agent has not put it there: it stays (S7).
@@ -89,7 +89,7 @@ impl VipMachine {
         out.say(Reason::Adopted);
         // Another may have taken it while no agent ran here (`takeover_after`): it answers, which is a dispute.
         out.act(Action::AskWhoHasVip);
-        let hold = self.hold_on(at, interface);
+        let hold = Self::hold_on(at, interface);
         if matches!(at.verdict_to_keep(), Verdict::Unknown(_, Why::NotAskedYet)) {
             if let Some(lease) = at.policy.lease {
                 out.wake(at.now + lease / 3);
@@ -100,7 +100,7 @@ impl VipMachine {
     }
 
     /// The VIP is on this interface already.
-    pub(crate) fn hold_on(&self, at: Moment<'_>, interface: String) -> Hold {
+    pub(crate) fn hold_on(at: Moment<'_>, interface: String) -> Hold {
         Hold {
             since: at.now,
             interface,
@@ -156,12 +156,12 @@ impl VipMachine {
             Fact::Known(None) => out.wake(hold.since + CONFIRM_ASK_AFTER),
             Fact::Unknown(_) => {}
         }
-        if let Some(because) = self.run_post_claim_check(at, out, &mut hold) {
+        if let Some(because) = Self::run_post_claim_check(at, out, &mut hold) {
             return self.let_go(at, out, hold, because);
         }
         let stages = at.stages();
         let verdict = at.verdict_to_keep();
-        if let Some(because) = self.answer_claim(at, out, &mut hold, &stages, &verdict) {
+        if let Some(because) = Self::answer_claim(at, out, &mut hold, &stages, &verdict) {
             return self.let_go(at, out, hold, because);
         }
         if let Some(because) = self.answer_conflict(at, out, &mut hold, &stages, &verdict) {
@@ -178,7 +178,7 @@ impl VipMachine {
                     (_, gateway) if failed(gateway) => Reason::HoldingWithoutGateway,
                     _ => Reason::Holding,
                 });
-                self.refresh(at, out, &mut hold, true);
+                Self::refresh(at, out, &mut hold, true);
                 VipState::Holding(hold)
             }
             Verdict::Unknown(stage, why) if planted!(at.policy, TakeUnknownForNo) => {
@@ -186,7 +186,7 @@ impl VipMachine {
             }
             Verdict::Unknown(stage, why) => self.hold_while_unknown(at, out, hold, stage, why),
             Verdict::Down(stage, cause) => {
-                let (stage, cause) = self.ends_soonest(at, &stages).unwrap_or((stage, cause));
+                let (stage, cause) = Self::ends_soonest(at, &stages).unwrap_or((stage, cause));
                 self.recheck(at, out, hold, &stages, stage, cause)
             }
         }
@@ -214,7 +214,7 @@ impl VipMachine {
             out.wake(since + patience);
         }
         out.say(Reason::HoldingUnknown(stage, why));
-        self.refresh(at, out, &mut hold, false);
+        Self::refresh(at, out, &mut hold, false);
         VipState::Holding(hold)
     }
 
@@ -238,15 +238,15 @@ impl VipMachine {
             // to at once; else both would have it for as long as a claim is waited for.
             out.act(Action::AskWhoHasVip);
             out.say(Reason::Rechecking(stage, cause));
-            self.refresh(at, out, &mut hold, false);
+            Self::refresh(at, out, &mut hold, false);
             return VipState::Holding(hold);
         };
         // Where not even a time-out is told any more, the first word has to do in the end.
-        let unheard_for = match self.leave(at, &cause) {
+        let unheard_for = match Self::leave(at, &cause) {
             Leave::AfterClaimWait => at.policy.claim_wait,
             Leave::AtOnce | Leave::AfterLinger => at.policy.hung_patience.min(at.policy.linger),
         };
-        let heard_from = if matches!(cause, Cause::NoMajority { .. }) && self.has_just_come_to(at) {
+        let heard_from = if matches!(cause, Cause::NoMajority { .. }) && Self::has_just_come_to(at) {
             recheck_since + NO_MAJORITY_RECHECK_AFTER
         } else {
             recheck_since
@@ -269,12 +269,12 @@ impl VipMachine {
         if waits && !planted!(at.policy, LetGoWithoutRecheck) {
             out.wake(unheard_until);
             out.say(Reason::Rechecking(stage, cause));
-            self.refresh(at, out, &mut hold, false);
+            Self::refresh(at, out, &mut hold, false);
             return VipState::Holding(hold);
         }
         let keeps = matches!(cause, Cause::GatewayLost { .. }) && planted!(at.policy, KeepWithoutGateway);
         let down_since = *hold.down_since.get_or_insert(recheck_since);
-        let (until, reason): (Time, fn(Stage, Cause) -> Reason) = match self.leave(at, &cause) {
+        let (until, reason): (Time, fn(Stage, Cause) -> Reason) = match Self::leave(at, &cause) {
             Leave::AtOnce if keeps => (at.now + at.policy.linger, Reason::Rechecking),
             Leave::AtOnce => (at.now, Reason::Rechecking),
             Leave::AfterClaimWait => (down_since + at.policy.claim_wait, Reason::WaitingForClaim),
@@ -285,18 +285,18 @@ impl VipMachine {
         }
         out.wake(until);
         out.say(reason(stage, cause));
-        self.refresh(at, out, &mut hold, false);
+        Self::refresh(at, out, &mut hold, false);
         VipState::Holding(hold)
     }
 
     /// The local server speaks again after a silence: a process that stood still, or a whole machine. Its group's detector finds that
     /// it has heard nobody meanwhile, and says for some milliseconds (6 were seen) that all others are UNREACHABLE.
-    fn has_just_come_to(&self, at: Moment<'_>) -> bool {
+    fn has_just_come_to(at: Moment<'_>) -> bool {
         at.facts.spoke_again_at.is_some_and(|spoke| at.now.since(spoke) < NO_MAJORITY_DISTRUSTED_FOR)
     }
 
     /// The local server is a secondary that still takes writes: the primary's claim may come at any time.
-    pub(crate) fn waits_for_the_primary(&self, at: Moment<'_>) -> bool {
+    pub(crate) fn waits_for_the_primary(at: Moment<'_>) -> bool {
         at.facts.own_view().is_some_and(|view| at.entitlement(view) == Entitlement::KeepUntilClaimed)
     }
 }

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::mem;
 use std::net::IpAddr;
 
+use super::machine::VipMachine;
+use super::state::{Claim, Rival, VipState};
 use crate::action::Action;
 use crate::checks::Verdict;
 use crate::moment::Moment;
 use crate::output::Output;
 use crate::reason::Reason;
 use crate::time::Time;
-use crate::vip::{Claim, Rival, VipMachine, VipState};
 
 impl VipMachine {
     /// The VIP is not here: claim it, where it should be.
@@ -57,7 +58,7 @@ impl VipMachine {
     fn rivals_at_first(&mut self, at: Moment<'_>, out: &mut Output) -> BTreeMap<IpAddr, Rival> {
         let now = at.now;
         let heard = mem::take(&mut self.claimants);
-        let lately = |heard: Time| now.since(heard) < self.given_up_after(at);
+        let lately = |heard: Time| now.since(heard) < Self::given_up_after(at);
         let rivals: BTreeMap<_, _> = heard
             .into_iter()
             .filter(|(_, at)| lately(*at))

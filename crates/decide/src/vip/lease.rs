@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::machine::VipMachine;
+use super::state::Hold;
 use crate::action::Action;
 use crate::event::{Fact, Why};
 use crate::moment::Moment;
@@ -9,8 +11,6 @@ use crate::output::Output;
 use crate::planted::planted;
 use crate::policy::Policy;
 use crate::time::Time;
-use crate::vip::Hold;
-use crate::vip::VipMachine;
 
 /// A lease is renewed where the kernel showed the address no longer ago than this: nobody else finds it free sooner than after
 /// 60 ms, should it be gone since.
@@ -25,11 +25,11 @@ const ANNOUNCE_WHILE_ONE_IS_MISSING: Duration = Duration::from_secs(1);
 
 impl VipMachine {
     /// Renews the lease, and announces where all is well.
-    pub(crate) fn refresh(&mut self, at: Moment<'_>, out: &mut Output, hold: &mut Hold, well: bool) {
+    pub(crate) fn refresh(at: Moment<'_>, out: &mut Output, hold: &mut Hold, well: bool) {
         if !at.server_is_heard_of() && !planted!(at.policy, RenewWithoutProof) {
             // Not even a time-out was told: what watches the server is stuck, and what it said last proves nothing.
             out.act(Action::AskServer);
-            self.ask_who_else(at, out, hold);
+            Self::ask_who_else(at, out, hold);
             return;
         }
         let due = hold.next_renewal.filter(|due| at.now >= *due);
@@ -51,16 +51,16 @@ impl VipMachine {
             out.act(Action::AskHost);
             out.wake(at.now + RENEWED_ON_TIME);
         } else if due.is_some() {
-            if self.may_renew(at, well) {
+            if Self::may_renew(at, well) {
                 if !planted!(at.policy, ForgetToRenew) {
                     out.act(Action::RenewAddress {
                         interface: hold.interface.clone(),
-                        lifetime: self.lifetime(at),
+                        lifetime: Self::lifetime(at),
                     });
                 }
                 // A pause that no clock shows ends with a lease to renew: had another taken the VIP meanwhile, it answers.
                 out.act(Action::AskWhoHasVip);
-                hold.next_renewal = self.next_renewal(at);
+                hold.next_renewal = Self::next_renewal(at);
                 hold.renewal_looks = None;
             } else {
                 out.act(Action::AskServer);
@@ -75,7 +75,7 @@ impl VipMachine {
             return;
         }
         if !well && at.facts.views.own.is_none() {
-            return self.ask_who_else(at, out, hold);
+            return Self::ask_who_else(at, out, hold);
         }
         if !(well || missing) {
             return;
@@ -84,7 +84,7 @@ impl VipMachine {
             out.act(Action::Announce);
             hold.announced = hold.announced.saturating_add(1);
             let wait = announce_after(at.policy, hold.announced);
-            let contested = self.announce_against_a_stranger(at, hold);
+            let contested = Self::announce_against_a_stranger(at, hold);
             hold.next_announce = at.now + contested.map_or(wait, |most| wait.min(most));
         }
         if missing {
@@ -94,7 +94,7 @@ impl VipMachine {
     }
 
     /// A holder that can prove nothing does not announce: it asks, and whoever has taken the VIP meanwhile answers.
-    fn ask_who_else(&mut self, at: Moment<'_>, out: &mut Output, hold: &mut Hold) {
+    fn ask_who_else(at: Moment<'_>, out: &mut Output, hold: &mut Hold) {
         if at.now >= hold.next_announce {
             out.act(Action::AskWhoHasVip);
             hold.next_announce = at.now + ASK_WHILE_NOTHING_IS_HEARD;
@@ -105,7 +105,7 @@ impl VipMachine {
 
     /// Whether what is known is fit to renew a lease on. An agent that stood still for a while still has what it knew before:
     /// that is asked about first. `well`: by its word all stages pass.
-    fn may_renew(&self, at: Moment<'_>, well: bool) -> bool {
+    fn may_renew(at: Moment<'_>, well: bool) -> bool {
         let not_asked = |why: &Why| *why == Why::NotAskedYet;
         let forgotten = matches!(&at.facts.server.fact, Fact::Unknown(why) if not_asked(why))
             || matches!(&at.facts.host.fact, Fact::Unknown(why) if not_asked(why));
@@ -117,12 +117,12 @@ impl VipMachine {
     }
 
     /// How long the kernel is to keep the address unless it is renewed.
-    pub(crate) fn lifetime(&self, at: Moment<'_>) -> Option<Duration> {
+    pub(crate) fn lifetime(at: Moment<'_>) -> Option<Duration> {
         at.policy.lease.filter(|_| !planted!(at.policy, LeaseForEver))
     }
 
     /// When the lease, where there is one, is to be renewed next: thrice in its length.
-    pub(crate) fn next_renewal(&self, at: Moment<'_>) -> Option<Time> {
+    pub(crate) fn next_renewal(at: Moment<'_>) -> Option<Time> {
         at.policy.lease.map(|lease| at.now + lease / 3)
     }
 }

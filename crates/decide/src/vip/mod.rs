@@ -24,23 +24,23 @@ mod heard;
 mod holding;
 mod idle;
 mod lease;
-pub mod orphan_syns;
+mod machine;
+mod orphan_syns;
 mod post_claim_check;
 mod probing;
 mod releasing;
 mod state;
 
-use std::collections::BTreeMap;
 use std::mem;
-use std::net::IpAddr;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
-pub use state::{Claim, Conflict, Dispute, Hold, LeftBehind, PostClaimCheck, Rival, Stranger, VipState};
+pub use machine::VipMachine;
+pub use state::{
+    Claim, Conflict, Dispute, Hold, LeftBehind, OrphanSyns, PostClaimCheck, Rival, Stranger, VipState,
+};
 
 use crate::action::Action;
-use crate::event::{Event, Fact, Frame, Mac};
+use crate::event::{Event, Fact, Frame};
 use crate::facts::{Facts, News};
 use crate::moment::Moment;
 use crate::output::Output;
@@ -48,40 +48,12 @@ use crate::planted::planted;
 use crate::policy::Policy;
 use crate::reason::{LetGo, Reason};
 use crate::time::Time;
-use orphan_syns::OrphanSyns;
 
 /// After an attempt to add the address failed, it is not asked for again for this long.
 const RETRY_AFTER_FAILURE: Duration = Duration::from_secs(1);
 
 /// After a renewal failed, or came too late to be carried out, it is tried again after this long. The lease outlives several.
 const RENEW_AGAIN_AFTER: Duration = Duration::from_millis(250);
-
-/// One VIP, as one agent sees it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct VipMachine {
-    /// What this agent has to do with the address.
-    pub state: VipState,
-    /// Who else was last heard to hold the VIP, and has not been heard to let go since.
-    pub other_holder: Option<(Mac, Time)>,
-    /// Members that were heard to claim while this agent did not, and when last: they are its rivals once it does.
-    pub claimants: BTreeMap<IpAddr, Time>,
-    /// A host that is no member and uses or asks for the VIP.
-    pub stranger: Option<Stranger>,
-    /// The VIP's connections were listed when it left; they are yet to be tickled and closed.
-    pub left_behind: Option<LeftBehind>,
-    /// Not before then is the address asked for again, after an attempt to add it failed.
-    pub retry_at: Time,
-    /// When the VIP was last found gone, without this agent having removed it: the last few times.
-    pub removals: Vec<Time>,
-    /// When it was last said that this happens again and again.
-    pub removals_named_at: Option<Time>,
-    /// When the lease was last renewed so as to replace a copy of the VIP that has another prefix length.
-    pub tidied_at: Option<Time>,
-    /// When a copy of the VIP on another interface was last ordered away.
-    pub removed_copy_at: Option<Time>,
-    /// Clients that knock at a dead holder are being watched for.
-    pub orphan_syns: Option<OrphanSyns>,
-}
 
 /// What concerns one VIP and is no fact that everybody reads.
 #[derive(Clone, Copy, Debug)]
@@ -95,33 +67,6 @@ pub(crate) enum VipInput<'a> {
 }
 
 impl VipMachine {
-    /// Of an agent that has just started.
-    pub(crate) fn new(now: Time) -> Self {
-        Self {
-            state: VipState::Absent,
-            other_holder: None,
-            claimants: BTreeMap::new(),
-            stranger: None,
-            left_behind: None,
-            retry_at: now,
-            removals: Vec::new(),
-            removals_named_at: None,
-            tidied_at: None,
-            removed_copy_at: None,
-            orphan_syns: None,
-        }
-    }
-
-    /// It is here, or is just being added.
-    pub fn holds(&self) -> bool {
-        matches!(self.state, VipState::Holding(_))
-    }
-
-    /// Nothing of it is left to be done here.
-    pub fn is_done(&self) -> bool {
-        self.state == VipState::Absent && self.left_behind.is_none()
-    }
-
     /// An agent that did not run for longer than its lease holds nothing any more, and knows nothing: the kernel dropped
     /// the address, or the whole host was suspended, and another may have it. To renew now would be to take it unasked.
     pub(crate) fn has_overslept(&self, policy: &Policy, now: Time) -> bool {
@@ -220,7 +165,7 @@ impl VipMachine {
         let giving_up = at.facts.giving_up;
         self.state = match (mem::replace(&mut self.state, VipState::Absent), interface) {
             (VipState::Absent | VipState::Claiming(_), Some(Some(interface))) if giving_up => {
-                let hold = self.hold_on(at, interface);
+                let hold = Self::hold_on(at, interface);
                 self.let_go(at, out, hold, LetGo::Told)
             }
             (VipState::Absent | VipState::Claiming(_), _) if giving_up => {
@@ -257,7 +202,7 @@ impl VipMachine {
                     || hold.recheck_since.is_some()
                     || !hold.confirmed
                     || hold.conflict.is_some_and(|conflict| conflict.owed_since.is_some())
-                    || self.waits_for_the_primary(at)
+                    || Self::waits_for_the_primary(at)
             }
         }
     }

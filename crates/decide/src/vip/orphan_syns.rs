@@ -3,29 +3,17 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
+use super::machine::VipMachine;
+use super::state::{OrphanSyns, VipState};
 use crate::action::Action;
 use crate::checks::own_member;
 use crate::event::{Fact, GroupView, Mac, Member, MemberState, Role};
 use crate::moment::Moment;
 use crate::output::Output;
-use crate::time::Time;
-use crate::vip::VipMachine;
-use crate::vip::VipState;
 
 /// Watched for this long after the last UNREACHABLE: the dead member is expelled, then the new primary is elected, then
 /// the VIP is claimed.
 const STILL_AFTER: Duration = Duration::from_secs(5);
-
-/// Clients that knock at the former holder are being watched for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct OrphanSyns {
-    /// The former holder's hardware address.
-    pub mac: Mac,
-    /// When the reason for it was there last.
-    pub suspected_at: Time,
-}
 
 impl VipMachine {
     /// Begins to watch for them, and ends it.
@@ -59,13 +47,13 @@ impl VipMachine {
     fn unreachable_holder(&self, at: Moment<'_>) -> Option<Mac> {
         let view = at.facts.own_view().filter(|view| view.unreachable() > 0 && at.survives())?;
         match self.other_holder {
-            Some((mac, _)) => (!self.is_reachable(at, view, mac)).then_some(mac),
+            Some((mac, _)) => (!Self::is_reachable(at, view, mac)).then_some(mac),
             // An agent that has just started: a holder announces itself once a minute.
-            None => self.unreachable_primary(at, view),
+            None => Self::unreachable_primary(at, view),
         }
     }
 
-    fn unreachable_primary(&self, at: Moment<'_>, view: &GroupView) -> Option<Mac> {
+    fn unreachable_primary(at: Moment<'_>, view: &GroupView) -> Option<Mac> {
         let lost =
             |member: &&Member| member.state == MemberState::Unreachable && member.role == Role::Primary;
         let primary = view.members.iter().find(lost)?;
@@ -74,7 +62,7 @@ impl VipMachine {
     }
 
     /// Whether this hardware address is certainly that of a member whom the group reaches.
-    fn is_reachable(&self, at: Moment<'_>, view: &GroupView, mac: Mac) -> bool {
+    fn is_reachable(at: Moment<'_>, view: &GroupView, mac: Mac) -> bool {
         let Some(address) = at.facts.member_of(mac) else { return false };
         let open = &at.facts.peers.open;
         view.members

@@ -3,20 +3,20 @@
 
 use std::time::Duration;
 
+use super::machine::VipMachine;
+use super::state::{Hold, PostClaimCheck};
 use crate::action::Action;
 use crate::moment::Moment;
 use crate::output::Output;
 use crate::reason::LetGo;
-use crate::vip::VipMachine;
-use crate::vip::{Hold, PostClaimCheck};
 
 impl VipMachine {
     /// A post-claim check that begins now.
-    pub(crate) fn begin_post_claim_check(&mut self, at: Moment<'_>, out: &mut Output) -> PostClaimCheck {
+    pub(crate) fn begin_post_claim_check(at: Moment<'_>, out: &mut Output) -> PostClaimCheck {
         out.act(Action::AskWhoHasVip);
         let post_claim_check = PostClaimCheck {
             until: at.now + at.policy.dispute_limit,
-            next_question: at.now + self.post_claim_spacing(at, Duration::ZERO),
+            next_question: at.now + Self::post_claim_spacing(at, Duration::ZERO),
             answered_by: None,
         };
         out.wake(post_claim_check.next_question);
@@ -24,18 +24,13 @@ impl VipMachine {
     }
 
     /// Each 5 ms for the first tenth of a second, then each 50 ms.
-    fn post_claim_spacing(&self, at: Moment<'_>, gone: Duration) -> Duration {
+    fn post_claim_spacing(at: Moment<'_>, gone: Duration) -> Duration {
         let spacing = at.policy.probe_spacing;
         if gone < spacing * 5 { spacing / 4 } else { spacing * 5 / 2 }
     }
 
     /// Asks on; gives why to let go, where somebody has answered.
-    pub(crate) fn run_post_claim_check(
-        &mut self,
-        at: Moment<'_>,
-        out: &mut Output,
-        hold: &mut Hold,
-    ) -> Option<LetGo> {
+    pub(crate) fn run_post_claim_check(at: Moment<'_>, out: &mut Output, hold: &mut Hold) -> Option<LetGo> {
         let post_claim_check = hold.post_claim_check.as_mut()?;
         if let Some(member) = post_claim_check.answered_by {
             return Some(LetGo::Answered(member));
@@ -45,7 +40,7 @@ impl VipMachine {
             return None;
         }
         if at.now >= post_claim_check.next_question {
-            post_claim_check.next_question = at.now + self.post_claim_spacing(at, at.now.since(hold.since));
+            post_claim_check.next_question = at.now + Self::post_claim_spacing(at, at.now.since(hold.since));
             out.act(Action::AskWhoHasVip);
         }
         let next = post_claim_check.next_question;

@@ -4,6 +4,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::lease::announce_after;
+use super::machine::VipMachine;
+use super::state::{Claim, Hold, Rival, VipState};
 use crate::action::Action;
 use crate::checks::{Stage, Verdict, own_member};
 use crate::entitlement::Entitlement;
@@ -13,8 +15,6 @@ use crate::output::Output;
 use crate::planted::planted;
 use crate::reason::{Reason, Vacant};
 use crate::time::Time;
-use crate::vip::VipMachine;
-use crate::vip::{Claim, Hold, Rival, VipState};
 
 /// A claim that has been answered "taken" for this long slows its probes down.
 const EAGER: Duration = Duration::from_secs(1);
@@ -31,13 +31,12 @@ const ANSWERED_LATELY: Duration = Duration::from_secs(3);
 
 impl VipMachine {
     /// A rival of whom nothing was heard for two probes and a half has given up. A claimant that was told "taken" probes slowly.
-    pub(super) fn given_up_after(&self, at: Moment<'_>) -> Duration {
+    pub(super) fn given_up_after(at: Moment<'_>) -> Duration {
         at.policy.probe_spacing.max(at.policy.probe_spacing_when_taken) * 5 / 2
     }
 
     /// A frame about the VIP while it is being claimed.
     pub(crate) fn frame_while_claiming(
-        &mut self,
         at: Moment<'_>,
         out: &mut Output,
         claim: &mut Claim,
@@ -59,9 +58,9 @@ impl VipMachine {
                     at.ask_peer_unless_asked_since(out, member, at.now - ASK_HOLDER_EVERY);
                 }
             }
-            Says::Release { .. } | Says::ReleaseToOthers => self.heard_free(at, claim, from, says),
+            Says::Release { .. } | Says::ReleaseToOthers => Self::heard_free(at, claim, from, says),
             Says::Probe if planted!(at.policy, BelieveAnyRelease) => {
-                self.heard_free(at, claim, from, Says::Release { heard_at: at.now });
+                Self::heard_free(at, claim, from, Says::Release { heard_at: at.now });
             }
             // Also of the host that had the address: it lost it otherwise than by letting go, and wants it back.
             Says::Probe => {
@@ -77,7 +76,7 @@ impl VipMachine {
 
     /// The host that had the address says that it is free. Where that was said to this host, and is read at once, nobody
     /// else can have taken it; else the network is asked, as ever, and now at the quick pace.
-    fn heard_free(&mut self, at: Moment<'_>, claim: &mut Claim, from: Mac, says: Says) {
+    fn heard_free(at: Moment<'_>, claim: &mut Claim, from: Mac, says: Says) {
         let lately = |heard: Time| at.now.since(heard) <= ANSWERED_LATELY;
         claim.others.retain(|(known, at)| *known != from && lately(*at));
         let held = claim.answered.filter(|(_, at)| lately(*at));
@@ -98,7 +97,7 @@ impl VipMachine {
 
     /// A word that the address is free is as good as this long. Whoever else asks for it, from when it is free, takes it
     /// after `probe_count` probes; a quarter of that is for the word, and the rest for the deed.
-    fn release_holds_for(&self, at: Moment<'_>) -> Duration {
+    fn release_holds_for(at: Moment<'_>) -> Duration {
         at.policy.probe_spacing * at.policy.probe_count / 4
     }
 
@@ -122,12 +121,12 @@ impl VipMachine {
             claim.probes = 0;
             claim.released_at = None;
         }
-        let holds_for = self.release_holds_for(at);
+        let holds_for = Self::release_holds_for(at);
         let believed =
             |heard: &Time| at.now.since(*heard) <= holds_for || planted!(at.policy, BelieveAnyRelease);
         claim.released_at = claim.released_at.filter(believed);
         let held_by = self.held_lately_by(at);
-        let holder_lives = held_by.is_some_and(|mac| self.may_live(at, mac, claim.since));
+        let holder_lives = held_by.is_some_and(|mac| Self::may_live(at, mac, claim.since));
         let enough = if claim.answered.is_some() || holder_lives {
             at.policy.probe_count.max(PROBES_AFTER_AN_ANSWER)
         } else {
@@ -160,10 +159,10 @@ impl VipMachine {
             out.say(Reason::ReceiveDown);
             return VipState::Claiming(claim);
         }
-        let overruled = self.held_without_right(at, &claim);
+        let overruled = Self::held_without_right(at, &claim);
         let ready = fresh && (claim.released_at.is_some() || claim.probes >= enough || overruled.is_some());
         claim.ready_since = ready.then(|| claim.ready_since.unwrap_or(at.now));
-        let rival = self.unsettled_rival(at, &mut claim);
+        let rival = Self::unsettled_rival(at, &mut claim);
         if claim.released_at.is_some() || unanswered || overruled.is_some() {
             match rival {
                 Some(member) => out.say(Reason::Rival(member)),
@@ -171,7 +170,7 @@ impl VipMachine {
                 None => out.say(Reason::SecondCheck),
             }
         } else if let Some((mac, _)) = claim.answered {
-            self.say_taken(at, out, &claim, mac);
+            Self::say_taken(at, out, &claim, mac);
         } else {
             out.say(Reason::Claiming);
         }
@@ -200,7 +199,7 @@ impl VipMachine {
         VipState::Claiming(claim)
     }
 
-    fn say_taken(&mut self, at: Moment<'_>, out: &mut Output, claim: &Claim, mac: Mac) {
+    fn say_taken(at: Moment<'_>, out: &mut Output, claim: &Claim, mac: Mac) {
         let member = at.facts.member_of(mac);
         let known_by_now = claim.taken_since.is_some_and(|since| at.now.since(since) >= LEARN_AT_MOST_EVERY);
         out.say(match member {
@@ -215,7 +214,7 @@ impl VipMachine {
 
     /// `takeover_after`: the member whose host has answered for the address for that long without yielding, though its
     /// server was asked since and is not shown to lead. A stranger is never overruled: nothing can be asked of it.
-    fn held_without_right(&self, at: Moment<'_>, claim: &Claim) -> Option<IpAddr> {
+    fn held_without_right(at: Moment<'_>, claim: &Claim) -> Option<IpAddr> {
         let after = at.policy.takeover_after?;
         let since = claim.taken_since?;
         let (mac, heard_at) = claim.answered?;
@@ -237,7 +236,7 @@ impl VipMachine {
     }
 
     /// A member is asked for its own address with each probe, so one that lives is heard; of a stranger nothing is known.
-    fn may_live(&self, at: Moment<'_>, mac: Mac, since: Time) -> bool {
+    fn may_live(at: Moment<'_>, mac: Mac, since: Time) -> bool {
         let Some(member) = at.facts.member_of(mac) else { return true };
         at.facts.neighbors.alive_at.get(&member).is_some_and(|at| *at >= since)
     }
@@ -245,13 +244,13 @@ impl VipMachine {
     /// The first rival whose right is not settled. One that leads in a newer view never comes here: its view makes
     /// ours stale. One that is known to have no better right is dropped; where nothing can be learned of it, or two
     /// groups lead at once, the member with the lower address goes first.
-    fn unsettled_rival(&mut self, at: Moment<'_>, claim: &mut Claim) -> Option<IpAddr> {
+    fn unsettled_rival(at: Moment<'_>, claim: &mut Claim) -> Option<IpAddr> {
         if planted!(at.policy, IgnoreRivals) {
             return None;
         }
         let own = at.own_address();
         let (facts, now) = (at.facts, at.now);
-        let silent = self.given_up_after(at);
+        let silent = Self::given_up_after(at);
         claim.rivals.retain(|_, rival| now.since(rival.heard_at) < silent);
         let (limit, ready_since) = (at.policy.dispute_limit, claim.ready_since);
         claim
@@ -293,7 +292,7 @@ impl VipMachine {
             (Some((mac, _)), Some(member)) => Vacant::Overruled(mac, member),
             _ => Vacant::Unanswered(claim.probes),
         };
-        out.act(Action::AddAddress { interface: interface.clone(), lifetime: self.lifetime(at) });
+        out.act(Action::AddAddress { interface: interface.clone(), lifetime: Self::lifetime(at) });
         out.act(Action::Announce);
         // Clients of a holder that lives were answered by it.
         if self.orphan_syns.is_some() && matches!(because, Vacant::Unanswered(_)) {
@@ -304,7 +303,7 @@ impl VipMachine {
         self.left_behind = None;
         self.other_holder = None;
         let post_claim_check =
-            matches!(because, Vacant::Unanswered(_)).then(|| self.begin_post_claim_check(at, out));
+            matches!(because, Vacant::Unanswered(_)).then(|| Self::begin_post_claim_check(at, out));
         VipState::Holding(Hold {
             since: at.now,
             interface,
@@ -317,7 +316,7 @@ impl VipMachine {
             post_claim_check,
             next_announce: at.now + announce_after(at.policy, 1),
             announced: 1,
-            next_renewal: self.next_renewal(at),
+            next_renewal: Self::next_renewal(at),
             renewal_looks: None,
         })
     }

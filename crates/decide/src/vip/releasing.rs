@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::machine::VipMachine;
+use super::state::{Hold, LeftBehind, VipState};
 use crate::action::Action;
 use crate::checks::Verdict;
 use crate::event::{Fact, StatMark};
@@ -9,7 +11,6 @@ use crate::moment::Moment;
 use crate::output::Output;
 use crate::reason::{LetGo, Reason};
 use crate::time::Time;
-use crate::vip::{Hold, LeftBehind, VipMachine, VipState};
 
 /// An address that is still there this long after its removal is removed again.
 const REMOVE_AGAIN_AFTER: Duration = Duration::from_millis(500);

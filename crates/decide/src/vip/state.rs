@@ -162,3 +162,12 @@ pub struct Conflict {
     /// When the address was last defended.
     pub defended_at: Option<Time>,
 }
+
+/// Clients that knock at the former holder are being watched for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct OrphanSyns {
+    /// The former holder's hardware address.
+    pub mac: Mac,
+    /// When the reason for it was there last.
+    pub suspected_at: Time,
+}
