@@ -98,9 +98,9 @@ pub enum Permit {
     TooLate(&'static str),
 }
 
-const START_TOO_LATE: &str = "VIP not started: this host was held up between the decision and the deed, and the proof is too \
-                              old; it is claimed anew in a second (is the host short of processor time?)";
-const RENEWAL_TOO_LATE: &str = "lease not renewed: this host was held up between the decision and the deed; it is decided anew \
+const START_TOO_LATE: &str = "VIP not started: the agent was delayed for too long after the decision; \
+                              it tries again in a second (is the host short of processor time?)";
+const RENEWAL_TOO_LATE: &str = "lease not renewed: the agent was delayed for too long after the decision; it decides again \
                                 (is the host short of processor time?)";
 
 /// The deeds of one decision, as they are carried out one after the other.

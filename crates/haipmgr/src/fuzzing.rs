@@ -15,6 +15,7 @@ pub use crate::config::fuzzing::{configuration, converted, length_of_time, passw
 use crate::lock;
 use crate::observe::link::View;
 use crate::observe::mysql::query::{COLUMNS, Dialect, understand};
+use crate::server_access::session::{Form, rows_in};
 
 /// How many columns a row of the server's answer has.
 pub const MYSQL_COLUMNS: usize = COLUMNS;
@@ -26,6 +27,15 @@ pub const MYSQL_COLUMNS: usize = COLUMNS;
 pub fn mysql_rows(since_8_0_2: bool, rows: Vec<[Option<String>; MYSQL_COLUMNS]>) -> Result<Server, String> {
     let dialect = if since_8_0_2 { Dialect::RoleColumn } else { Dialect::PrimaryStatus };
     understand(dialect, rows)
+}
+
+/// The rows that an answer of these packets gives, to a query or to a prepared statement; none as long as its end is missing.
+///
+/// # Errors
+/// In words.
+pub fn mysql_answer(prepared: bool, packets: &[&[u8]]) -> Result<Option<Vec<Vec<Option<String>>>>, String> {
+    let form = if prepared { Form::Binary } else { Form::Text };
+    rows_in(form, packets.iter().copied()).map_err(|error| error.to_string())
 }
 
 /// What a host has, by the interfaces and addresses in netlink messages that follow one another; and whether one of these very

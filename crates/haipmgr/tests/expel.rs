@@ -13,7 +13,7 @@ use decide::action::{Action, Outcome};
 use decide::event::{Event, Fact, MemberPort, Seen, Why};
 use haipmgr::act::expel::Expel;
 use haipmgr::observe::member_port;
-use haipmgr::observe::mysql::Endpoint;
+use haipmgr::observe::mysql::{Endpoint, Servers};
 use haipmgr::server_access::account::election_sql;
 use mysql::prelude::Queryable;
 use server::{GROUP, LOOPBACK, Server};
@@ -35,8 +35,9 @@ impl Orders {
         }
         let (sender, told) = mpsc::channel();
         let tell = move |event| drop(sender.send(event));
+        let servers = Servers::default();
         let report = |error: &_| panic!("{error}");
-        let expel = Expel::start(server.over_tcp(), file.clone(), tell, report).unwrap();
+        let expel = Expel::start(&servers, server.over_tcp(), file.clone(), tell, report).unwrap();
         Self { expel, told, file, _folder: folder }
     }
 

@@ -163,10 +163,11 @@ impl Agent {
         Err(AgentError::Ended { host: self.host.clone(), status, words })
     }
 
-    /// Stops it with SIGTERM, as systemd would, and waits for its end.
+    /// Stops it as systemd would: SIGTERM, and SIGCONT for one that stands still (systemd.kill(5)); and waits for its end.
     pub fn stop(&mut self) -> Result<(), AgentError> {
         while let Some(mut process) = self.processes.pop() {
             self.signal(&process, Signal::SIGTERM)?;
+            self.signal(&process, Signal::SIGCONT)?;
             let since = Instant::now();
             while process.try_wait().map_err(Self::failed("waiting for the agent", &self.host))?.is_none() {
                 if since.elapsed() > END_LIMIT {

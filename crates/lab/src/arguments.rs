@@ -96,11 +96,32 @@ pub(crate) enum Task {
     /// Answers as Patroni's REST API would
     #[command(hide = true)]
     PatroniShim(Shim),
-    /// Run the end-to-end tests on one real group, and say how each went
+    /// Run the end-to-end tests on real groups, in several labs side by side, and say how each went
     Test {
         /// Only the tests with one of these in their name
         filters: Vec<String>,
-        /// A folder for the recording, the figures and the picture
+        /// How many labs (by default as many as memory and cores are good for); one after another: 1
+        #[arg(long, value_parser = clap::value_parser!(u8).range(1..=32))]
+        labs: Option<u8>,
+        /// A folder for the recordings, the figures and the pictures: a folder in it for each lab
+        #[arg(long)]
+        out: Option<PathBuf>,
+    },
+    /// Is one of the labs that share the end-to-end tests
+    #[command(hide = true)]
+    TestShare {
+        /// The process that started it
+        #[arg(long)]
+        starter: i32,
+        /// The number of the open pipe that the tests are taken from
+        #[arg(long)]
+        queue: i32,
+        /// The tests to be done after those, in every lab
+        #[arg(long)]
+        then: Vec<String>,
+        /// The number of the open pipe that the last tests are taken from
+        #[arg(long)]
+        last: Option<i32>,
         #[arg(long)]
         out: Option<PathBuf>,
     },

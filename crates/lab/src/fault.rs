@@ -7,6 +7,7 @@ use mysql::prelude::Queryable;
 
 use crate::agents::{Agent, AgentError};
 use crate::group::{AGENT_PASSWORD, AGENT_USER, Group, GroupError, Server};
+use crate::obstacle::{Obstacle, ObstacleError, Standing};
 use crate::packet_rules::{self, FilterError};
 use crate::segment::{Segment, SegmentError, VIP};
 
@@ -18,6 +19,14 @@ const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(8);
 pub enum Fault {
     /// Another member is made primary (planned)
     Switchover,
+    /// The same while the others have yet to apply a transaction of 300,000 rows
+    SwitchoverBacklog,
+    /// The same while a statement that writes runs on the primary for 5 s
+    SwitchoverStatement,
+    /// The same while a table of 300,000 rows is altered by copying it
+    SwitchoverDdl,
+    /// The same while a transaction is open on the primary, for 5 s
+    SwitchoverTransaction,
     /// SHUTDOWN on the primary (S19)
     Shutdown,
     /// `STOP GROUP_REPLICATION` on the primary (S20)
@@ -66,6 +75,9 @@ pub enum FaultError {
     /// The agent failed, other than intended.
     #[error(transparent)]
     Agent(#[from] AgentError),
+    /// What a switchover was to find in its way could not be put there, or the switchover took it away.
+    #[error(transparent)]
+    Obstacle(#[from] ObstacleError),
     /// No host holds the VIP.
     #[error("no host holds the VIP {VIP}, so that it can't be removed")]
     NoHolder,
@@ -84,6 +96,8 @@ pub struct Injected {
     /// `max_connections` before, where connections were used up, and the connection that sets it back: the place that the
     /// server keeps for an administrator may be taken for a moment by whoever knocks.
     connection_limit: Option<(u64, Conn)>,
+    /// What the switchover finds in its way.
+    obstacle: Option<Standing>,
 }
 
 /// The three things a fault can be done to.
@@ -104,18 +118,33 @@ impl Fault {
         self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
     }
 
+    /// Whether it is a planned one: by `group_replication_set_as_primary`, to the next member.
+    pub fn is_a_switchover(self) -> bool {
+        self == Self::Switchover || self.obstacle().is_some()
+    }
+
+    fn obstacle(self) -> Option<Obstacle> {
+        match self {
+            Self::SwitchoverBacklog => Some(Obstacle::Backlog),
+            Self::SwitchoverStatement => Some(Obstacle::Statement),
+            Self::SwitchoverDdl => Some(Obstacle::Ddl),
+            Self::SwitchoverTransaction => Some(Obstacle::Transaction),
+            _ => None,
+        }
+    }
+
     /// Whether another member becomes primary because of it.
     pub fn moves_the_primary(self) -> bool {
-        matches!(
-            self,
-            Self::Switchover
-                | Self::Shutdown
-                | Self::StopGroupReplication
-                | Self::Kill9
-                | Self::PowerOff
-                | Self::GroupPortCut
-                | Self::LinkDown
-        )
+        self.is_a_switchover()
+            || matches!(
+                self,
+                Self::Shutdown
+                    | Self::StopGroupReplication
+                    | Self::Kill9
+                    | Self::PowerOff
+                    | Self::GroupPortCut
+                    | Self::LinkDown
+            )
     }
 
     /// Whether the VIP is to be on the primary again before the fault is undone.
@@ -128,25 +157,39 @@ impl Fault {
         matches!(self, Self::VipRemovedByHand | Self::AgentRestart)
     }
 
-    /// Does it, to the primary's host (which is the VIP's holder, in a steady state). What was done halfway when the rest
-    /// failed is undone.
+    /// [`Self::prepare`] and [`Injected::carry_out`].
     pub fn inject(self, scene: &mut Scene<'_>) -> Result<Injected, FaultError> {
-        let mut injected = Injected { fault: self, victim: scene.group.primary()?, connection_limit: None };
-        if let Err(error) = injected.carry_out(scene) {
-            // The first failure is the one to tell.
-            let _ = injected.heal(scene);
-            return Err(error);
-        }
-        Ok(injected)
+        self.prepare(scene)?.carry_out(scene)
+    }
+
+    /// Gets ready what is not part of it yet, for the primary's host (which is the VIP's holder, in a steady state).
+    pub fn prepare(self, scene: &Scene<'_>) -> Result<Injected, FaultError> {
+        let victim = scene.group.primary()?;
+        let obstacle = self.obstacle().map(|obstacle| obstacle.put(scene.group, victim)).transpose()?;
+        Ok(Injected { fault: self, victim, connection_limit: None, obstacle })
     }
 }
 
 impl Injected {
-    fn carry_out(&mut self, scene: &mut Scene<'_>) -> Result<(), FaultError> {
+    /// Does it. What was done halfway when the rest failed is undone.
+    pub fn carry_out(mut self, scene: &mut Scene<'_>) -> Result<Self, FaultError> {
+        if let Err(error) = self.do_it(scene) {
+            // The first failure is the one to tell.
+            let _ = self.heal(scene);
+            return Err(error);
+        }
+        Ok(self)
+    }
+
+    fn do_it(&mut self, scene: &mut Scene<'_>) -> Result<(), FaultError> {
         let victim = self.victim;
         let host = &scene.segment.databases[victim];
         match self.fault {
-            Fault::Switchover => {
+            Fault::Switchover
+            | Fault::SwitchoverBacklog
+            | Fault::SwitchoverStatement
+            | Fault::SwitchoverDdl
+            | Fault::SwitchoverTransaction => {
                 let other = (victim + 1) % scene.group.servers().len();
                 scene.group.switch_over(other)?;
             }
@@ -195,11 +238,16 @@ impl Injected {
     }
 
     /// Undoes it and waits until the group is whole again.
-    pub fn heal(self, scene: &mut Scene<'_>) -> Result<(), FaultError> {
+    pub fn heal(mut self, scene: &mut Scene<'_>) -> Result<(), FaultError> {
+        let obstacle = self.obstacle.take();
         let host = &scene.segment.databases[self.victim];
         match self.fault {
             // The group's own healing, below, is all that these need, if anything.
             Fault::Switchover
+            | Fault::SwitchoverBacklog
+            | Fault::SwitchoverStatement
+            | Fault::SwitchoverDdl
+            | Fault::SwitchoverTransaction
             | Fault::StopGroupReplication
             | Fault::Kill9
             | Fault::VipRemovedByHand
@@ -230,7 +278,7 @@ impl Injected {
         if let Some(agent) = scene.agents.get_mut(self.victim) {
             agent.start(host)?;
         }
-        Ok(())
+        Ok(obstacle.map_or(Ok(()), |obstacle| obstacle.remove(scene.group))?)
     }
 }
 

@@ -14,6 +14,7 @@ pub mod group;
 pub mod host;
 pub mod measure;
 pub mod namespace;
+mod obstacle;
 pub mod packet_rules;
 pub mod provision;
 pub mod record;

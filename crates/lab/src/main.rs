@@ -4,12 +4,13 @@ mod arguments;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 use clap::Parser as _;
 use lab::agents::{Cluster, LAB, configure};
 use lab::bench::{Bench, FAULTS, Tool};
 use lab::cost::{self, Wanted};
+use lab::end_to_end::{Labs, Share};
 use lab::experiment::Experiment;
 use lab::fault::Fault;
 use lab::namespace::{self, EnterTarget, Layout, Outside};
@@ -60,10 +61,13 @@ fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
         | Task::Bench { .. }
         | Task::Cost { .. }
         | Task::Demo { .. }
-        | Task::Test { .. }
         | Task::Soak { .. }
             if arguments.inside.is_none() =>
         {
+            go_inside(arguments.agent, arguments.no_agents)
+        }
+        Task::TestShare { starter, .. } if arguments.inside.is_none() => {
+            namespace::end_with(starter)?;
             go_inside(arguments.agent, arguments.no_agents)
         }
         Task::Up => up(&inside(arguments.inside), !arguments.no_agents, &arguments.called_as),
@@ -79,8 +83,15 @@ fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
             let wanted = Wanted { seconds, starts, clusters, flips };
             measure_cost(&inside(arguments.inside), wanted, out.as_deref())
         }
-        Task::Test { filters, out } => {
-            let tally = end_to_end::run(&inside(arguments.inside), &filters, out.as_deref())?;
+        Task::Test { filters, labs, out } => {
+            // Once, before the labs look for it at the same time.
+            provision::provision()?;
+            let agent = find_agent(arguments.agent)?;
+            test(&filters, labs, arguments.members, &agent, out.as_deref())
+        }
+        Task::TestShare { queue, then, last, out, .. } => {
+            let share = Share { queue, then, last };
+            let tally = end_to_end::run_from_queue(&inside(arguments.inside), &share, out.as_deref())?;
             Ok(u8::from(tally.failed > 0))
         }
         Task::Soak { kind, minutes, seed } => {
@@ -91,6 +102,38 @@ fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
         }
         Task::Demo { output } => run(&inside(arguments.inside), &DEMO, &output, !arguments.no_agents),
     }
+}
+
+/// Starts the labs that share the tests: each is this program again, which makes namespaces of its own.
+fn test(
+    filters: &[String],
+    labs: Option<u8>,
+    members: u8,
+    agent: &Path,
+    out: Option<&Path>,
+) -> Result<u8, Failure> {
+    let command = |share: &Share, number: usize| {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg("test-share").arg("--agent").arg(agent).arg("--members").arg(members.to_string());
+        command
+            .arg("--starter")
+            .arg(std::process::id().to_string())
+            .arg("--queue")
+            .arg(share.queue.to_string());
+        command.args(share.then.iter().flat_map(|name| ["--then", name]));
+        command.args(share.last.iter().flat_map(|last| ["--last".to_owned(), last.to_string()]));
+        if let Some(out) = out {
+            command.arg("--out").arg(out.join(if number == 0 {
+                "alone".to_owned()
+            } else {
+                format!("lab-{number}")
+            }));
+        }
+        Ok(command)
+    };
+    let labs = Labs { wanted: labs.map(usize::from), members: usize::from(members), command: &command };
+    let tally = end_to_end::run_side_by_side(filters, &labs)?;
+    Ok(u8::from(tally.failed > 0))
 }
 
 /// Finds what the lab needs outside, and starts over inside.

@@ -1,6 +1,7 @@
 //! What the network does to packets: the packet filter of a host, or of the switch's end of its cable.
 
 use std::io::Write;
+use std::net::Ipv4Addr;
 use std::process::Stdio;
 
 use crate::group::GROUP_PORT;
@@ -31,11 +32,14 @@ pub enum Trouble {
     OnlyTheGroup,
     /// Nothing passes between the host and the gateway.
     NoGateway,
+    /// The gateway asks in vain by ARP where the host is, so that no echo is answered; and of the host's own ARP requests, from which it
+    /// would learn it too, the first three for the gateway get lost, and all others.
+    GatewayAsksInVain,
 }
 
 impl Trouble {
     /// The rules for frames that come from the host, and for those that go to it.
-    fn rules(self) -> (String, String) {
+    fn rules(self, host: Ipv4Addr) -> (String, String) {
         let group = format!(
             "tcp dport {GROUP_PORT} accept; tcp sport {GROUP_PORT} accept; \
              arp saddr ip 10.77.0.11-10.77.0.15 arp daddr ip 10.77.0.11-10.77.0.15 accept; drop;"
@@ -51,6 +55,14 @@ impl Trouble {
                 (rule.clone(), rule)
             }
             Self::OnlyTheGroup => (group.clone(), group),
+            Self::GatewayAsksInVain => (
+                // The counter begins at 0, and does not come round in any test's time.
+                format!(
+                    "arp operation request arp saddr ip {host} arp daddr ip != {GATEWAY} drop; \
+                     arp operation request arp daddr ip {GATEWAY} numgen inc mod 1000000 < 3 drop;"
+                ),
+                format!("arp operation request arp saddr ip {GATEWAY} drop;"),
+            ),
             Self::NoGateway => (
                 format!("ip daddr {GATEWAY} drop; arp daddr ip {GATEWAY} drop;"),
                 format!("ip saddr {GATEWAY} drop; arp saddr ip {GATEWAY} drop;"),
@@ -61,7 +73,7 @@ impl Trouble {
 
 /// Something is amiss with this host's cable from now on, at the switch's end; what was amiss before is over.
 pub fn disturb(segment: &Segment, host: &Host, trouble: Trouble) -> Result<(), FilterError> {
-    let (from, to) = trouble.rules();
+    let (from, to) = trouble.rules(host.address());
     let interface = host.name();
     mend(segment, host)?;
     filter(

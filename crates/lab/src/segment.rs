@@ -252,7 +252,7 @@ impl Segment {
     /// Where the client sends what is for the VIP: what its kernel has learnt by ARP. None while it is asking.
     pub fn clients_way_to_the_vip(&self) -> Result<Option<Mac>, SegmentError> {
         on(&self.client, "reading its neighbors", async |netlink| {
-            let entry = vip_among_neighbors(netlink).await?;
+            let entry = among_neighbors(netlink, VIP).await?;
             Ok(entry.and_then(|entry| {
                 entry.attributes.iter().find_map(|attribute| match attribute {
                     NeighbourAttribute::LinkLayerAddress(bytes) => Mac::try_from(bytes.as_slice()).ok(),
@@ -265,7 +265,18 @@ impl Segment {
     /// Lets the client's kernel ask anew who has the VIP, as one does that has not spoken to it for long.
     pub fn forget_clients_way_to_the_vip(&self) -> Result<(), SegmentError> {
         on(&self.client, "forgetting a neighbor", async |netlink| {
-            match vip_among_neighbors(netlink).await? {
+            match among_neighbors(netlink, VIP).await? {
+                Some(entry) => Ok(netlink.neighbours().del(entry).execute().await?),
+                None => Ok(()),
+            }
+        })
+    }
+
+    /// Lets the gateway's kernel ask anew, by ARP, where a host is, before it can answer it.
+    pub fn forget_gateways_way_to(&self, host: &Host) -> Result<(), SegmentError> {
+        let address = host.address();
+        on(&self.gateway, "forgetting a neighbor", async |netlink| {
+            match among_neighbors(netlink, address).await? {
                 Some(entry) => Ok(netlink.neighbours().del(entry).execute().await?),
                 None => Ok(()),
             }
@@ -300,11 +311,11 @@ pub(crate) fn raise_loopback() -> Result<(), SegmentError> {
     outcome.map_err(|step| step.named("bringing the loopback up".to_owned()))
 }
 
-async fn vip_among_neighbors(netlink: &Handle) -> Result<Option<NeighbourMessage>, Step> {
-    let vip = NeighbourAttribute::Destination(NeighbourAddress::Inet(VIP));
+async fn among_neighbors(netlink: &Handle, address: Ipv4Addr) -> Result<Option<NeighbourMessage>, Step> {
+    let wanted = NeighbourAttribute::Destination(NeighbourAddress::Inet(address));
     let mut entries = netlink.neighbours().get().execute();
     while let Some(entry) = entries.try_next().await? {
-        if entry.attributes.contains(&vip) {
+        if entry.attributes.contains(&wanted) {
             return Ok(Some(entry));
         }
     }

@@ -1,5 +1,5 @@
 //! The simulator can fail: each mistake that is planted in the rules is caught within so many schedules.
-//! `cargo test --release -p haipmgr-sim --features planted --test planted`
+//! `cargo test --workspace --features haipmgr-sim/planted --test planted`
 #![cfg(feature = "planted")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 

@@ -1,40 +1,36 @@
 //! Has the local server expel a dead member sooner, through the procedures that `haipmgr sql` prints, and puts its
 //! setting back.
 //!
-//! A thread with a connection of its own, which is kept while there is something to do: a server that is slow to carry
+//! A task with a connection of its own, which is kept while there is something to do: a server that is slow to carry
 //! an order out is not in the way of the watch's questions. RESTORED: the value to be put back is on disk before it is
 //! changed, and goes from there only when the server has it again.
 
 mod kept_value;
 
-use std::collections::VecDeque;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
 use std::time::Duration;
 
 use decide::action::{Action, Outcome};
 use decide::event::{Event, Fact, Seen, Server, Why};
-use mysql::prelude::Queryable;
-use mysql::{Conn, Error};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
 
 use self::kept_value::KeptValue;
 pub(crate) use self::kept_value::kept_in;
 use crate::clock;
 use crate::server_access::account::{EXPEL, RESTORE, USABLE_PROCEDURES, WAKE};
-use crate::server_access::{Access, After, Connector, Failure, guard};
+use crate::server_access::session::{Error, Rows, Session};
+use crate::server_access::{Access, After, Connector, Failure, GIVE_UP, Servers, servers, useless};
 
-/// Enough for a TLS handshake in an unoptimised build; only what is touched costs memory.
-const STACK: usize = 256 << 10;
-/// The thread and its connection end after this long without an order: not before the timeout that it changed is put back.
+/// The connection ends after this long without an order: not before the timeout that it changed is put back.
 const IDLE: Duration = Duration::from_secs(12);
 
 const READ: &str = "SELECT @@GLOBAL.group_replication_member_expel_timeout";
 /// `ER_UNKNOWN_SYSTEM_VARIABLE`
 const UNKNOWN_VARIABLE: u16 = 1193;
 
-/// No thread for speaking to the server.
+/// Nobody speaks to the server.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "a dead member is expelled no sooner than by MySQL alone: cannot start a thread: {0}; raise the limit on tasks (TasksMax, ulimit -u)"
@@ -52,11 +48,6 @@ pub enum ExpelError {
         /// What is wrong.
         cause: io::Error,
     },
-    /// The system gives no thread.
-    #[error(
-        "a dead member is expelled no sooner than by MySQL alone: cannot start a thread: {0}; raise the limit on tasks (TasksMax, ulimit -u)"
-    )]
-    NoThread(#[source] io::Error),
     /// The server did not do it.
     #[error("{what}: {words}")]
     Server {
@@ -72,144 +63,91 @@ pub enum ExpelError {
     StillZero(u32),
 }
 
+#[derive(Debug)]
 enum Order {
-    /// Looks whether an earlier run left a value.
-    Left,
     Read,
     Wake,
-    Set {
-        original: u32,
-    },
-    Restore {
-        value: u32,
-    },
-    Flush(tokio::sync::oneshot::Sender<()>),
+    Set { original: u32 },
+    Restore { value: u32 },
+    Flush(oneshot::Sender<()>),
 }
 
-/// Speaks to the local server about expelling. Dropped, the thread ends after the orders it has.
+/// Speaks to the local server about expelling. Dropped, it ends after the orders it has.
 pub struct Expel {
-    shared: Arc<Shared>,
-}
-
-struct Shared {
-    queue: Mutex<Queue>,
-    ordered: Condvar,
-    access: Access,
-    file: PathBuf,
-    tell: Box<dyn Fn(Event) + Send + Sync>,
-    report: Box<dyn Fn(&ExpelError) + Send + Sync>,
-}
-
-#[derive(Default)]
-struct Queue {
-    orders: VecDeque<Order>,
-    /// There is a thread, and it takes orders until it says otherwise here.
-    running: bool,
-    dropped: bool,
-}
-
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The next order; none when the thread is to end, because it was idle for long or nobody is left to give one.
-    fn next(&self) -> Option<Order> {
-        let mut queue = self.lock();
-        loop {
-            if let Some(order) = queue.orders.pop_front() {
-                return Some(order);
-            }
-            if queue.dropped {
-                return None;
-            }
-            let waited = self.ordered.wait_timeout(queue, IDLE).unwrap_or_else(PoisonError::into_inner);
-            queue = waited.0;
-            if waited.1.timed_out() && queue.orders.is_empty() {
-                queue.running = false;
-                return None;
-            }
-        }
-    }
+    orders: mpsc::UnboundedSender<Order>,
+    /// The thread is there as long as this.
+    _servers: Servers,
 }
 
 impl Expel {
-    /// Starts the thread. It first tells [`Event::ExpelTimeoutLeft`] if an earlier run left a value in `file`; then carries
-    /// orders out, one after another, and tells what became of each. It ends when it has been idle for long, and starts anew
-    /// with the next order.
+    /// First tells [`Event::ExpelTimeoutLeft`] if an earlier run left a value in `file`; then carries orders out, one after
+    /// another, and tells what became of each.
     ///
     /// # Errors
     /// The system gives no thread.
     pub fn start(
+        servers: &Servers,
         access: Access,
         file: PathBuf,
         tell: impl Fn(Event) + Send + Sync + 'static,
         report: impl Fn(&ExpelError) + Send + Sync + 'static,
     ) -> Result<Self, CannotExpel> {
-        let (queue, ordered) = (Mutex::new(Queue::default()), Condvar::new());
-        let (tell, report) = (Box::new(tell), Box::new(report));
-        let expel = Self { shared: Arc::new(Shared { queue, ordered, access, file, tell, report }) };
-        expel.order(Order::Left).map_err(CannotExpel)?;
-        Ok(expel)
+        let kept = KeptValue { file };
+        match kept.read() {
+            Ok(Some(value)) => tell(Event::ExpelTimeoutLeft(value)),
+            Ok(None) => {}
+            Err(error) => report(&error),
+        }
+        let (orders, mut inbox) = mpsc::unbounded_channel();
+        let mut worker = Worker { kept, connector: Connector::new(access), session: None };
+        let work = async move {
+            loop {
+                match timeout(IDLE, inbox.recv()).await {
+                    Ok(Some(order)) => worker.carry_out(order, &tell).await,
+                    Ok(None) => return,
+                    Err(_) => {
+                        worker.take_leave().await;
+                        let Some(order) = inbox.recv().await else { return };
+                        worker.carry_out(order, &tell).await;
+                    }
+                }
+            }
+        };
+        servers.spawn(work).map_err(CannotExpel)?;
+        Ok(Self { orders, _servers: servers.clone() })
     }
 
     /// Reads the configured value: [`Event::ExpelTimeout`].
     pub fn read(&self) {
-        self.send(Order::Read);
+        self.order(Order::Read);
     }
 
     /// Sets it to itself: [`Action::WakeExpel`].
     pub fn wake(&self) {
-        self.send(Order::Wake);
+        self.order(Order::Wake);
     }
 
     /// Sets it to 0: [`Action::SetExpelTimeout`].
     pub fn set(&self, original: u32) {
-        self.send(Order::Set { original });
+        self.order(Order::Set { original });
     }
 
     /// Puts it back: [`Action::RestoreExpelTimeout`].
     pub fn restore(&self, value: u32) {
-        self.send(Order::Restore { value });
+        self.order(Order::Restore { value });
     }
 
     /// Waits until all orders so far are carried out.
     pub async fn flush(&self) {
-        let (done, wait) = tokio::sync::oneshot::channel();
-        self.send(Order::Flush(done));
-        // An error means that the thread is gone: nothing is left to wait for.
+        let (done, wait) = oneshot::channel();
+        self.order(Order::Flush(done));
+        // An error means that the task is gone: nothing is left to wait for.
         let _ = wait.await;
     }
 
-    fn send(&self, order: Order) {
-        if let Err(cause) = self.order(order) {
-            (self.shared.report)(&ExpelError::NoThread(cause));
-        }
-    }
-
-    /// Hands an order to the thread, which is started where there is none. An error: it stays in the queue, for the thread
-    /// that the next order starts.
-    fn order(&self, order: Order) -> io::Result<()> {
-        let mut queue = self.shared.lock();
-        queue.orders.push_back(order);
-        if !queue.running {
-            let shared = Arc::clone(&self.shared);
-            thread::Builder::new().name("mysql-expel".to_owned()).stack_size(STACK).spawn(move || {
-                let kept = KeptValue { file: shared.file.clone() };
-                Worker { kept, connector: Connector::new(shared.access.clone()), conn: None }.run(&shared);
-            })?;
-            queue.running = true;
-        }
-        drop(queue);
-        self.shared.ordered.notify_one();
-        Ok(())
-    }
-}
-
-impl Drop for Expel {
-    fn drop(&mut self) {
-        self.shared.lock().dropped = true;
-        self.shared.ordered.notify_one();
+    fn order(&self, order: Order) {
+        // Fails only when the program ends.
+        let _ = self.orders.send(order);
     }
 }
 
@@ -217,7 +155,13 @@ impl Drop for Expel {
 /// each answer.
 pub fn read_once(access: Access) -> Fact<u32> {
     let kept = KeptValue { file: PathBuf::new() };
-    Worker { kept, connector: Connector::new(access), conn: None }.read().fact
+    let mut worker = Worker { kept, connector: Connector::new(access), session: None };
+    let read = servers::wait_for(async {
+        let seen = worker.read().await;
+        worker.take_leave().await;
+        seen.fact
+    });
+    read.unwrap_or_else(|error| Fact::Unknown(Why::Other(error.to_string())))
 }
 
 /// The value that an agent left in this file, to be put back.
@@ -228,117 +172,147 @@ pub fn left_behind(file: &Path) -> Option<u32> {
 struct Worker {
     kept: KeptValue,
     connector: Connector,
-    conn: Option<(Conn, bool)>,
+    session: Option<Session>,
 }
 
 impl Worker {
-    fn run(mut self, shared: &Shared) {
-        while let Some(order) = shared.next() {
-            let (action, done) = match order {
-                Order::Left => {
-                    match self.kept.read() {
-                        Ok(Some(value)) => (shared.tell)(Event::ExpelTimeoutLeft(value)),
-                        Ok(None) => {}
-                        Err(error) => (shared.report)(&error),
-                    }
-                    continue;
-                }
-                Order::Read => {
-                    (shared.tell)(Event::ExpelTimeout(self.read()));
-                    continue;
-                }
-                Order::Flush(done) => {
-                    // Nobody waits any more where it took too long.
-                    let _ = done.send(());
-                    continue;
-                }
-                Order::Wake => (
-                    Action::WakeExpel,
-                    self.call("telling the group to expel now", &format!("CALL {WAKE}()")),
-                ),
-                Order::Set { original } => (Action::SetExpelTimeout { original }, self.set(original)),
-                Order::Restore { value } => (Action::RestoreExpelTimeout { value }, self.restore(value)),
-            };
-            let outcome =
-                done.map_or_else(|error| Outcome::Failed(error.to_string()), |()| Outcome::Succeeded);
-            (shared.tell)(Event::Done { action, outcome });
-        }
+    async fn carry_out(&mut self, order: Order, tell: &(impl Fn(Event) + Sync)) {
+        let (action, done) = match order {
+            Order::Read => return tell(Event::ExpelTimeout(self.read().await)),
+            Order::Flush(done) => {
+                // Nobody waits any more where it took too long.
+                let _ = done.send(());
+                return;
+            }
+            Order::Wake => {
+                (Action::WakeExpel, self.call("telling the group to expel now", &format!("CALL {WAKE}()")).await)
+            }
+            Order::Set { original } => (Action::SetExpelTimeout { original }, self.set(original).await),
+            Order::Restore { value } => (Action::RestoreExpelTimeout { value }, self.restore(value).await),
+        };
+        let outcome = done.map_or_else(|error| Outcome::Failed(error.to_string()), |()| Outcome::Succeeded);
+        tell(Event::Done { action, outcome });
     }
 
-    fn read(&mut self) -> Seen<u32> {
+    async fn read(&mut self) -> Seen<u32> {
         let asked_at = clock::now();
-        let read = self.ask(|conn| {
-            let usable: Vec<String> = conn.query(USABLE_PROCEDURES)?;
-            Ok((usable, conn.query_first::<u32, _>(READ)))
-        });
-        let fact = match read {
-            Ok((_, Err(Error::MySqlError(error)))) if error.code == UNKNOWN_VARIABLE => {
-                Fact::Unknown(Why::Other(
-                    "this server has no group_replication_member_expel_timeout (MySQL 8.0.13 or later has it)"
-                        .to_owned(),
-                ))
-            }
-            Ok((usable, Ok(Some(seconds)))) => match missing(&usable) {
-                None => Fact::Known(seconds),
-                Some(procedure) => Fact::Unknown(Why::NotAllowed(format!(
-                    "the account may not call the procedure {procedure}"
+        let usable = self.ask(USABLE_PROCEDURES).await;
+        let read = match &usable {
+            Ok(_) => self.ask(READ).await,
+            Err(failure) => Err(failure.clone()),
+        };
+        let fact = match (usable, read) {
+            (_, Err(Unasked { code: Some(UNKNOWN_VARIABLE), .. })) => Fact::Unknown(Why::Other(
+                "this server has no group_replication_member_expel_timeout (MySQL 8.0.13 or later has it)"
+                    .to_owned(),
+            )),
+            (Ok(usable), Ok(read)) => match (missing(&first_column(&usable)), seconds(&read)) {
+                (Some(procedure), _) => Fact::Unknown(Why::NotAllowed(format!(
+                    "the account may not call the procedure {procedure}; haipmgr sql --config FILE prints what to run on the primary"
                 ))),
+                (None, Some(seconds)) => Fact::Known(seconds),
+                (None, None) => Fact::Unknown(Why::Other("the server shows no value".to_owned())),
             },
-            Ok((_, Ok(None))) => Fact::Unknown(Why::Other("the server shows no value".to_owned())),
-            Ok((_, Err(error))) => unknown(self.connector.explain(&error, false)),
-            Err(failure) => unknown(failure),
+            (Err(unasked), _) | (_, Err(unasked)) => unknown(unasked.failure),
         };
         Seen { asked_at, fact }
     }
 
-    fn set(&mut self, original: u32) -> Result<(), ExpelError> {
-        self.kept.write(original)?;
-        self.call("having a dead member expelled", &format!("CALL {EXPEL}()"))
+    async fn set(&mut self, original: u32) -> Result<(), ExpelError> {
+        self.on_disk(move |kept| kept.write(original)).await?;
+        self.call("having a dead member expelled", &format!("CALL {EXPEL}()")).await
     }
 
-    fn restore(&mut self, value: u32) -> Result<(), ExpelError> {
+    async fn restore(&mut self, value: u32) -> Result<(), ExpelError> {
         let what = "putting group_replication_member_expel_timeout back";
-        self.call(what, &format!("CALL {RESTORE}({value})"))?;
-        let now = self.ask(|conn| conn.query_first::<u32, _>(READ)).map_err(|failure| said(what, failure))?;
-        if now == Some(0) {
+        self.call(what, &format!("CALL {RESTORE}({value})")).await?;
+        let now = self.ask(READ).await.map_err(|unasked| said(what, unasked.failure))?;
+        if seconds(&now) == Some(0) {
             return Err(ExpelError::StillZero(value));
         }
-        self.kept.remove()
+        self.on_disk(KeptValue::remove).await
     }
 
-    fn call(&mut self, what: &str, statement: &str) -> Result<(), ExpelError> {
-        self.ask(|conn| conn.query_drop(statement)).map_err(|failure| said(what, failure))
+    /// Writing to a disk may take long: on a thread of its own, for nobody else is to wait for it.
+    async fn on_disk(
+        &self,
+        work: impl FnOnce(&KeptValue) -> Result<(), ExpelError> + Send + 'static,
+    ) -> Result<(), ExpelError> {
+        let kept = KeptValue { file: self.kept.file.clone() };
+        let file = kept.file.clone();
+        let done = tokio::task::spawn_blocking(move || work(&kept)).await;
+        done.unwrap_or_else(|error| Err(ExpelError::File { file, cause: io::Error::other(error) }))
+    }
+
+    async fn call(&mut self, what: &str, statement: &str) -> Result<(), ExpelError> {
+        self.ask(statement).await.map(drop).map_err(|unasked| said(what, unasked.failure))
     }
 
     /// On the kept connection, and on a new one where that has ended.
-    fn ask<T>(&mut self, work: impl Fn(&mut Conn) -> Result<T, Error>) -> Result<T, Failure> {
-        if let Some((mut conn, tls)) = self.conn.take() {
-            match self.ask_on(&mut conn, tls, &work) {
-                Err(Failure { connection: After::Ended, .. }) => {}
+    async fn ask(&mut self, statement: &str) -> Result<Rows, Unasked> {
+        if let Some(mut session) = self.session.take() {
+            match self.ask_on(&mut session, statement).await {
+                Err(Unasked { failure: Failure { connection: After::Ended, .. }, .. }) => {}
                 answer => {
-                    if !matches!(answer, Err(Failure { connection: After::Useless, .. })) {
-                        self.conn = Some((conn, tls));
+                    let useless = |unasked: &Unasked| unasked.failure.connection == After::Useless;
+                    if !answer.as_ref().is_err_and(useless) {
+                        self.session = Some(session);
                     }
                     return answer;
                 }
             }
         }
-        let (mut conn, tls) = self.connector.connect()?;
-        let answer = self.ask_on(&mut conn, tls, &work);
-        if answer.is_ok() {
-            self.conn = Some((conn, tls));
+        let mut session = within(Box::pin(self.connector.connect())).await?;
+        let answer = self.ask_on(&mut session, statement).await;
+        if answer.as_ref().map_or_else(|unasked| unasked.failure.connection == After::Kept, |_| true) {
+            self.session = Some(session);
         }
         answer
     }
 
-    fn ask_on<T>(
-        &self,
-        conn: &mut Conn,
-        tls: bool,
-        work: impl Fn(&mut Conn) -> Result<T, Error>,
-    ) -> Result<T, Failure> {
-        guard(|| work(conn)).map_err(|error| self.connector.explain(&error, tls))
+    async fn ask_on(&self, session: &mut Session, statement: &str) -> Result<Rows, Unasked> {
+        let tls = session.has_tls();
+        match timeout(GIVE_UP, session.query(statement)).await {
+            Ok(answer) => answer.map_err(|error| Unasked {
+                code: if let Error::Server { code, .. } = &error { Some(*code) } else { None },
+                failure: self.connector.explain(&error, tls),
+            }),
+            Err(_) => Err(silent()),
+        }
     }
+
+    async fn take_leave(&mut self) {
+        if let Some(session) = self.session.take() {
+            // It ends in any case.
+            let _ = timeout(GIVE_UP, session.close()).await;
+        }
+    }
+}
+
+/// Why a question has no answer; the server's own number for it, where it gave one.
+#[derive(Clone)]
+struct Unasked {
+    code: Option<u16>,
+    failure: Failure,
+}
+
+fn silent() -> Unasked {
+    Unasked { code: None, failure: useless(Why::TimedOut(GIVE_UP)) }
+}
+
+async fn within<T>(connecting: impl Future<Output = Result<T, Failure>>) -> Result<T, Unasked> {
+    match timeout(GIVE_UP, connecting).await {
+        Ok(connected) => connected.map_err(|failure| Unasked { code: None, failure }),
+        Err(_) => Err(silent()),
+    }
+}
+
+fn first_column(rows: &Rows) -> Vec<String> {
+    rows.iter().filter_map(|row| row.first().cloned().flatten()).collect()
+}
+
+fn seconds(rows: &Rows) -> Option<u32> {
+    rows.first()?.first()?.as_ref()?.parse().ok()
 }
 
 /// The first of the three procedures that is not among those the account may use.

@@ -15,7 +15,7 @@ use crate::act::expel::Expel;
 use crate::act::late_packets::LatePacketsError;
 use crate::act::sockets::{self, SocketsError};
 use crate::journal::Log;
-use crate::observe::mysql::ask_once;
+use crate::observe::mysql::ask_and_tell;
 
 /// The kernel's answer to an address order is waited for no longer than this.
 const ADDRESS_LIMIT: Duration = Duration::from_millis(500);
@@ -200,11 +200,11 @@ impl Agent {
     fn ask_peer(&self, member: IpAddr) {
         let access = wiring::access_to(&self.cluster, member);
         let events = self.events.clone();
-        tokio::task::spawn_blocking(move || {
-            let seen = ask_once(&access);
-            // Fails only when the agent is stopping.
-            let _ = events.send(Event::Peer { member, seen });
-        });
+        // Fails only when the agent is stopping.
+        let tell = move |seen| drop(events.send(Event::Peer { member, seen }));
+        if let Err(error) = ask_and_tell(&self.wiring.servers(), access, tell) {
+            self.journal.error(&error.to_string());
+        }
     }
 
     async fn list_connections(&mut self) {

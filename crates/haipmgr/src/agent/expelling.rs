@@ -21,11 +21,11 @@ impl Agent {
     pub(super) fn look_at(&self, member: IpAddr) {
         let access = wiring::access_to(&self.cluster, member);
         let events = self.events.clone();
-        tokio::task::spawn_blocking(move || {
-            let seen = member_port::look(&access);
-            // Fails only when the agent is stopping.
-            let _ = events.send(Event::MemberPort { member, seen });
-        });
+        // Fails only when the agent is stopping.
+        let tell = move |seen| drop(events.send(Event::MemberPort { member, seen }));
+        if let Err(error) = member_port::look_and_tell(&self.wiring.servers(), access, tell) {
+            self.journal.error(&error.to_string());
+        }
     }
 
     pub(super) fn fence(&self, member: IpAddr, name: &str) {

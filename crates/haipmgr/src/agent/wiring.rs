@@ -19,16 +19,17 @@ use crate::observe::mysql::{self, ServerWatch};
 use crate::observe::neighbor::{Interfaces, NeighborReport, NeighborSettings, NeighborWatch};
 use crate::observe::network_service;
 use crate::observe::server_process::{ProcessReport, ProcessWatch, ServerProcesses};
-use crate::server_access::{Access, Endpoint};
+use crate::server_access::{Access, Endpoint, Servers};
 
 /// Which member this host is: its address and interface.
 type Membership = Option<(IpAddr, String)>;
 
-/// What all clusters see of the segment together.
+/// What all clusters see together.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Segments {
     interfaces: Interfaces,
     gateways: Gateways,
+    servers: Servers,
 }
 
 /// The watches and the announcer of one cluster.
@@ -163,11 +164,12 @@ impl Wiring {
         let log = journal.clone();
         let report = move |error: &ExpelError| log.error(&error.to_string());
         let access = Access::of(cluster, endpoint);
-        match Expel::start(access.clone(), cluster.expel_timeout_file(), told(events), report) {
+        let servers = self.servers();
+        match Expel::start(&servers, access.clone(), cluster.expel_timeout_file(), told(events), report) {
             Ok(expel) => self.expel = Some(expel),
             Err(error) => journal.error(&error.to_string()),
         }
-        match mysql::watch(access, self.poll_every, told(events)) {
+        match mysql::watch(&servers, access, self.poll_every, told(events)) {
             Ok(watch) => self.server = Some(watch),
             Err(error) => journal.error(&error.to_string()),
         }
@@ -239,6 +241,11 @@ impl Wiring {
     /// What speaks to the local server about expelling, once it is known where that is.
     pub(super) fn expel(&self) -> Option<&Expel> {
         self.expel.as_ref()
+    }
+
+    /// Where servers are spoken to.
+    pub(super) fn servers(&self) -> Servers {
+        self.segments.servers.clone()
     }
 
     pub(super) fn ask_server(&self) {

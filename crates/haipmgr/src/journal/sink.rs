@@ -1,12 +1,14 @@
-//! One place that lines go to, with a thread and a bounded queue of its own.
+//! One place that lines go to, with a bounded queue, and a thread of its own while there is something to write: one for each
+//! cluster's file all the time would be most of the threads of an agent with many clusters, and a slow file keeps no other waiting.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::line::{self, Level, Stamp};
@@ -16,6 +18,9 @@ const QUEUE: usize = 2048;
 
 /// Enough for the time zone to be looked up in an unoptimised build; only what is touched costs memory.
 const STACK: usize = 1 << 20;
+
+/// The thread ends after this long without a line.
+const IDLE: Duration = Duration::from_secs(1);
 
 /// Opens what lines are written to.
 pub(super) type Opener = Box<dyn Fn() -> io::Result<Box<dyn Write + Send>> + Send>;
@@ -32,49 +37,96 @@ enum Message {
 /// The queue's near end.
 #[derive(Clone)]
 pub(super) struct Sink {
-    /// Bounded by `waiting`: a bounded channel takes its whole room at once, and there is one for each cluster.
-    queue: Sender<Message>,
     shared: Arc<Shared>,
 }
 
-#[derive(Default)]
 struct Shared {
-    /// Lines in the queue.
-    waiting: AtomicUsize,
+    thread: String,
+    queue: Mutex<Queue>,
+    come: Condvar,
     /// Lines that found the queue full and were not told of yet.
     dropped: AtomicU64,
     reopen: AtomicBool,
+}
+
+struct Queue {
+    messages: VecDeque<Message>,
+    /// Whoever writes; none while a thread has it.
+    writer: Option<Writer>,
+    /// There is a thread, and it takes messages until it says otherwise here.
+    running: bool,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The next message; none when there was none for long, and the thread is to end: the writer is given back.
+    fn next(&self, writer: &mut Option<Writer>) -> Option<Message> {
+        let mut queue = self.lock();
+        loop {
+            if let Some(message) = queue.messages.pop_front() {
+                return Some(message);
+            }
+            let waited = self.come.wait_timeout(queue, IDLE).unwrap_or_else(PoisonError::into_inner);
+            queue = waited.0;
+            if waited.1.timed_out() && queue.messages.is_empty() {
+                queue.writer = writer.take();
+                queue.running = false;
+                return None;
+            }
+        }
+    }
 }
 
 impl Sink {
     /// # Errors
     /// The system gives no thread.
     pub(super) fn start(thread: &str, opener: Opener, told: Told) -> io::Result<Self> {
-        let (queue, messages) = channel();
-        let shared = Arc::new(Shared::default());
-        let writer = Writer {
-            opener,
-            told,
-            shared: Arc::clone(&shared),
-            open: None,
-            lost: 0,
-            failing: false,
-            torn: false,
+        let writer = Writer { opener, told, open: None, lost: 0, failing: false, torn: false };
+        let queue = Queue { messages: VecDeque::new(), writer: Some(writer), running: false };
+        let sink = Self {
+            shared: Arc::new(Shared {
+                thread: thread.to_owned(),
+                queue: Mutex::new(queue),
+                come: Condvar::new(),
+                dropped: AtomicU64::new(0),
+                reopen: AtomicBool::new(false),
+            }),
         };
-        std::thread::Builder::new()
-            .name(thread.to_owned())
-            .stack_size(STACK)
-            .spawn(move || writer.run(&messages))?;
-        Ok(Self { queue, shared })
+        sink.see_to_a_thread(&mut sink.shared.lock())?;
+        Ok(sink)
     }
 
-    /// Never waits.
+    /// Never waits. Where the system gives no thread, the line waits for the one that a later line finds.
     pub(super) fn write(&self, line: String) {
-        let room = self.shared.waiting.fetch_add(1, Ordering::Relaxed) < QUEUE;
-        if !room || self.queue.send(Message::Line(line)).is_err() {
-            self.shared.waiting.fetch_sub(1, Ordering::Relaxed);
+        let mut queue = self.shared.lock();
+        if queue.messages.len() < QUEUE {
+            queue.messages.push_back(Message::Line(line));
+        } else {
             self.shared.dropped.fetch_add(1, Ordering::Relaxed);
         }
+        let _ = self.see_to_a_thread(&mut queue);
+    }
+
+    fn see_to_a_thread(&self, queue: &mut Queue) -> io::Result<()> {
+        if queue.running {
+            self.shared.come.notify_one();
+            return Ok(());
+        }
+        let shared = Arc::clone(&self.shared);
+        let name = self.shared.thread.clone();
+        std::thread::Builder::new().name(name).stack_size(STACK).spawn(move || {
+            let mut writer = shared.lock().writer.take();
+            while let Some(message) = shared.next(&mut writer) {
+                if let Some(writer) = &mut writer {
+                    writer.take(message, &shared);
+                }
+            }
+        })?;
+        queue.running = true;
+        Ok(())
     }
 
     pub(super) fn reopen(&self) {
@@ -84,7 +136,10 @@ impl Sink {
     /// Waits until what was written before has been tried, `limit` at the most.
     pub(super) fn flush(&self, limit: Duration) {
         let (done, wait) = sync_channel(1);
-        if self.queue.send(Message::Flush(done)).is_ok() {
+        let mut queue = self.shared.lock();
+        queue.messages.push_back(Message::Flush(done));
+        if self.see_to_a_thread(&mut queue).is_ok() {
+            drop(queue);
             let _late_or_gone = wait.recv_timeout(limit);
         }
     }
@@ -93,7 +148,6 @@ impl Sink {
 struct Writer {
     opener: Opener,
     told: Told,
-    shared: Arc<Shared>,
     open: Option<Box<dyn Write + Send>>,
     /// Lines that could not be written and were not told of yet.
     lost: u64,
@@ -103,25 +157,22 @@ struct Writer {
 }
 
 impl Writer {
-    fn run(mut self, messages: &Receiver<Message>) {
-        while let Ok(message) = messages.recv() {
-            match message {
-                Message::Line(line) => {
-                    self.shared.waiting.fetch_sub(1, Ordering::Relaxed);
-                    self.line(&line);
+    fn take(&mut self, message: Message, shared: &Shared) {
+        match message {
+            Message::Line(line) => {
+                if shared.reopen.swap(false, Ordering::Relaxed) {
+                    self.open = None;
                 }
-                Message::Flush(done) => {
-                    let _nobody_waits = done.try_send(());
-                }
+                self.lost += shared.dropped.swap(0, Ordering::Relaxed);
+                self.line(&line);
+            }
+            Message::Flush(done) => {
+                let _nobody_waits = done.try_send(());
             }
         }
     }
 
     fn line(&mut self, line: &str) {
-        if self.shared.reopen.swap(false, Ordering::Relaxed) {
-            self.open = None;
-        }
-        self.lost += self.shared.dropped.swap(0, Ordering::Relaxed);
         match self.attempt(line) {
             Ok(()) => {
                 self.lost = 0;
@@ -217,7 +268,7 @@ pub(super) fn standard_error_is_systemd(journal_stream: Option<&str>) -> bool {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use std::sync::{Mutex, mpsc};
+    use std::sync::mpsc::{self, Receiver};
 
     use super::*;
 

@@ -6,7 +6,19 @@
 
 use decide::event::{Fact, MemberPort, Seen, Server};
 
-use super::mysql::{Access, ask_once};
+use super::mysql::{Access, CannotAsk, Servers, ask_and_tell, ask_once};
+
+/// Looks once, and tells what was seen, at the latest when the limits in `access` have passed.
+///
+/// # Errors
+/// The system gives no thread or no descriptor.
+pub fn look_and_tell(
+    servers: &Servers,
+    access: Access,
+    tell: impl FnOnce(Seen<MemberPort>) + Send + 'static,
+) -> Result<(), CannotAsk> {
+    ask_and_tell(servers, access, |Seen { asked_at, fact }| tell(Seen { asked_at, fact: of(fact) }))
+}
 
 /// Looks once. Blocks, as long as the limits in `access` allow.
 pub fn look(access: &Access) -> Seen<MemberPort> {

@@ -1,28 +1,24 @@
-//! A new connection to a server: TLS or not, every wait with a limit.
+//! A new session with a server: TLS or not.
 
-use std::collections::HashMap;
-use std::net::IpAddr;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use decide::event::{Fact, Why};
-use mysql::{Conn, DriverError, Error, OptsBuilder, SslOpts};
+use tokio::time::{sleep, timeout};
 
 use super::failure::{Circumstances, Failure, failure, useless};
+use super::session::{Account, Connected, Error, Session, Tls};
 use super::{Access, Endpoint};
 
 /// How long a question stays open on its connection after it was told as timed out. Long enough for a server that was
 /// hung to answer on it, so that no second connection is made meanwhile; short enough for a lost one to be given up.
-const GIVE_UP: Duration = Duration::from_secs(10);
+pub(crate) const GIVE_UP: Duration = Duration::from_secs(10);
 
-/// After how long an unacknowledged segment ends a TCP connection (`TCP_USER_TIMEOUT`): the other host is gone, or came
-/// back and knows nothing of it. A hung server's kernel goes on acknowledging.
-const UNACKNOWLEDGED: Duration = Duration::from_secs(3);
+/// How often a socket file whose queue is full is tried again.
+const QUEUE_PAUSE: Duration = Duration::from_millis(20);
 
-/// The longest packet that is accepted; a group's rows take less than a tenth.
-const LONGEST_PACKET: usize = 1 << 20;
-
-/// Makes connections to one server.
+/// Makes sessions with one server.
 pub(crate) struct Connector {
     access: Access,
     /// The server offered no TLS, or none that works, and no `tls_ca` requires it: the next attempts go without, until one
@@ -40,89 +36,72 @@ impl Connector {
         &self.access
     }
 
-    /// A new connection, and whether it has TLS. Blocks, as [`GIVE_UP`] and the limit on connecting say; for a socket file
-    /// whose queue is full without limit.
-    pub(crate) fn connect(&mut self) -> Result<(Conn, bool), Failure> {
+    /// A new session. TCP's handshake has the limit on connecting; whoever calls sees to all else.
+    pub(crate) async fn connect(&mut self) -> Result<Session, Failure> {
         let tls = self.tls()?;
-        match self.connect_with(tls.clone()) {
-            Ok(conn) => {
+        match self.connect_with(tls.as_ref()).await {
+            Ok(session) => {
                 self.without_tls = false;
-                Ok((conn, tls.is_some()))
+                Ok(session)
             }
-            Err(error) if self.access.tls_ca.is_none() && tls.is_some() && self.is_about_tls(&error) => {
+            Err(failure) if self.access.tls_ca.is_none() && tls.is_some() && is_about_tls(&failure) => {
                 self.without_tls = true;
-                let conn = self.connect_with(None).map_err(|error| self.explain(&error, false))?;
+                let session = self.connect_with(None).await?;
                 self.without_tls = false;
-                Ok((conn, false))
+                Ok(session)
             }
-            Err(error) => Err(self.explain(&error, tls.is_some())),
+            Err(failure) => Err(failure),
         }
     }
 
-    fn tls(&self) -> Result<Option<SslOpts>, Failure> {
-        if matches!(self.access.endpoint, Endpoint::Socket(_)) {
-            return Ok(None);
+    fn tls(&self) -> Result<Option<Tls>, Failure> {
+        let Endpoint::Tcp(address, _) = self.access.endpoint else { return Ok(None) };
+        match &self.access.tls_ca {
+            None if self.without_tls => Ok(None),
+            None => {
+                Tls::unverified(address).map(Some).map_err(|problem| useless(Why::Tls(problem.to_string())))
+            }
+            Some(path) => Tls::verified(path, address)
+                .map(Some)
+                .map_err(|problem| useless(Why::Tls(format!("tls_ca {}: {problem}", path.display())))),
         }
-        let Some(path) = &self.access.tls_ca else {
-            return Ok((!self.without_tls).then(|| SslOpts::default().with_danger_accept_invalid_certs(true)));
-        };
-        // Looked at here, since the driver's error for it would name no file.
-        if let Err(error) = std::fs::File::open(path) {
-            return Err(useless(Why::Tls(format!("tls_ca {}: {error}", path.display()))));
-        }
-        Ok(Some(
-            SslOpts::default()
-                .with_root_cert_path(Some(path.clone()))
-                .with_danger_skip_domain_validation(true),
-        ))
     }
 
-    fn is_about_tls(&self, error: &Error) -> bool {
-        matches!(error, Error::DriverError(DriverError::TlsNotSupported))
-            || matches!(self.explain(error, true).fact, Fact::Unknown(Why::Tls(_)))
+    async fn connect_with(&self, tls: Option<&Tls>) -> Result<Session, Failure> {
+        let account = Account { user: &self.access.user, password: self.access.password.reveal() };
+        let connected = self.open().await?;
+        connected.log_in(account, tls).await.map_err(|error| self.explain(&error, tls.is_some()))
     }
 
-    fn connect_with(&self, tls: Option<SslOpts>) -> Result<Conn, Error> {
-        let access = &self.access;
-        let mut options = OptsBuilder::new()
-            .user(Some(access.user.as_str()))
-            .pass(Some(access.password.reveal()))
-            .connect_attrs(Some(HashMap::from([("program_name", "haipmgr")])))
-            .read_timeout(Some(GIVE_UP))
-            .write_timeout(Some(GIVE_UP))
-            // Each of these would otherwise be a query, or a second connection, of the driver's own.
-            .max_allowed_packet(Some(LONGEST_PACKET))
-            .prefer_socket(false)
-            .stmt_cache_size(0)
-            .ssl_opts(tls);
-        options = match &access.endpoint {
-            Endpoint::Socket(path) => options.socket(Some(path.to_string_lossy())),
-            Endpoint::Tcp(address, port) => options
-                .ip_or_hostname(Some(match address {
-                    IpAddr::V4(address) => address.to_string(),
-                    // The driver reads it as in a URL.
-                    IpAddr::V6(address) => format!("[{address}]"),
-                }))
-                .tcp_port(*port)
-                .tcp_connect_timeout(Some(access.limits.connect))
-                .tcp_user_timeout_ms(u32::try_from(UNACKNOWLEDGED.as_millis()).ok()),
-        };
-        guard(|| Conn::new(options))
+    async fn open(&self) -> Result<Connected, Failure> {
+        let limit = self.access.limits.connect;
+        match &self.access.endpoint {
+            Endpoint::Tcp(address, port) => {
+                match timeout(limit, Connected::over_tcp(SocketAddr::new(*address, *port))).await {
+                    Ok(connected) => connected.map_err(|error| self.explain(&error, false)),
+                    Err(_) => Err(useless(Why::TimedOut(limit))),
+                }
+            }
+            Endpoint::Socket(path) => loop {
+                match Connected::over_socket(path).await {
+                    Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+                        sleep(QUEUE_PAUSE).await;
+                    }
+                    connected => return connected.map_err(|error| self.explain(&error, false)),
+                }
+            },
+        }
     }
 
     /// What this error, on a connection with or without TLS, says of the server.
     pub(crate) fn explain(&self, error: &Error, tls: bool) -> Failure {
-        let circumstances = Circumstances {
-            endpoint: &self.access.endpoint,
-            tls,
-            given_up_after: GIVE_UP,
-            connect_limit: self.access.limits.connect,
-        };
-        failure(error, circumstances)
+        failure(
+            error,
+            Circumstances { endpoint: &self.access.endpoint, tls, connect_limit: self.access.limits.connect },
+        )
     }
 }
 
-/// The driver panics on some answers that no MySQL server gives; to this program they are one more failure.
-pub(crate) fn guard<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or(Err(Error::DriverError(DriverError::UnexpectedPacket)))
+fn is_about_tls(failure: &Failure) -> bool {
+    matches!(failure.fact, Fact::Unknown(Why::Tls(_)))
 }

@@ -3,10 +3,9 @@
 use std::io;
 use std::time::Duration;
 
-use decide::event::{Fact, NotInGroup, Server, Why};
-use mysql::{DriverError, Error, MySqlError};
-
 use super::Endpoint;
+use super::session::Error;
+use decide::event::{Fact, NotInGroup, Server, Why};
 
 /// Why a question has no answer, and what becomes of the connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,37 +31,34 @@ pub(super) struct Circumstances<'a> {
     pub(super) endpoint: &'a Endpoint,
     /// The connection uses TLS or tries to.
     pub(super) tls: bool,
-    /// The socket's own time limit.
-    pub(super) given_up_after: Duration,
     /// The limit on TCP's own handshake.
     pub(super) connect_limit: Duration,
 }
 
 pub(super) fn failure(error: &Error, circumstances: Circumstances<'_>) -> Failure {
+    let endpoint = circumstances.endpoint;
     match error {
-        Error::MySqlError(error) => said_by_server(error),
-        Error::DriverError(error) => said_by_driver(error, circumstances),
-        Error::IoError(error) => ended_by(error, circumstances),
-        Error::TlsError(error) => useless(Why::Tls(error.to_string())),
-        Error::CodecError(codec) => {
-            match std::error::Error::source(codec).and_then(|source| source.downcast_ref::<io::Error>()) {
-                Some(error) => ended_by(error, circumstances),
-                // Out of sync: the server said something unasked, which is how it takes leave of a connection that idled
-                // for too long.
-                None => ended(Why::Other(format!("{}: {codec}", circumstances.endpoint))),
-            }
+        Error::Server { code, message } => said_by_server(*code, message),
+        Error::Io(error) => ended_by(error, circumstances),
+        Error::Tls(error) => useless(Why::Tls(format!("{endpoint}: {error}"))),
+        Error::NoTls => {
+            useless(Why::Tls(format!("{endpoint}: tls_ca is given, and the server offers no TLS")))
         }
-        // The last two carry values of the answer, and their text leaves them out.
-        Error::UrlError(_) | Error::FromValueError(_) | Error::FromRowError(_) => {
-            useless(Why::Other(format!("{}: {error}", circumstances.endpoint)))
-        }
+        // A server that does not know the account asks for the password by some method that it picks from all it has, so
+        // as not to give away which accounts it knows.
+        Error::Method(_) => useless(Why::WrongPassword(format!(
+            "{endpoint}: {error}; the account does not exist there, or is not one with caching_sha2_password"
+        ))),
+        // Most often how it takes leave of a connection that idled for too long.
+        Error::OutOfPlace(_) => ended(Why::Other(format!("{endpoint}: {error}"))),
+        Error::NotUnderstood(_) => useless(Why::Other(format!("{endpoint}: {error}"))),
     }
 }
 
 /// Numbers and names: MySQL's server error message reference.
-fn said_by_server(error: &MySqlError) -> Failure {
-    let text = format!("error {}: {}", error.code, error.message);
-    match error.code {
+fn said_by_server(code: u16, message: &str) -> Failure {
+    let text = format!("error {code}: {message}");
+    match code {
         // ER_ACCESS_DENIED_ERROR, ER_ACCESS_DENIED_NO_PASSWORD_ERROR; password expired
         // (ER_MUST_CHANGE_PASSWORD, ER_MUST_CHANGE_PASSWORD_LOGIN); account locked (ER_ACCOUNT_HAS_BEEN_LOCKED,
         // ER_USER_ACCESS_DENIED_FOR_USER_ACCOUNT_BLOCKED_BY_PASSWORD_LOCK).
@@ -90,8 +86,8 @@ fn said_by_server(error: &MySqlError) -> Failure {
         },
         // ER_UNKNOWN_SYSTEM_VARIABLE: @@group_replication_single_primary_mode comes with the plugin. ER_NO_SUCH_TABLE:
         // replication_group_members.
-        1193 if error.message.contains("group_replication") => plugin_missing(),
-        1146 if error.message.contains("replication_group_member") => plugin_missing(),
+        1193 if message.contains("group_replication") => plugin_missing(),
+        1146 if message.contains("replication_group_member") => plugin_missing(),
         // ER_SERVER_SHUTDOWN, ER_NORMAL_SHUTDOWN, ER_QUERY_INTERRUPTED (KILL), ER_CLIENT_INTERACTION_TIMEOUT: the
         // connection is over, which a server that refuses, or lives on, will make plain.
         1053 | 1077 => ended(Why::Other(format!("the server is shutting down ({text})"))),
@@ -100,52 +96,22 @@ fn said_by_server(error: &MySqlError) -> Failure {
     }
 }
 
-fn said_by_driver(error: &DriverError, circumstances: Circumstances<'_>) -> Failure {
-    let endpoint = circumstances.endpoint;
-    match error {
-        DriverError::ConnectTimeout => useless(Why::TimedOut(circumstances.connect_limit)),
-        DriverError::CouldNotConnect(Some((_, text, kind))) => match kind {
-            io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => Failure {
-                fact: Fact::Known(Server::Refused(format!("{endpoint}: {text}"))),
-                connection: After::Useless,
-            },
-            io::ErrorKind::HostUnreachable
-            | io::ErrorKind::NetworkUnreachable
-            | io::ErrorKind::NetworkDown
-            | io::ErrorKind::AddrNotAvailable => useless(Why::Unreachable(format!("{endpoint}: {text}"))),
-            io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => {
-                useless(Why::TimedOut(circumstances.connect_limit))
-            }
-            io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted => {
-                ended(Why::Other(format!("{endpoint}: {text}")))
-            }
-            _ => useless(Why::Other(format!("{endpoint}: {text}"))),
-        },
-        DriverError::TlsNotSupported => {
-            useless(Why::Tls(format!("{endpoint}: tls_ca is given, and the server offers no TLS")))
-        }
-        // A server that does not know the account asks for the password by some method that it picks from all it has, so
-        // as not to give away which accounts it knows.
-        DriverError::UnknownAuthPlugin(_)
-        | DriverError::CleartextPluginDisabled
-        | DriverError::OldMysqlPasswordDisabled => useless(Why::WrongPassword(format!(
-            "{endpoint}: {error}; the account does not exist there, or is not one with caching_sha2_password"
-        ))),
-        _ => useless(Why::Other(format!("{endpoint}: {error}"))),
-    }
-}
-
 fn ended_by(error: &io::Error, circumstances: Circumstances<'_>) -> Failure {
     let text = format!("{}: {error}", circumstances.endpoint);
     match error.kind() {
-        // What SO_RCVTIMEO and SO_SNDTIMEO give.
-        io::ErrorKind::WouldBlock => useless(Why::TimedOut(circumstances.given_up_after)),
-        // What TCP_USER_TIMEOUT gives: the other host does not even acknowledge.
+        // Nobody listens; no socket file.
+        io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => {
+            Failure { fact: Fact::Known(Server::Refused(text)), connection: After::Useless }
+        }
+        // Nothing waits so long but TCP's own handshake, and what TCP_USER_TIMEOUT ends: the other host does not even
+        // acknowledge.
         io::ErrorKind::TimedOut
         | io::ErrorKind::HostUnreachable
         | io::ErrorKind::NetworkUnreachable
-        | io::ErrorKind::NetworkDown => useless(Why::Unreachable(text)),
-        // How rustls reports an alert, or a certificate that is not accepted.
+        | io::ErrorKind::NetworkDown
+        | io::ErrorKind::AddrNotAvailable => useless(Why::Unreachable(text)),
+        io::ErrorKind::WouldBlock => useless(Why::TimedOut(circumstances.connect_limit)),
+        // How rustls reports an alert, or bytes that are no TLS.
         io::ErrorKind::InvalidData if circumstances.tls => useless(Why::Tls(text)),
         io::ErrorKind::BrokenPipe
         | io::ErrorKind::ConnectionReset
@@ -177,22 +143,15 @@ mod tests {
     fn of(error: &Error) -> Failure {
         let endpoint = Endpoint::Tcp([192, 0, 2, 1].into(), 3306);
         let second = Duration::from_secs(1);
-        failure(
-            error,
-            Circumstances { endpoint: &endpoint, tls: true, given_up_after: second, connect_limit: second },
-        )
+        failure(error, Circumstances { endpoint: &endpoint, tls: true, connect_limit: second })
     }
 
     fn server(code: u16, message: &str) -> Failure {
-        of(&Error::MySqlError(MySqlError { state: "HY000".into(), message: message.into(), code }))
+        of(&Error::Server { code, message: message.to_owned() })
     }
 
     fn io(kind: io::ErrorKind) -> Failure {
-        of(&Error::IoError(kind.into()))
-    }
-
-    fn connect(kind: io::ErrorKind) -> Failure {
-        of(&Error::DriverError(DriverError::CouldNotConnect(Some((String::new(), kind.to_string(), kind)))))
+        of(&Error::Io(kind.into()))
     }
 
     #[test]
@@ -226,17 +185,13 @@ mod tests {
     fn only_a_refusal_is_a_dead_server() {
         for kind in [io::ErrorKind::ConnectionRefused, io::ErrorKind::NotFound] {
             assert!(
-                matches!(connect(kind).fact, Fact::Known(Server::Refused(text)) if text.contains("192.0.2.1:3306"))
+                matches!(io(kind).fact, Fact::Known(Server::Refused(text)) if text.contains("192.0.2.1:3306"))
             );
         }
         for kind in [io::ErrorKind::HostUnreachable, io::ErrorKind::NetworkUnreachable] {
-            assert!(matches!(connect(kind).fact, Fact::Unknown(Why::Unreachable(_))));
+            assert!(matches!(io(kind).fact, Fact::Unknown(Why::Unreachable(_))));
         }
-        assert!(matches!(connect(io::ErrorKind::PermissionDenied).fact, Fact::Unknown(Why::Other(_))));
-        assert!(matches!(
-            of(&Error::DriverError(DriverError::ConnectTimeout)).fact,
-            Fact::Unknown(Why::TimedOut(_))
-        ));
+        assert!(matches!(io(io::ErrorKind::PermissionDenied).fact, Fact::Unknown(Why::Other(_))));
     }
 
     #[test]
@@ -248,13 +203,6 @@ mod tests {
         for code in [1053, 4031, 1317] {
             assert_eq!(server(code, "bye").connection, After::Ended);
         }
-        assert_eq!(
-            io(io::ErrorKind::WouldBlock),
-            Failure {
-                fact: Fact::Unknown(Why::TimedOut(Duration::from_secs(1))),
-                connection: After::Useless
-            }
-        );
         assert!(matches!(io(io::ErrorKind::TimedOut).fact, Fact::Unknown(Why::Unreachable(_))));
     }
 

@@ -3,12 +3,16 @@
 //! | file | the one idea |
 //! |---|---|
 //! | `account.rs` | the SQL that makes the account, and what it may do |
-//! | `connect.rs` | a new connection: TLS or not, every wait with a limit |
+//! | `session/` | a session with a server: login, questions, answers |
+//! | `connect.rs` | a new session: TLS or not |
 //! | `failure.rs` | what each error says of the server |
+//! | `servers.rs` | the one thread that speaks to all servers |
 
 pub mod account;
 mod connect;
 mod failure;
+pub(crate) mod servers;
+pub(crate) mod session;
 
 use core::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -17,8 +21,9 @@ use std::time::Duration;
 
 use crate::config::Cluster;
 
-pub(crate) use self::connect::{Connector, guard};
+pub(crate) use self::connect::{Connector, GIVE_UP};
 pub(crate) use self::failure::{After, Failure, useless};
+pub use self::servers::Servers;
 
 /// How to reach one server, and as whom.
 #[derive(Clone, Debug)]
@@ -120,11 +125,6 @@ mod tests {
             limits: Limits::default(),
         };
         assert!(!format!("{access:?} {access:#?}").contains("secret"));
-    }
-
-    #[test]
-    fn no_public_certificate_authority_is_trusted_beside_tls_ca() {
-        assert!(webpki_roots::TLS_SERVER_ROOTS.iter().all(|root| root.subject_public_key_info.is_empty()));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use decide::event::{Event, Fact, GroupView, Seen, Server as Answer};
-use haipmgr::observe::mysql::{Access, Endpoint, Limits, Password, ServerWatch, account_sql, watch};
+use haipmgr::observe::mysql::{Access, Endpoint, Limits, Password, ServerWatch, Servers, account_sql, watch};
 use mysql::prelude::Queryable;
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::{Signal, kill};
@@ -267,7 +267,8 @@ pub struct Watched {
 impl Watched {
     pub fn new(access: Access, every: Duration) -> Self {
         let (sender, seen) = mpsc::channel();
-        let watch = watch(access, every, move |event| {
+        // Its own thread, which is in the server's network namespace.
+        let watch = watch(&Servers::default(), access, every, move |event| {
             if let Event::Server(seen) = event {
                 let _ = sender.send((Instant::now(), seen));
             }

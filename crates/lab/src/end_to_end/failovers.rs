@@ -4,14 +4,19 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::expect::{changes, followed, promise, safe};
-use super::network::GATEWAY_LIMIT;
+use super::network::{GATEWAY_LIMIT, wait_for_holders};
 use super::{Broken, UnderTest, logs};
-use crate::fault::Fault;
+use crate::fault::{Fault, FaultError};
 use crate::measure::Figures;
+use crate::packet_rules::{Trouble, disturb, mend};
 use crate::segment::VIP;
 
 /// How long an address that was removed by hand may be away. Seconds.
 const BACK_WITHIN: f64 = 1.0;
+/// The same where the gateway answers ARP and no echo. Seconds.
+const BACK_ON_ANY_WORD: f64 = 0.2;
+/// How long the VIP is waited for.
+const BACK_LIMIT: Duration = Duration::from_secs(5);
 
 fn follows(under_test: &mut UnderTest, fault: Fault) -> Result<String, Broken> {
     followed(&under_test.experiment.run(fault)?)
@@ -66,6 +71,39 @@ pub(super) fn vip_removed_by_hand(under_test: &mut UnderTest) -> Result<String, 
     })?;
     mark.wait_for(&under_test.experiment, &["haipmgr did not remove it", "VIP started on"])?;
     Ok(format!("back after {}, outage {} s", figures.vip_moved, figures.outage))
+}
+
+/// The gateway's kernel has to ask where the holder is, and its questions get lost, so that it answers no echo; and so does the
+/// holder's first three questions for the gateway. The next one is answered.
+pub(super) fn removed_while_the_gateway_asks(under_test: &mut UnderTest) -> Result<String, Broken> {
+    let holder = under_test.experiment.lab.wait_steady()?;
+    let name = "VIP removed by hand, and the gateway's ARP request lost";
+    let figures = under_test.experiment.watched(name, |experiment| {
+        let segment = &experiment.lab.segment;
+        let host = &segment.databases[holder];
+        disturb(segment, host, Trouble::GatewayAsksInVain).map_err(FaultError::from)?;
+        let outcome = segment
+            .forget_gateways_way_to(host)
+            .and_then(|()| segment.remove_vip(host))
+            .map_err(Broken::from)
+            .and_then(|()| wait_for_holders(experiment, &[holder], BACK_LIMIT));
+        mend(segment, host).map_err(FaultError::from)?;
+        outcome.map(|_| ())
+    })?;
+    safe(&figures)?;
+    let gone = let_go_after(under_test, &figures).unwrap_or_default().as_secs_f64();
+    let back = figures.vip_moved.seconds().map(|seconds| seconds - gone);
+    promise(
+        back.is_some_and(|seconds| seconds <= BACK_ON_ANY_WORD)
+            && figures.holder.as_ref() == Some(&figures.host),
+        || {
+            format!(
+                "the VIP is back on {:?} after {back:.3?} s, not within {BACK_ON_ANY_WORD} s",
+                figures.holder
+            )
+        },
+    )?;
+    Ok(format!("back after {:.3}, outage {} s", back.unwrap_or_default(), figures.outage))
 }
 
 /// S12: a host without its gateway may be the one that the network has been parted from.

@@ -1,21 +1,25 @@
 //! The lease, and the ends of an agent: killed or hung while its server dies, stopped, and told to give the VIP up.
 
+use std::net::IpAddr;
 use std::process::Output;
 use std::time::{Duration, Instant};
 
 use super::agents::{LEASE_LIMIT, run_second, start_and_adopt, start_and_hear};
-use super::expect::{promise, safe};
+use super::expect::{changes, promise, safe};
 use super::network::wait_for_holders;
 use super::{Broken, UnderTest, logs};
 use crate::agents::{Agent, AgentError, CONFIGURATION, LAB, configuration, configure};
 use crate::experiment::Experiment;
 use crate::fault::holders;
 use crate::host::Host;
+use crate::segment::VIP;
 
 /// The agent's default `lease`, and what the next holder may take after its end. Seconds.
 const MOVED_WITHIN: f64 = 10.0 + 1.5;
 /// How long `haipmgr stop --release` may take.
 const RELEASED_WITHIN: Duration = Duration::from_secs(4);
+/// For how long a host that is to stay without the VIP is watched.
+const NOTHING_FOR: Duration = Duration::from_secs(3);
 /// How long the VIP may take to be back when an agent is there again.
 const BACK_LIMIT: Duration = Duration::from_secs(3);
 
@@ -55,6 +59,44 @@ fn left_alone(
         format!("the VIP moved after {} s, not within {MOVED_WITHIN} s", figures.vip_moved)
     })?;
     Ok(format!("elected {}, VIP moved {}, outage {} s", figures.elected, figures.vip_moved, figures.outage))
+}
+
+/// The holder's agent stands still while another host takes the VIP, and is stopped before it has read any of that: "leaves the VIP
+/// as it is" adds none.
+pub(super) fn stopped_on_old_knowledge(under_test: &mut UnderTest) -> Result<String, Broken> {
+    let name = "agent hung, VIP removed by hand, switchover, agent stopped";
+    let mut old = 0;
+    let figures = under_test.experiment.dethroning(name, |experiment, deed| {
+        let lab = &mut experiment.lab;
+        old = lab.group.primary()?;
+        let new = (old + 1) % lab.segment.databases.len();
+        lab.agents[old].freeze()?;
+        lab.segment.remove_vip(&lab.segment.databases[old])?;
+        lab.group.switch_over(new)?;
+        let outcome = wait_for_holders(experiment, &[new], BACK_LIMIT)
+            .and_then(|_| Ok(experiment.lab.agents[old].stop()?))
+            .and_then(|()| {
+                // What is shown is that nothing happens in this time.
+                std::thread::sleep(NOTHING_FOR);
+                let there = holders(&experiment.lab.segment)?;
+                promise(there == [new], || {
+                    let names: Vec<String> = there.iter().map(|place| experiment.name(*place)).collect();
+                    format!("the agent on {} was stopped, and the VIP is on {names:?}", experiment.name(old))
+                })
+            });
+        experiment.heals(deed);
+        // One that would not end.
+        experiment.lab.agents[old].kill()?;
+        start_and_hear(experiment, old, super::agents::AT_WORK)?;
+        outcome
+    })?;
+    safe(&figures)?;
+    let host = under_test.experiment.name(old);
+    let recording = under_test.experiment.recording();
+    let added = changes(&recording, IpAddr::V4(VIP), figures.injected_us)
+        .any(|(seen, there)| there && seen.who == host);
+    promise(!added, || format!("{host} was seen with the VIP again"))?;
+    Ok(format!("VIP moved {}, outage {} s; {host} never had it again", figures.vip_moved, figures.outage))
 }
 
 /// S7: a stopped agent's VIP outlives every lease, and the log says so.

@@ -1,7 +1,8 @@
-//! The tests that need all of it: one real group, brought up once, and each test leaves it whole for the next.
+//! The tests that need all of it: a real group, brought up once, and each test leaves it whole for the next.
 //!
-//! A test whose name begins with an S-number proves that row of the seed document. Where a test fails, what it may have
-//! left is repaired; where that fails too, the lab is brought up anew, so that the tests after it still say something.
+//! They mostly wait, so several labs share them (`side_by_side`): each takes the next test from a queue (`queue`) when it is done
+//! with its last (`one_lab`). A test whose name begins with an S-number proves that row of the seed document. Where a test fails, what it may
+//! have left is repaired; where that fails too, the lab is brought up anew, so that the tests after it still say something.
 
 mod agents;
 mod contested;
@@ -16,15 +17,18 @@ mod machine;
 mod many_clusters;
 mod members;
 mod network;
+mod one_lab;
 #[cfg(test)]
 mod outcomes;
+mod queue;
 mod servers;
+mod side_by_side;
 mod soak;
+mod switchovers;
 mod two_clusters;
 
-use std::path::Path;
-use std::time::Instant;
-
+pub use one_lab::{Share, run_from_queue};
+pub use side_by_side::{Labs, run_side_by_side};
 pub use soak::{Soak, soak};
 
 use crate::agents::AgentError;
@@ -98,6 +102,20 @@ pub enum NotRun {
     /// The lab does not come up.
     #[error(transparent)]
     Lab(#[from] ExperimentError),
+    /// The labs' common queue of tests can't be made, read or written.
+    #[error("the queue of tests: {what}: {cause}")]
+    Queue {
+        /// What was being done, to which file.
+        what: String,
+        /// The system's answer.
+        cause: std::io::Error,
+    },
+    /// What a failed test has left can't be mended.
+    #[error("the lab does not come up any more: {0}")]
+    NotWhole(Box<Broken>),
+    /// Another lab can't be started beside this one.
+    #[error("can't start a lab: {0}")]
+    NoLab(std::io::Error),
 }
 
 /// How the tests went.
@@ -118,125 +136,108 @@ struct UnderTest {
 /// Gives the figures to show beside "ok".
 type Proof = fn(&mut UnderTest) -> Result<String, Broken>;
 
-/// In this order: the first ones switch the VIP often, later ones read what was written of that.
-const TESTS: &[(&str, Proof)] = &[
-    ("switchover", failovers::switchover),
-    ("s7_agent_restart_leaves_no_gap", agents::restart),
-    ("s7_agent_upgrade", agents::upgrade),
-    ("s7_agent_kill_9", agents::killed_and_started),
-    ("lease_ends_for_an_agent_that_is_dead", agents::killed),
-    ("s7_stopped_agent_leaves_the_vip_for_ever", lease::stopped),
-    ("stop_release_gives_the_vip_up", lease::released),
-    ("lease_too_long_is_refused", lease::too_long),
-    ("agent_killed_then_mysqld", lease::agent_killed_then_server),
-    ("agent_hung_then_mysqld_killed", lease::agent_hung_then_server),
-    ("s4_second_agent_is_refused", agents::second_agent),
-    ("vip_removed_by_hand", failovers::vip_removed_by_hand),
-    ("gateway_lost", failovers::gateway_lost),
-    ("s10_wrong_password", servers::wrong_password),
-    ("s10_too_many_connections", servers::too_many_connections),
-    ("hung_server_keeps_the_vip", servers::hung),
-    ("s18_power_off", failovers::power_off),
-    ("s19_shutdown", failovers::shutdown),
-    ("s20_stop_group_replication", failovers::stop_group_replication),
-    ("kill_9", failovers::kill_9),
-    ("kill_9_after_agent_restarts", elections::kill_9_after_agent_restarts),
-    ("expel_timeout_is_restored_after_agent_kill_9", elections::expel_timeout_is_restored),
-    ("fence_command_that_succeeds", elections::power_off_fenced),
-    ("fence_command_that_fails", elections::power_off_fence_fails),
-    ("group_port_cut", failovers::group_port_cut),
-    ("each_host_cut_off_for_3_s", network::short_cut),
-    ("primary_is_not_heard", network::not_heard),
-    ("primary_hears_nothing", network::hears_nothing),
-    ("clients_cut_off_but_not_the_group", network::only_the_group),
-    ("gateway_lost_for_the_primary_alone", network::gateway_lost_for_one),
-    ("arp_cache_of_a_client_poisoned", contested::cache_poisoned),
-    ("stranger_claims_the_vip", contested::stranger),
-    ("stranger_has_the_vip", contested::stranger_has_it),
-    ("vip_added_with_another_prefix", interface::copied),
-    ("holders_interface_made_anew", interface::made_anew),
-    ("holders_addresses_flushed", interface::flushed),
-    ("holders_interface_set_down_and_up", interface::set_down_and_up),
-    ("30_percent_of_frames_lost", network::lossy),
-    ("server_hung_for_long_and_resumed", members::hung_for_long),
-    ("server_killed_and_started_at_once", members::killed_and_started_at_once),
-    ("all_of_a_host_killed_and_back", members::all_killed),
-    ("rolling_restart", members::rolling_restart),
-    ("whole_group_dies_and_starts", members::cold_start),
-    ("two_members_left_then_one", members::two_then_one),
-    ("account_locked", members::account_locked),
-    ("offline_mode", members::offline_mode),
-    ("a_thousand_connections_refused", members::a_thousand_refused),
-    ("agent_hung", members::agent_hung),
-    ("all_cores_busy_for_a_minute", machine::all_cores_busy),
-    ("two_clusters_on_one_agent", two_clusters::neither_blocks_the_other),
-    ("many_clusters_cost_little", many_clusters::cost_little),
-    ("s6_stat_file_follows", files::stat_file_follows),
-    ("s1_grep_warn_lists_exactly_the_switches", files::grep_warn_lists_the_switches),
-    ("replay_decides_as_recorded", files::replay_decides_as_recorded),
-    // What the agents could not write then is missing in their logs and traces.
-    ("disk_full", machine::disk_full),
-    ("log_folder_read_only", machine::log_folder_read_only),
-];
-
-/// Brings the lab up and runs the tests with one of `filters` in their name (all, without any); prints a line for each,
-/// and the tally. With `out`, the recording and the figures are left in that folder.
-///
-/// # Errors
-/// No test fits, or the lab does not come up at all.
-pub fn run(layout: &Layout, filters: &[String], out: Option<&Path>) -> Result<Tally, NotRun> {
-    let fits = |name: &str| filters.is_empty() || filters.iter().any(|filter| name.contains(filter.as_str()));
-    let chosen: Vec<_> = TESTS.iter().filter(|(name, _)| fits(name)).collect();
-    if chosen.is_empty() {
-        let names = TESTS.iter().map(|(name, _)| *name).collect();
-        return Err(NotRun::NoSuchTest { filters: filters.to_vec(), names });
-    }
-    let mut tally = Tally::default();
-    let mut under_test = UnderTest { layout: layout.clone(), experiment: Experiment::start(layout, false)? };
-    for (done, (name, proof)) in chosen.iter().enumerate() {
-        let since = Instant::now();
-        let outcome = proof(&mut under_test);
-        let took = since.elapsed().as_secs_f64();
-        match outcome {
-            Ok(figures) => {
-                tally.passed += 1;
-                println!(
-                    "test {name} ok ({took:.1} s){}{figures}",
-                    if figures.is_empty() { "" } else { ": " }
-                );
-            }
-            Err(reason) => {
-                tally.failed += 1;
-                println!("test {name} FAILED ({took:.1} s)\n  {reason}");
-                println!("{}", logs::last_lines(&under_test.experiment));
-                match make_whole(under_test) {
-                    Ok(whole) => under_test = whole,
-                    Err(error) => {
-                        println!("the lab does not come up any more: {error}");
-                        tally.failed += chosen.len() - done - 1;
-                        println!("\n{} passed, {} failed", tally.passed, tally.failed);
-                        return Ok(tally);
-                    }
-                }
-            }
-        }
-    }
-    if let Some(folder) = out {
-        let picture = under_test.experiment.save(folder, "haipmgr's end-to-end tests")?;
-        println!("picture: {}", picture.display());
-    }
-    under_test.experiment.finish();
-    println!("\n{} passed, {} failed", tally.passed, tally.failed);
-    Ok(tally)
+/// When a test is run, where several labs run tests side by side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum When {
+    /// At any time, in whichever lab is free.
+    Anytime,
+    /// In every lab, after all [`When::Anytime`]: it reads what the tests before it left in the logs and traces.
+    InEachLab,
+    /// After those, in whichever lab is free: what the agents could not write then is missing in their logs and traces.
+    Last,
+    /// When no other lab runs: it takes the whole machine, or measures tenths of a second.
+    Alone,
 }
 
-/// Repairs what a failed test may have left, or brings the lab up anew.
-fn make_whole(mut under_test: UnderTest) -> Result<UnderTest, Broken> {
-    let Err(error) = under_test.experiment.lab.repair() else { return Ok(under_test) };
-    println!("  the lab is brought up anew, for it can't be repaired: {error}");
-    let UnderTest { layout, mut experiment } = under_test;
-    experiment.lab.end()?;
-    experiment.finish();
-    let experiment = Experiment::start(&layout, false)?;
-    Ok(UnderTest { layout, experiment })
+/// One end-to-end test.
+#[derive(Clone, Copy, Debug)]
+struct Test {
+    name: &'static str,
+    proof: Proof,
+    when: When,
+}
+
+const fn anytime(name: &'static str, proof: Proof) -> Test {
+    Test { name, proof, when: When::Anytime }
+}
+
+const fn at(when: When, name: &'static str, proof: Proof) -> Test {
+    Test { name, proof, when }
+}
+
+/// Each is begun in this order: those that take longest first, lest one lab be at one of them when the others are done.
+const TESTS: &[Test] = &[
+    anytime("rolling_restart", members::rolling_restart),
+    anytime("two_clusters_on_one_agent", two_clusters::neither_blocks_the_other),
+    anytime("arp_cache_of_a_client_poisoned", contested::cache_poisoned),
+    anytime("switchover", failovers::switchover),
+    anytime("switchover_backlog", switchovers::backlog),
+    anytime("switchover_statement", switchovers::statement),
+    anytime("switchover_ddl", switchovers::ddl),
+    anytime("switchover_transaction", switchovers::transaction),
+    anytime("s7_agent_restart_leaves_no_gap", agents::restart),
+    anytime("s7_agent_upgrade", agents::upgrade),
+    anytime("s7_agent_kill_9", agents::killed_and_started),
+    anytime("lease_ends_for_an_agent_that_is_dead", agents::killed),
+    anytime("s7_stopped_agent_leaves_the_vip_for_ever", lease::stopped),
+    anytime("agent_stopped_on_old_knowledge", lease::stopped_on_old_knowledge),
+    anytime("stop_release_gives_the_vip_up", lease::released),
+    anytime("lease_too_long_is_refused", lease::too_long),
+    anytime("agent_killed_then_mysqld", lease::agent_killed_then_server),
+    anytime("agent_hung_then_mysqld_killed", lease::agent_hung_then_server),
+    anytime("s4_second_agent_is_refused", agents::second_agent),
+    anytime("vip_removed_by_hand", failovers::vip_removed_by_hand),
+    anytime("gateway_lost", failovers::gateway_lost),
+    anytime("s10_wrong_password", servers::wrong_password),
+    anytime("s10_too_many_connections", servers::too_many_connections),
+    anytime("hung_server_keeps_the_vip", servers::hung),
+    anytime("s18_power_off", failovers::power_off),
+    anytime("s19_shutdown", failovers::shutdown),
+    anytime("s20_stop_group_replication", failovers::stop_group_replication),
+    anytime("kill_9", failovers::kill_9),
+    anytime("kill_9_after_agent_restarts", elections::kill_9_after_agent_restarts),
+    anytime("expel_timeout_is_restored_after_agent_kill_9", elections::expel_timeout_is_restored),
+    anytime("fence_command_that_succeeds", elections::power_off_fenced),
+    anytime("fence_command_that_fails", elections::power_off_fence_fails),
+    anytime("group_port_cut", failovers::group_port_cut),
+    anytime("each_host_cut_off_for_3_s", network::short_cut),
+    anytime("primary_is_not_heard", network::not_heard),
+    anytime("primary_hears_nothing", network::hears_nothing),
+    anytime("clients_cut_off_but_not_the_group", network::only_the_group),
+    anytime("gateway_lost_for_the_primary_alone", network::gateway_lost_for_one),
+    anytime("stranger_claims_the_vip", contested::stranger),
+    anytime("stranger_has_the_vip", contested::stranger_has_it),
+    anytime("vip_added_with_another_prefix", interface::copied),
+    anytime("holders_interface_made_anew", interface::made_anew),
+    anytime("holders_addresses_flushed", interface::flushed),
+    anytime("holders_interface_set_down_and_up", interface::set_down_and_up),
+    anytime("30_percent_of_frames_lost", network::lossy),
+    anytime("server_hung_for_long_and_resumed", members::hung_for_long),
+    anytime("server_killed_and_started_at_once", members::killed_and_started_at_once),
+    anytime("all_of_a_host_killed_and_back", members::all_killed),
+    anytime("whole_group_dies_and_starts", members::cold_start),
+    anytime("two_members_left_then_one", members::two_then_one),
+    anytime("account_locked", members::account_locked),
+    anytime("offline_mode", members::offline_mode),
+    anytime("a_thousand_connections_refused", members::a_thousand_refused),
+    anytime("agent_hung", members::agent_hung),
+    at(When::Alone, "vip_removed_while_the_gateway_asks", failovers::removed_while_the_gateway_asks),
+    at(When::Alone, "all_cores_busy_for_a_minute", machine::all_cores_busy),
+    anytime("many_clusters_cost_little", many_clusters::cost_little),
+    anytime("s6_stat_file_follows", files::stat_file_follows),
+    at(When::InEachLab, "s1_grep_warn_lists_exactly_the_switches", files::grep_warn_lists_the_switches),
+    at(When::InEachLab, "replay_decides_as_recorded", files::replay_decides_as_recorded),
+    at(When::Last, "disk_full", machine::disk_full),
+    at(When::Last, "log_folder_read_only", machine::log_folder_read_only),
+];
+
+/// The tests with one of `filters` in their name; all, without any.
+fn chosen(filters: &[String]) -> Result<Vec<Test>, NotRun> {
+    let fits = |name: &str| filters.is_empty() || filters.iter().any(|filter| name.contains(filter.as_str()));
+    let chosen: Vec<Test> = TESTS.iter().filter(|test| fits(test.name)).copied().collect();
+    if chosen.is_empty() {
+        let names = TESTS.iter().map(|test| test.name).collect();
+        return Err(NotRun::NoSuchTest { filters: filters.to_vec(), names });
+    }
+    Ok(chosen)
 }

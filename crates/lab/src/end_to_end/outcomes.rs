@@ -28,13 +28,43 @@ const NEW: &str = "the new primary";
 const SAME: &str = "the same host, untouched";
 
 /// In the order of the page.
-pub(super) const OUTCOMES: [Outcome; 46] = [
+pub(super) const OUTCOMES: [Outcome; 52] = [
     row(
         &["switchover"],
         "planned switchover",
         NEW,
         "a few milliseconds",
         "the new primary claims, the old one yields",
+    ),
+    row(
+        &["switchover_backlog"],
+        "the same while the new primary still applies a transaction of 300,000 rows",
+        "the old primary for these seconds, then the new one",
+        "a few milliseconds; until then writes succeed, on the old primary",
+        "MySQL changes the roles at once, and lets the new primary write when it has applied what it had received: until then the old \
+         one is SECONDARY and writable. It keeps the VIP until the new one claims it. A write at the moment of the change gets error 1290",
+    ),
+    row(
+        &["switchover_statement"],
+        "the same while a statement that writes runs for 5 s",
+        "the old primary until the statement has ended, then the new one",
+        "a few milliseconds; the statement succeeds, and so do other writes meanwhile",
+        "MySQL waits for the statement before it changes the roles",
+    ),
+    row(
+        &["switchover_ddl"],
+        "the same while `ALTER TABLE … ALGORITHM=COPY` runs",
+        "the old primary until the new one has altered the table too, then that",
+        "a few milliseconds; the `ALTER TABLE` succeeds, and so do writes to other tables meanwhile",
+        "MySQL waits for the statement; then it is a backlog, for the statement is run again on the new primary",
+    ),
+    row(
+        &["switchover_transaction"],
+        "the same while a transaction is open that began with `BEGIN`",
+        "the old primary until the transaction has ended, then the new one",
+        "a few milliseconds; the `COMMIT` succeeds, and so do other writes meanwhile",
+        "MySQL waits for it, however long it takes. It does not wait for a transaction that only `autocommit = 0` opened: its `COMMIT` \
+         gets error 1290, and its work is lost",
     ),
     row(
         &["s19_shutdown"],
@@ -233,6 +263,13 @@ pub(super) const OUTCOMES: [Outcome; 46] = [
         "a plain stop leaves the VIP without an end (S7)",
     ),
     row(
+        &["agent_stopped_on_old_knowledge"],
+        "the holder's agent hangs, the VIP is removed by hand, another host takes it, and the agent is stopped",
+        "the new primary",
+        "until its claim is over",
+        "an agent that leaves the VIP as it is adds none",
+    ),
+    row(
         &["stop_release_gives_the_vip_up"],
         "`haipmgr stop --release` on the primary's host",
         "nobody, until an agent runs there again",
@@ -266,6 +303,13 @@ pub(super) const OUTCOMES: [Outcome; 46] = [
         "the same host",
         "less than 0.1 s",
         "the kernel tells, all stages pass, nobody else has it",
+    ),
+    row(
+        &["vip_removed_while_the_gateway_asks"],
+        "the same while the gateway's kernel and the host's ask for each other by ARP, and these questions get lost",
+        "the same host",
+        "0.1 to 0.2 s",
+        "the gateway is asked by echo and by ARP at once: whichever is answered first shows that it is there",
     ),
     row(
         &["s10_wrong_password", "account_locked"],
@@ -373,10 +417,10 @@ mod tests {
     fn every_end_to_end_test_has_its_row_and_every_row_its_test() {
         let named: Vec<&str> = OUTCOMES.iter().flat_map(|outcome| outcome.tests.iter().copied()).collect();
         let missing: Vec<&str> =
-            TESTS.iter().map(|(name, _)| *name).filter(|name| !named.contains(name)).collect();
+            TESTS.iter().map(|test| test.name).filter(|name| !named.contains(name)).collect();
         assert!(missing.is_empty(), "no row in outcomes.rs names {missing:?}");
         let unknown: Vec<&&str> =
-            named.iter().filter(|name| !TESTS.iter().any(|(test, _)| test == *name)).collect();
+            named.iter().filter(|name| !TESTS.iter().any(|test| test.name == **name)).collect();
         assert!(unknown.is_empty(), "outcomes.rs names tests that are not there: {unknown:?}");
     }
 

@@ -8,7 +8,8 @@ use clap::ValueEnum;
 
 use super::expect::untouched;
 use super::machine::with_all_cores_busy;
-use super::{Broken, NotRun, TESTS, Tally, UnderTest, logs, make_whole};
+use super::one_lab::make_whole;
+use super::{Broken, NotRun, TESTS, Tally, UnderTest, logs};
 use crate::experiment::Experiment;
 use crate::namespace::Layout;
 
@@ -124,10 +125,10 @@ struct Draw(u64);
 
 impl Draw {
     fn one(&mut self) -> (&'static str, super::Proof) {
-        let fit: Vec<_> = TESTS.iter().filter(|(name, _)| !NOT_DRAWN.contains(name)).collect();
+        let fit: Vec<_> = TESTS.iter().filter(|test| !NOT_DRAWN.contains(&test.name)).collect();
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let place = usize::try_from(self.0 >> 33).unwrap_or_default() % fit.len().max(1);
-        *fit[place]
+        (fit[place].name, fit[place].proof)
     }
 }
 
@@ -144,7 +145,7 @@ mod tests {
         assert_eq!(drawn(7), drawn(7));
         let all = drawn(1);
         assert!(
-            TESTS.iter().all(|(name, _)| NOT_DRAWN.contains(name) != all.contains(name)),
+            TESTS.iter().all(|test| NOT_DRAWN.contains(&test.name) != all.contains(&test.name)),
             "each test is drawn, but for those that are not to be"
         );
     }

@@ -185,16 +185,23 @@ impl Experiment {
         judge: impl FnOnce(Result<(), ExperimentError>) -> Result<(), ExperimentError>,
     ) -> Result<Figures, ExperimentError> {
         let expects = if fault.moves_the_primary() { Expects::NewPrimary } else { Expects::SamePrimary };
-        self.observe(&fault.name(), expects, fault == Fault::Switchover, |experiment, deed| {
-            if fault == Fault::PowerOff {
-                experiment.watch.tell(&Recorded::now(deed.host.clone(), What::HostDown));
-            }
-            let injected = fault.inject(&mut experiment.lab.scene())?;
-            let endured = judge(experiment.endure(&injected));
-            experiment.watch.tell(&deed.told(Phase::Healed));
-            let healed = experiment.heal(injected);
-            endured.and(healed)
-        })
+        let prepare = |experiment: &mut Self| Ok(fault.prepare(&experiment.lab.scene())?);
+        self.observe(
+            &fault.name(),
+            expects,
+            fault.is_a_switchover(),
+            prepare,
+            |experiment, deed, prepared| {
+                if fault == Fault::PowerOff {
+                    experiment.watch.tell(&Recorded::now(deed.host.clone(), What::HostDown));
+                }
+                let injected = prepared.carry_out(&mut experiment.lab.scene())?;
+                let endured = judge(experiment.endure(&injected));
+                experiment.watch.tell(&deed.told(Phase::Healed));
+                let healed = experiment.heal(injected);
+                endured.and(healed)
+            },
+        )
     }
 
     /// Like [`Self::run`], for something else that the primary is to outlast, told under this name. `work` undoes what it
@@ -207,7 +214,7 @@ impl Experiment {
         name: &str,
         work: impl FnOnce(&mut Self) -> Result<(), E>,
     ) -> Result<Figures, E> {
-        self.observe(name, Expects::SamePrimary, false, |experiment, _| work(experiment))
+        self.observe(name, Expects::SamePrimary, false, |_| Ok(()), |experiment, _, ()| work(experiment))
     }
 
     /// Like [`Self::watched`], where another server is to become primary. `work` says by [`Self::heals`] when it begins to undo
@@ -220,7 +227,13 @@ impl Experiment {
         name: &str,
         work: impl FnOnce(&mut Self, &Deed) -> Result<(), E>,
     ) -> Result<Figures, E> {
-        self.observe(name, Expects::NewPrimary, false, work)
+        self.observe(
+            name,
+            Expects::NewPrimary,
+            false,
+            |_| Ok(()),
+            |experiment, deed, ()| work(experiment, deed),
+        )
     }
 
     /// What was done is being undone from now on.
@@ -238,12 +251,14 @@ impl Experiment {
         Ok(primary)
     }
 
-    fn observe<E: From<ExperimentError>>(
+    /// `prepare` comes before the deed: what it does is no part of it.
+    fn observe<T, E: From<ExperimentError>>(
         &mut self,
         name: &str,
         expects: Expects,
         names_a_target: bool,
-        work: impl FnOnce(&mut Self, &Deed) -> Result<(), E>,
+        prepare: impl FnOnce(&mut Self) -> Result<T, E>,
+        work: impl FnOnce(&mut Self, &Deed, T) -> Result<(), E>,
     ) -> Result<Figures, E> {
         let primary = self.lab.wait_steady().map_err(ExperimentError::from)?;
         self.wait_writes("before the fault")?;
@@ -257,8 +272,9 @@ impl Experiment {
             target: names_a_target.then(|| self.name((primary + 1) % places)),
             expects,
         };
+        let prepared = prepare(self)?;
         self.watch.tell(&deed.told(Phase::Injected));
-        work(self, &deed)?;
+        work(self, &deed, prepared)?;
         let primary = self.lab.wait_steady().map_err(ExperimentError::from)?;
         self.wait_writes("after healing")?;
         self.verify(primary, began)?;

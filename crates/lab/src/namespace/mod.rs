@@ -21,7 +21,7 @@ use nix::unistd::{Gid, Uid};
 pub use enter::{EnterTarget, enter, enter_from_outside, enter_root};
 pub use files::Layout;
 pub use init::run_as_pid_1;
-pub use signals::accept_all as accept_signals;
+pub use signals::{accept_all as accept_signals, end_with};
 
 use signals::PassedOn;
 
@@ -106,7 +106,12 @@ pub struct Outside {
 pub fn isolate(outside: &Outside, arguments: &[OsString]) -> Result<u8, NamespaceError> {
     let signals = PassedOn::take()?;
     let lab = std::env::current_exe().map_err(NamespaceError::io("can't find the lab's own program"))?;
-    let layout = Layout::choose(&[&lab, &outside.mysql_root])?;
+    let needed: Vec<&Path> = [Some(&lab), Some(&outside.mysql_root), outside.agent.as_ref()]
+        .into_iter()
+        .flatten()
+        .map(PathBuf::as_path)
+        .collect();
+    let layout = Layout::choose(&needed)?;
     unshare_everything()?;
 
     // Pid 1 sees the end of this pipe when this process is gone, even if that was before pid 1 could ask the kernel

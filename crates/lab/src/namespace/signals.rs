@@ -16,6 +16,21 @@ pub fn accept_all() {
     let _ = SigSet::all().thread_unblock();
 }
 
+/// Ties this process's life to that of the process that started it.
+///
+/// # Errors
+/// That one has ended already, or the kernel refuses.
+pub fn end_with(starter: i32) -> Result<(), NamespaceError> {
+    nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)
+        .map_err(NamespaceError::os("can't tie the lab's life to its starter's"))?;
+    // It may have ended before the kernel was asked.
+    if nix::unistd::getppid().as_raw() == starter {
+        return Ok(());
+    }
+    let cause = std::io::ErrorKind::NotFound.into();
+    Err(NamespaceError::Io { what: format!("process {starter}, which started this lab, has ended"), cause })
+}
+
 /// SIGINT, SIGTERM, SIGHUP and SIGCHLD, held back from this process and read one by one.
 pub(super) struct PassedOn(SignalFd);
 

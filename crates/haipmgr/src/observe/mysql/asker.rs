@@ -1,45 +1,27 @@
-//! The thread that owns a connection, so that a server that hangs blocks that thread and nothing else.
+//! The task that owns a connection: it puts the question when called and by itself, tells what is overdue, and notices the
+//! connection's end. A hung server holds up its own task and nothing else.
 
-use std::io;
-use std::os::fd::AsRawFd;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread;
 use std::time::Duration;
 
-use decide::event::{Seen, Server};
+use decide::event::{Fact, Seen, Server, Why};
 use decide::time::Time;
-use mio::unix::SourceFd;
-use mio::{Events, Interest, Poll, Token, Waker};
+use tokio::sync::Notify;
+use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::Limits;
 use super::connection::{Connection, Doing, Phase};
-use super::{Access, Endpoint, Limits};
 use crate::clock;
+use crate::server_access::GIVE_UP;
 
-/// Enough for a TLS handshake in an unoptimised build; only what is touched costs memory.
-pub(super) const STACK: usize = 256 << 10;
-
-const CALLED: Token = Token(0);
-const CONNECTION: Token = Token(1);
-
-/// The system gave no thread or no descriptor for watching a server.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "can't watch the MySQL server at {endpoint}: {source}; look at the limits on open files and on tasks"
-)]
-pub struct CannotAsk {
-    /// Which server.
-    pub endpoint: Endpoint,
-    /// What the system said.
-    pub source: io::Error,
-}
-
-/// A thread with one connection, which puts the question when called, and by itself where it is told how often. Each answer
-/// is delivered on that thread, and one more when the connection has ended: that of the new connection. Dropped, it ends: at
-/// once when idle, else when the server answers or the connection is given up (10 s).
-pub(super) struct Asker {
-    shared: Arc<Shared>,
-}
+/// Polls that are due at about the same time are put at the same time: each time that the thread wakes costs as much as a question.
+const TICK: Duration = Duration::from_millis(10);
+/// Polls closer together than this are put when they are due.
+const SHORTEST_ON_TICKS: Duration = Duration::from_millis(50);
+/// Watches' first polls are spread over so many parts of the interval, so that not all servers are asked at once.
+const PARTS: u32 = 10;
 
 /// An answer.
 #[derive(Debug)]
@@ -60,83 +42,47 @@ pub(super) enum Next {
     Poll(Duration),
 }
 
+/// Whom the task tells. Neither may block.
+pub(super) trait Tell: Send {
+    /// An answer came, be it to a question that was put by itself or to one that was called for.
+    fn answered(&mut self, answer: Answer) -> Next;
+    /// No answer came within the limit; it is still waited for.
+    fn overdue(&mut self, seen: Seen<Server>);
+}
+
+/// How the task is called.
 #[derive(Debug)]
-pub(super) struct Shared {
-    /// Here, not in [`Asker`]: closed by its last owner only, or else a wake-up that was not yet seen would be lost.
-    waker: Waker,
+pub(super) struct Calls {
+    called: Notify,
     question: AtomicBool,
-    stop: AtomicBool,
-    /// Microseconds between two polls; 0: asks only when called.
+    /// Microseconds between two polls.
     every: AtomicU64,
-    phase: Phase,
 }
 
-impl Shared {
-    /// What the thread is doing.
-    pub(super) fn phase(&self) -> &Phase {
-        &self.phase
-    }
-}
-
-impl Asker {
-    /// `deliver` gets each answer.
-    pub(super) fn start(
-        access: Access,
-        every: Option<Duration>,
-        deliver: impl Fn(Answer) -> Next + Send + 'static,
-    ) -> Result<Self, CannotAsk> {
-        let endpoint = access.endpoint.clone();
-        let cannot = |source| CannotAsk { endpoint: endpoint.clone(), source };
-        let poll = Poll::new().map_err(cannot)?;
-        let waker = Waker::new(poll.registry(), CALLED).map_err(cannot)?;
-        let shared = Arc::new(Shared {
-            waker,
-            question: AtomicBool::new(every.is_some()),
-            stop: AtomicBool::new(false),
-            every: AtomicU64::new(every.map_or(0, micros)),
-            phase: Phase::new(),
-        });
-        let theirs = Arc::clone(&shared);
-        thread::Builder::new()
-            .name("mysql-ask".to_owned())
-            .stack_size(STACK)
-            .spawn(move || run(poll, &theirs, Connection::new(access), deliver))
-            .map_err(cannot)?;
-        Ok(Self { shared })
+impl Calls {
+    /// The first question is called for.
+    pub(super) fn new(every: Duration) -> Arc<Self> {
+        Arc::new(Self {
+            called: Notify::new(),
+            question: AtomicBool::new(true),
+            every: AtomicU64::new(micros(every)),
+        })
     }
 
     /// Puts the question as soon as the one before it is answered.
     pub(super) fn ask(&self) {
-        self.shared.question.store(true, Ordering::SeqCst);
-        self.wake();
+        self.question.store(true, Ordering::SeqCst);
+        self.called.notify_one();
     }
 
     /// Polls at this interval from now on.
     pub(super) fn poll_every(&self, every: Duration) {
-        self.shared.every.store(micros(every), Ordering::SeqCst);
-        self.wake();
+        self.every.store(micros(every), Ordering::SeqCst);
+        self.called.notify_one();
     }
 
-    /// What the thread is doing.
-    pub(super) fn doing(&self) -> Doing {
-        self.shared.phase.get()
-    }
-
-    /// What the thread shares with those that wait for it.
-    pub(super) fn shared(&self) -> &Arc<Shared> {
-        &self.shared
-    }
-
-    fn wake(&self) {
-        // Writing to an eventfd of our own; were it ever to fail, the time limit would tell.
-        let _ = self.shared.waker.wake();
-    }
-}
-
-impl Drop for Asker {
-    fn drop(&mut self) {
-        self.shared.stop.store(true, Ordering::SeqCst);
-        self.wake();
+    fn every(&self) -> Duration {
+        Duration::from_micros(self.every.load(Ordering::SeqCst))
     }
 }
 
@@ -144,52 +90,101 @@ fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX).max(1)
 }
 
-fn run(mut poll: Poll, shared: &Shared, mut connection: Connection, deliver: impl Fn(Answer) -> Next) {
-    let at_rest = shared.every.load(Ordering::SeqCst);
-    let mut events = Events::with_capacity(4);
-    let mut watched = None;
-    let mut asked = clock::now();
-    let mut next = Next::Poll(Duration::ZERO);
-    let mut stirred = false;
-    loop {
-        if shared.stop.load(Ordering::SeqCst) {
-            return;
-        }
-        let called = shared.question.swap(false, Ordering::SeqCst);
-        let wait = wait(asked, next, shared.every.load(Ordering::SeqCst), clock::now());
-        if called || stirred || wait == Some(Duration::ZERO) {
-            asked = clock::now();
-            let seen = connection.ask(&shared.phase);
-            let awaited = called || shared.every.load(Ordering::SeqCst) < at_rest;
-            next = deliver(Answer { seen, told: shared.phase.done(), awaited });
-            let now_watched = connection.conn().map(|conn| (conn.connection_id(), conn.as_raw_fd()));
-            if watched != now_watched {
-                // A closed descriptor leaves the epoll set by itself.
-                watched = now_watched;
-                if let Some((_, descriptor)) = watched {
-                    let _ =
-                        poll.registry().register(&mut SourceFd(&descriptor), CONNECTION, Interest::READABLE);
-                }
+/// Watches a server until it is dropped. `number`: which watch of the host it is.
+pub(super) struct Asker<T> {
+    pub(super) calls: Arc<Calls>,
+    pub(super) connection: Connection,
+    pub(super) limits: Limits,
+    pub(super) number: u32,
+    pub(super) tell: T,
+}
+
+impl<T: Tell> Asker<T> {
+    pub(super) async fn run(mut self) {
+        let at_rest = self.calls.every();
+        let began = Instant::now();
+        let mut alarm = std::pin::pin!(sleep_until(began));
+        let mut next = Next::AtOnce;
+        let (mut asked, mut first) = (began, true);
+        loop {
+            let called = self.rest(asked, next, alarm.as_mut()).await;
+            asked = Instant::now();
+            let (seen, told) = self.ask(alarm.as_mut()).await;
+            let awaited = called || self.calls.every() < at_rest;
+            next = self.tell.answered(Answer { seen, told, awaited });
+            if std::mem::take(&mut first) {
+                asked = asked.checked_sub(at_rest / PARTS * (self.number % PARTS)).unwrap_or(asked);
             }
-            stirred = false;
-            continue;
         }
-        // Anything that comes on an idle connection is its end, or the word before it: the question finds out which.
-        // Edge-triggered: what the last answer left behind is not told again.
-        stirred = match poll.poll(&mut events, wait) {
-            Ok(()) => events.iter().any(|event| event.token() == CONNECTION),
-            Err(_) => false,
-        };
+    }
+
+    /// Until the next question is to be put. Gives whether it was called for.
+    async fn rest(&mut self, asked: Instant, next: Next, mut alarm: Pin<&mut Sleep>) -> bool {
+        loop {
+            if self.calls.question.swap(false, Ordering::SeqCst) {
+                return true;
+            }
+            let Some(due) = next_poll(asked, next, self.calls.every()) else { return false };
+            alarm.as_mut().reset(due);
+            tokio::select! {
+                biased;
+                () = self.calls.called.notified() => {}
+                // Anything that comes on an idle connection is its end, or the word before it: the question finds out which.
+                () = self.connection.stirred() => return false,
+                () = alarm.as_mut() => return false,
+            }
+        }
+    }
+
+    /// Puts the question, and tells meanwhile that it is overdue, each time that its limit has passed. Gives when that was last
+    /// told.
+    async fn ask(&mut self, mut alarm: Pin<&mut Sleep>) -> (Seen<Server>, Option<Time>) {
+        let phase = Phase::new();
+        let mut told = None;
+        let mut asking = std::pin::pin!(self.connection.ask(&phase));
+        loop {
+            let now = clock::now();
+            let wait = match due(phase.get(), told, self.limits, now) {
+                Due::In(left) => left,
+                Due::Over { asked_at, limit } => {
+                    let silent = Seen { asked_at, fact: Fact::Unknown(Why::TimedOut(limit)) };
+                    if let Some(asked_at) = phase.since().filter(|since| now.since(*since) >= GIVE_UP) {
+                        let fact = Fact::Unknown(Why::TimedOut(GIVE_UP));
+                        return (Seen { asked_at, fact }, told);
+                    }
+                    told = Some(now);
+                    self.tell.overdue(silent);
+                    limit
+                }
+            };
+            // A connection that is made meanwhile begins the query's own limit, which is shorter.
+            alarm.as_mut().reset(Instant::now() + wait.min(self.limits.query));
+            tokio::select! {
+                biased;
+                seen = asking.as_mut() => return (seen, told),
+                () = alarm.as_mut() => {}
+            }
+        }
     }
 }
 
-/// How long until the next question, put by itself; none: it waits to be called.
-fn wait(asked: Time, next: Next, every: u64, now: Time) -> Option<Duration> {
-    match next {
-        Next::AtOnce => Some(Duration::ZERO),
-        Next::Poll(_) if every == 0 => None,
-        Next::Poll(pause) => Some(pause.max(Duration::from_micros(every)).saturating_sub(now.since(asked))),
+/// When the next question is put by itself; none: at once.
+fn next_poll(asked: Instant, next: Next, every: Duration) -> Option<Instant> {
+    let Next::Poll(pause) = next else { return None };
+    let due = asked + pause.max(every);
+    if every < SHORTEST_ON_TICKS {
+        return Some(due);
     }
+    Some(nearest_tick(due))
+}
+
+/// On one grid for all watches.
+fn nearest_tick(at: Instant) -> Instant {
+    static ORIGIN: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
+    let origin = *ORIGIN.get_or_init(|| at);
+    let past = at.saturating_duration_since(origin) + TICK / 2;
+    let beyond = past.as_nanos() % TICK.as_nanos();
+    at + TICK / 2 - Duration::from_nanos(u64::try_from(beyond).unwrap_or_default())
 }
 
 /// When the question that is being put is overdue.
@@ -219,6 +214,7 @@ pub(super) fn due(doing: Doing, told: Option<Time>, limits: Limits, now: Time) -
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     const LIMITS: Limits = Limits { connect: Duration::from_secs(1), query: Duration::from_millis(500) };
@@ -236,14 +232,24 @@ mod tests {
     }
 
     #[test]
-    fn the_next_poll_is_no_sooner_than_the_interval_and_the_pause() {
-        let (asked, every) = (at(1000), 100_000);
-        let in_ms = |millis| Some(Duration::from_millis(millis));
-        assert_eq!(wait(asked, Next::Poll(Duration::ZERO), every, at(1030)), in_ms(70));
-        assert_eq!(wait(asked, Next::Poll(Duration::from_millis(500)), every, at(1030)), in_ms(470));
-        assert_eq!(wait(asked, Next::Poll(Duration::ZERO), every, at(1200)), in_ms(0));
-        assert_eq!(wait(asked, Next::AtOnce, every, at(1000)), in_ms(0));
-        assert_eq!(wait(asked, Next::Poll(Duration::ZERO), 0, at(9000)), None, "a peer is asked when called");
+    fn polls_are_put_at_the_interval_or_the_pause_and_those_of_many_watches_together() {
+        let now = Instant::now();
+        let ms = Duration::from_millis;
+        let after =
+            |asked: Instant, pause, every| next_poll(asked, Next::Poll(pause), every).map(|at| at - asked);
+        assert_eq!(after(now, ms(0), ms(20)), Some(ms(20)), "polls close together are put when they are due");
+        let (first, second) =
+            (next_poll(now, Next::Poll(ms(0)), ms(100)), next_poll(now + ms(2), Next::Poll(ms(0)), ms(100)));
+        let apart = second.unwrap().saturating_duration_since(first.unwrap());
+        assert!(apart == ms(0) || apart == ms(10), "{apart:?}");
+        for pause in [ms(0), ms(500)] {
+            let waited = after(now, pause, ms(100)).unwrap();
+            assert!(waited.abs_diff(pause.max(ms(100))) <= ms(5), "{waited:?}");
+        }
+        // One after another, late by what it takes to wake: the interval does not grow.
+        let on_tick = nearest_tick(now + ms(1000));
+        assert_eq!(next_poll(on_tick + ms(1), Next::Poll(ms(0)), ms(100)), Some(on_tick + ms(100)));
+        assert_eq!(next_poll(now, Next::AtOnce, ms(100)), None);
     }
 
     #[test]

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use decide::event::{Fact, Seen, Server, Why};
 use decide::time::Time;
-use mysql::Conn;
+use tokio::time::sleep;
 
 use super::Access;
-use super::query::{Dialect, understand};
-use super::question::Question;
+use super::query::Dialect;
+use super::question::{Question, Unanswered};
 use crate::clock;
-use crate::server_access::{After, Connector, Failure, guard, useless};
+use crate::server_access::session::Session;
+use crate::server_access::{After, Connector, Failure, useless};
 
 /// How often a connection that ends before it was ready is tried again at once: a server that is being killed accepts
 /// and drops, and a moment later refuses.
@@ -20,7 +21,7 @@ const FRESH_ATTEMPTS: u32 = 3;
 /// Between these.
 const ATTEMPT_PAUSE: Duration = Duration::from_millis(5);
 
-/// What the thread that asks is doing, for the one that waits for it.
+/// What is being done about a question, for whoever waits for its answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Doing {
     Nothing,
@@ -28,38 +29,32 @@ pub(super) enum Doing {
     Asking(Time),
 }
 
-/// [`Doing`], shared by the two, and when the question was last told as timed out.
+/// [`Doing`], shared by the one that asks and the one that waits.
 #[derive(Debug)]
-pub(super) struct Phase(Mutex<(Doing, Option<Time>)>);
+pub(super) struct Phase(Mutex<Doing>);
 
 impl Phase {
     pub(super) const fn new() -> Self {
-        Self(Mutex::new((Doing::Nothing, None)))
+        Self(Mutex::new(Doing::Nothing))
     }
 
     pub(super) fn get(&self) -> Doing {
-        self.lock().0
+        *self.lock()
     }
 
-    /// For the one that waits: `judge` is handed what is being done, and the time at which that was told as timed out, to
-    /// set it.
-    pub(super) fn judge<T>(&self, judge: impl FnOnce(Doing, &mut Option<Time>) -> T) -> T {
-        let (doing, told) = &mut *self.lock();
-        judge(*doing, told)
-    }
-
-    /// The question is answered; gives when it was last told as timed out.
-    pub(super) fn done(&self) -> Option<Time> {
-        let (doing, told) = &mut *self.lock();
-        *doing = Doing::Nothing;
-        told.take()
+    /// Since when that is being done.
+    pub(super) fn since(&self) -> Option<Time> {
+        match self.get() {
+            Doing::Nothing => None,
+            Doing::Connecting(since) | Doing::Asking(since) => Some(since),
+        }
     }
 
     fn set(&self, doing: Doing) {
-        self.lock().0 = doing;
+        *self.lock() = doing;
     }
 
-    fn lock(&self) -> MutexGuard<'_, (Doing, Option<Time>)> {
+    fn lock(&self) -> MutexGuard<'_, Doing> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -76,11 +71,10 @@ impl Phase {
     }
 }
 
-/// A connection that is ready for the query.
+/// A session that is ready for the query.
 struct Ready {
-    conn: Conn,
+    session: Session,
     question: Question,
-    tls: bool,
 }
 
 /// A server that can be asked; the connection is made with the first question and kept.
@@ -94,17 +88,27 @@ impl Connection {
         Self { connector: Connector::new(access), ready: None }
     }
 
-    /// The connection, while there is one.
-    pub(super) fn conn(&self) -> Option<&Conn> {
-        self.ready.as_ref().map(|ready| &ready.conn)
+    /// Waits until the kept connection has ended, or anything else came of it unasked.
+    pub(super) async fn stirred(&mut self) {
+        match &mut self.ready {
+            Some(ready) => ready.session.stirred().await,
+            None => std::future::pending().await,
+        }
     }
 
-    /// Puts the question, on a new connection where there is none or where the kept one has ended. Blocks: at the worst
-    /// 10 s for each packet of the other side, and without limit in connecting to a socket file whose queue is full.
-    pub(super) fn ask(&mut self, phase: &Phase) -> Seen<Server> {
+    /// Takes leave of the server.
+    pub(super) async fn close(&mut self) {
+        if let Some(ready) = self.ready.take() {
+            ready.session.close().await;
+        }
+    }
+
+    /// Puts the question, on a new connection where there is none or where the kept one has ended. Without limit, but for
+    /// TCP's own handshake. Not waited for to the end, the connection is given up.
+    pub(super) async fn ask(&mut self, phase: &Phase) -> Seen<Server> {
         if let Some(mut ready) = self.ready.take() {
             let asked_at = phase.asking();
-            match self.query(&mut ready) {
+            match self.query(&mut ready).await {
                 Ok(server) => return self.keep(ready, asked_at, Fact::Known(server)),
                 Err(Failure { fact, connection: After::Kept }) => {
                     return self.keep(ready, asked_at, fact);
@@ -117,29 +121,29 @@ impl Connection {
         }
         let mut attempt = 1;
         loop {
-            let seen = self.ask_anew(phase);
+            let seen = self.ask_anew(phase).await;
             match seen {
                 Ok(seen) => return seen,
                 Err(seen) if attempt == FRESH_ATTEMPTS => return seen,
-                Err(_) => std::thread::sleep(ATTEMPT_PAUSE),
+                Err(_) => sleep(ATTEMPT_PAUSE).await,
             }
             attempt += 1;
         }
     }
 
     /// On a new connection. An error: it ended, and another may fare better.
-    fn ask_anew(&mut self, phase: &Phase) -> Result<Seen<Server>, Seen<Server>> {
+    async fn ask_anew(&mut self, phase: &Phase) -> Result<Seen<Server>, Seen<Server>> {
         let asked_at = phase.connecting();
         let verdict = |asked_at, failure: Failure| match failure.connection {
             After::Ended => Err(Seen { asked_at, fact: failure.fact }),
             After::Kept | After::Useless => Ok(Seen { asked_at, fact: failure.fact }),
         };
-        let mut ready = match self.connect() {
+        let mut ready = match self.connect().await {
             Ok(ready) => ready,
             Err(failure) => return verdict(asked_at, failure),
         };
         let asked_at = phase.asking();
-        match self.query(&mut ready) {
+        match self.query(&mut ready).await {
             Ok(server) => Ok(self.keep(ready, asked_at, Fact::Known(server))),
             Err(Failure { fact, connection: After::Kept }) => Ok(self.keep(ready, asked_at, fact)),
             Err(failure) => verdict(asked_at, failure),
@@ -151,18 +155,19 @@ impl Connection {
         Seen { asked_at, fact }
     }
 
-    fn connect(&mut self) -> Result<Ready, Failure> {
-        let (conn, tls) = self.connector.connect()?;
-        let question = Question::new(Dialect::of(conn.server_version()));
-        Ok(Ready { conn, question, tls })
+    async fn connect(&mut self) -> Result<Ready, Failure> {
+        // Apart: what a handshake needs is there for as long as the handshake.
+        let session = Box::pin(self.connector.connect()).await?;
+        let question = Question::new(Dialect::of(session.version()));
+        Ok(Ready { session, question })
     }
 
-    fn query(&self, ready: &mut Ready) -> Result<Server, Failure> {
-        let rows = guard(|| ready.question.put(&mut ready.conn))
-            .map_err(|error| self.connector.explain(&error, ready.tls))?;
-        let rows = rows.ok_or("the server answered with columns that were not asked for".to_owned());
-        rows.and_then(|rows| understand(ready.question.dialect(), rows)).map_err(|problem| {
-            useless(Why::Other(format!("{}: {problem}", self.connector.access().endpoint)))
+    async fn query(&self, ready: &mut Ready) -> Result<Server, Failure> {
+        ready.question.put(&mut ready.session).await.map_err(|unanswered| match unanswered {
+            Unanswered::Error(error) => self.connector.explain(&error, ready.session.has_tls()),
+            Unanswered::Nonsense(problem) => {
+                useless(Why::Other(format!("{}: {problem}", self.connector.access().endpoint)))
+            }
         })
     }
 }

@@ -1,19 +1,18 @@
-//! How the question is put on one connection: the first time as text, from then on as a statement that the server has
+//! How the question is put in one session: the first time as text, from then on as a statement that the server has
 //! prepared. Ten times a second, that spares a server a third of what an answer costs it (docs/cost.md).
 
-use mysql::prelude::{Protocol, Queryable};
-use mysql::{Conn, Error, QueryResult, Statement, Value};
+use decide::event::Server;
 
-use super::query::{COLUMNS, Dialect, Row};
+use super::query::{COLUMNS, Dialect, Row, understand};
+use crate::server_access::session::{Error, Rows, Session, Statement};
 
-/// No group has more than nine members.
-const MOST_ROWS: usize = 64;
-
-/// The question on one connection.
+/// The question in one session.
 #[derive(Debug)]
 pub(super) struct Question {
     dialect: Dialect,
     form: Form,
+    /// What the last answer to the prepared statement said: an answer of the same bytes says the same.
+    last: Option<Server>,
 }
 
 #[derive(Debug)]
@@ -28,55 +27,61 @@ enum Form {
     Text,
 }
 
-/// None: the rows have other columns than were asked for.
-type Rows = Option<Vec<Row>>;
+/// Why there is no answer.
+#[derive(Debug)]
+pub(super) enum Unanswered {
+    /// The session's.
+    Error(Error),
+    /// The answer is none to what was asked, in words.
+    Nonsense(String),
+}
+
+impl From<Error> for Unanswered {
+    fn from(error: Error) -> Self {
+        Self::Error(error)
+    }
+}
 
 impl Question {
     pub(super) fn new(dialect: Dialect) -> Self {
-        Self { dialect, form: Form::First }
+        Self { dialect, form: Form::First, last: None }
     }
 
-    pub(super) fn dialect(&self) -> Dialect {
-        self.dialect
-    }
-
-    /// Puts it and waits for the rows.
-    pub(super) fn put(&mut self, conn: &mut Conn) -> mysql::Result<Rows> {
+    /// Puts it and waits for the answer.
+    pub(super) async fn put(&mut self, session: &mut Session) -> Result<Server, Unanswered> {
         if matches!(self.form, Form::Answered) {
-            self.form = match conn.prep(self.dialect.query()) {
+            self.form = match session.prepare(self.dialect.query()).await {
                 Ok(statement) => Form::Prepared(statement),
-                Err(Error::MySqlError(_)) => Form::Text,
-                Err(error) => return Err(error),
+                Err(Error::Server { .. }) => Form::Text,
+                Err(error) => return Err(error.into()),
             };
         }
-        if let Form::Prepared(statement) = &self.form {
-            match conn.exec_iter(statement, ()).and_then(rows_of) {
+        if let Form::Prepared(statement) = &mut self.form {
+            match (session.execute(statement).await, &self.last) {
+                (Ok(None), Some(last)) => return Ok(last.clone()),
+                (Ok(rows), _) => {
+                    let server = self.understood(rows.unwrap_or_default())?;
+                    self.last = Some(server.clone());
+                    return Ok(server);
+                }
                 // Whatever it is, the same question as text tells it better, or is answered.
-                Err(Error::MySqlError(_)) => self.form = Form::Text,
-                other => return other,
+                (Err(Error::Server { .. }), _) => self.form = Form::Text,
+                (Err(error), _) => return Err(error.into()),
             }
         }
-        let rows = conn.query_iter(self.dialect.query()).and_then(rows_of)?;
+        let rows = session.query(self.dialect.query()).await?;
         if matches!(self.form, Form::First) {
             self.form = Form::Answered;
         }
-        Ok(rows)
+        self.understood(rows)
     }
-}
 
-fn rows_of<P: Protocol>(result: QueryResult<'_, '_, '_, P>) -> mysql::Result<Rows> {
-    let rows = result.take(MOST_ROWS).map(|row| Ok(text(row?.unwrap_raw())));
-    Ok(rows.collect::<mysql::Result<Vec<_>>>()?.into_iter().collect())
-}
-
-fn text(cells: Vec<Option<Value>>) -> Option<Row> {
-    let cells: [Option<Value>; COLUMNS] = cells.try_into().ok()?;
-    Some(cells.map(|cell| match cell? {
-        Value::NULL => None,
-        Value::Bytes(bytes) => Some(String::from_utf8_lossy(&bytes).into_owned()),
-        Value::Int(number) => Some(number.to_string()),
-        Value::UInt(number) => Some(number.to_string()),
-        // Kinds that none of the columns has.
-        _ => Some(String::new()),
-    }))
+    fn understood(&self, rows: Rows) -> Result<Server, Unanswered> {
+        let rows: Option<Vec<Row>> =
+            rows.into_iter().map(|row| <[Option<String>; COLUMNS]>::try_from(row).ok()).collect();
+        let rows = rows.ok_or_else(|| {
+            Unanswered::Nonsense("the server answered with columns that were not asked for".to_owned())
+        })?;
+        understand(self.dialect, rows).map_err(Unanswered::Nonsense)
+    }
 }

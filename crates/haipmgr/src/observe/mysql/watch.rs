@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use decide::event::{Event, Fact, NotInGroup, Seen, Server, Why};
 use decide::time::Time;
+use tokio::task::AbortHandle;
 
-use super::asker::{Answer, Asker, CannotAsk, Next};
-use super::overdue::{self, Supervised};
+use super::asker::{Answer, Asker, Calls, Next, Tell};
+use super::connection::Connection;
 use super::unchanged::Unchanged;
-use super::{Access, Limits};
+use super::{Access, CannotAsk, Limits};
 use crate::clock;
+use crate::server_access::Servers;
 
 /// The least time between two polls of a server that turns the account away: each is a new connection, which costs the
 /// server a thread and the account's check, and what is amiss is for somebody to put right.
@@ -22,10 +24,17 @@ const TLS_PAUSE: Duration = Duration::from_secs(5);
 
 /// A server that is being watched. Dropped, the watching ends.
 pub struct ServerWatch {
-    asker: Asker,
+    calls: Arc<Calls>,
     unchanged: Arc<Unchanged>,
-    /// Looked at as long as it is here.
-    _supervised: Arc<Supervised>,
+    task: AbortHandle,
+    /// The thread is there as long as this.
+    _servers: Servers,
+}
+
+impl Drop for ServerWatch {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
 }
 
 /// Asks the server at once and then each `every`, and tells each answer, but for those that say what was told before while all
@@ -38,37 +47,55 @@ pub struct ServerWatch {
 /// A server that turns the account away (password, connections used up, offline mode) is polled at most twice a second,
 /// one with which TLS fails each 5 s; [`ServerWatch::ask_now`] asks at once all the same.
 ///
-/// `tell` is called on threads of the watch's own, and must not block.
+/// `tell` is called on the thread that speaks to servers, and must not block.
 ///
 /// # Errors
 /// The system gave no thread or no descriptor. That the server can't be reached is no error: it is told.
 pub fn watch(
+    servers: &Servers,
     access: Access,
     every: Duration,
     tell: impl Fn(Event) + Send + Sync + 'static,
 ) -> Result<ServerWatch, CannotAsk> {
     let (endpoint, limits) = (access.endpoint.clone(), access.limits);
     let unchanged = Arc::new(Unchanged::new(tell));
-    let of_answers = Arc::clone(&unchanged);
-    let asker = Asker::start(access, Some(every), move |Answer { seen, told, awaited }| {
-        if is_late(&seen, told, limits) {
+    let calls = Calls::new(every);
+    let asker = Asker {
+        calls: Arc::clone(&calls),
+        connection: Connection::new(access),
+        limits,
+        number: servers.number_of_watch(),
+        tell: News { unchanged: Arc::clone(&unchanged), limits },
+    };
+    let task = servers.spawn(asker.run()).map_err(|source| CannotAsk { endpoint, source })?;
+    Ok(ServerWatch { calls, unchanged, task, _servers: servers.clone() })
+}
+
+/// What of the answers is told.
+struct News {
+    unchanged: Arc<Unchanged>,
+    limits: Limits,
+}
+
+impl Tell for News {
+    fn answered(&mut self, Answer { seen, told, awaited }: Answer) -> Next {
+        if is_late(&seen, told, self.limits) {
             return Next::AtOnce;
         }
         let pause = pause_after(&seen.fact);
-        of_answers.take_in(seen, awaited);
+        self.unchanged.take_in(seen, awaited);
         Next::Poll(pause)
-    })?;
-    let of_silence = Arc::clone(&unchanged);
-    let tell = move |seen| of_silence.take_in(seen, true);
-    let supervised = Supervised::new(Arc::clone(asker.shared()), limits, tell);
-    overdue::supervise(&supervised).map_err(|source| CannotAsk { endpoint, source })?;
-    Ok(ServerWatch { asker, unchanged, _supervised: supervised })
+    }
+
+    fn overdue(&mut self, seen: Seen<Server>) {
+        self.unchanged.take_in(seen, true);
+    }
 }
 
 impl ServerWatch {
     /// Puts the question now, not at the next poll. While one is unanswered, as soon as that one is answered.
     pub fn ask_now(&self) {
-        self.asker.ask();
+        self.calls.ask();
     }
 
     /// The last answer that was not told because it said what was told before; each is given once.
@@ -78,7 +105,7 @@ impl ServerWatch {
 
     /// Polls at this interval from now on.
     pub fn poll_every(&self, every: Duration) {
-        self.asker.poll_every(every);
+        self.calls.poll_every(every);
     }
 }
 

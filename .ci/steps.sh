@@ -1,0 +1,94 @@
+# For ./test and ./prove: steps with their times. To be sourced, with the folder of the repository as the working folder.
+steps=() passed=0 failed=() jobs=()
+mkdir -p target/steps
+
+need() { command -v "$1" >/dev/null || { echo "$1 is missing: $2" >&2; exit 1; }; }
+
+# step SECONDS TITLE COMMAND…: runs it, and goes on when it fails. SECONDS: what it takes on two idle cores.
+step() {
+    local budget=$1 title=$2 began=$SECONDS status=0
+    shift 2
+    printf '\n== %s\n' "$title"
+    "$@" || status=$?
+    ended "$budget" "$title" $((SECONDS - began)) $status
+}
+
+# must …: the same; what comes after it can't do without.
+must() {
+    local before=${#failed[@]}
+    step "$@"
+    [ ${#failed[@]} = "$before" ] || conclude
+}
+
+ended() {
+    local budget=$1 title=$2 took=$3 status=$4 outcome=ok over=
+    [ "$took" -le "$budget" ] || over=' OVER'
+    if [ "$status" = 0 ]; then passed=$((passed + 1)); else outcome=FAILED failed+=("$title"); fi
+    steps+=("$(printf '%6d s  %6d s%-5s  %-6s  %s' "$took" "$budget" "$over" "$outcome" "$title")")
+    printf -- '-- %s: %s after %d s (budget %d s%s)\n' "$title" "$outcome" "$took" "$budget" "${over:+, over it}"
+}
+
+# background SECONDS TITLE COMMAND…: one after the other behind the steps, at the lowest priority: they compute, and the steps mostly wait.
+# Printed, each as one block, by await_all.
+background() { queue computing "$@"; }
+# beside_it …: beside the steps, at their priority.
+beside_it() { queue waiting "$@"; }
+
+queue() {
+    local kind=$1 number=${#jobs[@]} before=
+    shift
+    local folder=target/steps/$number
+    rm -rf "$folder" && mkdir -p "$folder"
+    printf '%s\n' "$1" >"$folder/budget"
+    printf '%s\n' "$2" >"$folder/title"
+    shift 2
+    case $kind in computing) before=${last_computing:-} ;; esac
+    # A process group of its own, which ends with this script.
+    set -m
+    (
+        # A step of this kind begins when the one before it has ended.
+        [ -z "$before" ] || tail --pid="$before" -f /dev/null
+        [ "$kind" != computing ] || renice -n 19 -p "$BASHPID" >/dev/null
+        began=$SECONDS status=0
+        "$@" >"$folder/output" 2>&1 || status=$?
+        echo $((SECONDS - began)) >"$folder/took"
+        echo "$status" >"$folder/status"
+    ) &
+    set +m
+    jobs+=($!)
+    [ "$kind" != computing ] || last_computing=$!
+}
+
+# However the script ends, nothing of it goes on.
+end_jobs() {
+    local job
+    for job in "${jobs[@]}"; do
+        # It may have ended already.
+        kill -TERM -- "-$job" 2>/dev/null || true
+    done
+}
+trap end_jobs EXIT
+
+await_all() {
+    local number folder
+    for number in "${!jobs[@]}"; do
+        wait "${jobs[$number]}" || true
+        folder=target/steps/$number
+        printf '\n== %s\n' "$(cat "$folder/title")"
+        cat "$folder/output"
+        ended "$(cat "$folder/budget")" "$(cat "$folder/title")" "$(cat "$folder/took" 2>/dev/null || echo 0)" \
+            "$(cat "$folder/status" 2>/dev/null || echo 1)"
+    done
+    jobs=()
+}
+
+# Prints each step's time beside its budget, and ends the script.
+conclude() {
+    [ ${#jobs[@]} = 0 ] || await_all
+    printf '\n    took    budget\n'
+    printf '%s\n' "${steps[@]}"
+    printf '\n%d s in all. Steps: %d passed, %d failed%s\n' "$SECONDS" "$passed" "${#failed[@]}" \
+        "$([ ${#failed[@]} = 0 ] || printf ': %s' "$(IFS=';'; echo "${failed[*]}")")"
+    [ ${#failed[@]} = 0 ] || exit 1
+    exit 0
+}
