@@ -55,11 +55,11 @@ pub enum Stop {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Next {
     /// This was taken in and decided on; the deeds follow.
-    Decided(Event),
+    Decided(Box<Event>),
     /// To be carried out now.
     Deed(Action),
     /// The decision is carried out, up to a deed that failed.
-    Settled(Settled),
+    Settled(Box<Settled>),
     /// What the sources hold unread is to be pushed first; with `addresses`, this host's addresses, asked for now, too.
     ReadUnread {
         /// Whether the kernel is to be asked for this host's addresses.
@@ -145,11 +145,8 @@ impl Deeds {
 
     /// How a deed went that was begun then. Gives what the rules are to be told of it.
     pub fn done(&mut self, action: &Action, begun: Time, outcome: Outcome) -> Option<Event> {
-        let undone = match (&outcome, action) {
-            (Outcome::Failed(_), _) => true,
-            (Outcome::Gone, Action::RenewAddress { .. }) => true,
-            (Outcome::Succeeded | Outcome::Gone, _) => false,
-        };
+        let gone = outcome == Outcome::Gone && matches!(action, Action::RenewAddress { .. });
+        let undone = gone || matches!(outcome, Outcome::Failed(_));
         if matches!(action, Action::RemoveAddress { .. }) {
             self.removed = (outcome == Outcome::Succeeded).then_some(begun);
         }
@@ -437,7 +434,7 @@ impl Driver {
             handed: None,
             not_started: false,
         });
-        Next::Decided(event)
+        Next::Decided(Box::new(event))
     }
 
     /// The next deed, or the end of the decision.
@@ -463,7 +460,7 @@ impl Driver {
         }
         match self.current.take() {
             Some(Current { at, decision, not_started, .. }) => {
-                Next::Settled(Settled { at, decision, not_started })
+                Next::Settled(Box::new(Settled { at, decision, not_started }))
             }
             None => Next::Wait { until: self.waits_until() },
         }

@@ -50,7 +50,7 @@ struct Held {
     taken: Vec<Event>,
     deeds: Vec<Action>,
     /// Time that passes before each deed.
-    held_up: Duration,
+    late_by: Duration,
     goes_after_the_look: bool,
     /// Told to the agent when it is asked to read what is unread.
     unread: Vec<Event>,
@@ -68,7 +68,7 @@ impl Held {
             vip_here: true,
             taken: Vec::new(),
             deeds: Vec::new(),
-            held_up: Duration::ZERO,
+            late_by: Duration::ZERO,
             goes_after_the_look: false,
             unread: Vec::new(),
         }
@@ -80,8 +80,8 @@ impl Held {
             let next = self.driver.next(&self.policy, self.now, |_, _| {});
             match next {
                 Next::Decided(event) => {
-                    self.taken.push(event);
-                    self.now = self.now + self.held_up;
+                    self.taken.push(*event);
+                    self.now = self.now + self.late_by;
                 }
                 Next::Deed(action) => {
                     let outcome = match &action {
@@ -277,7 +277,7 @@ fn a_renewal_of_what_is_gone_is_no_renewal_and_the_network_is_asked_before_it_is
 #[test]
 fn a_stop_that_is_held_up_before_its_deed_leaves_the_vip_to_its_lease() {
     let mut held = Held::new();
-    held.held_up = RENEWAL_WITHIN + ms(1);
+    held.late_by = RENEWAL_WITHIN + ms(1);
     held.driver.stop(Stop::LeaveVip);
     assert!(!held.run());
     assert_eq!(held.renewals(), 0, "{:?}", held.deeds);

@@ -217,10 +217,10 @@ impl Eye {
                 self.gateway = None;
                 self.gateway_asked = now;
             }
-            // The kernel's own word that it is not here.
+            // The kernel's own word that it is not here: newer than any look that is yet to be read.
             Event::Done { action: Action::RenewAddress { .. }, outcome: Outcome::Gone } if self.here => {
                 self.here = false;
-                self.host_since = now;
+                (self.host_since, self.host_asked) = (now, now);
             }
             Event::MemberPort { member, seen } => {
                 let refuses = seen.fact == Fact::Known(MemberPort::Refuses);

@@ -135,7 +135,9 @@ impl World {
             return None;
         }
         let vacant = eye.released_at.is_some_and(|at| now.since(at) <= WORD_HOLDS_FOR)
-            || eye.probes >= policy.probe_count && now.since(eye.last_probe) >= policy.probe_spacing;
+            // The last one may have no answer yet: then as many as it takes had time for theirs before it.
+            || eye.probes > policy.probe_count
+            || eye.probes == policy.probe_count && now.since(eye.last_probe) >= policy.probe_spacing;
         (!vacant)
             .then(|| format!("db{name} starts the VIP after {} probes, and nobody let go of it", eye.probes))
     }
