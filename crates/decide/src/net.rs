@@ -17,3 +17,19 @@ impl fmt::Display for Mac {
         Ok(())
     }
 }
+
+/// A VIP of a cluster, by its place in the configuration, from 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct VipId(pub u16);
+
+impl VipId {
+    /// The first that is configured: the writer VIP.
+    pub const FIRST: Self = Self(0);
+}
+
+impl fmt::Display for VipId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "VIP {}", self.0)
+    }
+}

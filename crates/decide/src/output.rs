@@ -2,13 +2,16 @@
 
 use std::net::IpAddr;
 
-use crate::action::{Action, StatMark};
+use crate::action::{Action, StatMark, VipAction};
+use crate::net::VipId;
 use crate::reason::Reason;
 use crate::time::Time;
 
 /// What one decision says and orders, in order.
 #[derive(Debug, Default)]
 pub(crate) struct Output {
+    /// Whose machine is at work.
+    pub(crate) vip: VipId,
     pub(crate) actions: Vec<Action>,
     pub(crate) reasons: Vec<Reason>,
     /// Reasons that say nothing of a VIP.
@@ -31,13 +34,18 @@ impl Output {
                 | Action::AskGateway
                 | Action::AskHost
                 | Action::AskPeer(_)
-                | Action::AskWhoHasVip
+                | Action::Vip(_, VipAction::AskWhoHasVip)
                 | Action::LearnNeighbors
                 | Action::ReadExpelTimeout
         );
         if !(question && self.actions.contains(&action)) {
             self.actions.push(action);
         }
+    }
+
+    /// Orders this about the VIP whose machine is at work.
+    pub(crate) fn order(&mut self, action: VipAction) {
+        self.act(Action::Vip(self.vip, action));
     }
 
     /// Says why.

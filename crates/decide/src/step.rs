@@ -140,9 +140,10 @@ fn take_in(policy: &Policy, state: &mut State, event: &Event, now: Time, out: &m
     }
     match event {
         Event::Frame(frame) => state.vip.take_in(VipInput::Frame(*frame), at, out),
-        Event::Done { action, outcome: Outcome::Failed(text) } => {
+        Event::Done { action: Action::Vip(_, action), outcome: Outcome::Failed(text) } => {
             state.vip.take_in(VipInput::Failed(action, text), at, out);
         }
+        Event::Done { outcome: Outcome::Failed(text), .. } => out.say(Reason::Failed(text.clone())),
         Event::StatFile(found) => state.polling.take_in_stat(policy, *found, now, out),
         _ => {}
     }

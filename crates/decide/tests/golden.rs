@@ -11,9 +11,10 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use decide::action::Action;
+use decide::action::{Action, VipAction};
 use decide::checks::{Cause, Stage};
 use decide::event::{Event, Fact, Frame, NotInGroup, Says, Server};
+use decide::net::VipId;
 use decide::reason::{LetGo, Reason};
 use decide::trace::{Line, Played, Replay};
 use decide::vip::VipState;
@@ -57,7 +58,10 @@ fn let_go(model: &ModelHost) -> Option<LetGo> {
 
 /// When the VIP was removed after `from`.
 fn removed_after(model: &ModelHost, from: decide::time::Time) -> Duration {
-    let removed = model.actions.iter().find(|(_, action)| matches!(action, Action::RemoveAddress { .. }));
+    let removed = model
+        .actions
+        .iter()
+        .find(|(_, action)| matches!(action, Action::Vip(_, VipAction::RemoveAddress { .. })));
     removed.map(|(at, _)| at.since(from)).expect("the VIP was never removed")
 }
 
@@ -89,8 +93,8 @@ fn switchover() {
     claimed_by_2(&mut model, ms(500));
     model.run(ms(300));
     assert!(removed_after(&model, claimed) < ms(10));
-    assert!(model.count(|action| *action == Action::TickleClients) == 2);
-    assert!(model.count(|action| *action == Action::DestroyConnections) == 1);
+    assert!(model.count(|action| *action == Action::Vip(VipId::FIRST, VipAction::TickleClients)) == 2);
+    assert!(model.count(|action| *action == Action::Vip(VipId::FIRST, VipAction::DestroyConnections)) == 1);
     golden("switchover", &model);
 }
 

@@ -8,8 +8,9 @@ mod watch;
 use std::time::Duration;
 
 use decide::State;
-use decide::action::{Action, Outcome};
+use decide::action::{Action, Outcome, VipAction};
 use decide::event::{Event, Fact, Frame, Gateway, Role, Says, Seen, Server, ViewId, Why};
+use decide::net::VipId;
 use decide::policy::Policy;
 use decide::reason::Reason;
 use decide::vip::VipState;
@@ -45,7 +46,7 @@ proptest! {
             watch.play(play);
         }
         let decision = watch.tell(&Event::Stopping);
-        let touches = |action: &Action| !matches!(action, Action::RenewAddress { lifetime: None, .. });
+        let touches = |action: &Action| !matches!(action, Action::Vip(_, VipAction::RenewAddress { lifetime: None, .. }));
         prop_assert!(!decision.actions.iter().any(touches), "{:?}", decision.actions);
     }
 }
@@ -137,7 +138,7 @@ proptest! {
                     model.tell(Event::Peer { member: member(number), seen: Seen { asked_at: now - ms(900), fact } });
                 }
                 Nuisance::RenewalFails => {
-                    let action = Action::RenewAddress { interface: "eth0".to_owned(), lifetime: model.policy.lease };
+                    let action = Action::Vip(VipId::FIRST, VipAction::RenewAddress { interface: "eth0".to_owned(), lifetime: model.policy.lease });
                     model.tell(Event::Done { action, outcome: Outcome::Failed("busy".to_owned()) });
                 }
                 Nuisance::InterfaceBlinks => {
@@ -150,7 +151,7 @@ proptest! {
             prop_assert!(model.vip_here, "{:#?}", model.reasons);
         }
         model.run(Duration::from_secs(3));
-        let removed = model.count(|action| matches!(action, Action::RemoveAddress { .. }));
+        let removed = model.count(|action| matches!(action, Action::Vip(_, VipAction::RemoveAddress { .. })));
         prop_assert_eq!(removed, 0, "{:#?}", model.reasons);
     }
 }
@@ -227,7 +228,10 @@ fn a_failed_start_says_that_it_will_be_tried_again_and_not_that_something_is_rem
     }
     model.vip_here = false;
     model.tell(Event::Done {
-        action: Action::AddAddress { interface: "eth0".to_owned(), lifetime: policy.lease },
+        action: Action::Vip(
+            VipId::FIRST,
+            VipAction::AddAddress { interface: "eth0".to_owned(), lifetime: policy.lease },
+        ),
         outcome: Outcome::Failed("no such interface".to_owned()),
     });
     model.run(ms(300));
@@ -291,7 +295,7 @@ fn an_address_that_is_let_go_for_one_claimant_is_not_taken_by_another_that_began
     model.frame(3, Says::Probe);
     model.first.server = model_host::primary();
     model.answering = Some(2);
-    while model.count(|action| *action == Action::SendProbe) == 0 {
+    while model.count(|action| *action == Action::Vip(VipId::FIRST, VipAction::SendProbe)) == 0 {
         model.run(ms(1));
     }
     model.run(ms(2));
@@ -320,12 +324,12 @@ fn an_agent_that_stood_still_for_longer_than_its_lease_asks_anew_and_renews_noth
     let decision = model.tell(Event::Wake);
     assert!(!decision.actions.iter().any(|action| matches!(
         action,
-        Action::AddAddress { .. } | Action::RenewAddress { .. } | Action::Announce
+        Action::Vip(_, VipAction::AddAddress { .. } | VipAction::RenewAddress { .. } | VipAction::Announce)
     )));
     let decision = model.tell(stale);
     assert!(!decision.actions.iter().any(|action| matches!(
         action,
-        Action::AddAddress { .. } | Action::RenewAddress { .. } | Action::Announce
+        Action::Vip(_, VipAction::AddAddress { .. } | VipAction::RenewAddress { .. } | VipAction::Announce)
     )));
     model.answering = Some(2);
     model.run(Duration::from_secs(5));
@@ -335,7 +339,7 @@ fn an_agent_that_stood_still_for_longer_than_its_lease_asks_anew_and_renews_noth
 #[test]
 fn probes_sent_before_the_agent_stood_still_prove_nothing() {
     let mut model = model_host::ModelHost::new(model_host::Answers::all_pass(), false);
-    while model.count(|action| *action == Action::SendProbe) < 3 {
+    while model.count(|action| *action == Action::Vip(VipId::FIRST, VipAction::SendProbe)) < 3 {
         model.run(ms(1));
     }
     model.now = model.now + Duration::from_secs(20);

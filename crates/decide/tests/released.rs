@@ -5,8 +5,9 @@ mod model_host;
 
 use std::time::Duration;
 
-use decide::action::Action;
+use decide::action::{Action, VipAction};
 use decide::event::{Event, Fact, Says, Server};
+use decide::net::VipId;
 use decide::reason::{Reason, Vacant};
 use model_host::{Answers, ModelHost, group, mac, member, ms};
 
@@ -71,7 +72,11 @@ fn who_lets_go_right_after_a_claim_was_settled_says_so_to_that_claimant_and_late
         assert!(model.said(|reason| *reason == Reason::DisputeWon(member(2))));
         model.run(later);
         model.tell(Event::Release);
-        assert_eq!(model.count(|action| *action == Action::AnnounceRelease(to)), 1, "after {later:?}");
+        assert_eq!(
+            model.count(|action| *action == Action::Vip(VipId::FIRST, VipAction::AnnounceRelease(to))),
+            1,
+            "after {later:?}"
+        );
     }
 }
 
@@ -152,11 +157,17 @@ fn who_yields_says_so_to_the_claimant_and_who_lets_go_by_itself_to_nobody_in_par
     model.frame(2, Says::Probe);
     model.run(ms(100));
     assert!(!model.vip_here);
-    assert_eq!(model.count(|action| *action == Action::AnnounceRelease(Some(mac(2)))), 1);
+    assert_eq!(
+        model.count(|action| *action == Action::Vip(VipId::FIRST, VipAction::AnnounceRelease(Some(mac(2))))),
+        1
+    );
 
     let mut model = ModelHost::settled_holder();
     model.tell(Event::Release);
-    assert_eq!(model.count(|action| *action == Action::AnnounceRelease(None)), 1);
+    assert_eq!(
+        model.count(|action| *action == Action::Vip(VipId::FIRST, VipAction::AnnounceRelease(None))),
+        1
+    );
 }
 
 #[test]
@@ -184,10 +195,10 @@ fn a_word_of_the_kernel_that_is_older_than_the_removal_does_not_end_it() {
     for old in [flushed, put_back] {
         let decision = model.tell(old);
         assert!(
-            !decision
-                .actions
-                .iter()
-                .any(|action| matches!(action, Action::AddAddress { .. } | Action::RenewAddress { .. })),
+            !decision.actions.iter().any(|action| matches!(
+                action,
+                Action::Vip(_, VipAction::AddAddress { .. } | VipAction::RenewAddress { .. })
+            )),
             "{decision:#?}"
         );
         assert!(!decision.reasons.contains(&Reason::Adopted), "{decision:#?}");

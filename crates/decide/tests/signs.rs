@@ -5,10 +5,11 @@ mod model_host;
 
 use std::time::Duration;
 
-use decide::action::Action;
+use decide::action::{Action, VipAction};
 use decide::checks::Cause;
 use decide::event::{Event, Fact, MemberState, NotInGroup, ProcessSign, Seen, Server, Why};
 use decide::facts::process::Signs;
+use decide::net::VipId;
 use decide::reason::{LetGo, Reason};
 use model_host::{Answers, ModelHost, group, ms, not_in_group, secondary};
 
@@ -32,7 +33,11 @@ fn a_new_primary_claims_a_few_milliseconds_after_its_server_wrote_of_the_electio
     model.first.server = Fact::Known(Server::Member(group(1, 1, 546, false)));
     model.tell(Event::Process(ProcessSign::WroteToItsLog));
     model.run(ms(200));
-    let (claimed, _) = model.actions.iter().find(|(_, action)| *action == Action::SendProbe).unwrap();
+    let (claimed, _) = model
+        .actions
+        .iter()
+        .find(|(_, action)| *action == Action::Vip(VipId::FIRST, VipAction::SendProbe))
+        .unwrap();
     assert!(claimed.since(elected) <= ms(5), "claimed after {:?}", claimed.since(elected));
 }
 
@@ -200,7 +205,10 @@ fn a_server_that_was_told_to_leave_and_is_read_only_keeps_its_vip_until_it_is_cl
 fn what_the_server_said_before_its_process_ended_is_no_evidence_to_take_the_vip_on() {
     let mut model = ModelHost::new(Answers::all_pass(), false);
     model.run(ms(45));
-    assert!(model.count(|action| *action == Action::SendProbe) > 0, "it claims");
+    assert!(
+        model.count(|action| *action == Action::Vip(VipId::FIRST, VipAction::SendProbe)) > 0,
+        "it claims"
+    );
     model.tell(Event::Process(ProcessSign::Ended));
     model.tell(Event::Process(ProcessSign::MayStart));
     // Whatever runs there now takes the questions, and does not answer yet.
@@ -215,7 +223,7 @@ fn claim_with(sign: Option<ProcessSign>) -> Duration {
     let mut model = quiet_secondary();
     model.first.server = Fact::Known(Server::Member(group(1, 1, 546, false)));
     let from = model.now;
-    while model.count(|action| *action == Action::SendProbe) < 2 {
+    while model.count(|action| *action == Action::Vip(VipId::FIRST, VipAction::SendProbe)) < 2 {
         model.run(ms(1));
         assert!(model.now.since(from) < Duration::from_secs(1), "{:#?}", model.reasons);
     }

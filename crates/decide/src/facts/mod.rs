@@ -20,7 +20,7 @@ pub use peers::{Open, Peer, Peers};
 pub use process::Signs;
 pub use view::Views;
 
-use crate::action::{Action, Outcome};
+use crate::action::{Action, Outcome, VipAction};
 use crate::event::{Event, Fact, Gateway, GroupView, Host, Mac, Seen, Server, Why};
 use crate::policy::Policy;
 use crate::time::Time;
@@ -104,7 +104,10 @@ impl Facts {
             Event::MemberPort { member, seen } => self.peers.take_in_port(*member, seen),
             Event::Process(sign) => return self.process.take_in(*sign, now),
             Event::Release => self.giving_up = true,
-            Event::Done { action: Action::RenewAddress { interface, .. }, outcome: Outcome::Gone } => {
+            Event::Done {
+                action: Action::Vip(_, VipAction::RenewAddress { interface, .. }),
+                outcome: Outcome::Gone,
+            } => {
                 self.take_in_gone(policy, interface, now);
                 return vec![News::AddressGone];
             }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::machine::VipMachine;
 use super::state::{Conflict, Hold, Stranger};
-use crate::action::Action;
+use crate::action::{Action, VipAction};
 use crate::checks::{Stage, Stages, Verdict};
 use crate::event::{Mac, Says};
 use crate::moment::Moment;
@@ -91,7 +91,7 @@ impl VipMachine {
                 conflict.defended_at = Some(at.now);
                 conflict.owed_since = None;
                 let mac = conflict.mac;
-                out.act(Action::Announce);
+                out.order(VipAction::Announce);
                 hold.next_announce = at.now + ANNOUNCE_DURING_CONFLICT;
                 out.say(Reason::Defended(mac));
                 if self.other_holder.is_some_and(|(other, _)| other == mac) {

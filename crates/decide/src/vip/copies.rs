@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::machine::VipMachine;
 use super::state::VipState;
-use crate::action::Action;
+use crate::action::VipAction;
 use crate::checks::own_member;
 use crate::event::{Fact, HostAddress};
 use crate::moment::Moment;
@@ -65,7 +65,7 @@ impl VipMachine {
         self.removed_copy_at = Some(at.now);
         out.wake(at.now + TIDY_EVERY);
         out.say_aside(Reason::CopyElsewhere(interface.clone()));
-        out.act(Action::RemoveAddress { interface });
+        out.order(VipAction::RemoveAddress { interface });
     }
 
     /// The VIP went away from this interface, and not by this agent.

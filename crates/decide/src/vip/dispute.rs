@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::machine::VipMachine;
 use super::state::{Dispute, Hold};
-use crate::action::Action;
+use crate::action::{Action, VipAction};
 use crate::checks::{Stage, Stages, Verdict};
 use crate::entitlement::Entitlement;
 use crate::event::{Fact, Mac, Says, Server};
@@ -95,7 +95,7 @@ impl VipMachine {
                 hold.settled = Some((dispute.claimant, at.now + SETTLED_FOR));
                 out.say(Reason::DisputeWon(dispute.claimant));
                 if dispute.announced {
-                    out.act(Action::Announce);
+                    out.order(VipAction::Announce);
                 }
             }
             Settled::NotYet => out.say(Reason::Disputed(dispute.claimant)),

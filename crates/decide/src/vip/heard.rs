@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::machine::VipMachine;
 use super::state::{Stranger, VipState};
-use crate::action::Action;
+use crate::action::VipAction;
 use crate::event::{Frame, Says};
 use crate::moment::{LEARN_AT_MOST_EVERY, Moment};
 use crate::output::Output;
@@ -30,8 +30,8 @@ impl VipMachine {
             {
                 left.tickled_at = Some(at.now);
                 // First: a new connection's SYN is to be there before clients are told to reconnect.
-                out.act(Action::ForwardLatePackets(from));
-                out.act(Action::TickleClients);
+                out.order(VipAction::ForwardLatePackets(from));
+                out.order(VipAction::TickleClients);
             }
         }
         if let Some(stranger) = &mut self.stranger

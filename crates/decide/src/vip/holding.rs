@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::machine::VipMachine;
 use super::state::{Hold, VipState};
-use crate::action::Action;
+use crate::action::{Action, VipAction};
 use crate::checks::{Cause, Finding, Stage, Stages, Verdict};
 use crate::entitlement::Entitlement;
 use crate::event::{Fact, MemberState, NotInGroup, Server, Why};
@@ -88,7 +88,7 @@ impl VipMachine {
     pub(crate) fn adopt(&mut self, at: Moment<'_>, out: &mut Output, interface: String) -> VipState {
         out.say(Reason::Adopted);
         // Another may have taken it while no agent ran here (`takeover_after`): it answers, which is a dispute.
-        out.act(Action::AskWhoHasVip);
+        out.order(VipAction::AskWhoHasVip);
         let hold = Self::hold_on(at, interface);
         if matches!(at.verdict_to_keep(), Verdict::Unknown(_, Why::NotAskedYet)) {
             if let Some(lease) = at.policy.lease {
@@ -236,7 +236,7 @@ impl VipMachine {
             }
             // And whether another has it already: this may be a host that stood still, as no clock shows. It answers, and is yielded
             // to at once; else both would have it for as long as a claim is waited for.
-            out.act(Action::AskWhoHasVip);
+            out.order(VipAction::AskWhoHasVip);
             out.say(Reason::Rechecking(stage, cause));
             Self::refresh(at, out, &mut hold, false);
             return VipState::Holding(hold);

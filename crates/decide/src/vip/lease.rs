@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::machine::VipMachine;
 use super::state::Hold;
-use crate::action::Action;
+use crate::action::{Action, VipAction};
 use crate::event::{Fact, Why};
 use crate::moment::Moment;
 use crate::output::Output;
@@ -53,13 +53,13 @@ impl VipMachine {
         } else if due.is_some() {
             if Self::may_renew(at, well) {
                 if !planted!(at.policy, ForgetToRenew) {
-                    out.act(Action::RenewAddress {
+                    out.order(VipAction::RenewAddress {
                         interface: hold.interface.clone(),
                         lifetime: Self::lifetime(at),
                     });
                 }
                 // A pause that no clock shows ends with a lease to renew: had another taken the VIP meanwhile, it answers.
-                out.act(Action::AskWhoHasVip);
+                out.order(VipAction::AskWhoHasVip);
                 hold.next_renewal = Self::next_renewal(at);
                 hold.renewal_looks = None;
             } else {
@@ -81,7 +81,7 @@ impl VipMachine {
             return;
         }
         if at.now >= hold.next_announce {
-            out.act(Action::Announce);
+            out.order(VipAction::Announce);
             hold.announced = hold.announced.saturating_add(1);
             let wait = announce_after(at.policy, hold.announced);
             let contested = Self::announce_against_a_stranger(at, hold);
@@ -96,7 +96,7 @@ impl VipMachine {
     /// A holder that can prove nothing does not announce: it asks, and whoever has taken the VIP meanwhile answers.
     fn ask_who_else(at: Moment<'_>, out: &mut Output, hold: &mut Hold) {
         if at.now >= hold.next_announce {
-            out.act(Action::AskWhoHasVip);
+            out.order(VipAction::AskWhoHasVip);
             hold.next_announce = at.now + ASK_WHILE_NOTHING_IS_HEARD;
         }
         hold.next_announce = hold.next_announce.min(at.now + ASK_WHILE_NOTHING_IS_HEARD);

@@ -39,7 +39,7 @@ pub use state::{
     Claim, Conflict, Dispute, Hold, LeftBehind, OrphanSyns, PostClaimCheck, Rival, Stranger, VipState,
 };
 
-use crate::action::Action;
+use crate::action::{Action, VipAction};
 use crate::event::{Event, Fact, Frame};
 use crate::facts::{Facts, News};
 use crate::moment::Moment;
@@ -63,7 +63,7 @@ pub(crate) enum VipInput<'a> {
     /// A frame about it.
     Frame(Frame),
     /// An order could not be carried out, in the words of what failed.
-    Failed(&'a Action, &'a str),
+    Failed(&'a VipAction, &'a str),
 }
 
 impl VipMachine {
@@ -121,20 +121,20 @@ impl VipMachine {
         }
     }
 
-    fn take_in_failure(&mut self, action: &Action, text: &str, at: Moment<'_>, out: &mut Output) {
+    fn take_in_failure(&mut self, action: &VipAction, text: &str, at: Moment<'_>, out: &mut Output) {
         out.say(Reason::Failed(text.to_owned()));
-        if let (Action::SendProbe, VipState::Claiming(claim)) = (action, &mut self.state) {
+        if let (VipAction::SendProbe, VipState::Claiming(claim)) = (action, &mut self.state) {
             // A probe that was not sent is not unanswered.
             claim.probes = 0;
         }
-        if let (Action::RenewAddress { lifetime: Some(_), .. }, VipState::Holding(hold)) =
+        if let (VipAction::RenewAddress { lifetime: Some(_), .. }, VipState::Holding(hold)) =
             (action, &mut self.state)
         {
             // It is decided anew, on what is known then.
             hold.next_renewal = Some(at.now + RENEW_AGAIN_AFTER);
         }
         let unconfirmed = matches!(&self.state, VipState::Holding(hold) if !hold.confirmed);
-        if matches!(action, Action::AddAddress { .. }) && unconfirmed {
+        if matches!(action, VipAction::AddAddress { .. }) && unconfirmed {
             self.state = VipState::Absent;
             self.retry_at = at.now + RETRY_AFTER_FAILURE;
         }
@@ -188,7 +188,7 @@ impl VipMachine {
     /// Where the VIP is here: another that has it answers, which is a dispute.
     pub(crate) fn ask_who_has_vip(&self, out: &mut Output) {
         if self.holds() {
-            out.act(Action::AskWhoHasVip);
+            out.order(VipAction::AskWhoHasVip);
         }
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::machine::VipMachine;
 use super::state::{OrphanSyns, VipState};
-use crate::action::Action;
+use crate::action::VipAction;
 use crate::checks::own_member;
 use crate::event::{Fact, GroupView, Mac, Member, MemberState, Role};
 use crate::moment::Moment;
@@ -25,7 +25,7 @@ impl VipMachine {
             let suspected_at = if suspect.is_some() { at.now } else { watched.suspected_at };
             let until = suspected_at + STILL_AFTER;
             if here || other || at.now >= until {
-                out.act(Action::EndOrphanSyns);
+                out.order(VipAction::EndOrphanSyns);
                 self.orphan_syns = None;
             } else {
                 out.wake(until);
@@ -37,7 +37,7 @@ impl VipMachine {
             && let Some((_, interface)) = own_member(at.policy, host)
         {
             let interface = interface.to_owned();
-            out.act(Action::WatchOrphanSyns { interface, mac });
+            out.order(VipAction::WatchOrphanSyns { interface, mac });
             self.orphan_syns = Some(OrphanSyns { mac, suspected_at: at.now });
             out.wake(at.now + STILL_AFTER);
         }

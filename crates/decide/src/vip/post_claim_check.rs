@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::machine::VipMachine;
 use super::state::{Hold, PostClaimCheck};
-use crate::action::Action;
+use crate::action::VipAction;
 use crate::moment::Moment;
 use crate::output::Output;
 use crate::reason::LetGo;
@@ -13,7 +13,7 @@ use crate::reason::LetGo;
 impl VipMachine {
     /// A post-claim check that begins now.
     pub(crate) fn begin_post_claim_check(at: Moment<'_>, out: &mut Output) -> PostClaimCheck {
-        out.act(Action::AskWhoHasVip);
+        out.order(VipAction::AskWhoHasVip);
         let post_claim_check = PostClaimCheck {
             until: at.now + at.policy.dispute_limit,
             next_question: at.now + Self::post_claim_spacing(at, Duration::ZERO),
@@ -41,7 +41,7 @@ impl VipMachine {
         }
         if at.now >= post_claim_check.next_question {
             post_claim_check.next_question = at.now + Self::post_claim_spacing(at, at.now.since(hold.since));
-            out.act(Action::AskWhoHasVip);
+            out.order(VipAction::AskWhoHasVip);
         }
         let next = post_claim_check.next_question;
         out.wake(next);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::lease::announce_after;
 use super::machine::VipMachine;
 use super::state::{Claim, Hold, Rival, VipState};
-use crate::action::Action;
+use crate::action::{Action, VipAction};
 use crate::checks::{Stage, Verdict, own_member};
 use crate::entitlement::Entitlement;
 use crate::event::{Fact, Mac, Says, Server};
@@ -184,7 +184,7 @@ impl VipMachine {
             claim.probes = 0;
             claim.next_probe = at.now + at.policy.probe_spacing_when_taken;
         } else if at.now >= claim.next_probe {
-            out.act(Action::SendProbe);
+            out.order(VipAction::SendProbe);
             if held_by.is_some() {
                 // Does its host answer for its own address?
                 out.act(Action::LearnNeighbors);
@@ -292,11 +292,11 @@ impl VipMachine {
             (Some((mac, _)), Some(member)) => Vacant::Overruled(mac, member),
             _ => Vacant::Unanswered(claim.probes),
         };
-        out.act(Action::AddAddress { interface: interface.clone(), lifetime: Self::lifetime(at) });
-        out.act(Action::Announce);
+        out.order(VipAction::AddAddress { interface: interface.clone(), lifetime: Self::lifetime(at) });
+        out.order(VipAction::Announce);
         // Clients of a holder that lives were answered by it.
         if self.orphan_syns.is_some() && matches!(because, Vacant::Unanswered(_)) {
-            out.act(Action::RefuseOrphanSyns);
+            out.order(VipAction::RefuseOrphanSyns);
         }
         out.mark_switch(crate::event::StatMark::Started);
         out.say(Reason::Started { interface: interface.clone(), because: because.clone() });

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::machine::VipMachine;
 use super::state::{Hold, LeftBehind, VipState};
-use crate::action::Action;
+use crate::action::{Action, VipAction};
 use crate::checks::Verdict;
 use crate::event::{Fact, StatMark};
 use crate::moment::Moment;
@@ -29,14 +29,14 @@ impl VipMachine {
         hold: Hold,
         because: LetGo,
     ) -> VipState {
-        out.act(Action::ListConnections);
+        out.order(VipAction::ListConnections);
         // Before the address goes, so that nothing is missed.
-        out.act(Action::KeepLatePackets { interface: hold.interface.clone() });
-        out.act(Action::RemoveAddress { interface: hold.interface.clone() });
+        out.order(VipAction::KeepLatePackets { interface: hold.interface.clone() });
+        out.order(VipAction::RemoveAddress { interface: hold.interface.clone() });
         let claimant = hold.dispute.map(|dispute| dispute.claimant);
         let lately = hold.settled.filter(|(_, until)| at.now < *until).map(|(member, _)| member);
         let to = claimant.or(lately).and_then(|member| at.facts.neighbors.macs.get(&member).copied());
-        out.act(Action::AnnounceRelease(to));
+        out.order(VipAction::AnnounceRelease(to));
         out.mark_switch(StatMark::Stopped);
         self.left_behind = Some(LeftBehind { at: at.now, tickled_at: None });
         out.say(Reason::Stopped { interface: hold.interface.clone(), because });
@@ -76,8 +76,8 @@ impl VipMachine {
             return VipState::Releasing { since, interface, retry_at };
         }
         let retry_at = if at.now >= retry_at {
-            out.act(Action::RemoveAddress { interface: interface.clone() });
-            out.act(Action::AnnounceRelease(None));
+            out.order(VipAction::RemoveAddress { interface: interface.clone() });
+            out.order(VipAction::AnnounceRelease(None));
             out.act(Action::AskHost);
             at.now + REMOVE_AGAIN_AFTER
         } else {
@@ -101,7 +101,7 @@ impl VipMachine {
         let claimed =
             hold.dispute.is_some() || hold.conflict.is_some_and(|conflict| conflict.owed_since.is_some());
         if hold.confirmed && hold.down_since.is_none() && !claimed && at.server_is_heard_of() {
-            out.act(Action::RenewAddress { interface: interface.clone(), lifetime: None });
+            out.order(VipAction::RenewAddress { interface: interface.clone(), lifetime: None });
             out.say(Reason::StoppingForEver(interface));
         } else {
             out.say(Reason::StoppingUnderLease(interface, lease));
@@ -117,9 +117,9 @@ impl VipMachine {
             return out.wake(due);
         }
         if left.tickled_at.is_some() {
-            out.act(Action::TickleClients);
+            out.order(VipAction::TickleClients);
         }
-        out.act(Action::DestroyConnections);
+        out.order(VipAction::DestroyConnections);
         self.left_behind = None;
     }
 }

@@ -4,9 +4,10 @@
 use std::time::Duration;
 
 use decide::State;
-use decide::action::Action;
+use decide::action::{Action, VipAction};
 use decide::checks::{Cause, Finding, Verdict};
 use decide::event::{Event, Fact, Frame, Gateway, Mac, MemberState, Says, Seen, Server, ViewId};
+use decide::net::VipId;
 use decide::policy::Policy;
 use decide::reason::{LetGo, Reason};
 use decide::time::Time;
@@ -144,7 +145,7 @@ impl Watch {
             _ => None,
         };
         for action in &decision.actions {
-            if *action == Action::SendProbe {
+            if *action == Action::Vip(VipId::FIRST, VipAction::SendProbe) {
                 self.probes_since += 1;
             }
         }
@@ -163,7 +164,10 @@ impl Watch {
     }
 
     fn check_evidence(&self, decision: &Decision) {
-        let adds = decision.actions.iter().any(|action| matches!(action, Action::AddAddress { .. }));
+        let adds = decision
+            .actions
+            .iter()
+            .any(|action| matches!(action, Action::Vip(_, VipAction::AddAddress { .. })));
         let started = decision.reasons.iter().any(|reason| matches!(reason, Reason::Started { .. }));
         assert_eq!(adds, started, "started without a word: {decision:#?}");
         if !started {
@@ -260,7 +264,9 @@ impl Watch {
 
     fn check_lease(&self, event: &Event, decision: &Decision) {
         for action in &decision.actions {
-            let (Action::AddAddress { lifetime, .. } | Action::RenewAddress { lifetime, .. }) = action else {
+            let (Action::Vip(_, VipAction::AddAddress { lifetime, .. })
+            | Action::Vip(_, VipAction::RenewAddress { lifetime, .. })) = action
+            else {
                 continue;
             };
             if *event == Event::Stopping {

@@ -184,9 +184,10 @@ impl Worker {
                 let _ = done.send(());
                 return;
             }
-            Order::Wake => {
-                (Action::WakeExpel, self.call("telling the group to expel now", &format!("CALL {WAKE}()")).await)
-            }
+            Order::Wake => (
+                Action::WakeExpel,
+                self.call("telling the group to expel now", &format!("CALL {WAKE}()")).await,
+            ),
             Order::Set { original } => (Action::SetExpelTimeout { original }, self.set(original).await),
             Order::Restore { value } => (Action::RestoreExpelTimeout { value }, self.restore(value).await),
         };

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use decide::State;
-use decide::action::{Action, Outcome};
+use decide::action::{Action, Outcome, VipAction};
 use decide::driver::{Driver, GIVE_UP_WITHIN, Settled, Stop};
 use decide::event::{Event, Fact, Seen, Server};
 use decide::time::Time;
@@ -251,7 +251,7 @@ impl Agent {
         for (action, outcome) in driver.failed_at_the_end() {
             match (action, outcome) {
                 (_, Outcome::Failed(text)) => self.journal.error(&format!("{text}; the kernel removes the VIP when its lease ends, unless an agent is started here before")),
-                (Action::RenewAddress { interface, .. }, Outcome::Gone) => self.journal.error(&format!("the VIP is not on {interface} any more, and this agent has not removed it: it is not added again")),
+                (Action::Vip(_, VipAction::RenewAddress { interface, .. }), Outcome::Gone) => self.journal.error(&format!("the VIP is not on {interface} any more, and this agent has not removed it: it is not added again")),
                 _ => {}
             }
         }

@@ -2,7 +2,7 @@
 
 use decide::Decision;
 use decide::State;
-use decide::action::Action;
+use decide::action::{Action, VipAction};
 use decide::event::{Event, Fact, Frame, Gateway, GroupView, MemberState, Role, Says, Server};
 use decide::policy::Policy;
 use decide::reason::Reason;
@@ -97,10 +97,12 @@ pub(super) fn judge(
     }
     for action in &decision.actions {
         let wrong = match action {
-            Action::AddAddress { lifetime: Some(lifetime), .. }
-            | Action::RenewAddress { lifetime: Some(lifetime), .. } => *lifetime > TICK * u32::from(LEASE),
-            Action::AddAddress { lifetime: None, .. } => true,
-            Action::RenewAddress { lifetime: None, .. } => *event != Event::Stopping,
+            Action::Vip(_, VipAction::AddAddress { lifetime: Some(lifetime), .. })
+            | Action::Vip(_, VipAction::RenewAddress { lifetime: Some(lifetime), .. }) => {
+                *lifetime > TICK * u32::from(LEASE)
+            }
+            Action::Vip(_, VipAction::AddAddress { lifetime: None, .. }) => true,
+            Action::Vip(_, VipAction::RenewAddress { lifetime: None, .. }) => *event != Event::Stopping,
             _ => false,
         };
         if wrong {
@@ -115,7 +117,10 @@ pub(super) fn judge(
 }
 
 fn renews(decision: &Decision) -> bool {
-    decision.actions.iter().any(|action| matches!(action, Action::RenewAddress { lifetime: Some(_), .. }))
+    decision
+        .actions
+        .iter()
+        .any(|action| matches!(action, Action::Vip(_, VipAction::RenewAddress { lifetime: Some(_), .. })))
 }
 
 /// Stages 1 to 4 twice, and 5: asked of the network, and not answered, or released.

@@ -5,7 +5,7 @@ mod judgement;
 
 use std::time::Duration;
 
-use decide::action::{Action, Outcome};
+use decide::action::{Action, Outcome, VipAction};
 use decide::event::{
     Event, Fact, Frame, Gateway, GroupView, Mac, Member, MemberPort, MemberState, Says, Server, ViewId,
 };
@@ -218,7 +218,10 @@ impl Eye {
                 self.gateway_asked = now;
             }
             // The kernel's own word that it is not here: newer than any look that is yet to be read.
-            Event::Done { action: Action::RenewAddress { .. }, outcome: Outcome::Gone } if self.here => {
+            Event::Done {
+                action: Action::Vip(_, VipAction::RenewAddress { .. }),
+                outcome: Outcome::Gone,
+            } if self.here => {
                 self.here = false;
                 (self.host_since, self.host_asked) = (now, now);
             }

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use decide::State;
-use decide::action::Action;
+use decide::action::{Action, VipAction};
+use decide::net::VipId;
 use decide::time::Time;
 use decide::vip::VipState;
 
@@ -25,14 +26,14 @@ impl World {
             return self.broke(Invariant::Restored, words);
         }
         let eye = &self.hosts[host].eye;
-        if actions.iter().any(|action| matches!(action, Action::AddAddress { .. })) {
+        if actions.iter().any(|action| matches!(action, Action::Vip(_, VipAction::AddAddress { .. }))) {
             if let Some(words) = self.lacks_evidence(host, now) {
                 self.broke(Invariant::Evidence, words);
             }
             return;
         }
         if eye.is_stale()
-            && actions.contains(&Action::SendProbe)
+            && actions.contains(&Action::Vip(VipId::FIRST, VipAction::SendProbe))
             && matches!(state.vip.state, VipState::Claiming(_))
         {
             let words = format!("db{} claims in a view older than the newest it was told of", host + 1);
@@ -41,14 +42,16 @@ impl World {
         if !here {
             return;
         }
-        let releases = actions.iter().any(|action| matches!(action, Action::RemoveAddress { .. }));
+        let releases =
+            actions.iter().any(|action| matches!(action, Action::Vip(_, VipAction::RemoveAddress { .. })));
         if let (false, VipState::Holding(hold)) = (releases, &state.vip.state) {
             let slack = if self.chances.held_up > 0.0 { SLACK * 2 } else { SLACK };
             let until = eye.may_hold_until(&self.policy, hold.since);
             // One that stood still after the first word asks again, and waits for a claim from then on.
             let acts_since = self.hosts[host].acts_since;
             let asks_again = acts_since.is_some_and(|since| self.now.since(since) < self.policy.claim_wait);
-            let renews = actions.iter().any(|action| matches!(action, Action::RenewAddress { .. }));
+            let renews =
+                actions.iter().any(|action| matches!(action, Action::Vip(_, VipAction::RenewAddress { .. })));
             let heard_of = self.policy.hung_patience.max(self.policy.poll_interval * 2) + slack;
             if renews && eye.word != Word::Nothing && now.since(eye.server_asked) > heard_of {
                 let words = format!("db{} renews, and nothing more is heard of its server", host + 1);
