@@ -182,12 +182,21 @@ fn is_about_the_address(action: &Action) -> bool {
 /// lie. Questions, the polling pace, and what concerns the group are not.
 fn rests_on_the_address(action: &Action) -> bool {
     match action {
-        Action::Vip(_, VipAction::AddAddress { .. } | VipAction::RenewAddress { .. })
-        | Action::Vip(_, VipAction::RemoveAddress { .. } | VipAction::SendProbe)
-        | Action::Vip(_, VipAction::AnnounceRelease(_) | VipAction::Announce)
-        | Action::Vip(_, VipAction::ListConnections | VipAction::KeepLatePackets { .. })
-        | Action::Vip(_, VipAction::ForwardLatePackets(_) | VipAction::RefuseOrphanSyns)
-        | Action::Vip(_, VipAction::TickleClients | VipAction::DestroyConnections)
+        Action::Vip(
+            _,
+            VipAction::AddAddress { .. }
+            | VipAction::RenewAddress { .. }
+            | VipAction::RemoveAddress { .. }
+            | VipAction::SendProbe
+            | VipAction::AnnounceRelease(_)
+            | VipAction::Announce
+            | VipAction::ListConnections
+            | VipAction::KeepLatePackets { .. }
+            | VipAction::ForwardLatePackets(_)
+            | VipAction::RefuseOrphanSyns
+            | VipAction::TickleClients
+            | VipAction::DestroyConnections,
+        )
         | Action::WriteStat(_) => true,
         Action::AskServer
         | Action::AskGateway

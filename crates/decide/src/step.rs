@@ -3,8 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::action::{Action, Outcome};
-use crate::checks::Stages;
+use crate::action::{Action, Outcome, VipAction};
+use crate::checks::{Stages, Verdict};
 use crate::event::{Event, Fact};
 use crate::expel::ExpelState;
 use crate::facts::{Facts, News};
@@ -14,7 +14,7 @@ use crate::policy::Policy;
 use crate::polling::Polling;
 use crate::reason::Reason;
 use crate::time::Time;
-use crate::vip::{VipInput, VipMachine};
+use crate::vip::{VipInput, VipMachine, VipState};
 
 /// Everything that an agent remembers of one cluster between two events.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -92,6 +92,9 @@ pub fn step(policy: &Policy, state: &mut State, event: &Event, now: Time) -> Dec
     note_asked(state, now, &mut out);
     state.expel.poll(event, Moment { facts: &state.facts, policy, now }, &mut out);
     note_asked(state, now, &mut out);
+    if *event != Event::Stopping {
+        assert_what_one_agent_can_see(policy, state, now, &out);
+    }
     decide(policy, state, now, out)
 }
 
@@ -103,6 +106,24 @@ fn decide(policy: &Policy, state: &State, now: Time, out: Output) -> Decision {
     reasons.splice(0..0, asides);
     let wake_at = wake_at.unwrap_or(now + policy.sleeptime);
     Decision { actions, reasons, wake_at, stages: state.stages(policy) }
+}
+
+/// What must be true of one agent after each step, whatever it was told: checked in builds with debug assertions.
+fn assert_what_one_agent_can_see(policy: &Policy, state: &State, now: Time, out: &Output) {
+    let orders = |wanted: fn(&VipAction) -> bool| {
+        out.actions.iter().any(|action| matches!(action, Action::Vip(_, action) if wanted(action)))
+    };
+    let adds = orders(|action| matches!(action, VipAction::AddAddress { .. }));
+    let renews = orders(|action| matches!(action, VipAction::RenewAddress { .. }));
+    debug_assert!(!(adds || renews) || state.vip.holds(), "what is added or renewed is held");
+    debug_assert!(!(adds && renews), "what was just added needs no renewal");
+    // EVIDENCE, NEWEST-VIEW: nobody claims whose facts do not entitle to it.
+    let at = Moment { facts: &state.facts, policy, now };
+    debug_assert!(
+        !matches!(state.vip.state, VipState::Claiming(_)) || at.verdict_to_start() == Verdict::Up,
+        "who claims is entitled to start the VIP"
+    );
+    debug_assert!(out.wake_at.is_none_or(|at| at > now), "a wake-up that is already past");
 }
 
 /// After a pause, of the host or of the agent alone, nothing is known any more; all is asked. Of a pause in which nothing ran, not

@@ -180,8 +180,13 @@ fn an_agent_told_to_give_the_vip_up_yields_it_as_to_a_claim_and_takes_it_no_more
         .filter(|action| {
             matches!(
                 action,
-                Action::Vip(_, VipAction::ListConnections | VipAction::KeepLatePackets { .. })
-                    | Action::Vip(_, VipAction::RemoveAddress { .. } | VipAction::AnnounceRelease(_))
+                Action::Vip(
+                    _,
+                    VipAction::ListConnections
+                        | VipAction::KeepLatePackets { .. }
+                        | VipAction::RemoveAddress { .. }
+                        | VipAction::AnnounceRelease(_)
+                )
             )
         })
         .collect();

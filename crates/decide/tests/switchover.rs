@@ -105,7 +105,7 @@ fn when_its_server_takes_no_writes_any_more_and_nobody_claims_it_lets_go_after_c
     let mut model = switchover_under_way();
     model.run(SECOND * 5);
     model.first.server = led_by_2(1, 545, true);
-    model.run(model.policy.claim_wait - ms(100));
+    model.run(model.policy.claim_wait.saturating_sub(ms(100)));
     assert!(model.vip_here);
     model.run(ms(300));
     assert!(!model.vip_here, "{:#?}", model.reasons);

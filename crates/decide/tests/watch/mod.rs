@@ -264,8 +264,10 @@ impl Watch {
 
     fn check_lease(&self, event: &Event, decision: &Decision) {
         for action in &decision.actions {
-            let (Action::Vip(_, VipAction::AddAddress { lifetime, .. })
-            | Action::Vip(_, VipAction::RenewAddress { lifetime, .. })) = action
+            let Action::Vip(
+                _,
+                VipAction::AddAddress { lifetime, .. } | VipAction::RenewAddress { lifetime, .. },
+            ) = action
             else {
                 continue;
             };

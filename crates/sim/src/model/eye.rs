@@ -97,10 +97,11 @@ pub(super) fn judge(
     }
     for action in &decision.actions {
         let wrong = match action {
-            Action::Vip(_, VipAction::AddAddress { lifetime: Some(lifetime), .. })
-            | Action::Vip(_, VipAction::RenewAddress { lifetime: Some(lifetime), .. }) => {
-                *lifetime > TICK * u32::from(LEASE)
-            }
+            Action::Vip(
+                _,
+                VipAction::AddAddress { lifetime: Some(lifetime), .. }
+                | VipAction::RenewAddress { lifetime: Some(lifetime), .. },
+            ) => *lifetime > TICK * u32::from(LEASE),
             Action::Vip(_, VipAction::AddAddress { lifetime: None, .. }) => true,
             Action::Vip(_, VipAction::RenewAddress { lifetime: None, .. }) => *event != Event::Stopping,
             _ => false,

@@ -261,10 +261,17 @@ impl World {
             Action::WakeExpel => self.wake_expel(host),
             Action::SetExpelTimeout { original } => self.set_expel_timeout(host, *original, action),
             Action::RestoreExpelTimeout { value } => self.restore_expel_timeout(host, *value, action),
-            Action::Vip(_, VipAction::ListConnections | VipAction::KeepLatePackets { .. })
-            | Action::Vip(_, VipAction::ForwardLatePackets(_) | VipAction::WatchOrphanSyns { .. })
-            | Action::Vip(_, VipAction::RefuseOrphanSyns | VipAction::EndOrphanSyns)
-            | Action::Vip(_, VipAction::TickleClients | VipAction::DestroyConnections)
+            Action::Vip(
+                _,
+                VipAction::ListConnections
+                | VipAction::KeepLatePackets { .. }
+                | VipAction::ForwardLatePackets(_)
+                | VipAction::WatchOrphanSyns { .. }
+                | VipAction::RefuseOrphanSyns
+                | VipAction::EndOrphanSyns
+                | VipAction::TickleClients
+                | VipAction::DestroyConnections,
+            )
             | Action::WriteStat(_)
             | Action::Fence { .. } => {}
         }
