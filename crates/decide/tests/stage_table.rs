@@ -59,8 +59,10 @@ fn s13_every_cell_of_the_table_in_the_invariants_terms() {
         }
         // LEASE: never longer than the policy says, and only where the VIP is held or started.
         for (_, action) in &model.actions {
-            if let Action::Vip(_, VipAction::AddAddress { lifetime, .. })
-            | Action::Vip(_, VipAction::RenewAddress { lifetime, .. }) = action
+            if let Action::Vip(
+                _,
+                VipAction::AddAddress { lifetime, .. } | VipAction::RenewAddress { lifetime, .. },
+            ) = action
             {
                 assert_eq!(*lifetime, model.policy.lease, "{cell:?}");
                 assert!(cell.vip_here || started, "{cell:?}");
