@@ -1,19 +1,19 @@
 //! The survivors' side: what they may tell the group of a dead member, and that its patience is given back (RESTORED).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod eye;
 mod model_host;
 mod survivor;
+mod watched_survivor;
 
 use std::net::IpAddr;
 
 use decide::action::{Action, Outcome};
 use decide::event::{Event, Fact, MemberPort, MemberState, NotInGroup, Seen, Server, Why};
-use eye::{Eye, Told, gaps, told};
 use model_host::{group, member, ms, policy};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use survivor::{START, Survivor, is_restore, is_set, is_wake, refuses, silent, view};
+use watched_survivor::{Told, Watched, gaps, told};
 
 const FIVE_SECONDS: u64 = 5_000;
 
@@ -278,28 +278,28 @@ proptest! {
         fence in any::<bool>(),
         plays in vec((gaps(), told()), 1..150),
     ) {
-        let mut eye = Eye::new(fence);
+        let mut watched = Watched::new(fence);
         for (gap, told) in plays {
-            let next = eye.survivor.now + gap;
+            let next = watched.survivor.now + gap;
             for _ in 0..50 {
-                if eye.survivor.wake_at >= next {
+                if watched.survivor.wake_at >= next {
                     break;
                 }
-                eye.survivor.now = eye.survivor.wake_at.max(eye.survivor.now);
-                eye.tell(&Told::Time);
+                watched.survivor.now = watched.survivor.wake_at.max(watched.survivor.now);
+                watched.tell(&Told::Time);
             }
-            eye.survivor.now = next;
-            eye.tell(&told);
+            watched.survivor.now = next;
+            watched.tell(&told);
         }
         // All is well again: it is back within a second of the server's answering.
         for _ in 0..150 {
-            eye.survivor.now = eye.survivor.now + ms(100);
-            eye.tell(&Told::View(vec![], true));
-            if eye.changed.is_some() {
-                eye.tell(&Told::RestoreDone(true));
+            watched.survivor.now = watched.survivor.now + ms(100);
+            watched.tell(&Told::View(vec![], true));
+            if watched.has_changed() {
+                watched.tell(&Told::RestoreDone(true));
             }
         }
-        prop_assert!(eye.changed.is_none() && eye.survivor.state.expel.changed.is_none());
+        prop_assert!(!watched.has_changed() && watched.survivor.state.expel.changed.is_none());
     }
 }
 

@@ -26,6 +26,7 @@ fn file(story: &str) -> PathBuf {
 
 /// Compares the recorded trace with the golden file, or writes it.
 fn golden(story: &str, model: &ModelHost) {
+    assert_eq!(model.breach, None, "{story}: an invariant is broken");
     let text: String = model.trace.iter().map(|line| serde_json::to_string(line).unwrap() + "\n").collect();
     let path = file(story);
     if std::env::var_os("UPDATE_GOLDEN").is_some() {

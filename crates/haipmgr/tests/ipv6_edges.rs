@@ -160,21 +160,24 @@ fn mac(host: &Host) -> Mac {
     Mac(host.run(|_| async { NeighborSender::open(INTERFACE).expect("a socket").mac() }).0)
 }
 
-/// Says this from the host, and gives what others say to it or to everybody until one of them says `wanted`.
+/// Says this from the host again and again, until another says `wanted` to it or to everybody; gives who that is.
 fn answer(host: &Host, said: NeighborMessage, wanted: NeighborMessage) -> wire::Mac {
     host.run(move |_| async move {
         let ipv6 = socket2::Protocol::from(i32::from(0x86dd_u16.to_be()));
         let socket =
             socket2::Socket::new(socket2::Domain::PACKET, socket2::Type::RAW, Some(ipv6)).expect("a socket");
-        socket.set_read_timeout(Some(LIMIT)).expect("a limit");
-        NeighborSender::open(INTERFACE).expect("a socket").send(said, None).expect("said");
+        socket.set_read_timeout(Some(Duration::from_millis(100))).expect("a limit");
+        let sender = NeighborSender::open(INTERFACE).expect("a socket");
         let until = Instant::now() + LIMIT;
         let mut bytes = [0; 256];
         while Instant::now() < until {
-            let length = (&socket).read(&mut bytes).expect("a frame");
-            match NeighborMessage::decode(&bytes[..length]) {
-                Ok((from, message)) if message == wanted => return from,
-                _ => {}
+            // The holder may be looking for duplicates once more, when its cable has just come up, and is silent meanwhile.
+            sender.send(said, None).expect("said");
+            while let Ok(length) = (&socket).read(&mut bytes) {
+                match NeighborMessage::decode(&bytes[..length]) {
+                    Ok((from, message)) if message == wanted => return from,
+                    _ => {}
+                }
             }
         }
         panic!("never said: {wanted:?}")

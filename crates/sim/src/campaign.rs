@@ -7,7 +7,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::schedule::{Outcome, Schedule};
-use crate::world::{Invariant, Measured};
+use crate::world::Measured;
+use oracle::{Counts, Invariant};
 
 /// Taken from the common counter at once.
 const AT_ONCE: u64 = 64;
@@ -52,6 +53,8 @@ pub struct Findings {
     pub took: Duration,
     /// Schedules in which frames were lost or late at some time.
     pub lossy_schedules: u64,
+    /// How often each excuse was needed.
+    pub excuses: Counts,
     /// Two holders, all schedules together.
     pub two_holders: Measured,
     /// Schedules with two holders while frames were lost or late.
@@ -81,6 +84,7 @@ impl Findings {
             self.lossy_longest_seed = Some(schedule.seed);
         }
         self.two_holders.add(&outcome.measured);
+        self.excuses.add(&outcome.excuses);
         self.lossy_overlaps += u64::from(outcome.measured.lossy_times > 0);
         self.lossy_overlaps_long += u64::from(outcome.measured.lossy_longest > Duration::from_millis(100));
         for followed in &outcome.followed {
@@ -106,6 +110,7 @@ impl Findings {
             self.lossy_longest_seed = other.lossy_longest_seed;
         }
         self.two_holders.add(&other.two_holders);
+        self.excuses.add(&other.excuses);
         self.lossy_moves += other.lossy_moves;
         self.lossy_overlaps += other.lossy_overlaps;
         self.lossy_overlaps_long += other.lossy_overlaps_long;
@@ -244,6 +249,7 @@ impl fmt::Display for Findings {
             self.followed_ms(999),
             self.followed_ms(1000)
         )?;
+        writeln!(f, "{}", self.excuses)?;
         write!(f, "failures: {}", self.failures.len())
     }
 }

@@ -22,7 +22,6 @@ pub mod agent;
 pub mod checked;
 pub mod configuration;
 pub mod environment;
-mod eye;
 mod messages;
 pub mod normal;
 #[cfg(feature = "planted")]

@@ -8,7 +8,8 @@ use fastrand::Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::fault::{Fault, Who};
-use crate::world::{BEGIN, Broken, Chances, Measured, Setup, World, policy};
+use crate::world::{BEGIN, Chances, Measured, Setup, World, policy};
+use oracle::{Broken, Counts};
 
 /// After the last fault has passed the world runs on for this long: the lease, an election, a join, and the VIP follows.
 const TAIL_MS: u64 = 14_000;
@@ -73,6 +74,8 @@ pub struct Schedule {
 pub struct Outcome {
     /// The invariants that were broken; none: all is well.
     pub broken: Vec<Broken>,
+    /// How often each excuse was needed.
+    pub excuses: Counts,
     /// Two holders.
     pub measured: Measured,
     /// How soon the VIP followed, each time.
@@ -228,6 +231,7 @@ impl Schedule {
         Outcome {
             length: world.now.since(BEGIN),
             broken: world.broken,
+            excuses: world.excuses,
             measured: world.measured,
             followed: world.followed.each().to_vec(),
             story: world.story.into_iter().map(|(at, words)| (at.since(BEGIN), words)).collect(),

@@ -1,7 +1,7 @@
 //! A failing schedule made short: faults dropped, times and hosts made fewer, as long as it still fails the same way.
 
 use crate::schedule::Schedule;
-use crate::world::Invariant;
+use oracle::Invariant;
 
 /// Other jitter is tried this often for a schedule that no longer fails: what failed by chance may fail by another.
 const SEEDS_TRIED: u64 = 12;

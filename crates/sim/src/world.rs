@@ -3,7 +3,6 @@
 mod agent;
 mod change;
 mod expel;
-mod eye;
 mod group_life;
 mod host;
 mod invariants;
@@ -23,13 +22,15 @@ use fastrand::Rng;
 
 pub use change::Change;
 pub use host::ModelHost;
-pub use invariants::{Broken, Invariant, Measured};
+pub use invariants::Measured;
 pub use segment::{Cut, address};
 
 use crate::fault::Fault;
 use crate::group::{Group, Place, Places, View};
 use crate::measure::Durations;
-use invariants::{Calm, Overlap};
+use invariants::Calm;
+use oracle::outside::OneHolder;
+use oracle::{Broken, Counts};
 use queue::Queue;
 use segment::Segment;
 
@@ -196,6 +197,8 @@ pub struct World {
     pub story: Vec<(Time, String)>,
     /// Invariants that were broken.
     pub broken: Vec<Broken>,
+    /// How often each excuse was needed.
+    pub excuses: Counts,
     /// How long two held the VIP, and how often.
     pub measured: Measured,
     /// From "a primary could have the VIP" to "it is there, and nowhere else".
@@ -210,7 +213,7 @@ pub struct World {
     receiving_since: [[Option<Time>; 8]; 8],
     silent_since: [[Option<Time>; 8]; 8],
     holders: Places,
-    overlap: Option<Overlap>,
+    one_holder: OneHolder,
     calm: Calm,
 }
 
@@ -228,6 +231,7 @@ impl World {
             group,
             story: Vec::new(),
             broken: Vec::new(),
+            excuses: Counts::default(),
             measured: Measured::default(),
             followed: Durations::default(),
             rng: Rng::with_seed(setup.seed),
@@ -239,7 +243,7 @@ impl World {
             receiving_since: Default::default(),
             silent_since: Default::default(),
             holders: Places::default(),
-            overlap: None,
+            one_holder: OneHolder::default(),
             calm: Calm::default(),
         };
         for place in 0..members {

@@ -33,8 +33,8 @@ fn an_agent_that_is_told_to_stop_in_any_state_breaks_no_invariant() {
 #[test]
 fn a_mistake_planted_in_the_rules_is_caught() {
     use decide::planted::Planted;
+    use oracle::Invariant;
     use sim::model::planted::catch;
-    use sim::model::world::Invariant;
 
     for (mistake, invariant) in [
         (Planted::AcquireWithoutProbing, Invariant::Evidence),

@@ -92,7 +92,9 @@ impl VipMachine {
             claim.released_at = Some(heard_at);
         }
         claim.taken_since = None;
-        claim.next_probe = claim.next_probe.min(at.now);
+        // A probe that was sent just now is given its time to be answered, by another that may have taken the address since.
+        let spacing = if claim.probes == 0 { Duration::ZERO } else { at.policy.probe_spacing };
+        claim.next_probe = claim.next_probe.min(at.now + spacing);
     }
 
     /// A word that the address is free is as good as this long. Whoever else asks for it, from when it is free, takes it

@@ -16,6 +16,7 @@ use decide::reason::Reason;
 use decide::time::Time;
 use decide::trace::Line;
 use decide::{Decision, step};
+use oracle::{Book, Breach, Orders, Sight};
 
 pub const VIP: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 77, 0, 100));
 pub const BIRTH: &str = "17635";
@@ -129,6 +130,10 @@ pub struct ModelHost {
     pub actions: Vec<(Time, Action)>,
     pub trace: Vec<Line>,
     pub last: Option<Decision>,
+    /// What it was told and ordered, for the invariants, and the first one that it broke.
+    book: Book,
+    last_step: Time,
+    pub breach: Option<Breach>,
 }
 
 enum Queued {
@@ -165,6 +170,9 @@ impl ModelHost {
             actions: Vec::new(),
             trace: Vec::new(),
             last: None,
+            book: Book::new(now),
+            last_step: now,
+            breach: None,
         };
         for number in 2..=3 {
             model.tell(Event::Neighbor { address: member(number), mac: mac(number) });
@@ -211,7 +219,15 @@ impl ModelHost {
         let decision = step(&self.policy, &mut self.state, &event, self.now);
         let mut again = before;
         assert_eq!(step(&self.policy, &mut again, &event, self.now), decision, "step is not pure");
-        assert!(decision.wake_at > self.now, "a wake-up that is already past: {decision:#?}");
+        self.book.went_on_after(self.now.since(self.last_step), self.now);
+        self.last_step = self.now;
+        let settled = decision.reasons.iter().find_map(|reason| match reason {
+            Reason::DisputeWon(member) => Some(*member),
+            _ => None,
+        });
+        let orders = Orders { actions: &decision.actions, wake_at: decision.wake_at, settled };
+        let verdict = self.book.step(&self.policy, &event, &orders, &Sight::as_told(ms(1_600)), self.now);
+        self.breach = self.breach.take().or(verdict.breach);
         for reason in &decision.reasons {
             self.wish_or_recheck |= matches!(
                 reason,

@@ -13,10 +13,11 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use decide::event::Mac;
+use futures_util::TryStreamExt as _;
 use nix::ifaddrs::getifaddrs;
 use nix::net::if_::{InterfaceFlags, if_nametoindex};
 use nix::sched::{CloneFlags, unshare};
-use rtnetlink::packet_route::link::{InfoData, InfoVeth};
+use rtnetlink::packet_route::link::{InfoData, InfoVeth, LinkAttribute};
 use rtnetlink::{AddressMessageBuilder, Handle, LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth};
 use tokio::runtime::Builder;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
@@ -88,12 +89,12 @@ impl Host {
         self.change(interface, LinkMessageBuilder::down);
     }
 
+    /// Also until the kernel sends what it is given: before its carrier's coming has been worked off, an interface that is
+    /// "running" still has the queue that drops everything.
     fn wait_until_running(&self, interface: String) {
-        self.run(|_| async move {
+        self.run(|handle| async move {
             let until = Instant::now() + LIMIT;
-            while !getifaddrs().expect("the interfaces").any(|found| {
-                found.interface_name == interface && found.flags.contains(InterfaceFlags::IFF_RUNNING)
-            }) {
+            while !is_running(&interface) || !sends(&handle, &interface).await {
                 assert!(Instant::now() < until, "{interface} never came up");
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
@@ -139,6 +140,21 @@ impl Host {
             handle.address().del(message).execute().await.expect("the address is removed");
         });
     }
+}
+
+fn is_running(interface: &str) -> bool {
+    getifaddrs()
+        .expect("the interfaces")
+        .any(|found| found.interface_name == interface && found.flags.contains(InterfaceFlags::IFF_RUNNING))
+}
+
+async fn sends(handle: &Handle, interface: &str) -> bool {
+    let mut links = std::pin::pin!(handle.link().get().match_name(interface).execute());
+    let link = links.try_next().await.expect("the interfaces").expect("the interface");
+    !link
+        .attributes
+        .iter()
+        .any(|attribute| matches!(attribute, LinkAttribute::Qdisc(queue) if queue == "noop"))
 }
 
 impl Drop for Host {

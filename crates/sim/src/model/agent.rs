@@ -15,9 +15,10 @@ use decide::event::{
 use decide::facts::process::Process;
 use decide::net::VipId;
 use decide::policy::Policy;
+use decide::reason::Reason;
 use decide::step;
+use oracle::{Book, Counts, Excuse, Invariant, Orders, Sight};
 
-use super::eye::{self, Judgement};
 use super::normal::{NOW, TICK, ago, bring_to_form, grow_older};
 use super::world::{Answer, Memory, NEVER, Place, Shows, What};
 
@@ -91,6 +92,15 @@ pub enum Act {
     Poll(u8),
 }
 
+/// An agent: what the rules remember, and the book of what it was told and ordered. The book is judged by, the memory never.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Mind {
+    /// What the rules remember.
+    pub state: State,
+    /// What it was told and ordered.
+    pub book: Book,
+}
+
 /// One step of one agent.
 #[derive(Clone, Debug)]
 pub struct Reaction {
@@ -102,8 +112,12 @@ pub struct Reaction {
     pub acts: Vec<Act>,
     /// … in the driver's words, one for each.
     pub actions: Vec<Action>,
-    /// What an independent eye says of it.
-    pub judgement: Judgement,
+    /// What it breaks, by what the agent was told and ordered.
+    pub breaks: Option<Invariant>,
+    /// What it would break, but for this.
+    pub excuse: Option<Excuse>,
+    /// It takes the VIP.
+    pub starts: bool,
 }
 
 type Told = (Memory, Place, What, u8, bool);
@@ -112,21 +126,27 @@ type Told = (Memory, Place, What, u8, bool);
 #[derive(Debug)]
 pub struct Memories {
     policy: Policy,
-    numbers: HashMap<Arc<State>, Memory>,
-    states: Vec<Arc<State>>,
-    certain_no: Vec<Option<u8>>,
+    sight: Sight,
+    /// How often each excuse was needed.
+    pub excuses: Counts,
+    numbers: HashMap<Arc<Mind>, Memory>,
+    minds: Vec<Arc<Mind>>,
+    /// What a holder breaks that goes on with this memory.
+    overdue: Vec<Option<Invariant>>,
     older: Vec<Option<Memory>>,
     reactions: HashMap<Told, Arc<Reaction>>,
 }
 
 impl Memories {
-    /// None yet.
-    pub fn new(policy: Policy) -> Self {
+    /// None yet. `slack`: in ticks, how much later than its limits an agent lets go.
+    pub fn new(policy: Policy, slack: u32) -> Self {
         Self {
             policy,
+            sight: Sight::as_told(TICK * slack),
+            excuses: Counts::default(),
             numbers: HashMap::new(),
-            states: Vec::new(),
-            certain_no: Vec::new(),
+            minds: Vec::new(),
+            overdue: Vec::new(),
             older: Vec::new(),
             reactions: HashMap::new(),
         }
@@ -134,7 +154,7 @@ impl Memories {
 
     /// How many different memories were met.
     pub fn count(&self) -> usize {
-        self.states.len()
+        self.minds.len()
     }
 
     /// An agent that has just started.
@@ -142,7 +162,7 @@ impl Memories {
         let mut state = State::new(NOW);
         // It sees its server's process, so that a dead server's VIP lingers.
         state.facts.process.process = Process::Watched;
-        self.number(state)
+        self.number(Mind { state, book: Book::new(NOW) })
     }
 
     /// All agents' limits and choices.
@@ -150,14 +170,21 @@ impl Memories {
         &self.policy
     }
 
-    /// A memory, to be read.
-    pub fn state(&self, memory: Memory) -> &State {
-        &self.states[memory as usize]
+    /// An agent, to be read.
+    pub fn mind(&self, memory: Memory) -> &Mind {
+        &self.minds[memory as usize]
     }
 
-    /// For how many ticks an agent with this memory may go on holding: it knows a certain "no".
-    pub fn certain_no(&self, memory: Memory) -> Option<u8> {
-        self.certain_no[memory as usize]
+    /// What a holder breaks that goes on with this memory: it knows a certain "no", or nothing, for too long.
+    pub fn overdue(&self, memory: Memory) -> Option<Invariant> {
+        self.overdue[memory as usize]
+    }
+
+    /// It stood still for so many ticks, and goes on.
+    pub fn goes_on_after(&mut self, memory: Memory, ticks: u8) -> Memory {
+        let mut mind = Mind::clone(&self.minds[memory as usize]);
+        mind.book.went_on_after(TICK * u32::from(ticks) + Duration::from_millis(1), NOW);
+        self.number(mind)
     }
 
     /// The memory a tick later.
@@ -165,9 +192,10 @@ impl Memories {
         if let Some(older) = self.older[memory as usize] {
             return older;
         }
-        let mut state = State::clone(&self.states[memory as usize]);
-        grow_older(&mut state);
-        let older = self.number(state);
+        let mut mind = Mind::clone(&self.minds[memory as usize]);
+        grow_older(&mut mind.state);
+        mind.book.grow_older(TICK);
+        let older = self.number(mind);
         self.older[memory as usize] = Some(older);
         older
     }
@@ -177,42 +205,49 @@ impl Memories {
         // Only the word about addresses depends on the kernel.
         let told = (memory, place, what, age, vip && what == What::Addresses);
         if let Some(known) = self.reactions.get(&told) {
+            self.excuses.count(known.excuse);
             return Arc::clone(known);
         }
-        let before = Arc::clone(&self.states[memory as usize]);
-        let mut state = State::clone(&before);
-        let mut all = events(place, what, age, vip);
-        let last = all.pop().unwrap_or(Event::Wake);
-        let mut actions = Vec::new();
-        for event in all {
-            actions.extend(step(&self.policy, &mut state, &event, NOW).actions);
+        let Mind { mut state, mut book } = Mind::clone(&self.minds[memory as usize]);
+        let (mut actions, mut wake_at) = (Vec::new(), NOW);
+        let (mut breaks, mut excuse, mut starts) = (None, None, false);
+        for event in events(place, what, age, vip) {
+            let decision = step(&self.policy, &mut state, &event, NOW);
+            let settled = decision.reasons.iter().find_map(|reason| match reason {
+                Reason::DisputeWon(member) => Some(*member),
+                _ => None,
+            });
+            let orders = Orders { actions: &decision.actions, wake_at: decision.wake_at, settled };
+            let verdict = book.step(&self.policy, &event, &orders, &self.sight, NOW);
+            breaks = breaks.or(verdict.breach.map(|breach| breach.invariant));
+            excuse = excuse.or(verdict.excuse);
+            starts |= verdict.starts;
+            actions.extend(decision.actions.into_iter().filter(|action| act(action).is_some()));
+            wake_at = decision.wake_at;
         }
-        let before_last = state.clone();
-        let decision = step(&self.policy, &mut state, &last, NOW);
-        actions.extend(decision.actions.iter().cloned());
-        actions.retain(|action| act(action).is_some());
-        let acts = actions.iter().filter_map(act).collect();
-        let judgement = eye::judge(&self.policy, &before_last, &last, &state, &decision);
-        let wait = decision.wake_at.since(NOW).as_micros().div_ceil(TICK.as_micros());
+        self.excuses.count(excuse);
+        let wait = wake_at.since(NOW).as_micros().div_ceil(TICK.as_micros());
         let wake = u8::try_from(wait).ok().filter(|ticks| *ticks <= 60).unwrap_or(NEVER);
-        bring_to_form(&mut state);
-        let next = self.number(state);
-        let reaction = Arc::new(Reaction { next, wake, acts, actions, judgement });
+        let next = self.number(Mind { state, book });
+        let acts = actions.iter().filter_map(act).collect();
+        let reaction = Arc::new(Reaction { next, wake, acts, actions, breaks, excuse, starts });
         self.reactions.insert(told, Arc::clone(&reaction));
         reaction
     }
 
-    fn number(&mut self, mut state: State) -> Memory {
-        bring_to_form(&mut state);
-        if let Some(known) = self.numbers.get(&state) {
+    fn number(&mut self, mut mind: Mind) -> Memory {
+        bring_to_form(&mut mind.state);
+        mind.book.bring_to_form(&self.policy, self.sight.slack, NOW);
+        if let Some(known) = self.numbers.get(&mind) {
             return *known;
         }
-        let number = u32::try_from(self.states.len()).unwrap_or(u32::MAX);
-        self.certain_no.push(eye::certain_no(&self.policy, &state));
-        let state = Arc::new(state);
-        self.states.push(Arc::clone(&state));
+        let number = u32::try_from(self.minds.len()).unwrap_or(u32::MAX);
+        let verdict = mind.book.goes_on(&self.policy, &self.sight, NOW);
+        self.overdue.push(verdict.breach.map(|breach| breach.invariant));
+        let mind = Arc::new(mind);
+        self.minds.push(Arc::clone(&mind));
         self.older.push(None);
-        self.numbers.insert(state, number);
+        self.numbers.insert(mind, number);
         number
     }
 }

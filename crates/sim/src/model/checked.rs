@@ -9,7 +9,8 @@ use stateright::{Checker, HasDiscoveries, Property};
 use super::configuration::Configuration;
 use super::survivor::Survivors;
 use super::transition::{Model, Step};
-use super::world::{Invariant, World};
+use super::world::World;
+use oracle::{Counts, Invariant};
 
 impl stateright::Model for Model {
     type State = World;
@@ -53,6 +54,8 @@ pub struct Checked {
     pub complete: bool,
     /// How long it took.
     pub took: Duration,
+    /// How often each excuse was needed.
+    pub excuses: Counts,
     /// The invariant that was broken, and the way there.
     pub broken: Option<(Invariant, Vec<String>)>,
 }
@@ -61,7 +64,13 @@ pub struct Checked {
 pub fn check(configuration: &Configuration, most: Option<usize>) -> Checked {
     let Configuration { name, hosts, faults, frames, .. } = *configuration;
     let model = Model::new(configuration.clone());
-    explore(model, most, |world| world.broken, Checked { name, hosts, faults, frames, ..NOTHING_YET })
+    explore(
+        model,
+        most,
+        |world| world.broken,
+        Model::excuses,
+        Checked { name, hosts, faults, frames, ..nothing_yet() },
+    )
 }
 
 /// Two configurations of the survivors' side: of a group that expels the dead, and of one that never does.
@@ -70,27 +79,37 @@ pub fn check_survivors(most: Option<usize>, plant: impl Fn(&mut Survivors)) -> i
     each.into_iter().map(move |(name, faults, stubborn)| {
         let mut model = Survivors::new(faults, stubborn);
         plant(&mut model);
-        explore(model, most, |world| world.broken, Checked { name, hosts: 3, faults, ..NOTHING_YET })
+        explore(
+            model,
+            most,
+            |world| world.broken,
+            |_| Counts::default(),
+            Checked { name, hosts: 3, faults, ..nothing_yet() },
+        )
     })
 }
 
-const NOTHING_YET: Checked = Checked {
-    name: "",
-    hosts: 0,
-    faults: 0,
-    frames: 0,
-    states: 0,
-    steps: 0,
-    depth: 0,
-    complete: false,
-    took: Duration::ZERO,
-    broken: None,
-};
+fn nothing_yet() -> Checked {
+    Checked {
+        name: "",
+        hosts: 0,
+        faults: 0,
+        frames: 0,
+        states: 0,
+        steps: 0,
+        depth: 0,
+        complete: false,
+        took: Duration::ZERO,
+        excuses: Counts::default(),
+        broken: None,
+    }
+}
 
 fn explore<M>(
     model: M,
     most: Option<usize>,
     invariant_of: impl Fn(&M::State) -> Option<Invariant>,
+    excuses_of: impl Fn(&M) -> Counts,
     mut checked: Checked,
 ) -> Checked
 where
@@ -114,6 +133,7 @@ where
     checked.steps = explored.state_count();
     checked.depth = explored.max_depth();
     checked.complete = broken.is_none() && most.is_none_or(|most| checked.steps < most);
+    checked.excuses = excuses_of(explored.model());
     checked.took = begun.elapsed();
     checked.broken = broken;
     checked

@@ -84,8 +84,8 @@ pub struct Configuration {
     pub evidence_age: u8,
     /// FOLLOWS: a primary that nothing stands in the way of has the VIP after so many ticks.
     pub follows_within: u8,
-    /// NO-ORPHAN-WRITES: an agent that stood still may hold on for so many ticks, until its first question is answered.
-    pub orphan_syns_for: u8,
+    /// NO-STRAY-WRITES: an agent that stood still may hold on for so many ticks, until its first question is answered.
+    pub strays_for: u8,
     /// What is due is handled host after host, but for frames to hosts that claim or hold, wake-ups and other members' answers:
     /// those in every order. Else all in every order.
     pub calm: bool,
@@ -106,7 +106,7 @@ impl Configuration {
             claim_wait: CLAIM_WAIT,
             evidence_age: EVIDENCE_AGE,
             follows_within: FOLLOWS_WITHIN,
-            orphan_syns_for: 0,
+            strays_for: 0,
             calm: hosts > 2,
             #[cfg(feature = "planted")]
             planted: None,
@@ -129,8 +129,8 @@ impl Configuration {
         Self { evidence_age, ..self }
     }
 
-    const fn orphan_syns_for(self, orphan_syns_for: u8) -> Self {
-        Self { orphan_syns_for, ..self }
+    const fn strays_for(self, strays_for: u8) -> Self {
+        Self { strays_for, ..self }
     }
 
     #[cfg_attr(not(feature = "planted"), allow(clippy::unused_self))]
@@ -176,7 +176,7 @@ impl Configuration {
         ),
         Self::new("a server started anew", 3, &[Kind::StartedAnew], 1, 0),
         Self::new("a server started anew, agents pause", 2, &[Kind::StartedAnew, Kind::AgentPaused], 2, 0)
-            .orphan_syns_for(4),
+            .strays_for(4),
         Self::new("removed by hand, agents pause", 2, &[Kind::RemovedByHand, Kind::AgentPaused], 2, 0)
             // Evidence that outlasts a pause: what was not heard meanwhile is to be missed all the same.
             .believes_for(6),

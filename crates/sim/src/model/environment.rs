@@ -212,8 +212,9 @@ impl Model {
         match kind {
             Kind::AgentPaused => {
                 host.paused = false;
-                if std::mem::take(&mut host.still) >= STOOD_STILL {
-                    host.probes = 0;
+                let still = std::mem::take(&mut host.still);
+                if let (Some(memory), STOOD_STILL..) = (host.agent, still) {
+                    host.agent = Some(self.memories().goes_on_after(memory, still));
                 }
             }
             // Told before it listens.
@@ -225,7 +226,6 @@ impl Model {
                 host.agent = Some(self.newborn());
                 host.wake = 1;
                 host.poll = (2, 2);
-                host.told = 0;
             }
             Kind::Isolate => {
                 host.isolated = None;
@@ -334,9 +334,7 @@ fn end_agent(host: &mut Host) {
     host.mail.clear();
     host.asking = (false, false);
     host.wake = super::world::NEVER;
-    host.held_against = 0;
     host.still = 0;
-    host.probes = 0;
 }
 
 /// Whether this fault lasts there, and can end.

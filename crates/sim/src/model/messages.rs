@@ -2,7 +2,7 @@
 
 use decide::event::Says;
 
-use super::agent::{Act, Reaction};
+use super::agent::Act;
 use super::normal::NOW;
 use super::world::{Answer, Host, Mail, Place, Process, STRANGER, Shows, What, World};
 
@@ -11,37 +11,12 @@ const OWN_LIMIT: u8 = 3;
 const PEER_LIMIT: u8 = 2;
 /// A host that is cut off calls its gateway lost after so many ticks.
 const GATEWAY_LOST_AFTER: u8 = 3;
-/// So many unanswered probes show that nobody has the VIP.
-const PROBES: u8 = 3;
 /// Frames of one host that wait for an agent that stands still; equal ones in a row are one.
 const WAITING_FRAMES: usize = 3;
-
-/// An agent that stood still while it claimed has not heard all that was said meanwhile: only probes since then prove anything.
-/// Gives whether that is too few for what it does.
-pub(super) fn count_probes(host: &mut Host, reaction: &Reaction, claims: bool) -> bool {
-    if reaction.acts.contains(&Act::Probe) {
-        host.probes = 10.min(host.probes + 1);
-    }
-    let too_few = reaction.judgement.starts_unanswered && host.probes < PROBES;
-    if !claims {
-        host.probes = 0;
-    }
-    too_few
-}
 
 /// A frame about the VIP.
 pub(super) fn is_frame(mail: Mail) -> bool {
     matches!(mail.what, What::Frame(..))
-}
-
-/// An agent is told of a view.
-pub(super) fn note_view(host: &mut Host, of: Place, answer: Answer) {
-    if let Answer::Shows(Shows { counter, members, unreachable, .. }) = answer {
-        let majority = 2 * unreachable.count_ones() < members.count_ones();
-        if majority && members & (1 << of) != 0 {
-            host.told = host.told.max(counter);
-        }
-    }
 }
 
 /// Carries out what an agent decided; hands back what it reads at once.

@@ -6,7 +6,7 @@ use decide::planted::Planted;
 
 use super::checked::{check, check_survivors};
 use super::configuration::Configuration;
-use super::world::Invariant;
+use oracle::Invariant;
 
 /// So many steps of each configuration at the most: what is not caught by then counts as not caught.
 const MOST: usize = 3_000_000;

@@ -21,7 +21,7 @@ use decide::policy::Policy;
 use decide::step;
 use decide::time::Time;
 
-use super::world::Invariant;
+use oracle::{Breach, Invariant, outside};
 
 /// One tick.
 const TICK: Duration = Duration::from_millis(500);
@@ -345,7 +345,7 @@ impl Survivors {
                 events.extend(world.carry_out(action, at));
             }
         }
-        world.broken.get_or_insert(Invariant::Progress);
+        world.broken.get_or_insert(Invariant::Wakes);
     }
 
     fn judge(world: &mut Survivor) {
@@ -353,8 +353,11 @@ impl Survivors {
         let owes = taken && !world.only_the_dead();
         world.owed = if owes { world.owed + 1 } else { 0 };
         world.kept = if taken { world.kept + 1 } else { 0 };
-        if world.owed > GIVEN_BACK_WITHIN || world.kept > KEPT_AT_MOST {
-            world.broken.get_or_insert(Invariant::Restored);
+        for (ticks, within) in [(world.owed, GIVEN_BACK_WITHIN), (world.kept, KEPT_AT_MOST)] {
+            let found = outside::restored(TICK * ticks.into(), TICK * within.into());
+            if let Err(Breach { invariant, .. }) = found {
+                world.broken.get_or_insert(invariant);
+            }
         }
     }
 }

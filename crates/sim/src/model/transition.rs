@@ -7,19 +7,24 @@ use decide::driver::{Deeds, Permit};
 use decide::planted::renewal_adds_what_is_gone;
 use decide::vip::VipState;
 
+use oracle::outside::{self, LetsGo};
+use oracle::{Counts, Excuse, Invariant};
+
 use super::agent::{Act, Memories, policy};
 use super::configuration::{Configuration, Kind};
 use super::environment::Change;
-use super::messages::{
-    act_on, ask_server, count_probes, gateway_answers, is_frame, note_view, put, sender, take,
-};
+use super::messages::{act_on, ask_server, gateway_answers, is_frame, put, sender, take};
 use super::normal::{NOW, TICK};
-use super::world::{Group, Host, Invariant, Mail, Memory, NEVER, Pending, Place, Process, What, World};
+use super::world::{Group, Host, Mail, Memory, NEVER, Pending, Place, Process, What, World};
 
 /// An age that is old whatever it is compared with.
 const OLDEST: u8 = 41;
 /// A host that has been well for so long loses nothing any more.
 const WELL: u8 = 6;
+/// An agent lets go so much later than its limits say: it asks twice, each time for a tick, and has two to spare.
+const SLACK: u32 = 4;
+/// … and may have stood still meanwhile for less than counts as that.
+const SLACK_OF_THE_PAUSED: u32 = SLACK + STOOD_STILL as u32;
 /// An agent that has stood still for so many ticks counts its probes anew; two fewer may be no more than a late look.
 pub(super) const STOOD_STILL: u8 = 6;
 
@@ -54,7 +59,9 @@ impl Model {
         policy.claim_wait = TICK * u32::from(configuration.claim_wait);
         policy.evidence_age = TICK * u32::from(configuration.evidence_age);
         configuration.plant(&mut policy);
-        Self { configuration, memories: Mutex::new(Memories::new(policy)) }
+        let pauses = configuration.kinds.contains(&Kind::AgentPaused);
+        let slack = if pauses { SLACK_OF_THE_PAUSED } else { SLACK };
+        Self { configuration, memories: Mutex::new(Memories::new(policy, slack)) }
     }
 
     /// All agents' memories.
@@ -91,12 +98,9 @@ impl Model {
             stuck: false,
             gateway_lost: false,
             isolated: None,
-            told: 0,
-            held_against: 0,
             well: 0,
             stray: 0,
             still: 0,
-            probes: 0,
         };
         World {
             hosts: (0..hosts).map(host).collect(),
@@ -169,8 +173,8 @@ impl Model {
         for place in world.places() {
             let host = &world.hosts[usize::from(place)];
             let Some(memory) = host.agent.filter(|_| !host.paused) else { continue };
-            let stands_by =
-                memories.certain_no(memory).is_some() && memories.state(memory).vip.state == VipState::Absent;
+            let stands_by = memories.mind(memory).book.knows_a_no()
+                && memories.mind(memory).state.vip.state == VipState::Absent;
             let waited = host.mail.iter().any(|mail| mail.due == 0 && is_frame(*mail) && mail.age > 0);
             let at_once = |mail: &&Mail| match mail.what {
                 What::Server(_) | What::Addresses => !waited,
@@ -233,14 +237,17 @@ impl Model {
         let follows = world.hosts[usize::from(primary)].vip.is_some();
         // Where somebody else answers for the VIP it is not taken: that is the rule.
         let answered = world.stranger.is_some() || world.switch_answers;
-        let excused = stranded || answered || follows;
-        world.unfollowed = if world.is_well(primary) && !excused { world.unfollowed + 1 } else { 0 };
+        let missing = world.is_well(primary) && !follows;
+        let excused = missing && (stranded || answered);
+        if excused {
+            self.memories().excuses.count(Excuse::AnotherHasIt);
+        }
+        world.unfollowed = if missing && !excused { world.unfollowed + 1 } else { 0 };
         if let Some(since) = &mut world.stranger {
             *since = 10.min(*since + 1);
         }
-        if world.unfollowed > self.configuration.follows_within {
-            world.break_(Invariant::Follows);
-        }
+        let within = TICK * (u32::from(self.configuration.follows_within) + 1);
+        world.found(outside::follows(TICK * u32::from(world.unfollowed), within, primary.into(), &[]));
     }
 
     fn tick_host(&self, world: &mut World, place: Place) {
@@ -263,19 +270,15 @@ impl Model {
             host.vip = Some(left - 1).filter(|left| *left > 0);
             if host.vip.is_none() {
                 put(host, Mail { due: 0, age: 0, what: What::Addresses });
-                if host.well == WELL && world.is_well(place) {
-                    world.break_(Invariant::NoFlap);
-                }
+                memories.excuses.count(lets_go(world, place));
             }
         }
         let host = &mut world.hosts[usize::from(place)];
         if host.paused {
             host.still = STOOD_STILL.min(host.still + 1);
         }
-        let against = host.agent.filter(|_| !host.paused && host.vip.is_some());
-        let allowed = against.and_then(|memory| memories.certain_no(memory));
-        host.held_against = if allowed.is_some() { host.held_against + 1 } else { 0 };
-        let over = allowed.is_some_and(|allowed| host.held_against > allowed + 2);
+        let holds = host.agent.filter(|_| !host.paused && host.vip.is_some());
+        let overdue = holds.and_then(|memory| memories.overdue(memory));
         let polls = host.agent.is_some() && !host.paused;
         if polls {
             host.poll.0 = host.poll.0.saturating_sub(1).min(host.poll.1);
@@ -286,14 +289,18 @@ impl Model {
                 }
             }
         }
-        let orphan_syns = polls && host.vip.is_some() && host.process == Process::StartedOutside;
-        host.stray = if orphan_syns { host.stray + 1 } else { 0 };
-        let orphan_syns = host.stray > self.configuration.orphan_syns_for;
-        if over {
-            world.break_(Invariant::Lease);
-        } else if orphan_syns {
-            world.break_(Invariant::NoStrayWrites);
+        let strays = polls && host.vip.is_some() && host.process == Process::StartedOutside;
+        host.stray = if strays { host.stray + 1 } else { 0 };
+        let (stray, within) = (host.stray.into(), self.configuration.strays_for.into());
+        if let Some(invariant) = overdue {
+            world.break_(invariant);
         }
+        world.found(outside::strays(TICK * stray, TICK * within, None));
+    }
+
+    /// How often each excuse was needed.
+    pub(super) fn excuses(&self) -> Counts {
+        self.memories().excuses
     }
 
     /// An agent is told something, acts, and is told what it can read at once.
@@ -310,40 +317,25 @@ impl Model {
             told.push((What::Gateway(gateway_answers(host)), 0));
         }
         while let Some((what, age)) = told.pop() {
-            match what {
-                What::Server(answer) => note_view(&mut world.hosts[usize::from(place)], place, answer),
-                What::Peer(peer, answer) => note_view(&mut world.hosts[usize::from(place)], peer, answer),
-                _ => {}
-            }
             let Some(memory) = world.hosts[usize::from(place)].agent else { return };
             let vip = world.hosts[usize::from(place)].vip.is_some();
             let reaction = memories.react(memory, place, what, age, vip);
             let host = &mut world.hosts[usize::from(place)];
             host.agent = Some(reaction.next);
             host.wake = reaction.wake;
-            let old = reaction.judgement.starts_on.is_some_and(|view| view < u64::from(host.told));
-            let lets_go = reaction.acts.contains(&Act::Remove) && host.vip.is_some() && host.well == WELL;
-            // One that has just taken it beside another holder puts that right.
-            let lets_go = lets_go && world.is_well(place) && !world.has_two_holders();
-            if let Some(invariant) = reaction.judgement.breaks {
+            let removes = reaction.acts.contains(&Act::Remove) && host.vip.is_some();
+            if let Some(invariant) = reaction.breaks {
                 world.break_(invariant);
             }
             // Every probe of this claim was answered by a host that has it.
-            let beside = reaction.judgement.starts_on.is_some()
+            let beside = reaction.starts
                 && world.is_on_segment(place)
                 && world.stranger.is_some_and(|since| since >= STOOD_STILL);
             if beside {
                 world.break_(Invariant::OneHolder);
             }
-            if old {
-                world.break_(Invariant::NewestView);
-            }
-            if lets_go {
-                world.break_(Invariant::NoFlap);
-            }
-            let claims = matches!(memories.state(reaction.next).vip.state, VipState::Claiming(_));
-            if count_probes(&mut world.hosts[usize::from(place)], &reaction, claims) {
-                world.break_(Invariant::Evidence);
+            if removes {
+                memories.excuses.count(lets_go(world, place));
             }
             let mut deeds = Deeds::new(NOW);
             for (act, action) in reaction.acts.iter().zip(&reaction.actions) {
@@ -400,4 +392,16 @@ impl Model {
     pub(super) fn newborn(&self) -> Memory {
         self.memories().newborn()
     }
+}
+
+/// NO-FLAP: an agent removes the address, or lets its lease run out.
+fn lets_go(world: &mut World, place: Place) -> Option<Excuse> {
+    let well = world.hosts[usize::from(place)].well;
+    let seen = LetsGo {
+        well_for: world.is_well(place).then_some(TICK * u32::from(well)),
+        // One that has just taken it beside another holder puts that right.
+        beside: world.has_two_holders(),
+        given_up: false,
+    };
+    world.found(outside::lets_go(seen, TICK * u32::from(WELL - 1))).flatten()
 }

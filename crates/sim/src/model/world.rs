@@ -1,6 +1,7 @@
 //! One state of the model: hosts with their kernels, servers and agents, what is under way to them, and the group in truth.
 
 use decide::event::{ProcessSign, Says};
+use oracle::{Breach, Invariant, outside};
 
 /// A host, by its place.
 pub type Place = u8;
@@ -154,18 +155,12 @@ pub struct Host {
     pub gateway_lost: bool,
     /// It is cut off from all others, since so many ticks (10 at most).
     pub isolated: Option<u8>,
-    /// The newest view that this agent was told of.
-    pub told: u8,
-    /// For so many ticks it has held although its agent knows a certain "no".
-    pub held_against: u8,
     /// For so many ticks it has led in truth, and everything of it has been well.
     pub well: u8,
     /// For so many ticks it has held, and its agent has run, while its server takes writes outside the group.
     pub stray: u8,
     /// For so many ticks its agent has stood still.
     pub still: u8,
-    /// So many probes its agent has sent for the VIP since it last stood still for long, 10 at most; of one that does not claim: none.
-    pub probes: u8,
 }
 
 /// What the group is about to do.
@@ -216,49 +211,6 @@ impl Group {
     }
 }
 
-/// The invariants.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Invariant {
-    /// The VIP is started on fresh evidence, looked at twice; a claim is answered by evidence as fresh.
-    Evidence,
-    /// Two hosts that hear each other never hold it together.
-    OneHolder,
-    /// Nobody starts it, or goes on holding it, on a view older than the newest it was told of.
-    NewestView,
-    /// The kernel's lifetime is the policy's; only evidence or patience renews it; a known "no" ends the holding.
-    Lease,
-    /// Not knowing neither starts nor at once stops it.
-    UnknownIsNotNo,
-    /// A holder that leads, and is well, loses nothing.
-    NoFlap,
-    /// A writable primary with a whole network has the VIP within the bound.
-    Follows,
-    /// The group's patience is taken from the dead alone, and given back.
-    Restored,
-    /// No client is led to a server that takes writes outside the group.
-    NoStrayWrites,
-    /// An agent always comes to rest and looks ahead.
-    Progress,
-}
-
-impl Invariant {
-    /// Its name, as everywhere.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Evidence => "EVIDENCE",
-            Self::OneHolder => "ONE-HOLDER",
-            Self::NewestView => "NEWEST-VIEW",
-            Self::Lease => "LEASE",
-            Self::UnknownIsNotNo => "UNKNOWN-IS-NOT-NO",
-            Self::NoFlap => "NO-FLAP",
-            Self::Follows => "FOLLOWS",
-            Self::Restored => "RESTORED",
-            Self::NoStrayWrites => "NO-ORPHAN-WRITES",
-            Self::Progress => "PROGRESS",
-        }
-    }
-}
-
 /// One state of the model.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct World {
@@ -304,10 +256,16 @@ impl World {
         self.broken.get_or_insert(invariant);
     }
 
+    /// … as the oracle found it.
+    pub(super) fn found<T>(&mut self, found: Result<T, Breach>) -> Option<T> {
+        found.map_err(|breach| self.break_(breach.invariant)).ok()
+    }
+
     /// Two hosts that hear each other hold the VIP.
     pub fn has_two_holders(&self) -> bool {
-        let holds = |place: &Place| self.hosts[usize::from(*place)].vip.is_some();
-        self.places().filter(holds).any(|one| self.places().filter(holds).any(|other| self.hear(one, other)))
+        let holders = (0..self.hosts.len()).filter(|place| self.hosts[*place].vip.is_some());
+        let place = |place: usize| Place::try_from(place).unwrap_or(STRANGER);
+        outside::two_holders(&holders, |one, other| self.hear(place(one), place(other))).is_some()
     }
 
     /// This host leads in truth, and nothing of it is in the way of its holding.

@@ -12,7 +12,7 @@ use decide::reason::{Reason, Vacant};
 use decide::time::Time;
 
 use super::segment::place_of;
-use super::{Broken, Change, Due, Invariant, World, address};
+use super::{Change, Due, World, address};
 use crate::group::Place;
 
 impl World {
@@ -159,10 +159,9 @@ impl World {
         self.hang_agent(host, length);
     }
 
-    /// What an independent eye says of a step; and how long it takes until its deeds.
+    /// What the oracle says of a step; and how long it takes until its deeds.
     fn decided(&mut self, host: Place, event: &Event) {
         let now = self.clock(host);
-        self.hosts[host].eye.take_in(&self.policy, event, now);
         self.hosts[host].decided_at = now;
         let Some(driver) = self.hosts[host].agent.take() else { return };
         let (before, state) = (self.hosts[host].before.take(), driver.state());
@@ -170,10 +169,7 @@ impl World {
             if self.recording {
                 self.tell_reasons(host, &decision.reasons);
             }
-            if decision.wake_at <= now {
-                self.broke(Invariant::Wakes, format!("db{} wakes up in the past", host + 1));
-            }
-            self.check_decision(host, state, &decision.actions);
+            self.check_step(host, event, decision, now);
             for reason in &decision.reasons {
                 if let Reason::Started { because, .. } = reason {
                     self.hosts[host].overruled = matches!(because, Vacant::Overruled(..));
@@ -230,11 +226,7 @@ impl World {
                 }
             }
             Action::LearnNeighbors => self.learn_neighbors(host, life),
-            Action::Vip(_, VipAction::SendProbe) => {
-                let decided = self.hosts[host].decided_at;
-                self.hosts[host].eye.probed(decided);
-                self.broadcast(host, Says::Probe);
-            }
+            Action::Vip(_, VipAction::SendProbe) => self.broadcast(host, Says::Probe),
             Action::Vip(_, VipAction::AskWhoHasVip) => self.ask_who_has_vip(host),
             Action::Vip(_, VipAction::Announce) => {
                 // The request form and the reply form.
@@ -282,7 +274,6 @@ impl World {
         if self.hosts[host].vip.is_some() || !self.hosts[host].interface {
             return Outcome::Failed("it is there already, or the interface is gone".to_owned());
         }
-        self.check_lifetime(host, lifetime);
         let expires = lifetime.map(|lifetime| self.now + lifetime);
         self.set_vip(host, Some(expires));
         Outcome::Succeeded
@@ -295,7 +286,6 @@ impl World {
             return Outcome::Gone;
         }
         self.check_renewal(host);
-        self.check_lifetime(host, lifetime);
         let expires = lifetime.map(|lifetime| self.now + lifetime);
         self.set_vip(host, Some(expires));
         Outcome::Succeeded
@@ -308,10 +298,6 @@ impl World {
                 self.tell_agent(host, life, Event::Neighbor { address: address(other), mac });
             }
         }
-    }
-
-    pub(super) fn broke(&mut self, invariant: Invariant, words: String) {
-        self.broken.push(Broken { at: self.now, invariant, words });
     }
 }
 

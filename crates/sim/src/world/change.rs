@@ -5,6 +5,7 @@ use std::time::Duration;
 use decide::driver::{Driver, Stop};
 use decide::event::{Event, ProcessSign};
 use decide::time::Time;
+use oracle::Book;
 
 use super::questions::QUERY_LIMIT;
 use super::{Due, World};
@@ -262,7 +263,8 @@ impl World {
         agent.life += 1;
         agent.giving_up = false;
         agent.agent = Some(Driver::new(now));
-        agent.eye = super::eye::Eye::new(now);
+        agent.book = Book::new(now);
+        agent.last_step = now;
         agent.busy_until = self.now;
         agent.loop_at = None;
         agent.wake_at = Time(0);

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use decide::action::{Action, Outcome};
 use decide::event::{Event, Fact, Seen, Why};
+use oracle::outside;
 
+use super::World;
 use super::host::OPERATORS_TIMEOUT;
-use super::{Invariant, World};
 use crate::group::{Place, Process};
 
 /// The rules keep it changed for 10 s at the most; the answers take a moment.
@@ -79,9 +80,9 @@ impl World {
             let idle = self.hosts[host].server.unreachable.count() == 0;
             let limit = if idle { Duration::from_millis(3_500) } else { CHANGED_AT_MOST };
             let since = if idle { since.max(self.hosts[host].all_reachable_since) } else { since };
-            if self.hosts[host].expel_timeout != OPERATORS_TIMEOUT && self.now.since(since) > limit {
-                let words = format!("db{}: group_replication_member_expel_timeout is still 0", host + 1);
-                self.broke(Invariant::Restored, words);
+            if self.hosts[host].expel_timeout != OPERATORS_TIMEOUT {
+                let found = outside::restored(self.now.since(since), limit);
+                self.found(host, found.map(|()| None));
             }
         }
     }

@@ -6,9 +6,9 @@ use decide::State;
 use decide::driver::Driver;
 use decide::reason::Reason;
 use decide::time::Time;
+use oracle::Book;
 
 use super::World;
-use super::eye::Eye;
 use crate::group::{ModelServer, Place, View};
 
 /// One host.
@@ -89,7 +89,10 @@ pub struct ModelHost {
     pub(super) vip_since: Time,
     /// When the kernel dropped it last, at the end of a lease.
     pub(super) ran_out_at: Option<Time>,
-    pub(super) eye: Eye,
+    /// What its agent was told and ordered, for the invariants.
+    pub(super) book: Book,
+    /// When its agent was last told something, or looked at the time.
+    pub(super) last_step: Time,
     pub(super) poll: Duration,
     /// Polls are due at this and then at each `poll`.
     pub(super) poll_base: Time,
@@ -150,7 +153,8 @@ impl ModelHost {
             flushed_at: None,
             ran_out_at: None,
             vip_since: now,
-            eye: Eye::default(),
+            book: Book::new(now),
+            last_step: now,
             poll,
             poll_base: now,
             poll_serial: 0,

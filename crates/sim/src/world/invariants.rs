@@ -1,83 +1,30 @@
-//! The invariants as they are seen from outside: at any moment, and at the end. What one agent was told is another file's.
+//! What the invariants' judge is shown of the world: who is well, who hears whom, what stands in the way. What counts as broken is
+//! the oracle's.
 
-use core::fmt;
 use std::time::Duration;
 
-use decide::driver::Driver;
-use decide::event::Mac;
+use decide::event::{Event, Mac};
 use decide::policy::GatewayLost;
+use decide::reason::Reason;
 use decide::time::Time;
+use decide::{Decision, policy::Policy};
+use oracle::outside::{self, LetsGo, Overlap, SETTLE_WITHIN, Together};
+use oracle::{Breach, Broken, Excuse, Orders, Sight};
 
 use super::questions::QUERY_LIMIT;
 use super::{Due, World};
 use crate::group::{Place, View};
 
-/// Two hosts that begin to hear each other while both hold the VIP (a network is healed, a virtual machine goes on) have
-/// this long to settle it: neither could have asked the other before.
-pub(super) const SETTLE_WITHIN: Duration = Duration::from_millis(1_500);
 /// A writable primary on a whole network has the VIP after this long.
 pub(super) const FOLLOW_WITHIN: Duration = Duration::from_millis(1_500);
+/// A holder that has been well for longer than this lets go of nothing.
+const SETTLED_AFTER: Duration = Duration::from_secs(2);
+/// An agent that runs lets go within this of a server that takes writes outside the group.
+const STRAYS_AT_MOST: Duration = Duration::from_secs(1);
+/// The second check, a question to a server that is slow to answer, and a processor that is short.
+const SLACK: Duration = Duration::from_millis(1_600);
 
-/// Which one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Invariant {
-    /// ONE-HOLDER
-    OneHolder,
-    /// EVIDENCE
-    Evidence,
-    /// NEWEST-VIEW
-    NewestView,
-    /// LEASE
-    Lease,
-    /// UNKNOWN-IS-NOT-NO
-    UnknownIsNotNo,
-    /// NO-FLAP
-    NoFlap,
-    /// FOLLOWS
-    Follows,
-    /// RESTORED
-    Restored,
-    /// NO-ORPHAN-WRITES
-    NoStrayWrites,
-    /// What `step` promises of the time: it comes back when it said, and nothing happens before.
-    Wakes,
-}
-
-impl fmt::Display for Invariant {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::OneHolder => "ONE-HOLDER",
-            Self::Evidence => "EVIDENCE",
-            Self::NewestView => "NEWEST-VIEW",
-            Self::Lease => "LEASE",
-            Self::UnknownIsNotNo => "UNKNOWN-IS-NOT-NO",
-            Self::NoFlap => "NO-FLAP",
-            Self::Follows => "FOLLOWS",
-            Self::Restored => "RESTORED",
-            Self::NoStrayWrites => "NO-ORPHAN-WRITES",
-            Self::Wakes => "WAKES",
-        })
-    }
-}
-
-/// An invariant was broken.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Broken {
-    /// When.
-    pub at: Time,
-    /// Which.
-    pub invariant: Invariant,
-    /// How.
-    pub words: String,
-}
-
-impl fmt::Display for Broken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.invariant, self.words)
-    }
-}
-
-/// Two holders at once: how long, by what explains it. Nothing explains the last.
+/// Two holders at once: how long, by what excuses it. Nothing excuses the last.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Measured {
     /// They do not hear each other.
@@ -110,23 +57,23 @@ impl Measured {
         self.agentless += other.agentless;
         self.unexplained += other.unexplained;
     }
-}
 
-/// Why two hold the VIP at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Explained {
-    Apart,
-    Lossy,
-    Settling,
-    Agentless,
-    No,
-}
-
-/// Two holders at once.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Overlap {
-    because: Explained,
-    since: Time,
+    /// So much more of this overlap, which has lasted for `stretch` by now.
+    fn count(&mut self, because: Option<Excuse>, length: Duration, stretch: Duration) {
+        match because {
+            Some(Excuse::FramesLost) => {
+                self.lossy += length;
+                self.lossy_longest = self.lossy_longest.max(stretch);
+            }
+            Some(Excuse::Settling) => {
+                self.settling += length;
+                self.settling_longest = self.settling_longest.max(stretch);
+            }
+            Some(Excuse::AgentDoesNotRun) => self.agentless += length,
+            Some(_) => self.apart += length,
+            None => self.unexplained += length,
+        }
+    }
 }
 
 /// Since when a writable primary could have the VIP.
@@ -138,73 +85,78 @@ pub(super) struct Calm {
 }
 
 impl World {
-    pub(super) fn count_overlap(&mut self, until: Time) {
-        let Some(overlap) = self.overlap else { return };
-        let (length, stretch) = (until.since(self.now), until.since(overlap.since));
-        let measured = &mut self.measured;
-        match overlap.because {
-            Explained::Apart => measured.apart += length,
-            Explained::Lossy => {
-                measured.lossy += length;
-                measured.lossy_longest = measured.lossy_longest.max(stretch);
-            }
-            Explained::Settling => {
-                measured.settling += length;
-                measured.settling_longest = measured.settling_longest.max(stretch);
-            }
-            Explained::Agentless => measured.agentless += length,
-            Explained::No => measured.unexplained += length,
+    fn broke(&mut self, at: Time, host: Option<Place>, breach: Breach) {
+        let words = match host {
+            Some(host) => format!("db{} {}", host + 1, breach.words),
+            None => breach.words,
+        };
+        self.broken.push(Broken { at, invariant: breach.invariant, words });
+    }
+
+    /// Notes what was found: a broken invariant, or an excuse that was needed.
+    pub(super) fn found(&mut self, host: Place, found: Result<Option<Excuse>, Breach>) {
+        match found {
+            Ok(excuse) => self.excuses.count(excuse),
+            Err(breach) => self.broke(self.now, Some(host), breach),
         }
+    }
+
+    /// One step of an agent, by what it was told and what it ordered.
+    pub(super) fn check_step(&mut self, host: Place, event: &Event, decision: &Decision, now: Time) {
+        let sight = self.sight(host);
+        let settled = decision.reasons.iter().find_map(|reason| match reason {
+            Reason::DisputeWon(member) => Some(*member),
+            _ => None,
+        });
+        let orders = Orders { actions: &decision.actions, wake_at: decision.wake_at, settled };
+        let policy: &Policy = &self.policy;
+        let agent = &mut self.hosts[host];
+        agent.book.went_on_after(now.since(agent.last_step), now);
+        agent.last_step = now;
+        let verdict = agent.book.step(policy, event, &orders, &sight, now);
+        self.found(host, verdict.breach.map_or(Ok(verdict.excuse), Err));
+    }
+
+    fn sight(&self, host: Place) -> Sight {
+        let agent = &self.hosts[host];
+        let slack = if self.chances.held_up > 0.0 { SLACK * 2 } else { SLACK };
+        Sight { here: Some(agent.vip.is_some()), slack }
+    }
+
+    pub(super) fn count_overlap(&mut self, until: Time) {
+        let Some(Overlap { because, since }) = self.one_holder.overlap() else { return };
+        self.measured.count(because, until.since(self.now), until.since(since));
     }
 
     /// ONE-HOLDER. Called whenever an address comes or goes, and whenever somebody begins or ceases to hear another.
     pub(super) fn look(&mut self) {
-        if self.holders.count() < 2 {
-            self.overlap = None;
-            return self.look_whether_followed();
-        }
-        let because = self.explain();
-        let known = self.overlap.map(|overlap| overlap.because);
-        // What began without an explanation, or before frames were lost, is not explained by what came later.
-        let because = match (known, because) {
-            (Some(Explained::Lossy), Explained::No | Explained::Settling) => Explained::Lossy,
-            (Some(Explained::Settling | Explained::Agentless), Explained::No) => Explained::Settling,
-            (_, because) => because,
-        };
-        // An agent that does not run settles nothing: its lease does, or `takeover_after` was over.
-        let all_act = self.holders.each().all(|place| self.hosts[place].agent_acts());
-        let because = match because {
-            Explained::Settling if !all_act => Explained::Agentless,
-            because => because,
-        };
-        if known != Some(because) {
-            self.overlap = Some(Overlap { because, since: self.now });
-            self.measured.lossy_times += u32::from(because == Explained::Lossy);
-            self.tell(|| format!("TWO HOLDERS ({because:?})"));
-        }
-        let Some(overlap) = self.overlap else { return };
         let holders = self.holders();
-        match because {
-            Explained::No => {
-                let words = format!("{} hold the VIP and hear each other", names(&holders));
-                self.broke(super::Invariant::OneHolder, words);
-            }
-            Explained::Settling => {
-                let acts = holders.iter().map(|place| self.hosts[*place].acts_since);
-                let Some(since) = acts.collect::<Option<Vec<Time>>>().and_then(|each| each.into_iter().max())
-                else {
-                    return;
-                };
-                let over = since.max(overlap.since) + self.settle_within();
-                if self.now > over {
-                    let words =
-                        format!("{} still hold the VIP, and have heard each other for long", names(&holders));
-                    self.broke(super::Invariant::OneHolder, words);
-                } else if known != Some(because) || self.now == since {
-                    self.push(over + Duration::from_micros(1), Due::SettleCheck);
-                }
-            }
-            _ => {}
+        let act = holders.iter().map(|place| self.hosts[*place].acts_since);
+        // An agent that does not act settles nothing.
+        let act = act.zip(&holders).map(|(since, place)| since.filter(|_| self.hosts[*place].agent_acts()));
+        let act_since = act.collect::<Option<Vec<Time>>>().and_then(|each| each.into_iter().max());
+        let together = Together {
+            holders: &holders,
+            hear_since: &self.receiving_since,
+            frames_lost: holders.len() > 1 && self.lossy(),
+            overruled: holders.iter().any(|place| self.hosts[*place].overruled),
+            act_since,
+            settle_within: SETTLE_WITHIN + self.unproven() + self.held_up(),
+        };
+        let look = self.one_holder.look(&together, self.now);
+        if let Some(Overlap { because, .. }) = look.news {
+            self.measured.lossy_times += u32::from(because == Some(Excuse::FramesLost));
+            self.tell(|| format!("TWO HOLDERS ({})", because.map_or("nothing excuses it", Excuse::name)));
+            self.excuses.count(because);
+        }
+        if let Some(at) = look.look_at {
+            self.push(at, Due::SettleCheck);
+        }
+        if let Some(breach) = look.breach {
+            self.broke(self.now, None, breach);
+        }
+        if holders.len() < 2 {
+            self.look_whether_followed();
         }
     }
 
@@ -228,82 +180,41 @@ impl World {
         if self.chances.held_up > 0.0 { FOLLOW_WITHIN * 2 } else { Duration::ZERO }
     }
 
-    fn settle_within(&self) -> Duration {
-        SETTLE_WITHIN + self.unproven() + self.held_up()
-    }
-
     fn follow_within(&self) -> Duration {
         FOLLOW_WITHIN + self.unproven() + self.held_up()
     }
 
-    fn explain(&self) -> Explained {
-        if self.lossy() {
-            return Explained::Lossy;
-        }
-        let mut explained = Explained::Apart;
-        for one in self.holders.each() {
-            for other in self.holders.each().filter(|other| *other > one) {
-                if !self.hear_each_other(one, other) {
-                    continue;
-                }
-                let since = self.receiving_since[one][other].unwrap_or(self.now);
-                // Whoever took it last asked before, for a second at the least where nothing was heard.
-                let overruled = self.hosts[one].overruled || self.hosts[other].overruled;
-                if self.now.since(since) > SETTLE_WITHIN && !overruled {
-                    return Explained::No;
-                }
-                explained = Explained::Settling;
-            }
-        }
-        explained
-    }
-
-    /// NO-FLAP: a holder that has been well for a while lets go of nothing.
+    /// NO-FLAP: an address leaves, by its agent's order or at the end of its lease.
     pub(super) fn check_flap(&mut self, host: Place) {
+        let seen = &self.hosts[host];
+        if seen.vip.is_none() {
+            return;
+        }
         let well_since = match self.policy.gateway_lost {
-            GatewayLost::Release => self.hosts[host].well_since,
-            GatewayLost::HoldWithMajority => self.hosts[host].leads_since,
+            GatewayLost::Release => seen.well_since,
+            GatewayLost::HoldWithMajority => seen.leads_since,
         };
-        let since = well_since.map(|since| since.max(self.hosts[host].busy_until));
-        let well = since.is_some_and(|since| self.now.since(since) > Duration::from_secs(2));
-        // One that has just taken it beside another holder puts that right.
-        let beside = self.holders.count() > 1
-            && self.now.since(self.hosts[host].vip_since) < self.policy.dispute_limit * 2;
-        if well && self.hosts[host].vip.is_some() && !beside && !self.hosts[host].giving_up {
-            let words = format!("db{} leads, and lets go of the VIP", host + 1);
-            self.broke(super::Invariant::NoFlap, words);
-        }
+        let lets_go = LetsGo {
+            well_for: well_since.map(|since| self.now.since(since.max(seen.busy_until))),
+            beside: self.holders.count() > 1
+                && self.now.since(seen.vip_since) < self.policy.dispute_limit * 2,
+            given_up: seen.giving_up,
+        };
+        self.found(host, outside::lets_go(lets_go, SETTLED_AFTER));
     }
 
-    /// LEASE: the kernel's lifetime is never longer than the policy says; only an agent that is told to stop leaves none.
-    pub(super) fn check_lifetime(&mut self, host: Place, lifetime: Option<Duration>) {
-        let Some(lease) = self.policy.lease else { return };
-        let stopping = self.hosts[host].agent.as_ref().is_some_and(Driver::is_stopping);
-        if !(stopping && lifetime.is_none()) && lifetime.is_none_or(|lifetime| lifetime > lease) {
-            let words = format!("db{} adds the VIP for {lifetime:?}, the lease is {lease:?}", host + 1);
-            self.broke(super::Invariant::Lease, words);
-        }
-    }
-
-    /// LEASE: only what is there is renewed, and the kernel's lifetime counts from the decision, but for the quarter of a second
-    /// that the kernel itself is not precise about, and the deed.
+    /// LEASE: the kernel is ordered to renew the VIP.
     pub(super) fn check_renewal(&mut self, host: Place) {
         let late = self.clock(host).since(self.hosts[host].decided_at);
-        if self.hosts[host].vip.is_none() {
-            let words = format!("db{} renews the VIP, which is gone, and so adds it", host + 1);
-            self.broke(super::Invariant::Lease, words);
-        } else if late > Duration::from_millis(300) {
-            let words = format!("db{} renews the VIP {} ms after it was decided", host + 1, late.as_millis());
-            self.broke(super::Invariant::Lease, words);
-        }
+        let here = self.hosts[host].vip.is_some();
+        self.found(host, outside::renewed(here, late).map(|()| None));
     }
 
-    /// EVIDENCE: "it is free, and yours" is said only of what was here a moment ago: nobody else can have found it free since.
+    /// EVIDENCE: "it is free, and yours" is said.
     pub(super) fn check_release_word(&mut self, host: Place, to: Option<Mac>) {
-        let removed = self.hosts[host].removed_at.map(|at| self.now.since(at));
-        if to.is_some() && removed.is_none_or(|ago| ago > Duration::from_millis(15)) {
-            let words = format!("db{} names its successor, and let go {removed:?} ago", host + 1);
-            self.broke(super::Invariant::Evidence, words);
+        if to.is_some() {
+            let removed = self.hosts[host].removed_at.map(|at| self.now.since(at));
+            self.found(host, outside::released_to_one(removed).map(|()| None));
         }
     }
 
@@ -348,22 +259,21 @@ impl World {
         self.look();
     }
 
-    /// NO-ORPHAN-WRITES: no VIP where a server takes writes outside its group. An agent that does not run, or is held up, or whose
-    /// server's watch is stuck, is excused: its lease does it. So is one that its server has turned away ever since it was started, and that was
-    /// told of no server's end: it goes on while nothing contradicts it, as whoever can't log in does.
+    /// NO-STRAY-WRITES: no VIP where a server takes writes outside its group. An agent that does not run is bounded by its lease.
     fn look_for_stray_writes(&mut self) {
-        let acts_for = Duration::from_secs(1);
         for place in self.holders() {
             let host = &self.hosts[place];
-            let acts = host.acts_since.is_some_and(|since| self.now.since(since) > acts_for);
+            let Some(acts_since) = host.acts_since.filter(|_| host.server.takes_stray_writes()) else {
+                continue;
+            };
             let stuck = host.asker_stuck_until.is_some()
-                || host.asker_back_at.is_some_and(|back| self.now.since(back) < acts_for);
-            let excused = stuck || host.eye.is_turned_away() || self.chances.held_up > 0.0;
-            if host.server.takes_stray_writes() && acts && !excused {
-                let words =
-                    format!("db{} has the VIP, and its server takes writes outside the group", place + 1);
-                self.broke(Invariant::NoStrayWrites, words);
-            }
+                || host.asker_back_at.is_some_and(|back| self.now.since(back) < STRAYS_AT_MOST);
+            let excuse = if stuck || self.chances.held_up > 0.0 {
+                Some(Excuse::NotToldYet)
+            } else {
+                host.book.is_turned_away().then_some(Excuse::TurnedAway)
+            };
+            self.found(place, outside::strays(self.now.since(acts_since), STRAYS_AT_MOST, excuse));
         }
     }
 
@@ -409,22 +319,17 @@ impl World {
     /// FOLLOWS: the VIP is where the writable primary is, within the budget.
     pub(super) fn check_followed(&mut self, since: Time) {
         let Some(primary) = self.calm.primary.filter(|_| self.calm.since == since) else { return };
+        let holders = self.holders();
+        let found = outside::follows(self.now.since(since), self.follow_within(), primary, &holders);
         // What was flushed a moment ago is being put back.
         let flushed = self.hosts[primary].flushed_at.map(|at| at + self.follow_within());
-        if let Some(until) = flushed.filter(|until| self.now < *until) {
-            return self.push(until, Due::FollowCheck(since));
-        }
-        let holders = self.holders();
-        if holders != [primary] {
-            let words = format!(
-                "db{} takes writes, and {} the VIP",
-                primary + 1,
-                match holders.as_slice() {
-                    [] => "nobody has".to_owned(),
-                    holders => format!("{} has", names(holders)),
-                }
-            );
-            self.broke(super::Invariant::Follows, words);
+        match (found, flushed.filter(|until| self.now < *until)) {
+            (Ok(()), _) => {}
+            (Err(_), Some(until)) => {
+                self.excuses.count(Excuse::JustRemoved);
+                self.push(until, Due::FollowCheck(since));
+            }
+            (Err(breach), None) => self.broke(self.now, Some(primary), breach),
         }
     }
 
@@ -433,18 +338,9 @@ impl World {
         if !self.broken.is_empty() {
             return;
         }
-        if let Some(primary) = self.calm.primary {
-            if self.now.since(self.calm.since) > self.follow_within() {
-                let since = self.calm.since;
-                self.check_followed(since);
-            }
-            debug_assert!(primary < self.hosts.len());
+        if self.calm.primary.is_some() && self.now.since(self.calm.since) > self.follow_within() {
+            self.check_followed(self.calm.since);
         }
         self.check_restored();
     }
-}
-
-fn names(places: &[Place]) -> String {
-    let names: Vec<String> = places.iter().map(|place| crate::group::name(*place)).collect();
-    names.join(" and ")
 }

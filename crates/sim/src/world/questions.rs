@@ -12,9 +12,10 @@ use decide::State;
 use decide::action::Action;
 use decide::event::{Event, Fact, Gateway, MemberPort, Seen, Why};
 use decide::time::Time;
+use oracle::{Breach, Invariant};
 
 use super::segment::{Cut, place_of};
-use super::{Due, Invariant, World, address};
+use super::{Due, World, address};
 use crate::group::{Place, Process, TurnsAway, id};
 
 /// A query to the local server is given up after this long.
@@ -86,8 +87,8 @@ impl World {
     /// A poll that would have been left out was carried out: it must have led to nothing.
     pub(super) fn check_park(&mut self, host: Place, actions: &[Action]) {
         if !actions.is_empty() {
-            let words = format!("db{}: a poll that would have been left out led to {actions:?}", host + 1);
-            self.broke(Invariant::Wakes, words);
+            let words = format!("looks at a poll that would have been left out, which led to {actions:?}");
+            self.found(host, Err(Breach { invariant: Invariant::Wakes, words }));
         }
     }
 
@@ -107,7 +108,7 @@ impl World {
             let state = driver.state_mut();
             state.facts.server.asked_at = state.facts.server.asked_at.max(asked_at);
             state.facts.gateway.asked_at = state.facts.gateway.asked_at.max(asked_at);
-            agent.eye.aged(asked_at);
+            agent.book.aged(asked_at);
         }
         self.next_poll(host);
     }

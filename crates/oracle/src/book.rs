@@ -1,0 +1,433 @@
+//! One agent's book: what it was told and what it ordered, in simpler words than the rules', and nothing of what it remembers.
+
+use std::time::Duration;
+
+use crate::claims::Claims;
+use crate::expelling::Expelling;
+use crate::inputs::{
+    Action, Event, Fact, Frame, Gateway, GroupView, Mac, MemberState, Outcome, Policy, Says, Seen, Server,
+    Time, ViewId,
+};
+use decide::action::VipAction;
+
+/// An agent that claims looks at the time each 200 ms at the least: one that comes back after this has stood still.
+const STANDS_STILL: Duration = Duration::from_millis(600);
+/// A server that stood still, or whose agent did, says for a moment that it lacks the majority; that is looked at once more.
+pub(crate) const NO_MAJORITY_FOR: Duration = Duration::from_millis(300);
+
+/// What an agent was last told of its own server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Word {
+    /// Nothing yet.
+    Nothing,
+    /// ONLINE, PRIMARY, with a majority, in no view that is known to be old; takes writes or not.
+    Leads {
+        /// `super_read_only` is off.
+        writable: bool,
+    },
+    /// ONLINE with a majority, a secondary, and it still takes writes: the VIP may stay until it is claimed.
+    TakesWrites,
+    /// It answers, and does not lead.
+    Follows,
+    /// ONLINE by its own word, and can't reach the majority.
+    NoMajority,
+    /// It leads by its own word, in a view that is older than one that the agent was told of.
+    Stale,
+    /// Its process is gone, or was since it last said anything of its group.
+    Dead,
+    /// It does not answer.
+    Silent,
+    /// It lives, and turns the question away.
+    TurnsAway,
+}
+
+impl Word {
+    /// A VIP that is there may stay as long as nobody claims it.
+    pub(crate) const fn may_stay(self) -> bool {
+        matches!(self, Self::Leads { .. } | Self::TakesWrites)
+    }
+}
+
+/// What one agent was told and ordered. Small and comparable, so that it can be a part of a model checker's state.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[allow(clippy::struct_excessive_bools, reason = "facts that are independent of each other")]
+pub struct Book {
+    pub(crate) word: Word,
+    pub(crate) word_since: Time,
+    /// When the question was put whose answer was the first such word.
+    pub(crate) word_asked: Time,
+    pub(crate) server_asked: Time,
+    /// Its process has been gone since it last said anything of its group.
+    pub(crate) started_anew: bool,
+    pub(crate) own_view: Option<ViewId>,
+    pub(crate) newest: Option<ViewId>,
+    pub(crate) gateway: Option<bool>,
+    pub(crate) gateway_since: Time,
+    pub(crate) gateway_asked: Time,
+    pub(crate) host_since: Time,
+    pub(crate) host_asked: Time,
+    /// Its kernel showed the VIP.
+    pub(crate) here: bool,
+    /// Its kernel showed a member's own address.
+    pub(crate) member: bool,
+    /// Since when it has the VIP, by what it was told or ordered.
+    pub(crate) held_since: Option<Time>,
+    /// When it last ordered that the address be there for a lease.
+    pub(crate) added_at: Option<Time>,
+    /// It ordered the address away, and its kernel has not shown it gone yet.
+    pub(crate) removes: bool,
+    pub(crate) probes: u32,
+    pub(crate) last_probe: Time,
+    /// No answer to a probe can be heard.
+    pub(crate) hears_nothing: bool,
+    /// Who used the VIP last: it alone can say that it is free.
+    pub(crate) used_by: Option<Mac>,
+    /// Since when others have answered for it.
+    pub(crate) taken_since: Option<Time>,
+    pub(crate) released_at: Option<Time>,
+    /// When another last claimed the VIP, or said that it has it.
+    pub(crate) contested_at: Option<Time>,
+    /// Since when it has been told "no" of some kind, without a "yes" of all in between.
+    pub(crate) no_since: Option<Time>,
+    /// It stood still for so long, and went on then.
+    pub(crate) stood_still: Option<(Time, Duration)>,
+    /// It was told to give the VIP up.
+    pub(crate) gives_up: bool,
+    /// It was told to stop.
+    pub(crate) stops: bool,
+    pub(crate) claims: Claims,
+    /// What it knows of dead members, and does about them.
+    pub expelling: Expelling,
+}
+
+impl Book {
+    /// Of an agent that starts now.
+    pub fn new(now: Time) -> Self {
+        Self {
+            word: Word::Nothing,
+            word_since: now,
+            word_asked: now,
+            server_asked: Time(0),
+            started_anew: false,
+            own_view: None,
+            newest: None,
+            gateway: None,
+            gateway_since: now,
+            gateway_asked: Time(0),
+            host_since: now,
+            host_asked: Time(0),
+            here: false,
+            member: false,
+            held_since: None,
+            added_at: None,
+            removes: false,
+            probes: 0,
+            last_probe: Time(0),
+            hears_nothing: false,
+            used_by: None,
+            taken_since: None,
+            released_at: None,
+            contested_at: None,
+            no_since: None,
+            stood_still: None,
+            gives_up: false,
+            stops: false,
+            claims: Claims::default(),
+            expelling: Expelling::default(),
+        }
+    }
+
+    /// Whether it has the VIP, by what it was told and ordered.
+    pub fn holds(&self) -> bool {
+        self.held_since.is_some()
+    }
+
+    /// Whether all that was ever told of its server is that it lives and turns questions away: not what server that is.
+    pub fn is_turned_away(&self) -> bool {
+        self.word == Word::TurnsAway && self.own_view.is_none() && !self.started_anew
+    }
+
+    /// Answers that were left out, since they would have told nothing new, would have made the facts this young.
+    pub fn aged(&mut self, asked_at: Time) {
+        self.server_asked = self.server_asked.max(asked_at);
+        self.gateway_asked = self.gateway_asked.max(asked_at);
+        self.expelling.aged(asked_at);
+    }
+
+    /// It was told nothing, and did not look at the time, for so long until now.
+    pub fn went_on_after(&mut self, still: Duration, now: Time) {
+        if still > STANDS_STILL {
+            self.stood_still = Some((now, still));
+            // What was sent to it meanwhile may be unread: probes from before prove nothing.
+            self.probes = 0;
+            self.released_at = None;
+        }
+    }
+
+    /// Since when all that a start needs has been so, by what was told: the wish to have the VIP.
+    pub(crate) fn wish_since(&self) -> Option<Time> {
+        let leads = self.word == Word::Leads { writable: true };
+        (leads && self.gateway == Some(true) && self.member && !self.here)
+            .then(|| self.word_since.max(self.gateway_since).max(self.host_since))
+    }
+
+    pub(crate) fn is_stale(&self) -> bool {
+        matches!((&self.own_view, &self.newest), (Some(own), Some(newest)) if newest.is_newer_than(own))
+    }
+
+    pub(crate) fn told(&mut self, policy: &Policy, event: &Event, now: Time) {
+        let wish = self.wish_since();
+        self.forget_after_the_lease(policy, now);
+        match event {
+            Event::Server(seen) => self.told_of_server(seen, now),
+            Event::Peer { seen, .. } => {
+                if let Fact::Known(Server::Member(view)) = &seen.fact {
+                    self.learn_view(view, false);
+                }
+            }
+            Event::Gateway(seen) => self.told_of_gateway(seen, now),
+            Event::Host(seen) => {
+                if let (true, Fact::Known(host)) = (seen.asked_at >= self.host_asked, &seen.fact) {
+                    let has = |address| host.addresses.iter().any(|own| own.address == address);
+                    let member = policy.members.keys().any(|member| has(*member));
+                    self.host_asked = seen.asked_at;
+                    self.told_of_addresses(has(policy.vip), member, now);
+                }
+            }
+            Event::Frame(frame) => self.told_of_frame(*frame, now),
+            // Whoever used the VIP and was a stranger is a member: what it said is taken up now.
+            Event::Neighbor { address, mac }
+                if self.used_by == Some(*mac) && !self.claims.knows(*address, *mac) =>
+            {
+                self.contested_at = Some(now);
+            }
+            Event::ReceiveUp(up) => {
+                self.hears_nothing = !up;
+                if self.hears_nothing {
+                    self.probes = 0;
+                    self.released_at = None;
+                }
+            }
+            Event::ClocksParted { suspended, .. } => self.clocks_parted(*suspended, now),
+            Event::Done {
+                action: Action::Vip(_, VipAction::AddAddress { .. }),
+                outcome: Outcome::Failed(_),
+            } if !self.here => {
+                self.held_since = None;
+                self.added_at = None;
+            }
+            // The kernel's own word that it is not here.
+            Event::Done {
+                action: Action::Vip(_, VipAction::RenewAddress { .. }),
+                outcome: Outcome::Gone,
+            } if self.here => {
+                self.host_asked = now;
+                self.told_of_addresses(false, self.member, now);
+            }
+            Event::Release => self.gives_up = true,
+            Event::Stopping => self.stops = true,
+            _ => {}
+        }
+        self.note_no(now);
+        self.claims.told(event, self.holds(), now);
+        if self.wish_since() != wish {
+            self.probes = 0;
+            self.released_at = None;
+        }
+    }
+
+    pub(crate) fn ordered(&mut self, actions: &[Action], now: Time) {
+        for action in actions {
+            match action {
+                Action::Vip(_, VipAction::SendProbe) => {
+                    self.probes += 1;
+                    self.last_probe = now;
+                }
+                Action::Vip(_, VipAction::AddAddress { .. }) => {
+                    self.held_since.get_or_insert(now);
+                    self.added_at = Some(now);
+                    self.removes = false;
+                }
+                Action::Vip(_, VipAction::RenewAddress { .. }) if self.holds() => self.added_at = Some(now),
+                Action::Vip(_, VipAction::RemoveAddress { .. }) => {
+                    self.removes = true;
+                    self.held_since = None;
+                    self.added_at = None;
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// An agent that comes to act only after its lease was over has nothing, and knows nothing, until it is told anew.
+    fn forget_after_the_lease(&mut self, policy: &Policy, now: Time) {
+        let over = |(at, lease): (Time, Duration)| now.since(at) >= lease;
+        if self.added_at.zip(policy.lease).is_some_and(over) {
+            self.forget(now);
+            (self.here, self.held_since, self.added_at) = (false, None, None);
+            self.stood_still = Some((now, policy.lease.unwrap_or_default()));
+        }
+    }
+
+    fn forget(&mut self, now: Time) {
+        self.word = Word::Nothing;
+        (self.word_since, self.word_asked) = (now, now);
+        self.server_asked = self.server_asked.max(now);
+        self.gateway = None;
+        self.gateway_asked = self.gateway_asked.max(now);
+    }
+
+    /// What it was told before counts no more.
+    fn clocks_parted(&mut self, suspended: Duration, now: Time) {
+        self.forget(now);
+        let already =
+            self.stood_still.filter(|(at, _)| *at == now).map_or(Duration::ZERO, |(_, still)| still);
+        if suspended > already {
+            self.stood_still = Some((now, suspended));
+        }
+    }
+
+    fn told_of_server(&mut self, seen: &Seen<Server>, now: Time) {
+        let in_time = seen.asked_at >= self.server_asked;
+        if let Fact::Known(Server::Member(view)) = &seen.fact {
+            self.learn_view(view, in_time);
+        }
+        if !in_time {
+            return;
+        }
+        self.server_asked = seen.asked_at;
+        self.own_view = match &seen.fact {
+            Fact::Known(Server::Member(view)) => view.view.clone(),
+            _ => self.own_view.take(),
+        };
+        let word = match word(&seen.fact) {
+            word if word.may_stay() && self.is_stale() => Word::Stale,
+            // Whatever runs there now is not what led.
+            Word::Silent | Word::TurnsAway if self.started_anew => Word::Dead,
+            word => word,
+        };
+        self.started_anew = word == Word::Dead;
+        if self.word != word {
+            // What is not known since then counts from then.
+            self.word_asked = if self.word == Word::Nothing { self.word_since } else { self.server_asked };
+            self.word = word;
+            self.word_since = now;
+        }
+    }
+
+    fn told_of_gateway(&mut self, seen: &Seen<Gateway>, now: Time) {
+        if let (true, Fact::Known(known)) = (seen.asked_at >= self.gateway_asked, &seen.fact) {
+            self.gateway_asked = seen.asked_at;
+            let reachable = *known == Gateway::Reachable;
+            if self.gateway != Some(reachable) {
+                self.gateway = Some(reachable);
+                self.gateway_since = now;
+            }
+        }
+    }
+
+    fn told_of_addresses(&mut self, here: bool, member: bool, now: Time) {
+        if (here, member) != (self.here, self.member) {
+            self.host_since = now;
+        }
+        if here && !self.removes {
+            self.held_since.get_or_insert(now);
+        } else if self.here && !here {
+            self.held_since = None;
+            self.added_at = None;
+        }
+        self.removes &= here;
+        (self.here, self.member) = (here, member);
+    }
+
+    fn told_of_frame(&mut self, frame: Frame, now: Time) {
+        if let Says::Release { heard_at } = frame.says {
+            if self.used_by == Some(frame.from) {
+                self.released_at = Some(heard_at);
+            }
+        } else if frame.says.is_use() {
+            self.used_by = Some(frame.from);
+            self.taken_since.get_or_insert(now);
+            self.contested_at = Some(now);
+            self.released_at = None;
+            self.probes = 0;
+        } else if frame.says == Says::Probe {
+            self.contested_at = Some(now);
+        }
+    }
+
+    /// The view of a member that is ONLINE in the majority counts.
+    fn learn_view(&mut self, view: &GroupView, own: bool) {
+        let online = view.local_member().is_some_and(|local| local.state == MemberState::Online);
+        let (true, Some(view)) = (online && view.has_majority(), &view.view) else { return };
+        let other_group = |newest: &ViewId| own && !newest.is_of_the_same_group(view);
+        let newer = |newest: &ViewId| view.is_newer_than(newest) || other_group(newest);
+        if self.newest.as_ref().map_or(own, newer) {
+            self.newest = Some(view.clone());
+        }
+    }
+
+    fn note_no(&mut self, now: Time) {
+        // A peer's answer may show that its own server's word is old.
+        if self.word.may_stay() && self.is_stale() {
+            self.word = Word::Stale;
+            self.word_since = now;
+        }
+        let no = matches!(self.word, Word::Follows | Word::NoMajority | Word::Stale | Word::Dead);
+        if no || self.gateway == Some(false) {
+            self.no_since.get_or_insert(now);
+        } else if self.word.may_stay() {
+            self.no_since = None;
+        }
+    }
+
+    /// How long a holder may go on, by what it was told. None: for ever.
+    pub(crate) fn may_hold_until(&self, policy: &Policy, held_since: Time) -> Option<Time> {
+        use crate::inputs::GatewayLost;
+        let since = self.word_since.max(held_since);
+        let by_server = match self.word {
+            Word::Nothing | Word::Leads { .. } | Word::TakesWrites => None,
+            Word::Silent => Some(since + policy.hung_patience),
+            Word::TurnsAway => policy.refused_patience.map(|patience| since + patience),
+            Word::Follows | Word::Stale => Some(since + policy.claim_wait),
+            Word::Dead => Some(since + policy.linger),
+            Word::NoMajority => Some(since + NO_MAJORITY_FOR),
+        };
+        let gateway_since = self.gateway_since.max(held_since);
+        let by_gateway = match (self.gateway, policy.gateway_lost) {
+            (Some(false), GatewayLost::Release) => Some(gateway_since),
+            // Counts from when its server does not lead.
+            (Some(false), GatewayLost::HoldWithMajority) => {
+                (!self.word.may_stay()).then(|| gateway_since.max(self.word_since))
+            }
+            _ => None,
+        };
+        [by_server, by_gateway].into_iter().flatten().min()
+    }
+
+    /// Whether it was told a certain "no": its server follows, is gone, passed by or without a majority, or its gateway is lost.
+    pub fn knows_a_no(&self) -> bool {
+        matches!(self.word, Word::Follows | Word::NoMajority | Word::Stale | Word::Dead)
+            || self.gateway == Some(false)
+    }
+}
+
+fn word(fact: &Fact<Server>) -> Word {
+    match fact {
+        Fact::Unknown(why) if why.server_lives() => Word::TurnsAway,
+        Fact::Unknown(_) => Word::Silent,
+        Fact::Known(Server::Refused(_)) => Word::Dead,
+        Fact::Known(Server::NotInGroup(_)) => Word::Follows,
+        Fact::Known(Server::Member(view)) if view.is_primary() => {
+            Word::Leads { writable: !view.super_read_only }
+        }
+        Fact::Known(Server::Member(view)) => {
+            let online = view.local_member().is_some_and(|local| local.state == MemberState::Online);
+            match (online, view.has_majority()) {
+                (true, false) => Word::NoMajority,
+                (true, true) if !view.super_read_only => Word::TakesWrites,
+                _ => Word::Follows,
+            }
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! RESTORED, of one agent: the group's patience (`group_replication_member_expel_timeout`) is taken only from members that are
+//! proven dead, woken no sooner than the operator's patience is over, and given back.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use crate::inputs::{
+    Action, Event, Fact, GroupView, Member, MemberPort, MemberState, Outcome, Policy, Seen, Server, Time,
+};
+use crate::invariant::{Breach, Invariant};
+
+/// Refusals in a row that prove a death.
+const PROVING_REFUSALS: u32 = 2;
+/// The timeout is changed for no longer than this, while the agent looks at the time.
+const CHANGED_AT_MOST: Duration = Duration::from_secs(10);
+
+/// The operator's value is changed here, or may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Changed {
+    original: u32,
+    since: Time,
+    asked_back: bool,
+}
+
+/// What one agent knows of dead members, and what it changed on their account.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Expelling {
+    /// Whose server is at which address.
+    addresses: BTreeMap<String, IpAddr>,
+    /// Who is UNREACHABLE, by its own server's last answer of the group, and since when.
+    suspects: BTreeMap<String, Time>,
+    /// When its own server was asked whose answer was told last.
+    asked: Time,
+    /// When its own server was asked that last said ONLINE, with a majority.
+    stands_since: Option<Time>,
+    refusals: BTreeMap<IpAddr, u32>,
+    /// Members whose server last said that it is in no group.
+    outside: BTreeSet<IpAddr>,
+    fencing: BTreeSet<IpAddr>,
+    fenced: BTreeSet<IpAddr>,
+    timeout: Option<u32>,
+    changed: Option<Changed>,
+}
+
+impl Expelling {
+    /// The operator's value is changed, nothing justifies it any more, and it was not asked back.
+    fn owes(&self, policy: &Policy, event: &Event, now: Time) -> Option<Breach> {
+        let changed = self.changed.filter(|changed| !changed.asked_back)?;
+        let breach = |words: &str| Some(Breach::new(Invariant::Restored, words));
+        if *event == Event::Stopping {
+            return breach("stops, and does not put the expel timeout back");
+        }
+        if now.since(changed.since) >= CHANGED_AT_MOST {
+            return breach("has kept the expel timeout at 0 for too long");
+        }
+        match self.living(policy, now) {
+            Some(_) => breach("keeps the expel timeout at 0, and nobody dead justifies it any more"),
+            None => None,
+        }
+    }
+
+    /// Whether the expel timeout is changed, and nothing has shown that it is back.
+    pub fn is_changed(&self) -> bool {
+        self.changed.is_some()
+    }
+
+    /// An answer that was left out, since it would have told nothing new, would have been this young.
+    pub(crate) fn aged(&mut self, asked_at: Time) {
+        self.asked = self.asked.max(asked_at);
+        self.stands_since = self.stands_since.map(|asked| asked.max(asked_at));
+    }
+
+    /// Reads one step into the book, what the agent was told and what it ordered, and judges it.
+    pub fn step(&mut self, policy: &Policy, event: &Event, actions: &[Action], now: Time) -> Option<Breach> {
+        self.told(event, now);
+        let breach = self.judge(policy, actions, now);
+        self.ordered(actions, now);
+        breach.or_else(|| self.owes(policy, event, now))
+    }
+
+    fn told(&mut self, event: &Event, now: Time) {
+        match event {
+            Event::Server(seen) => self.told_of_server(seen),
+            Event::Peer { member, seen } => {
+                if let Fact::Known(server) = &seen.fact {
+                    self.outside.remove(member);
+                    if is_outside(server) {
+                        self.outside.insert(*member);
+                    }
+                }
+            }
+            Event::MemberPort { member, seen } => match &seen.fact {
+                Fact::Known(MemberPort::Refuses) => *self.refusals.entry(*member).or_default() += 1,
+                Fact::Known(MemberPort::Answers(id)) => {
+                    self.refusals.remove(member);
+                    if let Some(id) = id {
+                        self.addresses.insert(id.clone(), *member);
+                    }
+                }
+                Fact::Unknown(_) => drop(self.refusals.remove(member)),
+            },
+            Event::ExpelTimeout(seen) if self.changed.is_none() => {
+                self.timeout = match seen.fact {
+                    Fact::Known(seconds) => Some(seconds),
+                    Fact::Unknown(_) => None,
+                };
+            }
+            // What an earlier run left changed is to be put back at once, whoever is dead.
+            Event::ExpelTimeoutLeft(original) => {
+                self.changed = Some(Changed { original: *original, since: now, asked_back: false });
+            }
+            Event::Fenced { member, outcome } => {
+                let asked_for = self.fencing.remove(member);
+                self.fenced.extend(Some(*member).filter(|_| asked_for && *outcome == Outcome::Succeeded));
+            }
+            Event::Done { action: Action::RestoreExpelTimeout { .. }, outcome: Outcome::Succeeded } => {
+                self.changed = self.changed.filter(|changed| !changed.asked_back);
+            }
+            _ => {}
+        }
+    }
+
+    fn told_of_server(&mut self, seen: &Seen<Server>) {
+        // An answer that came late says nothing any more.
+        if seen.asked_at < self.asked {
+            return;
+        }
+        self.asked = seen.asked_at;
+        self.stands_since = None;
+        let Fact::Known(server) = &seen.fact else { return };
+        let Server::Member(view) = server else {
+            self.suspects.clear();
+            return self.forget_the_reachable();
+        };
+        let unreachable = |member: &&Member| member.state == MemberState::Unreachable;
+        let suspects: Vec<&Member> = view.members.iter().filter(unreachable).collect();
+        self.suspects.retain(|id, _| suspects.iter().any(|member| member.id == *id));
+        self.forget_the_reachable();
+        for member in suspects {
+            self.suspects.entry(member.id.clone()).or_insert(seen.asked_at);
+        }
+        self.stands_since = stands(view).then_some(seen.asked_at);
+    }
+
+    /// What was proven of a member counts as long as it is UNREACHABLE.
+    fn forget_the_reachable(&mut self) {
+        let Self { suspects, addresses, refusals, fencing, fenced, .. } = self;
+        let suspected = |member: &IpAddr| suspects.keys().any(|id| addresses.get(id) == Some(member));
+        refusals.retain(|member, _| suspected(member));
+        fencing.retain(|member| suspected(member));
+        fenced.retain(|member| suspected(member));
+    }
+
+    fn ordered(&mut self, actions: &[Action], now: Time) {
+        for action in actions {
+            match action {
+                Action::SetExpelTimeout { original } => {
+                    self.changed = Some(Changed { original: *original, since: now, asked_back: false });
+                }
+                Action::RestoreExpelTimeout { .. } => {
+                    if let Some(changed) = &mut self.changed {
+                        changed.asked_back = true;
+                    }
+                }
+                Action::Fence { member, .. } => drop(self.fencing.insert(*member)),
+                _ => {}
+            }
+        }
+    }
+
+    fn judge(&self, policy: &Policy, actions: &[Action], now: Time) -> Option<Breach> {
+        actions.iter().find_map(|action| {
+            let wrong = match action {
+                Action::SetExpelTimeout { original } => self.set_wrongly(policy, *original, now),
+                Action::RestoreExpelTimeout { value } => match self.changed {
+                    None => Some("puts an expel timeout back that it has not changed".to_owned()),
+                    Some(changed) if changed.original != *value => Some(format!(
+                        "puts {value} s back, and the operator's value is {} s",
+                        changed.original
+                    )),
+                    Some(_) => None,
+                },
+                Action::WakeExpel => self.wakes_too_soon(policy, now),
+                Action::Fence { .. } if !policy.fence => {
+                    Some("runs a fence command that there is not".to_owned())
+                }
+                _ => None,
+            };
+            wrong.map(|words| Breach::new(Invariant::Restored, words))
+        })
+    }
+
+    fn set_wrongly(&self, policy: &Policy, original: u32, now: Time) -> Option<String> {
+        if self.changed.is_some_and(|changed| !changed.asked_back) {
+            return Some("changes the expel timeout twice".to_owned());
+        }
+        if original == 0 || Some(original) != self.timeout {
+            return Some(format!(
+                "takes {original} s for the operator's expel timeout, which is {:?}",
+                self.timeout
+            ));
+        }
+        self.living(policy, now).map(|living| format!("sets the expel timeout to 0, and {living}"))
+    }
+
+    /// Why nobody may be expelled at once.
+    fn living(&self, policy: &Policy, now: Time) -> Option<String> {
+        if self.stands_since.is_none_or(|asked| now.since(asked) > policy.evidence_age) {
+            return Some("its own server is not known to be ONLINE in the majority".to_owned());
+        }
+        if self.suspects.is_empty() {
+            return Some("nobody is UNREACHABLE".to_owned());
+        }
+        let living = self.suspects.keys().find(|id| !self.is_dead(id))?;
+        Some(format!("{living} is not proven dead"))
+    }
+
+    fn is_dead(&self, id: &str) -> bool {
+        self.addresses.get(id).is_some_and(|member| {
+            self.refusals.get(member).is_some_and(|count| *count >= PROVING_REFUSALS)
+                || self.outside.contains(member)
+                || self.fenced.contains(member)
+        })
+    }
+
+    fn wakes_too_soon(&self, policy: &Policy, now: Time) -> Option<String> {
+        let stands = self.stands_since.is_some_and(|asked| now.since(asked) <= policy.evidence_age);
+        let patience = Duration::from_secs(self.timeout.unwrap_or(u32::MAX).into());
+        let over = self.suspects.values().any(|since| now.since(*since) >= patience);
+        (!stands || self.suspects.is_empty() || !(over || self.changed.is_some()))
+            .then(|| "wakes the group before the operator's patience is over".to_owned())
+    }
+}
+
+fn stands(view: &GroupView) -> bool {
+    view.local_member().is_some_and(|local| local.state == MemberState::Online) && view.has_majority()
+}
+
+fn is_outside(server: &Server) -> bool {
+    match server {
+        Server::NotInGroup(_) => true,
+        Server::Member(view) => view.local_member().is_some_and(|local| local.state == MemberState::Offline),
+        Server::Refused(_) => false,
+    }
+}

@@ -1,0 +1,304 @@
+//! What follows from what an agent was told: whether it may start, hold, renew or let go. EVIDENCE, NEWEST-VIEW, LEASE,
+//! UNKNOWN-IS-NOT-NO, NO-FLAP at the first word, RESTORED and WAKES, one definition each.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use crate::book::{Book, Word};
+use crate::excuses::Excuse;
+use crate::inputs::{Action, Event, Policy, Time};
+use crate::invariant::{Breach, Invariant};
+use decide::action::VipAction;
+use decide::net::VipId;
+
+/// "It is free" is to be read no later than this after it was heard: another may have taken it then.
+const WORD_HOLDS_FOR: Duration = Duration::from_millis(20);
+
+/// What an agent gave back.
+#[derive(Clone, Copy, Debug)]
+pub struct Orders<'a> {
+    /// What is to be done, in this order.
+    pub actions: &'a [Action],
+    /// When it wants to be woken, on its own clock.
+    pub wake_at: Time,
+    /// The member whose claim it declares settled, for itself.
+    pub settled: Option<IpAddr>,
+}
+
+/// What whoever watches sees of the host at that moment.
+#[derive(Clone, Copy, Debug)]
+pub struct Sight {
+    /// The kernel bears the VIP. None: nobody looked, and what the agent was told and ordered counts.
+    pub here: Option<bool>,
+    /// So much later than the limits say an agent may let go: the second check, a slow server, a short processor.
+    pub slack: Duration,
+}
+
+impl Sight {
+    /// Nobody looked at the host: what the agent was told and ordered counts.
+    pub const fn as_told(slack: Duration) -> Self {
+        Self { here: None, slack }
+    }
+}
+
+/// What is to be said of one step.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Verdict {
+    /// What it breaks; the first one counts.
+    pub breach: Option<Breach>,
+    /// What it would break, but for this.
+    pub excuse: Option<Excuse>,
+    /// It takes the VIP.
+    pub starts: bool,
+}
+
+impl Verdict {
+    fn breach(invariant: Invariant, words: impl Into<String>) -> Self {
+        Self { breach: Some(Breach::new(invariant, words)), ..Self::default() }
+    }
+
+    fn excused(excuse: Excuse) -> Self {
+        Self { excuse: Some(excuse), ..Self::default() }
+    }
+}
+
+fn adds(actions: &[Action]) -> bool {
+    actions.iter().any(|action| matches!(action, Action::Vip(_, VipAction::AddAddress { .. })))
+}
+
+fn renews(actions: &[Action]) -> bool {
+    actions.iter().any(|action| matches!(action, Action::Vip(_, VipAction::RenewAddress { .. })))
+}
+
+fn removes(actions: &[Action]) -> bool {
+    actions.iter().any(|action| matches!(action, Action::Vip(_, VipAction::RemoveAddress { .. })))
+}
+
+impl Book {
+    /// Reads one step into the book, what the agent was told and what it ordered, and judges it.
+    pub fn step(
+        &mut self,
+        policy: &Policy,
+        event: &Event,
+        orders: &Orders<'_>,
+        sight: &Sight,
+        now: Time,
+    ) -> Verdict {
+        let held = self.holds();
+        self.told(policy, event, now);
+        let settled = orders.settled.and_then(|member| self.claims.settled(member));
+        let verdict = self.judge(policy, event, orders, sight, now);
+        let unproven = settled.is_some_and(|claim| {
+            claim.leads_in_no_older(self.newest.as_ref()) && self.server_asked < claim.since
+        });
+        let verdict = if unproven && held && verdict.breach.is_none() {
+            let words = "answers a claim by what its server said before it, and the claimant's server leads";
+            Verdict::breach(Invariant::Evidence, words)
+        } else {
+            verdict
+        };
+        self.ordered(orders.actions, now);
+        let restored = policy.elects().then(|| self.expelling.step(policy, event, orders.actions, now));
+        match restored.flatten() {
+            Some(breach) if verdict.breach.is_none() => Verdict { breach: Some(breach), ..verdict },
+            _ => verdict,
+        }
+    }
+
+    fn judge(
+        &self,
+        policy: &Policy,
+        event: &Event,
+        orders: &Orders<'_>,
+        sight: &Sight,
+        now: Time,
+    ) -> Verdict {
+        let actions = orders.actions;
+        if orders.wake_at <= now && *event != Event::Stopping {
+            return Verdict::breach(Invariant::Wakes, "wants to be woken in the past");
+        }
+        if let Some(breach) = self.lifetime_is_wrong(policy, actions) {
+            return Verdict { breach: Some(breach), ..Verdict::default() };
+        }
+        if self.is_stale() && actions.contains(&Action::Vip(VipId::FIRST, VipAction::SendProbe)) {
+            let words = "claims in a view older than the newest it was told of";
+            return Verdict::breach(Invariant::NewestView, words);
+        }
+        // The last order of an agent that stops is given on the kernel's word, asked for in the same breath.
+        if renews(actions) && !self.holds() && *event != Event::Stopping {
+            let words = "renews the VIP, which is not here by what it was told, or whose lease was over";
+            return Verdict::breach(Invariant::Lease, words);
+        }
+        let here = sight.here.unwrap_or(self.holds());
+        match (here, adds(actions), removes(actions)) {
+            (false, true, _) => self.judge_start(policy, now),
+            // Where the kernel shows it still there, it is removed once more.
+            (true, _, true) if !self.holds() => Verdict::default(),
+            (true, _, true) => self.judge_release(policy, now),
+            (true, _, false) => self.judge_holding(policy, renews(actions), sight, now),
+            (false, false, _) => Verdict::default(),
+        }
+    }
+
+    /// LEASE: the kernel's lifetime is never longer than the policy says; only an agent that is told to stop leaves none.
+    fn lifetime_is_wrong(&self, policy: &Policy, actions: &[Action]) -> Option<Breach> {
+        let lease = policy.lease?;
+        actions.iter().find_map(|action| {
+            let (lifetime, renews) = match action {
+                Action::Vip(_, VipAction::AddAddress { lifetime, .. }) => (lifetime, false),
+                Action::Vip(_, VipAction::RenewAddress { lifetime, .. }) => (lifetime, true),
+                _ => return None,
+            };
+            let permanent = renews && lifetime.is_none() && self.stops;
+            let wrong = !permanent && lifetime.is_none_or(|lifetime| lifetime > lease);
+            wrong.then(|| {
+                let words = format!("adds the VIP for {lifetime:?}, and the lease is {lease:?}");
+                Breach::new(Invariant::Lease, words)
+            })
+        })
+    }
+
+    /// EVIDENCE and NEWEST-VIEW: the address is not there, and is to be added.
+    fn judge_start(&self, policy: &Policy, now: Time) -> Verdict {
+        Verdict { breach: self.lacks_evidence(policy, now), starts: true, ..Verdict::default() }
+    }
+
+    fn lacks_evidence(&self, policy: &Policy, now: Time) -> Option<Breach> {
+        let lacks = |words: String| Some(Breach::new(Invariant::Evidence, words));
+        let Some(wish) = self.wish_since() else {
+            let Self { word, gateway, member, .. } = self;
+            let invariant = if *word == Word::Stale { Invariant::NewestView } else { Invariant::Evidence };
+            let words =
+                format!("takes the VIP, and was told: server {word:?}, gateway {gateway:?}, member {member}");
+            return Some(Breach::new(invariant, words));
+        };
+        let old = |asked: Time| now.since(asked) > policy.evidence_age;
+        if old(self.server_asked) || old(self.gateway_asked) {
+            return lacks("takes the VIP on facts that are too old".to_owned());
+        }
+        if self.server_asked < wish || self.gateway_asked < wish {
+            return lacks("takes the VIP without a second check".to_owned());
+        }
+        if self.hears_nothing {
+            return lacks("takes the VIP while it can hear no answer".to_owned());
+        }
+        let overrules = policy.takeover_after.zip(self.taken_since);
+        if overrules.is_some_and(|(after, since)| now >= since + after) {
+            return None;
+        }
+        if self.was_released(now) || self.has_asked_around(policy, now) {
+            return None;
+        }
+        let ago = now.since(self.last_probe).as_millis();
+        lacks(format!(
+            "takes the VIP after {} probes, the last {ago} ms ago, and nobody let go of it",
+            self.probes
+        ))
+    }
+
+    /// Whoever had it said that it is free, just now.
+    fn was_released(&self, now: Time) -> bool {
+        self.released_at.is_some_and(|at| now.since(at) <= WORD_HOLDS_FOR)
+    }
+
+    /// The network was asked often enough, and the last question had its time to be answered.
+    fn has_asked_around(&self, policy: &Policy, now: Time) -> bool {
+        self.probes >= policy.probe_count && now.since(self.last_probe) >= policy.probe_spacing
+    }
+
+    /// Judges an agent that does nothing: one that holds the VIP may do so for no longer than its limits say.
+    pub fn goes_on(&self, policy: &Policy, sight: &Sight, now: Time) -> Verdict {
+        if sight.here.unwrap_or(self.holds()) {
+            self.judge_holding(policy, false, sight, now)
+        } else {
+            Verdict::default()
+        }
+    }
+
+    /// LEASE and NEWEST-VIEW: it goes on holding, or renews.
+    fn judge_holding(&self, policy: &Policy, renews: bool, sight: &Sight, now: Time) -> Verdict {
+        let heard_of = policy.hung_patience.max(policy.poll_interval * 2) + sight.slack;
+        if renews && self.word != Word::Nothing && now.since(self.server_asked) > heard_of {
+            return Verdict::breach(Invariant::Lease, "renews, and nothing more is heard of its server");
+        }
+        let Some(until) = self.held_since.and_then(|since| self.may_hold_until(policy, since)) else {
+            return Verdict::default();
+        };
+        if now <= until + sight.slack {
+            return Verdict::default();
+        }
+        // One that stood still after the first word asks again, and waits for a claim from then on.
+        if self.stood_still.is_some_and(|(at, _)| now.since(at) < policy.claim_wait) {
+            return Verdict::excused(Excuse::StoodStill);
+        }
+        let invariant = if self.word == Word::Stale { Invariant::NewestView } else { Invariant::Lease };
+        let since = self.word_since.min(self.gateway_since);
+        let words = format!(
+            "goes on holding, though its server: {:?}, its gateway: {:?}, for {:.1} s",
+            self.word,
+            self.gateway,
+            now.since(since).as_secs_f64()
+        );
+        Verdict::breach(invariant, words)
+    }
+
+    /// NO-FLAP and UNKNOWN-IS-NOT-NO: it lets go.
+    fn judge_release(&self, policy: &Policy, now: Time) -> Verdict {
+        let Some(breach) = self.lets_go_too_soon(policy, now) else { return Verdict::default() };
+        let forgot =
+            |(at, still): (Time, Duration)| at == now && policy.lease.is_some_and(|lease| still > lease / 2);
+        // A claim is settled in time; what lies in a pause is no time.
+        let within = policy.dispute_limit * 3;
+        let still = self.stood_still.filter(|(at, _)| now.since(*at) < within);
+        let within = within + still.map_or(Duration::ZERO, |(_, still)| still);
+        let contested = |at: Time| now.since(at) < within;
+        // One that has just taken it lets go of it again at the first answer, whoever leads.
+        let settled = self.held_since.is_some_and(|since| now.since(since) > policy.dispute_limit);
+        if settled && !self.gives_up && self.claims.are_all_of_older_views(self.newest.as_ref()) {
+            let words = "yields to a claim of an older view";
+            return Verdict::breach(Invariant::NewestView, words);
+        }
+        let excuse = if self.gives_up {
+            Excuse::GivenUp
+        } else if self.stood_still.is_some_and(forgot) {
+            Excuse::AllForgotten
+        } else if self.contested_at.is_some_and(contested) {
+            Excuse::Contested
+        } else {
+            return Verdict { breach: Some(breach), ..Verdict::default() };
+        };
+        Verdict::excused(excuse)
+    }
+
+    fn lets_go_too_soon(&self, policy: &Policy, now: Time) -> Option<Breach> {
+        if !self.member {
+            return None;
+        }
+        let asked = self.server_asked.max(self.gateway_asked);
+        // Where nothing at all is answered any more, the first word has to do in the end.
+        let once = |since: Time| asked < since && now.since(since) < policy.claim_wait;
+        if self.no_since.is_some_and(once) {
+            let words = format!("lets go at the first word: {:?}, gateway {:?}", self.word, self.gateway);
+            return Some(Breach::new(Invariant::NoFlap, words));
+        }
+        if self.gateway == Some(false) {
+            return None;
+        }
+        let patience = match self.word {
+            Word::Leads { .. } | Word::TakesWrites => {
+                return Some(Breach::new(
+                    Invariant::NoFlap,
+                    "lets go, though its server leads, or still takes writes",
+                ));
+            }
+            Word::Silent | Word::Nothing => policy.hung_patience,
+            Word::TurnsAway => policy.refused_patience.unwrap_or(Duration::MAX),
+            Word::Follows | Word::NoMajority | Word::Stale | Word::Dead => return None,
+        };
+        let since = now.since(self.word_asked);
+        (since < patience).then(|| {
+            let words = format!("lets go after {:.3} s of {:?}", since.as_secs_f64(), self.word);
+            Breach::new(Invariant::UnknownIsNotNo, words)
+        })
+    }
+}
