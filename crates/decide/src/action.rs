@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::{Mac, StatMark};
+use crate::net::{Mac, VipId};
 
 /// Something to do.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
+    /// About this VIP.
+    Vip(VipId, VipAction),
     /// Put a question to the local server now, not at the next poll.
     AskServer,
     /// Probe the gateway now.
@@ -21,6 +23,40 @@ pub enum Action {
     AskPeer(IpAddr),
     /// Ask by ARP for the members' addresses, so that their MACs are known (`Event::Neighbor`).
     LearnNeighbors,
+    /// Poll the local server at this interval from now on.
+    PollEvery(Duration),
+    /// Write the state file (S6).
+    WriteStat(StatMark),
+    /// Read the local server's `group_replication_member_expel_timeout` (`Event::ExpelTimeout`).
+    ReadExpelTimeout,
+    /// Ask whether a member's MySQL port answers or refuses (`Event::MemberPort`).
+    LookAtMember(IpAddr),
+    /// Set the local server's `group_replication_member_expel_timeout` to the value that it has, which wakes the
+    /// server's thread that expels. `Done` comes back.
+    WakeExpel,
+    /// Set it to 0, after `original` is on disk. `Done` comes back.
+    SetExpelTimeout {
+        /// The value to be restored, in seconds.
+        original: u32,
+    },
+    /// Put it back where it is still 0, and forget the value on disk. `Done` comes back.
+    RestoreExpelTimeout {
+        /// In seconds.
+        value: u32,
+    },
+    /// Run the operator's fence command for this member (`Event::Fenced`).
+    Fence {
+        /// Its address.
+        member: IpAddr,
+        /// Its name, `MEMBER_HOST`.
+        name: String,
+    },
+}
+
+/// What is to be done about one VIP.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VipAction {
     /// Send one ARP probe for the VIP (RFC 5227: sender address 0.0.0.0).
     SendProbe,
     /// Say that the VIP, removed just before, is free: to this member alone, which may take it at once, or to nobody in
@@ -80,34 +116,6 @@ pub enum Action {
     TickleClients,
     /// Close this host's ends of the remembered connections, and forget them.
     DestroyConnections,
-    /// Poll the local server at this interval from now on.
-    PollEvery(Duration),
-    /// Write the state file (S6).
-    WriteStat(StatMark),
-    /// Read the local server's `group_replication_member_expel_timeout` (`Event::ExpelTimeout`).
-    ReadExpelTimeout,
-    /// Ask whether a member's MySQL port answers or refuses (`Event::MemberPort`).
-    LookAtMember(IpAddr),
-    /// Set the local server's `group_replication_member_expel_timeout` to the value that it has, which wakes the
-    /// server's thread that expels. `Done` comes back.
-    WakeExpel,
-    /// Set it to 0, after `original` is on disk. `Done` comes back.
-    SetExpelTimeout {
-        /// The value to be restored, in seconds.
-        original: u32,
-    },
-    /// Put it back where it is still 0, and forget the value on disk. `Done` comes back.
-    RestoreExpelTimeout {
-        /// In seconds.
-        value: u32,
-    },
-    /// Run the operator's fence command for this member (`Event::Fenced`).
-    Fence {
-        /// Its address.
-        member: IpAddr,
-        /// Its name, `MEMBER_HOST`.
-        name: String,
-    },
 }
 
 /// How an action went.
@@ -120,4 +128,27 @@ pub enum Outcome {
     Gone,
     /// Not done, in the words of what failed.
     Failed(String),
+}
+
+/// The character in the state file (S6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StatMark {
+    /// `0`: the VIP was closed here.
+    Stopped,
+    /// `1`: nothing has changed lately.
+    Quiet,
+    /// `2`: the VIP was started here.
+    Started,
+}
+
+impl StatMark {
+    /// The one character.
+    pub fn character(self) -> char {
+        match self {
+            Self::Stopped => '0',
+            Self::Quiet => '1',
+            Self::Started => '2',
+        }
+    }
 }

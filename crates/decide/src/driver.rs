@@ -21,18 +21,17 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::action::{Action, Outcome};
-use crate::decide::{Decision, step};
+use crate::action::{Action, Outcome, VipAction};
 use crate::event::Event;
 use crate::planted::planted;
 use crate::policy::Policy;
-use crate::state::State;
+use crate::step::{Decision, State, step};
 use crate::time::Time;
 
 /// From the decision to start the VIP to the deed, at the most: a claimant that probes meanwhile finds it free after 60 ms.
 pub const START_WITHIN: Duration = Duration::from_millis(20);
 /// From the decision to renew the lease, or to make the address permanent, to the deed, at the most. Nothing is added by a
-/// late renewal ([`Action::RenewAddress`]), but the address would outlive what it was decided on by as much. This is what the
+/// late renewal ([`VipAction::RenewAddress`]), but the address would outlive what it was decided on by as much. This is what the
 /// kernel's whole seconds leave open anyway (ARCHITECTURE.md, "The lease").
 pub const RENEWAL_WITHIN: Duration = Duration::from_millis(250);
 /// From the order to remove the VIP to the word to one other host that it is free, at the most: others may find it free
@@ -56,11 +55,11 @@ pub enum Stop {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Next {
     /// This was taken in and decided on; the deeds follow.
-    Decided(Event),
+    Decided(Box<Event>),
     /// To be carried out now.
     Deed(Action),
     /// The decision is carried out, up to a deed that failed.
-    Settled(Settled),
+    Settled(Box<Settled>),
     /// What the sources hold unread is to be pushed first; with `addresses`, this host's addresses, asked for now, too.
     ReadUnread {
         /// Whether the kernel is to be asked for this host's addresses.
@@ -126,11 +125,17 @@ impl Deeds {
         }
         let late = now.since(self.decided);
         match action {
-            Action::AddAddress { .. } if late > START_WITHIN => Permit::TooLate(START_TOO_LATE),
-            Action::RenewAddress { .. } if late > RENEWAL_WITHIN && !planted!(policy, RenewLate) => {
+            Action::Vip(_, VipAction::AddAddress { .. }) if late > START_WITHIN => {
+                Permit::TooLate(START_TOO_LATE)
+            }
+            Action::Vip(_, VipAction::RenewAddress { .. })
+                if late > RENEWAL_WITHIN && !planted!(policy, RenewLate) =>
+            {
                 Permit::TooLate(RENEWAL_TOO_LATE)
             }
-            Action::AnnounceRelease(Some(_)) if !self.may_name_its_successor(policy, now) => {
+            Action::Vip(_, VipAction::AnnounceRelease(Some(_)))
+                if !self.may_name_its_successor(policy, now) =>
+            {
                 Permit::ToNobodyInParticular
             }
             _ => Permit::AsDecided,
@@ -146,12 +151,10 @@ impl Deeds {
 
     /// How a deed went that was begun then. Gives what the rules are to be told of it.
     pub fn done(&mut self, action: &Action, begun: Time, outcome: Outcome) -> Option<Event> {
-        let undone = match (&outcome, action) {
-            (Outcome::Failed(_), _) => true,
-            (Outcome::Gone, Action::RenewAddress { .. }) => true,
-            (Outcome::Succeeded | Outcome::Gone, _) => false,
-        };
-        if matches!(action, Action::RemoveAddress { .. }) {
+        let gone =
+            outcome == Outcome::Gone && matches!(action, Action::Vip(_, VipAction::RenewAddress { .. }));
+        let undone = gone || matches!(outcome, Outcome::Failed(_));
+        if matches!(action, Action::Vip(_, VipAction::RemoveAddress { .. })) {
             self.removed = (outcome == Outcome::Succeeded).then_some(begun);
         }
         self.failed |= undone && is_about_the_address(action);
@@ -166,34 +169,44 @@ impl Deeds {
 
 /// An order to the kernel about the VIP.
 fn is_about_the_address(action: &Action) -> bool {
-    matches!(action, Action::AddAddress { .. } | Action::RenewAddress { .. } | Action::RemoveAddress { .. })
+    matches!(
+        action,
+        Action::Vip(
+            _,
+            VipAction::AddAddress { .. } | VipAction::RenewAddress { .. } | VipAction::RemoveAddress { .. }
+        )
+    )
 }
 
 /// What is done because the VIP is here now, or is not here any more: after an order to the kernel that failed it would be a
 /// lie. Questions, the polling pace, and what concerns the group are not.
 fn rests_on_the_address(action: &Action) -> bool {
     match action {
-        Action::AddAddress { .. }
-        | Action::RenewAddress { .. }
-        | Action::RemoveAddress { .. }
-        | Action::SendProbe
-        | Action::AnnounceRelease(_)
-        | Action::Announce
-        | Action::ListConnections
-        | Action::KeepLatePackets { .. }
-        | Action::ForwardLatePackets(_)
-        | Action::RefuseOrphanSyns
-        | Action::TickleClients
-        | Action::DestroyConnections
+        Action::Vip(
+            _,
+            VipAction::AddAddress { .. }
+            | VipAction::RenewAddress { .. }
+            | VipAction::RemoveAddress { .. }
+            | VipAction::SendProbe
+            | VipAction::AnnounceRelease(_)
+            | VipAction::Announce
+            | VipAction::ListConnections
+            | VipAction::KeepLatePackets { .. }
+            | VipAction::ForwardLatePackets(_)
+            | VipAction::RefuseOrphanSyns
+            | VipAction::TickleClients
+            | VipAction::DestroyConnections,
+        )
         | Action::WriteStat(_) => true,
         Action::AskServer
         | Action::AskGateway
         | Action::AskHost
         | Action::AskPeer(_)
         | Action::LearnNeighbors
-        | Action::AskWhoHasVip
-        | Action::WatchOrphanSyns { .. }
-        | Action::EndOrphanSyns
+        | Action::Vip(
+            _,
+            VipAction::AskWhoHasVip | VipAction::WatchOrphanSyns { .. } | VipAction::EndOrphanSyns,
+        )
         | Action::PollEvery(_)
         | Action::ReadExpelTimeout
         | Action::LookAtMember(_)
@@ -380,7 +393,8 @@ impl Driver {
         let Some(current) = &mut self.current else { return };
         let Some((action, begun)) = current.handed.take() else { return };
         self.unread.outcomes.extend(current.deeds.done(&action, begun, outcome));
-        current.not_started |= current.deeds.has_failed() && matches!(action, Action::AddAddress { .. });
+        current.not_started |=
+            current.deeds.has_failed() && matches!(action, Action::Vip(_, VipAction::AddAddress { .. }));
     }
 
     /// The event that is to be taken in now, or what is to be done instead.
@@ -438,7 +452,7 @@ impl Driver {
             handed: None,
             not_started: false,
         });
-        Next::Decided(event)
+        Next::Decided(Box::new(event))
     }
 
     /// The next deed, or the end of the decision.
@@ -453,7 +467,11 @@ impl Driver {
                 }
                 Permit::ToNobodyInParticular => {
                     current.handed = Some((action.clone(), now));
-                    return Next::Deed(Action::AnnounceRelease(None));
+                    let mut action = action.clone();
+                    if let Action::Vip(_, VipAction::AnnounceRelease(to)) = &mut action {
+                        *to = None;
+                    }
+                    return Next::Deed(action);
                 }
                 Permit::Dropped => {}
                 Permit::TooLate(text) => {
@@ -464,7 +482,7 @@ impl Driver {
         }
         match self.current.take() {
             Some(Current { at, decision, not_started, .. }) => {
-                Next::Settled(Settled { at, decision, not_started })
+                Next::Settled(Box::new(Settled { at, decision, not_started }))
             }
             None => Next::Wait { until: self.waits_until() },
         }

@@ -7,9 +7,9 @@
 //! the group certifies and has: clients are served there, and nowhere else.
 
 use crate::event::{GroupView, MemberState, Role, ViewId};
+use crate::findings::{Cause, Finding};
 use crate::planted::planted;
 use crate::policy::Policy;
-use crate::stages::{Cause, Finding};
 
 /// What a server is entitled to, by its own word and the newest view that is known.
 #[derive(Clone, Debug, PartialEq, Eq)]

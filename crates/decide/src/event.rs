@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::action::StatMark;
 use crate::action::{Action, Outcome};
 pub use crate::group_view::{GroupView, Member, MemberState, NotAView, NotInGroup, Role, Server, ViewId};
+pub use crate::net::Mac;
 use crate::time::Time;
 
 /// Something that was seen, or an invitation to look at the time.
@@ -227,20 +229,6 @@ pub enum Gateway {
     },
 }
 
-/// A hardware address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Mac(pub [u8; 6]);
-
-impl fmt::Display for Mac {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (place, byte) in self.0.iter().enumerate() {
-            write!(f, "{}{byte:02x}", if place == 0 { "" } else { ":" })?;
-        }
-        Ok(())
-    }
-}
-
 /// A frame about the VIP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Frame {
@@ -274,28 +262,5 @@ impl Says {
     /// "It is mine": the sender uses the address.
     pub fn is_use(self) -> bool {
         matches!(self, Self::Reply | Self::Announcement)
-    }
-}
-
-/// The character in the state file (S6).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum StatMark {
-    /// `0`: the VIP was closed here.
-    Stopped,
-    /// `1`: nothing has changed lately.
-    Quiet,
-    /// `2`: the VIP was started here.
-    Started,
-}
-
-impl StatMark {
-    /// The one character.
-    pub fn character(self) -> char {
-        match self {
-            Self::Stopped => '0',
-            Self::Quiet => '1',
-            Self::Started => '2',
-        }
     }
 }

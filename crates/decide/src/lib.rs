@@ -2,29 +2,26 @@
 //! randomness here. See ARCHITECTURE.md for the map and the invariants.
 
 pub mod action;
-mod claim;
-mod conflict;
-mod copies;
-pub mod decide;
-mod dispute;
+pub mod checks;
 pub mod driver;
 pub mod entitlement;
 pub mod event;
 pub mod expel;
+pub mod facts;
+mod findings;
 mod group_view;
-mod hold;
-mod lease;
-pub mod orphan_syns;
+mod moment;
+pub mod net;
+mod output;
 pub mod planted;
 pub mod policy;
-mod post_claim_check;
+mod polling;
 pub mod reason;
-pub mod signs;
-pub mod stages;
-pub mod state;
-mod take_in;
+mod step;
 pub mod time;
 pub mod timings;
 pub mod trace;
+pub mod vip;
 
-pub use crate::decide::{Decision, step};
+pub use crate::polling::{Pace, Polling};
+pub use crate::step::{Decision, State, step};

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::{Mac, Why};
-use crate::stages::{Cause, Stage};
+use crate::event::Why;
+use crate::findings::{Cause, Stage};
+use crate::net::Mac;
 
 /// Why. The first two are switches; all others leave the VIP as it is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -202,6 +203,8 @@ impl Reason {
     }
 }
 
+const UNTIL_CLAIMED: &str = "VIP kept until the new primary claims it: this server is a secondary by now and still takes writes, as in a switchover whose target has yet to apply what it had queued";
+
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -220,9 +223,7 @@ impl fmt::Display for Reason {
             Self::HoldingReadOnly => f.write_str(
                 "VIP kept: this server is the primary, but it is not writable (super_read_only is on)",
             ),
-            Self::HoldingUntilClaimed => f.write_str(
-                "VIP kept until the new primary claims it: this server is a secondary by now and still takes writes, as in a switchover whose target has yet to apply what it had queued",
-            ),
+            Self::HoldingUntilClaimed => f.write_str(UNTIL_CLAIMED),
             Self::HoldingWithoutGateway => f.write_str(
                 "VIP kept though the gateway does not answer: this server is the primary and sees a majority (gateway_lost = \"hold-with-majority\")",
             ),

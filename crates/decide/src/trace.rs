@@ -3,11 +3,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::decide::{Decision, step};
 use crate::event::Event;
 use crate::policy::Policy;
-use crate::state::State;
+use crate::step::{Decision, State, step};
 use crate::time::Time;
+
+/// The format of the lines that are written here, and the only one that is played. Format 1 had no number: its state was one list
+/// of fields.
+pub const FORMAT: u32 = 2;
 
 /// A line of a trace.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,6 +18,8 @@ use crate::time::Time;
 pub enum Line {
     /// Where a stretch begins: all that later lines build on.
     Start {
+        /// [`FORMAT`] of who wrote it.
+        format: u32,
         /// The time.
         now: Time,
         /// Wall clock and other words for the reader.
@@ -52,12 +57,18 @@ pub enum Played {
     Different(Decision),
     /// A step without a start before it.
     NoStart,
+    /// A stretch begins that is written in this format, which is not played here.
+    OtherFormat(u32),
 }
 
 impl Replay {
     /// Plays one line.
     pub fn play(&mut self, line: &Line) -> Played {
         match line {
+            Line::Start { format, .. } if *format != FORMAT => {
+                self.running = None;
+                Played::OtherFormat(*format)
+            }
             Line::Start { policy, state, .. } => {
                 self.running = Some((policy.as_ref().clone(), state.as_ref().clone()));
                 Played::Started
@@ -68,5 +79,28 @@ impl Replay {
                 if again == **decision { Played::Same(again) } else { Played::Different(again) }
             }
         }
+    }
+}
+
+/// As much of a line as tells its format, whatever else of it can be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub struct Heading {
+    start: Option<Format>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+struct Format {
+    #[serde(default = "without_a_number")]
+    format: u32,
+}
+
+fn without_a_number() -> u32 {
+    1
+}
+
+impl Heading {
+    /// The format of a stretch that begins here, where it is not [`FORMAT`].
+    pub fn other_format(&self) -> Option<u32> {
+        self.start.map(|start| start.format).filter(|format| *format != FORMAT)
     }
 }

@@ -6,23 +6,24 @@ mod model_host;
 
 use std::time::Duration;
 
-use decide::action::Action;
+use decide::action::{Action, VipAction};
 use decide::event::{Event, Fact, Gateway, MemberState, Says, Seen, Server, Why};
+use decide::net::VipId;
 use decide::reason::Reason;
-use decide::state::{Hold, VipState};
 use decide::time::Time;
+use decide::vip::{Hold, VipState};
 use model_host::{Answers, ModelHost, group, member, ms, primary, secondary};
 
 fn adds_or_renews(action: &Action) -> bool {
-    matches!(action, Action::AddAddress { .. } | Action::RenewAddress { .. })
+    matches!(action, Action::Vip(_, VipAction::AddAddress { .. } | VipAction::RenewAddress { .. }))
 }
 
 fn renews(action: &Action) -> bool {
-    matches!(action, Action::RenewAddress { .. })
+    matches!(action, Action::Vip(_, VipAction::RenewAddress { .. }))
 }
 
 fn removes(action: &Action) -> bool {
-    matches!(action, Action::RemoveAddress { .. })
+    matches!(action, Action::Vip(_, VipAction::RemoveAddress { .. }))
 }
 
 fn lease_of(model: &ModelHost) -> Duration {
@@ -34,9 +35,9 @@ fn refused() -> Fact<Server> {
 }
 
 fn announcements_in(model: &mut ModelHost, length: Duration) -> usize {
-    let before = model.count(|action| *action == Action::Announce);
+    let before = model.count(|action| *action == Action::Vip(VipId::FIRST, VipAction::Announce));
     model.run(length);
-    model.count(|action| *action == Action::Announce) - before
+    model.count(|action| *action == Action::Vip(VipId::FIRST, VipAction::Announce)) - before
 }
 
 #[test]
@@ -75,7 +76,7 @@ fn a_renewal_that_comes_late_looks_first_whether_the_address_is_still_here() {
 fn an_agent_that_stands_still_while_its_renewal_is_due_does_not_renew_on_what_it_saw_before() {
     let mut model = ModelHost::settled_holder();
     // Short of processor time: many turns within a moment, each on a sight of the address that is too old.
-    let due = model.state.vip_state.clone();
+    let due = model.state.vip.state.clone();
     let VipState::Holding(Hold { next_renewal: Some(due), .. }) = due else { panic!("{due:?}") };
     model.now = due + ms(60);
     let seen_at = due + ms(1);
@@ -129,12 +130,17 @@ fn an_agent_that_stood_still_right_after_taking_the_address_does_not_tell_others
         model.run(Duration::from_micros(100));
     }
     model.now = model.now + ms(2_300);
-    let before = model.count(|action| *action == Action::SendProbe);
+    let before = model.count(|action| *action == Action::Vip(VipId::FIRST, VipAction::SendProbe));
     // Two frames were waiting; the host's addresses are read only after both.
     model.frame(2, Says::Probe);
     model.frame(2, Says::Probe);
     model.run(ms(50));
-    assert_eq!(model.count(|action| *action == Action::SendProbe), before, "{:#?}", model.reasons);
+    assert_eq!(
+        model.count(|action| *action == Action::Vip(VipId::FIRST, VipAction::SendProbe)),
+        before,
+        "{:#?}",
+        model.reasons
+    );
     assert!(model.vip_here);
 }
 
@@ -190,7 +196,7 @@ fn a_lingering_holder_is_heard_by_another_that_comes_back_with_the_address() {
 #[test]
 fn a_word_of_the_gateway_that_a_later_one_overtook_raises_no_doubt() {
     let mut model = ModelHost::settled_holder();
-    let asked_at = model.state.gateway.asked_at - ms(1);
+    let asked_at = model.state.facts.gateway.asked_at - ms(1);
     model.tell(Event::Gateway(Seen { asked_at, fact: Fact::Known(Gateway::Lost { misses: 16 }) }));
     assert!(!model.said(|reason| matches!(reason, Reason::Rechecking(..))), "{:#?}", model.reasons);
 }
@@ -228,7 +234,8 @@ fn a_server_that_turned_the_agent_away_and_is_heard_of_no_more_ends_the_renewals
 
 #[test]
 fn an_agent_that_stops_makes_the_address_permanent_only_while_it_hears_of_its_server() {
-    let permanent = |action: &Action| matches!(action, Action::RenewAddress { lifetime: None, .. });
+    let permanent =
+        |action: &Action| matches!(action, Action::Vip(_, VipAction::RenewAddress { lifetime: None, .. }));
     let mut model = ModelHost::settled_holder();
     assert!(model.tell(Event::Stopping).actions.iter().any(permanent));
     let mut model = ModelHost::settled_holder();
@@ -241,7 +248,7 @@ fn an_agent_that_stops_makes_the_address_permanent_only_while_it_hears_of_its_se
 #[test]
 fn a_claimant_that_stood_still_for_a_moment_asks_the_network_again_before_it_takes() {
     let mut model = ModelHost::new(Answers::all_pass(), false);
-    while model.count(|action| *action == Action::SendProbe) < 3 {
+    while model.count(|action| *action == Action::Vip(VipId::FIRST, VipAction::SendProbe)) < 3 {
         model.run(ms(1));
     }
     // Its facts are fresh enough. An answer that came meanwhile may lie unread.
@@ -263,7 +270,7 @@ fn who_yielded_because_its_server_was_silent_does_not_claim_before_that_has_answ
     model.run(ms(300));
     assert!(!model.vip_here, "{:#?}", model.reasons);
     model.run(ms(500));
-    let probes = model.count(|action| *action == Action::SendProbe);
+    let probes = model.count(|action| *action == Action::Vip(VipId::FIRST, VipAction::SendProbe));
     assert_eq!(probes, 0, "the one it yielded to would take it for a rival, and wait");
     model.server_blocks = false;
     model.run(Duration::from_secs(1));
@@ -282,7 +289,8 @@ fn probes_that_a_claimant_sent_while_it_waited_for_long_for_its_second_check_pro
     assert_eq!(model.count(adds_or_renews), 0, "there was no second check");
     model.server_blocks = false;
     model.first.server = model_host::primary();
-    let probes = |model: &ModelHost| model.count(|action| *action == Action::SendProbe);
+    let probes =
+        |model: &ModelHost| model.count(|action| *action == Action::Vip(VipId::FIRST, VipAction::SendProbe));
     let before = probes(&model);
     while model.count(adds_or_renews) == 0 {
         model.run(ms(1));
@@ -301,9 +309,9 @@ fn a_claimant_that_hears_nothing_more_of_its_server_stops_asking_the_network() {
     model.tell(Event::Server(answer));
     model.run(Duration::from_secs(5));
     assert!(!model.vip_here, "there was no second check");
-    let before = model.count(|action| *action == Action::SendProbe);
+    let before = model.count(|action| *action == Action::Vip(VipId::FIRST, VipAction::SendProbe));
     model.run(Duration::from_secs(5));
-    assert_eq!(model.count(|action| *action == Action::SendProbe), before);
+    assert_eq!(model.count(|action| *action == Action::Vip(VipId::FIRST, VipAction::SendProbe)), before);
     model.server_blocks = false;
     model.first.server = model_host::primary();
     model.run(Duration::from_secs(1));
@@ -386,7 +394,7 @@ fn an_agent_that_finds_the_address_here_asks_who_else_has_it_and_lets_go_for_one
     model.server_blocks = true;
     model.run(ms(50));
     assert!(model.said(|reason| *reason == Reason::Adopted));
-    assert!(model.count(|action| *action == Action::AskWhoHasVip) >= 1);
+    assert!(model.count(|action| *action == Action::Vip(VipId::FIRST, VipAction::AskWhoHasVip)) >= 1);
     model.peers.insert(member(2), Fact::Known(Server::Member(group(2, 2, 546, false))));
     model.frame(2, Says::Reply);
     model.run(Duration::from_secs(1));
@@ -395,8 +403,8 @@ fn an_agent_that_finds_the_address_here_asks_who_else_has_it_and_lets_go_for_one
 
 /// Short of processor time for 50 ms a look: it never gets to the kernel's answers, and has one that is older.
 fn starve_when_a_renewal_is_due(model: &mut ModelHost, looks: u32) {
-    let VipState::Holding(Hold { next_renewal: Some(due), .. }) = model.state.vip_state.clone() else {
-        panic!("{:?}", model.state.vip_state)
+    let VipState::Holding(Hold { next_renewal: Some(due), .. }) = model.state.vip.state.clone() else {
+        panic!("{:?}", model.state.vip.state)
     };
     model.now = due + ms(60);
     model.tell(model.host_event(due + ms(1)));

@@ -5,22 +5,23 @@ mod model_host;
 
 use std::time::Duration;
 
-use decide::action::Action;
+use decide::action::{Action, VipAction};
 use decide::event::{Event, Fact, Gateway, Says, Server, Why};
+use decide::net::VipId;
 use decide::policy::GatewayLost;
 use decide::reason::{LetGo, Reason, Vacant};
-use decide::state::VipState;
+use decide::vip::VipState;
 use model_host::{Answers, ModelHost, group, mac, member, ms, policy, secondary};
 
 /// No member's.
 const STRANGER: u8 = 66;
 
 fn announcements(model: &ModelHost) -> usize {
-    model.count(|action| *action == Action::Announce)
+    model.count(|action| *action == Action::Vip(VipId::FIRST, VipAction::Announce))
 }
 
 fn lets_go(model: &ModelHost) -> bool {
-    model.count(|action| matches!(action, Action::RemoveAddress { .. })) > 0
+    model.count(|action| matches!(action, Action::Vip(_, VipAction::RemoveAddress { .. }))) > 0
 }
 
 #[test]
@@ -29,7 +30,10 @@ fn a_stranger_that_uses_the_vip_is_answered_only_when_the_server_has_proven_anew
     let before = announcements(&model);
     let decision = model.frame(STRANGER, Says::Announcement);
     assert!(decision.actions.contains(&Action::AskServer), "{decision:?}");
-    assert!(!decision.actions.contains(&Action::Announce), "not on an old proof");
+    assert!(
+        !decision.actions.contains(&Action::Vip(VipId::FIRST, VipAction::Announce)),
+        "not on an old proof"
+    );
     model.run(ms(10));
     assert_eq!(announcements(&model), before + 1);
     assert!(model.said(|reason| *reason == Reason::Defended(mac(STRANGER))));
@@ -133,7 +137,7 @@ fn a_stranger_is_named_only_when_the_members_have_had_the_time_to_tell_their_har
 #[test]
 fn a_stranger_that_turns_out_to_be_a_member_is_answered_as_one_though_it_says_nothing_more() {
     let mut model = ModelHost::settled_holder();
-    model.state.macs.clear();
+    model.state.facts.neighbors.macs.clear();
     model.peers.insert(member(2), Fact::Known(Server::Member(group(2, 2, 546, false))));
     model.frame(2, Says::Announcement);
     model.run(ms(20));
@@ -193,11 +197,11 @@ fn a_claimant_that_cannot_hear_answers_does_not_take_the_address() {
     model.tell(Event::ReceiveUp(false));
     model.run(Duration::from_secs(5));
     assert!(!model.vip_here && model.said(|reason| *reason == Reason::ReceiveDown));
-    assert_eq!(model.count(|action| *action == Action::SendProbe), 0);
+    assert_eq!(model.count(|action| *action == Action::Vip(VipId::FIRST, VipAction::SendProbe)), 0);
     model.tell(Event::ReceiveUp(true));
     model.run(ms(150));
     assert!(model.vip_here, "{:#?}", model.reasons);
-    assert!(model.count(|action| *action == Action::SendProbe) >= 3);
+    assert!(model.count(|action| *action == Action::Vip(VipId::FIRST, VipAction::SendProbe)) >= 3);
 }
 
 #[test]
@@ -206,7 +210,7 @@ fn a_probe_that_was_not_sent_is_not_unanswered() {
     for _ in 0..100 {
         model.run(ms(10));
         model.tell(Event::Done {
-            action: Action::SendProbe,
+            action: Action::Vip(VipId::FIRST, VipAction::SendProbe),
             outcome: decide::action::Outcome::Failed("eth0 is down".to_owned()),
         });
     }
@@ -230,7 +234,7 @@ fn held_by_member_2(takeover_after: Option<Duration>, server: Option<Fact<Server
 #[test]
 fn an_address_that_a_host_without_an_agent_keeps_is_left_to_it_by_default() {
     let model = held_by_member_2(None, Some(Fact::Known(Server::Member(group(2, 1, 545, true)))));
-    assert!(!model.vip_here && matches!(model.state.vip_state, VipState::Claiming(_)));
+    assert!(!model.vip_here && matches!(model.state.vip.state, VipState::Claiming(_)));
 }
 
 #[test]
@@ -243,8 +247,12 @@ fn takeover_after_takes_it_from_a_member_whose_server_does_not_lead_or_is_not_kn
         let model = held_by_member_2(after, server.clone());
         let taken = |reason: &Reason| matches!(reason, Reason::Started { because: Vacant::Overruled(who, by), .. } if *who == mac(2) && *by == member(2));
         assert!(model.said(taken), "{server:?}: {:#?}", model.reasons);
-        let at =
-            model.actions.iter().find(|(_, action)| matches!(action, Action::AddAddress { .. })).unwrap().0;
+        let at = model
+            .actions
+            .iter()
+            .find(|(_, action)| matches!(action, Action::Vip(_, VipAction::AddAddress { .. })))
+            .unwrap()
+            .0;
         assert!(at.since(decide::time::Time(1_000_000_000)) >= Duration::from_secs(20), "{server:?}");
     }
 }

@@ -5,8 +5,9 @@ mod model_host;
 
 use std::time::Duration;
 
-use decide::action::Action;
+use decide::action::{Action, VipAction};
 use decide::event::{Fact, Says, Server};
+use decide::net::VipId;
 use decide::reason::{LetGo, Reason};
 use model_host::{ModelHost, group, hung, member, ms};
 
@@ -65,13 +66,14 @@ fn a_holder_whose_right_is_proven_announces_where_the_claimant_had_announced_its
         let mut model = ModelHost::settled_holder();
         model.peers.insert(member(2), leads_in(2, 544));
         model.answer_after = ms(5);
-        let before = model.count(|action| *action == Action::Announce);
+        let before = model.count(|action| *action == Action::Vip(VipId::FIRST, VipAction::Announce));
         for says in frames {
             model.frame(2, *says);
         }
         model.run(Duration::from_secs(1));
         assert!(model.vip_here && model.said(|reason| *reason == Reason::DisputeWon(member(2))));
-        let announced = model.count(|action| *action == Action::Announce) > before;
+        let announced =
+            model.count(|action| *action == Action::Vip(VipId::FIRST, VipAction::Announce)) > before;
         assert_eq!(announced, announces, "{frames:?}");
     }
 }

@@ -6,26 +6,27 @@ mod model_host;
 
 use std::time::Duration;
 
-use decide::action::{Action, Outcome};
+use decide::action::{Action, Outcome, VipAction};
 use decide::driver::{Deeds, Driver, Next, Permit, RELEASE_WORD_WITHIN, RENEWAL_WITHIN, START_WITHIN, Stop};
 use decide::event::{Event, Fact, Frame, Gateway, Mac, Says, Seen};
+use decide::net::VipId;
 use decide::policy::Policy;
-use decide::state::VipState;
 use decide::time::Time;
+use decide::vip::VipState;
 use model_host::{ModelHost, host, mac, member, ms, policy, primary};
 
 const ETH0: &str = "eth0";
 
 fn renewal(lifetime: Option<Duration>) -> Action {
-    Action::RenewAddress { interface: ETH0.to_owned(), lifetime }
+    Action::Vip(VipId::FIRST, VipAction::RenewAddress { interface: ETH0.to_owned(), lifetime })
 }
 
 fn start() -> Action {
-    Action::AddAddress { interface: ETH0.to_owned(), lifetime: policy().lease }
+    Action::Vip(VipId::FIRST, VipAction::AddAddress { interface: ETH0.to_owned(), lifetime: policy().lease })
 }
 
 fn removal() -> Action {
-    Action::RemoveAddress { interface: ETH0.to_owned() }
+    Action::Vip(VipId::FIRST, VipAction::RemoveAddress { interface: ETH0.to_owned() })
 }
 
 fn frame(number: u8, says: Says) -> Event {
@@ -50,7 +51,7 @@ struct Held {
     taken: Vec<Event>,
     deeds: Vec<Action>,
     /// Time that passes before each deed.
-    held_up: Duration,
+    late_by: Duration,
     goes_after_the_look: bool,
     /// Told to the agent when it is asked to read what is unread.
     unread: Vec<Event>,
@@ -68,7 +69,7 @@ impl Held {
             vip_here: true,
             taken: Vec::new(),
             deeds: Vec::new(),
-            held_up: Duration::ZERO,
+            late_by: Duration::ZERO,
             goes_after_the_look: false,
             unread: Vec::new(),
         }
@@ -80,13 +81,17 @@ impl Held {
             let next = self.driver.next(&self.policy, self.now, |_, _| {});
             match next {
                 Next::Decided(event) => {
-                    self.taken.push(event);
-                    self.now = self.now + self.held_up;
+                    self.taken.push(*event);
+                    self.now = self.now + self.late_by;
                 }
                 Next::Deed(action) => {
                     let outcome = match &action {
-                        Action::RenewAddress { .. } if !self.vip_here => Outcome::Gone,
-                        Action::RemoveAddress { .. } if !std::mem::take(&mut self.vip_here) => Outcome::Gone,
+                        Action::Vip(_, VipAction::RenewAddress { .. }) if !self.vip_here => Outcome::Gone,
+                        Action::Vip(_, VipAction::RemoveAddress { .. })
+                            if !std::mem::take(&mut self.vip_here) =>
+                        {
+                            Outcome::Gone
+                        }
                         _ => Outcome::Succeeded,
                     };
                     self.driver.done(outcome);
@@ -110,7 +115,10 @@ impl Held {
     }
 
     fn renewals(&self) -> usize {
-        self.deeds.iter().filter(|deed| matches!(deed, Action::RenewAddress { .. })).count()
+        self.deeds
+            .iter()
+            .filter(|deed| matches!(deed, Action::Vip(_, VipAction::RenewAddress { .. })))
+            .count()
     }
 }
 
@@ -135,8 +143,10 @@ fn frames_go_before_addresses_and_those_before_all_else_and_the_time_is_last() {
 fn an_outcome_is_taken_in_before_a_frame_that_came_first() {
     let mut held = Held::new();
     held.driver.push(frame(2, Says::Probe));
-    let failed =
-        Event::Done { action: Action::SendProbe, outcome: Outcome::Failed("no interface".to_owned()) };
+    let failed = Event::Done {
+        action: Action::Vip(VipId::FIRST, VipAction::SendProbe),
+        outcome: Outcome::Failed("no interface".to_owned()),
+    };
     held.driver.push(failed.clone());
     held.run();
     assert_eq!(held.taken[0], failed);
@@ -185,7 +195,11 @@ fn an_agent_that_is_told_to_stop_adds_nothing_where_the_vip_was_removed_meanwhil
         held.driver.stop(Stop::LeaveVip);
         assert!(!held.run());
         assert!(!held.vip_here);
-        assert!(!held.deeds.iter().any(|deed| matches!(deed, Action::AddAddress { .. })), "{:?}", held.deeds);
+        assert!(
+            !held.deeds.iter().any(|deed| matches!(deed, Action::Vip(_, VipAction::AddAddress { .. }))),
+            "{:?}",
+            held.deeds
+        );
         assert_eq!(held.renewals(), usize::from(goes_after_the_look), "{:?}", held.deeds);
     }
 }
@@ -266,23 +280,33 @@ fn a_renewal_of_what_is_gone_is_no_renewal_and_the_network_is_asked_before_it_is
     assert!(held.taken.iter().any(gone), "{:?}", held.taken);
     assert!(!held.deeds.contains(&start()), "{:?}", held.deeds);
     assert!(
-        matches!(held.driver.state().vip_state, VipState::Claiming(_)),
+        matches!(held.driver.state().vip.state, VipState::Claiming(_)),
         "{:?}",
-        held.driver.state().vip_state
+        held.driver.state().vip.state
     );
-    let since = held.deeds.iter().position(|deed| matches!(deed, Action::RenewAddress { .. })).unwrap();
-    assert!(!held.deeds[since..].contains(&Action::Announce), "nothing is here to be announced");
+    let since = held
+        .deeds
+        .iter()
+        .position(|deed| matches!(deed, Action::Vip(_, VipAction::RenewAddress { .. })))
+        .unwrap();
+    assert!(
+        !held.deeds[since..].contains(&Action::Vip(VipId::FIRST, VipAction::Announce)),
+        "nothing is here to be announced"
+    );
 }
 
 #[test]
 fn a_stop_that_is_held_up_before_its_deed_leaves_the_vip_to_its_lease() {
     let mut held = Held::new();
-    held.held_up = RENEWAL_WITHIN + ms(1);
+    held.late_by = RENEWAL_WITHIN + ms(1);
     held.driver.stop(Stop::LeaveVip);
     assert!(!held.run());
     assert_eq!(held.renewals(), 0, "{:?}", held.deeds);
     let mut failed = held.driver.failed_at_the_end();
-    assert!(matches!(failed.next(), Some((Action::RenewAddress { .. }, Outcome::Failed(_)))));
+    assert!(matches!(
+        failed.next(),
+        Some((Action::Vip(_, VipAction::RenewAddress { .. }), Outcome::Failed(_)))
+    ));
 }
 
 #[test]
@@ -296,7 +320,7 @@ fn each_kind_of_deed_has_its_own_limit_and_questions_have_none() {
         let late = deeds.may(&policy, &action, decided + limit + Duration::from_micros(1));
         assert!(matches!(late, Permit::TooLate(_)), "{action:?}: {late:?}");
     }
-    for action in [removal(), Action::AskServer, Action::Announce] {
+    for action in [removal(), Action::AskServer, Action::Vip(VipId::FIRST, VipAction::Announce)] {
         assert_eq!(deeds.may(&policy, &action, decided + Duration::from_secs(60)), Permit::AsDecided);
     }
 }
@@ -304,7 +328,7 @@ fn each_kind_of_deed_has_its_own_limit_and_questions_have_none() {
 #[test]
 fn the_release_word_names_a_successor_only_just_after_the_vip_was_removed() {
     let (policy, decided) = (policy(), Time(1_000_000));
-    let word = Action::AnnounceRelease(Some(Mac([2, 0, 0, 0, 0, 2])));
+    let word = Action::Vip(VipId::FIRST, VipAction::AnnounceRelease(Some(Mac([2, 0, 0, 0, 0, 2]))));
     let after = |outcome, later| {
         let mut deeds = Deeds::new(decided);
         deeds.done(&removal(), decided, outcome);
@@ -328,12 +352,19 @@ fn a_failed_deed_undoes_what_rests_on_it_and_nothing_else() {
         let mut deeds = Deeds::new(now);
         let told = deeds.done(&action, now, outcome.clone());
         assert_eq!(told, Some(Event::Done { action: action.clone(), outcome }));
-        for rests in [Action::Announce, Action::AnnounceRelease(None), Action::TickleClients] {
+        for rests in [
+            Action::Vip(VipId::FIRST, VipAction::Announce),
+            Action::Vip(VipId::FIRST, VipAction::AnnounceRelease(None)),
+            Action::Vip(VipId::FIRST, VipAction::TickleClients),
+        ] {
             assert_eq!(deeds.may(&policy, &rests, now), Permit::Dropped, "{action:?}, {rests:?}");
         }
-        for stands in
-            [Action::AskServer, Action::AskPeer(member(2)), Action::PollEvery(ms(10)), Action::AskWhoHasVip]
-        {
+        for stands in [
+            Action::AskServer,
+            Action::AskPeer(member(2)),
+            Action::PollEvery(ms(10)),
+            Action::Vip(VipId::FIRST, VipAction::AskWhoHasVip),
+        ] {
             assert_eq!(deeds.may(&policy, &stands, now), Permit::AsDecided, "{action:?}, {stands:?}");
         }
     }

@@ -335,7 +335,8 @@ fn says(survivor: &mut Survivor, number: u8, server: Server) {
 fn answers_and_says(server: Server) -> Survivor {
     let mut survivor = Survivor::prepared(policy(), 5);
     survivor.run(100, &[1], 5, Some(&Fact::Known(MemberPort::Answers(Some("uuid-1".to_owned())))));
-    let asked = survivor.state.peers.get(&member(1)).is_some_and(|peer| peer.waiting_since.is_some());
+    let asked =
+        survivor.state.facts.peers.asked.get(&member(1)).is_some_and(|peer| peer.waiting_since.is_some());
     assert!(asked, "it is asked what it is by now");
     says(&mut survivor, 1, server);
     survivor.run(100, &[1], 5, None);

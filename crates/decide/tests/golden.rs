@@ -11,12 +11,13 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use decide::action::Action;
+use decide::action::{Action, VipAction};
+use decide::checks::{Cause, Stage};
 use decide::event::{Event, Fact, Frame, NotInGroup, Says, Server};
+use decide::net::VipId;
 use decide::reason::{LetGo, Reason};
-use decide::stages::{Cause, Stage};
-use decide::state::VipState;
 use decide::trace::{Line, Played, Replay};
+use decide::vip::VipState;
 use model_host::{Answers, ModelHost, group, mac, member, ms, not_in_group, primary, secondary};
 
 fn file(story: &str) -> PathBuf {
@@ -58,7 +59,10 @@ fn let_go(model: &ModelHost) -> Option<LetGo> {
 
 /// When the VIP was removed after `from`.
 fn removed_after(model: &ModelHost, from: decide::time::Time) -> Duration {
-    let removed = model.actions.iter().find(|(_, action)| matches!(action, Action::RemoveAddress { .. }));
+    let removed = model
+        .actions
+        .iter()
+        .find(|(_, action)| matches!(action, Action::Vip(_, VipAction::RemoveAddress { .. })));
     removed.map(|(at, _)| at.since(from)).expect("the VIP was never removed")
 }
 
@@ -90,8 +94,8 @@ fn switchover() {
     claimed_by_2(&mut model, ms(500));
     model.run(ms(300));
     assert!(removed_after(&model, claimed) < ms(10));
-    assert!(model.count(|action| *action == Action::TickleClients) == 2);
-    assert!(model.count(|action| *action == Action::DestroyConnections) == 1);
+    assert!(model.count(|action| *action == Action::Vip(VipId::FIRST, VipAction::TickleClients)) == 2);
+    assert!(model.count(|action| *action == Action::Vip(VipId::FIRST, VipAction::DestroyConnections)) == 1);
     golden("switchover", &model);
 }
 
@@ -116,7 +120,7 @@ fn shutdown_while_the_old_server_still_swears_that_it_leads() {
     );
     assert!(removed_after(&model, claimed) < ms(50));
     assert!(!model.vip_here, "it claimed back in the old view");
-    assert!(matches!(model.state.vip_state, VipState::Absent));
+    assert!(matches!(model.state.vip.state, VipState::Absent));
     golden("shutdown", &model);
 }
 
@@ -208,7 +212,7 @@ fn two_claimants_the_newer_view_takes_and_the_older_gives_up() {
         model.run(ms(20));
     }
     assert!(!model.vip_here);
-    assert_eq!(model.state.vip_state, VipState::Absent);
+    assert_eq!(model.state.vip.state, VipState::Absent);
     golden("two_claimants_older", &model);
 
     // Ours is the newer one.

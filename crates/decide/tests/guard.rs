@@ -6,15 +6,16 @@ mod model_host;
 use std::time::Duration;
 
 use decide::Decision;
-use decide::action::Action;
+use decide::action::{Action, VipAction};
 use decide::event::{Event, Says};
+use decide::net::VipId;
 use decide::reason::{LetGo, Reason};
-use decide::state::VipState;
 use decide::time::Time;
+use decide::vip::VipState;
 use model_host::{Answers, ModelHost, mac, ms, secondary};
 
 fn renews(decision: &Decision) -> bool {
-    decision.actions.iter().any(|action| matches!(action, Action::RenewAddress { .. }))
+    decision.actions.iter().any(|action| matches!(action, Action::Vip(_, VipAction::RenewAddress { .. })))
 }
 
 fn lets_go(decision: &Decision) -> Option<&LetGo> {
@@ -38,7 +39,10 @@ fn an_agent_that_stood_still_for_less_than_its_lease_asks_before_it_renews() {
     let renewed = model.actions.len();
     model.run(ms(20));
     let since: Vec<_> = model.actions.iter().skip(renewed).map(|(_, action)| action).collect();
-    assert!(since.iter().any(|action| matches!(action, Action::RenewAddress { .. })), "{since:#?}");
+    assert!(
+        since.iter().any(|action| matches!(action, Action::Vip(_, VipAction::RenewAddress { .. }))),
+        "{since:#?}"
+    );
     assert!(model.vip_here);
 }
 
@@ -47,7 +51,9 @@ fn an_agent_that_stood_still_renews_only_when_its_server_has_answered_since() {
     let mut model = ModelHost::settled_holder();
     model.server_blocks = true;
     model.now = model.now + Duration::from_secs(5);
-    let renewals = |model: &ModelHost| model.count(|action| matches!(action, Action::RenewAddress { .. }));
+    let renewals = |model: &ModelHost| {
+        model.count(|action| matches!(action, Action::Vip(_, VipAction::RenewAddress { .. })))
+    };
     let before = renewals(&model);
     model.tell(Event::Wake);
     model.run(ms(300));
@@ -65,16 +71,21 @@ fn a_lease_is_renewed_three_times_in_its_length_and_the_network_is_asked_each_ti
     let count = |wanted: fn(&Action) -> bool| {
         model.actions.iter().skip(before).filter(|(_, action)| wanted(action)).count()
     };
-    let renewals = count(|action| matches!(action, Action::RenewAddress { .. }));
+    let renewals = count(|action| matches!(action, Action::Vip(_, VipAction::RenewAddress { .. })));
     assert!((9..=10).contains(&renewals), "{renewals} renewals in 30 s of a lease of 10 s");
-    assert!(count(|action| *action == Action::AskWhoHasVip) >= renewals);
+    assert!(count(|action| *action == Action::Vip(VipId::FIRST, VipAction::AskWhoHasVip)) >= renewals);
 }
 
 #[test]
 fn after_a_step_of_the_wall_clock_everything_is_asked_before_anything_is_renewed_and_the_vip_stays() {
     let mut model = ModelHost::settled_holder();
     let decision = model.tell(parted(0, 3_600_000));
-    for question in [Action::AskHost, Action::AskServer, Action::AskGateway, Action::AskWhoHasVip] {
+    for question in [
+        Action::AskHost,
+        Action::AskServer,
+        Action::AskGateway,
+        Action::Vip(VipId::FIRST, VipAction::AskWhoHasVip),
+    ] {
         assert!(decision.actions.contains(&question), "{question:?} of {decision:#?}");
     }
     assert!(!renews(&decision) && lets_go(&decision).is_none(), "{decision:#?}");
@@ -112,7 +123,7 @@ fn a_host_that_was_suspended_past_its_lease_lets_go_and_takes_only_what_is_free(
 
 /// When the address that was renewed last is gone by its lease.
 fn lease_over(model: &ModelHost) -> Time {
-    let VipState::Holding(hold) = &model.state.vip_state else { panic!("not held") };
+    let VipState::Holding(hold) = &model.state.vip.state else { panic!("not held") };
     let lease = model.policy.lease.unwrap();
     hold.next_renewal.unwrap() + lease.saturating_sub(lease / 3)
 }
@@ -127,7 +138,7 @@ fn an_agent_that_wakes_right_after_its_lease_holds_nothing_and_right_before_it_a
     model.now = lease_over(&model) - ms(1);
     let decision = model.tell(Event::Wake);
     assert!(!renews(&decision), "{decision:#?}");
-    assert!(matches!(model.state.vip_state, VipState::Holding(_)));
+    assert!(matches!(model.state.vip.state, VipState::Holding(_)));
 }
 
 #[test]
@@ -169,10 +180,13 @@ fn an_agent_told_to_give_the_vip_up_yields_it_as_to_a_claim_and_takes_it_no_more
         .filter(|action| {
             matches!(
                 action,
-                Action::ListConnections
-                    | Action::KeepLatePackets { .. }
-                    | Action::RemoveAddress { .. }
-                    | Action::AnnounceRelease(_)
+                Action::Vip(
+                    _,
+                    VipAction::ListConnections
+                        | VipAction::KeepLatePackets { .. }
+                        | VipAction::RemoveAddress { .. }
+                        | VipAction::AnnounceRelease(_)
+                )
             )
         })
         .collect();
@@ -180,10 +194,10 @@ fn an_agent_told_to_give_the_vip_up_yields_it_as_to_a_claim_and_takes_it_no_more
         matches!(
             order[..],
             [
-                Action::ListConnections,
-                Action::KeepLatePackets { .. },
-                Action::RemoveAddress { .. },
-                Action::AnnounceRelease(None)
+                Action::Vip(VipId::FIRST, VipAction::ListConnections),
+                Action::Vip(_, VipAction::KeepLatePackets { .. }),
+                Action::Vip(_, VipAction::RemoveAddress { .. }),
+                Action::Vip(VipId::FIRST, VipAction::AnnounceRelease(None))
             ]
         ),
         "{order:?}"
@@ -191,10 +205,13 @@ fn an_agent_told_to_give_the_vip_up_yields_it_as_to_a_claim_and_takes_it_no_more
     assert_eq!(decision.stage_5(), 0);
     model.run(ms(10));
     model.frame(3, Says::Announcement);
-    assert_eq!(model.count(|action| *action == Action::ForwardLatePackets(mac(3))), 1);
+    assert_eq!(
+        model.count(|action| *action == Action::Vip(VipId::FIRST, VipAction::ForwardLatePackets(mac(3)))),
+        1
+    );
     model.run(ms(200));
-    assert!(model.state.has_given_up(), "{:?}", model.state.vip_state);
-    assert_eq!(model.count(|action| *action == Action::DestroyConnections), 1);
+    assert!(model.state.has_given_up(), "{:?}", model.state.vip.state);
+    assert_eq!(model.count(|action| *action == Action::Vip(VipId::FIRST, VipAction::DestroyConnections)), 1);
     model.run(Duration::from_secs(30));
     assert!(!model.vip_here, "its server still leads, and it was told to give it up");
     let end = model.tell(Event::Stopping);
@@ -207,8 +224,8 @@ fn what_nobody_takes_is_given_up_within_a_moment() {
     model.tell(Event::Release);
     model.run(ms(1_100));
     assert!(model.state.has_given_up());
-    assert_eq!(model.count(|action| *action == Action::DestroyConnections), 1);
-    assert_eq!(model.state.vip_state, VipState::Absent);
+    assert_eq!(model.count(|action| *action == Action::Vip(VipId::FIRST, VipAction::DestroyConnections)), 1);
+    assert_eq!(model.state.vip.state, VipState::Absent);
 }
 
 #[test]
@@ -218,7 +235,7 @@ fn it_counts_as_given_up_only_when_it_was_told_so_and_neither_the_address_nor_it
     model.tell(Event::Release);
     assert!(!model.state.has_given_up(), "the kernel has not shown it gone");
     model.run(ms(100));
-    assert_eq!(model.state.vip_state, VipState::Absent);
+    assert_eq!(model.state.vip.state, VipState::Absent);
     assert!(!model.state.has_given_up(), "its connections are still open");
     model.run(ms(1_000));
     assert!(model.state.has_given_up());
@@ -259,7 +276,7 @@ fn an_agent_that_stood_still_looks_for_the_vip_before_it_renews_it_also_where_th
     let stood_still_from = model.now;
     // Removed by hand meanwhile; the word of that lies unread behind what was read first.
     model.vip_here = false;
-    let VipState::Holding(hold) = &model.state.vip_state else { panic!("{:?}", model.state.vip_state) };
+    let VipState::Holding(hold) = &model.state.vip.state else { panic!("{:?}", model.state.vip.state) };
     model.now = hold.next_renewal.unwrap() + ms(10);
     assert!(model.now.since(stood_still_from) > ms(1_000));
     let decision = model.tell(Event::Wake);

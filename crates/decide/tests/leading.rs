@@ -5,7 +5,7 @@ mod model_host;
 
 use std::time::Duration;
 
-use decide::action::Action;
+use decide::action::{Action, VipAction};
 use decide::event::{Event, Fact, GroupView, MemberState, Says, Seen, Server, ViewId};
 use decide::reason::Reason;
 use model_host::{Answers, ModelHost, group, member, ms};
@@ -79,9 +79,9 @@ fn a_late_answer_from_before_the_group_was_born_anew_does_not_take_it_back_there
     model.first.server = known(born_anew(1, 1, 3, false));
     model.run(ms(200));
     model.tell(Event::Server(Seen { asked_at: before, fact: model_host::primary() }));
-    assert_eq!(model.state.newest_view, Some(ViewId::new("99999", 3)));
+    assert_eq!(model.state.facts.views.newest, Some(ViewId::new("99999", 3)));
     model.run(ms(500));
-    assert_eq!(model.count(|action| matches!(action, Action::RemoveAddress { .. })), 0);
+    assert_eq!(model.count(|action| matches!(action, Action::Vip(_, VipAction::RemoveAddress { .. }))), 0);
 }
 
 #[test]

@@ -5,9 +5,9 @@ mod model_host;
 
 use std::time::Duration;
 
-use decide::action::Action;
+use decide::action::{Action, VipAction};
 use decide::event::{Event, Fact, MemberPort, MemberState, Says, Seen, Server};
-use decide::state::State;
+use decide::net::VipId;
 use model_host::{Answers, ModelHost, group, mac, member, ms, primary, secondary};
 
 /// The group that member 2 leads and cannot be reached in, as member 1 shows it.
@@ -42,20 +42,21 @@ fn elect_this_member(model: &mut ModelHost) {
 }
 
 fn watches(model: &ModelHost) -> usize {
-    let of_2 = Action::WatchOrphanSyns { interface: "eth0".to_owned(), mac: mac(2) };
+    let of_2 =
+        Action::Vip(VipId::FIRST, VipAction::WatchOrphanSyns { interface: "eth0".to_owned(), mac: mac(2) });
     assert_eq!(
         model.count(|action| *action == of_2),
-        model.count(|action| matches!(action, Action::WatchOrphanSyns { .. }))
+        model.count(|action| matches!(action, Action::Vip(_, VipAction::WatchOrphanSyns { .. })))
     );
     model.count(|action| *action == of_2)
 }
 
 fn ends(model: &ModelHost) -> usize {
-    model.count(|action| *action == Action::EndOrphanSyns)
+    model.count(|action| *action == Action::Vip(VipId::FIRST, VipAction::EndOrphanSyns))
 }
 
 fn refusals(model: &ModelHost) -> usize {
-    model.count(|action| *action == Action::RefuseOrphanSyns)
+    model.count(|action| *action == Action::Vip(VipId::FIRST, VipAction::RefuseOrphanSyns))
 }
 
 #[test]
@@ -70,8 +71,12 @@ fn whoever_takes_a_dead_holders_vip_refuses_its_clients_right_after_the_announce
     elect_this_member(&mut model);
     model.run(ms(1000));
     assert!(model.vip_here);
-    let taken = model.actions.iter().position(|(_, action)| *action == Action::Announce).unwrap();
-    assert_eq!(model.actions[taken + 1].1, Action::RefuseOrphanSyns);
+    let taken = model
+        .actions
+        .iter()
+        .position(|(_, action)| *action == Action::Vip(VipId::FIRST, VipAction::Announce))
+        .unwrap();
+    assert_eq!(model.actions[taken + 1].1, Action::Vip(VipId::FIRST, VipAction::RefuseOrphanSyns));
     assert_eq!((watches(&model), refusals(&model), ends(&model)), (1, 1, 1));
     model.run(Duration::from_secs(20));
     assert_eq!((watches(&model), refusals(&model), ends(&model)), (1, 1, 1));
@@ -138,7 +143,7 @@ fn a_holder_that_has_not_been_heard_since_the_start_is_taken_to_be_the_primary()
     let seen = Seen { asked_at: model.now, fact: answers };
     model.tell(Event::MemberPort { member: member(2), seen });
     model.tell(Event::Neighbor { address: member(2), mac: mac(2) });
-    assert_eq!(model.state.other_holder, None);
+    assert_eq!(model.state.vip.other_holder, None);
     model.first.server = without_2();
     model.run(ms(3000));
     assert_eq!(watches(&model), 1);
@@ -157,7 +162,7 @@ fn a_secondary_that_is_unreachable_is_no_reason_where_no_holder_was_heard() {
     view.members[2].state = MemberState::Unreachable;
     model.first.server = Fact::Known(Server::Member(view));
     model.run(ms(3000));
-    assert_eq!(model.count(|action| matches!(action, Action::WatchOrphanSyns { .. })), 0);
+    assert_eq!(model.count(|action| matches!(action, Action::Vip(_, VipAction::WatchOrphanSyns { .. }))), 0);
 }
 
 #[test]
@@ -179,12 +184,4 @@ fn the_holder_itself_never_watches() {
     model.first.server = Fact::Known(Server::Member(view));
     model.run(ms(3000));
     assert_eq!(watches(&model), 0);
-}
-
-#[test]
-fn a_trace_of_an_earlier_version_is_still_read() {
-    let state = State::new(decide::time::Time(1));
-    let mut written = serde_json::to_value(&state).unwrap();
-    written.as_object_mut().unwrap().remove("orphan_syns").unwrap();
-    assert_eq!(serde_json::from_value::<State>(written).unwrap(), state);
 }

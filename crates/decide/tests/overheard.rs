@@ -5,8 +5,9 @@ mod model_host;
 
 use std::time::Duration;
 
-use decide::action::Action;
+use decide::action::{Action, VipAction};
 use decide::event::{Event, Says};
+use decide::net::VipId;
 use model_host::{Answers, ModelHost, mac, member, ms, primary, secondary};
 
 /// Member 2 announced the VIP a moment ago; then this member became the primary.
@@ -28,7 +29,7 @@ fn elected_beside(holder_lives: bool, then: Option<(u8, Says)>, later: Duration)
         }
         assert!(model.now.since(elected) < Duration::from_secs(3), "{:#?}", model.reasons);
     }
-    model.count(|action| *action == Action::SendProbe)
+    model.count(|action| *action == Action::Vip(VipId::FIRST, VipAction::SendProbe))
 }
 
 #[test]

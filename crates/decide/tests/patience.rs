@@ -126,5 +126,5 @@ fn what_another_members_server_says_or_said_before_proves_nothing_of_a_silent_on
 fn a_member_whose_port_is_silent_is_not_asked_what_it_is() {
     let mut survivor = Survivor::prepared(policy(), 5);
     survivor.run(3_000, &[1], 5, Some(&silent()));
-    assert_eq!(survivor.state.peers.get(&member(1)), None);
+    assert_eq!(survivor.state.facts.peers.asked.get(&member(1)), None);
 }

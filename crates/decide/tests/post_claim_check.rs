@@ -5,8 +5,9 @@ mod model_host;
 
 use std::time::Duration;
 
-use decide::action::Action;
+use decide::action::{Action, VipAction};
 use decide::event::Says;
+use decide::net::VipId;
 use decide::reason::{LetGo, Reason};
 use model_host::{Answers, ModelHost, mac, ms};
 
@@ -41,7 +42,9 @@ fn an_answer_in_the_first_moment_undoes_it_and_the_vip_is_claimed_on() {
 #[test]
 fn the_question_is_put_again_and_again_and_then_no_more() {
     let mut model = has_just_taken_it();
-    let questions = |model: &ModelHost| model.count(|action| *action == Action::AskWhoHasVip);
+    let questions = |model: &ModelHost| {
+        model.count(|action| *action == Action::Vip(VipId::FIRST, VipAction::AskWhoHasVip))
+    };
     model.run(ms(95));
     let soon = questions(&model);
     assert!((18..=22).contains(&soon), "{soon} in the first tenth of a second");
@@ -72,6 +75,9 @@ fn what_was_taken_on_the_holders_word_is_not_on_trial() {
     model.answering = None;
     let heard_at = model.now;
     let decision = model.frame(2, Says::Release { heard_at });
-    assert!(model.vip_here && !decision.actions.contains(&Action::AskWhoHasVip), "{decision:#?}");
-    assert!(model.state.macs.values().any(|known| *known == mac(2)));
+    assert!(
+        model.vip_here && !decision.actions.contains(&Action::Vip(VipId::FIRST, VipAction::AskWhoHasVip)),
+        "{decision:#?}"
+    );
+    assert!(model.state.facts.neighbors.macs.values().any(|known| *known == mac(2)));
 }

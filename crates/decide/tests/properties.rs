@@ -7,11 +7,13 @@ mod watch;
 
 use std::time::Duration;
 
-use decide::action::{Action, Outcome};
+use decide::State;
+use decide::action::{Action, Outcome, VipAction};
 use decide::event::{Event, Fact, Frame, Gateway, Role, Says, Seen, Server, ViewId, Why};
+use decide::net::VipId;
 use decide::policy::Policy;
 use decide::reason::Reason;
-use decide::state::{State, VipState};
+use decide::vip::VipState;
 use decide::{Decision, step};
 use model_host::{group, host, mac, member, ms, policy};
 use proptest::collection::vec;
@@ -48,11 +50,10 @@ proptest! {
         let touches = |action: &Action| {
             !matches!(
                 action,
-                Action::RenewAddress { lifetime: None, .. }
+                Action::Vip(_, VipAction::RenewAddress { lifetime: None, .. } | VipAction::AskWhoHasVip)
                     | Action::AskHost
                     | Action::AskServer
                     | Action::AskGateway
-                    | Action::AskWhoHasVip
             )
         };
         prop_assert!(!decision.actions.iter().any(touches), "{:?}", decision.actions);
@@ -123,7 +124,7 @@ proptest! {
             match nuisance {
                 Nuisance::Frame(number, says) => { model.frame(number, says); }
                 Nuisance::LateServer(fact) => {
-                    let asked_at = model.state.server.asked_at - ms(1);
+                    let asked_at = model.state.facts.server.asked_at - ms(1);
                     model.tell(Event::Server(Seen { asked_at, fact }));
                 }
                 Nuisance::SlowPoll(length) => {
@@ -146,7 +147,7 @@ proptest! {
                     model.tell(Event::Peer { member: member(number), seen: Seen { asked_at: now - ms(900), fact } });
                 }
                 Nuisance::RenewalFails => {
-                    let action = Action::RenewAddress { interface: "eth0".to_owned(), lifetime: model.policy.lease };
+                    let action = Action::Vip(VipId::FIRST, VipAction::RenewAddress { interface: "eth0".to_owned(), lifetime: model.policy.lease });
                     model.tell(Event::Done { action, outcome: Outcome::Failed("busy".to_owned()) });
                 }
                 Nuisance::InterfaceBlinks => {
@@ -159,7 +160,7 @@ proptest! {
             prop_assert!(model.vip_here, "{:#?}", model.reasons);
         }
         model.run(Duration::from_secs(3));
-        let removed = model.count(|action| matches!(action, Action::RemoveAddress { .. }));
+        let removed = model.count(|action| matches!(action, Action::Vip(_, VipAction::RemoveAddress { .. })));
         prop_assert_eq!(removed, 0, "{:#?}", model.reasons);
     }
 }
@@ -224,19 +225,22 @@ fn a_peers_late_answer_does_not_hide_its_newer_one() {
     };
     tell(&mut state, START + ms(40), &leads);
     tell(&mut state, START + ms(10), &Fact::Unknown(Why::TimedOut(ms(10))));
-    assert_eq!(state.peer_since(member(2), START), Some(&leads));
+    assert_eq!(state.facts.peer_since(member(2), START), Some(&leads));
 }
 
 #[test]
 fn a_failed_start_says_that_it_will_be_tried_again_and_not_that_something_is_removed() {
     let policy = policy();
     let mut model = model_host::ModelHost::new(model_host::Answers::all_pass(), false);
-    while !matches!(model.state.vip_state, VipState::Holding(_)) {
+    while !matches!(model.state.vip.state, VipState::Holding(_)) {
         model.run(ms(1));
     }
     model.vip_here = false;
     model.tell(Event::Done {
-        action: Action::AddAddress { interface: "eth0".to_owned(), lifetime: policy.lease },
+        action: Action::Vip(
+            VipId::FIRST,
+            VipAction::AddAddress { interface: "eth0".to_owned(), lifetime: policy.lease },
+        ),
         outcome: Outcome::Failed("no such interface".to_owned()),
     });
     model.run(ms(300));
@@ -300,7 +304,7 @@ fn an_address_that_is_let_go_for_one_claimant_is_not_taken_by_another_that_began
     model.frame(3, Says::Probe);
     model.first.server = model_host::primary();
     model.answering = Some(2);
-    while model.count(|action| *action == Action::SendProbe) == 0 {
+    while model.count(|action| *action == Action::Vip(VipId::FIRST, VipAction::SendProbe)) == 0 {
         model.run(ms(1));
     }
     model.run(ms(2));
@@ -329,12 +333,12 @@ fn an_agent_that_stood_still_for_longer_than_its_lease_asks_anew_and_renews_noth
     let decision = model.tell(Event::Wake);
     assert!(!decision.actions.iter().any(|action| matches!(
         action,
-        Action::AddAddress { .. } | Action::RenewAddress { .. } | Action::Announce
+        Action::Vip(_, VipAction::AddAddress { .. } | VipAction::RenewAddress { .. } | VipAction::Announce)
     )));
     let decision = model.tell(stale);
     assert!(!decision.actions.iter().any(|action| matches!(
         action,
-        Action::AddAddress { .. } | Action::RenewAddress { .. } | Action::Announce
+        Action::Vip(_, VipAction::AddAddress { .. } | VipAction::RenewAddress { .. } | VipAction::Announce)
     )));
     model.answering = Some(2);
     model.run(Duration::from_secs(5));
@@ -344,7 +348,7 @@ fn an_agent_that_stood_still_for_longer_than_its_lease_asks_anew_and_renews_noth
 #[test]
 fn probes_sent_before_the_agent_stood_still_prove_nothing() {
     let mut model = model_host::ModelHost::new(model_host::Answers::all_pass(), false);
-    while model.count(|action| *action == Action::SendProbe) < 3 {
+    while model.count(|action| *action == Action::Vip(VipId::FIRST, VipAction::SendProbe)) < 3 {
         model.run(ms(1));
     }
     model.now = model.now + Duration::from_secs(20);

@@ -5,8 +5,9 @@ mod model_host;
 
 use std::time::Duration;
 
-use decide::action::Action;
+use decide::action::{Action, VipAction};
 use decide::event::{Event, Fact, Says, Server};
+use decide::net::VipId;
 use decide::reason::{Reason, Vacant};
 use model_host::{Answers, ModelHost, group, mac, member, ms};
 
@@ -71,7 +72,11 @@ fn who_lets_go_right_after_a_claim_was_settled_says_so_to_that_claimant_and_late
         assert!(model.said(|reason| *reason == Reason::DisputeWon(member(2))));
         model.run(later);
         model.tell(Event::Release);
-        assert_eq!(model.count(|action| *action == Action::AnnounceRelease(to)), 1, "after {later:?}");
+        assert_eq!(
+            model.count(|action| *action == Action::Vip(VipId::FIRST, VipAction::AnnounceRelease(to))),
+            1,
+            "after {later:?}"
+        );
     }
 }
 
@@ -82,7 +87,7 @@ fn a_word_of_the_kernel_that_is_younger_than_the_removal_ends_it() {
     model.now = model.now + ms(1);
     let gone = model.host_event(model.now);
     model.tell(gone);
-    assert_eq!(model.state.vip_state, decide::state::VipState::Absent);
+    assert_eq!(model.state.vip.state, decide::vip::VipState::Absent);
 }
 
 #[test]
@@ -137,7 +142,7 @@ fn only_the_host_that_answered_can_say_that_it_is_free() {
 fn a_question_that_was_asked_before_its_host_was_known_to_be_a_member_is_not_taken_up_later() {
     // A member whose MAC is not known yet asks for the VIP, and takes it. Then its MAC is learned.
     let mut model = ModelHost::settled_holder();
-    model.state.macs.clear();
+    model.state.facts.neighbors.macs.clear();
     model.frame(2, Says::Probe);
     let disputes = |model: &ModelHost| model.count(|action| *action == Action::AskPeer(member(2)));
     let before = disputes(&model);
@@ -152,11 +157,17 @@ fn who_yields_says_so_to_the_claimant_and_who_lets_go_by_itself_to_nobody_in_par
     model.frame(2, Says::Probe);
     model.run(ms(100));
     assert!(!model.vip_here);
-    assert_eq!(model.count(|action| *action == Action::AnnounceRelease(Some(mac(2)))), 1);
+    assert_eq!(
+        model.count(|action| *action == Action::Vip(VipId::FIRST, VipAction::AnnounceRelease(Some(mac(2))))),
+        1
+    );
 
     let mut model = ModelHost::settled_holder();
     model.tell(Event::Release);
-    assert_eq!(model.count(|action| *action == Action::AnnounceRelease(None)), 1);
+    assert_eq!(
+        model.count(|action| *action == Action::Vip(VipId::FIRST, VipAction::AnnounceRelease(None))),
+        1
+    );
 }
 
 #[test]
@@ -184,10 +195,10 @@ fn a_word_of_the_kernel_that_is_older_than_the_removal_does_not_end_it() {
     for old in [flushed, put_back] {
         let decision = model.tell(old);
         assert!(
-            !decision
-                .actions
-                .iter()
-                .any(|action| matches!(action, Action::AddAddress { .. } | Action::RenewAddress { .. })),
+            !decision.actions.iter().any(|action| matches!(
+                action,
+                Action::Vip(_, VipAction::AddAddress { .. } | VipAction::RenewAddress { .. })
+            )),
             "{decision:#?}"
         );
         assert!(!decision.reasons.contains(&Reason::Adopted), "{decision:#?}");
@@ -248,8 +259,8 @@ fn of_two_that_answer_by_turns_each_is_kept_once() {
     for turn in 0..20 {
         model.frame(2 + turn % 2, Says::Reply);
     }
-    let decide::state::VipState::Claiming(claim) = &model.state.vip_state else {
-        panic!("{:#?}", model.state.vip_state)
+    let decide::vip::VipState::Claiming(claim) = &model.state.vip.state else {
+        panic!("{:#?}", model.state.vip.state)
     };
     assert_eq!(claim.others.len(), 1, "{:#?}", claim.others);
 }

@@ -5,10 +5,11 @@ mod model_host;
 
 use std::time::Duration;
 
-use decide::action::{Action, Outcome};
+use decide::action::{Action, Outcome, VipAction};
 use decide::event::{Event, Fact, Host, HostAddress, Interface, Says, Seen};
+use decide::net::VipId;
 use decide::reason::Reason;
-use decide::state::VipState;
+use decide::vip::VipState;
 use model_host::{Answers, ModelHost, VIP, host, hung, mac, member, ms, policy, primary, secondary};
 
 /// No member's.
@@ -37,19 +38,19 @@ fn shows(model: &mut ModelHost, host: Host) -> Vec<Action> {
 }
 
 fn removes(interface: &str) -> Action {
-    Action::RemoveAddress { interface: interface.to_owned() }
+    Action::Vip(VipId::FIRST, VipAction::RemoveAddress { interface: interface.to_owned() })
 }
 
 #[test]
 fn an_address_that_was_flushed_is_back_within_a_fifth_of_a_second_and_the_network_was_asked_first() {
     let mut model = ModelHost::settled_holder();
     model.vip_here = false;
-    let probes = model.count(|action| *action == Action::SendProbe);
+    let probes = model.count(|action| *action == Action::Vip(VipId::FIRST, VipAction::SendProbe));
     let event = model.host_event(model.now);
     model.tell(event);
     model.run(ms(200));
     assert!(model.vip_here);
-    assert!(model.count(|action| *action == Action::SendProbe) >= probes + 3);
+    assert!(model.count(|action| *action == Action::Vip(VipId::FIRST, VipAction::SendProbe)) >= probes + 3);
     assert!(model.said(|reason| matches!(reason, Reason::RemovedByOther(_)) && reason.is_error()));
 }
 
@@ -72,14 +73,14 @@ fn an_address_that_was_flushed_is_asked_for_longer_where_a_strangers_use_of_it_w
     model.first.server = Fact::Unknown(hung());
     model.frame(STRANGER, Says::Announcement);
     model.run(ms(700));
-    let probes = model.count(|action| *action == Action::SendProbe);
+    let probes = model.count(|action| *action == Action::Vip(VipId::FIRST, VipAction::SendProbe));
     model.first.server = primary();
     model.vip_here = false;
     let event = model.host_event(model.now);
     model.tell(event);
     model.run(ms(400));
     assert!(model.vip_here);
-    assert_eq!(model.count(|action| *action == Action::SendProbe), probes + 10);
+    assert_eq!(model.count(|action| *action == Action::Vip(VipId::FIRST, VipAction::SendProbe)), probes + 10);
 }
 
 #[test]
@@ -120,7 +121,10 @@ fn a_failed_attempt_is_repeated_as_soon_as_the_interfaces_have_changed() {
         model.run(ms(1));
     }
     model.vip_here = false;
-    let action = Action::AddAddress { interface: "eth0".to_owned(), lifetime: policy().lease };
+    let action = Action::Vip(
+        VipId::FIRST,
+        VipAction::AddAddress { interface: "eth0".to_owned(), lifetime: policy().lease },
+    );
     model.tell(Event::Done { action, outcome: Outcome::Failed("no such interface".to_owned()) });
     model.run(ms(300));
     assert!(!model.vip_here, "not at once: it would fail again");
@@ -156,7 +160,10 @@ fn a_copy_on_another_interface_is_removed_where_the_vip_is_not_held_and_is_no_ho
 fn a_copy_with_another_prefix_is_replaced_by_the_leased_address_at_once() {
     let mut model = ModelHost::settled_holder();
     let actions = shows(&mut model, with_copies(&[on("eth0", 24), on("eth0", 32)]));
-    let renewal = Action::RenewAddress { interface: "eth0".to_owned(), lifetime: policy().lease };
+    let renewal = Action::Vip(
+        VipId::FIRST,
+        VipAction::RenewAddress { interface: "eth0".to_owned(), lifetime: policy().lease },
+    );
     assert!(actions.contains(&renewal), "{actions:?}");
     assert!(
         model.said(|reason| *reason == Reason::CopyWithPrefix("eth0".to_owned(), 24) && reason.is_error())
@@ -174,7 +181,12 @@ fn without_a_lease_the_predecessors_prefix_is_left_alone() {
     assert_eq!(
         model.count(|action| matches!(
             action,
-            Action::AddAddress { .. } | Action::RenewAddress { .. } | Action::RemoveAddress { .. }
+            Action::Vip(
+                _,
+                VipAction::AddAddress { .. }
+                    | VipAction::RenewAddress { .. }
+                    | VipAction::RemoveAddress { .. }
+            )
         )),
         0
     );
@@ -197,7 +209,7 @@ fn a_interface_that_has_its_carrier_again_makes_the_holder_announce_at_once_and_
         let mut model = ModelHost::settled_holder();
         model.run(Duration::from_secs(120));
         let mut shown = with_copies(&[on("eth0", 32)]);
-        let said = |actions: Vec<Action>| actions.contains(&Action::Announce);
+        let said = |actions: Vec<Action>| actions.contains(&Action::Vip(VipId::FIRST, VipAction::Announce));
         shown.interfaces.iter_mut().find(|known| known.name == interface).unwrap().running = false;
         assert!(!said(shows(&mut model, shown.clone())));
         model.now = model.now + ms(1);
@@ -210,7 +222,7 @@ fn a_interface_that_has_its_carrier_again_makes_the_holder_announce_at_once_and_
 fn a_look_at_the_addresses_that_a_later_one_overtook_changes_nothing() {
     let mut model = ModelHost::settled_holder();
     let gone = Event::Host(Seen {
-        asked_at: model.state.host.asked_at - ms(1),
+        asked_at: model.state.facts.host.asked_at - ms(1),
         fact: Fact::Known(host("eth0", false)),
     });
     model.tell(gone);
@@ -221,12 +233,15 @@ fn a_look_at_the_addresses_that_a_later_one_overtook_changes_nothing() {
 #[test]
 fn a_renewal_that_fails_once_leaves_the_vip_held_as_it_was() {
     let mut model = ModelHost::settled_holder();
-    let since = |model: &ModelHost| match &model.state.vip_state {
+    let since = |model: &ModelHost| match &model.state.vip.state {
         VipState::Holding(hold) => hold.since,
         _ => panic!("not held"),
     };
     let before = since(&model);
-    let action = Action::RenewAddress { interface: "eth0".to_owned(), lifetime: policy().lease };
+    let action = Action::Vip(
+        VipId::FIRST,
+        VipAction::RenewAddress { interface: "eth0".to_owned(), lifetime: policy().lease },
+    );
     model.tell(Event::Done { action, outcome: Outcome::Failed("busy".to_owned()) });
     model.run(Duration::from_secs(1));
     assert_eq!(since(&model), before);

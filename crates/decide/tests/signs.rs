@@ -5,11 +5,12 @@ mod model_host;
 
 use std::time::Duration;
 
-use decide::action::Action;
+use decide::action::{Action, VipAction};
+use decide::checks::Cause;
 use decide::event::{Event, Fact, MemberState, NotInGroup, ProcessSign, Seen, Server, Why};
+use decide::facts::process::Signs;
+use decide::net::VipId;
 use decide::reason::{LetGo, Reason};
-use decide::signs::Signs;
-use decide::stages::Cause;
 use model_host::{Answers, ModelHost, group, ms, not_in_group, secondary};
 
 fn quiet_secondary() -> ModelHost {
@@ -32,7 +33,11 @@ fn a_new_primary_claims_a_few_milliseconds_after_its_server_wrote_of_the_electio
     model.first.server = Fact::Known(Server::Member(group(1, 1, 546, false)));
     model.tell(Event::Process(ProcessSign::WroteToItsLog));
     model.run(ms(200));
-    let (claimed, _) = model.actions.iter().find(|(_, action)| *action == Action::SendProbe).unwrap();
+    let (claimed, _) = model
+        .actions
+        .iter()
+        .find(|(_, action)| *action == Action::Vip(VipId::FIRST, VipAction::SendProbe))
+        .unwrap();
     assert!(claimed.since(elected) <= ms(5), "claimed after {:?}", claimed.since(elected));
 }
 
@@ -72,7 +77,7 @@ fn a_log_that_is_written_to_all_the_time_does_not_make_the_agent_poll_fast_all_t
     // Ten times a second: alert without a pause, if the rules let it.
     for _ in 0..minutes * 60 * 10 {
         model.tell(Event::Process(ProcessSign::WroteToItsLog));
-        if model.state.pace.every == Some(model.policy.alert_interval) {
+        if model.state.polling.pace.every == Some(model.policy.alert_interval) {
             fast += ms(100);
         }
         model.run(ms(100));
@@ -123,7 +128,7 @@ fn a_lingering_vip_goes_before_a_server_that_starts_could_take_a_write() {
 #[test]
 fn a_vip_does_not_linger_where_the_start_of_a_server_would_not_be_noticed() {
     let mut model = ModelHost::settled_holder();
-    model.state.signs = Signs::default();
+    model.state.facts.process = Signs::default();
     model.first.server = refused();
     model.run(ms(300));
     assert!(!model.vip_here);
@@ -200,7 +205,10 @@ fn a_server_that_was_told_to_leave_and_is_read_only_keeps_its_vip_until_it_is_cl
 fn what_the_server_said_before_its_process_ended_is_no_evidence_to_take_the_vip_on() {
     let mut model = ModelHost::new(Answers::all_pass(), false);
     model.run(ms(45));
-    assert!(model.count(|action| *action == Action::SendProbe) > 0, "it claims");
+    assert!(
+        model.count(|action| *action == Action::Vip(VipId::FIRST, VipAction::SendProbe)) > 0,
+        "it claims"
+    );
     model.tell(Event::Process(ProcessSign::Ended));
     model.tell(Event::Process(ProcessSign::MayStart));
     // Whatever runs there now takes the questions, and does not answer yet.
@@ -215,7 +223,7 @@ fn claim_with(sign: Option<ProcessSign>) -> Duration {
     let mut model = quiet_secondary();
     model.first.server = Fact::Known(Server::Member(group(1, 1, 546, false)));
     let from = model.now;
-    while model.count(|action| *action == Action::SendProbe) < 2 {
+    while model.count(|action| *action == Action::Vip(VipId::FIRST, VipAction::SendProbe)) < 2 {
         model.run(ms(1));
         assert!(model.now.since(from) < Duration::from_secs(1), "{:#?}", model.reasons);
     }
@@ -243,9 +251,9 @@ fn a_claim_begins_anew_when_the_servers_process_ends_and_goes_on_when_it_writes_
 #[test]
 fn a_holder_whose_servers_process_ends_goes_on_holding_until_that_is_looked_at() {
     let mut model = ModelHost::settled_holder();
-    let before = model.state.vip_state.clone();
+    let before = model.state.vip.state.clone();
     model.reasons.clear();
     model.tell(Event::Process(ProcessSign::Ended));
     assert!(!model.said(|reason| *reason == Reason::Adopted), "it has not found its own address");
-    assert_eq!(std::mem::discriminant(&model.state.vip_state), std::mem::discriminant(&before));
+    assert_eq!(std::mem::discriminant(&model.state.vip.state), std::mem::discriminant(&before));
 }

@@ -8,12 +8,14 @@ use std::time::Duration;
 
 use cell::{Stage, every_cell, second_check_is_a_new_wish};
 use decide::Decision;
-use decide::action::Action;
+use decide::State;
+use decide::action::{Action, VipAction};
+use decide::checks::{Finding, Verdict};
 use decide::event::{Event, Fact, Gateway, MemberState, NotInGroup, Role, Server, StatMark, ViewId, Why};
+use decide::net::VipId;
 use decide::reason::Reason;
-use decide::stages::{Finding, Verdict};
-use decide::state::{State, VipState};
 use decide::time::Time;
+use decide::vip::VipState;
 use model_host::{Answers, ModelHost, group, hung, member, ms, not_in_group, policy, primary, secondary};
 
 #[test]
@@ -38,7 +40,10 @@ fn s13_every_cell_of_the_table_in_the_invariants_terms() {
             // EVIDENCE
             assert_eq!((cell.should_be(), cell.second), (Stage::Pass, Stage::Pass), "{cell:?}");
             assert!(!cell.answered, "ONE-HOLDER: {cell:?}");
-            assert!(model.count(|action| *action == Action::SendProbe) >= 3, "{cell:?}");
+            assert!(
+                model.count(|action| *action == Action::Vip(VipId::FIRST, VipAction::SendProbe)) >= 3,
+                "{cell:?}"
+            );
         }
         if cell.should_be() == Stage::Unknown || cell.second == Stage::Unknown {
             assert!(!started, "EVIDENCE: {cell:?}");
@@ -46,11 +51,19 @@ fn s13_every_cell_of_the_table_in_the_invariants_terms() {
         }
         if cell.should_be() == Stage::Pass && cell.vip_here {
             assert!(!stopped, "NO-FLAP: {cell:?}");
-            assert_eq!(model.count(|action| matches!(action, Action::RemoveAddress { .. })), 0, "{cell:?}");
+            assert_eq!(
+                model.count(|action| matches!(action, Action::Vip(_, VipAction::RemoveAddress { .. }))),
+                0,
+                "{cell:?}"
+            );
         }
         // LEASE: never longer than the policy says, and only where the VIP is held or started.
         for (_, action) in &model.actions {
-            if let Action::AddAddress { lifetime, .. } | Action::RenewAddress { lifetime, .. } = action {
+            if let Action::Vip(
+                _,
+                VipAction::AddAddress { lifetime, .. } | VipAction::RenewAddress { lifetime, .. },
+            ) = action
+            {
                 assert_eq!(*lifetime, model.policy.lease, "{cell:?}");
                 assert!(cell.vip_here || started, "{cell:?}");
             }
@@ -74,7 +87,13 @@ fn s13_down_and_not_here_does_nothing() {
     let mut model = ModelHost::new(Answers { server: secondary(), ..Answers::all_pass() }, false);
     model.run(Duration::from_secs(60));
     assert_eq!(model.stage_5(), 1);
-    assert_eq!(model.count(|action| matches!(action, Action::SendProbe | Action::RemoveAddress { .. })), 0);
+    assert_eq!(
+        model.count(|action| matches!(
+            action,
+            Action::Vip(_, VipAction::SendProbe | VipAction::RemoveAddress { .. })
+        )),
+        0
+    );
 }
 
 fn stages_of(answers: &Answers) -> Decision {
@@ -184,7 +203,7 @@ fn s11_a_view_older_than_the_newest_seen_does_not_count() {
     model.answering = Some(2);
     model.peers.insert(member(2), Fact::Known(Server::Member(group(2, 2, 546, false))));
     model.run(Duration::from_secs(3));
-    assert_eq!(model.state.newest_view, Some(ViewId::new(model_host::BIRTH, 546)));
+    assert_eq!(model.state.facts.views.newest, Some(ViewId::new(model_host::BIRTH, 546)));
     model.answering = None;
     model.run(Duration::from_secs(30));
     assert!(!model.vip_here, "the old primary claims back what the new one let go of");
@@ -217,25 +236,25 @@ fn s14_starting_tells_the_network_and_stopping_lets_the_next_holder_know() {
     let place = |wanted: &dyn Fn(&Action) -> bool| {
         model.actions.iter().position(|(_, action)| wanted(action)).unwrap()
     };
-    let added = place(&|action| matches!(action, Action::AddAddress { .. }));
-    assert!(added < place(&|action| *action == Action::Announce));
+    let added = place(&|action| matches!(action, Action::Vip(_, VipAction::AddAddress { .. })));
+    assert!(added < place(&|action| *action == Action::Vip(VipId::FIRST, VipAction::Announce)));
     model.first.server = secondary();
     let from = model.actions.len();
     model.run(Duration::from_secs(3));
     let stopping: Vec<_> = model.actions[from..]
         .iter()
         .map(|(_, action)| action)
-        .skip_while(|action| **action != Action::ListConnections)
+        .skip_while(|action| **action != Action::Vip(VipId::FIRST, VipAction::ListConnections))
         .take(5)
         .collect();
     assert!(
         matches!(
             stopping[..],
             [
-                Action::ListConnections,
-                Action::KeepLatePackets { .. },
-                Action::RemoveAddress { .. },
-                Action::AnnounceRelease(None),
+                Action::Vip(VipId::FIRST, VipAction::ListConnections),
+                Action::Vip(_, VipAction::KeepLatePackets { .. }),
+                Action::Vip(_, VipAction::RemoveAddress { .. }),
+                Action::Vip(VipId::FIRST, VipAction::AnnounceRelease(None)),
                 Action::WriteStat(StatMark::Stopped)
             ]
         ),
@@ -292,7 +311,10 @@ fn s7_start_adopts() {
         assert_eq!(
             model.count(|action| matches!(
                 action,
-                Action::RemoveAddress { .. } | Action::SendProbe | Action::AnnounceRelease(_)
+                Action::Vip(
+                    _,
+                    VipAction::RemoveAddress { .. } | VipAction::SendProbe | VipAction::AnnounceRelease(_)
+                )
             )),
             0
         );
@@ -303,7 +325,10 @@ fn s7_start_adopts() {
 fn s7_stop_leaves_the_vip_and_makes_it_outlive_the_lease() {
     let mut model = ModelHost::settled_holder();
     let decision = model.tell(Event::Stopping);
-    assert_eq!(decision.actions, [Action::RenewAddress { interface: "eth0".to_owned(), lifetime: None }]);
+    assert_eq!(
+        decision.actions,
+        [Action::Vip(VipId::FIRST, VipAction::RenewAddress { interface: "eth0".to_owned(), lifetime: None })]
+    );
     assert_eq!(decision.stage_5(), 1);
     let said = decision.reasons.last().unwrap().to_string();
     assert!(said.contains("on eth0") && said.contains("without a lease"), "{said}");
@@ -337,6 +362,6 @@ fn a_new_agent_knows_nothing_and_asks_for_everything() {
     for question in [Action::AskHost, Action::AskServer, Action::AskGateway, Action::LearnNeighbors] {
         assert!(decision.actions.contains(&question), "{question:?}");
     }
-    assert_eq!(state.vip_state, VipState::Absent);
+    assert_eq!(state.vip.state, VipState::Absent);
     assert!(matches!(state.stages(&policy).verdict_to_start(), Verdict::Unknown(..)));
 }

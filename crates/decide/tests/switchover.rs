@@ -6,8 +6,9 @@ mod model_host;
 
 use std::time::Duration;
 
-use decide::action::Action;
+use decide::action::{Action, VipAction};
 use decide::event::{Fact, Gateway, MemberState, NotInGroup, Says, Server};
+use decide::net::VipId;
 use decide::reason::{LetGo, Reason};
 use model_host::{Answers, ModelHost, group, member, ms, not_in_group};
 
@@ -35,7 +36,9 @@ fn stopped(model: &ModelHost, wanted: impl Fn(&LetGo) -> bool) -> bool {
 #[test]
 fn a_holder_whose_server_is_secondary_and_still_writable_keeps_the_vip_for_as_long_as_that_lasts() {
     let mut model = switchover_under_way();
-    let renewals = |model: &ModelHost| model.count(|action| matches!(action, Action::RenewAddress { .. }));
+    let renewals = |model: &ModelHost| {
+        model.count(|action| matches!(action, Action::Vip(_, VipAction::RenewAddress { .. })))
+    };
     let before = renewals(&model);
     model.run(SECOND * 60);
     assert!(model.vip_here, "{:#?}", model.reasons);
@@ -102,7 +105,7 @@ fn when_its_server_takes_no_writes_any_more_and_nobody_claims_it_lets_go_after_c
     let mut model = switchover_under_way();
     model.run(SECOND * 5);
     model.first.server = led_by_2(1, 545, true);
-    model.run(model.policy.claim_wait - ms(100));
+    model.run(model.policy.claim_wait.saturating_sub(ms(100)));
     assert!(model.vip_here);
     model.run(ms(300));
     assert!(!model.vip_here, "{:#?}", model.reasons);
@@ -114,7 +117,7 @@ fn a_secondary_that_is_made_writable_by_hand_does_not_take_the_vip() {
     let mut model = ModelHost::new(answers, false);
     model.run(SECOND * 20);
     assert!(!model.vip_here);
-    assert_eq!(model.count(|action| *action == Action::SendProbe), 0);
+    assert_eq!(model.count(|action| *action == Action::Vip(VipId::FIRST, VipAction::SendProbe)), 0);
 }
 
 #[test]
@@ -180,7 +183,9 @@ fn a_holder_whose_server_no_longer_leads_asks_who_has_the_vip_and_yields_at_once
     let mut model = ModelHost::settled_holder();
     // Past the renewal that is due, which asks too.
     model.run(SECOND);
-    let asked = |model: &ModelHost| model.count(|action| *action == Action::AskWhoHasVip);
+    let asked = |model: &ModelHost| {
+        model.count(|action| *action == Action::Vip(VipId::FIRST, VipAction::AskWhoHasVip))
+    };
     let before = asked(&model);
     model.first.server = led_by_2(1, 545, true);
     model.run(ms(150));

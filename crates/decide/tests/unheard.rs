@@ -5,8 +5,9 @@ mod model_host;
 
 use std::time::Duration;
 
-use decide::action::Action;
+use decide::action::{Action, VipAction};
 use decide::event::{Fact, Says, Server};
+use decide::net::VipId;
 use decide::reason::Reason;
 use model_host::{Answers, ModelHost, group, hung, member, ms};
 
@@ -17,8 +18,11 @@ fn a_holder_that_hears_nothing_more_of_its_server_asks_each_second_who_else_has_
     model.policy.hung_patience = Duration::from_secs(2);
     // Not even time-outs are told here.
     model.run(model.policy.hung_patience + ms(100));
-    let asks = |model: &ModelHost| model.count(|action| *action == Action::AskWhoHasVip);
-    let announces = |model: &ModelHost| model.count(|action| *action == Action::Announce);
+    let asks = |model: &ModelHost| {
+        model.count(|action| *action == Action::Vip(VipId::FIRST, VipAction::AskWhoHasVip))
+    };
+    let announces =
+        |model: &ModelHost| model.count(|action| *action == Action::Vip(VipId::FIRST, VipAction::Announce));
     let before = (asks(&model), announces(&model));
     model.run(Duration::from_secs(4));
     assert!((4..=5).contains(&(asks(&model) - before.0)), "{}", asks(&model) - before.0);
@@ -52,6 +56,6 @@ fn an_agent_that_never_heard_of_its_server_asks_each_second_who_else_has_the_vip
     let mut model = ModelHost::new(answers, true);
     model.run(Duration::from_secs(5));
     assert!(model.vip_here && model.said(|reason| *reason == Reason::Adopted), "{:#?}", model.reasons);
-    let asked = model.count(|action| *action == Action::AskWhoHasVip);
+    let asked = model.count(|action| *action == Action::Vip(VipId::FIRST, VipAction::AskWhoHasVip));
     assert!((5..=8).contains(&asked), "{asked}");
 }

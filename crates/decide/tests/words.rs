@@ -5,9 +5,9 @@ mod model_host;
 
 use std::time::Duration;
 
+use decide::checks::{Cause, Stage};
 use decide::event::{Fact, MemberState, Says, Server, StatMark, Why};
 use decide::reason::{LetGo, Reason, Vacant};
-use decide::stages::{Cause, Stage};
 use decide::time::Time;
 use model_host::{Answers, ModelHost, group, mac, member, ms};
 

@@ -5,12 +5,12 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::{iter, mem};
 
+use decide::State;
 use decide::event::{Event, Fact, Gateway, Host, Seen, Server};
 use decide::policy::Policy;
-use decide::state::State;
 use decide::step;
 use decide::time::Time;
-use decide::trace::Line;
+use decide::trace::{FORMAT, Line};
 
 use crate::config::DecisionTrace;
 
@@ -223,7 +223,13 @@ impl Recorder {
     }
 
     fn start(&self, now: Time, state: State, note: String) -> Line {
-        Line::Start { now, note, policy: Box::new(self.policy.clone()), state: Box::new(state) }
+        Line::Start {
+            format: FORMAT,
+            now,
+            note,
+            policy: Box::new(self.policy.clone()),
+            state: Box::new(state),
+        }
     }
 }
 

@@ -131,9 +131,9 @@ fn is_cut_short(file: &File) -> io::Result<bool> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use decide::State;
     use decide::event::Event;
     use decide::policy::Policy;
-    use decide::state::State;
     use decide::time::Time;
 
     use super::*;
@@ -141,7 +141,13 @@ mod tests {
     fn start() -> Line {
         let now = Time(0);
         let policy = Policy::new([10, 0, 0, 9].into(), std::collections::BTreeMap::new());
-        Line::Start { now, note: "a test".into(), policy: Box::new(policy), state: Box::new(State::new(now)) }
+        Line::Start {
+            format: decide::trace::FORMAT,
+            now,
+            note: "a test".into(),
+            policy: Box::new(policy),
+            state: Box::new(State::new(now)),
+        }
     }
 
     fn step() -> Line {

@@ -8,6 +8,7 @@ use crate::inputs::{
     Action, Event, Fact, Frame, Gateway, GroupView, HostAddress, Mac, MemberState, Outcome, Policy, Says,
     Seen, Server, Time, ViewId,
 };
+use decide::action::VipAction;
 
 /// An agent that claims looks at the time each 200 ms at the least: one that comes back after this has stood still.
 const STANDS_STILL: Duration = Duration::from_millis(600);
@@ -217,12 +218,18 @@ impl Book {
                 }
             }
             Event::ClocksParted { suspended, .. } => self.clocks_parted(*suspended, now),
-            Event::Done { action: Action::AddAddress { .. }, outcome: Outcome::Failed(_) } if !self.here => {
+            Event::Done {
+                action: Action::Vip(_, VipAction::AddAddress { .. }),
+                outcome: Outcome::Failed(_),
+            } if !self.here => {
                 self.held_since = None;
                 self.added_at = None;
             }
             // The kernel's own word that it is not here.
-            Event::Done { action: Action::RenewAddress { .. }, outcome: Outcome::Gone } if self.here => {
+            Event::Done {
+                action: Action::Vip(_, VipAction::RenewAddress { .. }),
+                outcome: Outcome::Gone,
+            } if self.here => {
                 self.host_asked = now;
                 self.told_of_addresses(false, self.member, now);
             }
@@ -241,17 +248,17 @@ impl Book {
     pub(crate) fn ordered(&mut self, actions: &[Action], now: Time) {
         for action in actions {
             match action {
-                Action::SendProbe => {
+                Action::Vip(_, VipAction::SendProbe) => {
                     self.probes += 1;
                     self.last_probe = now;
                 }
-                Action::AddAddress { .. } => {
+                Action::Vip(_, VipAction::AddAddress { .. }) => {
                     self.held_since.get_or_insert(now);
                     self.added_at = Some(now);
                     self.removes = false;
                 }
-                Action::RenewAddress { .. } if self.holds() => self.added_at = Some(now),
-                Action::RemoveAddress { .. } => {
+                Action::Vip(_, VipAction::RenewAddress { .. }) if self.holds() => self.added_at = Some(now),
+                Action::Vip(_, VipAction::RemoveAddress { .. }) => {
                     self.removes = true;
                     self.held_since = None;
                     self.added_at = None;

@@ -8,6 +8,8 @@ use crate::book::{Book, Word};
 use crate::excuses::Excuse;
 use crate::inputs::{Action, Event, Policy, Time};
 use crate::invariant::{Breach, Invariant};
+use decide::action::VipAction;
+use decide::net::VipId;
 
 /// "It is free" is to be read no later than this after it was heard: another may have taken it then.
 const WORD_HOLDS_FOR: Duration = Duration::from_millis(20);
@@ -61,15 +63,15 @@ impl Verdict {
 }
 
 fn adds(actions: &[Action]) -> bool {
-    actions.iter().any(|action| matches!(action, Action::AddAddress { .. }))
+    actions.iter().any(|action| matches!(action, Action::Vip(_, VipAction::AddAddress { .. })))
 }
 
 fn renews(actions: &[Action]) -> bool {
-    actions.iter().any(|action| matches!(action, Action::RenewAddress { .. }))
+    actions.iter().any(|action| matches!(action, Action::Vip(_, VipAction::RenewAddress { .. })))
 }
 
 fn removes(actions: &[Action]) -> bool {
-    actions.iter().any(|action| matches!(action, Action::RemoveAddress { .. }))
+    actions.iter().any(|action| matches!(action, Action::Vip(_, VipAction::RemoveAddress { .. })))
 }
 
 impl Book {
@@ -118,7 +120,7 @@ impl Book {
         if let Some(breach) = self.lifetime_is_wrong(policy, actions) {
             return Verdict { breach: Some(breach), ..Verdict::default() };
         }
-        if self.is_stale() && actions.contains(&Action::SendProbe) {
+        if self.is_stale() && actions.contains(&Action::Vip(VipId::FIRST, VipAction::SendProbe)) {
             let words = "claims in a view older than the newest it was told of";
             return Verdict::breach(Invariant::NewestView, words);
         }
@@ -143,8 +145,8 @@ impl Book {
         let lease = policy.lease?;
         actions.iter().find_map(|action| {
             let (lifetime, renews) = match action {
-                Action::AddAddress { lifetime, .. } => (lifetime, false),
-                Action::RenewAddress { lifetime, .. } => (lifetime, true),
+                Action::Vip(_, VipAction::AddAddress { lifetime, .. }) => (lifetime, false),
+                Action::Vip(_, VipAction::RenewAddress { lifetime, .. }) => (lifetime, true),
                 _ => return None,
             };
             let permanent = renews && lifetime.is_none() && self.stops;

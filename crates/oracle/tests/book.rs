@@ -8,8 +8,9 @@ use std::time::Duration;
 use agent::{
     Agent, OTHER, add, breaks, excused, fine, follows, leads, member, ms, remove, renew, silent, uuid, view,
 };
-use decide::action::{Action, Outcome};
+use decide::action::{Action, Outcome, VipAction};
 use decide::event::{Event, Fact, Frame, MemberPort, NotInGroup, Says, Seen, Server, Why};
+use decide::net::VipId;
 use oracle::{Excuse, Invariant, Orders};
 
 #[test]
@@ -167,7 +168,7 @@ fn newest_view_nobody_claims_in_a_view_that_is_older_than_one_it_was_told_of() {
         let mut agent = Agent::that_wants_it();
         let fact = Fact::Known(Server::Member(view(2, 2, theirs, &[])));
         agent.hears(&Event::Peer { member: member(2), seen: Seen { asked_at: agent.now, fact } });
-        let verdict = agent.orders(&[Action::SendProbe]);
+        let verdict = agent.orders(&[Action::Vip(VipId::FIRST, VipAction::SendProbe)]);
         if stale {
             breaks(&verdict, Invariant::NewestView);
         } else {

@@ -24,6 +24,11 @@ fn a_lying_old_primary_in_every_order_breaks_no_invariant() {
     explore("a lying old primary");
 }
 
+#[test]
+fn an_agent_that_is_told_to_stop_in_any_state_breaks_no_invariant() {
+    explore("an agent that stands still is told to stop");
+}
+
 #[cfg(feature = "planted")]
 #[test]
 fn a_mistake_planted_in_the_rules_is_caught() {
@@ -35,6 +40,7 @@ fn a_mistake_planted_in_the_rules_is_caught() {
         (Planted::AcquireWithoutProbing, Invariant::Evidence),
         (Planted::IgnoreNewerViews, Invariant::NewestView),
         (Planted::LeaseForEver, Invariant::Lease),
+        (Planted::RenewAddsWhatIsGone, Invariant::Lease),
     ] {
         let caught = catch(mistake).expect("caught");
         println!("{mistake:?}: {caught}");

@@ -5,14 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use decide::action::{Action, Outcome};
+use decide::State;
+use decide::action::{Action, Outcome, VipAction};
 use decide::event::{
     Event, Fact, Frame, Gateway, GroupView, Host, HostAddress, Interface, Mac, Member, MemberState,
     NotInGroup, ProcessSign, Role, Says, Seen, Server, ViewId, Why,
 };
 use decide::policy::Policy;
 use decide::reason::Reason;
-use decide::state::State;
 use decide::time::Time;
 use decide::trace::Line;
 use decide::{Decision, step};
@@ -183,6 +183,7 @@ impl ModelHost {
     /// Records from here on.
     pub fn start_trace(&mut self, note: &str) {
         self.trace = vec![Line::Start {
+            format: decide::trace::FORMAT,
             now: self.now,
             note: note.to_owned(),
             policy: Box::new(self.policy.clone()),
@@ -269,19 +270,19 @@ impl ModelHost {
                 };
                 self.later(seen.0, Queued::Ready(Event::Peer { member: *address, seen: seen.1 }));
             }
-            Action::SendProbe => {
+            Action::Vip(_, VipAction::SendProbe) => {
                 if let Some(number) = self.answering {
                     let frame = Frame { from: mac(number), says: Says::Reply };
                     self.later(ms(1), Queued::Ready(Event::Frame(frame)));
                 }
             }
-            Action::RenewAddress { .. } if self.vip_here => {}
-            Action::RenewAddress { .. } => {
+            Action::Vip(_, VipAction::RenewAddress { .. }) if self.vip_here => {}
+            Action::Vip(_, VipAction::RenewAddress { .. }) => {
                 let done = Event::Done { action: action.clone(), outcome: Outcome::Gone };
                 self.later(ms(0), Queued::Ready(done));
             }
-            Action::AddAddress { .. } | Action::RemoveAddress { .. } => {
-                self.vip_here = matches!(action, Action::AddAddress { .. });
+            Action::Vip(_, VipAction::AddAddress { .. } | VipAction::RemoveAddress { .. }) => {
+                self.vip_here = matches!(action, Action::Vip(_, VipAction::AddAddress { .. }));
                 self.later(ms(1), Queued::AskedHost(now));
             }
             Action::PollEvery(every) => {

@@ -4,11 +4,12 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use decide::action::{Action, Outcome};
+use decide::action::{Action, Outcome, VipAction};
 use decide::event::{
     Event, Fact, Frame, Gateway, GroupView, MemberState, NotInGroup, Says, Seen, Server, StatMark, ViewId,
     Why,
 };
+use decide::net::VipId;
 use decide::time::Time;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -116,11 +117,11 @@ pub fn anything() -> impl Strategy<Value = Sent> {
         5 => frames().prop_map(Sent::Other),
         2 => (2..=3_u8).prop_map(|number| Sent::Other(Event::Neighbor { address: member(number), mac: mac(number) })),
         1 => Just(Sent::Other(Event::Done {
-            action: Action::AddAddress { interface: "eth0".to_owned(), lifetime: None },
+            action: Action::Vip(VipId::FIRST, VipAction::AddAddress { interface: "eth0".to_owned(), lifetime: None }),
             outcome: Outcome::Failed("no such interface".to_owned()),
         })),
         1 => any::<bool>().prop_map(|gone| Sent::Other(Event::Done {
-            action: Action::RenewAddress { interface: "eth0".to_owned(), lifetime: None },
+            action: Action::Vip(VipId::FIRST, VipAction::RenewAddress { interface: "eth0".to_owned(), lifetime: None }),
             outcome: if gone { Outcome::Gone } else { Outcome::Failed("busy".to_owned()) },
         })),
         1 => Just(Sent::Other(Event::StatFile(Some((StatMark::Started, Duration::from_secs(3)))))),

@@ -3,11 +3,11 @@
 
 use std::time::Duration;
 
+use decide::State;
 use decide::action::{Action, Outcome};
 use decide::event::{Event, Fact, GroupView, MemberPort, MemberState, Seen, Server, Why};
 use decide::policy::Policy;
 use decide::reason::Reason;
-use decide::state::State;
 use decide::time::Time;
 use decide::{Decision, step};
 

@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 
-use decide::action::Action;
+use decide::State;
+use decide::action::{Action, VipAction};
+use decide::checks::Finding;
 use decide::event::Event;
 use decide::policy::Policy;
 use decide::reason::Reason;
-use decide::stages::Finding;
-use decide::state::State;
 use decide::time::Time;
 use decide::{Decision, step};
 use oracle::{Book, Orders, Sight, Verdict};
@@ -96,7 +96,7 @@ impl Watch {
 }
 
 fn is_renewal(action: &Action) -> bool {
-    matches!(action, Action::RenewAddress { .. })
+    matches!(action, Action::Vip(_, VipAction::RenewAddress { .. }))
 }
 
 /// What is told of a renewal, which nobody tells who was not ordered one.

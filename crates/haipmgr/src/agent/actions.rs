@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use decide::action::{Action, Outcome};
+use decide::action::{Action, Outcome, VipAction};
 use decide::event::{Event, Mac};
 use tokio::time::timeout;
 
@@ -52,19 +52,19 @@ impl Agent {
     pub(super) async fn carry_out_deed(&mut self, action: &Action) -> Outcome {
         // What came beside the address goes last: the announcement is not to wait for it.
         match action {
-            Action::AddAddress { interface, lifetime } => {
+            Action::Vip(_, VipAction::AddAddress { interface, lifetime }) => {
                 let done = self.add(interface, *lifetime).await;
                 self.tidy = lifetime.and_then(|_| succeeded(&done)).map(|()| interface.clone());
                 done
             }
-            Action::RenewAddress { interface, lifetime } => {
+            Action::Vip(_, VipAction::RenewAddress { interface, lifetime }) => {
                 let done = self.renew(interface, *lifetime).await;
                 self.tidy = lifetime.and_then(|_| succeeded(&done)).map(|()| interface.clone());
                 done
             }
-            Action::RemoveAddress { interface } => self.remove(interface).await,
+            Action::Vip(_, VipAction::RemoveAddress { interface }) => self.remove(interface).await,
             // The rules say it, for a probe that was not sent must not count as unanswered.
-            Action::SendProbe => match self.wiring.probe() {
+            Action::Vip(_, VipAction::SendProbe) => match self.wiring.probe() {
                 Ok(()) => Outcome::Succeeded,
                 Err(error) => Outcome::Failed(error.to_string()),
             },
@@ -94,17 +94,6 @@ impl Agent {
             Action::AskHost => self.shared.ask_host(),
             Action::AskPeer(member) => self.ask_peer(*member),
             Action::LearnNeighbors => self.wiring.learn_neighbors(),
-            Action::AskWhoHasVip => self.wiring.ask_who_has_vip(),
-            Action::AnnounceRelease(to) => self.report(|agent| agent.wiring.announce_release(*to)),
-            Action::Announce => self.report(|agent| agent.wiring.announce()),
-            Action::ListConnections => self.list_connections().await,
-            Action::KeepLatePackets { interface } => self.keep_late_packets(interface),
-            Action::ForwardLatePackets(to) => self.forward_late_packets(*to),
-            Action::WatchOrphanSyns { interface, mac } => self.watch_orphan_syns(interface, *mac),
-            Action::RefuseOrphanSyns => self.refuse_orphan_syns(),
-            Action::EndOrphanSyns => self.orphan_syns.end(),
-            Action::TickleClients => self.tickle(),
-            Action::DestroyConnections => self.destroy(),
             Action::PollEvery(every) => self.wiring.poll_server_every(*every),
             Action::WriteStat(mark) => {
                 if let Err(error) = self.stat_file.write(*mark) {
@@ -117,10 +106,27 @@ impl Agent {
             Action::SetExpelTimeout { original } => self.expel(|expel| expel.set(*original)),
             Action::RestoreExpelTimeout { value } => self.expel(|expel| expel.restore(*value)),
             Action::Fence { member, name } => self.fence(*member, name),
-            Action::AddAddress { .. }
-            | Action::RenewAddress { .. }
-            | Action::RemoveAddress { .. }
-            | Action::SendProbe => {}
+            Action::Vip(_, action) => self.carry_out_for_vip(action).await,
+        }
+    }
+
+    async fn carry_out_for_vip(&mut self, action: &VipAction) {
+        match action {
+            VipAction::AskWhoHasVip => self.wiring.ask_who_has_vip(),
+            VipAction::AnnounceRelease(to) => self.report(|agent| agent.wiring.announce_release(*to)),
+            VipAction::Announce => self.report(|agent| agent.wiring.announce()),
+            VipAction::ListConnections => self.list_connections().await,
+            VipAction::KeepLatePackets { interface } => self.keep_late_packets(interface),
+            VipAction::ForwardLatePackets(to) => self.forward_late_packets(*to),
+            VipAction::WatchOrphanSyns { interface, mac } => self.watch_orphan_syns(interface, *mac),
+            VipAction::RefuseOrphanSyns => self.refuse_orphan_syns(),
+            VipAction::EndOrphanSyns => self.orphan_syns.end(),
+            VipAction::TickleClients => self.tickle(),
+            VipAction::DestroyConnections => self.destroy(),
+            VipAction::AddAddress { .. }
+            | VipAction::RenewAddress { .. }
+            | VipAction::RemoveAddress { .. }
+            | VipAction::SendProbe => {}
         }
     }
 

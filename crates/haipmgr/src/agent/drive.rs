@@ -1,11 +1,11 @@
 //! The agent's loop: what the driver (`decide::driver`) asks for, one thing after the other, with the clock read anew before
 //! each. What it means is the edges' business, so that a test can put a clock and edges of its own here.
 
+use decide::State;
 use decide::action::{Action, Outcome};
 use decide::driver::{Driver, Next, Settled};
 use decide::event::Event;
 use decide::policy::Policy;
-use decide::state::State;
 use decide::time::Time;
 
 /// What the loop stands on.

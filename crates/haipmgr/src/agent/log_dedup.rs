@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use decide::Decision;
+use decide::checks::{Finding, Stage};
 use decide::event::Why;
 use decide::reason::Reason;
-use decide::stages::{Finding, Stage};
 use decide::time::Time;
 
 use crate::journal::Log;

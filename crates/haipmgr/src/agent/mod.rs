@@ -12,10 +12,10 @@ mod wiring;
 use std::sync::Arc;
 use std::time::Duration;
 
-use decide::action::{Action, Outcome};
+use decide::State;
+use decide::action::{Action, Outcome, VipAction};
 use decide::driver::{Driver, GIVE_UP_WITHIN, Settled, Stop};
 use decide::event::{Event, Fact, Seen, Server};
-use decide::state::State;
 use decide::time::Time;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -251,7 +251,7 @@ impl Agent {
         for (action, outcome) in driver.failed_at_the_end() {
             match (action, outcome) {
                 (_, Outcome::Failed(text)) => self.journal.error(&format!("{text}; the kernel removes the VIP when its lease ends, unless an agent is started here before")),
-                (Action::RenewAddress { interface, .. }, Outcome::Gone) => self.journal.error(&format!("the VIP is not on {interface} any more, and this agent has not removed it: it is not added again")),
+                (Action::Vip(_, VipAction::RenewAddress { interface, .. }), Outcome::Gone) => self.journal.error(&format!("the VIP is not on {interface} any more, and this agent has not removed it: it is not added again")),
                 _ => {}
             }
         }
@@ -259,8 +259,8 @@ impl Agent {
 
     /// Starts, or starts anew, what looks at the segment, once it is known which member this host is.
     fn rewire(&mut self, state: &State) {
-        if let Fact::Known(host) = &state.host.fact {
-            let member = decide::stages::own_member(&self.cluster.policy, host);
+        if let Fact::Known(host) = &state.facts.host.fact {
+            let member = decide::checks::own_member(&self.cluster.policy, host);
             let member = member.map(|(address, interface)| (address, interface.to_owned()));
             let processes = self.shared.processes.as_deref();
             self.wiring.follow(&self.cluster, member, processes, &self.events, &self.journal);

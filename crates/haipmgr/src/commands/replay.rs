@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use decide::Decision;
 use decide::event::{Event, Fact};
 use decide::time::Time;
-use decide::trace::{Line, Played, Replay};
+use decide::trace::{Heading, Line, Played, Replay};
 
 /// Why a trace can't be played.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +32,19 @@ pub enum ReplayError {
         line: usize,
         /// Why.
         cause: serde_json::Error,
+    },
+    /// A stretch is written in another format.
+    #[error(
+        "{path}:{line}: written in trace format {format}, and this version of haipmgr plays format {plays}: replay it with the version that wrote it",
+        plays = decide::trace::FORMAT
+    )]
+    OtherFormat {
+        /// The file.
+        path: PathBuf,
+        /// From 1.
+        line: usize,
+        /// The format.
+        format: u32,
     },
     /// A step comes before any start.
     #[error(
@@ -80,9 +93,13 @@ pub(crate) fn replay_text(
     let mut cut_short = None;
     for (at, text) in text.split(b'\n').enumerate() {
         let (line, path) = (at + 1, path.to_owned());
-        let read = match serde_json::from_slice::<Line>(&text.map_err(unreadable)?) {
+        let text = text.map_err(unreadable)?;
+        let read = match serde_json::from_slice::<Line>(&text) {
             Ok(read) => read,
             Err(cause) => {
+                if let Some(format) = other_format(&text) {
+                    return Err(ReplayError::OtherFormat { path, line, format });
+                }
                 if let Some(earlier) = cut_short.replace(ReplayError::NotATrace { path, line, cause }) {
                     return Err(earlier);
                 }
@@ -97,6 +114,9 @@ pub(crate) fn replay_text(
         }
         let played = replay.play(&read);
         match (&read, played) {
+            (_, Played::OtherFormat(format)) => {
+                return Err(ReplayError::OtherFormat { path, line, format });
+            }
             (Line::Start { now, note, policy, .. }, _) => {
                 began = *now;
                 print(&format!("-- VIP {}, written {note}", policy.vip));
@@ -124,6 +144,11 @@ pub(crate) fn replay_text(
         }
         None => Ok(replayed),
     }
+}
+
+/// The format of a stretch that begins with this line and that another version wrote.
+fn other_format(text: &[u8]) -> Option<u32> {
+    serde_json::from_slice::<Heading>(text).ok()?.other_format()
 }
 
 fn account(began: Time, now: Time, event: &Event, decision: &Decision) -> String {
@@ -178,9 +203,16 @@ mod tests {
     fn start() -> String {
         let now = Time(0);
         let policy = decide::policy::Policy::new([10, 0, 0, 9].into(), std::collections::BTreeMap::new());
-        let state = decide::state::State::new(now);
+        let state = decide::State::new(now);
         let (policy, state) = (Box::new(policy), Box::new(state));
-        serde_json::to_string(&Line::Start { now, note: "a test".into(), policy, state }).unwrap()
+        serde_json::to_string(&Line::Start {
+            format: decide::trace::FORMAT,
+            now,
+            note: "a test".into(),
+            policy,
+            state,
+        })
+        .unwrap()
     }
 
     fn step() -> String {
@@ -197,6 +229,17 @@ mod tests {
         let path = folder.path().join("trace.jsonl");
         std::fs::write(&path, lines.join("\n")).unwrap();
         replay(&path, |_| {})
+    }
+
+    #[test]
+    fn a_trace_of_another_version_is_refused_with_both_formats_and_what_to_do() {
+        let old = r#"{"start":{"now":1,"note":"old","policy":{},"state":{"host":1}}}"#;
+        let newer = start().replacen(r#""format":2"#, r#""format":3"#, 1);
+        for (line, format) in [(old, "format 1"), (newer.as_str(), "format 3")] {
+            let error = play(&[line]).unwrap_err().to_string();
+            assert!(error.contains(format) && error.contains("format 2"), "{error}");
+            assert!(error.contains("the version that wrote it"), "{error}");
+        }
     }
 
     #[test]

@@ -4,11 +4,12 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use decide::action::Action;
+use decide::action::{Action, VipAction};
 use decide::event::{
     Event, Fact, Frame, Gateway, GroupView, Host, HostAddress, Mac, Member, MemberState, Role, Says, Seen,
     Server, ViewId, Why,
 };
+use decide::net::VipId;
 use decide::policy::Policy;
 use decide::time::Time;
 use oracle::{Book, Excuse, Invariant, Orders, Sight, Verdict};
@@ -58,15 +59,15 @@ pub fn silent() -> Fact<Server> {
 }
 
 pub fn add(lifetime: Option<Duration>) -> Action {
-    Action::AddAddress { interface: "eth0".to_owned(), lifetime }
+    Action::Vip(VipId::FIRST, VipAction::AddAddress { interface: "eth0".to_owned(), lifetime })
 }
 
 pub fn renew(lifetime: Option<Duration>) -> Action {
-    Action::RenewAddress { interface: "eth0".to_owned(), lifetime }
+    Action::Vip(VipId::FIRST, VipAction::RenewAddress { interface: "eth0".to_owned(), lifetime })
 }
 
 pub fn remove() -> Action {
-    Action::RemoveAddress { interface: "eth0".to_owned() }
+    Action::Vip(VipId::FIRST, VipAction::RemoveAddress { interface: "eth0".to_owned() })
 }
 
 /// Member 1's agent.
@@ -146,7 +147,7 @@ impl Agent {
     /// So many probes, 20 ms apart, and time for the last one's answer.
     pub fn probes(&mut self, count: u32) {
         for _ in 0..count {
-            let verdict = self.orders(&[Action::SendProbe]);
+            let verdict = self.orders(&[Action::Vip(VipId::FIRST, VipAction::SendProbe)]);
             assert_eq!(verdict.breach, None);
             self.wait(20);
         }

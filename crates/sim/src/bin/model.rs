@@ -22,6 +22,7 @@ const LARGE: &[&str] = &[
     "cut off, no gateway, agents pause",
     "a switchover, twice late or lost",
     "agents pause in a switchover",
+    "a switchover with a backlog, agents pause and end",
 ];
 
 fn main() -> ExitCode {

@@ -6,15 +6,16 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use decide::action::{Action, Outcome};
+use decide::State;
+use decide::action::{Action, Outcome, VipAction};
 use decide::event::{
     Event, Fact, Frame, Gateway, GroupView, Host, HostAddress, Interface, Mac, Member, MemberState, Role,
     Says, Seen, Server, ViewId, Why,
 };
+use decide::facts::process::Process;
+use decide::net::VipId;
 use decide::policy::Policy;
 use decide::reason::Reason;
-use decide::signs::Process;
-use decide::state::State;
 use decide::step;
 use oracle::{Book, Counts, Excuse, Invariant, Orders, Sight};
 
@@ -160,7 +161,7 @@ impl Memories {
     pub fn newborn(&mut self) -> Memory {
         let mut state = State::new(NOW);
         // It sees its server's process, so that a dead server's VIP lingers.
-        state.signs.process = Process::Watched;
+        state.facts.process.process = Process::Watched;
         self.number(Mind { state, book: Book::new(NOW) })
     }
 
@@ -260,12 +261,16 @@ fn act(action: &Action) -> Option<Act> {
         Action::AskHost => Act::AskHost,
         Action::AskPeer(member) => Act::AskPeer((0..3).find(|place| address(*place) == *member)?),
         Action::LearnNeighbors => Act::Learn,
-        Action::SendProbe => Act::Probe,
-        Action::AnnounceRelease(to) => Act::AnnounceRelease(to.map(|mac| mac.0[5])),
-        Action::Announce => Act::Announce,
-        Action::AddAddress { lifetime, .. } => Act::Add(lifetime.as_ref().map_or(NEVER, ticks)),
-        Action::RenewAddress { lifetime, .. } => Act::Renew(lifetime.as_ref().map_or(NEVER, ticks)),
-        Action::RemoveAddress { .. } => Act::Remove,
+        Action::Vip(_, VipAction::SendProbe) => Act::Probe,
+        Action::Vip(_, VipAction::AnnounceRelease(to)) => Act::AnnounceRelease(to.map(|mac| mac.0[5])),
+        Action::Vip(_, VipAction::Announce) => Act::Announce,
+        Action::Vip(_, VipAction::AddAddress { lifetime, .. }) => {
+            Act::Add(lifetime.as_ref().map_or(NEVER, ticks))
+        }
+        Action::Vip(_, VipAction::RenewAddress { lifetime, .. }) => {
+            Act::Renew(lifetime.as_ref().map_or(NEVER, ticks))
+        }
+        Action::Vip(_, VipAction::RemoveAddress { .. }) => Act::Remove,
         Action::PollEvery(every) => Act::Poll(ticks(every)),
         _ => return None,
     })
@@ -305,7 +310,10 @@ fn events(place: Place, what: What, age: u8, vip: bool) -> Vec<Event> {
         What::Wake => Event::Wake,
         What::Stopping => Event::Stopping,
         What::RenewalGone => Event::Done {
-            action: Action::RenewAddress { interface: "eth0".to_owned(), lifetime: None },
+            action: Action::Vip(
+                VipId::FIRST,
+                VipAction::RenewAddress { interface: "eth0".to_owned(), lifetime: None },
+            ),
             outcome: Outcome::Gone,
         },
     }]

@@ -184,7 +184,7 @@ impl Configuration {
             "an agent that stands still is told to stop",
             2,
             &[Kind::RemovedByHand, Kind::AgentPaused, Kind::AgentStopped],
-            3,
+            2,
             0,
         ),
         Self::new("a cut group port", 3, &[Kind::GroupCut], 1, 0),

@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use decide::expel::ExpelState;
-use decide::signs::Signs;
-use decide::state::{Claim, Hold, Pace, State, VipState};
+use decide::facts::process::Signs;
+use decide::facts::{Facts, Neighbors, Peers};
 use decide::time::Time;
+use decide::vip::{Claim, Hold, VipMachine, VipState};
+use decide::{Pace, Polling, State};
 
 /// One tick.
 pub const TICK: Duration = Duration::from_millis(100);
@@ -39,76 +41,78 @@ pub fn grow_older(state: &mut State) {
 /// so that a new one is not forgotten.
 pub fn bring_to_form(state: &mut State) {
     // The state file, the connections left behind and the orphan SYNs touch nothing of the address.
-    state.stat_quiet_at = None;
-    state.left_behind = None;
-    state.orphan_syns = None;
+    state.polling.stat_quiet_at = None;
+    state.vip.left_behind = None;
+    state.vip.orphan_syns = None;
     // Of the signs only what is known of the process decides anything: the rest is the pace of polls.
-    state.signs = Signs { process: state.signs.process, ..Signs::default() };
+    state.facts.process = Signs { process: state.facts.process.process, ..Signs::default() };
     // Removals are counted only to be spoken of, and no copies are in the model.
-    state.removals.clear();
-    state.removals_named_at = None;
-    state.tidied_at = None;
-    state.removed_copy_at = None;
+    state.vip.removals.clear();
+    state.vip.removals_named_at = None;
+    state.vip.tidied_at = None;
+    state.vip.removed_copy_at = None;
     // The election has a model of its own.
     state.expel = ExpelState::default();
+    state.facts.peers.open.clear();
     // The alert pace has no end here (`alert_limit`).
-    state.pace = Pace { alert_since: state.pace.alert_since.map(|_| NOW), ..state.pace };
+    state.polling.pace =
+        Pace { alert_since: state.polling.pace.alert_since.map(|_| NOW), ..state.polling.pace };
     // A stranger that was named once is named again a minute later at the soonest, and that is all that counts then.
-    if let Some(stranger) = &mut state.stranger {
+    if let Some(stranger) = &mut state.vip.stranger {
         let named = stranger.named_at.is_some();
         stranger.since = if named { NOW } else { stranger.since.max(ago(11)) };
         stranger.named_at = stranger.named_at.map(|_| NOW);
     }
     // A claimant that was last heard too long ago is none.
-    state.claimants.retain(|_, at| *at > ago(5));
+    state.vip.claimants.retain(|_, at| *at > ago(5));
     // Throttles: only whether they are over counts.
-    state.learnt_at = state.learnt_at.filter(|at| *at > ago(10));
-    state.retry_at = state.retry_at.max(NOW);
+    state.facts.neighbors.learnt_at = state.facts.neighbors.learnt_at.filter(|at| *at > ago(10));
+    state.vip.retry_at = state.vip.retry_at.max(NOW);
     // Heard for a second, or silent for one: which is all that counts.
-    state.spoke_at = state.spoke_at.map(|at| at.max(ago(11)));
-    state.spoke_again_at = state.spoke_again_at.filter(|at| *at > ago(10));
-    state.server_unknown_since = state.server_unknown_since.map(|at| at.max(ago(20)));
-    state.other_holder = state.other_holder.map(|(mac, at)| (mac, at.max(ago(21))));
+    state.facts.spoke_at = state.facts.spoke_at.map(|at| at.max(ago(11)));
+    state.facts.spoke_again_at = state.facts.spoke_again_at.filter(|at| *at > ago(10));
+    state.facts.server_unknown_since = state.facts.server_unknown_since.map(|at| at.max(ago(20)));
+    state.vip.other_holder = state.vip.other_holder.map(|(mac, at)| (mac, at.max(ago(21))));
     // The host's addresses are read when they are told, so an answer is never older than the last: only the doubt compares.
-    let doubt = match &state.vip_state {
+    let doubt = match &state.vip.state {
         VipState::Holding(hold) => hold.recheck_since,
         _ => None,
     };
     // … and a holder whose address has not shown up yet.
-    let unconfirmed = matches!(&state.vip_state, VipState::Holding(hold) if !hold.confirmed);
-    state.host.asked_at = match doubt {
-        _ if unconfirmed => state.host.asked_at.max(ago(20)),
-        Some(since) if state.host.asked_at < since => since - TICK,
+    let unconfirmed = matches!(&state.vip.state, VipState::Holding(hold) if !hold.confirmed);
+    state.facts.host.asked_at = match doubt {
+        _ if unconfirmed => state.facts.host.asked_at.max(ago(20)),
+        Some(since) if state.facts.host.asked_at < since => since - TICK,
         Some(since) => since,
         None => NOW,
     };
     let mut asked_since = ago(10);
-    match &mut state.vip_state {
-        VipState::Absent => state.alive_at.retain(|_, at| *at >= NOW),
+    match &mut state.vip.state {
+        VipState::Absent => state.facts.neighbors.alive_at.retain(|_, at| *at >= NOW),
         VipState::Claiming(claim) => {
             form_claim(claim);
             let since = claim.since;
-            state.alive_at.retain(|_, at| *at >= since);
-            state.alive_at.values_mut().for_each(|at| *at = since);
+            state.facts.neighbors.alive_at.retain(|_, at| *at >= since);
+            state.facts.neighbors.alive_at.values_mut().for_each(|at| *at = since);
             asked_since = claim.rivals.values().map(|rival| rival.since).fold(asked_since, Time::min);
         }
         VipState::Holding(hold) => {
             form_hold(hold);
-            state.alive_at.retain(|_, at| *at >= NOW);
+            state.facts.neighbors.alive_at.retain(|_, at| *at >= NOW);
             asked_since = hold.dispute.map_or(asked_since, |dispute| asked_since.min(dispute.since));
         }
         VipState::Releasing { since, .. } => {
             // Compared with the last answer alone.
-            *since = if state.server.asked_at >= *since { state.server.asked_at } else { NOW };
-            state.alive_at.retain(|_, at| *at >= NOW);
+            *since = if state.facts.server.asked_at >= *since { state.facts.server.asked_at } else { NOW };
+            state.facts.neighbors.alive_at.retain(|_, at| *at >= NOW);
         }
     }
     // A question put before every time that is compared with it is as good as none.
-    for peer in state.peers.values_mut() {
+    for peer in state.facts.peers.asked.values_mut() {
         peer.waiting_since = peer.waiting_since.filter(|at| *at >= asked_since);
         peer.seen = peer.seen.take().filter(|seen| seen.asked_at >= asked_since);
     }
-    state.peers.retain(|_, peer| peer.waiting_since.is_some() || peer.seen.is_some());
+    state.facts.peers.asked.retain(|_, peer| peer.waiting_since.is_some() || peer.seen.is_some());
     forget_distances(state);
 }
 
@@ -173,7 +177,8 @@ fn forget_distances(state: &mut State) {
     reason = "one line for each field that holds a time, and for each that holds none"
 )]
 fn each_time(state: &mut State, change: &mut impl FnMut(&mut Time)) {
-    let State {
+    let State { facts, vip, expel: _, polling } = state;
+    let Facts {
         host,
         server,
         gateway,
@@ -181,31 +186,26 @@ fn each_time(state: &mut State, change: &mut impl FnMut(&mut Time)) {
         started_anew: _,
         spoke_at,
         spoke_again_at,
-        newest_view: _,
-        last_own_view: _,
-        macs: _,
-        alive_at,
-        peers,
+        views: _,
+        peers: Peers { asked: peers, open: _ },
+        neighbors: Neighbors { macs: _, alive_at, learnt_at, receive_down: _ },
+        process: _,
+        giving_up: _,
+    } = facts;
+    let VipMachine {
+        state: vip_state,
         other_holder,
         claimants,
-        vip_state,
-        left_behind: _,
-        stat_quiet_at: _,
-        pace: _,
-        next_look,
-        retry_at,
         stranger,
-        learnt_at,
-        receive_down: _,
+        left_behind: _,
+        retry_at,
         removals: _,
         removals_named_at: _,
         tidied_at: _,
         removed_copy_at: _,
-        expel: _,
         orphan_syns: _,
-        signs: _,
-        giving_up: _,
-    } = state;
+    } = vip;
+    let Polling { pace: _, next_look, stat_quiet_at: _ } = polling;
     for time in [&mut host.asked_at, &mut server.asked_at, &mut gateway.asked_at, next_look, retry_at] {
         change(time);
     }

@@ -11,13 +11,13 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use decide::State;
 use decide::action::{Action, Outcome};
 use decide::event::{
     Event, Fact, Gateway, GroupView, Host, HostAddress, Interface, Mac, Member, MemberPort, MemberState,
     Role, Seen, Server, ViewId, Why,
 };
 use decide::policy::Policy;
-use decide::state::State;
 use decide::step;
 use decide::time::Time;
 

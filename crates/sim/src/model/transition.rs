@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use decide::action::Outcome;
 use decide::driver::{Deeds, Permit};
 use decide::planted::renewal_adds_what_is_gone;
-use decide::state::VipState;
+use decide::vip::VipState;
 
 use oracle::outside::{self, LetsGo};
 use oracle::{Counts, Excuse, Invariant};
@@ -174,7 +174,7 @@ impl Model {
             let host = &world.hosts[usize::from(place)];
             let Some(memory) = host.agent.filter(|_| !host.paused) else { continue };
             let stands_by = memories.mind(memory).book.knows_a_no()
-                && memories.mind(memory).state.vip_state == VipState::Absent;
+                && memories.mind(memory).state.vip.state == VipState::Absent;
             let waited = host.mail.iter().any(|mail| mail.due == 0 && is_frame(*mail) && mail.age > 0);
             let at_once = |mail: &&Mail| match mail.what {
                 What::Server(_) | What::Addresses => !waited,

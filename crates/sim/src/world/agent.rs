@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 
-use decide::action::{Action, Outcome};
+use decide::State;
+use decide::action::{Action, Outcome, VipAction};
 use decide::driver::{Driver, Next};
 use decide::event::{Event, Says};
 use decide::planted::renewal_adds_what_is_gone;
 use decide::reason::{Reason, Vacant};
-use decide::state::State;
 use decide::time::Time;
 
 use super::segment::place_of;
@@ -226,16 +226,16 @@ impl World {
                 }
             }
             Action::LearnNeighbors => self.learn_neighbors(host, life),
-            Action::SendProbe => self.broadcast(host, Says::Probe),
-            Action::AskWhoHasVip => self.ask_who_has_vip(host),
-            Action::Announce => {
+            Action::Vip(_, VipAction::SendProbe) => self.broadcast(host, Says::Probe),
+            Action::Vip(_, VipAction::AskWhoHasVip) => self.ask_who_has_vip(host),
+            Action::Vip(_, VipAction::Announce) => {
                 // The request form and the reply form.
                 self.broadcast(host, Says::Announcement);
                 self.broadcast(host, Says::Announcement);
             }
-            Action::AddAddress { lifetime, .. } => return self.add(host, *lifetime),
-            Action::RenewAddress { lifetime, .. } => return self.renew(host, *lifetime),
-            Action::RemoveAddress { .. } => {
+            Action::Vip(_, VipAction::AddAddress { lifetime, .. }) => return self.add(host, *lifetime),
+            Action::Vip(_, VipAction::RenewAddress { lifetime, .. }) => return self.renew(host, *lifetime),
+            Action::Vip(_, VipAction::RemoveAddress { .. }) => {
                 self.check_flap(host);
                 if self.hosts[host].vip.is_none() {
                     return Outcome::Gone;
@@ -243,7 +243,7 @@ impl World {
                 self.hosts[host].removed_at = Some(self.now);
                 self.set_vip(host, None);
             }
-            Action::AnnounceRelease(to) => {
+            Action::Vip(_, VipAction::AnnounceRelease(to)) => {
                 self.check_release_word(host, *to);
                 self.announce_release(host, *to);
             }
@@ -253,14 +253,17 @@ impl World {
             Action::WakeExpel => self.wake_expel(host),
             Action::SetExpelTimeout { original } => self.set_expel_timeout(host, *original, action),
             Action::RestoreExpelTimeout { value } => self.restore_expel_timeout(host, *value, action),
-            Action::ListConnections
-            | Action::KeepLatePackets { .. }
-            | Action::ForwardLatePackets(_)
-            | Action::WatchOrphanSyns { .. }
-            | Action::RefuseOrphanSyns
-            | Action::EndOrphanSyns
-            | Action::TickleClients
-            | Action::DestroyConnections
+            Action::Vip(
+                _,
+                VipAction::ListConnections
+                | VipAction::KeepLatePackets { .. }
+                | VipAction::ForwardLatePackets(_)
+                | VipAction::WatchOrphanSyns { .. }
+                | VipAction::RefuseOrphanSyns
+                | VipAction::EndOrphanSyns
+                | VipAction::TickleClients
+                | VipAction::DestroyConnections,
+            )
             | Action::WriteStat(_)
             | Action::Fence { .. } => {}
         }
@@ -299,12 +302,18 @@ impl World {
 }
 
 fn is_about_the_address(action: &Action) -> bool {
-    matches!(action, Action::AddAddress { .. } | Action::RenewAddress { .. } | Action::RemoveAddress { .. })
+    matches!(
+        action,
+        Action::Vip(
+            _,
+            VipAction::AddAddress { .. } | VipAction::RenewAddress { .. } | VipAction::RemoveAddress { .. }
+        )
+    )
 }
 
 /// Whether a step changed nothing but the age of the facts.
 fn same_but_for_age(mut before: State, after: &State) -> bool {
-    before.server.asked_at = after.server.asked_at;
-    before.gateway.asked_at = after.gateway.asked_at;
+    before.facts.server.asked_at = after.facts.server.asked_at;
+    before.facts.gateway.asked_at = after.facts.gateway.asked_at;
     before == *after
 }

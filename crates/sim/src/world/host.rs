@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use decide::State;
 use decide::driver::Driver;
 use decide::reason::Reason;
-use decide::state::State;
 use decide::time::Time;
 use oracle::Book;
 

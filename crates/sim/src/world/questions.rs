@@ -8,9 +8,9 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use decide::State;
 use decide::action::Action;
 use decide::event::{Event, Fact, Gateway, MemberPort, Seen, Why};
-use decide::state::State;
 use decide::time::Time;
 use oracle::{Breach, Invariant};
 
@@ -61,17 +61,17 @@ impl World {
     pub(super) fn may_park(&self, host: Place, state: &State, event: &Event) -> bool {
         let Event::Server(seen) = event else { return false };
         let agent = &self.hosts[host];
-        seen.asked_at > state.server.asked_at
+        seen.asked_at > state.facts.server.asked_at
             && !agent.would_park
             && agent.question.is_none()
             && agent.asker_stuck_until.is_none()
-            && seen.fact == state.server.fact
+            && seen.fact == state.facts.server.fact
             // It may have changed since it answered.
             && agent.server.answer().is_none_or(|answer| *answer == seen.fact)
             && (agent.server.answer().is_some() || matches!(seen.fact, Fact::Unknown(Why::TimedOut(_))))
-            && matches!(state.gateway.fact, Fact::Known(_))
+            && matches!(state.facts.gateway.fact, Fact::Known(_))
             && (agent.gateway_lost_at.is_none() || !self.gateway(host))
-            && self.gateway(host) == gateway_known(&state.gateway.fact)
+            && self.gateway(host) == gateway_known(&state.facts.gateway.fact)
             && self.chances.held_up == 0.0
     }
 
@@ -106,8 +106,8 @@ impl World {
         let agent = &mut self.hosts[host];
         if let Some(driver) = &mut agent.agent {
             let state = driver.state_mut();
-            state.server.asked_at = state.server.asked_at.max(asked_at);
-            state.gateway.asked_at = state.gateway.asked_at.max(asked_at);
+            state.facts.server.asked_at = state.facts.server.asked_at.max(asked_at);
+            state.facts.gateway.asked_at = state.facts.gateway.asked_at.max(asked_at);
             agent.book.aged(asked_at);
         }
         self.next_poll(host);

@@ -5,12 +5,14 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::time::Duration;
 
+use decide::action::VipAction;
 use decide::driver::{HELD_UP, RENEWAL_WITHIN, START_WITHIN, Stop};
 use decide::event::{
     Fact, Frame, Gateway, GroupView, Host, HostAddress, Interface, Mac, Member, MemberState, Role, Says,
     Seen, Server, ViewId,
 };
-use decide::state::VipState;
+use decide::net::VipId;
+use decide::vip::VipState;
 
 use super::*;
 
@@ -127,8 +129,9 @@ impl Edges for Fake {
 
     fn decided(&mut self, driver: &Driver, event: &Event) {
         self.taken.push(event.clone());
-        let proven =
-            |action: &Action| matches!(action, Action::AddAddress { .. } | Action::RenewAddress { .. });
+        let proven = |action: &Action| {
+            matches!(action, Action::Vip(_, VipAction::AddAddress { .. } | VipAction::RenewAddress { .. }))
+        };
         if driver.decision().is_some_and(|decision| decision.actions.iter().any(proven)) {
             self.now = self.now + self.held_up;
         }
@@ -144,9 +147,9 @@ impl Edges for Fake {
             return Outcome::Failed("the kernel says no".to_owned());
         }
         match deed {
-            Action::AddAddress { .. } => self.vip_here = true,
-            Action::RenewAddress { .. } if !self.vip_here => return Outcome::Gone,
-            Action::RemoveAddress { .. } => {
+            Action::Vip(_, VipAction::AddAddress { .. }) => self.vip_here = true,
+            Action::Vip(_, VipAction::RenewAddress { .. }) if !self.vip_here => return Outcome::Gone,
+            Action::Vip(_, VipAction::RemoveAddress { .. }) => {
                 if !std::mem::take(&mut self.vip_here) {
                     return Outcome::Gone;
                 }
@@ -182,7 +185,7 @@ async fn holder() -> (Driver, Fake) {
     assert!(run(&mut driver, &mut edges, Duration::from_secs(2)).await);
     edges.arrived.push_back(Event::Neighbor { address: ip("10.77.0.12"), mac: Mac([2, 0, 0, 0, 0, 12]) });
     assert!(run(&mut driver, &mut edges, ms(500)).await);
-    assert!(matches!(driver.state().vip_state, VipState::Holding(_)), "{:?}", driver.state().vip_state);
+    assert!(matches!(driver.state().vip.state, VipState::Holding(_)), "{:?}", driver.state().vip.state);
     (driver, edges)
 }
 
@@ -218,7 +221,10 @@ async fn a_stop_makes_the_vip_permanent_where_nothing_is_against_it() {
     driver.stop(Stop::LeaveVip);
     assert_eq!(drive(&mut driver, &policy(), &mut edges).await, None);
     assert!(
-        edges.deeds.iter().any(|deed| matches!(deed, Action::RenewAddress { lifetime: None, .. })),
+        edges
+            .deeds
+            .iter()
+            .any(|deed| matches!(deed, Action::Vip(_, VipAction::RenewAddress { lifetime: None, .. }))),
         "{:?}",
         edges.deeds
     );
@@ -303,6 +309,14 @@ async fn a_renewal_that_finds_nothing_announces_nothing() {
         assert!(edges.now < BEGIN + Duration::from_secs(10), "it was never to be renewed");
     }
     assert!(edges.taken.iter().any(|event| matches!(event, Event::Done { outcome: Outcome::Gone, .. })));
-    let renewal = edges.deeds.iter().position(|deed| matches!(deed, Action::RenewAddress { .. })).unwrap();
-    assert!(!edges.deeds[renewal..].contains(&Action::Announce), "{:?}", &edges.deeds[renewal..]);
+    let renewal = edges
+        .deeds
+        .iter()
+        .position(|deed| matches!(deed, Action::Vip(_, VipAction::RenewAddress { .. })))
+        .unwrap();
+    assert!(
+        !edges.deeds[renewal..].contains(&Action::Vip(VipId::FIRST, VipAction::Announce)),
+        "{:?}",
+        &edges.deeds[renewal..]
+    );
 }

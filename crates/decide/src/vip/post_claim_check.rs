@@ -3,46 +3,48 @@
 
 use std::time::Duration;
 
-use crate::action::Action;
-use crate::decide::Turn;
+use super::machine::VipMachine;
+use super::state::{Hold, PostClaimCheck};
+use crate::action::VipAction;
+use crate::moment::Moment;
+use crate::output::Output;
 use crate::reason::LetGo;
-use crate::state::{Hold, PostClaimCheck};
 
-impl Turn<'_> {
+impl VipMachine {
     /// A post-claim check that begins now.
-    pub(crate) fn begin_post_claim_check(&mut self) -> PostClaimCheck {
-        self.act(Action::AskWhoHasVip);
+    pub(crate) fn begin_post_claim_check(at: Moment<'_>, out: &mut Output) -> PostClaimCheck {
+        out.order(VipAction::AskWhoHasVip);
         let post_claim_check = PostClaimCheck {
-            until: self.now + self.policy.dispute_limit,
-            next_question: self.now + self.post_claim_spacing(Duration::ZERO),
+            until: at.now + at.policy.dispute_limit,
+            next_question: at.now + Self::post_claim_spacing(at, Duration::ZERO),
             answered_by: None,
         };
-        self.wake(post_claim_check.next_question);
+        out.wake(post_claim_check.next_question);
         post_claim_check
     }
 
     /// Each 5 ms for the first tenth of a second, then each 50 ms.
-    fn post_claim_spacing(&self, gone: Duration) -> Duration {
-        let spacing = self.policy.probe_spacing;
+    fn post_claim_spacing(at: Moment<'_>, gone: Duration) -> Duration {
+        let spacing = at.policy.probe_spacing;
         if gone < spacing * 5 { spacing / 4 } else { spacing * 5 / 2 }
     }
 
     /// Asks on; gives why to let go, where somebody has answered.
-    pub(crate) fn run_post_claim_check(&mut self, hold: &mut Hold) -> Option<LetGo> {
+    pub(crate) fn run_post_claim_check(at: Moment<'_>, out: &mut Output, hold: &mut Hold) -> Option<LetGo> {
         let post_claim_check = hold.post_claim_check.as_mut()?;
         if let Some(member) = post_claim_check.answered_by {
             return Some(LetGo::Answered(member));
         }
-        if self.now >= post_claim_check.until {
+        if at.now >= post_claim_check.until {
             hold.post_claim_check = None;
             return None;
         }
-        if self.now >= post_claim_check.next_question {
-            post_claim_check.next_question = self.now + self.post_claim_spacing(self.now.since(hold.since));
-            self.act(Action::AskWhoHasVip);
+        if at.now >= post_claim_check.next_question {
+            post_claim_check.next_question = at.now + Self::post_claim_spacing(at, at.now.since(hold.since));
+            out.order(VipAction::AskWhoHasVip);
         }
         let next = post_claim_check.next_question;
-        self.wake(next);
+        out.wake(next);
         None
     }
 }

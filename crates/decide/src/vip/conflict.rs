@@ -3,12 +3,14 @@
 
 use std::time::Duration;
 
-use crate::action::Action;
-use crate::decide::Turn;
+use super::machine::VipMachine;
+use super::state::{Conflict, Hold, Stranger};
+use crate::action::{Action, VipAction};
+use crate::checks::{Stage, Stages, Verdict};
 use crate::event::{Mac, Says};
+use crate::moment::Moment;
+use crate::output::Output;
 use crate::reason::{LetGo, Reason};
-use crate::stages::{Stage, Stages, Verdict};
-use crate::state::{Conflict, Hold, Stranger};
 
 /// RFC 5227 section 2.4 `DEFEND_INTERVAL`: a conflict that has been silent for this long is over.
 const DEFEND_INTERVAL: Duration = Duration::from_secs(10);
@@ -23,10 +25,17 @@ const DEFEND_LATER_EVERY: Duration = Duration::from_secs(1);
 /// hears it, and without this the client would stay there until the next refresh, also when the stranger has gone.
 const ANNOUNCE_DURING_CONFLICT: Duration = Duration::from_secs(1);
 
-impl Turn<'_> {
+impl VipMachine {
     /// A frame about the VIP, which is held here, from a MAC that is not known to be a member's.
-    pub(crate) fn stranger_while_holding(&mut self, hold: &mut Hold, from: Mac, says: Says) {
-        match &mut self.state.stranger {
+    pub(crate) fn stranger_while_holding(
+        &mut self,
+        at: Moment<'_>,
+        out: &mut Output,
+        hold: &mut Hold,
+        from: Mac,
+        says: Says,
+    ) {
+        match &mut self.stranger {
             Some(known) if known.mac == from => {
                 if !known.says.is_use() && says.is_use() {
                     // Named for its question, if at all; its use of the address is another matter.
@@ -34,31 +43,33 @@ impl Turn<'_> {
                     known.says = says;
                 }
             }
-            _ => self.state.stranger = Some(Stranger { mac: from, says, since: self.now, named_at: None }),
+            _ => self.stranger = Some(Stranger { mac: from, says, since: at.now, named_at: None }),
         }
-        self.learn_neighbors();
+        at.learn_neighbors(out);
         if !says.is_use() {
             // The kernel answers it, and that is all that a stranger's question gets.
             return;
         }
-        let going_on = hold.conflict.filter(|conflict| self.now.since(conflict.heard_at) < DEFEND_INTERVAL);
+        let going_on = hold.conflict.filter(|conflict| at.now.since(conflict.heard_at) < DEFEND_INTERVAL);
         let conflict = going_on.unwrap_or(Conflict {
             mac: from,
-            since: self.now,
-            heard_at: self.now,
+            since: at.now,
+            heard_at: at.now,
             owed_since: None,
             defended_at: None,
         });
         if conflict.owed_since.is_none() {
-            self.act(Action::AskServer);
+            out.act(Action::AskServer);
         }
-        let owed_since = Some(conflict.owed_since.unwrap_or(self.now));
-        hold.conflict = Some(Conflict { mac: from, heard_at: self.now, owed_since, ..conflict });
+        let owed_since = Some(conflict.owed_since.unwrap_or(at.now));
+        hold.conflict = Some(Conflict { mac: from, heard_at: at.now, owed_since, ..conflict });
     }
 
     /// Defends the address where it was proven since that this host leads; gives why to let go where it certainly does not.
     pub(crate) fn answer_conflict(
         &mut self,
+        at: Moment<'_>,
+        out: &mut Output,
         hold: &mut Hold,
         stages: &Stages,
         verdict: &Verdict,
@@ -70,23 +81,23 @@ impl Turn<'_> {
         }
         match verdict {
             Verdict::Up => {
-                let long = self.now.since(conflict.since) >= DEFEND_INTERVAL;
+                let long = at.now.since(conflict.since) >= DEFEND_INTERVAL;
                 let every = if long { DEFEND_LATER_EVERY } else { DEFEND_AT_FIRST_EVERY };
-                let due = conflict.defended_at.map_or(self.now, |at| at + every);
-                if self.now < due {
-                    self.wake(due);
+                let due = conflict.defended_at.map_or(at.now, |at| at + every);
+                if at.now < due {
+                    out.wake(due);
                     return None;
                 }
-                conflict.defended_at = Some(self.now);
+                conflict.defended_at = Some(at.now);
                 conflict.owed_since = None;
                 let mac = conflict.mac;
-                self.act(Action::Announce);
-                hold.next_announce = self.now + ANNOUNCE_DURING_CONFLICT;
-                self.say(Reason::Defended(mac));
-                if self.state.other_holder.is_some_and(|(other, _)| other == mac) {
+                out.order(VipAction::Announce);
+                hold.next_announce = at.now + ANNOUNCE_DURING_CONFLICT;
+                out.say(Reason::Defended(mac));
+                if self.other_holder.is_some_and(|(other, _)| other == mac) {
                     // This host holds it, by a proof that is newer. Should it be taken away here, its return is not to wait
                     // for a host that had no right to it: one that uses it still answers the first probe.
-                    self.state.other_holder = None;
+                    self.other_holder = None;
                 }
                 None
             }
@@ -100,8 +111,8 @@ impl Turn<'_> {
     }
 
     /// How long the next announcement may wait at the most because a stranger was heard lately; none where no conflict goes on.
-    pub(crate) fn announce_against_a_stranger(&self, hold: &Hold) -> Option<Duration> {
+    pub(crate) fn announce_against_a_stranger(at: Moment<'_>, hold: &Hold) -> Option<Duration> {
         let conflict = hold.conflict?;
-        (self.now.since(conflict.heard_at) < DEFEND_INTERVAL).then_some(ANNOUNCE_DURING_CONFLICT)
+        (at.now.since(conflict.heard_at) < DEFEND_INTERVAL).then_some(ANNOUNCE_DURING_CONFLICT)
     }
 }

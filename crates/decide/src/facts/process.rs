@@ -8,10 +8,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::action::Action;
-use crate::decide::Turn;
+use super::news::News;
 use crate::event::ProcessSign;
-use crate::state::VipState;
 use crate::time::Time;
 
 /// A question at once costs so much of its allowance: two a second in the long run …
@@ -82,45 +80,36 @@ impl Allowance {
     }
 }
 
-impl Turn<'_> {
-    pub(crate) fn act_on_sign(&mut self, sign: ProcessSign) {
-        let (signs, now) = (&mut self.state.signs, self.now);
-        signs.process = match sign {
+impl Signs {
+    /// Takes a sign in.
+    pub(super) fn take_in(&mut self, sign: ProcessSign, now: Time) -> Vec<News> {
+        self.process = match sign {
             ProcessSign::Watched => Process::Watched,
             ProcessSign::Ended => Process::Ended,
             ProcessSign::MayStart => Process::Unknown,
-            ProcessSign::WroteToItsLog => signs.process,
+            ProcessSign::WroteToItsLog => self.process,
         };
         if sign == ProcessSign::Watched {
-            return;
+            return Vec::new();
         }
-        if sign == ProcessSign::Ended && matches!(self.state.vip_state, VipState::Claiming(_)) {
-            // What the server said before its end is no evidence any more: the wish begins anew, with questions of its own.
-            self.state.vip_state = VipState::Absent;
+        let mut news = Vec::new();
+        if sign == ProcessSign::Ended {
+            news.push(News::ProcessEnded);
         }
         let until = now + ALERT_FOR;
-        let longer = until.since(signs.alert_until.map_or(now, |until| until.max(now)));
-        if signs.alerts.covers(longer, ALERTS, ALERT_EARNED_BACK, now) {
-            signs.alert_until = Some(until);
+        let longer = until.since(self.alert_until.map_or(now, |until| until.max(now)));
+        if self.alerts.covers(longer, ALERTS, ALERT_EARNED_BACK, now) {
+            self.alert_until = Some(until);
         }
         // A process starts and ends once; that is not to be missed because its log was noisy before.
-        if signs.questions.covers(QUESTION, QUESTIONS, 1, now) || sign != ProcessSign::WroteToItsLog {
-            self.act(Action::AskServer);
+        if self.questions.covers(QUESTION, QUESTIONS, 1, now) || sign != ProcessSign::WroteToItsLog {
+            news.push(News::WorthAsking);
         }
+        news
     }
 
-    /// Whether a sign still calls for short polling.
-    pub(crate) fn is_alerted_by_sign(&mut self) -> bool {
-        match self.state.signs.alert_until {
-            Some(until) if self.now < until => {
-                self.wake(until);
-                true
-            }
-            Some(_) => {
-                self.state.signs.alert_until = None;
-                false
-            }
-            None => false,
-        }
+    /// A sign calls for short polling until then.
+    pub fn alerted_until(&self, now: Time) -> Option<Time> {
+        self.alert_until.filter(|until| now < *until)
     }
 }

@@ -7,6 +7,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::event::{Fact, GroupView, Member, MemberPort, MemberState, NotInGroup, Role, Seen, Server};
+use crate::facts::Peers;
+use crate::moment::Moment;
 use crate::planted::planted;
 use crate::policy::Policy;
 use crate::time::Time;
@@ -32,8 +34,6 @@ pub struct ExpelState {
     pub timeout: Option<Seen<u32>>,
     /// When it was last asked for.
     pub read_asked: Option<Time>,
-    /// Members whose server answered, by `server_uuid`: their ports were open.
-    pub open: BTreeMap<String, Open>,
     /// Addresses at which a member's server is looked for and has not said who it is.
     #[serde(default)]
     pub port_probes: BTreeMap<IpAddr, PortProbe>,
@@ -44,15 +44,6 @@ pub struct ExpelState {
     pub suspects: BTreeMap<String, Suspect>,
     /// The expel timeout is 0 here, or may be, and has to be put back.
     pub changed: Option<Changed>,
-}
-
-/// A member's server answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Open {
-    /// At this address.
-    pub address: IpAddr,
-    /// When it was asked.
-    pub at: Time,
 }
 
 /// A member's server is asked who it is.
@@ -240,8 +231,6 @@ impl ExpelState {
             view.members.iter().any(|member| member.id == id && member.state == MemberState::Unreachable)
         };
         self.suspects.retain(|id, _| unreachable(id));
-        // A server that comes back may listen elsewhere.
-        self.open.retain(|id, _| view.members.iter().any(|member| member.id == *id));
         let is_online = |state| state == MemberState::Online;
         let online: BTreeSet<String> =
             view.members.iter().filter(|row| is_online(row.state)).map(|row| row.id.clone()).collect();
@@ -257,26 +246,24 @@ impl ExpelState {
         }
     }
 
-    pub(super) fn take_in_port(&mut self, member: IpAddr, seen: &Seen<MemberPort>, now: Time) {
-        if let Fact::Known(MemberPort::Answers(Some(id))) = &seen.fact {
-            self.open.retain(|_, open| open.address != member);
-            self.open.insert(id.clone(), Open { address: member, at: seen.asked_at });
+    pub(super) fn take_in_port(&mut self, member: IpAddr, seen: &Seen<MemberPort>, at: Moment<'_>) {
+        if matches!(&seen.fact, Fact::Known(MemberPort::Answers(Some(_)))) {
             self.port_probes.remove(&member);
         } else if let Some(meeting) = self.port_probes.get_mut(&member) {
-            meeting.missed(now);
+            meeting.missed(at.now);
         }
         for (id, suspect) in &mut self.suspects {
-            if self.open.get(id).is_some_and(|open| open.address == member) {
-                suspect.take_in_port(seen, now);
+            if at.facts.peers.open.get(id).is_some_and(|open| open.address == member) {
+                suspect.take_in_port(seen, at.now);
             }
         }
     }
 
     /// A member's server said what it is.
-    pub(super) fn take_in_peer(&mut self, member: IpAddr, seen: &Seen<Server>) {
+    pub(super) fn take_in_peer(&mut self, member: IpAddr, seen: &Seen<Server>, peers: &Peers) {
         let Fact::Known(server) = &seen.fact else { return };
         for (id, suspect) in &mut self.suspects {
-            let its_own = self.open.get(id).is_some_and(|open| open.address == member);
+            let its_own = peers.open.get(id).is_some_and(|open| open.address == member);
             if its_own && seen.asked_at >= suspect.since {
                 let certain = is_outside(server, id);
                 suspect.started_again = if certain { StartedAgain::Certain } else { StartedAgain::NotKnown };

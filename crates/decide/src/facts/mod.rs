@@ -1,0 +1,230 @@
+//! What is known: of this host, of its server, of the gateway, of the other members. The only code that writes it.
+//!
+//! Whoever decides reads it (`&Facts`). What it wants to be asked it says to its [`crate::output::Output`]; what was asked is noted
+//! here afterwards.
+
+mod neighbors;
+mod news;
+mod peers;
+pub mod process;
+mod view;
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+pub use neighbors::Neighbors;
+pub use news::News;
+pub use peers::{Open, Peer, Peers};
+pub use process::Signs;
+pub use view::Views;
+
+use crate::action::{Action, Outcome, VipAction};
+use crate::event::{Event, Fact, Gateway, GroupView, Host, Mac, Seen, Server, Why};
+use crate::policy::Policy;
+use crate::time::Time;
+
+/// A server that was not heard for longer than this has stood still, or this host has.
+const SILENCE: Duration = Duration::from_secs(1);
+
+/// All that is known.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Facts {
+    /// This host's addresses and interfaces.
+    pub host: Seen<Host>,
+    /// The local server.
+    pub server: Seen<Server>,
+    /// The gateway.
+    pub gateway: Seen<Gateway>,
+    /// Since when the local server's facts have been unknown.
+    pub server_unknown_since: Option<Time>,
+    /// The local server has refused connections since it last spoke: what may listen now was started anew, and is in no group
+    /// until it says that it is.
+    pub started_anew: bool,
+    /// When the local server was last heard to speak of its group.
+    pub spoke_at: Option<Time>,
+    /// When it was heard again after it, or this agent, had stood still.
+    pub spoke_again_at: Option<Time>,
+    /// The group's views.
+    pub views: Views,
+    /// The other members' servers.
+    pub peers: Peers,
+    /// The hosts on the segment.
+    pub neighbors: Neighbors,
+    /// The local server's process.
+    pub process: Signs,
+    /// The operator's word: every VIP is to be given up, and none is taken any more.
+    pub giving_up: bool,
+}
+
+impl Facts {
+    /// An agent that has just started and knows nothing.
+    pub fn new(now: Time) -> Self {
+        Self {
+            host: not_asked(Time(0)),
+            server: not_asked(Time(0)),
+            gateway: not_asked(Time(0)),
+            server_unknown_since: Some(now),
+            started_anew: false,
+            spoke_at: None,
+            spoke_again_at: None,
+            views: Views::default(),
+            peers: Peers::default(),
+            neighbors: Neighbors::default(),
+            process: Signs::default(),
+            giving_up: false,
+        }
+    }
+
+    /// Takes nothing for known any more; answers to questions put before `now` count no more either.
+    pub(crate) fn forget(&mut self, now: Time) {
+        self.host = not_asked(now);
+        self.server = not_asked(now);
+        self.gateway = not_asked(now);
+        self.server_unknown_since = Some(now);
+    }
+
+    /// Takes in what was seen.
+    pub(crate) fn take_in(&mut self, policy: &Policy, event: &Event, now: Time) -> Vec<News> {
+        match event {
+            Event::Host(seen) => return self.take_in_host(seen),
+            Event::Server(seen) => self.take_in_server(policy, seen, now),
+            Event::Peer { member, seen } => {
+                self.views.take_in_peer(seen);
+                self.peers.take_in(*member, seen);
+            }
+            Event::Gateway(seen) => return self.take_in_gateway(seen),
+            Event::ReceiveUp(up) => self.neighbors.receive_down = !up,
+            Event::Neighbor { address, mac } => {
+                if policy.members.contains_key(address) {
+                    self.neighbors.take_in(*address, *mac, now);
+                }
+            }
+            Event::MemberPort { member, seen } => self.peers.take_in_port(*member, seen),
+            Event::Process(sign) => return self.process.take_in(*sign, now),
+            Event::Release => self.giving_up = true,
+            Event::Done {
+                action: Action::Vip(_, VipAction::RenewAddress { interface, .. }),
+                outcome: Outcome::Gone,
+            } => {
+                self.take_in_gone(policy, interface, now);
+                return vec![News::AddressGone];
+            }
+            Event::Frame(_)
+            | Event::StatFile(_)
+            | Event::ExpelTimeout(_)
+            | Event::ExpelTimeoutLeft(_)
+            | Event::Fenced { .. }
+            | Event::Done { .. }
+            | Event::ClocksParted { .. }
+            | Event::Stopping
+            | Event::Wake => {}
+        }
+        Vec::new()
+    }
+
+    /// Notes what was asked for just now.
+    pub(crate) fn note_asked(&mut self, peers: &[IpAddr], neighbors: bool, now: Time) {
+        for member in peers {
+            self.peers.is_being_asked(*member, now);
+        }
+        if neighbors {
+            self.neighbors.learnt_at = Some(now);
+        }
+    }
+
+    fn take_in_host(&mut self, seen: &Seen<Host>) -> Vec<News> {
+        if seen.asked_at < self.host.asked_at {
+            return Vec::new();
+        }
+        let mut news = Vec::new();
+        if let (Fact::Known(before), Fact::Known(after)) = (&self.host.fact, &seen.fact) {
+            let up = after.interfaces.iter().filter(|known| known.running && !runs(before, &known.name));
+            news.extend(up.map(|known| News::InterfaceUp(known.name.clone())));
+        }
+        if self.host.fact != seen.fact {
+            news.push(News::HostChanged);
+        }
+        self.host = seen.clone();
+        news
+    }
+
+    /// The kernel found no VIP to renew on this interface: somebody else has removed it.
+    fn take_in_gone(&mut self, policy: &Policy, interface: &str, now: Time) {
+        if let Fact::Known(host) = &mut self.host.fact {
+            host.addresses.retain(|there| there.address != policy.vip || there.interface != interface);
+            self.host.asked_at = now;
+        }
+    }
+
+    fn take_in_server(&mut self, policy: &Policy, seen: &Seen<Server>, now: Time) {
+        let late = seen.asked_at < self.server.asked_at;
+        self.views.take_in_own(seen, late);
+        if late {
+            return;
+        }
+        // Silence and the refusals of a server that lives have patiences of their own: each counts from its own start.
+        let lives = |fact: &Fact<Server>| matches!(fact, Fact::Unknown(why) if why.server_lives());
+        let same_kind = lives(&seen.fact) == lives(&self.server.fact);
+        self.server_unknown_since = match &seen.fact {
+            Fact::Known(_) => None,
+            Fact::Unknown(_) => {
+                Some(self.server_unknown_since.filter(|_| same_kind).unwrap_or(seen.asked_at))
+            }
+        };
+        if let Fact::Known(Server::Member(view)) = &seen.fact {
+            let silence = SILENCE.max(policy.poll_interval * 3);
+            if self.spoke_at.is_some_and(|at| now.since(at) > silence) {
+                self.spoke_again_at = Some(now);
+            }
+            self.spoke_at = Some(now);
+            self.peers.follow(view);
+        }
+        if let Fact::Known(server) = &seen.fact {
+            self.started_anew = matches!(server, Server::Refused(_));
+        }
+        self.server = seen.clone();
+    }
+
+    fn take_in_gateway(&mut self, seen: &Seen<Gateway>) -> Vec<News> {
+        if seen.asked_at < self.gateway.asked_at {
+            return Vec::new();
+        }
+        let is_lost = |fact: &Fact<Gateway>| matches!(fact, Fact::Known(Gateway::Lost { .. }));
+        let (was_lost, lost) = (is_lost(&self.gateway.fact), is_lost(&seen.fact));
+        if was_lost && lost {
+            // The count grows with each probe; as a reason it is one and the same.
+            self.gateway.asked_at = seen.asked_at;
+            return Vec::new();
+        }
+        self.gateway = seen.clone();
+        if lost { vec![News::GatewayLost] } else { Vec::new() }
+    }
+
+    /// The group as the local server showed it last, if it did.
+    pub fn own_view(&self) -> Option<&GroupView> {
+        match &self.server.fact {
+            Fact::Known(Server::Member(view)) => Some(view),
+            _ => None,
+        }
+    }
+
+    /// The member that owns this hardware address, another than this host.
+    pub fn member_of(&self, mac: Mac) -> Option<IpAddr> {
+        self.neighbors.member_of(mac)
+    }
+
+    /// What a member's server said to a question put at `since` or later.
+    pub fn peer_since(&self, member: IpAddr, since: Time) -> Option<&Fact<Server>> {
+        self.peers.said_since(member, since)
+    }
+}
+
+fn runs(host: &Host, interface: &str) -> bool {
+    host.interfaces.iter().any(|known| known.name == interface && known.running)
+}
+
+fn not_asked<T>(at: Time) -> Seen<T> {
+    Seen { asked_at: at, fact: Fact::Unknown(Why::NotAskedYet) }
+}

@@ -1,0 +1,18 @@
+//! What follows from a fact's being new.
+
+/// What has just become known and is more than a fact: something follows from its being new.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum News {
+    /// The host's addresses or interfaces are not what they were.
+    HostChanged,
+    /// This interface runs again.
+    InterfaceUp(String),
+    /// The gateway answered until now.
+    GatewayLost,
+    /// The kernel found no VIP to renew where one was known to be.
+    AddressGone,
+    /// The local server's process has ended.
+    ProcessEnded,
+    /// The local server has something to tell: it is to be asked now.
+    WorthAsking,
+}

@@ -1,0 +1,132 @@
+//! What every rule reads, and nothing else: the facts, the policy and the time of one decision.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use crate::checks::{Cause, Finding, Stages, Verdict, own_member};
+use crate::entitlement::Entitlement;
+use crate::event::{Fact, GroupView, MemberState, Why};
+use crate::facts::Facts;
+use crate::output::Output;
+use crate::planted::planted;
+use crate::policy::Policy;
+use crate::time::Time;
+
+/// Members' hardware addresses are asked for because of an unknown one at most this often; it is also their time to answer.
+pub(crate) const LEARN_AT_MOST_EVERY: Duration = Duration::from_secs(1);
+
+/// The facts, the policy and the time of one decision.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Moment<'a> {
+    pub(crate) facts: &'a Facts,
+    pub(crate) policy: &'a Policy,
+    pub(crate) now: Time,
+}
+
+impl Moment<'_> {
+    /// The stages, as the facts stand.
+    pub(crate) fn stages(&self) -> Stages {
+        Stages::of(self.policy, self.facts)
+    }
+
+    /// May a VIP that is here stay?
+    pub(crate) fn verdict_to_keep(&self) -> Verdict {
+        self.stages().verdict_to_keep(self.policy.gateway_lost)
+    }
+
+    /// May the VIP come here?
+    pub(crate) fn verdict_to_start(&self) -> Verdict {
+        match self.stages().verdict_to_start() {
+            Verdict::Unknown(..) if planted!(self.policy, TakeUnknownForYes) => Verdict::Up,
+            verdict => verdict,
+        }
+    }
+
+    /// What a server that showed this view is entitled to, as far as the group's views are known here.
+    pub(crate) fn entitlement(&self, view: &GroupView) -> Entitlement {
+        Entitlement::of(self.policy, view, self.facts.views.newest.as_ref())
+    }
+
+    /// Which member this host is, by what is known.
+    pub(crate) fn own_address(&self) -> Option<IpAddr> {
+        match &self.facts.host.fact {
+            Fact::Known(host) => own_member(self.policy, host).map(|(address, _)| address),
+            Fact::Unknown(_) => None,
+        }
+    }
+
+    /// The interface that bears the VIP: `None` when it is not here, `Unknown` when the host's addresses are not known. On a
+    /// member only its own interface counts (`copies.rs` has the others); a host that is none lets go of it wherever it is.
+    pub(crate) fn vip_interface(&self) -> Fact<Option<String>> {
+        match &self.facts.host.fact {
+            Fact::Unknown(why) => Fact::Unknown(why.clone()),
+            Fact::Known(host) => {
+                let own_interface = own_member(self.policy, host).map(|(_, interface)| interface);
+                let mut interfaces = host
+                    .addresses
+                    .iter()
+                    .filter(|own| own.address == self.policy.vip)
+                    .map(|own| &own.interface);
+                Fact::Known(
+                    interfaces.find(|interface| own_interface.is_none_or(|own| own == *interface)).cloned(),
+                )
+            }
+        }
+    }
+
+    /// The server's answers, or time-outs, have not ended altogether.
+    pub(crate) fn server_is_heard_of(&self) -> bool {
+        let heard_of = self.policy.hung_patience.max(self.policy.poll_interval * 2);
+        self.now.since(self.facts.server.asked_at) <= heard_of
+    }
+
+    /// A member of the cluster is not ONLINE in the group, or none is known to be: cut off, paused or down. When it comes
+    /// back it may still hold the VIP in an old view, and learns by an announcement that another does.
+    pub(crate) fn some_member_is_missing(&self) -> bool {
+        self.facts.own_view().is_none_or(|view| {
+            let online = view.members.iter().filter(|member| member.state == MemberState::Online).count();
+            online < self.policy.members.len()
+        })
+    }
+
+    /// ONLINE in a group with one primary, by a fresh answer, and in the majority.
+    pub(crate) fn survives(&self) -> bool {
+        let fresh = self.now.since(self.facts.server.asked_at) <= self.policy.evidence_age;
+        fresh
+            && self.facts.own_view().is_some_and(|view| {
+                view.has_majority()
+                    && view.local_member().is_some_and(|local| local.state == MemberState::Online)
+            })
+    }
+
+    /// Asks a member's server, unless it was asked at `since` or later.
+    pub(crate) fn ask_peer_unless_asked_since(&self, out: &mut Output, member: IpAddr, since: Time) {
+        if self.facts.peers.asked_at(member).is_none_or(|asked| asked < since) {
+            out.ask_peer(member);
+        }
+    }
+
+    /// Asks for the members' hardware addresses, unless that was done a moment ago: a stranger's flood is not to
+    /// become ours.
+    pub(crate) fn learn_neighbors(&self, out: &mut Output) {
+        let learnt_at = self.facts.neighbors.learnt_at;
+        if learnt_at.is_none_or(|at| self.now.since(at) >= LEARN_AT_MOST_EVERY) {
+            out.learn_neighbors();
+        }
+    }
+}
+
+impl Stages {
+    /// As the facts stand.
+    pub fn of(policy: &Policy, facts: &Facts) -> Self {
+        let newest = facts.views.newest.as_ref();
+        let mut stages = Self::look(policy, &facts.host, &facts.server, &facts.gateway, newest);
+        if facts.started_anew
+            && let Finding::Unknown(why) = &stages.primary.0
+            && *why != Why::NotAskedYet
+        {
+            stages.primary.0 = Finding::Failed(Cause::StartedAnew);
+        }
+        stages
+    }
+}

@@ -1,0 +1,142 @@
+//! The lease of an address that is held here: when it is renewed, on what evidence, and how a holder makes itself heard.
+
+use std::time::Duration;
+
+use super::machine::VipMachine;
+use super::state::Hold;
+use crate::action::{Action, VipAction};
+use crate::event::{Fact, Why};
+use crate::moment::Moment;
+use crate::output::Output;
+use crate::planted::planted;
+use crate::policy::Policy;
+use crate::time::Time;
+
+/// A lease is renewed where the kernel showed the address no longer ago than this: nobody else finds it free sooner than after
+/// 60 ms, should it be gone since.
+const RENEWED_ON_TIME: Duration = Duration::from_millis(50);
+/// An agent that is starved never gets to the kernel's answer in time: after so many questions it is content with an older one.
+/// Not where its server is certainly down: what lingers there for the clients alone is no loss.
+const RENEWAL_LOOKS_WHEN_STARVED: u32 = 10;
+/// Time between two questions of who else has the VIP, from a holder whose server is heard of no more.
+const ASK_WHILE_NOTHING_IS_HEARD: Duration = Duration::from_secs(1);
+/// Time between two announcements while a member is not ONLINE in the group, at the most.
+const ANNOUNCE_WHILE_ONE_IS_MISSING: Duration = Duration::from_secs(1);
+
+impl VipMachine {
+    /// Renews the lease, and announces where all is well.
+    pub(crate) fn refresh(at: Moment<'_>, out: &mut Output, hold: &mut Hold, well: bool) {
+        if !at.server_is_heard_of() && !planted!(at.policy, RenewWithoutProof) {
+            // Not even a time-out was told: what watches the server is stuck, and what it said last proves nothing.
+            out.act(Action::AskServer);
+            Self::ask_who_else(at, out, hold);
+            return;
+        }
+        let due = hold.next_renewal.filter(|due| at.now >= *due);
+        // Another's claim is settled first; the lease is thrice as long as a renewal may wait.
+        let due =
+            due.filter(|due| hold.dispute.is_none() || at.now.since(*due) > at.policy.dispute_limit * 2);
+        let seen_at = at.facts.host.asked_at;
+        let seen_just_now = at.now.since(seen_at) <= RENEWED_ON_TIME;
+        let starved = hold.down_since.is_none()
+            && hold.renewal_looks.is_some_and(|(looks, _)| looks >= RENEWAL_LOOKS_WHEN_STARVED);
+        let seen = due.is_some_and(|due| seen_just_now || (seen_at >= due && starved));
+        if due.is_some() && !seen {
+            // The address may have been taken away, and the agent not have read of it yet: to renew it would be to add it
+            // without asking anybody.
+            let (looks, last) = hold.renewal_looks.unwrap_or((0, Time(0)));
+            if at.now.since(last) >= RENEWED_ON_TIME {
+                hold.renewal_looks = Some((looks.saturating_add(1), at.now));
+            }
+            out.act(Action::AskHost);
+            out.wake(at.now + RENEWED_ON_TIME);
+        } else if due.is_some() {
+            if Self::may_renew(at, well) {
+                if !planted!(at.policy, ForgetToRenew) {
+                    out.order(VipAction::RenewAddress {
+                        interface: hold.interface.clone(),
+                        lifetime: Self::lifetime(at),
+                    });
+                }
+                // A pause that no clock shows ends with a lease to renew: had another taken the VIP meanwhile, it answers.
+                out.order(VipAction::AskWhoHasVip);
+                hold.next_renewal = Self::next_renewal(at);
+                hold.renewal_looks = None;
+            } else {
+                out.act(Action::AskServer);
+            }
+        }
+        if let Some(due) = hold.next_renewal.filter(|due| *due > at.now) {
+            out.wake(due);
+        }
+        // One that lingers or knows nothing announces too where another may hold: whoever has the better right then knows.
+        let missing = at.some_member_is_missing();
+        if hold.dispute.is_some() {
+            return;
+        }
+        if !well && at.facts.views.own.is_none() {
+            return Self::ask_who_else(at, out, hold);
+        }
+        if !(well || missing) {
+            return;
+        }
+        if at.now >= hold.next_announce {
+            out.order(VipAction::Announce);
+            hold.announced = hold.announced.saturating_add(1);
+            let wait = announce_after(at.policy, hold.announced);
+            let contested = Self::announce_against_a_stranger(at, hold);
+            hold.next_announce = at.now + contested.map_or(wait, |most| wait.min(most));
+        }
+        if missing {
+            hold.next_announce = hold.next_announce.min(at.now + ANNOUNCE_WHILE_ONE_IS_MISSING);
+        }
+        out.wake(hold.next_announce);
+    }
+
+    /// A holder that can prove nothing does not announce: it asks, and whoever has taken the VIP meanwhile answers.
+    fn ask_who_else(at: Moment<'_>, out: &mut Output, hold: &mut Hold) {
+        if at.now >= hold.next_announce {
+            out.order(VipAction::AskWhoHasVip);
+            hold.next_announce = at.now + ASK_WHILE_NOTHING_IS_HEARD;
+        }
+        hold.next_announce = hold.next_announce.min(at.now + ASK_WHILE_NOTHING_IS_HEARD);
+        out.wake(hold.next_announce);
+    }
+
+    /// Whether what is known is fit to renew a lease on. An agent that stood still for a while still has what it knew before:
+    /// that is asked about first. `well`: by its word all stages pass.
+    fn may_renew(at: Moment<'_>, well: bool) -> bool {
+        let not_asked = |why: &Why| *why == Why::NotAskedYet;
+        let forgotten = matches!(&at.facts.server.fact, Fact::Unknown(why) if not_asked(why))
+            || matches!(&at.facts.host.fact, Fact::Unknown(why) if not_asked(why));
+        let age = at.now.since(at.facts.server.asked_at);
+        let old = at.policy.lease.is_some_and(|lease| age > lease / 3);
+        let forgets_not = planted!(at.policy, DontForgetAfterAPause);
+        let fit = !(forgotten || (well && old));
+        fit || forgets_not || planted!(at.policy, RenewWithoutProof)
+    }
+
+    /// How long the kernel is to keep the address unless it is renewed.
+    pub(crate) fn lifetime(at: Moment<'_>) -> Option<Duration> {
+        at.policy.lease.filter(|_| !planted!(at.policy, LeaseForEver))
+    }
+
+    /// When the lease, where there is one, is to be renewed next: thrice in its length.
+    pub(crate) fn next_renewal(at: Moment<'_>) -> Option<Time> {
+        at.policy.lease.map(|lease| at.now + lease / 3)
+    }
+}
+
+/// The wait after the `count`-th announcement: a burst that thins out, then a steady refresh.
+pub(super) fn announce_after(policy: &Policy, count: u32) -> Duration {
+    let wait = match count {
+        0 => 0,
+        1 => 30,
+        2 => 100,
+        3 => 300,
+        4 => 1000,
+        5 => 3000,
+        _ => return policy.announce_interval,
+    };
+    Duration::from_millis(wait).min(policy.announce_interval)
+}

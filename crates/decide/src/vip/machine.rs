@@ -1,0 +1,66 @@
+//! What is remembered of one VIP.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use super::state::{LeftBehind, OrphanSyns, Stranger, VipState};
+use crate::event::Mac;
+use crate::time::Time;
+
+/// One VIP, as one agent sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct VipMachine {
+    /// What this agent has to do with the address.
+    pub state: VipState,
+    /// Who else was last heard to hold the VIP, and has not been heard to let go since.
+    pub other_holder: Option<(Mac, Time)>,
+    /// Members that were heard to claim while this agent did not, and when last: they are its rivals once it does.
+    pub claimants: BTreeMap<IpAddr, Time>,
+    /// A host that is no member and uses or asks for the VIP.
+    pub stranger: Option<Stranger>,
+    /// The VIP's connections were listed when it left; they are yet to be tickled and closed.
+    pub left_behind: Option<LeftBehind>,
+    /// Not before then is the address asked for again, after an attempt to add it failed.
+    pub retry_at: Time,
+    /// When the VIP was last found gone, without this agent having removed it: the last few times.
+    pub removals: Vec<Time>,
+    /// When it was last said that this happens again and again.
+    pub removals_named_at: Option<Time>,
+    /// When the lease was last renewed so as to replace a copy of the VIP that has another prefix length.
+    pub tidied_at: Option<Time>,
+    /// When a copy of the VIP on another interface was last ordered away.
+    pub removed_copy_at: Option<Time>,
+    /// Clients that knock at a dead holder are being watched for.
+    pub orphan_syns: Option<OrphanSyns>,
+}
+
+impl VipMachine {
+    /// Of an agent that has just started.
+    pub(crate) fn new(now: Time) -> Self {
+        Self {
+            state: VipState::Absent,
+            other_holder: None,
+            claimants: BTreeMap::new(),
+            stranger: None,
+            left_behind: None,
+            retry_at: now,
+            removals: Vec::new(),
+            removals_named_at: None,
+            tidied_at: None,
+            removed_copy_at: None,
+            orphan_syns: None,
+        }
+    }
+
+    /// It is here, or is just being added.
+    pub fn holds(&self) -> bool {
+        matches!(self.state, VipState::Holding(_))
+    }
+
+    /// Nothing of it is left to be done here.
+    pub fn is_done(&self) -> bool {
+        self.state == VipState::Absent && self.left_behind.is_none()
+    }
+}

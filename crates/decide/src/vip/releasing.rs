@@ -1,0 +1,125 @@
+//! Letting go of the VIP, waiting until it is gone, and what is done for the clients that it leaves behind.
+
+use std::time::Duration;
+
+use super::machine::VipMachine;
+use super::state::{Hold, LeftBehind, VipState};
+use crate::action::{Action, VipAction};
+use crate::checks::Verdict;
+use crate::event::{Fact, StatMark};
+use crate::moment::Moment;
+use crate::output::Output;
+use crate::reason::{LetGo, Reason};
+use crate::time::Time;
+
+/// An address that is still there this long after its removal is removed again.
+const REMOVE_AGAIN_AFTER: Duration = Duration::from_millis(500);
+/// Clients are tickled a second time this long after the first, and then closed here.
+const TICKLE_AGAIN_AFTER: Duration = Duration::from_millis(50);
+/// Connections left behind are closed here after this long, even if no new holder was heard.
+const LEFT_BEHIND_LIMIT: Duration = Duration::from_secs(60);
+/// … and after this long where the VIP was given up on command: the agent is to end.
+const LEFT_BEHIND_LIMIT_AT_THE_END: Duration = Duration::from_secs(1);
+
+impl VipMachine {
+    pub(crate) fn let_go(
+        &mut self,
+        at: Moment<'_>,
+        out: &mut Output,
+        hold: Hold,
+        because: LetGo,
+    ) -> VipState {
+        out.order(VipAction::ListConnections);
+        // Before the address goes, so that nothing is missed.
+        out.order(VipAction::KeepLatePackets { interface: hold.interface.clone() });
+        out.order(VipAction::RemoveAddress { interface: hold.interface.clone() });
+        let claimant = hold.dispute.map(|dispute| dispute.claimant);
+        let lately = hold.settled.filter(|(_, until)| at.now < *until).map(|(member, _)| member);
+        let to = claimant.or(lately).and_then(|member| at.facts.neighbors.macs.get(&member).copied());
+        out.order(VipAction::AnnounceRelease(to));
+        out.mark_switch(StatMark::Stopped);
+        self.left_behind = Some(LeftBehind { at: at.now, tickled_at: None });
+        out.say(Reason::Stopped { interface: hold.interface.clone(), because });
+        out.wake(at.now + REMOVE_AGAIN_AFTER);
+        VipState::Releasing {
+            since: at.now,
+            interface: hold.interface,
+            retry_at: at.now + REMOVE_AGAIN_AFTER,
+        }
+    }
+    /// Waits until the kernel shows the address gone; removes it again where it does not.
+    pub(crate) fn await_removal(
+        &mut self,
+        at: Moment<'_>,
+        out: &mut Output,
+        since: Time,
+        interface: String,
+        retry_at: Time,
+    ) -> VipState {
+        let gone = at.vip_interface() == Fact::Known(None);
+        if gone && at.facts.host.asked_at < since {
+            // Older than the deed: it went before, and may have been put back since by a renewal that did not know.
+            out.act(Action::AskHost);
+        } else if gone {
+            if at.facts.giving_up {
+                out.say(Reason::GivenUp);
+                return VipState::Absent;
+            }
+            if at.facts.server.asked_at >= since || at.verdict_to_start() != Verdict::Up {
+                return self.consider_claiming(at, out);
+            }
+            // It may have yielded because its server was silent: to claim on what that said before would hold up whoever it
+            // yielded to.
+            out.act(Action::AskServer);
+            out.say(Reason::Releasing);
+            out.wake(at.now + REMOVE_AGAIN_AFTER);
+            return VipState::Releasing { since, interface, retry_at };
+        }
+        let retry_at = if at.now >= retry_at {
+            out.order(VipAction::RemoveAddress { interface: interface.clone() });
+            out.order(VipAction::AnnounceRelease(None));
+            out.act(Action::AskHost);
+            at.now + REMOVE_AGAIN_AFTER
+        } else {
+            retry_at
+        };
+        out.wake(retry_at);
+        out.say(Reason::Releasing);
+        VipState::Releasing { since, interface, retry_at }
+    }
+    /// The agent stops: the VIP stays as it is (S7), so a lease becomes an address without an end; but not where nothing
+    /// has been heard of the server for so long that the lease would not be renewed either, nor while another's claim or use
+    /// of the address is not answered yet. Where it is gone, it stays gone.
+    pub(crate) fn leave_as_it_is(&mut self, at: Moment<'_>, out: &mut Output) {
+        let (VipState::Holding(hold), Some(lease)) = (&self.state, at.policy.lease) else {
+            return out.say(Reason::Stopping);
+        };
+        if hold.confirmed && at.vip_interface() == Fact::Known(None) {
+            return out.say(Reason::Stopping);
+        }
+        let interface = hold.interface.clone();
+        let claimed =
+            hold.dispute.is_some() || hold.conflict.is_some_and(|conflict| conflict.owed_since.is_some());
+        if hold.confirmed && hold.down_since.is_none() && !claimed && at.server_is_heard_of() {
+            out.order(VipAction::RenewAddress { interface: interface.clone(), lifetime: None });
+            out.say(Reason::StoppingForEver(interface));
+        } else {
+            out.say(Reason::StoppingUnderLease(interface, lease));
+        }
+    }
+
+    /// The clients that the VIP left behind: tickled a second time, and then closed here.
+    pub(crate) fn close_left_behind(&mut self, at: Moment<'_>, out: &mut Output) {
+        let Some(left) = self.left_behind else { return };
+        let limit = if at.facts.giving_up { LEFT_BEHIND_LIMIT_AT_THE_END } else { LEFT_BEHIND_LIMIT };
+        let due = left.tickled_at.map_or(left.at + limit, |tickled_at| tickled_at + TICKLE_AGAIN_AFTER);
+        if at.now < due {
+            return out.wake(due);
+        }
+        if left.tickled_at.is_some() {
+            out.order(VipAction::TickleClients);
+        }
+        out.order(VipAction::DestroyConnections);
+        self.left_behind = None;
+    }
+}
