@@ -31,7 +31,7 @@ impl Spent {
             stat.rsplit_once(") ")?.1.split_whitespace().nth(field - 3)?.parse().ok()
         };
         let used = ticks(14).zip(ticks(15)).map(|(user, system)| user + system);
-        let used = used.ok_or_else(|| CostError::NotUnderstood { pid, file: "stat" })?;
+        let used = used.ok_or(CostError::NotUnderstood { pid, file: "stat" })?;
         Ok(Self { at: Instant::now(), processor: Duration::from_millis(used * 1000 / ticks_per_second()) })
     }
 

@@ -53,7 +53,7 @@ impl World {
         let primary = self.group.view.primary;
         let leads = !self.group.electing && self.group.writable.is_none() && self.is_current(primary);
         if leads && self.has_majority(primary) {
-            self.consider_expelling(primary, 21, 60);
+            self.takes_writes_soon(primary, 21, 60);
         }
     }
 
@@ -165,7 +165,7 @@ impl World {
             self.group.writable = None;
             self.group.yielding = None;
             self.group.electing = false;
-            self.consider_expelling(self.group.view.primary, 21, 60);
+            self.takes_writes_soon(self.group.view.primary, 21, 60);
         }
         self.group.yielding = self.group.yielding.filter(|(former, _)| members.has(*former));
         let view = self.group.view;
@@ -178,7 +178,7 @@ impl World {
     }
 
     /// Lets `place`, which leads the newest view, take writes in a moment.
-    pub(super) fn consider_expelling(&mut self, place: Place, from_ms: u64, to_ms: u64) {
+    pub(super) fn takes_writes_soon(&mut self, place: Place, from_ms: u64, to_ms: u64) {
         self.group.term += 1;
         self.group.electing = true;
         let at = self.now + self.between_ms(from_ms, to_ms);
@@ -244,7 +244,7 @@ impl World {
                 self.group.electing = true;
                 self.push(self.now + backlog, Due::Applied { place, term });
             } else {
-                self.consider_expelling(place, 21, 60);
+                self.takes_writes_soon(place, 21, 60);
             }
         }
         self.reassess();

@@ -245,7 +245,7 @@ impl World {
         server.read_only = true;
         self.hosts[place].all_reachable_since = self.now;
         self.group.electing = false;
-        self.consider_expelling(place, 21, 60);
+        self.takes_writes_soon(place, 21, 60);
         self.server_changed(place);
         self.reassess();
     }
