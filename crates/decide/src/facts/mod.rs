@@ -1,6 +1,6 @@
 //! What is known: of this host, of its server, of the gateway, of the other members. The only code that writes it.
 //!
-//! Whoever decides reads it (`&Facts`). What it wants to be asked it says to its [`crate::output::Output`]; what was asked is noted
+//! Whoever decides reads it (`&Facts`). What it wants to be asked it says to its `Output`; what was asked is noted
 //! here afterwards.
 
 mod neighbors;

@@ -15,7 +15,7 @@
 //! ```
 //!
 //! `idle`, `probing`, `holding` and `releasing` are these four; `dispute`, `conflict`, `post_claim_check` and `lease` are what
-//! goes on while it is held. What reaches it beside the facts comes in as a [`VipInput`].
+//! goes on while it is held. What reaches it beside the facts comes in as a `VipInput`.
 
 mod conflict;
 mod copies;
