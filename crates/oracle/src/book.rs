@@ -6,9 +6,8 @@ use crate::claims::Claims;
 use crate::expelling::Expelling;
 use crate::inputs::{
     Action, Event, Fact, Frame, Gateway, GroupView, HostAddress, Mac, MemberState, Outcome, Policy, Says,
-    Seen, Server, Time, ViewId,
+    Seen, Server, Time, ViewId, VipAction,
 };
-use decide::action::VipAction;
 
 /// An agent that claims looks at the time each 200 ms at the least: one that comes back after this has stood still.
 const STANDS_STILL: Duration = Duration::from_millis(600);

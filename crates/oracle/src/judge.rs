@@ -6,10 +6,8 @@ use std::time::Duration;
 
 use crate::book::{Book, Word};
 use crate::excuses::Excuse;
-use crate::inputs::{Action, Event, Policy, Time};
+use crate::inputs::{Action, Event, Policy, Time, VipAction, VipId};
 use crate::invariant::{Breach, Invariant};
-use decide::action::VipAction;
-use decide::net::VipId;
 
 /// "It is free" is to be read no later than this after it was heard: another may have taken it then.
 const WORD_HOLDS_FOR: Duration = Duration::from_millis(20);
