@@ -10,8 +10,9 @@ use crate::measure::Reading;
 
 /// How long nobody may hold the VIP. Seconds.
 const UNHELD_LIMIT: f64 = 0.3;
-/// How long the client may be without an acknowledged row, on a machine busy with other things. Seconds.
-const OUTAGE_LIMIT: f64 = 0.5;
+/// How long the client may be without an acknowledged row, on a machine busy with other things: 300,000 rows are applied by three
+/// servers on its disk meanwhile. Seconds.
+const OUTAGE_LIMIT: f64 = 1.0;
 
 pub(super) fn backlog(under_test: &mut UnderTest) -> Result<String, Broken> {
     serves_until_taken(under_test, Fault::SwitchoverBacklog)
