@@ -256,6 +256,12 @@ impl World {
         if self.group.term != term {
             return;
         }
+        let old = self.group.yielding.map(|(old, _)| old);
+        if old.is_some_and(|old| self.group.view.members.has(old) && !self.can_talk(place, old)) {
+            // The election's last step waits for the former primary's word, or for its expulsion: two are never writable.
+            self.push(self.now + Duration::from_millis(50), Due::Applied { place, term });
+            return;
+        }
         self.tell(|| format!("db{} has applied what it had queued", place + 1));
         self.group.yielding = None;
         let at = self.now + self.between_ms(1, 12);
