@@ -231,9 +231,11 @@ const TESTS: &[Test] = &[
     at(When::Last, "log_folder_read_only", machine::log_folder_read_only),
 ];
 
-/// The tests with one of `filters` in their name; all, without any.
+/// The tests with one of `filters` in their name; all, without any. A word that is a test's whole name means that test alone.
 fn chosen(filters: &[String]) -> Result<Vec<Test>, NotRun> {
-    let fits = |name: &str| filters.is_empty() || filters.iter().any(|filter| name.contains(filter.as_str()));
+    let is_a_name = |filter: &str| TESTS.iter().any(|test| test.name == filter);
+    let means = |filter: &str, name: &str| name == filter || (!is_a_name(filter) && name.contains(filter));
+    let fits = |name: &str| filters.is_empty() || filters.iter().any(|filter| means(filter, name));
     let chosen: Vec<Test> = TESTS.iter().filter(|test| fits(test.name)).copied().collect();
     if chosen.is_empty() {
         let names = TESTS.iter().map(|test| test.name).collect();
