@@ -138,6 +138,7 @@ impl Answer {
             Form::Text => parsed_with::<RowDeserializer<ServerSide, Text>>(packet, columns)?.into_inner(),
             Form::Binary => parsed_with::<RowDeserializer<ServerSide, Binary>>(packet, columns)?.into_inner(),
         };
+        // Not `Option::unwrap`: a row gives up its cells, and fails only where one was taken before.
         Ok(row.unwrap().into_iter().map(cell).collect())
     }
 }
