@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::entitlement::Entitlement;
 use crate::event::{Fact, Gateway, Host, Seen, Server, ViewId, Why};
 pub use crate::findings::{Cause, Finding, Stage};
-use crate::policy::{GatewayLost, Policy};
+use crate::policy::{GatewayLost, GroupPolicy};
 use crate::time::Time;
 
 /// All four, with the time at which each one's question was put.
@@ -39,7 +39,7 @@ pub enum Verdict {
 impl Stages {
     /// Looks at the facts.
     pub fn look(
-        policy: &Policy,
+        policy: &GroupPolicy,
         host: &Seen<Host>,
         server: &Seen<Server>,
         gateway: &Seen<Gateway>,
@@ -107,7 +107,7 @@ impl Stages {
 }
 
 /// Which member this host is: its address and interface.
-pub fn own_member<'a>(policy: &'a Policy, host: &Host) -> Option<(IpAddr, &'a str)> {
+pub fn own_member<'a>(policy: &'a GroupPolicy, host: &Host) -> Option<(IpAddr, &'a str)> {
     policy
         .members
         .iter()
@@ -117,7 +117,7 @@ pub fn own_member<'a>(policy: &'a Policy, host: &Host) -> Option<(IpAddr, &'a st
         .map(|(member, interface)| (*member, interface.as_str()))
 }
 
-fn member(policy: &Policy, host: &Fact<Host>) -> Finding {
+fn member(policy: &GroupPolicy, host: &Fact<Host>) -> Finding {
     match host {
         Fact::Unknown(why) => Finding::Unknown(why.clone()),
         Fact::Known(host) if own_member(policy, host).is_some() => Finding::Passed,
@@ -134,7 +134,7 @@ fn answers(server: &Fact<Server>) -> Finding {
     }
 }
 
-fn primary(policy: &Policy, server: &Fact<Server>, newest_view: Option<&ViewId>) -> Finding {
+fn primary(policy: &GroupPolicy, server: &Fact<Server>, newest_view: Option<&ViewId>) -> Finding {
     let view = match server {
         Fact::Unknown(why) => return Finding::Unknown(why.clone()),
         Fact::Known(Server::Refused(text)) => return Finding::Failed(Cause::Refused(text.clone())),

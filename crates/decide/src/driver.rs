@@ -18,13 +18,14 @@
 //! server's last word, on which all else is decided; this host's addresses; all other events; the time. The word to stop is
 //! taken once everything that was heard before it has been.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use crate::action::{Action, Outcome, VipAction};
 use crate::event::Event;
+use crate::net::VipId;
 use crate::planted::planted;
-use crate::policy::Policy;
+use crate::policy::{GroupPolicy, Policy};
 use crate::step::{Decision, State, step};
 use crate::time::Time;
 
@@ -81,8 +82,8 @@ pub struct Settled {
     pub at: Time,
     /// The decision.
     pub decision: Decision,
-    /// The VIP was to be started, and was not: no switch. Why is told by the next event.
-    pub not_started: bool,
+    /// VIPs that were to be started, and were not: no switch. Why is told by the next event.
+    pub not_started: BTreeSet<VipId>,
 }
 
 /// Whether a deed may be carried out.
@@ -103,24 +104,26 @@ const START_TOO_LATE: &str = "VIP not started: the agent was delayed for too lon
 const RENEWAL_TOO_LATE: &str = "lease not renewed: the agent was delayed for too long after the decision; it decides again \
                                 (is the host short of processor time?)";
 
-/// The deeds of one decision, as they are carried out one after the other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The deeds of one decision, as they are carried out one after the other. What failed about one VIP drops what rests on that
+/// one, and nothing of another's.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Deeds {
     decided: Time,
-    /// When the removal of the VIP was ordered, if there was something to remove.
-    removed: Option<Time>,
-    failed: bool,
+    /// When the removal of each VIP was ordered, if there was something to remove.
+    removed: BTreeMap<VipId, Time>,
+    /// The VIPs of which an order to the kernel has failed.
+    failed: BTreeSet<VipId>,
 }
 
 impl Deeds {
     /// Of a decision of then.
     pub fn new(decided: Time) -> Self {
-        Self { decided, removed: None, failed: false }
+        Self { decided, removed: BTreeMap::new(), failed: BTreeSet::new() }
     }
 
     /// Whether this deed, the next of the decision, may be carried out at `now`.
-    pub fn may(&self, policy: &Policy, action: &Action, now: Time) -> Permit {
-        if self.failed && rests_on_the_address(action) {
+    pub fn may(&self, policy: &GroupPolicy, action: &Action, now: Time) -> Permit {
+        if rests_on_the_address_of(action).is_some_and(|vip| self.failed.contains(&vip)) {
             return Permit::Dropped;
         }
         let late = now.since(self.decided);
@@ -133,8 +136,8 @@ impl Deeds {
             {
                 Permit::TooLate(RENEWAL_TOO_LATE)
             }
-            Action::Vip(_, VipAction::AnnounceRelease(Some(_)))
-                if !self.may_name_its_successor(policy, now) =>
+            Action::Vip(vip, VipAction::AnnounceRelease(Some(_)))
+                if !self.may_name_its_successor(*vip, policy, now) =>
             {
                 Permit::ToNobodyInParticular
             }
@@ -143,9 +146,9 @@ impl Deeds {
     }
 
     /// What was not here to be removed may be another's, and so may what was removed a while ago.
-    fn may_name_its_successor(&self, policy: &Policy, now: Time) -> bool {
-        self.removed.is_some_and(|at| {
-            now.since(at) <= RELEASE_WORD_WITHIN || planted!(policy, ReleaseWordAfterItsLimit)
+    fn may_name_its_successor(&self, vip: VipId, policy: &GroupPolicy, now: Time) -> bool {
+        self.removed.get(&vip).is_some_and(|at| {
+            now.since(*at) <= RELEASE_WORD_WITHIN || planted!(policy, ReleaseWordAfterItsLimit)
         })
     }
 
@@ -154,36 +157,39 @@ impl Deeds {
         let gone =
             outcome == Outcome::Gone && matches!(action, Action::Vip(_, VipAction::RenewAddress { .. }));
         let undone = gone || matches!(outcome, Outcome::Failed(_));
-        if matches!(action, Action::Vip(_, VipAction::RemoveAddress { .. })) {
-            self.removed = (outcome == Outcome::Succeeded).then_some(begun);
+        if let Action::Vip(vip, VipAction::RemoveAddress { .. }) = action {
+            self.removed.remove(vip);
+            self.removed.extend((outcome == Outcome::Succeeded).then_some((*vip, begun)));
         }
-        self.failed |= undone && is_about_the_address(action);
+        if let (true, Some(vip)) = (undone, is_about_the_address_of(action)) {
+            self.failed.insert(vip);
+        }
         undone.then(|| Event::Done { action: action.clone(), outcome })
     }
 
-    /// A deed before the last failed, and what rests on it is not carried out.
-    pub fn has_failed(&self) -> bool {
-        self.failed
+    /// An order to the kernel about this VIP has failed, and what rests on it is not carried out.
+    pub fn has_failed(&self, vip: VipId) -> bool {
+        self.failed.contains(&vip)
     }
 }
 
-/// An order to the kernel about the VIP.
-fn is_about_the_address(action: &Action) -> bool {
-    matches!(
-        action,
-        Action::Vip(
-            _,
-            VipAction::AddAddress { .. } | VipAction::RenewAddress { .. } | VipAction::RemoveAddress { .. }
-        )
-    )
-}
-
-/// What is done because the VIP is here now, or is not here any more: after an order to the kernel that failed it would be a
-/// lie. Questions, the polling pace, and what concerns the group are not.
-fn rests_on_the_address(action: &Action) -> bool {
+/// The VIP about which this is an order to the kernel.
+fn is_about_the_address_of(action: &Action) -> Option<VipId> {
     match action {
         Action::Vip(
-            _,
+            vip,
+            VipAction::AddAddress { .. } | VipAction::RenewAddress { .. } | VipAction::RemoveAddress { .. },
+        ) => Some(*vip),
+        _ => None,
+    }
+}
+
+/// The VIP that this is done for because it is here now, or is not here any more: after an order to the kernel that failed it
+/// would be a lie. Questions, the polling pace, and what concerns the group are not; the state file tells of the first VIP (S6).
+fn rests_on_the_address_of(action: &Action) -> Option<VipId> {
+    match action {
+        Action::Vip(
+            vip,
             VipAction::AddAddress { .. }
             | VipAction::RenewAddress { .. }
             | VipAction::RemoveAddress { .. }
@@ -196,8 +202,8 @@ fn rests_on_the_address(action: &Action) -> bool {
             | VipAction::RefuseOrphanSyns
             | VipAction::TickleClients
             | VipAction::DestroyConnections,
-        )
-        | Action::WriteStat(_) => true,
+        ) => Some(*vip),
+        Action::WriteStat(_) => Some(VipId::FIRST),
         Action::AskServer
         | Action::AskGateway
         | Action::AskHost
@@ -213,7 +219,7 @@ fn rests_on_the_address(action: &Action) -> bool {
         | Action::WakeExpel
         | Action::SetExpelTimeout { .. }
         | Action::RestoreExpelTimeout { .. }
-        | Action::Fence { .. } => false,
+        | Action::Fence { .. } => None,
     }
 }
 
@@ -233,7 +239,7 @@ impl Unread {
         match event {
             Event::ClocksParted { .. } => self.clocks = Some(event),
             Event::Done { .. } => self.outcomes.push_back(event),
-            Event::Frame(_) | Event::ReceiveUp(_) => self.frames.push_back(event),
+            Event::Frame(..) | Event::ReceiveUp(_) => self.frames.push_back(event),
             Event::Host(_) => self.addresses.push_back(event),
             other => self.others.push_back(other),
         }
@@ -285,7 +291,7 @@ struct Current {
     deeds: Deeds,
     /// The deed that was handed out last, and when.
     handed: Option<(Action, Time)>,
-    not_started: bool,
+    not_started: BTreeSet<VipId>,
 }
 
 /// One agent: its memory, what it has yet to take in, and the decision that it carries out.
@@ -302,9 +308,9 @@ pub struct Driver {
 
 impl Driver {
     /// Of an agent that has just started; it looks at the time at once.
-    pub fn new(now: Time) -> Self {
+    pub fn new(policy: &Policy, now: Time) -> Self {
         Self {
-            state: State::new(now),
+            state: State::new(policy, now),
             unread: Unread::default(),
             current: None,
             wake_at: now,
@@ -393,8 +399,11 @@ impl Driver {
         let Some(current) = &mut self.current else { return };
         let Some((action, begun)) = current.handed.take() else { return };
         self.unread.outcomes.extend(current.deeds.done(&action, begun, outcome));
-        current.not_started |=
-            current.deeds.has_failed() && matches!(action, Action::Vip(_, VipAction::AddAddress { .. }));
+        if let Action::Vip(vip, VipAction::AddAddress { .. }) = action
+            && current.deeds.has_failed(vip)
+        {
+            current.not_started.insert(vip);
+        }
     }
 
     /// The event that is to be taken in now, or what is to be done instead.
@@ -450,7 +459,7 @@ impl Driver {
             next: 0,
             deeds: Deeds::new(now),
             handed: None,
-            not_started: false,
+            not_started: BTreeSet::new(),
         });
         Next::Decided(Box::new(event))
     }
@@ -460,7 +469,7 @@ impl Driver {
         while let Some(current) = &mut self.current {
             let Some(action) = current.decision.actions.get(current.next) else { break };
             current.next += 1;
-            match current.deeds.may(policy, action, now) {
+            match current.deeds.may(&policy.group, action, now) {
                 Permit::AsDecided => {
                     current.handed = Some((action.clone(), now));
                     return Next::Deed(action.clone());

@@ -9,7 +9,7 @@
 use crate::event::{GroupView, MemberState, Role, ViewId};
 use crate::findings::{Cause, Finding};
 use crate::planted::planted;
-use crate::policy::Policy;
+use crate::policy::GroupPolicy;
 
 /// What a server is entitled to, by its own word and the newest view that is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub enum Entitlement {
 
 impl Entitlement {
     /// Of the server that showed this view; `newest`: the newest view known of its group.
-    pub fn of(policy: &Policy, view: &GroupView, newest: Option<&ViewId>) -> Self {
+    pub fn of(policy: &GroupPolicy, view: &GroupView, newest: Option<&ViewId>) -> Self {
         let Some(local) = view.local_member() else { return Self::Nothing(Cause::NotListed) };
         if local.state != MemberState::Online {
             return Self::Nothing(Cause::NotOnline(local.state));

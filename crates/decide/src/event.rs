@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub use crate::action::StatMark;
 use crate::action::{Action, Outcome};
 pub use crate::group_view::{GroupView, Member, MemberState, NotAView, NotInGroup, Role, Server, ViewId};
-pub use crate::net::Mac;
+pub use crate::net::{Mac, VipId};
 use crate::time::Time;
 
 /// Something that was seen, or an invitation to look at the time.
@@ -30,9 +30,9 @@ pub enum Event {
     },
     /// The gateway (stage 4).
     Gateway(Seen<Gateway>),
-    /// A frame about the VIP that another host sent (never one of our own).
-    Frame(Frame),
-    /// Whether ARP frames can be heard on the VIP's interface from now on: not while the interface is down, or not there.
+    /// A frame about this VIP that another host sent (never one of our own).
+    Frame(VipId, Frame),
+    /// Whether frames can be heard on this member's interface from now on: not while the interface is down, or not there.
     ReceiveUp(bool),
     /// A member's (or any) address was seen to belong to this MAC; told when first learned, when it
     /// changes, and when it answers a question of ours: then its host lives.

@@ -1,6 +1,8 @@
-//! What every rule reads, and nothing else: the facts, the policy and the time of one decision.
+//! What every rule reads, and nothing else: the facts, the policy and the time of one decision. [`Moment`] is what the rules of
+//! the whole cluster read; those of one VIP read its own limits too, in a [`VipMoment`].
 
 use std::net::IpAddr;
+use std::ops::Deref;
 use std::time::Duration;
 
 use crate::checks::{Cause, Finding, Stages, Verdict, own_member};
@@ -9,26 +11,37 @@ use crate::event::{Fact, GroupView, MemberState, Why};
 use crate::facts::Facts;
 use crate::output::Output;
 use crate::planted::planted;
-use crate::policy::Policy;
+use crate::policy::{GroupPolicy, VipPolicy};
 use crate::time::Time;
 
 /// Members' hardware addresses are asked for because of an unknown one at most this often; it is also their time to answer.
 pub(crate) const LEARN_AT_MOST_EVERY: Duration = Duration::from_secs(1);
 
-/// The facts, the policy and the time of one decision.
+/// The facts, the group's policy and the time of one decision.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Moment<'a> {
     pub(crate) facts: &'a Facts,
-    pub(crate) policy: &'a Policy,
+    pub(crate) group: &'a GroupPolicy,
     pub(crate) now: Time,
 }
 
-impl Moment<'_> {
-    /// The stages, as the facts stand.
-    pub(crate) fn stages(&self) -> Stages {
-        Stages::of(self.policy, self.facts)
-    }
+/// The same, for one VIP's machine.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct VipMoment<'a> {
+    pub(crate) moment: Moment<'a>,
+    /// The VIP's own limits and choices.
+    pub(crate) policy: &'a VipPolicy,
+}
 
+impl<'a> Deref for VipMoment<'a> {
+    type Target = Moment<'a>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.moment
+    }
+}
+
+impl VipMoment<'_> {
     /// May a VIP that is here stay?
     pub(crate) fn verdict_to_keep(&self) -> Verdict {
         self.stages().verdict_to_keep(self.policy.gateway_lost)
@@ -37,21 +50,8 @@ impl Moment<'_> {
     /// May the VIP come here?
     pub(crate) fn verdict_to_start(&self) -> Verdict {
         match self.stages().verdict_to_start() {
-            Verdict::Unknown(..) if planted!(self.policy, TakeUnknownForYes) => Verdict::Up,
+            Verdict::Unknown(..) if planted!(self.group, TakeUnknownForYes) => Verdict::Up,
             verdict => verdict,
-        }
-    }
-
-    /// What a server that showed this view is entitled to, as far as the group's views are known here.
-    pub(crate) fn entitlement(&self, view: &GroupView) -> Entitlement {
-        Entitlement::of(self.policy, view, self.facts.views.newest.as_ref())
-    }
-
-    /// Which member this host is, by what is known.
-    pub(crate) fn own_address(&self) -> Option<IpAddr> {
-        match &self.facts.host.fact {
-            Fact::Known(host) => own_member(self.policy, host).map(|(address, _)| address),
-            Fact::Unknown(_) => None,
         }
     }
 
@@ -61,11 +61,11 @@ impl Moment<'_> {
         match &self.facts.host.fact {
             Fact::Unknown(why) => Fact::Unknown(why.clone()),
             Fact::Known(host) => {
-                let own_interface = own_member(self.policy, host).map(|(_, interface)| interface);
+                let own_interface = own_member(self.group, host).map(|(_, interface)| interface);
                 let mut interfaces = host
                     .addresses
                     .iter()
-                    .filter(|own| own.address == self.policy.vip)
+                    .filter(|own| own.address == self.policy.address)
                     .map(|own| &own.interface);
                 Fact::Known(
                     interfaces.find(|interface| own_interface.is_none_or(|own| own == *interface)).cloned(),
@@ -76,8 +76,28 @@ impl Moment<'_> {
 
     /// The server's answers, or time-outs, have not ended altogether.
     pub(crate) fn server_is_heard_of(&self) -> bool {
-        let heard_of = self.policy.hung_patience.max(self.policy.poll_interval * 2);
+        let heard_of = self.policy.hung_patience.max(self.group.poll_interval * 2);
         self.now.since(self.facts.server.asked_at) <= heard_of
+    }
+}
+
+impl Moment<'_> {
+    /// The stages, as the facts stand.
+    pub(crate) fn stages(&self) -> Stages {
+        Stages::of(self.group, self.facts)
+    }
+
+    /// What a server that showed this view is entitled to, as far as the group's views are known here.
+    pub(crate) fn entitlement(&self, view: &GroupView) -> Entitlement {
+        Entitlement::of(self.group, view, self.facts.views.newest.as_ref())
+    }
+
+    /// Which member this host is, by what is known.
+    pub(crate) fn own_address(&self) -> Option<IpAddr> {
+        match &self.facts.host.fact {
+            Fact::Known(host) => own_member(self.group, host).map(|(address, _)| address),
+            Fact::Unknown(_) => None,
+        }
     }
 
     /// A member of the cluster is not ONLINE in the group, or none is known to be: cut off, paused or down. When it comes
@@ -85,13 +105,13 @@ impl Moment<'_> {
     pub(crate) fn some_member_is_missing(&self) -> bool {
         self.facts.own_view().is_none_or(|view| {
             let online = view.members.iter().filter(|member| member.state == MemberState::Online).count();
-            online < self.policy.members.len()
+            online < self.group.members.len()
         })
     }
 
     /// ONLINE in a group with one primary, by a fresh answer, and in the majority.
     pub(crate) fn survives(&self) -> bool {
-        let fresh = self.now.since(self.facts.server.asked_at) <= self.policy.evidence_age;
+        let fresh = self.now.since(self.facts.server.asked_at) <= self.group.evidence_age;
         fresh
             && self.facts.own_view().is_some_and(|view| {
                 view.has_majority()
@@ -118,7 +138,7 @@ impl Moment<'_> {
 
 impl Stages {
     /// As the facts stand.
-    pub fn of(policy: &Policy, facts: &Facts) -> Self {
+    pub fn of(policy: &GroupPolicy, facts: &Facts) -> Self {
         let newest = facts.views.newest.as_ref();
         let mut stages = Self::look(policy, &facts.host, &facts.server, &facts.gateway, newest);
         if facts.started_anew

@@ -4,24 +4,24 @@ use std::net::IpAddr;
 
 use crate::action::{Action, StatMark, VipAction};
 use crate::net::VipId;
-use crate::reason::Reason;
+use crate::reason::{Reason, Said};
 use crate::time::Time;
 
 /// What one decision says and orders, in order.
 #[derive(Debug, Default)]
 pub(crate) struct Output {
-    /// Whose machine is at work.
-    pub(crate) vip: VipId,
+    /// Whose machine is at work; none: the rules of the whole cluster are.
+    pub(crate) vip: Option<VipId>,
     pub(crate) actions: Vec<Action>,
-    pub(crate) reasons: Vec<Reason>,
-    /// Reasons that say nothing of a VIP.
-    pub(crate) asides: Vec<Reason>,
+    pub(crate) reasons: Vec<Said>,
+    /// Reasons that say nothing of how a VIP stands.
+    pub(crate) asides: Vec<Said>,
     pub(crate) wake_at: Option<Time>,
     /// Whose servers are asked.
     pub(crate) asked_peers: Vec<IpAddr>,
     /// The members' hardware addresses are asked for because of an unknown one.
     pub(crate) learns: bool,
-    /// A VIP was switched (S6).
+    /// The first VIP was switched (S6).
     pub(crate) switched: bool,
 }
 
@@ -45,17 +45,20 @@ impl Output {
 
     /// Orders this about the VIP whose machine is at work.
     pub(crate) fn order(&mut self, action: VipAction) {
-        self.act(Action::Vip(self.vip, action));
+        debug_assert!(self.vip.is_some(), "{action:?} is ordered by no VIP's machine");
+        if let Some(vip) = self.vip {
+            self.act(Action::Vip(vip, action));
+        }
     }
 
-    /// Says why.
+    /// Says why, of the VIP whose machine is at work.
     pub(crate) fn say(&mut self, reason: Reason) {
-        self.reasons.push(reason);
+        self.reasons.push(Said { vip: self.vip, reason });
     }
 
     /// Says something that is not about how a VIP stands.
     pub(crate) fn say_aside(&mut self, reason: Reason) {
-        self.asides.push(reason);
+        self.asides.push(Said { vip: self.vip, reason });
     }
 
     /// Asks to be called again then, at the latest.
@@ -77,8 +80,11 @@ impl Output {
         self.act(Action::LearnNeighbors);
     }
 
-    /// Writes the state file after a switch (S6).
+    /// Writes the state file after a switch (S6): it is one file with one character, and tells of the first VIP alone.
     pub(crate) fn mark_switch(&mut self, mark: StatMark) {
+        if self.vip != Some(VipId::FIRST) {
+            return;
+        }
         self.act(Action::WriteStat(mark));
         self.switched = true;
     }

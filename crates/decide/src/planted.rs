@@ -10,7 +10,7 @@ macro_rules! planted {
         let planted = $policy.planted == Some($crate::planted::Planted::$mistake);
         #[cfg(not(feature = "planted"))]
         let planted = {
-            let _: &$crate::policy::Policy = &$policy;
+            let _: &$crate::policy::GroupPolicy = &$policy;
             false
         };
         planted
@@ -26,13 +26,13 @@ pub use mistakes::Planted;
 
 /// Whether the model's kernels are to add what a renewal does not find: the mistake `RenewAddsWhatIsGone`. No rule can plant
 /// this, since a rule never says "add" for a renewal.
-pub fn renewal_adds_what_is_gone(policy: &crate::policy::Policy) -> bool {
+pub fn renewal_adds_what_is_gone(policy: &crate::policy::GroupPolicy) -> bool {
     planted!(policy, RenewAddsWhatIsGone)
 }
 
 #[cfg(feature = "planted")]
 mod mistakes {
-    /// A mistake in the rules: what a programmer might forget. `Policy::planted` plants one.
+    /// A mistake in the rules: what a programmer might forget. `GroupPolicy::planted` plants one.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
     pub enum Planted {
         /// The address is taken on facts that were asked for before the wish arose (S13).

@@ -6,12 +6,21 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// One cluster's limits and choices. Build one with [`Policy::new`] and change what the configuration names; then
-/// [`Policy::validate`].
+use crate::net::VipId;
+
+/// One cluster's limits and choices: the group's, and each VIP's own.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Policy {
-    /// The virtual IP.
-    pub vip: IpAddr,
+    /// What holds for the whole cluster.
+    pub group: GroupPolicy,
+    /// Its VIPs. The first ([`VipId::FIRST`]) is always there, and marks the state file (S6).
+    pub vips: BTreeMap<VipId, VipPolicy>,
+}
+
+/// What holds for the whole cluster, whatever VIPs it has. Build one with [`GroupPolicy::new`] and change what the configuration
+/// names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupPolicy {
     /// Member address → interface (the legacy program's `cluser_ip`).
     pub members: BTreeMap<IpAddr, String>,
     /// Time between two questions to the local server when all is well.
@@ -22,6 +31,29 @@ pub struct Policy {
     pub alert_limit: Duration,
     /// The safety net under the events: everything is looked at anew at least this often (the legacy program's loop).
     pub sleeptime: Duration,
+    /// How old a fact may be and still start a VIP, or have a member expelled.
+    pub evidence_age: Duration,
+    /// Once a member has been UNREACHABLE for the configured `group_replication_member_expel_timeout`, wake the thread
+    /// that expels it.
+    pub wake_expel: bool,
+    /// Have an UNREACHABLE member expelled at once when its host refuses connections to the MySQL port.
+    pub proven_dead: bool,
+    /// There is a fence command: have an UNREACHABLE primary expelled at once when it succeeds.
+    pub fence: bool,
+    /// A mistake that is planted in the rules.
+    #[cfg(feature = "planted")]
+    #[serde(skip)]
+    pub planted: Option<crate::planted::Planted>,
+}
+
+/// One VIP: its address, whose it is to be, and its limits. Build one with [`VipPolicy::new`] and change what the configuration
+/// names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VipPolicy {
+    /// The virtual IP, of either family.
+    pub address: IpAddr,
+    /// Which member it belongs on.
+    pub role: VipRole,
     /// Unanswered probes before the VIP is taken (1–20).
     pub probe_count: u32,
     /// Time between two probes.
@@ -45,30 +77,20 @@ pub struct Policy {
     /// connections, no privilege); none: as long as it lasts.
     pub refused_patience: Option<Duration>,
     /// What a holder does whose gateway does not answer (S12).
-    #[serde(default)]
     pub gateway_lost: GatewayLost,
     /// A claim that a member's host has answered for this long without yielding takes the address all the same, where that
     /// member's server is not shown to lead; none: never.
-    #[serde(default)]
     pub takeover_after: Option<Duration>,
-    /// How old a fact may be and still start a VIP.
-    pub evidence_age: Duration,
     /// Time between two announcements while the VIP is held, after the first burst.
     pub announce_interval: Duration,
-    /// Once a member has been UNREACHABLE for the configured `group_replication_member_expel_timeout`, wake the thread
-    /// that expels it. A trace of a version without it was recorded without.
-    #[serde(default)]
-    pub wake_expel: bool,
-    /// Have an UNREACHABLE member expelled at once when its host refuses connections to the MySQL port.
-    #[serde(default)]
-    pub proven_dead: bool,
-    /// There is a fence command: have an UNREACHABLE primary expelled at once when it succeeds.
-    #[serde(default)]
-    pub fence: bool,
-    /// A mistake that is planted in the rules.
-    #[cfg(feature = "planted")]
-    #[serde(skip)]
-    pub planted: Option<crate::planted::Planted>,
+}
+
+/// Which member a VIP belongs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum VipRole {
+    /// The primary: whoever takes writes.
+    Writer,
 }
 
 /// What a holder does whose gateway does not answer.
@@ -93,30 +115,16 @@ pub struct BadPolicy {
     pub problem: String,
 }
 
-impl Policy {
+impl GroupPolicy {
     /// The defaults.
-    pub fn new(vip: IpAddr, members: BTreeMap<IpAddr, String>) -> Self {
+    pub fn new(members: BTreeMap<IpAddr, String>) -> Self {
         Self {
-            vip,
             members,
             poll_interval: Duration::from_millis(100),
             alert_interval: Duration::from_millis(10),
             alert_limit: Duration::from_secs(30),
             sleeptime: Duration::from_secs(7),
-            probe_count: 3,
-            probe_spacing: Duration::from_millis(20),
-            probe_spacing_when_taken: Duration::from_millis(200),
-            own_answer_limit: Duration::from_millis(100),
-            dispute_limit: Duration::from_millis(500),
-            claim_wait: Duration::from_secs(1),
-            linger: Duration::from_secs(60),
-            lease: Some(Duration::from_secs(10)),
-            hung_patience: Duration::from_secs(30),
-            refused_patience: None,
-            gateway_lost: GatewayLost::Release,
-            takeover_after: None,
             evidence_age: Duration::from_secs(1),
-            announce_interval: Duration::from_secs(60),
             wake_expel: true,
             proven_dead: true,
             fence: false,
@@ -130,26 +138,45 @@ impl Policy {
         self.wake_expel || self.proven_dead || self.fence
     }
 
-    /// Checks that the limits make sense together.
-    ///
-    /// # Errors
-    /// The first key that can't be kept, with what to write instead.
-    pub fn validate(&self) -> Result<(), BadPolicy> {
-        let bad = |key, problem: &str| Err(BadPolicy { key, problem: problem.to_owned() });
+    fn validate(&self) -> Result<(), BadPolicy> {
         if self.members.is_empty() {
             return bad("members", "no member is named; write each member's address and interface");
-        }
-        if self.members.contains_key(&self.vip) {
-            return bad("vip", "the VIP is also a member's own address; it must be one that no host has");
-        }
-        if self.members.keys().any(|member| member.is_ipv4() != self.vip.is_ipv4()) {
-            return bad("members", "members and VIP must all be IPv4 or all be IPv6");
         }
         if self.poll_interval < Duration::from_millis(10) || self.poll_interval > Duration::from_secs(60) {
             return bad("poll_interval", "must be from 10ms to 60s");
         }
         if self.sleeptime < Duration::from_secs(1) || self.sleeptime > Duration::from_secs(3600) {
             return bad("sleeptime", "must be from 1 to 3600 seconds");
+        }
+        Ok(())
+    }
+}
+
+impl VipPolicy {
+    /// The defaults, of a VIP for the primary.
+    pub fn new(address: IpAddr) -> Self {
+        Self {
+            address,
+            role: VipRole::Writer,
+            probe_count: 3,
+            probe_spacing: Duration::from_millis(20),
+            probe_spacing_when_taken: Duration::from_millis(200),
+            own_answer_limit: Duration::from_millis(100),
+            dispute_limit: Duration::from_millis(500),
+            claim_wait: Duration::from_secs(1),
+            linger: Duration::from_secs(60),
+            lease: Some(Duration::from_secs(10)),
+            hung_patience: Duration::from_secs(30),
+            refused_patience: None,
+            gateway_lost: GatewayLost::Release,
+            takeover_after: None,
+            announce_interval: Duration::from_secs(60),
+        }
+    }
+
+    fn validate(&self, group: &GroupPolicy) -> Result<(), BadPolicy> {
+        if group.members.contains_key(&self.address) {
+            return bad("vip", "the VIP is also a member's own address; it must be one that no host has");
         }
         if self.probe_count == 0 || self.probe_count > 20 {
             return bad("probe_count", "must be from 1 to 20");
@@ -171,4 +198,48 @@ impl Policy {
         }
         Ok(())
     }
+}
+
+impl Policy {
+    /// Of a cluster with this one VIP.
+    pub fn new(group: GroupPolicy, vip: VipPolicy) -> Self {
+        Self { group, vips: BTreeMap::from([(VipId::FIRST, vip)]) }
+    }
+
+    /// The VIP with this address.
+    pub fn vip_of(&self, address: IpAddr) -> Option<VipId> {
+        self.vips.iter().find(|(_, vip)| vip.address == address).map(|(id, _)| *id)
+    }
+
+    /// A VIP's address.
+    pub fn address_of(&self, vip: VipId) -> Option<IpAddr> {
+        self.vips.get(&vip).map(|vip| vip.address)
+    }
+
+    /// The longest lease of a VIP; none: no VIP has one.
+    pub fn longest_lease(&self) -> Option<Duration> {
+        self.vips.values().filter_map(|vip| vip.lease).max()
+    }
+
+    /// Checks that the limits make sense together. Members and VIPs may be of different families.
+    ///
+    /// # Errors
+    /// The first key that can't be kept, with what to write instead.
+    pub fn validate(&self) -> Result<(), BadPolicy> {
+        self.group.validate()?;
+        if !self.vips.contains_key(&VipId::FIRST) {
+            return bad("vip", "no VIP is named; write the address that clients connect to");
+        }
+        for (id, vip) in &self.vips {
+            vip.validate(&self.group)?;
+            if self.vip_of(vip.address) != Some(*id) {
+                return bad("vip", "the same address is named twice; each VIP is one machine's business");
+            }
+        }
+        Ok(())
+    }
+}
+
+fn bad(key: &'static str, problem: &str) -> Result<(), BadPolicy> {
+    Err(BadPolicy { key, problem: problem.to_owned() })
 }

@@ -9,7 +9,7 @@ use crate::entitlement::Entitlement;
 use crate::event::{Fact, Server, StatMark};
 use crate::moment::Moment;
 use crate::output::Output;
-use crate::policy::Policy;
+use crate::policy::GroupPolicy;
 use crate::time::Time;
 
 /// The state file goes back to `1` after this many loops (S6).
@@ -43,7 +43,7 @@ impl Polling {
     /// At start: what the state file holds, and for how long it has.
     pub(crate) fn take_in_stat(
         &mut self,
-        policy: &Policy,
+        policy: &GroupPolicy,
         found: Option<(StatMark, Duration)>,
         now: Time,
         out: &mut Output,
@@ -59,7 +59,7 @@ impl Polling {
     }
 
     /// A VIP was switched: plans the state file's way back to `1`.
-    pub(crate) fn note_switch(&mut self, policy: &Policy, now: Time) {
+    pub(crate) fn note_switch(&mut self, policy: &GroupPolicy, now: Time) {
         self.stat_quiet_at = Some(now + policy.sleeptime * LOOPS_UNTIL_QUIET);
     }
 
@@ -76,7 +76,7 @@ impl Polling {
     }
 
     /// The safety net: looks at everything anew. Gives whether it does.
-    pub(crate) fn look_around(&mut self, policy: &Policy, now: Time, out: &mut Output) -> bool {
+    pub(crate) fn look_around(&mut self, policy: &GroupPolicy, now: Time, out: &mut Output) -> bool {
         let due = now >= self.next_look;
         if due {
             for question in [Action::AskHost, Action::AskServer, Action::AskGateway, Action::LearnNeighbors] {
@@ -97,16 +97,16 @@ impl Polling {
         let alert = vips || calls_for_short_polling(at);
         let since = alert.then(|| self.pace.alert_since.unwrap_or(at.now));
         self.pace.alert_since = since;
-        let short = at.policy.alert_interval.min(at.policy.poll_interval);
+        let short = at.group.alert_interval.min(at.group.poll_interval);
         let every = match since {
-            Some(since) if at.now.since(since) < at.policy.alert_limit => {
-                out.wake(since + at.policy.alert_limit);
+            Some(since) if at.now.since(since) < at.group.alert_limit => {
+                out.wake(since + at.group.alert_limit);
                 short
             }
             _ if signed_until.is_some() => short,
-            _ => at.policy.poll_interval,
+            _ => at.group.poll_interval,
         };
-        if self.pace.every.unwrap_or(at.policy.poll_interval) != every {
+        if self.pace.every.unwrap_or(at.group.poll_interval) != every {
             out.act(Action::PollEvery(every));
         }
         self.pace.every = Some(every);

@@ -8,7 +8,25 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::Why;
 use crate::findings::{Cause, Stage};
-use crate::net::Mac;
+use crate::net::{Mac, VipId};
+use crate::policy::Policy;
+
+/// A reason, and the VIP that it is about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Said {
+    /// None: it is about the host, its server or the group.
+    pub vip: Option<VipId>,
+    /// Why.
+    pub reason: Reason,
+}
+
+impl Said {
+    /// For the log of a cluster with this policy. Where there are several VIPs, the one that it is about is named first.
+    pub fn text(&self, policy: &Policy) -> String {
+        let address = self.vip.filter(|_| policy.vips.len() > 1).and_then(|vip| policy.address_of(vip));
+        address.map_or_else(|| self.reason.to_string(), |address| format!("{address}: {}", self.reason))
+    }
+}
 
 /// Why. The first two are switches; all others leave the VIP as it is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

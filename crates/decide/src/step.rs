@@ -1,6 +1,8 @@
 //! `step`: an event in; what is known and what is under way move on; actions and reasons out. It wires the others and has no
 //! rules of its own.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::action::{Action, Outcome, VipAction};
@@ -8,11 +10,12 @@ use crate::checks::{Stages, Verdict};
 use crate::event::{Event, Fact};
 use crate::expel::ExpelState;
 use crate::facts::{Facts, News};
-use crate::moment::Moment;
+use crate::moment::{Moment, VipMoment};
+use crate::net::VipId;
 use crate::output::Output;
 use crate::policy::Policy;
 use crate::polling::Polling;
-use crate::reason::Reason;
+use crate::reason::{Reason, Said};
 use crate::time::Time;
 use crate::vip::{VipInput, VipMachine, VipState};
 
@@ -21,8 +24,8 @@ use crate::vip::{VipInput, VipMachine, VipState};
 pub struct State {
     /// What is known.
     pub facts: Facts,
-    /// What it has to do with the VIP.
-    pub vip: VipMachine,
+    /// What it has to do with each VIP.
+    pub vips: BTreeMap<VipId, VipMachine>,
     /// What is remembered of dead members and the group's patience with them.
     pub expel: ExpelState,
     /// What is due whatever the VIP does.
@@ -31,10 +34,10 @@ pub struct State {
 
 impl State {
     /// An agent that has just started and knows nothing.
-    pub fn new(now: Time) -> Self {
+    pub fn new(policy: &Policy, now: Time) -> Self {
         Self {
             facts: Facts::new(now),
-            vip: VipMachine::new(now),
+            vips: policy.vips.keys().map(|vip| (*vip, VipMachine::new(now))).collect(),
             expel: ExpelState::default(),
             polling: Polling::new(now),
         }
@@ -42,12 +45,14 @@ impl State {
 
     /// Whether every VIP was to be given up, and is: nothing of it is left to be done here.
     pub fn has_given_up(&self) -> bool {
-        self.facts.giving_up && self.vip.is_done() && matches!(self.facts.host.fact, Fact::Known(_))
+        self.facts.giving_up
+            && self.vips.values().all(VipMachine::is_done)
+            && matches!(self.facts.host.fact, Fact::Known(_))
     }
 
     /// The stages, as the facts stand.
     pub fn stages(&self, policy: &Policy) -> Stages {
-        Stages::of(policy, &self.facts)
+        Stages::of(&policy.group, &self.facts)
     }
 }
 
@@ -56,8 +61,8 @@ impl State {
 pub struct Decision {
     /// To be carried out in this order.
     pub actions: Vec<Action>,
-    /// Why. The last one says how things stand; those before it happened on the way. Never empty.
-    pub reasons: Vec<Reason>,
+    /// Why. The last one about each VIP says how that stands; what is before it happened on the way.
+    pub reasons: Vec<Said>,
     /// Come back then, with [`Event::Wake`], if nothing else is seen before.
     pub wake_at: Time,
     /// Stages 1–4, as the facts stand.
@@ -65,14 +70,19 @@ pub struct Decision {
 }
 
 impl Decision {
-    /// How things stand.
-    pub fn reason(&self) -> Option<&Reason> {
-        self.reasons.last()
+    /// Why, whatever it is about.
+    pub fn each_reason(&self) -> impl DoubleEndedIterator<Item = &Reason> {
+        self.reasons.iter().map(|said| &said.reason)
+    }
+
+    /// How this VIP stands.
+    pub fn stands(&self, vip: VipId) -> Option<&Reason> {
+        self.reasons.iter().rfind(|said| said.vip == Some(vip)).map(|said| &said.reason)
     }
 
     /// Stage 5's return value in the legacy program's table (S13).
     pub fn stage_5(&self) -> u8 {
-        self.reasons.iter().map(Reason::stage_5).find(|value| *value != 1).unwrap_or(1)
+        self.each_reason().map(Reason::stage_5).find(|value| *value != 1).unwrap_or(1)
     }
 }
 
@@ -83,47 +93,80 @@ pub fn step(policy: &Policy, state: &mut State, event: &Event, now: Time) -> Dec
     take_in(policy, state, event, now, &mut out);
     note_asked(state, now, &mut out);
     if *event == Event::Stopping {
-        let at = Moment { facts: &state.facts, policy, now };
-        state.vip.leave_as_it_is(at, &mut out);
+        each_vip(policy, state, now, &mut out, VipMachine::leave_as_it_is);
     } else {
-        state.vip.poll(&state.facts, policy, now, &mut out);
+        each_vip(policy, state, now, &mut out, VipMachine::poll);
         run_due_timers(policy, state, now, &mut out);
     }
     note_asked(state, now, &mut out);
-    state.expel.poll(event, Moment { facts: &state.facts, policy, now }, &mut out);
+    state.expel.poll(event, Moment { facts: &state.facts, group: &policy.group, now }, &mut out);
     note_asked(state, now, &mut out);
     if *event != Event::Stopping {
-        assert_what_one_agent_can_see(policy, state, now, &out);
+        each_vip(policy, state, now, &mut out, |machine, at, out| {
+            assert_what_one_agent_can_see(machine, at, out);
+        });
     }
     decide(policy, state, now, out)
 }
 
+/// Lets each VIP's machine do this, one after the other, with its own limits. What it says and orders is about its VIP.
+fn each_vip(
+    policy: &Policy,
+    state: &mut State,
+    now: Time,
+    out: &mut Output,
+    mut with: impl FnMut(&mut VipMachine, VipMoment<'_>, &mut Output),
+) {
+    let moment = Moment { facts: &state.facts, group: &policy.group, now };
+    for (id, machine) in &mut state.vips {
+        let Some(policy) = policy.vips.get(id) else { continue };
+        out.vip = Some(*id);
+        with(machine, VipMoment { moment, policy }, out);
+    }
+    out.vip = None;
+}
+
+/// The same with one VIP's machine, where there is such a VIP.
+fn one_vip(
+    policy: &Policy,
+    state: &mut State,
+    vip: VipId,
+    now: Time,
+    out: &mut Output,
+    with: impl FnOnce(&mut VipMachine, VipMoment<'_>, &mut Output),
+) {
+    let moment = Moment { facts: &state.facts, group: &policy.group, now };
+    if let (Some(machine), Some(policy)) = (state.vips.get_mut(&vip), policy.vips.get(&vip)) {
+        out.vip = Some(vip);
+        with(machine, VipMoment { moment, policy }, out);
+        out.vip = None;
+    }
+}
+
 fn decide(policy: &Policy, state: &State, now: Time, out: Output) -> Decision {
     let Output { actions, mut reasons, asides, wake_at, .. } = out;
-    if reasons.is_empty() {
-        reasons.push(Reason::Releasing);
-    }
     reasons.splice(0..0, asides);
-    let wake_at = wake_at.unwrap_or(now + policy.sleeptime);
+    let wake_at = wake_at.unwrap_or(now + policy.group.sleeptime);
     Decision { actions, reasons, wake_at, stages: state.stages(policy) }
 }
 
-/// What must be true of one agent after each step, whatever it was told: checked in builds with debug assertions.
-fn assert_what_one_agent_can_see(policy: &Policy, state: &State, now: Time, out: &Output) {
+/// What must be true of one VIP on one agent after each step, whatever it was told: checked in builds with debug assertions.
+fn assert_what_one_agent_can_see(machine: &VipMachine, at: VipMoment<'_>, out: &Output) {
     let orders = |wanted: fn(&VipAction) -> bool| {
-        out.actions.iter().any(|action| matches!(action, Action::Vip(_, action) if wanted(action)))
+        let about_it = |action: &Action| matches!(action, Action::Vip(vip, action) if Some(*vip) == out.vip && wanted(action));
+        out.actions.iter().any(about_it)
     };
     let adds = orders(|action| matches!(action, VipAction::AddAddress { .. }));
     let renews = orders(|action| matches!(action, VipAction::RenewAddress { .. }));
-    debug_assert!(!(adds || renews) || state.vip.holds(), "what is added or renewed is held");
+    debug_assert!(!(adds || renews) || machine.holds(), "what is added or renewed is held");
     debug_assert!(!(adds && renews), "what was just added needs no renewal");
     // EVIDENCE, NEWEST-VIEW: nobody claims whose facts do not entitle to it.
-    let at = Moment { facts: &state.facts, policy, now };
     debug_assert!(
-        !matches!(state.vip.state, VipState::Claiming(_)) || at.verdict_to_start() == Verdict::Up,
+        !matches!(machine.state, VipState::Claiming(_)) || at.verdict_to_start() == Verdict::Up,
         "who claims is entitled to start the VIP"
     );
-    debug_assert!(out.wake_at.is_none_or(|at| at > now), "a wake-up that is already past");
+    debug_assert!(out.reasons.iter().any(|said| said.vip == out.vip), "it is said how each VIP stands");
+    debug_assert!(out.wake_at.is_none_or(|wake| wake > at.now), "a wake-up that is already past");
 }
 
 /// After a pause, of the host or of the agent alone, nothing is known any more; all is asked. Of a pause in which nothing ran, not
@@ -131,28 +174,31 @@ fn assert_what_one_agent_can_see(policy: &Policy, state: &State, now: Time, out:
 fn notice_pauses(policy: &Policy, state: &mut State, event: &Event, now: Time, out: &mut Output) {
     if let Event::ClocksParted { suspended, wall_step_ms } = *event {
         out.say_aside(Reason::ClocksParted { suspended, wall_step_ms });
-        ask_anew(state, now, out);
+        ask_anew(policy, state, now, out);
     }
-    if state.vip.has_overslept(policy, now) {
-        ask_anew(state, now, out);
-        let at = Moment { facts: &state.facts, policy, now };
-        state.vip.end_oversleeping(event, at, out);
+    let mut overslept = false;
+    each_vip(policy, state, now, out, |machine, at, _| overslept |= machine.has_overslept(at));
+    if overslept {
+        ask_anew(policy, state, now, out);
+        each_vip(policy, state, now, out, |machine, at, out| {
+            if machine.has_overslept(at) {
+                machine.end_oversleeping(event, at, out);
+            }
+        });
     }
 }
 
-fn ask_anew(state: &mut State, now: Time, out: &mut Output) {
+fn ask_anew(policy: &Policy, state: &mut State, now: Time, out: &mut Output) {
     state.facts.forget(now);
     for question in [Action::AskHost, Action::AskServer, Action::AskGateway] {
         out.act(question);
     }
-    state.vip.ask_who_has_vip(out);
+    each_vip(policy, state, now, out, |machine, _, out| machine.ask_who_has_vip(out));
 }
 
 fn take_in(policy: &Policy, state: &mut State, event: &Event, now: Time, out: &mut Output) {
-    let all_news = state.facts.take_in(policy, event, now);
-    let at = Moment { facts: &state.facts, policy, now };
-    for news in &all_news {
-        state.vip.take_in(VipInput::News(news), at, out);
+    for news in state.facts.take_in(policy, event, now) {
+        each_vip(policy, state, now, out, |machine, at, out| machine.take_in(VipInput::News(&news), at, out));
         match news {
             News::WorthAsking => out.act(Action::AskServer),
             News::AddressGone => out.act(Action::AskHost),
@@ -160,28 +206,34 @@ fn take_in(policy: &Policy, state: &mut State, event: &Event, now: Time, out: &m
         }
     }
     match event {
-        Event::Frame(frame) => state.vip.take_in(VipInput::Frame(*frame), at, out),
-        Event::Done { action: Action::Vip(_, action), outcome: Outcome::Failed(text) } => {
-            state.vip.take_in(VipInput::Failed(action, text), at, out);
+        Event::Frame(vip, frame) => {
+            one_vip(policy, state, *vip, now, out, |machine, at, out| {
+                machine.take_in(VipInput::Frame(*frame), at, out);
+            });
+        }
+        Event::Done { action: Action::Vip(vip, action), outcome: Outcome::Failed(text) } => {
+            one_vip(policy, state, *vip, now, out, |machine, at, out| {
+                machine.take_in(VipInput::Failed(action, text), at, out);
+            });
         }
         Event::Done { outcome: Outcome::Failed(text), .. } => out.say(Reason::Failed(text.clone())),
-        Event::StatFile(found) => state.polling.take_in_stat(policy, *found, now, out),
+        Event::StatFile(found) => state.polling.take_in_stat(&policy.group, *found, now, out),
         _ => {}
     }
 }
 
 fn run_due_timers(policy: &Policy, state: &mut State, now: Time, out: &mut Output) {
     if std::mem::take(&mut out.switched) {
-        state.polling.note_switch(policy, now);
+        state.polling.note_switch(&policy.group, now);
     }
-    let at = Moment { facts: &state.facts, policy, now };
     state.polling.quieten_stat(now, out);
-    state.vip.close_left_behind(at, out);
-    if state.polling.look_around(policy, now, out) {
-        state.vip.ask_who_has_vip(out);
+    each_vip(policy, state, now, out, VipMachine::close_left_behind);
+    if state.polling.look_around(&policy.group, now, out) {
+        each_vip(policy, state, now, out, |machine, _, out| machine.ask_who_has_vip(out));
     }
-    let vips = state.vip.needs_fast_polling(at);
-    state.polling.set_pace(at, vips, out);
+    let mut vips = false;
+    each_vip(policy, state, now, out, |machine, at, _| vips |= machine.needs_fast_polling(at));
+    state.polling.set_pace(Moment { facts: &state.facts, group: &policy.group, now }, vips, out);
 }
 
 /// What was asked for is a fact too.

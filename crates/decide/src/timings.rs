@@ -78,7 +78,7 @@ mod tests {
     #[test]
     fn the_defaults_of_both_fit_together() {
         let vip = std::net::Ipv4Addr::new(10, 77, 0, 100).into();
-        let lease = crate::policy::Policy::new(vip, std::collections::BTreeMap::new()).lease.unwrap();
+        let lease = crate::policy::VipPolicy::new(vip).lease.unwrap();
         assert_eq!(group(5).allow(lease), Ok(()));
     }
 

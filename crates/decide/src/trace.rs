@@ -9,8 +9,8 @@ use crate::step::{Decision, State, step};
 use crate::time::Time;
 
 /// The format of the lines that are written here, and the only one that is played. Format 1 had no number: its state was one list
-/// of fields.
-pub const FORMAT: u32 = 2;
+/// of fields. Format 2 knew of one VIP: policy, state, frames and reasons did not say which.
+pub const FORMAT: u32 = 3;
 
 /// A line of a trace.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,6 +62,11 @@ pub enum Played {
 }
 
 impl Replay {
+    /// The limits and choices of the stretch that is being played.
+    pub fn policy(&self) -> Option<&Policy> {
+        self.running.as_ref().map(|(policy, _)| policy)
+    }
+
     /// Plays one line.
     pub fn play(&mut self, line: &Line) -> Played {
         match line {

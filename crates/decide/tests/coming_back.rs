@@ -27,7 +27,7 @@ fn removes(action: &Action) -> bool {
 }
 
 fn lease_of(model: &ModelHost) -> Duration {
-    model.policy.lease.unwrap()
+    model.vip.lease.unwrap()
 }
 
 fn refused() -> Fact<Server> {
@@ -76,7 +76,7 @@ fn a_renewal_that_comes_late_looks_first_whether_the_address_is_still_here() {
 fn an_agent_that_stands_still_while_its_renewal_is_due_does_not_renew_on_what_it_saw_before() {
     let mut model = ModelHost::settled_holder();
     // Short of processor time: many turns within a moment, each on a sight of the address that is too old.
-    let due = model.state.vip.state.clone();
+    let due = model.machine().state.clone();
     let VipState::Holding(Hold { next_renewal: Some(due), .. }) = due else { panic!("{due:?}") };
     model.now = due + ms(60);
     let seen_at = due + ms(1);
@@ -96,7 +96,7 @@ fn an_agent_that_stands_still_while_its_renewal_is_due_does_not_renew_on_what_it
 #[test]
 fn an_agent_that_stood_still_after_its_first_doubt_asks_again_before_it_lets_go() {
     let mut model = ModelHost::settled_holder();
-    model.policy.linger = Duration::from_secs(1);
+    model.vip.linger = Duration::from_secs(1);
     model.server_blocks = true;
     let first = Seen { asked_at: model.now, fact: refused() };
     model.now = model.now + ms(1);
@@ -228,7 +228,7 @@ fn a_server_that_turned_the_agent_away_and_is_heard_of_no_more_ends_the_renewals
     assert!(renewed(&mut model, 60) >= 15, "it lives");
     // Not even a time-out is told any more: what watches it is stuck.
     model.server_blocks = true;
-    model.run(model.policy.hung_patience + Duration::from_secs(1));
+    model.run(model.vip.hung_patience + Duration::from_secs(1));
     assert_eq!(renewed(&mut model, 60), 0);
 }
 
@@ -239,7 +239,7 @@ fn an_agent_that_stops_makes_the_address_permanent_only_while_it_hears_of_its_se
     let mut model = ModelHost::settled_holder();
     assert!(model.tell(Event::Stopping).actions.iter().any(permanent));
     let mut model = ModelHost::settled_holder();
-    model.policy.hung_patience = Duration::from_secs(2);
+    model.vip.hung_patience = Duration::from_secs(2);
     model.now = model.now + Duration::from_secs(3);
     let decision = model.tell(Event::Stopping);
     assert!(!decision.actions.iter().any(permanent), "{decision:#?}");
@@ -370,12 +370,12 @@ fn a_server_that_finds_the_others_unreachable_after_its_whole_machine_stood_stil
 fn a_majority_that_is_lost_while_the_server_speaks_ends_the_holding_at_once() {
     let mut model = ModelHost::settled_holder();
     model.first.server = all_others_unreachable();
-    model.run(model.policy.poll_interval + ms(30));
+    model.run(model.group.poll_interval + ms(30));
     assert!(!model.vip_here);
 
     // One that is asked each two seconds does not stand still in between.
     let mut model = ModelHost::settled_holder();
-    model.policy.poll_interval = Duration::from_secs(2);
+    model.group.poll_interval = Duration::from_secs(2);
     model.run(Duration::from_secs(10));
     model.first.server = all_others_unreachable();
     let from = model.now;
@@ -403,8 +403,8 @@ fn an_agent_that_finds_the_address_here_asks_who_else_has_it_and_lets_go_for_one
 
 /// Short of processor time for 50 ms a look: it never gets to the kernel's answers, and has one that is older.
 fn starve_when_a_renewal_is_due(model: &mut ModelHost, looks: u32) {
-    let VipState::Holding(Hold { next_renewal: Some(due), .. }) = model.state.vip.state.clone() else {
-        panic!("{:?}", model.state.vip.state)
+    let VipState::Holding(Hold { next_renewal: Some(due), .. }) = model.machine().state.clone() else {
+        panic!("{:?}", model.machine().state)
     };
     model.now = due + ms(60);
     model.tell(model.host_event(due + ms(1)));
@@ -427,7 +427,7 @@ fn a_starved_agent_renews_on_an_older_sight_of_the_address_but_not_what_lingers_
     assert_eq!(model.count(adds_or_renews), before + 1, "it leads: the lease is not to be lost");
 
     let mut model = ModelHost::settled_holder();
-    model.policy.linger = Duration::from_secs(60);
+    model.vip.linger = Duration::from_secs(60);
     model.first.server = refused();
     model.run(ms(500));
     assert!(model.said(|reason| matches!(reason, Reason::Lingering(..))), "{:#?}", model.reasons.last());

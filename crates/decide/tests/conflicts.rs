@@ -8,10 +8,10 @@ use std::time::Duration;
 use decide::action::{Action, VipAction};
 use decide::event::{Event, Fact, Gateway, Says, Server, Why};
 use decide::net::VipId;
-use decide::policy::GatewayLost;
+use decide::policy::{GatewayLost, Policy};
 use decide::reason::{LetGo, Reason, Vacant};
 use decide::vip::VipState;
-use model_host::{Answers, ModelHost, group, mac, member, ms, policy, secondary};
+use model_host::{Answers, ModelHost, group, group_policy, limits, mac, member, ms, secondary};
 
 /// No member's.
 const STRANGER: u8 = 66;
@@ -222,7 +222,7 @@ fn a_probe_that_was_not_sent_is_not_unanswered() {
 /// Member 2's host answers for the address, and its server says this.
 fn held_by_member_2(takeover_after: Option<Duration>, server: Option<Fact<Server>>) -> ModelHost {
     let mut model = ModelHost::new(Answers::all_pass(), false);
-    model.policy.takeover_after = takeover_after;
+    model.vip.takeover_after = takeover_after;
     model.answering = Some(2);
     if let Some(server) = server {
         model.peers.insert(member(2), server);
@@ -234,7 +234,7 @@ fn held_by_member_2(takeover_after: Option<Duration>, server: Option<Fact<Server
 #[test]
 fn an_address_that_a_host_without_an_agent_keeps_is_left_to_it_by_default() {
     let model = held_by_member_2(None, Some(Fact::Known(Server::Member(group(2, 1, 545, true)))));
-    assert!(!model.vip_here && matches!(model.state.vip.state, VipState::Claiming(_)));
+    assert!(!model.vip_here && matches!(model.machine().state, VipState::Claiming(_)));
 }
 
 #[test]
@@ -263,7 +263,7 @@ fn takeover_after_takes_nothing_from_a_member_that_leads_nor_from_a_stranger() {
     let leads = Fact::Known(Server::Member(group(2, 2, 545, false)));
     assert!(!held_by_member_2(after, Some(leads)).vip_here);
     let mut model = ModelHost::new(Answers::all_pass(), false);
-    model.policy.takeover_after = after;
+    model.vip.takeover_after = after;
     model.answering = Some(STRANGER);
     model.run(Duration::from_secs(60));
     assert!(!model.vip_here);
@@ -271,12 +271,12 @@ fn takeover_after_takes_nothing_from_a_member_that_leads_nor_from_a_stranger() {
 
 #[test]
 fn takeover_after_must_outlast_a_hung_agents_lease() {
-    let mut policy = policy();
-    policy.lease = Some(Duration::from_secs(8));
-    policy.takeover_after = Some(Duration::from_secs(10));
-    policy.validate().unwrap();
-    policy.lease = Some(Duration::from_secs(9));
-    assert_eq!(policy.validate().unwrap_err().key, "takeover_after");
+    let (group, mut vip) = (group_policy(), limits());
+    vip.lease = Some(Duration::from_secs(8));
+    vip.takeover_after = Some(Duration::from_secs(10));
+    Policy::new(group.clone(), vip.clone()).validate().unwrap();
+    vip.lease = Some(Duration::from_secs(9));
+    assert_eq!(Policy::new(group, vip).validate().unwrap_err().key, "takeover_after");
 }
 
 fn gateway_lost() -> Answers {
@@ -294,7 +294,7 @@ fn a_lost_gateway_costs_the_vip_by_default() {
 #[test]
 fn with_hold_with_majority_a_lost_gateway_costs_nothing_while_the_majority_is_there() {
     let mut model = ModelHost::settled_holder();
-    model.policy.gateway_lost = GatewayLost::HoldWithMajority;
+    model.vip.gateway_lost = GatewayLost::HoldWithMajority;
     model.first = gateway_lost();
     model.run(Duration::from_secs(60));
     assert!(model.vip_here);
@@ -303,7 +303,7 @@ fn with_hold_with_majority_a_lost_gateway_costs_nothing_while_the_majority_is_th
     // Its server is no longer the primary, or not known to be: the gateway counts again.
     for server in [secondary(), Fact::Unknown(Why::TimedOut(ms(500)))] {
         let mut model = ModelHost::settled_holder();
-        model.policy.gateway_lost = GatewayLost::HoldWithMajority;
+        model.vip.gateway_lost = GatewayLost::HoldWithMajority;
         model.first = Answers { server, ..gateway_lost() };
         model.run(Duration::from_secs(2));
         assert!(!model.vip_here);
@@ -313,7 +313,7 @@ fn with_hold_with_majority_a_lost_gateway_costs_nothing_while_the_majority_is_th
 #[test]
 fn with_hold_with_majority_a_vip_is_still_not_started_without_the_gateway() {
     let mut model = ModelHost::new(gateway_lost(), false);
-    model.policy.gateway_lost = GatewayLost::HoldWithMajority;
+    model.vip.gateway_lost = GatewayLost::HoldWithMajority;
     model.run(Duration::from_secs(20));
     assert!(!model.vip_here);
 }

@@ -96,7 +96,7 @@ fn a_claim_is_answered_only_with_what_the_holders_server_said_since() {
 fn a_holder_whose_server_leads_stays_though_nothing_is_heard_of_the_claimants() {
     let mut model = ModelHost::settled_holder();
     // The question to the claimant's server is given up after 400 ms.
-    model.policy.dispute_limit = ms(300);
+    model.vip.dispute_limit = ms(300);
     model.frame(2, Says::Probe);
     model.run(ms(390));
     assert!(

@@ -13,7 +13,7 @@ use decide::net::VipId;
 use decide::policy::Policy;
 use decide::time::Time;
 use decide::vip::VipState;
-use model_host::{ModelHost, host, mac, member, ms, policy, primary};
+use model_host::{ModelHost, group_policy, host, limits, mac, member, ms, policy, primary};
 
 const ETH0: &str = "eth0";
 
@@ -22,7 +22,7 @@ fn renewal(lifetime: Option<Duration>) -> Action {
 }
 
 fn start() -> Action {
-    Action::Vip(VipId::FIRST, VipAction::AddAddress { interface: ETH0.to_owned(), lifetime: policy().lease })
+    Action::Vip(VipId::FIRST, VipAction::AddAddress { interface: ETH0.to_owned(), lifetime: limits().lease })
 }
 
 fn removal() -> Action {
@@ -30,7 +30,7 @@ fn removal() -> Action {
 }
 
 fn frame(number: u8, says: Says) -> Event {
-    Event::Frame(Frame { from: mac(number), says })
+    Event::Frame(VipId::FIRST, Frame { from: mac(number), says })
 }
 
 fn addresses(vip: bool, at: Time) -> Event {
@@ -60,7 +60,7 @@ struct Held {
 impl Held {
     fn new() -> Self {
         let model = ModelHost::settled_holder();
-        let mut driver = Driver::new(model.now);
+        let mut driver = Driver::new(&policy(), model.now);
         *driver.state_mut() = model.state.clone();
         Self {
             driver,
@@ -280,9 +280,9 @@ fn a_renewal_of_what_is_gone_is_no_renewal_and_the_network_is_asked_before_it_is
     assert!(held.taken.iter().any(gone), "{:?}", held.taken);
     assert!(!held.deeds.contains(&start()), "{:?}", held.deeds);
     assert!(
-        matches!(held.driver.state().vip.state, VipState::Claiming(_)),
+        matches!(held.driver.state().vips[&VipId::FIRST].state, VipState::Claiming(_)),
         "{:?}",
-        held.driver.state().vip.state
+        held.driver.state().vips[&VipId::FIRST].state
     );
     let since = held
         .deeds
@@ -311,42 +311,42 @@ fn a_stop_that_is_held_up_before_its_deed_leaves_the_vip_to_its_lease() {
 
 #[test]
 fn each_kind_of_deed_has_its_own_limit_and_questions_have_none() {
-    let (policy, decided) = (policy(), Time(1_000_000));
+    let (group, decided) = (group_policy(), Time(1_000_000));
     let deeds = Deeds::new(decided);
     for (action, limit) in
-        [(start(), START_WITHIN), (renewal(policy.lease), RENEWAL_WITHIN), (renewal(None), RENEWAL_WITHIN)]
+        [(start(), START_WITHIN), (renewal(limits().lease), RENEWAL_WITHIN), (renewal(None), RENEWAL_WITHIN)]
     {
-        assert_eq!(deeds.may(&policy, &action, decided + limit), Permit::AsDecided, "{action:?}");
-        let late = deeds.may(&policy, &action, decided + limit + Duration::from_micros(1));
+        assert_eq!(deeds.may(&group, &action, decided + limit), Permit::AsDecided, "{action:?}");
+        let late = deeds.may(&group, &action, decided + limit + Duration::from_micros(1));
         assert!(matches!(late, Permit::TooLate(_)), "{action:?}: {late:?}");
     }
     for action in [removal(), Action::AskServer, Action::Vip(VipId::FIRST, VipAction::Announce)] {
-        assert_eq!(deeds.may(&policy, &action, decided + Duration::from_secs(60)), Permit::AsDecided);
+        assert_eq!(deeds.may(&group, &action, decided + Duration::from_secs(60)), Permit::AsDecided);
     }
 }
 
 #[test]
 fn the_release_word_names_a_successor_only_just_after_the_vip_was_removed() {
-    let (policy, decided) = (policy(), Time(1_000_000));
+    let (group, decided) = (group_policy(), Time(1_000_000));
     let word = Action::Vip(VipId::FIRST, VipAction::AnnounceRelease(Some(Mac([2, 0, 0, 0, 0, 2]))));
     let after = |outcome, later| {
         let mut deeds = Deeds::new(decided);
         deeds.done(&removal(), decided, outcome);
-        deeds.may(&policy, &word, decided + later)
+        deeds.may(&group, &word, decided + later)
     };
     assert_eq!(after(Outcome::Succeeded, RELEASE_WORD_WITHIN), Permit::AsDecided);
     assert_eq!(after(Outcome::Succeeded, RELEASE_WORD_WITHIN + ms(1)), Permit::ToNobodyInParticular);
     assert_eq!(after(Outcome::Gone, ms(0)), Permit::ToNobodyInParticular, "it was not here to be removed");
     assert_eq!(after(Outcome::Failed("busy".to_owned()), ms(0)), Permit::Dropped, "it is still here");
-    assert_eq!(Deeds::new(decided).may(&policy, &word, decided), Permit::ToNobodyInParticular);
+    assert_eq!(Deeds::new(decided).may(&group, &word, decided), Permit::ToNobodyInParticular);
 }
 
 #[test]
 fn a_failed_deed_undoes_what_rests_on_it_and_nothing_else() {
-    let (policy, now) = (policy(), Time(1_000_000));
+    let (group, now) = (group_policy(), Time(1_000_000));
     for (action, outcome) in [
         (start(), Outcome::Failed("there already".to_owned())),
-        (renewal(policy.lease), Outcome::Gone),
+        (renewal(limits().lease), Outcome::Gone),
         (removal(), Outcome::Failed("busy".to_owned())),
     ] {
         let mut deeds = Deeds::new(now);
@@ -357,7 +357,7 @@ fn a_failed_deed_undoes_what_rests_on_it_and_nothing_else() {
             Action::Vip(VipId::FIRST, VipAction::AnnounceRelease(None)),
             Action::Vip(VipId::FIRST, VipAction::TickleClients),
         ] {
-            assert_eq!(deeds.may(&policy, &rests, now), Permit::Dropped, "{action:?}, {rests:?}");
+            assert_eq!(deeds.may(&group, &rests, now), Permit::Dropped, "{action:?}, {rests:?}");
         }
         for stands in [
             Action::AskServer,
@@ -365,11 +365,11 @@ fn a_failed_deed_undoes_what_rests_on_it_and_nothing_else() {
             Action::PollEvery(ms(10)),
             Action::Vip(VipId::FIRST, VipAction::AskWhoHasVip),
         ] {
-            assert_eq!(deeds.may(&policy, &stands, now), Permit::AsDecided, "{action:?}, {stands:?}");
+            assert_eq!(deeds.may(&group, &stands, now), Permit::AsDecided, "{action:?}, {stands:?}");
         }
     }
     // What was not there to be removed is removed.
     let mut deeds = Deeds::new(now);
     assert_eq!(deeds.done(&removal(), now, Outcome::Gone), None);
-    assert!(!deeds.has_failed());
+    assert!(!deeds.has_failed(VipId::FIRST));
 }

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 
 use decide::action::{Action, Outcome};
 use decide::event::{Event, Fact, MemberPort, MemberState, NotInGroup, Seen, Server, Why};
-use model_host::{group, member, ms, policy};
+use model_host::{group, group_policy, member, ms};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use survivor::{START, Survivor, is_restore, is_set, is_wake, refuses, silent, view};
@@ -19,7 +19,7 @@ const FIVE_SECONDS: u64 = 5_000;
 
 #[test]
 fn a_silent_member_is_given_the_operators_patience_to_the_second_and_then_the_group_is_woken_each_second() {
-    let mut survivor = Survivor::prepared(policy(), 5);
+    let mut survivor = Survivor::prepared(group_policy(), 5);
     let since = u64::try_from(survivor.now.since(START).as_millis()).unwrap();
     survivor.run(7_500, &[1], 5, Some(&silent()));
     let woken = survivor.times(is_wake);
@@ -29,7 +29,7 @@ fn a_silent_member_is_given_the_operators_patience_to_the_second_and_then_the_gr
 
 #[test]
 fn a_patience_that_the_operator_lengthens_meanwhile_is_kept() {
-    let mut survivor = Survivor::prepared(policy(), 5);
+    let mut survivor = Survivor::prepared(group_policy(), 5);
     survivor.run(2_000, &[1], 5, Some(&silent()));
     survivor.run(17_000, &[1], 20, Some(&silent()));
     assert_eq!(survivor.times(is_wake), [0; 0]);
@@ -37,7 +37,7 @@ fn a_patience_that_the_operator_lengthens_meanwhile_is_kept() {
 
 #[test]
 fn a_member_that_refuses_twice_is_expelled_at_once_and_the_patience_put_back_when_it_is_gone() {
-    let mut survivor = Survivor::prepared(policy(), 5);
+    let mut survivor = Survivor::prepared(group_policy(), 5);
     let since = u64::try_from(survivor.now.since(START).as_millis()).unwrap();
     survivor.run(300, &[1], 5, Some(&refuses()));
     let set = survivor.times(is_set);
@@ -51,7 +51,7 @@ fn a_member_that_refuses_twice_is_expelled_at_once_and_the_patience_put_back_whe
 
 #[test]
 fn a_member_whose_port_was_never_seen_open_is_not_proven_dead_by_refusing() {
-    let mut survivor = Survivor::new(policy());
+    let mut survivor = Survivor::new(group_policy());
     survivor.run(4_000, &[1], 5, Some(&refuses()));
     assert_eq!(survivor.times(is_set), [0; 0]);
     let looks = survivor.times(|action| *action == Action::LookAtMember(member(1)));
@@ -60,7 +60,7 @@ fn a_member_whose_port_was_never_seen_open_is_not_proven_dead_by_refusing() {
 
 #[test]
 fn a_member_that_does_not_say_who_it_is_at_first_is_asked_again_soon_and_then_proven_dead() {
-    let mut survivor = Survivor::new(policy());
+    let mut survivor = Survivor::new(group_policy());
     survivor.run(300, &[], 5, Some(&silent()));
     survivor.run(10, &[], 5, Some(&Fact::Known(MemberPort::Answers(None))));
     let answers = Fact::Known(MemberPort::Answers(Some("uuid-1".to_owned())));
@@ -72,7 +72,7 @@ fn a_member_that_does_not_say_who_it_is_at_first_is_asked_again_soon_and_then_pr
 
 #[test]
 fn a_member_that_comes_back_is_asked_who_it_is_at_once_and_so_is_one_that_has_just_come_online() {
-    let mut survivor = Survivor::prepared(policy(), 5);
+    let mut survivor = Survivor::prepared(group_policy(), 5);
     let row = |view: &decide::event::GroupView| view.members[0].clone();
     let mut without = view(&[]);
     let back = row(&without);
@@ -99,7 +99,7 @@ fn a_member_that_comes_back_is_asked_who_it_is_at_once_and_so_is_one_that_has_ju
 
 #[test]
 fn a_member_is_met_while_another_one_is_unreachable() {
-    let mut survivor = Survivor::new(policy());
+    let mut survivor = Survivor::new(group_policy());
     survivor.sees(&[]);
     survivor.reads(5);
     survivor.port(1, Fact::Known(MemberPort::Answers(Some("uuid-1".to_owned()))));
@@ -112,7 +112,7 @@ fn a_member_is_met_while_another_one_is_unreachable() {
 
 #[test]
 fn procedures_that_are_made_later_are_noticed_within_seconds() {
-    let mut survivor = Survivor::new(policy());
+    let mut survivor = Survivor::new(group_policy());
     survivor.sees(&[]);
     let fact = Fact::Unknown(Why::NotAllowed("no procedure".to_owned()));
     survivor.tell(&Event::ExpelTimeout(Seen { asked_at: survivor.now, fact }));
@@ -126,7 +126,7 @@ fn procedures_that_are_made_later_are_noticed_within_seconds() {
 
 #[test]
 fn a_member_that_answers_between_two_refusals_is_not_dead() {
-    let mut survivor = Survivor::prepared(policy(), 5);
+    let mut survivor = Survivor::prepared(group_policy(), 5);
     for _ in 0..3 {
         survivor.run(10, &[1], 5, Some(&refuses()));
         survivor.run(700, &[1], 5, Some(&Fact::Known(MemberPort::Answers(None))));
@@ -142,7 +142,7 @@ fn a_dead_member_is_not_expelled_at_once_where_that_would_expel_a_silent_one_too
         row.role = decide::event::Role::Secondary;
         row
     };
-    let mut survivor = Survivor::prepared(policy(), 5);
+    let mut survivor = Survivor::prepared(group_policy(), 5);
     for _ in 0..300 {
         let mut view = view(&[1, 3]);
         view.members.extend([five(4), five(5)]);
@@ -157,7 +157,7 @@ fn a_dead_member_is_not_expelled_at_once_where_that_would_expel_a_silent_one_too
 
 #[test]
 fn the_patience_is_put_back_after_ten_seconds_though_the_dead_member_is_still_listed() {
-    let mut survivor = Survivor::prepared(policy(), 30);
+    let mut survivor = Survivor::prepared(group_policy(), 30);
     survivor.run(25_000, &[1], 30, Some(&refuses()));
     assert_eq!(survivor.times(is_set).len(), 1, "never twice for one death");
     assert_eq!(survivor.times(is_restore).len(), 1);
@@ -166,7 +166,7 @@ fn the_patience_is_put_back_after_ten_seconds_though_the_dead_member_is_still_li
 
 #[test]
 fn what_an_earlier_run_left_is_put_back_at_start_and_asked_for_until_it_is() {
-    let mut survivor = Survivor::new(policy());
+    let mut survivor = Survivor::new(group_policy());
     survivor.tell(&Event::ExpelTimeoutLeft(7));
     assert_eq!(survivor.times(is_restore), [0]);
     survivor.sees(&[]);
@@ -182,7 +182,7 @@ fn what_an_earlier_run_left_is_put_back_at_start_and_asked_for_until_it_is() {
 
 #[test]
 fn an_agent_that_is_told_to_stop_puts_the_patience_back_first() {
-    let mut survivor = Survivor::prepared(policy(), 5);
+    let mut survivor = Survivor::prepared(group_policy(), 5);
     survivor.run(300, &[1], 5, Some(&refuses()));
     let decision = survivor.tell(&Event::Stopping);
     assert!(decision.actions.contains(&Action::RestoreExpelTimeout { value: 5 }));
@@ -190,7 +190,7 @@ fn an_agent_that_is_told_to_stop_puts_the_patience_back_first() {
 
 #[test]
 fn the_fence_command_is_run_once_for_a_silent_primary_and_its_success_is_proof() {
-    let mut fenced = policy();
+    let mut fenced = group_policy();
     fenced.fence = true;
     let mut survivor = Survivor::prepared(fenced, 5);
     let since = u64::try_from(survivor.now.since(START).as_millis()).unwrap();
@@ -205,7 +205,7 @@ fn the_fence_command_is_run_once_for_a_silent_primary_and_its_success_is_proof()
 #[test]
 fn the_fence_command_is_not_run_for_a_host_that_answers_or_refuses() {
     for port in [Fact::Known(MemberPort::Answers(None)), refuses()] {
-        let mut fenced = policy();
+        let mut fenced = group_policy();
         fenced.fence = true;
         let mut survivor = Survivor::prepared(fenced, 5);
         survivor.run(3_000, &[1], 5, Some(&port));
@@ -215,7 +215,7 @@ fn the_fence_command_is_not_run_for_a_host_that_answers_or_refuses() {
 
 #[test]
 fn an_agent_that_stood_still_itself_does_not_take_the_other_host_for_silent() {
-    let mut fenced = policy();
+    let mut fenced = group_policy();
     fenced.fence = true;
     let mut survivor = Survivor::prepared(fenced, 5);
     survivor.run(10, &[1], 5, None);
@@ -228,7 +228,7 @@ fn an_agent_that_stood_still_itself_does_not_take_the_other_host_for_silent() {
 
 #[test]
 fn a_fence_command_that_fails_changes_nothing() {
-    let mut fenced = policy();
+    let mut fenced = group_policy();
     fenced.fence = true;
     let mut survivor = Survivor::prepared(fenced, 5);
     let since = u64::try_from(survivor.now.since(START).as_millis()).unwrap();
@@ -242,7 +242,7 @@ fn a_fence_command_that_fails_changes_nothing() {
 
 #[test]
 fn without_the_procedures_nothing_is_told_to_anybody() {
-    let mut survivor = Survivor::prepared(policy(), 5);
+    let mut survivor = Survivor::prepared(group_policy(), 5);
     for _ in 0..2_000 {
         let fact = Fact::Unknown(Why::NotAllowed("no procedure".to_owned()));
         survivor.tell(&Event::ExpelTimeout(Seen { asked_at: survivor.now, fact }));
@@ -259,7 +259,7 @@ fn without_the_procedures_nothing_is_told_to_anybody() {
 
 #[test]
 fn each_way_can_be_turned_off_alone() {
-    let mut off = policy();
+    let mut off = group_policy();
     off.proven_dead = false;
     let mut survivor = Survivor::prepared(off.clone(), 5);
     survivor.run(5_500, &[1], 5, Some(&refuses()));
@@ -305,7 +305,7 @@ proptest! {
 
 #[test]
 fn addresses_of_members_are_learnt_by_their_own_word_and_asked_sparingly() {
-    let mut survivor = Survivor::new(policy());
+    let mut survivor = Survivor::new(group_policy());
     survivor.sees(&[]);
     survivor.reads(5);
     let looked: Vec<IpAddr> = survivor
@@ -333,7 +333,7 @@ fn says(survivor: &mut Survivor, number: u8, server: Server) {
 
 /// Member 1 is UNREACHABLE, its port answers, and its server says so.
 fn answers_and_says(server: Server) -> Survivor {
-    let mut survivor = Survivor::prepared(policy(), 5);
+    let mut survivor = Survivor::prepared(group_policy(), 5);
     survivor.run(100, &[1], 5, Some(&Fact::Known(MemberPort::Answers(Some("uuid-1".to_owned())))));
     let asked =
         survivor.state.facts.peers.asked.get(&member(1)).is_some_and(|peer| peer.waiting_since.is_some());

@@ -120,7 +120,7 @@ fn shutdown_while_the_old_server_still_swears_that_it_leads() {
     );
     assert!(removed_after(&model, claimed) < ms(50));
     assert!(!model.vip_here, "it claimed back in the old view");
-    assert!(matches!(model.state.vip.state, VipState::Absent));
+    assert!(matches!(model.machine().state, VipState::Absent));
     golden("shutdown", &model);
 }
 
@@ -147,8 +147,8 @@ fn stop_group_replication_while_queries_block() {
 fn kill_9_refuses_for_the_clients_until_claimed() {
     let mut model = ModelHost::settled_holder();
     // Twenty seconds of quick polls would make a long file.
-    model.policy.poll_interval = ms(2000);
-    model.policy.alert_interval = ms(2000);
+    model.group.poll_interval = ms(2000);
+    model.group.alert_interval = ms(2000);
     model.tell(Event::Wake);
     model.run(ms(100));
     model.start_trace("kill -9: nothing listens; member 2 claims 21 s later");
@@ -212,7 +212,7 @@ fn two_claimants_the_newer_view_takes_and_the_older_gives_up() {
         model.run(ms(20));
     }
     assert!(!model.vip_here);
-    assert_eq!(model.state.vip.state, VipState::Absent);
+    assert_eq!(model.machine().state, VipState::Absent);
     golden("two_claimants_older", &model);
 
     // Ours is the newer one.
@@ -221,7 +221,7 @@ fn two_claimants_the_newer_view_takes_and_the_older_gives_up() {
     model.peers.insert(member(2), leads_in(544));
     model.run(ms(10));
     for _ in 0..5 {
-        model.tell(Event::Frame(Frame { from: mac(2), says: Says::Probe }));
+        model.tell(Event::Frame(VipId::FIRST, Frame { from: mac(2), says: Says::Probe }));
         model.run(ms(20));
     }
     assert!(model.vip_here);

@@ -19,7 +19,7 @@ fn renews(decision: &Decision) -> bool {
 }
 
 fn lets_go(decision: &Decision) -> Option<&LetGo> {
-    decision.reasons.iter().find_map(|reason| match reason {
+    decision.each_reason().find_map(|reason| match reason {
         Reason::Stopped { because, .. } => Some(because),
         _ => None,
     })
@@ -123,8 +123,8 @@ fn a_host_that_was_suspended_past_its_lease_lets_go_and_takes_only_what_is_free(
 
 /// When the address that was renewed last is gone by its lease.
 fn lease_over(model: &ModelHost) -> Time {
-    let VipState::Holding(hold) = &model.state.vip.state else { panic!("not held") };
-    let lease = model.policy.lease.unwrap();
+    let VipState::Holding(hold) = &model.machine().state else { panic!("not held") };
+    let lease = model.vip.lease.unwrap();
     hold.next_renewal.unwrap() + lease.saturating_sub(lease / 3)
 }
 
@@ -133,12 +133,12 @@ fn an_agent_that_wakes_right_after_its_lease_holds_nothing_and_right_before_it_a
     let mut model = ModelHost::settled_holder();
     model.now = lease_over(&model) + ms(1);
     let decision = model.tell(Event::Wake);
-    assert!(decision.reasons.iter().any(|reason| matches!(reason, Reason::LeaseOver(_))), "{decision:#?}");
+    assert!(decision.each_reason().any(|reason| matches!(reason, Reason::LeaseOver(_))), "{decision:#?}");
     let mut model = ModelHost::settled_holder();
     model.now = lease_over(&model) - ms(1);
     let decision = model.tell(Event::Wake);
     assert!(!renews(&decision), "{decision:#?}");
-    assert!(matches!(model.state.vip.state, VipState::Holding(_)));
+    assert!(matches!(model.machine().state, VipState::Holding(_)));
 }
 
 #[test]
@@ -148,7 +148,7 @@ fn a_host_that_was_not_suspended_leaves_the_address_to_its_kernel_which_has_drop
     model.vip_here = false;
     let decision = model.tell(parted(0, 3_600_000));
     assert_eq!(lets_go(&decision), None, "{decision:#?}");
-    assert!(decision.reasons.iter().any(|reason| matches!(reason, Reason::LeaseOver(_))));
+    assert!(decision.each_reason().any(|reason| matches!(reason, Reason::LeaseOver(_))));
 }
 
 #[test]
@@ -210,7 +210,7 @@ fn an_agent_told_to_give_the_vip_up_yields_it_as_to_a_claim_and_takes_it_no_more
         1
     );
     model.run(ms(200));
-    assert!(model.state.has_given_up(), "{:?}", model.state.vip.state);
+    assert!(model.state.has_given_up(), "{:?}", model.machine().state);
     assert_eq!(model.count(|action| *action == Action::Vip(VipId::FIRST, VipAction::DestroyConnections)), 1);
     model.run(Duration::from_secs(30));
     assert!(!model.vip_here, "its server still leads, and it was told to give it up");
@@ -225,7 +225,7 @@ fn what_nobody_takes_is_given_up_within_a_moment() {
     model.run(ms(1_100));
     assert!(model.state.has_given_up());
     assert_eq!(model.count(|action| *action == Action::Vip(VipId::FIRST, VipAction::DestroyConnections)), 1);
-    assert_eq!(model.state.vip.state, VipState::Absent);
+    assert_eq!(model.machine().state, VipState::Absent);
 }
 
 #[test]
@@ -235,7 +235,7 @@ fn it_counts_as_given_up_only_when_it_was_told_so_and_neither_the_address_nor_it
     model.tell(Event::Release);
     assert!(!model.state.has_given_up(), "the kernel has not shown it gone");
     model.run(ms(100));
-    assert_eq!(model.state.vip.state, VipState::Absent);
+    assert_eq!(model.machine().state, VipState::Absent);
     assert!(!model.state.has_given_up(), "its connections are still open");
     model.run(ms(1_000));
     assert!(model.state.has_given_up());
@@ -265,7 +265,7 @@ fn a_stop_while_the_vip_should_go_leaves_it_to_its_lease_and_says_so() {
     assert!(model.vip_here, "it refuses for the clients");
     let decision = model.tell(Event::Stopping);
     assert!(!renews(&decision), "{decision:#?}");
-    let said = decision.reasons.last().unwrap().to_string();
+    let said = decision.each_reason().last().unwrap().to_string();
     assert!(said.contains("the kernel removes it within 10 s"), "{said}");
 }
 
@@ -276,7 +276,7 @@ fn an_agent_that_stood_still_looks_for_the_vip_before_it_renews_it_also_where_th
     let stood_still_from = model.now;
     // Removed by hand meanwhile; the word of that lies unread behind what was read first.
     model.vip_here = false;
-    let VipState::Holding(hold) = &model.state.vip.state else { panic!("{:?}", model.state.vip.state) };
+    let VipState::Holding(hold) = &model.machine().state else { panic!("{:?}", model.machine().state) };
     model.now = hold.next_renewal.unwrap() + ms(10);
     assert!(model.now.since(stood_still_from) > ms(1_000));
     let decision = model.tell(Event::Wake);

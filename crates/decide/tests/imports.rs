@@ -13,7 +13,7 @@ const TABLE: &[(&str, &[&str], &[&str])] = &[
     // What comes back of an order names the order.
     ("orders", &["action"], &["ground"]),
     ("input", &["event", "group_view"], &["ground", "orders"]),
-    ("output", &["output", "reason", "findings"], &["ground", "orders", "input"]),
+    ("output", &["output", "reason", "findings"], &["ground", "policy", "orders", "input"]),
     ("facts", &["facts"], &["ground", "policy", "orders", "input"]),
     (
         "checks",

@@ -143,7 +143,7 @@ fn a_holder_that_has_not_been_heard_since_the_start_is_taken_to_be_the_primary()
     let seen = Seen { asked_at: model.now, fact: answers };
     model.tell(Event::MemberPort { member: member(2), seen });
     model.tell(Event::Neighbor { address: member(2), mac: mac(2) });
-    assert_eq!(model.state.vip.other_holder, None);
+    assert_eq!(model.machine().other_holder, None);
     model.first.server = without_2();
     model.run(ms(3000));
     assert_eq!(watches(&model), 1);

@@ -6,14 +6,14 @@ mod survivor;
 
 use decide::action::{Action, Outcome};
 use decide::event::{Event, Fact, NotInGroup, Seen, Server};
-use decide::policy::Policy;
+use decide::policy::GroupPolicy;
 use decide::reason::Reason;
-use model_host::{member, ms, policy};
+use model_host::{group_policy, member, ms};
 use survivor::{START, Survivor, is_restore, is_set, is_wake, refuses, silent, view};
 
 #[test]
 fn a_change_whose_answer_was_lost_is_put_back_at_once_and_not_tried_again() {
-    let mut survivor = Survivor::prepared(policy(), 5);
+    let mut survivor = Survivor::prepared(group_policy(), 5);
     survivor.run(100, &[1], 5, Some(&refuses()));
     assert_eq!((survivor.times(is_set).len(), survivor.times(is_restore).len()), (1, 0));
     let lost = Outcome::Failed("lost connection".to_owned());
@@ -26,7 +26,7 @@ fn a_change_whose_answer_was_lost_is_put_back_at_once_and_not_tried_again() {
 
 #[test]
 fn an_answer_that_a_later_one_overtook_makes_nobody_a_suspect() {
-    let mut survivor = Survivor::prepared(policy(), 5);
+    let mut survivor = Survivor::prepared(group_policy(), 5);
     let before = survivor.now;
     survivor.now = survivor.now + ms(100);
     survivor.sees(&[]);
@@ -37,7 +37,7 @@ fn an_answer_that_a_later_one_overtook_makes_nobody_a_suspect() {
 
 #[test]
 fn a_value_that_is_read_while_it_is_changed_is_not_taken_for_the_operators() {
-    let mut survivor = Survivor::prepared(policy(), 30);
+    let mut survivor = Survivor::prepared(group_policy(), 30);
     let since = u64::try_from(survivor.now.since(START).as_millis()).unwrap();
     survivor.run(100, &[1], 30, Some(&refuses()));
     assert_eq!(survivor.times(is_set).len(), 1);
@@ -52,19 +52,19 @@ fn a_value_that_is_read_while_it_is_changed_is_not_taken_for_the_operators() {
 
 #[test]
 fn the_configured_patience_is_spoken_of_when_it_is_first_read_and_when_it_changes() {
-    let mut survivor = Survivor::new(policy());
+    let mut survivor = Survivor::new(group_policy());
     let mut says = |seconds| {
         survivor.now = survivor.now + ms(1_000);
         let seen = Seen { asked_at: survivor.now, fact: Fact::Known(seconds) };
         let decision = survivor.tell(&Event::ExpelTimeout(seen));
-        decision.reasons.contains(&Reason::SoonerExpel(seconds))
+        decision.each_reason().any(|reason| *reason == Reason::SoonerExpel(seconds))
     };
     assert_eq!([5, 5, 7, 7, 5].map(&mut says), [true, false, true, false, true]);
 }
 
 #[test]
 fn nothing_is_changed_on_a_value_that_was_read_before_the_member_fell_silent() {
-    let mut survivor = Survivor::prepared(policy(), 5);
+    let mut survivor = Survivor::prepared(group_policy(), 5);
     survivor.sees(&[1]);
     for _ in 0..3 {
         survivor.now = survivor.now + ms(20);
@@ -78,7 +78,7 @@ fn nothing_is_changed_on_a_value_that_was_read_before_the_member_fell_silent() {
 
 #[test]
 fn a_member_that_is_proven_dead_is_looked_at_no_more() {
-    let mut survivor = Survivor::prepared(policy(), 5);
+    let mut survivor = Survivor::prepared(group_policy(), 5);
     survivor.run(100, &[1], 5, Some(&refuses()));
     assert_eq!(survivor.times(is_set).len(), 1);
     survivor.done.clear();
@@ -88,14 +88,14 @@ fn a_member_that_is_proven_dead_is_looked_at_no_more() {
 
 #[test]
 fn where_only_the_dead_are_to_be_expelled_sooner_a_silent_member_is_left_to_the_group() {
-    let mut survivor = Survivor::prepared(Policy { wake_expel: false, ..policy() }, 5);
+    let mut survivor = Survivor::prepared(GroupPolicy { wake_expel: false, ..group_policy() }, 5);
     survivor.run(12_000, &[1], 5, Some(&silent()));
     assert_eq!(survivor.times(|action| is_wake(action) || is_set(action)), [0; 0]);
 }
 
 #[test]
 fn a_member_that_the_group_does_not_expel_is_told_of_for_a_minute_and_spoken_of_once() {
-    let mut survivor = Survivor::prepared(policy(), 5);
+    let mut survivor = Survivor::prepared(group_policy(), 5);
     survivor.run(90_000, &[1], 5, Some(&silent()));
     assert_eq!(survivor.times(is_wake).len(), 60);
     let spoken = survivor.said.iter().filter(|reason| matches!(reason, Reason::WokeExpel { .. })).count();
@@ -104,7 +104,7 @@ fn a_member_that_the_group_does_not_expel_is_told_of_for_a_minute_and_spoken_of_
 
 #[test]
 fn a_primary_whose_port_gives_no_sign_within_the_limit_is_silent_and_fenced() {
-    let mut survivor = Survivor::prepared(Policy { fence: true, ..policy() }, 5);
+    let mut survivor = Survivor::prepared(GroupPolicy { fence: true, ..group_policy() }, 5);
     survivor.run(3_000, &[1], 5, Some(&silent()));
     assert_eq!(survivor.times(|action| matches!(action, Action::Fence { .. })).len(), 1);
 }
@@ -112,7 +112,7 @@ fn a_primary_whose_port_gives_no_sign_within_the_limit_is_silent_and_fenced() {
 #[test]
 fn what_another_members_server_says_or_said_before_proves_nothing_of_a_silent_one() {
     for (number, before) in [(3, ms(0)), (1, ms(500))] {
-        let mut survivor = Survivor::prepared(policy(), 5);
+        let mut survivor = Survivor::prepared(group_policy(), 5);
         survivor.run(100, &[1], 5, Some(&silent()));
         let fact = Fact::Known(Server::NotInGroup(NotInGroup::NotRunning));
         let seen = Seen { asked_at: survivor.now - before, fact };
@@ -124,7 +124,7 @@ fn what_another_members_server_says_or_said_before_proves_nothing_of_a_silent_on
 
 #[test]
 fn a_member_whose_port_is_silent_is_not_asked_what_it_is() {
-    let mut survivor = Survivor::prepared(policy(), 5);
+    let mut survivor = Survivor::prepared(group_policy(), 5);
     survivor.run(3_000, &[1], 5, Some(&silent()));
     assert_eq!(survivor.state.facts.peers.asked.get(&member(1)), None);
 }

@@ -15,7 +15,7 @@ use decide::policy::Policy;
 use decide::reason::Reason;
 use decide::vip::VipState;
 use decide::{Decision, step};
-use model_host::{group, host, mac, member, ms, policy};
+use model_host::{group, host, limits, mac, member, ms, policy};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use sent::{Sent, gaps, plays, servers, whys, words};
@@ -147,7 +147,7 @@ proptest! {
                     model.tell(Event::Peer { member: member(number), seen: Seen { asked_at: now - ms(900), fact } });
                 }
                 Nuisance::RenewalFails => {
-                    let action = Action::Vip(VipId::FIRST, VipAction::RenewAddress { interface: "eth0".to_owned(), lifetime: model.policy.lease });
+                    let action = Action::Vip(VipId::FIRST, VipAction::RenewAddress { interface: "eth0".to_owned(), lifetime: model.vip.lease });
                     model.tell(Event::Done { action, outcome: Outcome::Failed("busy".to_owned()) });
                 }
                 Nuisance::InterfaceBlinks => {
@@ -167,7 +167,7 @@ proptest! {
 
 /// Plays events one after another, `ms` apart, to an agent whose host bears the VIP.
 fn holder(policy: &Policy, events: &[(u64, Sent)]) -> (State, Vec<Decision>) {
-    let mut state = State::new(START);
+    let mut state = State::new(&policy, START);
     let mut now = START;
     let mut decisions = Vec::new();
     let opening = [
@@ -203,7 +203,7 @@ fn a_server_that_lives_for_long_and_then_misses_one_answer_is_not_out_of_patienc
 #[test]
 fn a_holder_whose_server_is_silent_does_not_yield_to_an_older_view() {
     let stale = Fact::Known(Server::Member(group(2, 2, 544, false)));
-    let probe = || Sent::Other(Event::Frame(Frame { from: mac(2), says: Says::Probe }));
+    let probe = || Sent::Other(Event::Frame(VipId::FIRST, Frame { from: mac(2), says: Says::Probe }));
     let events = [
         (1, Sent::Server(Fact::Unknown(Why::TimedOut(ms(1000))))),
         (1, probe()),
@@ -217,7 +217,7 @@ fn a_holder_whose_server_is_silent_does_not_yield_to_an_older_view() {
 
 #[test]
 fn a_peers_late_answer_does_not_hide_its_newer_one() {
-    let mut state = State::new(START);
+    let mut state = State::new(&policy(), START);
     let leads = Fact::Known(Server::Member(group(2, 2, 545, false)));
     let tell = |state: &mut State, asked_at, fact: &Fact<Server>| {
         let event = Event::Peer { member: member(2), seen: Seen { asked_at, fact: fact.clone() } };
@@ -232,14 +232,14 @@ fn a_peers_late_answer_does_not_hide_its_newer_one() {
 fn a_failed_start_says_that_it_will_be_tried_again_and_not_that_something_is_removed() {
     let policy = policy();
     let mut model = model_host::ModelHost::new(model_host::Answers::all_pass(), false);
-    while !matches!(model.state.vip.state, VipState::Holding(_)) {
+    while !matches!(model.machine().state, VipState::Holding(_)) {
         model.run(ms(1));
     }
     model.vip_here = false;
     model.tell(Event::Done {
         action: Action::Vip(
             VipId::FIRST,
-            VipAction::AddAddress { interface: "eth0".to_owned(), lifetime: policy.lease },
+            VipAction::AddAddress { interface: "eth0".to_owned(), lifetime: limits().lease },
         ),
         outcome: Outcome::Failed("no such interface".to_owned()),
     });
@@ -254,7 +254,7 @@ fn a_stranger_is_named_once_in_a_while_and_not_with_every_frame() {
     for _ in 0..500 {
         model.run(ms(20));
         let decision = model.frame(9, Says::Probe);
-        named += decision.reasons.iter().filter(|reason| matches!(reason, Reason::StrangerAsks(_))).count();
+        named += decision.each_reason().filter(|reason| matches!(reason, Reason::StrangerAsks(_))).count();
     }
     assert!((1..=2).contains(&named), "named {named} times in 10 s");
     let learning = model.count(|action| *action == Action::LearnNeighbors);
@@ -265,7 +265,7 @@ fn a_stranger_is_named_once_in_a_while_and_not_with_every_frame() {
 fn a_claim_that_is_answered_for_long_still_has_fresh_facts_when_the_address_falls_free() {
     for poll in [ms(100), Duration::from_secs(5)] {
         let mut model = model_host::ModelHost::new(model_host::Answers::all_pass(), false);
-        model.policy.poll_interval = poll;
+        model.group.poll_interval = poll;
         model.answering = Some(2);
         model.run(ms(47_500));
         model.answering = None;
@@ -366,7 +366,12 @@ fn an_answer_that_came_late_still_shows_how_far_the_group_is() {
         (ms(3991), ms(0), false, Sent::Host(Fact::Unknown(Why::TimedOut(ms(1000))))),
         (ms(9), ms(1), false, Sent::Server(Fact::Known(Server::Member(group(1, 1, 549, false))))),
         (ms(3), ms(0), false, Sent::Host(Fact::Known(("eth0", true)))),
-        (ms(0), ms(0), false, Sent::Other(Event::Frame(Frame { from: mac(2), says: Says::Probe }))),
+        (
+            ms(0),
+            ms(0),
+            false,
+            Sent::Other(Event::Frame(VipId::FIRST, Frame { from: mac(2), says: Says::Probe })),
+        ),
         (ms(100), ms(0), false, Sent::Peer(member(2), Fact::Known(Server::Member(group(2, 2, 540, false))))),
     ];
     for play in &plays {

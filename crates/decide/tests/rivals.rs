@@ -16,7 +16,7 @@ const LOWER: u8 = 0;
 /// When this member took the VIP, `rival` having probed all the while, if it did within two seconds.
 fn taken_beside(rival: u8, its_server: Option<Fact<Server>>) -> Option<Duration> {
     let mut model = ModelHost::new(Answers::all_pass(), false);
-    model.policy.members.insert(member(LOWER), "eth0".to_owned());
+    model.group.members.insert(member(LOWER), "eth0".to_owned());
     model.tell(Event::Neighbor { address: member(LOWER), mac: mac(LOWER) });
     if let Some(fact) = its_server {
         model.peers.insert(member(rival), fact);
@@ -101,7 +101,7 @@ fn two_that_waited_for_the_same_stranger_do_not_take_it_at_the_same_moment() {
 #[test]
 fn a_rival_that_falls_silent_is_waited_for_no_longer_than_two_and_a_half_of_its_slowest_probes() {
     let mut model = ModelHost::new(Answers::all_pass(), false);
-    model.policy.members.insert(member(LOWER), "eth0".to_owned());
+    model.group.members.insert(member(LOWER), "eth0".to_owned());
     model.tell(Event::Neighbor { address: member(LOWER), mac: mac(LOWER) });
     model.run(ms(5));
     for _ in 0..20 {

@@ -10,7 +10,9 @@ use decide::event::{Event, Fact, Host, HostAddress, Interface, Says, Seen};
 use decide::net::VipId;
 use decide::reason::Reason;
 use decide::vip::VipState;
-use model_host::{Answers, ModelHost, VIP, host, hung, mac, member, ms, policy, primary, secondary};
+use model_host::{
+    Answers, ModelHost, VIP, group_policy, host, hung, limits, mac, member, ms, primary, secondary,
+};
 
 /// No member's.
 const STRANGER: u8 = 66;
@@ -123,7 +125,7 @@ fn a_failed_attempt_is_repeated_as_soon_as_the_interfaces_have_changed() {
     model.vip_here = false;
     let action = Action::Vip(
         VipId::FIRST,
-        VipAction::AddAddress { interface: "eth0".to_owned(), lifetime: policy().lease },
+        VipAction::AddAddress { interface: "eth0".to_owned(), lifetime: limits().lease },
     );
     model.tell(Event::Done { action, outcome: Outcome::Failed("no such interface".to_owned()) });
     model.run(ms(300));
@@ -162,7 +164,7 @@ fn a_copy_with_another_prefix_is_replaced_by_the_leased_address_at_once() {
     let actions = shows(&mut model, with_copies(&[on("eth0", 24), on("eth0", 32)]));
     let renewal = Action::Vip(
         VipId::FIRST,
-        VipAction::RenewAddress { interface: "eth0".to_owned(), lifetime: policy().lease },
+        VipAction::RenewAddress { interface: "eth0".to_owned(), lifetime: limits().lease },
     );
     assert!(actions.contains(&renewal), "{actions:?}");
     assert!(
@@ -175,7 +177,7 @@ fn a_copy_with_another_prefix_is_replaced_by_the_leased_address_at_once() {
 #[test]
 fn without_a_lease_the_predecessors_prefix_is_left_alone() {
     let mut model = ModelHost::new(Answers::all_pass(), true);
-    model.policy.lease = None;
+    model.vip.lease = None;
     shows(&mut model, with_copies(&[on("eth0", 8)]));
     model.run(Duration::from_secs(20));
     assert_eq!(
@@ -200,7 +202,7 @@ fn a_renamed_interface_is_no_members_interface_and_loses_the_vip() {
     model.tell(event);
     model.run(ms(200));
     assert!(model.actions.iter().any(|(_, action)| *action == removes("lan0")), "{:#?}", model.reasons);
-    assert!(policy().members.contains_key(&member(1)));
+    assert!(group_policy().members.contains_key(&member(1)));
 }
 
 #[test]
@@ -233,14 +235,14 @@ fn a_look_at_the_addresses_that_a_later_one_overtook_changes_nothing() {
 #[test]
 fn a_renewal_that_fails_once_leaves_the_vip_held_as_it_was() {
     let mut model = ModelHost::settled_holder();
-    let since = |model: &ModelHost| match &model.state.vip.state {
+    let since = |model: &ModelHost| match &model.machine().state {
         VipState::Holding(hold) => hold.since,
         _ => panic!("not held"),
     };
     let before = since(&model);
     let action = Action::Vip(
         VipId::FIRST,
-        VipAction::RenewAddress { interface: "eth0".to_owned(), lifetime: policy().lease },
+        VipAction::RenewAddress { interface: "eth0".to_owned(), lifetime: limits().lease },
     );
     model.tell(Event::Done { action, outcome: Outcome::Failed("busy".to_owned()) });
     model.run(Duration::from_secs(1));

@@ -45,7 +45,7 @@ fn a_new_primary_claims_a_few_milliseconds_after_its_server_wrote_of_the_electio
 fn what_the_log_announces_is_looked_for_at_the_short_interval_and_then_no_more() {
     let mut model = quiet_secondary();
     model.tell(Event::Process(ProcessSign::WroteToItsLog));
-    let (short, long) = (model.policy.alert_interval, model.policy.poll_interval);
+    let (short, long) = (model.group.alert_interval, model.group.poll_interval);
     assert_eq!(model.last.as_ref().unwrap().actions, [Action::AskServer, Action::PollEvery(short)]);
     model.run(ms(3000));
     let paces: Vec<_> =
@@ -77,7 +77,7 @@ fn a_log_that_is_written_to_all_the_time_does_not_make_the_agent_poll_fast_all_t
     // Ten times a second: alert without a pause, if the rules let it.
     for _ in 0..minutes * 60 * 10 {
         model.tell(Event::Process(ProcessSign::WroteToItsLog));
-        if model.state.polling.pace.every == Some(model.policy.alert_interval) {
+        if model.state.polling.pace.every == Some(model.group.alert_interval) {
             fast += ms(100);
         }
         model.run(ms(100));
@@ -175,7 +175,7 @@ fn a_server_that_spoke_after_a_refusal_has_all_the_patience_again() {
     model.tell(Event::Server(Seen { asked_at, fact: refused() }));
     model.run(ms(500));
     model.first.server = Fact::Unknown(Why::TimedOut(ms(1000)));
-    model.run(model.policy.hung_patience.saturating_sub(ms(1000)));
+    model.run(model.vip.hung_patience.saturating_sub(ms(1000)));
     assert!(model.vip_here);
 }
 
@@ -186,7 +186,7 @@ fn a_server_outside_its_group_that_takes_writes_does_not_wait_for_a_claim() {
     {
         let mut model = ModelHost::settled_holder();
         model.first.server = server.clone();
-        model.run(model.policy.poll_interval + ms(30));
+        model.run(model.group.poll_interval + ms(30));
         assert!(!model.vip_here, "{server:?}");
     }
 }
@@ -241,7 +241,7 @@ fn claim_with(sign: Option<ProcessSign>) -> Duration {
 #[test]
 fn a_claim_begins_anew_when_the_servers_process_ends_and_goes_on_when_it_writes_to_its_log() {
     let alone = claim_with(None);
-    let probe = ModelHost::new(Answers::all_pass(), false).policy.probe_spacing;
+    let probe = ModelHost::new(Answers::all_pass(), false).vip.probe_spacing;
     for sign in [ProcessSign::WroteToItsLog, ProcessSign::MayStart, ProcessSign::Watched] {
         assert!(claim_with(Some(sign)) <= alone + probe / 2, "{sign:?}");
     }
@@ -251,9 +251,9 @@ fn a_claim_begins_anew_when_the_servers_process_ends_and_goes_on_when_it_writes_
 #[test]
 fn a_holder_whose_servers_process_ends_goes_on_holding_until_that_is_looked_at() {
     let mut model = ModelHost::settled_holder();
-    let before = model.state.vip.state.clone();
+    let before = model.machine().state.clone();
     model.reasons.clear();
     model.tell(Event::Process(ProcessSign::Ended));
     assert!(!model.said(|reason| *reason == Reason::Adopted), "it has not found its own address");
-    assert_eq!(std::mem::discriminant(&model.state.vip.state), std::mem::discriminant(&before));
+    assert_eq!(std::mem::discriminant(&model.machine().state), std::mem::discriminant(&before));
 }

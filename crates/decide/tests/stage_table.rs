@@ -64,7 +64,7 @@ fn s13_every_cell_of_the_table_in_the_invariants_terms() {
                 VipAction::AddAddress { lifetime, .. } | VipAction::RenewAddress { lifetime, .. },
             ) = action
             {
-                assert_eq!(*lifetime, model.policy.lease, "{cell:?}");
+                assert_eq!(*lifetime, model.vip.lease, "{cell:?}");
                 assert!(cell.vip_here || started, "{cell:?}");
             }
         }
@@ -110,7 +110,7 @@ fn with_server(server: Fact<Server>) -> Answers {
 fn s8_multi_primary_mode_has_no_primary_to_follow() {
     let decision = stages_of(&with_server(not_in_group(NotInGroup::MultiPrimary)));
     assert!(matches!(decision.stages.primary.0, Finding::Failed(_)));
-    assert!(decision.reason().unwrap().to_string().contains("multi-primary"), "{decision:?}");
+    assert!(decision.each_reason().last().unwrap().to_string().contains("multi-primary"), "{decision:?}");
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn s9_an_address_on_another_interface_is_no_member() {
 #[test]
 fn s9_a_host_whose_address_is_no_members_never_starts_the_vip() {
     let mut model = ModelHost::new(Answers::all_pass(), false);
-    model.policy.members.remove(&member(1));
+    model.group.members.remove(&member(1));
     model.run(Duration::from_secs(20));
     assert!(!model.vip_here);
 }
@@ -280,7 +280,7 @@ fn s6_stat_goes_back_to_1_after_20_loops() {
     let [(started, StatMark::Started), (quiet, StatMark::Quiet)] = marks(&model)[..] else {
         panic!("{:?}", marks(&model))
     };
-    assert_eq!(quiet.since(started), model.policy.sleeptime * 20);
+    assert_eq!(quiet.since(started), model.group.sleeptime * 20);
 }
 
 #[test]
@@ -330,7 +330,7 @@ fn s7_stop_leaves_the_vip_and_makes_it_outlive_the_lease() {
         [Action::Vip(VipId::FIRST, VipAction::RenewAddress { interface: "eth0".to_owned(), lifetime: None })]
     );
     assert_eq!(decision.stage_5(), 1);
-    let said = decision.reasons.last().unwrap().to_string();
+    let said = decision.each_reason().last().unwrap().to_string();
     assert!(said.contains("on eth0") && said.contains("without a lease"), "{said}");
 }
 
@@ -357,11 +357,11 @@ fn s1_reasons_have_no_word_that_looks_like_a_switch_in_the_log() {
 #[test]
 fn a_new_agent_knows_nothing_and_asks_for_everything() {
     let policy = policy();
-    let mut state = State::new(Time(5));
+    let mut state = State::new(&policy, Time(5));
     let decision = decide::step(&policy, &mut state, &Event::Wake, Time(5));
     for question in [Action::AskHost, Action::AskServer, Action::AskGateway, Action::LearnNeighbors] {
         assert!(decision.actions.contains(&question), "{question:?}");
     }
-    assert_eq!(state.vip.state, VipState::Absent);
+    assert_eq!(state.vips[&VipId::FIRST].state, VipState::Absent);
     assert!(matches!(state.stages(&policy).verdict_to_start(), Verdict::Unknown(..)));
 }

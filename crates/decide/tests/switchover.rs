@@ -96,7 +96,7 @@ fn it_yields_in_time_to_a_claimant_of_whose_server_nothing_can_be_learned() {
     let mut model = switchover_under_way();
     model.peers.remove(&member(2));
     model.frame(2, Says::Probe);
-    model.run(model.policy.dispute_limit + ms(50));
+    model.run(model.vip.dispute_limit + ms(50));
     assert!(!model.vip_here, "{:#?}", model.reasons);
 }
 
@@ -105,7 +105,7 @@ fn when_its_server_takes_no_writes_any_more_and_nobody_claims_it_lets_go_after_c
     let mut model = switchover_under_way();
     model.run(SECOND * 5);
     model.first.server = led_by_2(1, 545, true);
-    model.run(model.policy.claim_wait.saturating_sub(ms(100)));
+    model.run(model.vip.claim_wait.saturating_sub(ms(100)));
     assert!(model.vip_here);
     model.run(ms(300));
     assert!(!model.vip_here, "{:#?}", model.reasons);
@@ -171,7 +171,7 @@ fn a_server_that_takes_writes_and_is_not_online_in_the_group_is_no_writable_seco
 fn with_the_gateway_lost_for_all_a_writable_secondary_holds_with_the_majority_where_that_is_the_sites_choice()
 {
     let mut model = switchover_under_way();
-    model.policy.gateway_lost = decide::policy::GatewayLost::HoldWithMajority;
+    model.vip.gateway_lost = decide::policy::GatewayLost::HoldWithMajority;
     model.first.gateway = Fact::Known(Gateway::Lost { misses: 4 });
     model.run(SECOND * 10);
     assert!(model.vip_here, "{:#?}", model.reasons);

@@ -15,9 +15,9 @@ use model_host::{Answers, ModelHost, group, hung, member, ms};
 fn a_holder_that_hears_nothing_more_of_its_server_asks_each_second_who_else_has_the_vip() {
     let mut model = ModelHost::settled_holder();
     model.server_blocks = true;
-    model.policy.hung_patience = Duration::from_secs(2);
+    model.vip.hung_patience = Duration::from_secs(2);
     // Not even time-outs are told here.
-    model.run(model.policy.hung_patience + ms(100));
+    model.run(model.vip.hung_patience + ms(100));
     let asks = |model: &ModelHost| {
         model.count(|action| *action == Action::Vip(VipId::FIRST, VipAction::AskWhoHasVip))
     };
@@ -36,8 +36,8 @@ fn a_holder_that_hears_nothing_more_of_its_server_asks_each_second_who_else_has_
 #[test]
 fn a_server_that_refused_once_and_is_heard_of_no_more_lingers_as_long_as_one_that_goes_on_refusing() {
     let mut model = ModelHost::settled_holder();
-    model.policy.linger = Duration::from_secs(5);
-    model.policy.hung_patience = Duration::from_secs(2);
+    model.vip.linger = Duration::from_secs(5);
+    model.vip.hung_patience = Duration::from_secs(2);
     model.first.server = Fact::Known(Server::Refused("refused".to_owned()));
     while !model.said(|reason| matches!(reason, Reason::Rechecking(..))) {
         model.run(ms(1));

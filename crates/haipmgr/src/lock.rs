@@ -74,33 +74,41 @@ pub enum LockError {
 pub fn take(config: &Config) -> Result<Lock, LockError> {
     let mut lock = take_host(&config.lock)?;
     for cluster in &config.clusters {
-        let vip = cluster.policy.vip;
         match take_one(&cluster.lock_file()) {
             Ok(file) => lock.held.push(file),
             // A folder that can't be written to, or a full disk, is no reason not to start.
             Err(LockError::Unusable { file, cause }) => {
                 let file = file.display();
                 lock.remarks.push(format!(
-                    "a second agent for VIP {vip} would not be noticed: {file} can't be opened ({cause})"
+                    "a second agent for {} would not be noticed: {file} can't be opened ({cause})",
+                    cluster.vips_in_words()
                 ));
             }
             Err(refused) => return Err(refused),
         }
-        match name::take(vip) {
-            Ok(name) => lock.names.push(name),
-            Err(NoName::Held(process)) => {
-                let holder = process.map_or_else(
-                    || "a process that can't be seen from here".to_owned(),
-                    |pid| format!("process {pid}"),
-                );
-                return Err(LockError::Named { vip, holder });
-            }
-            Err(NoName::NotToBeHad(why)) => {
-                lock.remarks.push(format!("a second agent for VIP {vip} would not be noticed: {why}"));
-            }
+        for vip in cluster.policy.vips.values() {
+            take_name(vip.address, &mut lock)?;
         }
     }
     Ok(lock)
+}
+
+/// The name that only one agent of this network namespace can have for this VIP.
+fn take_name(vip: IpAddr, lock: &mut Lock) -> Result<(), LockError> {
+    match name::take(vip) {
+        Ok(name) => lock.names.push(name),
+        Err(NoName::Held(process)) => {
+            let holder = process.map_or_else(
+                || "a process that can't be seen from here".to_owned(),
+                |pid| format!("process {pid}"),
+            );
+            return Err(LockError::Named { vip, holder });
+        }
+        Err(NoName::NotToBeHad(why)) => {
+            lock.remarks.push(format!("a second agent for VIP {vip} would not be noticed: {why}"));
+        }
+    }
+    Ok(())
 }
 
 fn take_host(configured: &Path) -> Result<Lock, LockError> {

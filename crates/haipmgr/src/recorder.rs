@@ -243,12 +243,13 @@ mod tests {
     use std::collections::BTreeMap;
 
     use decide::event::{Interface, NotInGroup};
+    use decide::policy::{GroupPolicy, VipPolicy};
 
     use super::*;
 
     #[test]
     fn what_is_written_of_a_switch_is_what_happened_also_where_the_same_was_seen_again() {
-        let policy = Policy::new([10, 0, 0, 9].into(), BTreeMap::new());
+        let policy = Policy::new(GroupPolicy::new(BTreeMap::new()), VipPolicy::new([10, 0, 0, 9].into()));
         let server = |asked, reason| {
             let fact = Fact::Known(Server::NotInGroup(reason));
             Event::Server(Seen { asked_at: Time(asked), fact })
@@ -267,7 +268,7 @@ mod tests {
             })
             .collect();
         let mut recorder = Recorder::new(DecisionTrace::Switches, policy.clone(), Sightings::default());
-        let mut state = State::new(Time(0));
+        let mut state = State::new(&policy, Time(0));
         for (at, event) in (1..).zip(&events) {
             let lines = recorder.before(Time(at), &state, event, String::new);
             assert!(lines.is_none());

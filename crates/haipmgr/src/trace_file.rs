@@ -133,20 +133,22 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use decide::State;
     use decide::event::Event;
-    use decide::policy::Policy;
+    use decide::policy::{GroupPolicy, Policy, VipPolicy};
     use decide::time::Time;
 
     use super::*;
 
     fn start() -> Line {
         let now = Time(0);
-        let policy = Policy::new([10, 0, 0, 9].into(), std::collections::BTreeMap::new());
+        let group = GroupPolicy::new(std::collections::BTreeMap::new());
+        let policy = Policy::new(group, VipPolicy::new([10, 0, 0, 9].into()));
+        let state = Box::new(State::new(&policy, now));
         Line::Start {
             format: decide::trace::FORMAT,
             now,
             note: "a test".into(),
             policy: Box::new(policy),
-            state: Box::new(State::new(now)),
+            state,
         }
     }
 

@@ -4,12 +4,14 @@
 
 mod segment;
 
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::os::fd::AsRawFd;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 use decide::event::{Event, Frame, Mac, Says};
+use decide::net::VipId;
 use haipmgr::act::announce::{AnnounceError, Announcer};
 use haipmgr::observe::neighbor::{NeighborReport, NeighborSettings, NeighborWatch, watch};
 use linux::neighbor_socket::{NeighborListener, NeighborSender};
@@ -44,7 +46,7 @@ fn listen_and(host: &Host, own: Ipv4Addr, first: fn(&NeighborWatch)) -> Receiver
     host.run(move |_| async move {
         let settings = NeighborSettings {
             interface: INTERFACE.to_owned(),
-            vip: VIP.into(),
+            vips: BTreeMap::from([(VIP.into(), VipId::FIRST)]),
             own_address: own.into(),
             members: vec![A.into(), B.into(), C.into()],
             gateway: GATEWAY.into(),
@@ -98,7 +100,7 @@ fn act(host: &Host, what: fn(&mut Announcer) -> Result<(), AnnounceError>) {
 #[allow(clippy::needless_pass_by_value, reason = "it is handed to `wait_for`")]
 fn frame(heard: Heard) -> Option<Frame> {
     match heard {
-        Heard::Event(Event::Frame(frame), _) => Some(frame),
+        Heard::Event(Event::Frame(VipId::FIRST, frame), _) => Some(frame),
         _ => None,
     }
 }
@@ -123,7 +125,7 @@ fn a_holder_that_asks_who_has_the_vip_hears_of_another_and_claims_nothing() {
     let others = listen(&c, C);
     a.add_address(VIP, 32);
     b.add_address(VIP, 32);
-    let heard = listen_and(&a, A, NeighborWatch::ask_who_has_vip);
+    let heard = listen_and(&a, A, |watch| watch.ask_who_has_vip(VIP.into()));
     let reply = wait_for(&heard, "the other holder's answer", frame);
     assert_eq!(reply, Frame { from: mac(&b), says: Says::Reply });
     // What C hears next about the VIP is this, and not a word of A's.
@@ -323,10 +325,10 @@ fn a_flood_from_a_stranger_is_dropped_and_does_not_drown_a_members_claim() {
     let mut reported = false;
     wait_for(&heard, "the member's claim", |heard| {
         match heard {
-            Heard::Event(Event::Frame(Frame { from, says: Says::Probe }), _) if from == member => {
+            Heard::Event(Event::Frame(_, Frame { from, says: Says::Probe }), _) if from == member => {
                 return Some(());
             }
-            Heard::Event(Event::Frame(_), _) => told += 1,
+            Heard::Event(Event::Frame(..), _) => told += 1,
             Heard::Report(NeighborReport::Flood { .. }) => reported = true,
             _ => {}
         }
@@ -433,7 +435,7 @@ fn a_frame_is_told_within_a_few_milliseconds_of_being_sent() {
         .map(|_| {
             let sent = send(&b, ArpFrame::probe(on_wire(from), VIP));
             let told = wait_for(&heard, "the probe", |heard| match heard {
-                Heard::Event(Event::Frame(_), at) => Some(at),
+                Heard::Event(Event::Frame(..), at) => Some(at),
                 _ => None,
             });
             std::thread::sleep(Duration::from_millis(2));

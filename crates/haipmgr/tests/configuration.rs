@@ -7,6 +7,7 @@ mod written;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use decide::net::VipId;
 use decide::policy::GatewayLost;
 use haipmgr::config::{DecisionTrace, Source, convert, load};
 use written::*;
@@ -19,16 +20,16 @@ fn the_file_of_the_design_guide_is_accepted() {
     assert!(config.remarks.is_empty());
     let cluster = only(&config);
     assert_eq!(cluster.name, "orders");
-    assert_eq!((cluster.policy.vip, cluster.prefix), (address("10.77.0.100"), 32));
+    assert_eq!(cluster.policy.vips[&VipId::FIRST].address, address("10.77.0.100"));
     assert_eq!(cluster.gateway, address("10.77.0.254"));
     assert_eq!((cluster.mysql_port, cluster.group_port), (3306, 33061));
     assert_eq!((cluster.user.as_str(), cluster.password.reveal()), ("haip", "KRj$r748Lf"));
-    assert_eq!(cluster.policy.members.get(&address("10.77.0.12")).unwrap(), "eth0");
-    assert_eq!(cluster.policy.members.len(), 3);
+    assert_eq!(cluster.policy.group.members.get(&address("10.77.0.12")).unwrap(), "eth0");
+    assert_eq!(cluster.policy.group.members.len(), 3);
     assert_eq!(cluster.log_file(), written.folder.path().join("HAIPMGR_3306.log"));
     assert_eq!(cluster.stat_file(), written.folder.path().join("stat_3306"));
     assert_eq!(cluster.stat_shown_for(), Duration::from_secs(140));
-    assert!(cluster.policy.lease.is_some());
+    assert!(cluster.policy.vips[&VipId::FIRST].lease.is_some());
 }
 
 #[test]
@@ -66,28 +67,44 @@ socket = "/run/mysqld/mysqld.sock"
     let policy = &cluster.policy;
     let millis = Duration::from_millis;
     assert_eq!(config.lock, PathBuf::from("/x/y.lock"));
-    assert_eq!(policy.lease, Some(millis(10_000)));
-    assert_eq!((policy.linger, policy.claim_wait), (Duration::ZERO, Duration::ZERO));
-    assert_eq!((policy.hung_patience, policy.refused_patience), (millis(60_000), Some(millis(7_200_000))));
+    assert_eq!(policy.vips[&VipId::FIRST].lease, Some(millis(10_000)));
     assert_eq!(
-        (policy.poll_interval, policy.alert_interval, policy.alert_limit),
+        (policy.vips[&VipId::FIRST].linger, policy.vips[&VipId::FIRST].claim_wait),
+        (Duration::ZERO, Duration::ZERO)
+    );
+    assert_eq!(
+        (policy.vips[&VipId::FIRST].hung_patience, policy.vips[&VipId::FIRST].refused_patience),
+        (millis(60_000), Some(millis(7_200_000)))
+    );
+    assert_eq!(
+        (policy.group.poll_interval, policy.group.alert_interval, policy.group.alert_limit),
         (millis(250), millis(20), millis(10_000))
     );
     assert_eq!(
-        (policy.evidence_age, cluster.connect_limit, cluster.query_limit),
+        (policy.group.evidence_age, cluster.connect_limit, cluster.query_limit),
         (millis(2000), millis(300), millis(400))
     );
     assert_eq!((cluster.gateway_interval, cluster.gateway_misses), (millis(100), 7));
     assert_eq!(
-        (policy.gateway_lost, policy.takeover_after),
+        (policy.vips[&VipId::FIRST].gateway_lost, policy.vips[&VipId::FIRST].takeover_after),
         (GatewayLost::HoldWithMajority, Some(millis(30_000)))
     );
     assert_eq!(
-        (policy.probe_count, policy.probe_spacing, policy.probe_spacing_when_taken),
+        (
+            policy.vips[&VipId::FIRST].probe_count,
+            policy.vips[&VipId::FIRST].probe_spacing,
+            policy.vips[&VipId::FIRST].probe_spacing_when_taken
+        ),
         (4, millis(30), millis(300))
     );
-    assert_eq!((policy.own_answer_limit, policy.dispute_limit), (millis(150), millis(600)));
-    assert_eq!((policy.announce_interval, cluster.decision_trace), (millis(30_000), DecisionTrace::All));
+    assert_eq!(
+        (policy.vips[&VipId::FIRST].own_answer_limit, policy.vips[&VipId::FIRST].dispute_limit),
+        (millis(150), millis(600))
+    );
+    assert_eq!(
+        (policy.vips[&VipId::FIRST].announce_interval, cluster.decision_trace),
+        (millis(30_000), DecisionTrace::All)
+    );
     assert_eq!(cluster.socket.as_deref(), Some(Path::new("/run/mysqld/mysqld.sock")));
 }
 
@@ -98,7 +115,7 @@ fn no_lease_can_be_written_as_off_or_as_zero() {
             "haipmgr.toml",
             &TOML.replace("[cluster.members]", &format!("lease = {off}\n[cluster.members]")),
         );
-        assert_eq!(only(&config).policy.lease, None, "{off}");
+        assert_eq!(only(&config).policy.vips[&VipId::FIRST].lease, None, "{off}");
     }
 }
 

@@ -4,11 +4,13 @@
 
 mod namespace;
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use decide::event::{Fact, Gateway, Seen};
+use decide::net::VipId;
 use decide::time::Time;
 use haipmgr::clock;
 use haipmgr::observe::gateway::{GatewaySettings, Gateways, SharedGateway};
@@ -48,7 +50,7 @@ impl Cluster {
         let address = |text: &str| -> IpAddr { text.parse().unwrap() };
         let settings = NeighborSettings {
             interface: "eth0".to_owned(),
-            vip: address(vip),
+            vips: BTreeMap::from([(address(vip), VipId::FIRST)]),
             own_address: address(OWN),
             members: vec![address(OWN)],
             gateway: address(GATEWAY),

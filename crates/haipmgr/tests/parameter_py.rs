@@ -7,6 +7,8 @@ mod written;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use decide::net::VipId;
+use decide::policy::VipPolicy;
 use haipmgr::config::{Source, convert, load};
 use written::*;
 
@@ -15,14 +17,18 @@ fn s2_parameter_py_as_users_have_it_is_accepted() {
     let (written, config) = loaded("parameter.py", PARAMETER_PY);
     assert_eq!(config.source, Source::ParameterPy);
     let cluster = only(&config);
-    assert_eq!((cluster.policy.vip, cluster.prefix), (address("192.168.250.39"), 32));
+    assert_eq!(cluster.policy.vips[&VipId::FIRST].address, address("192.168.250.39"));
     assert_eq!(cluster.gateway, address("192.168.250.254"));
     assert_eq!((cluster.mysql_port, cluster.group_port), (4790, 14790));
     assert_eq!((cluster.user.as_str(), cluster.password.reveal()), ("haip_user", "KRj$r748Lf"));
-    assert_eq!(cluster.policy.members.values().collect::<Vec<_>>(), ["bond0", "bond0", "bond0"]);
-    assert_eq!(cluster.policy.sleeptime, Duration::from_secs(7));
-    assert_eq!(cluster.policy.lease, None, "the legacy program's address has no lifetime");
-    assert_eq!(cluster.policy.linger, Duration::ZERO);
+    assert_eq!(cluster.policy.group.members.values().collect::<Vec<_>>(), ["bond0", "bond0", "bond0"]);
+    assert_eq!(cluster.policy.group.sleeptime, Duration::from_secs(7));
+    assert_eq!(
+        cluster.policy.vips[&VipId::FIRST].lease,
+        None,
+        "the legacy program's address has no lifetime"
+    );
+    assert_eq!(cluster.policy.vips[&VipId::FIRST].linger, Duration::ZERO);
     assert_eq!(cluster.log_file(), written.folder.path().join("HAIPMGR_4790.log"));
     assert_eq!(cluster.stat_file(), written.folder.path().join("stat_4790"));
 }
@@ -109,9 +115,9 @@ fn what_convert_prints_means_the_same_but_for_what_it_says_differs() {
     let (_toml, after) = loaded("haipmgr.toml", &printed);
     assert_eq!(only(&before).password.reveal(), "K$R\\j\"r'7\t#\u{e9}");
     let mut expected = only(&before).clone();
-    let defaults = decide::policy::Policy::new(expected.policy.vip, expected.policy.members.clone());
-    expected.policy.lease = defaults.lease;
-    expected.policy.linger = defaults.linger;
+    let vip = expected.policy.vips.get_mut(&VipId::FIRST).unwrap();
+    let defaults = VipPolicy::new(vip.address);
+    (vip.lease, vip.linger) = (defaults.lease, defaults.linger);
     assert_eq!(only(&after), &expected);
     assert_ne!(after.lock, before.lock);
 

@@ -5,9 +5,10 @@ use std::time::Duration;
 use crate::claims::Claims;
 use crate::expelling::Expelling;
 use crate::inputs::{
-    Action, Event, Fact, Frame, Gateway, GroupView, HostAddress, Mac, MemberState, Outcome, Policy, Says,
-    Seen, Server, Time, ViewId, VipAction,
+    Action, Event, Fact, Frame, Gateway, GroupView, HostAddress, Mac, MemberState, Outcome, Says, Seen,
+    Server, Time, ViewId, VipAction,
 };
+use crate::limits::Limits;
 
 /// An agent that claims looks at the time each 200 ms at the least: one that comes back after this has stood still.
 const STANDS_STILL: Duration = Duration::from_millis(600);
@@ -47,7 +48,7 @@ impl Word {
     }
 }
 
-/// What one agent was told and ordered. Small and comparable, so that it can be a part of a model checker's state.
+/// What one agent was told and ordered that concerns one VIP. Small and comparable, so that it can be a part of a model checker's state.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[allow(clippy::struct_excessive_bools, reason = "facts that are independent of each other")]
 pub struct Book {
@@ -180,10 +181,12 @@ impl Book {
         matches!((&self.own_view, &self.newest), (Some(own), Some(newest)) if newest.is_newer_than(own))
     }
 
-    pub(crate) fn told(&mut self, policy: &Policy, event: &Event, now: Time) {
+    pub(crate) fn told(&mut self, limits: &Limits<'_>, event: &Event, now: Time) {
         let wish = self.wish_since();
-        self.forget_after_the_lease(policy, now);
+        self.forget_after_the_lease(limits, now);
         match event {
+            // Another VIP's business.
+            Event::Frame(vip, _) | Event::Done { action: Action::Vip(vip, _), .. } if *vip != limits.id => {}
             Event::Server(seen) => self.told_of_server(seen, now),
             Event::Peer { seen, .. } => {
                 if let Fact::Known(Server::Member(view)) = &seen.fact {
@@ -195,14 +198,14 @@ impl Book {
                 self.host_asked = seen.asked_at;
                 self.addresses_known = matches!(seen.fact, Fact::Known(_));
                 if let Fact::Known(host) = &seen.fact {
-                    let here = host.addresses.iter().any(|own| own.address == policy.vip);
-                    let named = |own: &HostAddress| policy.members.get(&own.address);
+                    let here = host.addresses.iter().any(|own| own.address == limits.vip.address);
+                    let named = |own: &HostAddress| limits.group.members.get(&own.address);
                     let is_member =
                         |own: &HostAddress| named(own).is_some_and(|named| *named == own.interface);
                     self.told_of_addresses(here, host.addresses.iter().any(is_member), now);
                 }
             }
-            Event::Frame(frame) => self.told_of_frame(*frame, now),
+            Event::Frame(_, frame) => self.told_of_frame(*frame, now),
             // Whoever used the VIP and was a stranger is a member: what it said is taken up now.
             Event::Neighbor { address, mac }
                 if self.used_by == Some(*mac) && !self.claims.knows(*address, *mac) =>
@@ -237,27 +240,27 @@ impl Book {
             _ => {}
         }
         self.note_no(now);
-        self.claims.told(event, self.holds(), now);
+        self.claims.told(limits.id, event, self.holds(), now);
         if self.wish_since() != wish {
             self.probes = 0;
             self.released_at = None;
         }
     }
 
-    pub(crate) fn ordered(&mut self, actions: &[Action], now: Time) {
-        for action in actions {
+    pub(crate) fn ordered(&mut self, limits: &Limits<'_>, actions: &[Action], now: Time) {
+        for action in limits.orders(actions) {
             match action {
-                Action::Vip(_, VipAction::SendProbe) => {
+                VipAction::SendProbe => {
                     self.probes += 1;
                     self.last_probe = now;
                 }
-                Action::Vip(_, VipAction::AddAddress { .. }) => {
+                VipAction::AddAddress { .. } => {
                     self.held_since.get_or_insert(now);
                     self.added_at = Some(now);
                     self.removes = false;
                 }
-                Action::Vip(_, VipAction::RenewAddress { .. }) if self.holds() => self.added_at = Some(now),
-                Action::Vip(_, VipAction::RemoveAddress { .. }) => {
+                VipAction::RenewAddress { .. } if self.holds() => self.added_at = Some(now),
+                VipAction::RemoveAddress { .. } => {
                     self.removes = true;
                     self.held_since = None;
                     self.added_at = None;
@@ -268,12 +271,12 @@ impl Book {
     }
 
     /// An agent that comes to act only after its lease was over has nothing, and knows nothing, until it is told anew.
-    fn forget_after_the_lease(&mut self, policy: &Policy, now: Time) {
+    fn forget_after_the_lease(&mut self, limits: &Limits<'_>, now: Time) {
         let over = |(at, lease): (Time, Duration)| now.since(at) >= lease;
-        if self.added_at.zip(policy.lease).is_some_and(over) {
+        if self.added_at.zip(limits.vip.lease).is_some_and(over) {
             self.forget(now);
             (self.here, self.held_since, self.added_at) = (false, None, None);
-            self.stood_still = Some((now, policy.lease.unwrap_or_default()));
+            self.stood_still = Some((now, limits.vip.lease.unwrap_or_default()));
         }
     }
 
@@ -394,19 +397,19 @@ impl Book {
     }
 
     /// How long a holder may go on, by what it was told. None: for ever.
-    pub(crate) fn may_hold_until(&self, policy: &Policy, held_since: Time) -> Option<Time> {
+    pub(crate) fn may_hold_until(&self, limits: &Limits<'_>, held_since: Time) -> Option<Time> {
         use crate::inputs::GatewayLost;
         let since = self.word_since.max(held_since);
         let by_server = match self.word {
             Word::Nothing | Word::Leads { .. } | Word::TakesWrites => None,
-            Word::Silent => Some(since + policy.hung_patience),
-            Word::TurnsAway => policy.refused_patience.map(|patience| since + patience),
-            Word::Follows | Word::Stale => Some(since + policy.claim_wait),
-            Word::Dead => Some(since + policy.linger),
+            Word::Silent => Some(since + limits.vip.hung_patience),
+            Word::TurnsAway => limits.vip.refused_patience.map(|patience| since + patience),
+            Word::Follows | Word::Stale => Some(since + limits.vip.claim_wait),
+            Word::Dead => Some(since + limits.vip.linger),
             Word::NoMajority => Some(since + NO_MAJORITY_FOR),
         };
         let gateway_since = self.gateway_since.max(held_since);
-        let by_gateway = match (self.gateway, policy.gateway_lost) {
+        let by_gateway = match (self.gateway, limits.vip.gateway_lost) {
             (Some(false), GatewayLost::Release) => Some(gateway_since),
             // Counts from when its server does not lead.
             (Some(false), GatewayLost::HoldWithMajority) => {

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::inputs::{
-    Action, Event, Fact, GroupView, Member, MemberPort, MemberState, Outcome, Policy, Seen, Server, Time,
+    Action, Event, Fact, GroupPolicy, GroupView, Member, MemberPort, MemberState, Outcome, Seen, Server, Time,
 };
 use crate::invariant::{Breach, Invariant};
 
@@ -45,7 +45,7 @@ pub struct Expelling {
 
 impl Expelling {
     /// The operator's value is changed, nothing justifies it any more, and it was not asked back.
-    fn owes(&self, policy: &Policy, event: &Event, now: Time) -> Option<Breach> {
+    fn owes(&self, policy: &GroupPolicy, event: &Event, now: Time) -> Option<Breach> {
         let changed = self.changed.filter(|changed| !changed.asked_back)?;
         let breach = |words: &str| Some(Breach::new(Invariant::Restored, words));
         if *event == Event::Stopping {
@@ -72,7 +72,13 @@ impl Expelling {
     }
 
     /// Reads one step into the book, what the agent was told and what it ordered, and judges it.
-    pub fn step(&mut self, policy: &Policy, event: &Event, actions: &[Action], now: Time) -> Option<Breach> {
+    pub fn step(
+        &mut self,
+        policy: &GroupPolicy,
+        event: &Event,
+        actions: &[Action],
+        now: Time,
+    ) -> Option<Breach> {
         self.told(event, now);
         let breach = self.judge(policy, actions, now);
         self.ordered(actions, now);
@@ -169,7 +175,7 @@ impl Expelling {
         }
     }
 
-    fn judge(&self, policy: &Policy, actions: &[Action], now: Time) -> Option<Breach> {
+    fn judge(&self, policy: &GroupPolicy, actions: &[Action], now: Time) -> Option<Breach> {
         actions.iter().find_map(|action| {
             let wrong = match action {
                 Action::SetExpelTimeout { original } => self.set_wrongly(policy, *original, now),
@@ -191,7 +197,7 @@ impl Expelling {
         })
     }
 
-    fn set_wrongly(&self, policy: &Policy, original: u32, now: Time) -> Option<String> {
+    fn set_wrongly(&self, policy: &GroupPolicy, original: u32, now: Time) -> Option<String> {
         if self.changed.is_some_and(|changed| !changed.asked_back) {
             return Some("changes the expel timeout twice".to_owned());
         }
@@ -205,7 +211,7 @@ impl Expelling {
     }
 
     /// Why nobody may be expelled at once.
-    fn living(&self, policy: &Policy, now: Time) -> Option<String> {
+    fn living(&self, policy: &GroupPolicy, now: Time) -> Option<String> {
         if self.stands_since.is_none_or(|asked| now.since(asked) > policy.evidence_age) {
             return Some("its own server is not known to be ONLINE in the majority".to_owned());
         }
@@ -224,7 +230,7 @@ impl Expelling {
         })
     }
 
-    fn wakes_too_soon(&self, policy: &Policy, now: Time) -> Option<String> {
+    fn wakes_too_soon(&self, policy: &GroupPolicy, now: Time) -> Option<String> {
         let stands = self.stands_since.is_some_and(|asked| now.since(asked) <= policy.evidence_age);
         let patience = Duration::from_secs(self.timeout.unwrap_or(u32::MAX).into());
         let over = self.suspects.values().any(|since| now.since(*since) >= patience);

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use crate::book::{Book, Word};
 use crate::excuses::Excuse;
-use crate::inputs::{Action, Event, Policy, Time, VipAction, VipId};
+use crate::inputs::{Action, Event, Time, VipAction, VipId};
 use crate::invariant::{Breach, Invariant};
+use crate::limits::Limits;
 
 /// "It is free" is to be read no later than this after it was heard: another may have taken it then.
 const WORD_HOLDS_FOR: Duration = Duration::from_millis(20);
@@ -19,7 +20,7 @@ pub struct Orders<'a> {
     pub actions: &'a [Action],
     /// When it wants to be woken, on its own clock.
     pub wake_at: Time,
-    /// The member whose claim it declares settled, for itself.
+    /// The member whose claim to this VIP it declares settled, for itself.
     pub settled: Option<IpAddr>,
 }
 
@@ -60,32 +61,20 @@ impl Verdict {
     }
 }
 
-fn adds(actions: &[Action]) -> bool {
-    actions.iter().any(|action| matches!(action, Action::Vip(_, VipAction::AddAddress { .. })))
-}
-
-fn renews(actions: &[Action]) -> bool {
-    actions.iter().any(|action| matches!(action, Action::Vip(_, VipAction::RenewAddress { .. })))
-}
-
-fn removes(actions: &[Action]) -> bool {
-    actions.iter().any(|action| matches!(action, Action::Vip(_, VipAction::RemoveAddress { .. })))
-}
-
 impl Book {
     /// Reads one step into the book, what the agent was told and what it ordered, and judges it.
     pub fn step(
         &mut self,
-        policy: &Policy,
+        limits: &Limits<'_>,
         event: &Event,
         orders: &Orders<'_>,
         sight: &Sight,
         now: Time,
     ) -> Verdict {
         let held = self.holds();
-        self.told(policy, event, now);
+        self.told(limits, event, now);
         let settled = orders.settled.and_then(|member| self.claims.settled(member));
-        let verdict = self.judge(policy, event, orders, sight, now);
+        let verdict = self.judge(limits, event, orders, sight, now);
         let unproven = settled.is_some_and(|claim| {
             claim.leads_in_no_older(self.newest.as_ref()) && self.server_asked < claim.since
         });
@@ -95,8 +84,10 @@ impl Book {
         } else {
             verdict
         };
-        self.ordered(orders.actions, now);
-        let restored = policy.elects().then(|| self.expelling.step(policy, event, orders.actions, now));
+        self.ordered(limits, orders.actions, now);
+        // The group's patience is no VIP's own: it is in the first one's book.
+        let elects = limits.id == VipId::FIRST && limits.group.elects();
+        let restored = elects.then(|| self.expelling.step(limits.group, event, orders.actions, now));
         match restored.flatten() {
             Some(breach) if verdict.breach.is_none() => Verdict { breach: Some(breach), ..verdict },
             _ => verdict,
@@ -105,7 +96,7 @@ impl Book {
 
     fn judge(
         &self,
-        policy: &Policy,
+        limits: &Limits<'_>,
         event: &Event,
         orders: &Orders<'_>,
         sight: &Sight,
@@ -115,36 +106,36 @@ impl Book {
         if orders.wake_at <= now && *event != Event::Stopping {
             return Verdict::breach(Invariant::Wakes, "wants to be woken in the past");
         }
-        if let Some(breach) = self.lifetime_is_wrong(policy, actions) {
+        if let Some(breach) = self.lifetime_is_wrong(limits, actions) {
             return Verdict { breach: Some(breach), ..Verdict::default() };
         }
-        if self.is_stale() && actions.contains(&Action::Vip(VipId::FIRST, VipAction::SendProbe)) {
+        if self.is_stale() && limits.orders(actions).any(|action| *action == VipAction::SendProbe) {
             let words = "claims in a view older than the newest it was told of";
             return Verdict::breach(Invariant::NewestView, words);
         }
         // The last order of an agent that stops is given on the kernel's word, asked for in the same breath.
-        if renews(actions) && !self.holds() && *event != Event::Stopping {
+        if limits.renews(actions) && !self.holds() && *event != Event::Stopping {
             let words = "renews the VIP, which is not here by what it was told, or whose lease was over";
             return Verdict::breach(Invariant::Lease, words);
         }
         let here = sight.here.unwrap_or(self.holds());
-        match (here, adds(actions), removes(actions)) {
-            (false, true, _) => self.judge_start(policy, now),
+        match (here, limits.adds(actions), limits.removes(actions)) {
+            (false, true, _) => self.judge_start(limits, now),
             // Where the kernel shows it still there, it is removed once more.
             (true, _, true) if !self.holds() => Verdict::default(),
-            (true, _, true) => self.judge_release(policy, now),
-            (true, _, false) => self.judge_holding(policy, renews(actions), sight, now),
+            (true, _, true) => self.judge_release(limits, now),
+            (true, _, false) => self.judge_holding(limits, limits.renews(actions), sight, now),
             (false, false, _) => Verdict::default(),
         }
     }
 
     /// LEASE: the kernel's lifetime is never longer than the policy says; only an agent that is told to stop leaves none.
-    fn lifetime_is_wrong(&self, policy: &Policy, actions: &[Action]) -> Option<Breach> {
-        let lease = policy.lease?;
-        actions.iter().find_map(|action| {
+    fn lifetime_is_wrong(&self, limits: &Limits<'_>, actions: &[Action]) -> Option<Breach> {
+        let lease = limits.vip.lease?;
+        limits.orders(actions).find_map(|action| {
             let (lifetime, renews) = match action {
-                Action::Vip(_, VipAction::AddAddress { lifetime, .. }) => (lifetime, false),
-                Action::Vip(_, VipAction::RenewAddress { lifetime, .. }) => (lifetime, true),
+                VipAction::AddAddress { lifetime, .. } => (lifetime, false),
+                VipAction::RenewAddress { lifetime, .. } => (lifetime, true),
                 _ => return None,
             };
             let permanent = renews && lifetime.is_none() && self.stops;
@@ -157,11 +148,11 @@ impl Book {
     }
 
     /// EVIDENCE and NEWEST-VIEW: the address is not there, and is to be added.
-    fn judge_start(&self, policy: &Policy, now: Time) -> Verdict {
-        Verdict { breach: self.lacks_evidence(policy, now), starts: true, ..Verdict::default() }
+    fn judge_start(&self, limits: &Limits<'_>, now: Time) -> Verdict {
+        Verdict { breach: self.lacks_evidence(limits, now), starts: true, ..Verdict::default() }
     }
 
-    fn lacks_evidence(&self, policy: &Policy, now: Time) -> Option<Breach> {
+    fn lacks_evidence(&self, limits: &Limits<'_>, now: Time) -> Option<Breach> {
         let lacks = |words: String| Some(Breach::new(Invariant::Evidence, words));
         let Some(wish) = self.wish_since() else {
             let Self { word, gateway, member, .. } = self;
@@ -170,7 +161,7 @@ impl Book {
                 format!("takes the VIP, and was told: server {word:?}, gateway {gateway:?}, member {member}");
             return Some(Breach::new(invariant, words));
         };
-        let old = |asked: Time| now.since(asked) > policy.evidence_age;
+        let old = |asked: Time| now.since(asked) > limits.group.evidence_age;
         if old(self.server_asked) || old(self.gateway_asked) {
             return lacks("takes the VIP on facts that are too old".to_owned());
         }
@@ -180,11 +171,11 @@ impl Book {
         if self.hears_nothing {
             return lacks("takes the VIP while it can hear no answer".to_owned());
         }
-        let overrules = policy.takeover_after.zip(self.taken_since);
+        let overrules = limits.vip.takeover_after.zip(self.taken_since);
         if overrules.is_some_and(|(after, since)| now >= since + after) {
             return None;
         }
-        if self.was_released(now) || self.has_asked_around(policy, now) {
+        if self.was_released(now) || self.has_asked_around(limits, now) {
             return None;
         }
         let ago = now.since(self.last_probe).as_millis();
@@ -200,33 +191,33 @@ impl Book {
     }
 
     /// The network was asked often enough, and the last question had its time to be answered.
-    fn has_asked_around(&self, policy: &Policy, now: Time) -> bool {
-        self.probes >= policy.probe_count && now.since(self.last_probe) >= policy.probe_spacing
+    fn has_asked_around(&self, limits: &Limits<'_>, now: Time) -> bool {
+        self.probes >= limits.vip.probe_count && now.since(self.last_probe) >= limits.vip.probe_spacing
     }
 
     /// Judges an agent that does nothing: one that holds the VIP may do so for no longer than its limits say.
-    pub fn goes_on(&self, policy: &Policy, sight: &Sight, now: Time) -> Verdict {
+    pub fn goes_on(&self, limits: &Limits<'_>, sight: &Sight, now: Time) -> Verdict {
         if sight.here.unwrap_or(self.holds()) {
-            self.judge_holding(policy, false, sight, now)
+            self.judge_holding(limits, false, sight, now)
         } else {
             Verdict::default()
         }
     }
 
     /// LEASE and NEWEST-VIEW: it goes on holding, or renews.
-    fn judge_holding(&self, policy: &Policy, renews: bool, sight: &Sight, now: Time) -> Verdict {
-        let heard_of = policy.hung_patience.max(policy.poll_interval * 2) + sight.slack;
+    fn judge_holding(&self, limits: &Limits<'_>, renews: bool, sight: &Sight, now: Time) -> Verdict {
+        let heard_of = limits.vip.hung_patience.max(limits.group.poll_interval * 2) + sight.slack;
         if renews && self.word != Word::Nothing && now.since(self.server_asked) > heard_of {
             return Verdict::breach(Invariant::Lease, "renews, and nothing more is heard of its server");
         }
-        let Some(until) = self.held_since.and_then(|since| self.may_hold_until(policy, since)) else {
+        let Some(until) = self.held_since.and_then(|since| self.may_hold_until(limits, since)) else {
             return Verdict::default();
         };
         if now <= until + sight.slack {
             return Verdict::default();
         }
         // One that stood still after the first word asks again, and waits for a claim from then on.
-        if self.stood_still.is_some_and(|(at, _)| now.since(at) < policy.claim_wait) {
+        if self.stood_still.is_some_and(|(at, _)| now.since(at) < limits.vip.claim_wait) {
             return Verdict::excused(Excuse::StoodStill);
         }
         let invariant = if self.word == Word::Stale { Invariant::NewestView } else { Invariant::Lease };
@@ -241,17 +232,18 @@ impl Book {
     }
 
     /// NO-FLAP and UNKNOWN-IS-NOT-NO: it lets go.
-    fn judge_release(&self, policy: &Policy, now: Time) -> Verdict {
-        let Some(breach) = self.lets_go_too_soon(policy, now) else { return Verdict::default() };
-        let forgot =
-            |(at, still): (Time, Duration)| at == now && policy.lease.is_some_and(|lease| still > lease / 2);
+    fn judge_release(&self, limits: &Limits<'_>, now: Time) -> Verdict {
+        let Some(breach) = self.lets_go_too_soon(limits, now) else { return Verdict::default() };
+        let forgot = |(at, still): (Time, Duration)| {
+            at == now && limits.vip.lease.is_some_and(|lease| still > lease / 2)
+        };
         // A claim is settled in time; what lies in a pause is no time.
-        let within = policy.dispute_limit * 3;
+        let within = limits.vip.dispute_limit * 3;
         let still = self.stood_still.filter(|(at, _)| now.since(*at) < within);
         let within = within + still.map_or(Duration::ZERO, |(_, still)| still);
         let contested = |at: Time| now.since(at) < within;
         // One that has just taken it lets go of it again at the first answer, whoever leads.
-        let settled = self.held_since.is_some_and(|since| now.since(since) > policy.dispute_limit);
+        let settled = self.held_since.is_some_and(|since| now.since(since) > limits.vip.dispute_limit);
         if settled && !self.gives_up && self.claims.are_all_of_older_views(self.newest.as_ref()) {
             let words = "yields to a claim of an older view";
             return Verdict::breach(Invariant::NewestView, words);
@@ -268,13 +260,13 @@ impl Book {
         Verdict::excused(excuse)
     }
 
-    fn lets_go_too_soon(&self, policy: &Policy, now: Time) -> Option<Breach> {
+    fn lets_go_too_soon(&self, limits: &Limits<'_>, now: Time) -> Option<Breach> {
         if !self.member {
             return None;
         }
         let asked = self.server_asked.max(self.gateway_asked);
         // Where nothing at all is answered any more, the first word has to do in the end.
-        let once = |since: Time| asked < since && now.since(since) < policy.claim_wait;
+        let once = |since: Time| asked < since && now.since(since) < limits.vip.claim_wait;
         if self.no_since.is_some_and(once) {
             let words = format!("lets go at the first word: {:?}, gateway {:?}", self.word, self.gateway);
             return Some(Breach::new(Invariant::NoFlap, words));
@@ -289,8 +281,8 @@ impl Book {
                     "lets go, though its server leads, or still takes writes",
                 ));
             }
-            Word::Silent | Word::Nothing => policy.hung_patience,
-            Word::TurnsAway => policy.refused_patience.unwrap_or(Duration::MAX),
+            Word::Silent | Word::Nothing => limits.vip.hung_patience,
+            Word::TurnsAway => limits.vip.refused_patience.unwrap_or(Duration::MAX),
             Word::Follows | Word::NoMajority | Word::Stale | Word::Dead => return None,
         };
         let since = now.since(self.word_asked);

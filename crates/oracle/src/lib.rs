@@ -1,6 +1,6 @@
 //! The invariants of haipmgr, each defined once, with books of their own.
 //!
-//! Two halves. [`Book`] belongs to one agent: it reads what the agent was told ([`decide::event`]) and what it ordered
+//! Two halves. [`Book`] belongs to one agent and one VIP: it reads what the agent was told ([`decide::event`]) and what it ordered
 //! ([`decide::action`]), and says whether the one follows from the other. [`outside`] looks at all hosts at once: who bears the
 //! VIP, who hears whom, who is entitled to it in truth. Neither ever sees what the rules remember: a mistake in a rule's memory
 //! would be a mistake of its judge too.
@@ -15,6 +15,7 @@ mod expelling;
 mod inputs;
 mod invariant;
 mod judge;
+mod limits;
 mod normal;
 pub mod outside;
 
@@ -23,3 +24,4 @@ pub use excuses::{Counts, Excuse};
 pub use expelling::Expelling;
 pub use invariant::{Breach, Broken, Invariant};
 pub use judge::{Orders, Sight, Verdict};
+pub use limits::Limits;

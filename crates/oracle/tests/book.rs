@@ -157,7 +157,7 @@ fn evidence_a_claim_is_not_answered_by_what_was_asked_before_it() {
             agent.server(leads());
         }
         let orders = Orders { actions: &[], wake_at: agent.now + ms(1), settled: Some(member(2)) };
-        let verdict = agent.book.step(&agent.policy, &Event::Wake, &orders, &agent.sight, agent.now);
+        let verdict = agent.step(&Event::Wake, &orders);
         if proven { fine(&verdict) } else { breaks(&verdict, Invariant::Evidence) }
     }
 }
@@ -208,7 +208,7 @@ fn newest_view_a_holder_of_an_older_view_waits_for_a_claim_and_no_longer() {
 
 #[test]
 fn lease_the_kernel_is_never_told_more_than_the_policy_says_but_by_an_agent_that_stops() {
-    let lease = Agent::new().policy.lease.unwrap();
+    let lease = Agent::new().vip.lease.unwrap();
     for (lifetime, right) in [(Some(lease), true), (Some(lease + ms(1)), false), (None, false)] {
         let mut agent = Agent::that_holds_it();
         let verdict = agent.orders(&[renew(lifetime)]);
@@ -399,7 +399,7 @@ fn wakes_an_agent_looks_ahead() {
     let mut agent = Agent::new();
     for (wake_at, ahead) in [(agent.now + Duration::from_micros(1), true), (agent.now, false)] {
         let orders = Orders { actions: &[], wake_at, settled: None };
-        let verdict = agent.book.step(&agent.policy, &Event::Wake, &orders, &agent.sight, agent.now);
+        let verdict = agent.step(&Event::Wake, &orders);
         if ahead { fine(&verdict) } else { breaks(&verdict, Invariant::Wakes) }
     }
 }
@@ -416,10 +416,10 @@ fn a_book_in_its_form_judges_as_it_did_before() {
         for _ in 0..still {
             plain.wait(100);
             formed.book.grow_older(tick);
-            formed.book.bring_to_form(&formed.policy, formed.sight.slack, formed.now);
+            formed.book_in_form();
         }
         assert_eq!(plain.orders(&[]).breach.is_some(), formed.orders(&[]).breach.is_some(), "{still} ticks");
-        let frame = Event::Frame(Frame { from: OTHER, says: Says::Probe });
+        let frame = Event::Frame(VipId::FIRST, Frame { from: OTHER, says: Says::Probe });
         assert_eq!(
             agent::broken(&plain.does(&frame, &[remove()])),
             agent::broken(&formed.does(&frame, &[remove()]))

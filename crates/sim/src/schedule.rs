@@ -3,12 +3,13 @@
 use core::fmt;
 use std::time::Duration;
 
-use decide::policy::GatewayLost;
+use decide::net::VipId;
+use decide::policy::{GatewayLost, VipPolicy};
 use fastrand::Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::fault::{Fault, Who};
-use crate::world::{BEGIN, Chances, Measured, Setup, World, policy};
+use crate::world::{BEGIN, Chances, Measured, Setup, VIP, World, policy};
 use oracle::{Broken, Counts};
 
 /// After the last fault has passed the world runs on for this long: the lease, an election, a join, and the VIP follows.
@@ -89,7 +90,7 @@ pub struct Outcome {
 impl Schedule {
     /// Without a fault, on default limits.
     pub fn quiet(seed: u64, members: usize, length_ms: u64) -> Self {
-        let default = policy(members);
+        let default = VipPolicy::new(VIP);
         let ms = |limit: Duration| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
         let limits = Limits {
             lease_ms: default.lease.map_or(0, ms),
@@ -185,18 +186,20 @@ impl Schedule {
 
     fn setup(&self, recording: bool) -> Setup {
         let mut policy = policy(self.members);
-        policy.lease = (self.limits.lease_ms > 0).then(|| Duration::from_millis(self.limits.lease_ms));
-        policy.claim_wait = Duration::from_millis(self.limits.claim_wait_ms);
-        policy.linger = Duration::from_millis(self.limits.linger_ms);
-        policy.hung_patience = Duration::from_millis(self.limits.hung_patience_ms);
+        let mut vip = VipPolicy::new(VIP);
+        vip.lease = (self.limits.lease_ms > 0).then(|| Duration::from_millis(self.limits.lease_ms));
+        vip.claim_wait = Duration::from_millis(self.limits.claim_wait_ms);
+        vip.linger = Duration::from_millis(self.limits.linger_ms);
+        vip.hung_patience = Duration::from_millis(self.limits.hung_patience_ms);
         if self.limits.holds_without_gateway {
-            policy.gateway_lost = GatewayLost::HoldWithMajority;
+            vip.gateway_lost = GatewayLost::HoldWithMajority;
         }
         let takeover_after = self.limits.takeover_after_ms;
-        policy.takeover_after = (takeover_after > 0).then(|| Duration::from_millis(takeover_after));
+        vip.takeover_after = (takeover_after > 0).then(|| Duration::from_millis(takeover_after));
+        policy.vips.insert(VipId::FIRST, vip);
         #[cfg(feature = "planted")]
         {
-            policy.planted = self.planted;
+            policy.group.planted = self.planted;
         }
         let chances = Chances {
             loss: 0.0,

@@ -16,7 +16,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use decide::event::{Event, Mac, Says};
-use decide::policy::Policy;
+use decide::policy::{GroupPolicy, Policy, VipPolicy};
 use decide::time::Time;
 use fastrand::Rng;
 
@@ -82,7 +82,8 @@ impl Setup {
 
 /// The default policy of a cluster with so many members.
 pub fn policy(members: usize) -> Policy {
-    Policy::new(VIP, (0..members).map(|place| (address(place), "eth0".to_owned())).collect())
+    let members = (0..members).map(|place| (address(place), "eth0".to_owned())).collect();
+    Policy::new(GroupPolicy::new(members), VipPolicy::new(VIP))
 }
 
 /// Something that is due.
@@ -223,7 +224,7 @@ impl World {
         let now = BEGIN;
         let members = setup.members.clamp(1, 8);
         let group = Group::whole(members, now);
-        let host = |place| ModelHost::new(group.view, place, now, setup.policy.poll_interval);
+        let host = |place| ModelHost::new(group.view, place, now, setup.policy.group.poll_interval);
         let mut world = Self {
             now,
             hosts: (0..members).map(host).collect(),

@@ -43,7 +43,7 @@ impl ExpelState {
     /// Moves on. It says nothing of a VIP and moves nothing of it.
     pub(crate) fn poll(&mut self, event: &Event, at: Moment<'_>, out: &mut Output) {
         self.take_in(event, at, out);
-        if *event != Event::Stopping && at.policy.elects() && at.survives() {
+        if *event != Event::Stopping && at.group.elects() && at.survives() {
             self.read_timeout(at, out);
             self.meet_members(at, out);
             self.look_at_suspects(at, out);
@@ -157,7 +157,7 @@ impl ExpelState {
         if !self.proof_is_of_use(at) {
             return;
         }
-        let (now, policy) = (at.now, at.policy);
+        let (now, policy) = (at.now, at.group);
         let stale = |open: Option<&Open>| open.is_none_or(|open| now.since(open.at) >= OPEN_FOR);
         let unmet = at.facts.own_view().is_some_and(|view| {
             view.members
@@ -190,7 +190,7 @@ impl ExpelState {
     /// There are procedures, and a choice of the operator's, that make a proof useful.
     fn proof_is_of_use(&self, at: Moment<'_>) -> bool {
         let usable = matches!(&self.timeout, Some(Seen { fact: Fact::Known(_), .. }));
-        (at.policy.proven_dead || at.policy.fence) && usable
+        (at.group.proven_dead || at.group.fence) && usable
     }
 
     fn look_at_suspects(&mut self, at: Moment<'_>, out: &mut Output) {
@@ -200,10 +200,10 @@ impl ExpelState {
         }
         for (id, suspect) in &mut self.suspects {
             let Some(open) = at.facts.peers.open.get(id) else { continue };
-            if suspect.given_up || suspect.is_proven_dead(at.policy) {
+            if suspect.given_up || suspect.is_proven_dead(at.group) {
                 continue;
             }
-            if at.policy.proven_dead && suspect.started_again == StartedAgain::ToBeAsked {
+            if at.group.proven_dead && suspect.started_again == StartedAgain::ToBeAsked {
                 suspect.started_again = StartedAgain::NotKnown;
                 at.ask_peer_unless_asked_since(out, open.address, suspect.since.max(at.now - PEER_AGAIN));
             }
@@ -217,7 +217,7 @@ impl ExpelState {
             }
             // A host that answers or refuses needs no fence.
             let silent = suspect.is_silent(at.facts.server.asked_at);
-            if at.policy.fence && suspect.primary && suspect.fence == Fence::NotRun && silent {
+            if at.group.fence && suspect.primary && suspect.fence == Fence::NotRun && silent {
                 suspect.fence = Fence::Running;
                 out.say_aside(Reason::Fencing(suspect.name.clone()));
                 out.act(Action::Fence { member: open.address, name: suspect.name.clone() });
@@ -226,7 +226,7 @@ impl ExpelState {
     }
 
     fn expel_the_dead(&mut self, at: Moment<'_>, out: &mut Output) {
-        if self.changed.is_some() || !self.all_dead(at.policy) {
+        if self.changed.is_some() || !self.all_dead(at.group) {
             return;
         }
         // With 0 configured there is nothing to change: it is woken as soon as it is UNREACHABLE.
@@ -239,7 +239,7 @@ impl ExpelState {
     }
 
     fn wake_on_time(&mut self, at: Moment<'_>, out: &mut Output) {
-        if !at.policy.wake_expel || self.changed.is_some() {
+        if !at.group.wake_expel || self.changed.is_some() {
             return;
         }
         let Some(timeout) = self.configured() else { return };
@@ -272,20 +272,20 @@ impl ExpelState {
     fn put_back(&mut self, at: Moment<'_>, out: &mut Output) {
         let Some(mut changed) = self.changed else { return };
         let over = changed.since + CHANGED_AT_MOST;
-        if !changed.restoring && self.all_dead(at.policy) && at.now < over {
+        if !changed.restoring && self.all_dead(at.group) && at.now < over {
             if at.now.since(changed.woken_at) >= AGAIN_AFTER {
                 changed.woken_at = at.now;
                 out.act(Action::WakeExpel);
             }
             out.wake(over.min(changed.woken_at + AGAIN_AFTER));
             // Where no answer comes, the last one ages.
-            out.wake(at.facts.server.asked_at + at.policy.evidence_age + Duration::from_micros(1));
+            out.wake(at.facts.server.asked_at + at.group.evidence_age + Duration::from_micros(1));
             self.changed = Some(changed);
             return;
         }
         changed.restoring = true;
         self.give_up();
-        if planted!(at.policy, ForgetRestore) {
+        if planted!(at.group, ForgetRestore) {
             self.changed = None;
             return;
         }

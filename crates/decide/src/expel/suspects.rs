@@ -10,7 +10,7 @@ use crate::event::{Fact, GroupView, Member, MemberPort, MemberState, NotInGroup,
 use crate::facts::Peers;
 use crate::moment::Moment;
 use crate::planted::planted;
-use crate::policy::Policy;
+use crate::policy::GroupPolicy;
 use crate::time::Time;
 
 /// Refusals in a row that prove a death.
@@ -160,7 +160,7 @@ impl Suspect {
         }
     }
 
-    pub(super) fn is_proven_dead(&self, policy: &Policy) -> bool {
+    pub(super) fn is_proven_dead(&self, policy: &GroupPolicy) -> bool {
         (policy.proven_dead
             && (self.refusals >= PROVING_REFUSALS || self.started_again == StartedAgain::Certain))
             || (policy.fence && self.fence == Fence::Dead)
@@ -221,7 +221,7 @@ impl ExpelState {
 
     /// There is somebody to expel, and everybody whom 0 would expel is dead: one that is only cut off keeps the patience
     /// that the operator gave it.
-    pub(super) fn all_dead(&self, policy: &Policy) -> bool {
+    pub(super) fn all_dead(&self, policy: &GroupPolicy) -> bool {
         !self.suspects.is_empty()
             && self.suspects.values().all(|suspect| suspect.is_proven_dead(policy) && !suspect.given_up)
     }

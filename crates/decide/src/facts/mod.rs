@@ -22,7 +22,7 @@ pub use view::Views;
 
 use crate::action::{Action, Outcome, VipAction};
 use crate::event::{Event, Fact, Gateway, GroupView, Host, Mac, Seen, Server, Why};
-use crate::policy::Policy;
+use crate::policy::{GroupPolicy, Policy};
 use crate::time::Time;
 
 /// A server that was not heard for longer than this has stood still, or this host has.
@@ -89,7 +89,7 @@ impl Facts {
     pub(crate) fn take_in(&mut self, policy: &Policy, event: &Event, now: Time) -> Vec<News> {
         match event {
             Event::Host(seen) => return self.take_in_host(seen),
-            Event::Server(seen) => self.take_in_server(policy, seen, now),
+            Event::Server(seen) => self.take_in_server(&policy.group, seen, now),
             Event::Peer { member, seen } => {
                 self.views.take_in_peer(seen);
                 self.peers.take_in(*member, seen);
@@ -97,7 +97,7 @@ impl Facts {
             Event::Gateway(seen) => return self.take_in_gateway(seen),
             Event::ReceiveUp(up) => self.neighbors.receive_down = !up,
             Event::Neighbor { address, mac } => {
-                if policy.members.contains_key(address) {
+                if policy.group.members.contains_key(address) {
                     self.neighbors.take_in(*address, *mac, now);
                 }
             }
@@ -105,13 +105,15 @@ impl Facts {
             Event::Process(sign) => return self.process.take_in(*sign, now),
             Event::Release => self.giving_up = true,
             Event::Done {
-                action: Action::Vip(_, VipAction::RenewAddress { interface, .. }),
+                action: Action::Vip(vip, VipAction::RenewAddress { interface, .. }),
                 outcome: Outcome::Gone,
             } => {
-                self.take_in_gone(policy, interface, now);
+                if let Some(address) = policy.address_of(*vip) {
+                    self.take_in_gone(address, interface, now);
+                }
                 return vec![News::AddressGone];
             }
-            Event::Frame(_)
+            Event::Frame(..)
             | Event::StatFile(_)
             | Event::ExpelTimeout(_)
             | Event::ExpelTimeoutLeft(_)
@@ -151,14 +153,14 @@ impl Facts {
     }
 
     /// The kernel found no VIP to renew on this interface: somebody else has removed it.
-    fn take_in_gone(&mut self, policy: &Policy, interface: &str, now: Time) {
+    fn take_in_gone(&mut self, vip: IpAddr, interface: &str, now: Time) {
         if let Fact::Known(host) = &mut self.host.fact {
-            host.addresses.retain(|there| there.address != policy.vip || there.interface != interface);
+            host.addresses.retain(|there| there.address != vip || there.interface != interface);
             self.host.asked_at = now;
         }
     }
 
-    fn take_in_server(&mut self, policy: &Policy, seen: &Seen<Server>, now: Time) {
+    fn take_in_server(&mut self, policy: &GroupPolicy, seen: &Seen<Server>, now: Time) {
         let late = seen.asked_at < self.server.asked_at;
         self.views.take_in_own(seen, late);
         if late {

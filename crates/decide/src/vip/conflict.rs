@@ -8,7 +8,7 @@ use super::state::{Conflict, Hold, Stranger};
 use crate::action::{Action, VipAction};
 use crate::checks::{Stage, Stages, Verdict};
 use crate::event::{Mac, Says};
-use crate::moment::Moment;
+use crate::moment::VipMoment;
 use crate::output::Output;
 use crate::reason::{LetGo, Reason};
 
@@ -29,7 +29,7 @@ impl VipMachine {
     /// A frame about the VIP, which is held here, from a MAC that is not known to be a member's.
     pub(crate) fn stranger_while_holding(
         &mut self,
-        at: Moment<'_>,
+        at: VipMoment<'_>,
         out: &mut Output,
         hold: &mut Hold,
         from: Mac,
@@ -68,7 +68,7 @@ impl VipMachine {
     /// Defends the address where it was proven since that this host leads; gives why to let go where it certainly does not.
     pub(crate) fn answer_conflict(
         &mut self,
-        at: Moment<'_>,
+        at: VipMoment<'_>,
         out: &mut Output,
         hold: &mut Hold,
         stages: &Stages,
@@ -111,7 +111,7 @@ impl VipMachine {
     }
 
     /// How long the next announcement may wait at the most because a stranger was heard lately; none where no conflict goes on.
-    pub(crate) fn announce_against_a_stranger(at: Moment<'_>, hold: &Hold) -> Option<Duration> {
+    pub(crate) fn announce_against_a_stranger(at: VipMoment<'_>, hold: &Hold) -> Option<Duration> {
         let conflict = hold.conflict?;
         (at.now.since(conflict.heard_at) < DEFEND_INTERVAL).then_some(ANNOUNCE_DURING_CONFLICT)
     }

@@ -7,7 +7,7 @@ use super::state::VipState;
 use crate::action::VipAction;
 use crate::checks::own_member;
 use crate::event::{Fact, HostAddress};
-use crate::moment::Moment;
+use crate::moment::VipMoment;
 use crate::output::Output;
 use crate::reason::Reason;
 
@@ -25,13 +25,13 @@ impl VipMachine {
     /// would stay as a second holder when the VIP leaves. The lease is renewed at once, where anything renews it, and
     /// what carries that out removes the other prefixes: so the VIP is never away. Without a lease the predecessor's
     /// address, whatever its prefix, is this host's VIP, and leaves with it.
-    pub(crate) fn replace_copy(&mut self, at: Moment<'_>, out: &mut Output) {
+    pub(crate) fn replace_copy(&mut self, at: VipMoment<'_>, out: &mut Output) {
         let (Fact::Known(host), VipState::Holding(hold)) = (&at.facts.host.fact, &mut self.state) else {
             return;
         };
-        let whole = if at.policy.vip.is_ipv4() { 32 } else { 128 };
+        let whole = if at.policy.address.is_ipv4() { 32 } else { 128 };
         let is_copy = |there: &&HostAddress| {
-            there.address == at.policy.vip && there.interface == hold.interface && there.prefix != whole
+            there.address == at.policy.address && there.interface == hold.interface && there.prefix != whole
         };
         let Some(copy) = host.addresses.iter().find(is_copy) else { return };
         if hold.next_renewal.is_none_or(|due| at.now >= due) {
@@ -49,11 +49,11 @@ impl VipMachine {
 
     /// Removes a copy of the VIP from an interface that is not this member's: nobody holds it there, and nothing would remove it
     /// when the VIP leaves.
-    pub(crate) fn remove_copies(&mut self, at: Moment<'_>, out: &mut Output) {
+    pub(crate) fn remove_copies(&mut self, at: VipMoment<'_>, out: &mut Output) {
         let Fact::Known(host) = &at.facts.host.fact else { return };
-        let Some((_, own_interface)) = own_member(at.policy, host) else { return };
+        let Some((_, own_interface)) = own_member(at.group, host) else { return };
         let is_copy =
-            |there: &&HostAddress| there.address == at.policy.vip && there.interface != own_interface;
+            |there: &&HostAddress| there.address == at.policy.address && there.interface != own_interface;
         let Some(interface) = host.addresses.iter().find(is_copy).map(|copy| copy.interface.clone()) else {
             return;
         };
@@ -69,7 +69,7 @@ impl VipMachine {
     }
 
     /// The VIP went away from this interface, and not by this agent.
-    pub(crate) fn note_removal(&mut self, at: Moment<'_>, out: &mut Output, interface: &str) {
+    pub(crate) fn note_removal(&mut self, at: VipMoment<'_>, out: &mut Output, interface: &str) {
         let now = at.now;
         self.removals.retain(|at| now.since(*at) < REMOVALS_WITHIN);
         self.removals.push(now);

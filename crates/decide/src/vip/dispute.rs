@@ -9,7 +9,7 @@ use crate::action::{Action, VipAction};
 use crate::checks::{Stage, Stages, Verdict};
 use crate::entitlement::Entitlement;
 use crate::event::{Fact, Mac, Says, Server};
-use crate::moment::Moment;
+use crate::moment::VipMoment;
 use crate::output::Output;
 use crate::planted::planted;
 use crate::reason::{LetGo, Reason};
@@ -27,7 +27,7 @@ impl VipMachine {
     /// A frame about the VIP while it is held.
     pub(crate) fn frame_while_holding(
         &mut self,
-        at: Moment<'_>,
+        at: VipMoment<'_>,
         out: &mut Output,
         hold: &mut Hold,
         from: Mac,
@@ -67,9 +67,9 @@ impl VipMachine {
     }
 
     /// Two holders: where the other's server can't be asked, a third's may tell of a newer view.
-    fn ask_the_others(at: Moment<'_>, out: &mut Output, claimant: IpAddr) {
+    fn ask_the_others(at: VipMoment<'_>, out: &mut Output, claimant: IpAddr) {
         let own = at.own_address();
-        let others = at.policy.members.keys().filter(|member| **member != claimant && Some(**member) != own);
+        let others = at.group.members.keys().filter(|member| **member != claimant && Some(**member) != own);
         for member in others.copied().collect::<Vec<_>>() {
             at.ask_peer_unless_asked_since(out, member, at.now);
         }
@@ -77,7 +77,7 @@ impl VipMachine {
 
     /// Goes on with a dispute, where there is one; gives why to let go, where the claimant has the better right.
     pub(crate) fn answer_claim(
-        at: Moment<'_>,
+        at: VipMoment<'_>,
         out: &mut Output,
         hold: &mut Hold,
         stages: &Stages,
@@ -85,7 +85,7 @@ impl VipMachine {
     ) -> Option<LetGo> {
         let mut dispute = hold.dispute?;
         let asked_since = stages.asked_at(Stage::Server) >= dispute.since
-            || planted!(at.policy, AnswerClaimWithStaleEvidence);
+            || planted!(at.group, AnswerClaimWithStaleEvidence);
         dispute.proven |= *verdict == Verdict::Up && asked_since;
         hold.dispute = Some(dispute);
         match Self::settle(at, out, dispute, hold, stages, verdict) {
@@ -104,14 +104,14 @@ impl VipMachine {
     }
 
     fn settle(
-        at: Moment<'_>,
+        at: VipMoment<'_>,
         out: &mut Output,
         dispute: Dispute,
         hold: &Hold,
         stages: &Stages,
         verdict: &Verdict,
     ) -> Settled {
-        if planted!(at.policy, YieldToNobody) {
+        if planted!(at.group, YieldToNobody) {
             return Settled::Stay;
         }
         let member = dispute.claimant;

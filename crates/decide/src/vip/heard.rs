@@ -7,7 +7,7 @@ use super::machine::VipMachine;
 use super::state::{Stranger, VipState};
 use crate::action::VipAction;
 use crate::event::{Frame, Says};
-use crate::moment::{LEARN_AT_MOST_EVERY, Moment};
+use crate::moment::{LEARN_AT_MOST_EVERY, VipMoment};
 use crate::output::Output;
 use crate::reason::Reason;
 
@@ -16,7 +16,7 @@ const NAME_STRANGER_EVERY: Duration = Duration::from_secs(60);
 
 impl VipMachine {
     /// A frame about the VIP.
-    pub(super) fn take_in_frame(&mut self, at: Moment<'_>, out: &mut Output, frame: Frame) {
+    pub(super) fn take_in_frame(&mut self, at: VipMoment<'_>, out: &mut Output, frame: Frame) {
         let Frame { from, says } = frame;
         if !says.is_use() && self.other_holder.is_some_and(|(holder, _)| holder == from) {
             // Who asks for the address, or says that it is free, does not have it.
@@ -63,7 +63,7 @@ impl VipMachine {
 
     /// Names a host that is no member, once the members have had the time to tell their hardware addresses, and then
     /// once in a while as long as it is heard.
-    pub(super) fn name_stranger(&mut self, at: Moment<'_>, out: &mut Output) {
+    pub(super) fn name_stranger(&mut self, at: VipMoment<'_>, out: &mut Output) {
         let Some(stranger) = self.stranger else { return };
         if at.facts.member_of(stranger.mac).is_some() {
             // It was a member all the time: what it said is taken up now, it may not say it again soon.

@@ -8,7 +8,7 @@ use crate::action::{Action, VipAction};
 use crate::checks::{Cause, Finding, Stage, Stages, Verdict};
 use crate::entitlement::Entitlement;
 use crate::event::{Fact, MemberState, NotInGroup, Server, Why};
-use crate::moment::Moment;
+use crate::moment::VipMoment;
 use crate::output::Output;
 use crate::planted::planted;
 use crate::reason::{LetGo, Reason};
@@ -37,7 +37,7 @@ enum Leave {
 }
 
 impl VipMachine {
-    fn leave(at: Moment<'_>, cause: &Cause) -> Leave {
+    fn leave(at: VipMoment<'_>, cause: &Cause) -> Leave {
         match cause {
             Cause::Refused(_) if Self::may_linger(at) => Leave::AfterLinger,
             Cause::NotAMember
@@ -56,12 +56,12 @@ impl VipMachine {
         }
     }
 
-    fn may_linger(at: Moment<'_>) -> bool {
-        at.facts.process.successor_would_be_seen() || planted!(at.policy, LingerOverANewServer)
+    fn may_linger(at: VipMoment<'_>) -> bool {
+        at.facts.process.successor_would_be_seen() || planted!(at.group, LingerOverANewServer)
     }
 
     /// The local server is in no group, and does not say that it is read-only: what a client writes there, the group never has.
-    fn takes_stray_writes(at: Moment<'_>) -> bool {
+    fn takes_stray_writes(at: VipMoment<'_>) -> bool {
         match &at.facts.server.fact {
             Fact::Known(Server::Member(view)) => {
                 let outside = |state| matches!(state, MemberState::Offline | MemberState::Error);
@@ -76,7 +76,7 @@ impl VipMachine {
 
     /// Of several stages that fail, the one that ends the holding soonest: a host that lost its gateway does not linger to
     /// refuse clients, since none can reach it, and it would still hold when it is back on the network.
-    fn ends_soonest(at: Moment<'_>, stages: &Stages) -> Option<(Stage, Cause)> {
+    fn ends_soonest(at: VipMoment<'_>, stages: &Stages) -> Option<(Stage, Cause)> {
         let fails = |(stage, finding, _): (Stage, &Finding, Time)| match finding {
             Finding::Failed(cause) if !cause.lets_keep() => Some((stage, cause.clone())),
             Finding::Passed | Finding::Failed(_) | Finding::Unknown(_) => None,
@@ -85,7 +85,7 @@ impl VipMachine {
     }
 
     /// The VIP is here and this agent has not put it there: it stays (S7).
-    pub(crate) fn adopt(&mut self, at: Moment<'_>, out: &mut Output, interface: String) -> VipState {
+    pub(crate) fn adopt(&mut self, at: VipMoment<'_>, out: &mut Output, interface: String) -> VipState {
         out.say(Reason::Adopted);
         // Another may have taken it while no agent ran here (`takeover_after`): it answers, which is a dispute.
         out.order(VipAction::AskWhoHasVip);
@@ -100,7 +100,7 @@ impl VipMachine {
     }
 
     /// The VIP is on this interface already.
-    pub(crate) fn hold_on(at: Moment<'_>, interface: String) -> Hold {
+    pub(crate) fn hold_on(at: VipMoment<'_>, interface: String) -> Hold {
         Hold {
             since: at.now,
             interface,
@@ -119,7 +119,7 @@ impl VipMachine {
     }
 
     /// Goes on holding, or lets go.
-    pub(crate) fn keep(&mut self, at: Moment<'_>, out: &mut Output, mut hold: Hold) -> VipState {
+    pub(crate) fn keep(&mut self, at: VipMoment<'_>, out: &mut Output, mut hold: Hold) -> VipState {
         match at.vip_interface() {
             Fact::Known(Some(interface)) => {
                 hold.confirmed = true;
@@ -181,7 +181,7 @@ impl VipMachine {
                 Self::refresh(at, out, &mut hold, true);
                 VipState::Holding(hold)
             }
-            Verdict::Unknown(stage, why) if planted!(at.policy, TakeUnknownForNo) => {
+            Verdict::Unknown(stage, why) if planted!(at.group, TakeUnknownForNo) => {
                 self.let_go(at, out, hold, LetGo::PatienceOver(stage, why))
             }
             Verdict::Unknown(stage, why) => self.hold_while_unknown(at, out, hold, stage, why),
@@ -194,7 +194,7 @@ impl VipMachine {
 
     fn hold_while_unknown(
         &mut self,
-        at: Moment<'_>,
+        at: VipMoment<'_>,
         out: &mut Output,
         mut hold: Hold,
         stage: Stage,
@@ -207,7 +207,7 @@ impl VipMachine {
             _ => None,
         };
         let since = at.facts.server_unknown_since.unwrap_or(at.now).max(hold.since);
-        if let Some(patience) = patience.filter(|_| !planted!(at.policy, PatienceWithoutEnd)) {
+        if let Some(patience) = patience.filter(|_| !planted!(at.group, PatienceWithoutEnd)) {
             if at.now >= since + patience {
                 return self.let_go(at, out, hold, LetGo::PatienceOver(stage, why));
             }
@@ -220,14 +220,14 @@ impl VipMachine {
 
     fn recheck(
         &mut self,
-        at: Moment<'_>,
+        at: VipMoment<'_>,
         out: &mut Output,
         mut hold: Hold,
         stages: &Stages,
         stage: Stage,
         cause: Cause,
     ) -> VipState {
-        let at_once = Some(at.now).filter(|_| planted!(at.policy, LetGoWithoutRecheck));
+        let at_once = Some(at.now).filter(|_| planted!(at.group, LetGoWithoutRecheck));
         let Some(recheck_since) = hold.recheck_since.or(at_once) else {
             hold.recheck_since = Some(at.now);
             // S13: stages 1 to 4 are checked a second time, all of them: another may fail when this one no longer does.
@@ -266,13 +266,13 @@ impl VipMachine {
         };
         let unheard_until = recheck_since + unheard_for;
         let waits = unheard && at.now < unheard_until;
-        if waits && !planted!(at.policy, LetGoWithoutRecheck) {
+        if waits && !planted!(at.group, LetGoWithoutRecheck) {
             out.wake(unheard_until);
             out.say(Reason::Rechecking(stage, cause));
             Self::refresh(at, out, &mut hold, false);
             return VipState::Holding(hold);
         }
-        let keeps = matches!(cause, Cause::GatewayLost { .. }) && planted!(at.policy, KeepWithoutGateway);
+        let keeps = matches!(cause, Cause::GatewayLost { .. }) && planted!(at.group, KeepWithoutGateway);
         let down_since = *hold.down_since.get_or_insert(recheck_since);
         let (until, reason): (Time, fn(Stage, Cause) -> Reason) = match Self::leave(at, &cause) {
             Leave::AtOnce if keeps => (at.now + at.policy.linger, Reason::Rechecking),
@@ -291,12 +291,12 @@ impl VipMachine {
 
     /// The local server speaks again after a silence: a process that stood still, or a whole machine. Its group's detector finds that
     /// it has heard nobody meanwhile, and says for some milliseconds (6 were seen) that all others are UNREACHABLE.
-    fn has_just_come_to(at: Moment<'_>) -> bool {
+    fn has_just_come_to(at: VipMoment<'_>) -> bool {
         at.facts.spoke_again_at.is_some_and(|spoke| at.now.since(spoke) < NO_MAJORITY_DISTRUSTED_FOR)
     }
 
     /// The local server is a secondary that still takes writes: the primary's claim may come at any time.
-    pub(crate) fn waits_for_the_primary(at: Moment<'_>) -> bool {
+    pub(crate) fn waits_for_the_primary(at: VipMoment<'_>) -> bool {
         at.facts.own_view().is_some_and(|view| at.entitlement(view) == Entitlement::KeepUntilClaimed)
     }
 }

@@ -8,14 +8,14 @@ use super::machine::VipMachine;
 use super::state::{Claim, Rival, VipState};
 use crate::action::Action;
 use crate::checks::Verdict;
-use crate::moment::Moment;
+use crate::moment::VipMoment;
 use crate::output::Output;
 use crate::reason::Reason;
 use crate::time::Time;
 
 impl VipMachine {
     /// The VIP is not here: claim it, where it should be.
-    pub(crate) fn consider_claiming(&mut self, at: Moment<'_>, out: &mut Output) -> VipState {
+    pub(crate) fn consider_claiming(&mut self, at: VipMoment<'_>, out: &mut Output) -> VipState {
         match at.verdict_to_start() {
             Verdict::Down(stage, cause) => {
                 out.say(Reason::NotWanted(stage, cause));
@@ -55,7 +55,7 @@ impl VipMachine {
     }
     /// Those who began to claim before this agent: a holder that lets go for one of them says so to all, and only one is to
     /// take it.
-    fn rivals_at_first(&mut self, at: Moment<'_>, out: &mut Output) -> BTreeMap<IpAddr, Rival> {
+    fn rivals_at_first(&mut self, at: VipMoment<'_>, out: &mut Output) -> BTreeMap<IpAddr, Rival> {
         let now = at.now;
         let heard = mem::take(&mut self.claimants);
         let lately = |heard: Time| now.since(heard) < Self::given_up_after(at);

@@ -6,10 +6,10 @@ use super::machine::VipMachine;
 use super::state::Hold;
 use crate::action::{Action, VipAction};
 use crate::event::{Fact, Why};
-use crate::moment::Moment;
+use crate::moment::VipMoment;
 use crate::output::Output;
 use crate::planted::planted;
-use crate::policy::Policy;
+use crate::policy::VipPolicy;
 use crate::time::Time;
 
 /// A lease is renewed where the kernel showed the address no longer ago than this: nobody else finds it free sooner than after
@@ -25,8 +25,8 @@ const ANNOUNCE_WHILE_ONE_IS_MISSING: Duration = Duration::from_secs(1);
 
 impl VipMachine {
     /// Renews the lease, and announces where all is well.
-    pub(crate) fn refresh(at: Moment<'_>, out: &mut Output, hold: &mut Hold, well: bool) {
-        if !at.server_is_heard_of() && !planted!(at.policy, RenewWithoutProof) {
+    pub(crate) fn refresh(at: VipMoment<'_>, out: &mut Output, hold: &mut Hold, well: bool) {
+        if !at.server_is_heard_of() && !planted!(at.group, RenewWithoutProof) {
             // Not even a time-out was told: what watches the server is stuck, and what it said last proves nothing.
             out.act(Action::AskServer);
             Self::ask_who_else(at, out, hold);
@@ -52,7 +52,7 @@ impl VipMachine {
             out.wake(at.now + RENEWED_ON_TIME);
         } else if due.is_some() {
             if Self::may_renew(at, well) {
-                if !planted!(at.policy, ForgetToRenew) {
+                if !planted!(at.group, ForgetToRenew) {
                     out.order(VipAction::RenewAddress {
                         interface: hold.interface.clone(),
                         lifetime: Self::lifetime(at),
@@ -94,7 +94,7 @@ impl VipMachine {
     }
 
     /// A holder that can prove nothing does not announce: it asks, and whoever has taken the VIP meanwhile answers.
-    fn ask_who_else(at: Moment<'_>, out: &mut Output, hold: &mut Hold) {
+    fn ask_who_else(at: VipMoment<'_>, out: &mut Output, hold: &mut Hold) {
         if at.now >= hold.next_announce {
             out.order(VipAction::AskWhoHasVip);
             hold.next_announce = at.now + ASK_WHILE_NOTHING_IS_HEARD;
@@ -105,30 +105,30 @@ impl VipMachine {
 
     /// Whether what is known is fit to renew a lease on. An agent that stood still for a while still has what it knew before:
     /// that is asked about first. `well`: by its word all stages pass.
-    fn may_renew(at: Moment<'_>, well: bool) -> bool {
+    fn may_renew(at: VipMoment<'_>, well: bool) -> bool {
         let not_asked = |why: &Why| *why == Why::NotAskedYet;
         let forgotten = matches!(&at.facts.server.fact, Fact::Unknown(why) if not_asked(why))
             || matches!(&at.facts.host.fact, Fact::Unknown(why) if not_asked(why));
         let age = at.now.since(at.facts.server.asked_at);
         let old = at.policy.lease.is_some_and(|lease| age > lease / 3);
-        let forgets_not = planted!(at.policy, DontForgetAfterAPause);
+        let forgets_not = planted!(at.group, DontForgetAfterAPause);
         let fit = !(forgotten || (well && old));
-        fit || forgets_not || planted!(at.policy, RenewWithoutProof)
+        fit || forgets_not || planted!(at.group, RenewWithoutProof)
     }
 
     /// How long the kernel is to keep the address unless it is renewed.
-    pub(crate) fn lifetime(at: Moment<'_>) -> Option<Duration> {
-        at.policy.lease.filter(|_| !planted!(at.policy, LeaseForEver))
+    pub(crate) fn lifetime(at: VipMoment<'_>) -> Option<Duration> {
+        at.policy.lease.filter(|_| !planted!(at.group, LeaseForEver))
     }
 
     /// When the lease, where there is one, is to be renewed next: thrice in its length.
-    pub(crate) fn next_renewal(at: Moment<'_>) -> Option<Time> {
+    pub(crate) fn next_renewal(at: VipMoment<'_>) -> Option<Time> {
         at.policy.lease.map(|lease| at.now + lease / 3)
     }
 }
 
 /// The wait after the `count`-th announcement: a burst that thins out, then a steady refresh.
-pub(super) fn announce_after(policy: &Policy, count: u32) -> Duration {
+pub(super) fn announce_after(policy: &VipPolicy, count: u32) -> Duration {
     let wait = match count {
         0 => 0,
         1 => 30,

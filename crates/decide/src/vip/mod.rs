@@ -41,13 +41,11 @@ pub use state::{
 
 use crate::action::{Action, VipAction};
 use crate::event::{Event, Fact, Frame};
-use crate::facts::{Facts, News};
-use crate::moment::Moment;
+use crate::facts::News;
+use crate::moment::VipMoment;
 use crate::output::Output;
 use crate::planted::planted;
-use crate::policy::Policy;
 use crate::reason::{LetGo, Reason};
-use crate::time::Time;
 
 /// After an attempt to add the address failed, it is not asked for again for this long.
 const RETRY_AFTER_FAILURE: Duration = Duration::from_secs(1);
@@ -69,14 +67,14 @@ pub(crate) enum VipInput<'a> {
 impl VipMachine {
     /// An agent that did not run for longer than its lease holds nothing any more, and knows nothing: the kernel dropped
     /// the address, or the whole host was suspended, and another may have it. To renew now would be to take it unasked.
-    pub(crate) fn has_overslept(&self, policy: &Policy, now: Time) -> bool {
-        let (VipState::Holding(hold), Some(lease)) = (&self.state, policy.lease) else { return false };
-        let over = hold.next_renewal.is_some_and(|due| now >= due + lease - lease / 3);
-        over && !planted!(policy, DontForgetAfterAPause)
+    pub(crate) fn has_overslept(&self, at: VipMoment<'_>) -> bool {
+        let (VipState::Holding(hold), Some(lease)) = (&self.state, at.policy.lease) else { return false };
+        let over = hold.next_renewal.is_some_and(|due| at.now >= due + lease - lease / 3);
+        over && !planted!(at.group, DontForgetAfterAPause)
     }
 
     /// A kernel that slept with the agent did not drop the address: then it is removed here, as the kernel would have.
-    pub(crate) fn end_oversleeping(&mut self, event: &Event, at: Moment<'_>, out: &mut Output) {
+    pub(crate) fn end_oversleeping(&mut self, event: &Event, at: VipMoment<'_>, out: &mut Output) {
         self.state = match (mem::replace(&mut self.state, VipState::Absent), event) {
             (VipState::Holding(hold), Event::ClocksParted { suspended, .. })
                 if *suspended > Duration::ZERO =>
@@ -92,7 +90,7 @@ impl VipMachine {
     }
 
     /// Takes in what concerns it, before it is polled.
-    pub(crate) fn take_in(&mut self, input: VipInput<'_>, at: Moment<'_>, out: &mut Output) {
+    pub(crate) fn take_in(&mut self, input: VipInput<'_>, at: VipMoment<'_>, out: &mut Output) {
         match input {
             VipInput::News(news) => self.take_in_news(news, at, out),
             VipInput::Frame(frame) => self.take_in_frame(at, out, frame),
@@ -100,7 +98,7 @@ impl VipMachine {
         }
     }
 
-    fn take_in_news(&mut self, news: &News, at: Moment<'_>, out: &mut Output) {
+    fn take_in_news(&mut self, news: &News, at: VipMoment<'_>, out: &mut Output) {
         match (news, &mut self.state) {
             // An interface that came back may take the address now.
             (News::HostChanged, _) => self.retry_at = at.now,
@@ -121,7 +119,7 @@ impl VipMachine {
         }
     }
 
-    fn take_in_failure(&mut self, action: &VipAction, text: &str, at: Moment<'_>, out: &mut Output) {
+    fn take_in_failure(&mut self, action: &VipAction, text: &str, at: VipMoment<'_>, out: &mut Output) {
         out.say(Reason::Failed(text.to_owned()));
         if let (VipAction::SendProbe, VipState::Claiming(claim)) = (action, &mut self.state) {
             // A probe that was not sent is not unanswered.
@@ -141,8 +139,7 @@ impl VipMachine {
     }
 
     /// Moves on, by what is known now.
-    pub(crate) fn poll(&mut self, facts: &Facts, policy: &Policy, now: Time, out: &mut Output) {
-        let at = Moment { facts, policy, now };
+    pub(crate) fn poll(&mut self, at: VipMoment<'_>, out: &mut Output) {
         self.name_stranger(at, out);
         self.replace_copy(at, out);
         self.advance(at, out);
@@ -150,7 +147,7 @@ impl VipMachine {
         self.watch_orphan_syns(at, out);
     }
 
-    fn advance(&mut self, at: Moment<'_>, out: &mut Output) {
+    fn advance(&mut self, at: VipMoment<'_>, out: &mut Output) {
         let interface = match at.vip_interface() {
             Fact::Known(interface) => Some(interface),
             Fact::Unknown(why) => {
@@ -193,7 +190,7 @@ impl VipMachine {
     }
 
     /// Something is under way that calls for asking at the short interval.
-    pub(crate) fn needs_fast_polling(&self, at: Moment<'_>) -> bool {
+    pub(crate) fn needs_fast_polling(&self, at: VipMoment<'_>) -> bool {
         match &self.state {
             VipState::Absent => false,
             VipState::Claiming(_) | VipState::Releasing { .. } => true,

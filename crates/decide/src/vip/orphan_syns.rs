@@ -8,7 +8,7 @@ use super::state::{OrphanSyns, VipState};
 use crate::action::VipAction;
 use crate::checks::own_member;
 use crate::event::{Fact, GroupView, Mac, Member, MemberState, Role};
-use crate::moment::Moment;
+use crate::moment::VipMoment;
 use crate::output::Output;
 
 /// Watched for this long after the last UNREACHABLE: the dead member is expelled, then the new primary is elected, then
@@ -17,7 +17,7 @@ const STILL_AFTER: Duration = Duration::from_secs(5);
 
 impl VipMachine {
     /// Begins to watch for them, and ends it.
-    pub(crate) fn watch_orphan_syns(&mut self, at: Moment<'_>, out: &mut Output) {
+    pub(crate) fn watch_orphan_syns(&mut self, at: VipMoment<'_>, out: &mut Output) {
         let suspect = self.unreachable_holder(at);
         if let Some(watched) = self.orphan_syns {
             let here = matches!(&self.state, VipState::Holding(hold) if hold.confirmed);
@@ -34,7 +34,7 @@ impl VipMachine {
         } else if let Some(mac) = suspect
             && matches!(self.state, VipState::Absent | VipState::Claiming(_))
             && let Fact::Known(host) = &at.facts.host.fact
-            && let Some((_, interface)) = own_member(at.policy, host)
+            && let Some((_, interface)) = own_member(at.group, host)
         {
             let interface = interface.to_owned();
             out.order(VipAction::WatchOrphanSyns { interface, mac });
@@ -44,7 +44,7 @@ impl VipMachine {
     }
 
     /// The hardware address of whoever held the VIP last, where a member is UNREACHABLE that may be it.
-    fn unreachable_holder(&self, at: Moment<'_>) -> Option<Mac> {
+    fn unreachable_holder(&self, at: VipMoment<'_>) -> Option<Mac> {
         let view = at.facts.own_view().filter(|view| view.unreachable() > 0 && at.survives())?;
         match self.other_holder {
             Some((mac, _)) => (!Self::is_reachable(at, view, mac)).then_some(mac),
@@ -53,7 +53,7 @@ impl VipMachine {
         }
     }
 
-    fn unreachable_primary(at: Moment<'_>, view: &GroupView) -> Option<Mac> {
+    fn unreachable_primary(at: VipMoment<'_>, view: &GroupView) -> Option<Mac> {
         let lost =
             |member: &&Member| member.state == MemberState::Unreachable && member.role == Role::Primary;
         let primary = view.members.iter().find(lost)?;
@@ -62,7 +62,7 @@ impl VipMachine {
     }
 
     /// Whether this hardware address is certainly that of a member whom the group reaches.
-    fn is_reachable(at: Moment<'_>, view: &GroupView, mac: Mac) -> bool {
+    fn is_reachable(at: VipMoment<'_>, view: &GroupView, mac: Mac) -> bool {
         let Some(address) = at.facts.member_of(mac) else { return false };
         let open = &at.facts.peers.open;
         view.members

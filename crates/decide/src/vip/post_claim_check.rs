@@ -6,13 +6,13 @@ use std::time::Duration;
 use super::machine::VipMachine;
 use super::state::{Hold, PostClaimCheck};
 use crate::action::VipAction;
-use crate::moment::Moment;
+use crate::moment::VipMoment;
 use crate::output::Output;
 use crate::reason::LetGo;
 
 impl VipMachine {
     /// A post-claim check that begins now.
-    pub(crate) fn begin_post_claim_check(at: Moment<'_>, out: &mut Output) -> PostClaimCheck {
+    pub(crate) fn begin_post_claim_check(at: VipMoment<'_>, out: &mut Output) -> PostClaimCheck {
         out.order(VipAction::AskWhoHasVip);
         let post_claim_check = PostClaimCheck {
             until: at.now + at.policy.dispute_limit,
@@ -24,13 +24,17 @@ impl VipMachine {
     }
 
     /// Each 5 ms for the first tenth of a second, then each 50 ms.
-    fn post_claim_spacing(at: Moment<'_>, gone: Duration) -> Duration {
+    fn post_claim_spacing(at: VipMoment<'_>, gone: Duration) -> Duration {
         let spacing = at.policy.probe_spacing;
         if gone < spacing * 5 { spacing / 4 } else { spacing * 5 / 2 }
     }
 
     /// Asks on; gives why to let go, where somebody has answered.
-    pub(crate) fn run_post_claim_check(at: Moment<'_>, out: &mut Output, hold: &mut Hold) -> Option<LetGo> {
+    pub(crate) fn run_post_claim_check(
+        at: VipMoment<'_>,
+        out: &mut Output,
+        hold: &mut Hold,
+    ) -> Option<LetGo> {
         let post_claim_check = hold.post_claim_check.as_mut()?;
         if let Some(member) = post_claim_check.answered_by {
             return Some(LetGo::Answered(member));

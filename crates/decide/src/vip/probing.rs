@@ -10,7 +10,7 @@ use crate::action::{Action, VipAction};
 use crate::checks::{Stage, Verdict, own_member};
 use crate::entitlement::Entitlement;
 use crate::event::{Fact, Mac, Says, Server};
-use crate::moment::{LEARN_AT_MOST_EVERY, Moment};
+use crate::moment::{LEARN_AT_MOST_EVERY, VipMoment};
 use crate::output::Output;
 use crate::planted::planted;
 use crate::reason::{Reason, Vacant};
@@ -31,13 +31,13 @@ const ANSWERED_LATELY: Duration = Duration::from_secs(3);
 
 impl VipMachine {
     /// A rival of whom nothing was heard for two probes and a half has given up. A claimant that was told "taken" probes slowly.
-    pub(super) fn given_up_after(at: Moment<'_>) -> Duration {
+    pub(super) fn given_up_after(at: VipMoment<'_>) -> Duration {
         at.policy.probe_spacing.max(at.policy.probe_spacing_when_taken) * 5 / 2
     }
 
     /// A frame about the VIP while it is being claimed.
     pub(crate) fn frame_while_claiming(
-        at: Moment<'_>,
+        at: VipMoment<'_>,
         out: &mut Output,
         claim: &mut Claim,
         from: Mac,
@@ -59,7 +59,7 @@ impl VipMachine {
                 }
             }
             Says::Release { .. } | Says::ReleaseToOthers => Self::heard_free(at, claim, from, says),
-            Says::Probe if planted!(at.policy, BelieveAnyRelease) => {
+            Says::Probe if planted!(at.group, BelieveAnyRelease) => {
                 Self::heard_free(at, claim, from, Says::Release { heard_at: at.now });
             }
             // Also of the host that had the address: it lost it otherwise than by letting go, and wants it back.
@@ -76,7 +76,7 @@ impl VipMachine {
 
     /// The host that had the address says that it is free. Where that was said to this host, and is read at once, nobody
     /// else can have taken it; else the network is asked, as ever, and now at the quick pace.
-    fn heard_free(at: Moment<'_>, claim: &mut Claim, from: Mac, says: Says) {
+    fn heard_free(at: VipMoment<'_>, claim: &mut Claim, from: Mac, says: Says) {
         let lately = |heard: Time| at.now.since(heard) <= ANSWERED_LATELY;
         claim.others.retain(|(known, at)| *known != from && lately(*at));
         let held = claim.answered.filter(|(_, at)| lately(*at));
@@ -99,12 +99,12 @@ impl VipMachine {
 
     /// A word that the address is free is as good as this long. Whoever else asks for it, from when it is free, takes it
     /// after `probe_count` probes; a quarter of that is for the word, and the rest for the deed.
-    fn release_holds_for(at: Moment<'_>) -> Duration {
+    fn release_holds_for(at: VipMoment<'_>) -> Duration {
         at.policy.probe_spacing * at.policy.probe_count / 4
     }
 
     /// Goes on with a claim: drop it, take the address, or probe on.
-    pub(crate) fn pursue(&mut self, at: Moment<'_>, out: &mut Output, mut claim: Claim) -> VipState {
+    pub(crate) fn pursue(&mut self, at: VipMoment<'_>, out: &mut Output, mut claim: Claim) -> VipState {
         let stages = at.stages();
         match at.verdict_to_start() {
             Verdict::Up => {}
@@ -118,14 +118,14 @@ impl VipMachine {
             }
         }
         let late = at.now.since(claim.next_probe) > (at.policy.probe_spacing * 2).max(ON_TIME);
-        if late && !planted!(at.policy, ClaimOnAfterAPause) {
+        if late && !planted!(at.group, ClaimOnAfterAPause) {
             // The agent stood still or is starved: an answer may lie unread, and another may have taken the address.
             claim.probes = 0;
             claim.released_at = None;
         }
         let holds_for = Self::release_holds_for(at);
         let believed =
-            |heard: &Time| at.now.since(*heard) <= holds_for || planted!(at.policy, BelieveAnyRelease);
+            |heard: &Time| at.now.since(*heard) <= holds_for || planted!(at.group, BelieveAnyRelease);
         claim.released_at = claim.released_at.filter(believed);
         let held_by = self.held_lately_by(at);
         let holder_lives = held_by.is_some_and(|mac| Self::may_live(at, mac, claim.since));
@@ -136,18 +136,18 @@ impl VipMachine {
         };
         let fresh = [Stage::Server, Stage::Gateway].into_iter().all(|stage| {
             let asked_at = stages.asked_at(stage);
-            asked_at >= claim.since && at.now.since(asked_at) <= at.policy.evidence_age
-        }) || planted!(at.policy, SkipSecondCheck);
-        if !fresh && at.now.since(claim.since) > at.policy.evidence_age {
+            asked_at >= claim.since && at.now.since(asked_at) <= at.group.evidence_age
+        }) || planted!(at.group, SkipSecondCheck);
+        if !fresh && at.now.since(claim.since) > at.group.evidence_age {
             // Neither its server's nor the gateway's answer came in time: this host may be cut off, or stand still, and then
             // that nobody answers its probes proves nothing.
             claim.probes = 0;
         }
         let unanswered = (claim.probes >= enough && at.now >= claim.next_probe)
-            || planted!(at.policy, AcquireWithoutProbing);
+            || planted!(at.group, AcquireWithoutProbing);
         // A claim may last for hours, and the polls may be seconds apart: when the address falls free, the proof is to
         // be at hand.
-        let ask_every = at.policy.evidence_age / 2;
+        let ask_every = at.group.evidence_age / 2;
         if at.now.since(claim.asked_at) >= ask_every {
             claim.asked_at = at.now;
             out.act(Action::AskServer);
@@ -176,11 +176,11 @@ impl VipMachine {
         } else {
             out.say(Reason::Claiming);
         }
-        if claim.answered.is_some() && planted!(at.policy, GiveUpWhenTaken) {
+        if claim.answered.is_some() && planted!(at.group, GiveUpWhenTaken) {
             return VipState::Claiming(claim);
         }
         let asked_at = stages.asked_at(Stage::Server).max(claim.since);
-        if at.now >= claim.next_probe && at.now.since(asked_at) > at.policy.evidence_age * 3 {
+        if at.now >= claim.next_probe && at.now.since(asked_at) > at.group.evidence_age * 3 {
             // Not even a time-out was told since: what watches the server is stuck. To go on asking the network would hold up
             // a member with fresh facts, which takes whoever asks for a rival.
             claim.probes = 0;
@@ -201,7 +201,7 @@ impl VipMachine {
         VipState::Claiming(claim)
     }
 
-    fn say_taken(at: Moment<'_>, out: &mut Output, claim: &Claim, mac: Mac) {
+    fn say_taken(at: VipMoment<'_>, out: &mut Output, claim: &Claim, mac: Mac) {
         let member = at.facts.member_of(mac);
         let known_by_now = claim.taken_since.is_some_and(|since| at.now.since(since) >= LEARN_AT_MOST_EVERY);
         out.say(match member {
@@ -216,7 +216,7 @@ impl VipMachine {
 
     /// `takeover_after`: the member whose host has answered for the address for that long without yielding, though its
     /// server was asked since and is not shown to lead. A stranger is never overruled: nothing can be asked of it.
-    fn held_without_right(at: Moment<'_>, claim: &Claim) -> Option<IpAddr> {
+    fn held_without_right(at: VipMoment<'_>, claim: &Claim) -> Option<IpAddr> {
         let after = at.policy.takeover_after?;
         let since = claim.taken_since?;
         let (mac, heard_at) = claim.answered?;
@@ -232,13 +232,13 @@ impl VipMachine {
     }
 
     /// Who was heard to hold the VIP lately, and not to let go since.
-    fn held_lately_by(&self, at: Moment<'_>) -> Option<Mac> {
+    fn held_lately_by(&self, at: VipMoment<'_>) -> Option<Mac> {
         let lately = at.policy.announce_interval * 2;
         self.other_holder.filter(|(_, heard)| at.now.since(*heard) <= lately).map(|(mac, _)| mac)
     }
 
     /// A member is asked for its own address with each probe, so one that lives is heard; of a stranger nothing is known.
-    fn may_live(at: Moment<'_>, mac: Mac, since: Time) -> bool {
+    fn may_live(at: VipMoment<'_>, mac: Mac, since: Time) -> bool {
         let Some(member) = at.facts.member_of(mac) else { return true };
         at.facts.neighbors.alive_at.get(&member).is_some_and(|at| *at >= since)
     }
@@ -246,8 +246,8 @@ impl VipMachine {
     /// The first rival whose right is not settled. One that leads in a newer view never comes here: its view makes
     /// ours stale. One that is known to have no better right is dropped; where nothing can be learned of it, or two
     /// groups lead at once, the member with the lower address goes first.
-    fn unsettled_rival(at: Moment<'_>, claim: &mut Claim) -> Option<IpAddr> {
-        if planted!(at.policy, IgnoreRivals) {
+    fn unsettled_rival(at: VipMoment<'_>, claim: &mut Claim) -> Option<IpAddr> {
+        if planted!(at.group, IgnoreRivals) {
             return None;
         }
         let own = at.own_address();
@@ -281,13 +281,13 @@ impl VipMachine {
 
     fn take(
         &mut self,
-        at: Moment<'_>,
+        at: VipMoment<'_>,
         out: &mut Output,
         claim: &Claim,
         overruled: Option<IpAddr>,
     ) -> VipState {
         let Fact::Known(host) = &at.facts.host.fact else { return VipState::Absent };
-        let Some((_, interface)) = own_member(at.policy, host) else { return VipState::Absent };
+        let Some((_, interface)) = own_member(at.group, host) else { return VipState::Absent };
         let interface = interface.to_owned();
         let because = match (claim.answered, overruled) {
             (Some((mac, _)), _) if claim.released_at.is_some() => Vacant::Released(mac),

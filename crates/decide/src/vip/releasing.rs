@@ -7,7 +7,7 @@ use super::state::{Hold, LeftBehind, VipState};
 use crate::action::{Action, VipAction};
 use crate::checks::Verdict;
 use crate::event::{Fact, StatMark};
-use crate::moment::Moment;
+use crate::moment::VipMoment;
 use crate::output::Output;
 use crate::reason::{LetGo, Reason};
 use crate::time::Time;
@@ -24,7 +24,7 @@ const LEFT_BEHIND_LIMIT_AT_THE_END: Duration = Duration::from_secs(1);
 impl VipMachine {
     pub(crate) fn let_go(
         &mut self,
-        at: Moment<'_>,
+        at: VipMoment<'_>,
         out: &mut Output,
         hold: Hold,
         because: LetGo,
@@ -50,7 +50,7 @@ impl VipMachine {
     /// Waits until the kernel shows the address gone; removes it again where it does not.
     pub(crate) fn await_removal(
         &mut self,
-        at: Moment<'_>,
+        at: VipMoment<'_>,
         out: &mut Output,
         since: Time,
         interface: String,
@@ -90,7 +90,7 @@ impl VipMachine {
     /// The agent stops: the VIP stays as it is (S7), so a lease becomes an address without an end; but not where nothing
     /// has been heard of the server for so long that the lease would not be renewed either, nor while another's claim or use
     /// of the address is not answered yet. Where it is gone, it stays gone.
-    pub(crate) fn leave_as_it_is(&mut self, at: Moment<'_>, out: &mut Output) {
+    pub(crate) fn leave_as_it_is(&mut self, at: VipMoment<'_>, out: &mut Output) {
         let (VipState::Holding(hold), Some(lease)) = (&self.state, at.policy.lease) else {
             return out.say(Reason::Stopping);
         };
@@ -109,7 +109,7 @@ impl VipMachine {
     }
 
     /// The clients that the VIP left behind: tickled a second time, and then closed here.
-    pub(crate) fn close_left_behind(&mut self, at: Moment<'_>, out: &mut Output) {
+    pub(crate) fn close_left_behind(&mut self, at: VipMoment<'_>, out: &mut Output) {
         let Some(left) = self.left_behind else { return };
         let limit = if at.facts.giving_up { LEFT_BEHIND_LIMIT_AT_THE_END } else { LEFT_BEHIND_LIMIT };
         let due = left.tickled_at.map_or(left.at + limit, |tickled_at| tickled_at + TICKLE_AGAIN_AFTER);

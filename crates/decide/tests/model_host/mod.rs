@@ -11,12 +11,14 @@ use decide::event::{
     Event, Fact, Frame, Gateway, GroupView, Host, HostAddress, Interface, Mac, Member, MemberState,
     NotInGroup, ProcessSign, Role, Says, Seen, Server, ViewId, Why,
 };
-use decide::policy::Policy;
+use decide::net::VipId;
+use decide::policy::{GroupPolicy, Policy, VipPolicy};
 use decide::reason::Reason;
 use decide::time::Time;
 use decide::trace::Line;
+use decide::vip::VipMachine;
 use decide::{Decision, step};
-use oracle::{Book, Breach, Orders, Sight};
+use oracle::{Book, Breach, Limits, Orders, Sight};
 
 pub const VIP: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 77, 0, 100));
 pub const BIRTH: &str = "17635";
@@ -29,9 +31,16 @@ pub fn mac(number: u8) -> Mac {
     Mac([2, 0, 0, 0, 0, number])
 }
 
+pub fn group_policy() -> GroupPolicy {
+    GroupPolicy::new((1..=3).map(|number| (member(number), "eth0".to_owned())).collect())
+}
+
+pub fn limits() -> VipPolicy {
+    VipPolicy::new(VIP)
+}
+
 pub fn policy() -> Policy {
-    let members: BTreeMap<_, _> = (1..=3).map(|number| (member(number), "eth0".to_owned())).collect();
-    Policy::new(VIP, members)
+    Policy::new(group_policy(), limits())
 }
 
 pub fn ms(milliseconds: u64) -> Duration {
@@ -104,7 +113,8 @@ impl Answers {
 
 /// The agent under test is member 1.
 pub struct ModelHost {
-    pub policy: Policy,
+    pub group: GroupPolicy,
+    pub vip: VipPolicy,
     pub state: State,
     pub now: Time,
     /// What questions are answered with; with `second`, up to the first wish or doubt.
@@ -146,11 +156,12 @@ enum Queued {
 impl ModelHost {
     pub fn new(answers: Answers, vip_here: bool) -> Self {
         let now = Time(1_000_000_000);
-        let policy = policy();
-        let poll = policy.poll_interval;
+        let (group, vip) = (group_policy(), limits());
+        let poll = group.poll_interval;
         let mut model = Self {
-            state: State::new(now),
-            policy,
+            state: State::new(&policy(), now),
+            group,
+            vip,
             now,
             first: answers,
             second: None,
@@ -180,13 +191,21 @@ impl ModelHost {
         model
     }
 
+    pub fn policy(&self) -> Policy {
+        Policy::new(self.group.clone(), self.vip.clone())
+    }
+
+    pub fn machine(&self) -> &VipMachine {
+        &self.state.vips[&VipId::FIRST]
+    }
+
     /// Records from here on.
     pub fn start_trace(&mut self, note: &str) {
         self.trace = vec![Line::Start {
             format: decide::trace::FORMAT,
             now: self.now,
             note: note.to_owned(),
-            policy: Box::new(self.policy.clone()),
+            policy: Box::new(self.policy()),
             state: Box::new(self.state.clone()),
         }];
     }
@@ -215,20 +234,26 @@ impl ModelHost {
 
     /// Tells the rules something now.
     pub fn tell(&mut self, event: Event) -> Decision {
-        let before = self.state.clone();
-        let decision = step(&self.policy, &mut self.state, &event, self.now);
+        let (before, policy) = (self.state.clone(), self.policy());
+        let decision = step(&policy, &mut self.state, &event, self.now);
         let mut again = before;
-        assert_eq!(step(&self.policy, &mut again, &event, self.now), decision, "step is not pure");
+        assert_eq!(step(&policy, &mut again, &event, self.now), decision, "step is not pure");
         self.book.went_on_after(self.now.since(self.last_step), self.now);
         self.last_step = self.now;
-        let settled = decision.reasons.iter().find_map(|reason| match reason {
+        let settled = decision.each_reason().find_map(|reason| match reason {
             Reason::DisputeWon(member) => Some(*member),
             _ => None,
         });
         let orders = Orders { actions: &decision.actions, wake_at: decision.wake_at, settled };
-        let verdict = self.book.step(&self.policy, &event, &orders, &Sight::as_told(ms(1_600)), self.now);
+        let verdict = self.book.step(
+            &Limits::of(&policy, VipId::FIRST),
+            &event,
+            &orders,
+            &Sight::as_told(ms(1_600)),
+            self.now,
+        );
         self.breach = self.breach.take().or(verdict.breach);
-        for reason in &decision.reasons {
+        for reason in decision.each_reason() {
             self.wish_or_recheck |= matches!(
                 reason,
                 Reason::Rechecking(..)
@@ -273,7 +298,7 @@ impl ModelHost {
             Action::Vip(_, VipAction::SendProbe) => {
                 if let Some(number) = self.answering {
                     let frame = Frame { from: mac(number), says: Says::Reply };
-                    self.later(ms(1), Queued::Ready(Event::Frame(frame)));
+                    self.later(ms(1), Queued::Ready(Event::Frame(VipId::FIRST, frame)));
                 }
             }
             Action::Vip(_, VipAction::RenewAddress { .. }) if self.vip_here => {}
@@ -344,7 +369,7 @@ impl ModelHost {
 
     /// Member `number` sends this frame, and it arrives now.
     pub fn frame(&mut self, number: u8, says: Says) -> Decision {
-        self.tell(Event::Frame(Frame { from: mac(number), says }))
+        self.tell(Event::Frame(VipId::FIRST, Frame { from: mac(number), says }))
     }
 
     /// Runs until a holder that is well and quiet has settled.

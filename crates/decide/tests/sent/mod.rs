@@ -36,8 +36,8 @@ impl Sent {
             Self::Server(fact) => Event::Server(Seen { asked_at, fact }),
             Self::Gateway(fact) => Event::Gateway(Seen { asked_at, fact }),
             Self::Peer(member, fact) => Event::Peer { member, seen: Seen { asked_at, fact } },
-            Self::Other(Event::Frame(Frame { from, says: Says::Release { .. } })) => {
-                Event::Frame(Frame { from, says: Says::Release { heard_at: asked_at } })
+            Self::Other(Event::Frame(VipId::FIRST, Frame { from, says: Says::Release { .. } })) => {
+                Event::Frame(VipId::FIRST, Frame { from, says: Says::Release { heard_at: asked_at } })
             }
             Self::Other(event) => event,
         }
@@ -101,7 +101,8 @@ pub fn words() -> impl Strategy<Value = Says> {
 }
 
 pub fn frames() -> impl Strategy<Value = Event> {
-    (2..=4_u8, words()).prop_map(|(number, says)| Event::Frame(Frame { from: mac(number), says }))
+    (2..=4_u8, words())
+        .prop_map(|(number, says)| Event::Frame(VipId::FIRST, Frame { from: mac(number), says }))
 }
 
 pub fn anything() -> impl Strategy<Value = Sent> {

@@ -6,12 +6,12 @@ use std::time::Duration;
 use decide::State;
 use decide::action::{Action, Outcome};
 use decide::event::{Event, Fact, GroupView, MemberPort, MemberState, Seen, Server, Why};
-use decide::policy::Policy;
+use decide::policy::{GroupPolicy, Policy};
 use decide::reason::Reason;
 use decide::time::Time;
 use decide::{Decision, step};
 
-use crate::model_host::{group, member, ms};
+use crate::model_host::{group, limits, member, ms};
 
 pub const START: Time = Time(1_000_000_000);
 /// Member 2's agent; member 1 leads until it dies.
@@ -37,10 +37,11 @@ fn concerns_expelling(action: &Action) -> bool {
 }
 
 impl Survivor {
-    pub fn new(policy: Policy) -> Self {
+    pub fn new(group: GroupPolicy) -> Self {
+        let policy = Policy::new(group, limits());
         Self {
+            state: State::new(&policy, START),
             policy,
-            state: State::new(START),
             now: START,
             done: Vec::new(),
             said: Vec::new(),
@@ -49,7 +50,7 @@ impl Survivor {
     }
 
     /// One that knows the configured timeout and where both other members answer.
-    pub fn prepared(policy: Policy, timeout: u32) -> Self {
+    pub fn prepared(policy: GroupPolicy, timeout: u32) -> Self {
         let mut survivor = Self::new(policy);
         survivor.sees(&[]);
         survivor.reads(timeout);
@@ -67,7 +68,7 @@ impl Survivor {
         let since = self.now.since(START);
         self.done
             .extend(decision.actions.iter().filter(|a| concerns_expelling(a)).map(|a| (since, a.clone())));
-        self.said.extend(decision.reasons.iter().cloned());
+        self.said.extend(decision.each_reason().cloned());
         self.wake_at = decision.wake_at;
         decision
     }

@@ -7,11 +7,12 @@ use decide::State;
 use decide::action::{Action, VipAction};
 use decide::checks::Finding;
 use decide::event::{Event, Fact};
+use decide::net::VipId;
 use decide::policy::Policy;
 use decide::reason::{LetGo, Reason};
 use decide::time::Time;
 use decide::{Decision, step};
-use oracle::{Book, Invariant, Orders, Sight, Verdict};
+use oracle::{Book, Invariant, Limits, Orders, Sight, Verdict};
 
 use crate::model_host::policy;
 use crate::sent::Played;
@@ -39,7 +40,7 @@ impl Watch {
     pub fn new() -> Self {
         Self {
             policy: policy(),
-            state: State::new(START),
+            state: State::new(&policy(), START),
             book: Book::new(START),
             last_step: START,
             now: START,
@@ -68,12 +69,12 @@ impl Watch {
         );
         self.note_silence(event);
         self.check_letting_go(&decision);
-        let started = decision.reasons.iter().any(|reason| matches!(reason, Reason::Started { .. }));
+        let started = decision.each_reason().any(|reason| matches!(reason, Reason::Started { .. }));
         for (stage, finding, _) in decision.stages.each().into_iter().filter(|_| started) {
             assert_eq!(*finding, Finding::Passed, "started though {stage} does not pass");
         }
         assert!(
-            decision.wake_at <= self.now + self.policy.sleeptime,
+            decision.wake_at <= self.now + self.policy.group.sleeptime,
             "slept through the loop: {decision:#?}"
         );
         assert!(!decision.reasons.is_empty());
@@ -95,7 +96,7 @@ impl Watch {
     /// NO-FLAP and UNKNOWN-IS-NOT-NO, by the agent's own words: it lets go for a stage that fails in the same decision, and for
     /// silence only after its patience.
     fn check_letting_go(&mut self, decision: &Decision) {
-        for reason in &decision.reasons {
+        for reason in decision.each_reason() {
             if matches!(reason, Reason::LeaseOver(_)) {
                 // All is forgotten, what it has just been told too: the server's silence counts from here.
                 self.silent_since = Some(self.now);
@@ -112,7 +113,7 @@ impl Watch {
                     let silent = self.silent_since.map_or(Duration::ZERO, |since| self.now.since(since));
                     // The question may be older than its (lack of an) answer.
                     assert!(
-                        silent + Duration::from_secs(5) >= self.policy.hung_patience,
+                        silent + Duration::from_secs(5) >= self.policy.vips[&VipId::FIRST].hung_patience,
                         "UNKNOWN-IS-NOT-NO: silent for {silent:?} only"
                     );
                 }
@@ -164,10 +165,10 @@ fn is_judged(invariant: Invariant) -> bool {
 
 /// One step, judged by what was told and ordered.
 pub fn judge(book: &mut Book, policy: &Policy, event: &Event, decision: &Decision, now: Time) -> Verdict {
-    let settled = decision.reasons.iter().find_map(|reason| match reason {
+    let settled = decision.each_reason().find_map(|reason| match reason {
         Reason::DisputeWon(member) => Some(*member),
         _ => None,
     });
     let orders = Orders { actions: &decision.actions, wake_at: decision.wake_at, settled };
-    book.step(policy, event, &orders, &Sight::as_told(NOBODY_ANSWERS), now)
+    book.step(&Limits::of(policy, VipId::FIRST), event, &orders, &Sight::as_told(NOBODY_ANSWERS), now)
 }

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use decide::action::{Action, Outcome};
 use decide::event::{Event, Fact, MemberPort, MemberState, NotInGroup, Seen, Server, Why};
-use decide::policy::Policy;
+use decide::policy::GroupPolicy;
 use oracle::Expelling;
 use proptest::prelude::*;
 
-use crate::model_host::{member, ms, policy};
+use crate::model_host::{group_policy, member, ms};
 use crate::survivor::{Survivor, refuses, silent, view};
 
 /// What is told to a survivor.
@@ -61,7 +61,7 @@ pub struct Watched {
 
 impl Watched {
     pub fn new(fence: bool) -> Self {
-        let survivor = Survivor::new(Policy { fence, ..policy() });
+        let survivor = Survivor::new(GroupPolicy { fence, ..group_policy() });
         Self { survivor, book: Expelling::default() }
     }
 
@@ -103,7 +103,7 @@ impl Watched {
         let decision = self.survivor.tell(&event);
         let now = self.survivor.now;
         assert!(decision.wake_at > now || event == Event::Stopping, "a wake-up that is already past");
-        let breach = self.book.step(&self.survivor.policy, &event, &decision.actions, now);
+        let breach = self.book.step(&self.survivor.policy.group, &event, &decision.actions, now);
         assert_eq!(breach, None, "{event:?}\n{:?}", decision.actions);
     }
 }

@@ -113,6 +113,11 @@ pub enum AddressError {
     },
 }
 
+/// A VIP's own prefix length, which has no network but the address itself.
+pub fn full_prefix(vip: IpAddr) -> u8 {
+    if vip.is_ipv4() { 32 } else { 128 }
+}
+
 /// Gives the orders. A clone shares the socket, which is kept open so that a lease is renewed even where no more
 /// descriptors are to be had; after a failure it is opened anew.
 #[derive(Clone, Debug, Default)]

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use decide::Decision;
 use decide::checks::{Finding, Stage};
+use decide::driver::Settled;
 use decide::event::Why;
+use decide::net::VipId;
+use decide::policy::Policy;
 use decide::reason::Reason;
 use decide::time::Time;
 
@@ -37,13 +39,14 @@ impl Line {
 #[derive(Default)]
 pub(super) struct LogDedup {
     stages: BTreeMap<Stage, Finding>,
-    standing: Option<String>,
+    standing: BTreeMap<VipId, String>,
     said_at: BTreeMap<String, Time>,
 }
 
 impl LogDedup {
     /// The lines that a decision adds.
-    pub(super) fn lines(&mut self, now: Time, decision: &Decision) -> Vec<Line> {
+    pub(super) fn lines(&mut self, policy: &Policy, settled: &Settled) -> Vec<Line> {
+        let (now, decision) = (settled.at, &settled.decision);
         let mut lines = Vec::new();
         for (stage, finding, _) in decision.stages.each() {
             if *finding == Finding::Unknown(Why::NotAskedYet) {
@@ -55,18 +58,20 @@ impl LogDedup {
                 self.stages.insert(stage, finding.clone());
             }
         }
-        let Some((standing, passing)) = decision.reasons.split_last() else { return lines };
-        for reason in passing {
-            let text = reason.to_string();
-            if is_said_each_time(reason) || self.may_say(now, &text) {
-                lines.push(line(reason, text));
+        for (place, said) in decision.reasons.iter().enumerate() {
+            // A start that failed is no switch; the failure says so itself, as the next event.
+            if said.vip.is_some_and(|vip| settled.not_started.contains(&vip)) {
+                continue;
             }
-        }
-        let text = standing.to_string();
-        if is_said_each_time(standing) || (self.standing.as_ref() != Some(&text) && self.may_say(now, &text))
-        {
-            lines.push(line(standing, text.clone()));
-            self.standing = Some(text);
+            let text = said.text(policy);
+            let is_last = || decision.reasons.iter().skip(place + 1).all(|later| later.vip != said.vip);
+            // How a VIP stands is said when it changes; what happens on the way, each time.
+            let standing = said.vip.filter(|_| is_last());
+            let known = standing.is_some_and(|vip| self.standing.get(&vip) == Some(&text));
+            if is_said_each_time(&said.reason) || (!known && self.may_say(now, &text)) {
+                lines.push(line(&said.reason, text.clone()));
+                self.standing.extend(standing.map(|vip| (vip, text)));
+            }
         }
         lines
     }

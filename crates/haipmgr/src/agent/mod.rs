@@ -7,8 +7,10 @@ mod drive;
 mod expelling;
 mod hosts;
 mod log_dedup;
+mod vip_edges;
 mod wiring;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,15 +18,14 @@ use decide::State;
 use decide::action::{Action, Outcome, VipAction};
 use decide::driver::{Driver, GIVE_UP_WITHIN, Settled, Stop};
 use decide::event::{Event, Fact, Seen, Server};
+use decide::net::VipId;
+use decide::policy::VipPolicy;
 use decide::time::Time;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use crate::act::address::Addresses;
-use crate::act::late_packets::LatePackets;
-use crate::act::orphan_syns::OrphanSyns;
-use crate::act::sockets::Connection;
 use crate::act::statfile::StatFile;
 use crate::clock::{self, Clocks};
 use crate::config::{Cluster, Config};
@@ -34,10 +35,10 @@ use crate::observe::server_process::ServerProcesses;
 use crate::recorder::{Lines, Recorder, Sightings};
 use crate::trace_file::TraceFile;
 
-use actions::Once;
 use drive::{Edges, drive};
 use hosts::{Asked, Hosts};
 use log_dedup::LogDedup;
+use vip_edges::{Once, VipEdges};
 use wiring::{Segments, Wiring};
 
 /// Why the agent can't run.
@@ -166,20 +167,12 @@ struct Agent {
     shared: Shared,
     stat_file: StatFile,
     wiring: Wiring,
-    /// What `ListConnections` found, for `TickleClients` and `DestroyConnections`.
-    connections: Arc<[Connection]>,
-    /// What still arrives for the VIP after it has left.
-    late_packets: LatePackets,
-    /// Clients that knock at a dead holder.
-    orphan_syns: OrphanSyns,
-    once: Once,
+    vips: BTreeMap<VipId, VipEdges>,
     frames: Option<mpsc::UnboundedReceiver<Event>>,
     inbox: Option<mpsc::UnboundedReceiver<Event>>,
     /// What the step that is being carried out adds to the trace, and the wall clock's time of it.
     lines: Option<Lines>,
     wall_time: jiff::Zoned,
-    /// The VIP was put under a lease on this interface by the decision that is being carried out.
-    tidy: Option<String>,
     /// The host's clocks, as they differed at the last event.
     clocks: Clocks,
 }
@@ -187,21 +180,20 @@ struct Agent {
 impl Agent {
     fn new(cluster: Cluster, journal: Log, events: mpsc::UnboundedSender<Event>, shared: Shared) -> Self {
         let mut wiring = Wiring::new(&cluster, shared.segments.clone());
+        let once = Once::default();
+        let edges = |vip: &VipPolicy| VipEdges::new(vip.address, journal.clone(), once.clone());
+        let vips = cluster.policy.vips.iter().map(|(id, vip)| (*id, edges(vip))).collect();
         Self {
             frames: Some(wiring.frames()),
             inbox: None,
             lines: None,
             wall_time: jiff::Zoned::now(),
-            tidy: None,
             log_dedup: LogDedup::default(),
             recorder: Recorder::new(cluster.decision_trace, cluster.policy.clone(), shared.sightings.clone()),
             trace: TraceFile::new(cluster.trace_file()),
             stat_file: StatFile::new(cluster.stat_file()),
             wiring,
-            connections: Arc::from(Vec::new()),
-            late_packets: LatePackets::default(),
-            orphan_syns: OrphanSyns::default(),
-            once: Once::default(),
+            vips,
             clocks: Clocks::read(),
             cluster,
             journal,
@@ -216,7 +208,7 @@ impl Agent {
         inbox: mpsc::UnboundedReceiver<Event>,
         mut stop: watch::Receiver<End>,
     ) -> Option<String> {
-        let mut driver = Driver::new(clock::now());
+        let mut driver = Driver::new(&self.cluster.policy, clock::now());
         self.inbox = Some(inbox);
         self.prepare();
         match self.stat_file.read() {
@@ -260,7 +252,7 @@ impl Agent {
     /// Starts, or starts anew, what looks at the segment, once it is known which member this host is.
     fn rewire(&mut self, state: &State) {
         if let Fact::Known(host) = &state.facts.host.fact {
-            let member = decide::checks::own_member(&self.cluster.policy, host);
+            let member = decide::checks::own_member(&self.cluster.policy.group, host);
             let member = member.map(|(address, interface)| (address, interface.to_owned()));
             let processes = self.shared.processes.as_deref();
             self.wiring.follow(&self.cluster, member, processes, &self.events, &self.journal);
@@ -330,15 +322,12 @@ impl Edges for Agent {
     }
 
     async fn settled(&mut self, settled: &Settled) {
-        if let Some(interface) = self.tidy.take() {
-            self.remove_other_prefixes(&interface).await;
+        for vip in self.vips.values_mut() {
+            vip.tidy(&self.shared.addresses).await;
         }
-        // A start that failed is no switch; the failure says so itself, as the next event.
-        if !settled.not_started {
-            let log = self.journal.at(self.wall_time.clone());
-            for line in self.log_dedup.lines(settled.at, &settled.decision) {
-                line.write(&log);
-            }
+        let log = self.journal.at(self.wall_time.clone());
+        for line in self.log_dedup.lines(&self.cluster.policy, settled) {
+            line.write(&log);
         }
         let lines = self.lines.take();
         self.trace.write(lines, &self.journal);

@@ -1,12 +1,15 @@
 //! What one cluster's agent sees and acts through. The server is asked from the start; what looks at the segment waits
 //! until it is known which member this host is, and follows when that changes.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use decide::event::{Event, Mac};
+use decide::net::VipId;
+use decide::policy::VipPolicy;
 use tokio::sync::mpsc;
 
 use crate::act::address::Label;
@@ -51,7 +54,7 @@ pub(super) struct Wiring {
 struct Segment {
     gateway: Arc<SharedGateway>,
     neighbor: Arc<NeighborWatch>,
-    announcer: Announcer,
+    announcers: BTreeMap<VipId, Announcer>,
 }
 
 /// The VIP can't be spoken of on the segment.
@@ -85,7 +88,7 @@ impl Wiring {
             frames,
             inbox: Some(inbox),
             label: None,
-            poll_every: cluster.policy.poll_interval,
+            poll_every: cluster.policy.group.poll_interval,
             looked_after: None,
         }
     }
@@ -125,7 +128,7 @@ impl Wiring {
             // Nothing is heard before the new watch says so. Fails only when the cluster's task has ended.
             let _ = self.frames.send(Event::ReceiveUp(false));
             self.segment = Some(self.watch_segment(cluster, *address, interface, events, journal));
-            self.tell_who_looks_after(interface, cluster.policy.lease.is_some(), journal);
+            self.tell_who_looks_after(interface, cluster.policy.longest_lease().is_some(), journal);
         }
         self.member = member;
     }
@@ -209,14 +212,14 @@ impl Wiring {
         };
         let settings = NeighborSettings {
             interface: interface.to_owned(),
-            vip: cluster.policy.vip,
+            vips: cluster.policy.vips.iter().map(|(id, vip)| (vip.address, *id)).collect(),
             own_address: address,
-            members: cluster.policy.members.keys().copied().collect(),
+            members: cluster.policy.group.members.keys().copied().collect(),
             gateway: cluster.gateway,
         };
         let tell_either = move |event| match event {
             // In one queue: what is heard after the silence comes after the word that it is over.
-            Event::Frame(_) | Event::ReceiveUp(_) => tell_frame(event),
+            Event::Frame(..) | Event::ReceiveUp(_) => tell_frame(event),
             other => tell(other),
         };
         let neighbor = Arc::new(self.segments.interfaces.watch(settings, tell_either, gateway_heard, report));
@@ -233,9 +236,13 @@ impl Wiring {
         ));
         // Set once, here: it can't be there already.
         let _ = gateway_to_be.set(Arc::downgrade(&gateway));
-        let mut announcer = Announcer::new(interface, cluster.policy.vip);
-        announcer.prepare();
-        Segment { gateway, neighbor, announcer }
+        let announcer = |vip: &VipPolicy| {
+            let mut announcer = Announcer::new(interface, vip.address);
+            announcer.prepare();
+            announcer
+        };
+        let announcers = cluster.policy.vips.iter().map(|(id, vip)| (*id, announcer(vip))).collect();
+        Segment { gateway, neighbor, announcers }
     }
 
     /// What speaks to the local server about expelling, once it is known where that is.
@@ -284,26 +291,27 @@ impl Wiring {
         }
     }
 
-    pub(super) fn ask_who_has_vip(&self) {
+    pub(super) fn ask_who_has_vip(&self, vip: IpAddr) {
         if let Some(segment) = &self.segment {
-            segment.neighbor.ask_who_has_vip();
+            segment.neighbor.ask_who_has_vip(vip);
         }
     }
 
-    pub(super) fn probe(&mut self) -> Result<(), Mute> {
-        self.announcer()?.probe().map_err(Mute::NotSent)
+    pub(super) fn probe(&mut self, vip: VipId) -> Result<(), Mute> {
+        self.announcer(vip)?.probe().map_err(Mute::NotSent)
     }
 
-    pub(super) fn announce_release(&mut self, to: Option<Mac>) -> Result<(), Mute> {
-        self.announcer()?.announce_release(to).map_err(Mute::NotSent)
+    pub(super) fn announce_release(&mut self, vip: VipId, to: Option<Mac>) -> Result<(), Mute> {
+        self.announcer(vip)?.announce_release(to).map_err(Mute::NotSent)
     }
 
-    pub(super) fn announce(&mut self) -> Result<(), Mute> {
-        self.announcer()?.announce().map_err(Mute::NotSent)
+    pub(super) fn announce(&mut self, vip: VipId) -> Result<(), Mute> {
+        self.announcer(vip)?.announce().map_err(Mute::NotSent)
     }
 
-    fn announcer(&mut self) -> Result<&mut Announcer, Mute> {
-        self.segment.as_mut().map(|segment| &mut segment.announcer).ok_or(Mute::NoMember)
+    fn announcer(&mut self, vip: VipId) -> Result<&mut Announcer, Mute> {
+        let segment = self.segment.as_mut();
+        segment.and_then(|segment| segment.announcers.get_mut(&vip)).ok_or(Mute::NoMember)
     }
 
     /// The VIP's label on this interface; where it had to be shortened, the log says so, once.
@@ -333,8 +341,9 @@ fn watch_process(
     // Sending fails only when the cluster's task has ended.
     let tell = move |event| drop(events.send(event));
     let report = move |report: ProcessReport| log.info(&report.to_string());
-    // A little longer than the VIP lingers, whose time begins after the end was noticed.
-    let wait = cluster.policy.linger + Duration::from_secs(1);
+    // A little longer than any VIP lingers, whose time begins after the end was noticed.
+    let lingers = cluster.policy.vips.values().map(|vip| vip.linger).max();
+    let wait = lingers.unwrap_or_default() + Duration::from_secs(1);
     processes.watch((address, cluster.mysql_port), wait, tell, report)
 }
 

@@ -38,8 +38,8 @@ pub(super) fn check(path: &Path) -> Result<String, Problems> {
         );
         let _never_fails = writeln!(text, "  dead: {}", expels_sooner(cluster));
         let _never_fails = writeln!(text, "  lease: {}", timings::in_words(cluster));
-        let interfaces: BTreeSet<_> = cluster.policy.members.values().collect();
-        let leased = cluster.policy.lease.is_some();
+        let interfaces: BTreeSet<_> = cluster.policy.group.members.values().collect();
+        let leased = cluster.policy.longest_lease().is_some();
         for remark in interfaces.into_iter().flat_map(|interface| network_service::remarks(interface, leased))
         {
             let _never_fails = writeln!(text, "ERROR {remark}");
@@ -53,7 +53,7 @@ pub(super) fn check(path: &Path) -> Result<String, Problems> {
 
 /// Whether a dead member can be expelled sooner than by MySQL alone: asks the local server, where it is one.
 fn expels_sooner(cluster: &Cluster) -> String {
-    if !cluster.policy.elects() {
+    if !cluster.policy.group.elects() {
         return "wake_expel and proven_dead are off: a dead member is expelled by MySQL alone (21 s with its defaults)"
             .to_owned();
     }
@@ -72,7 +72,8 @@ fn expels_sooner(cluster: &Cluster) -> String {
 
 /// How to reach the local server; none where no address of this host is a member's.
 pub(super) fn local_access(cluster: &Cluster) -> Option<Access> {
-    let own = || own_addresses().into_iter().find(|address| cluster.policy.members.contains_key(address));
+    let own =
+        || own_addresses().into_iter().find(|address| cluster.policy.group.members.contains_key(address));
     let endpoint = match &cluster.socket {
         Some(socket) => Endpoint::Socket(socket.clone()),
         None => Endpoint::Tcp(own()?, cluster.mysql_port),

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use decide::Decision;
 use decide::event::{Event, Fact};
+use decide::policy::Policy;
 use decide::time::Time;
 use decide::trace::{Heading, Line, Played, Replay};
 
@@ -119,16 +120,17 @@ pub(crate) fn replay_text(
             }
             (Line::Start { now, note, policy, .. }, _) => {
                 began = *now;
-                print(&format!("-- VIP {}, written {note}", policy.vip));
+                let vips: Vec<_> = policy.vips.values().map(|vip| vip.address.to_string()).collect();
+                print(&format!("-- VIP {}, written {note}", vips.join(", ")));
             }
             (Line::Step { now, event, .. }, Played::Same(decision)) => {
                 replayed.same += 1;
-                print(&account(began, *now, event, &decision));
+                print(&account(replay.policy(), began, *now, event, &decision));
             }
             (Line::Step { now, event, decision: then }, Played::Different(decision)) => {
                 replayed.different += 1;
-                print(&account(began, *now, event, &decision));
-                print(&format!("   DIFFERENT: when recorded, {}", decided(then)));
+                print(&account(replay.policy(), began, *now, event, &decision));
+                print(&format!("   DIFFERENT: when recorded, {}", decided(replay.policy(), then)));
             }
             (Line::Step { .. }, Played::NoStart | Played::Started) => {
                 return Err(ReplayError::NoStart { path, line });
@@ -151,16 +153,16 @@ fn other_format(text: &[u8]) -> Option<u32> {
     serde_json::from_slice::<Heading>(text).ok()?.other_format()
 }
 
-fn account(began: Time, now: Time, event: &Event, decision: &Decision) -> String {
+fn account(policy: Option<&Policy>, began: Time, now: Time, event: &Event, decision: &Decision) -> String {
     format!(
         "{:>10.4} s  {}\n              {}",
         now.since(began).as_secs_f64(),
-        seen(event),
-        decided(decision)
+        seen(policy, event),
+        decided(policy, decision)
     )
 }
 
-fn seen(event: &Event) -> String {
+fn seen(policy: Option<&Policy>, event: &Event) -> String {
     let fact = |name: &str, fact: &dyn std::fmt::Debug| format!("{name}: {fact:?}");
     match event {
         Event::Server(seen) => match &seen.fact {
@@ -177,15 +179,21 @@ fn seen(event: &Event) -> String {
         Event::Peer { member, seen } => fact(&format!("server of {member}"), &seen.fact),
         Event::Gateway(seen) => fact("gateway", &seen.fact),
         Event::Host(seen) => fact("host", &seen.fact),
-        Event::Frame(frame) => format!("frame from {}: {:?}", frame.from, frame.says),
+        Event::Frame(vip, frame) => {
+            let several = policy.filter(|policy| policy.vips.len() > 1);
+            let about = several.and_then(|policy| policy.address_of(*vip));
+            let about = about.map_or_else(String::new, |vip| format!("{vip}: "));
+            format!("{about}frame from {}: {:?}", frame.from, frame.says)
+        }
         other => format!("{other:?}"),
     }
 }
 
-fn decided(decision: &Decision) -> String {
+fn decided(policy: Option<&Policy>, decision: &Decision) -> String {
     let mut text = String::new();
-    for (at, reason) in decision.reasons.iter().enumerate() {
-        let _infallible = write!(text, "{}{reason}", if at == 0 { "" } else { "; " });
+    for (at, said) in decision.reasons.iter().enumerate() {
+        let words = policy.map_or_else(|| said.reason.to_string(), |policy| said.text(policy));
+        let _infallible = write!(text, "{}{words}", if at == 0 { "" } else { "; " });
     }
     if !decision.actions.is_empty() {
         let _infallible = write!(text, "  => {:?}", decision.actions);
@@ -196,14 +204,17 @@ fn decided(decision: &Decision) -> String {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use decide::policy::{GroupPolicy, VipPolicy};
+
     use super::*;
 
     const CUT: &str = "{\"step\":{\"now\":12";
 
     fn start() -> String {
         let now = Time(0);
-        let policy = decide::policy::Policy::new([10, 0, 0, 9].into(), std::collections::BTreeMap::new());
-        let state = decide::State::new(now);
+        let group = GroupPolicy::new(std::collections::BTreeMap::new());
+        let policy = Policy::new(group, VipPolicy::new([10, 0, 0, 9].into()));
+        let state = decide::State::new(&policy, now);
         let (policy, state) = (Box::new(policy), Box::new(state));
         serde_json::to_string(&Line::Start {
             format: decide::trace::FORMAT,

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 
 use super::timings::{self, Unfit};
 use super::{ALREADY_RUNNING, BAD_INPUT, refuse, say};
+use crate::act::address::full_prefix;
 use crate::agent::{self, End, NotGivenUp};
 use crate::config::{self, Cluster, Config, Problems, Source};
 use crate::control::message::{Answer, Request};
@@ -92,18 +93,25 @@ pub fn prepare(path: &Path) -> Result<Prepared, Refused> {
 
 /// One cluster in one line, for the log and for `check`.
 pub(super) fn in_words(cluster: &Cluster) -> String {
-    let members: Vec<_> =
-        cluster.policy.members.iter().map(|(member, interface)| format!("{member} ({interface})")).collect();
+    let members: Vec<_> = cluster
+        .policy
+        .group
+        .members
+        .iter()
+        .map(|(member, interface)| format!("{member} ({interface})"))
+        .collect();
+    let vips =
+        cluster.policy.vips.values().map(|vip| format!("{}/{}", vip.address, full_prefix(vip.address)));
+    let vips: Vec<_> = vips.collect();
     format!(
-        "VIP {}/{} for MySQL port {}, group port {}; members {}; gateway {}; lease {}; checks everything every {}",
-        cluster.policy.vip,
-        cluster.prefix,
+        "VIP {} for MySQL port {}, group port {}; members {}; gateway {}; lease {}; checks everything every {}",
+        vips.join(", "),
         cluster.mysql_port,
         cluster.group_port,
         members.join(", "),
         cluster.gateway,
-        cluster.policy.lease.map_or_else(|| "off".to_owned(), config::format_duration),
-        config::format_duration(cluster.policy.sleeptime),
+        cluster.policy.longest_lease().map_or_else(|| "off".to_owned(), config::format_duration),
+        config::format_duration(cluster.policy.group.sleeptime),
     )
 }
 

@@ -78,7 +78,7 @@ pub(super) fn fit(config: &mut Config) -> Result<Fitted, Unfit> {
 }
 
 fn has_lease(cluster: &Cluster) -> bool {
-    cluster.policy.lease.is_some()
+    cluster.policy.longest_lease().is_some()
 }
 
 /// `None` where this host is no member as far as can be seen.
@@ -96,13 +96,15 @@ fn ask(cluster: &Cluster) -> Option<Fact<GroupTimings>> {
 }
 
 fn shorten(cluster: &mut Cluster, timings: &GroupTimings) -> Result<Option<String>, Unfit> {
-    let Some(lease) = cluster.policy.lease else { return Ok(None) };
+    let Some(lease) = cluster.policy.longest_lease() else { return Ok(None) };
     match timings.allow(lease) {
         Ok(()) => Ok(None),
         Err(overlap) if cluster.lease_given => Err(Unfit { cluster: cluster.name.clone(), overlap }),
         Err(_) => {
             let shorter = timings.earliest_successor();
-            cluster.policy.lease = Some(shorter);
+            for vip in cluster.policy.vips.values_mut() {
+                vip.lease = vip.lease.map(|lease| lease.min(shorter));
+            }
             Ok(Some(format!(
                 "the lease is {} and not {}, so that it ends before the group can replace a silent member: \
                  group_replication_member_expel_timeout is {} s",
@@ -116,7 +118,7 @@ fn shorten(cluster: &mut Cluster, timings: &GroupTimings) -> Result<Option<Strin
 
 /// What `check` says of it.
 pub(super) fn in_words(cluster: &Cluster) -> String {
-    let Some(lease) = cluster.policy.lease else {
+    let Some(lease) = cluster.policy.longest_lease() else {
         return "off: if the agent is dead or hung, the VIP stays where it is".to_owned();
     };
     match ask(cluster) {
@@ -158,7 +160,7 @@ pub(super) fn look_later(mut unanswered: Vec<(Cluster, Log)>) {
 /// Whether the server answered, and all is said.
 fn is_compared(cluster: &Cluster, log: &Log) -> bool {
     let Some(Fact::Known(timings)) = ask(cluster) else { return false };
-    if let Some(Err(overlap)) = cluster.policy.lease.map(|lease| timings.allow(lease)) {
+    if let Some(Err(overlap)) = cluster.policy.longest_lease().map(|lease| timings.allow(lease)) {
         log.error(&format!(
             "{overlap}. The agent goes on, but does not start again with this lease in the configuration"
         ));

@@ -35,7 +35,7 @@ fn place(draft: &mut Draft, kind: &Kind, value: &Value) -> Result<(), String> {
         Kind::Vip => {
             let address = vip(value)?;
             draft.vip = Some(address);
-            draft.policy.vip = address;
+            draft.limits.address = address;
         }
         Kind::Address(at) => *at(draft) = Some(host_address(&address_text(value)?)?),
         Kind::Port(at) => {
@@ -94,7 +94,7 @@ fn place(draft: &mut Draft, kind: &Kind, value: &Value) -> Result<(), String> {
         }
         Kind::GatewayLost => {
             let words = GATEWAY_LOST_WORDS.join("\" or \"");
-            draft.policy.gateway_lost = match text(value, &format!("\"{words}\""))?.as_str() {
+            draft.limits.gateway_lost = match text(value, &format!("\"{words}\""))?.as_str() {
                 "release" => GatewayLost::Release,
                 "hold-with-majority" => GatewayLost::HoldWithMajority,
                 other => return Err(format!("\"{}\" is not \"{words}\"", other.escape_debug())),
@@ -161,7 +161,7 @@ fn members(draft: &mut Draft, entry: &Entry, problems: &mut Problems) {
             continue;
         }
         draft.member_given.insert(address, row.key_at);
-        draft.policy.members.insert(address, interface);
+        draft.group.members.insert(address, interface);
     }
 }
 

@@ -14,8 +14,8 @@ const POLLS_PER_LEASE: u32 = 3;
 /// Checks one cluster's keys against each other.
 pub(super) fn within_cluster(draft: &Draft, source: Source, problems: &mut Problems) {
     let before = problems.list().len();
-    let policy = &draft.policy;
-    let members = &policy.members;
+    let (group, limits) = (&draft.group, &draft.limits);
+    let members = &group.members;
     if let Some(vip) = draft.vip {
         if let Some(at) = draft.member_given.get(&vip) {
             problems.add(
@@ -54,8 +54,8 @@ pub(super) fn within_cluster(draft: &Draft, source: Source, problems: &mut Probl
     if source == Source::Toml {
         passwords(draft, problems);
     }
-    if let Some(lease) = policy.lease
-        && lease < policy.poll_interval * POLLS_PER_LEASE
+    if let Some(lease) = limits.lease
+        && lease < group.poll_interval * POLLS_PER_LEASE
     {
         let at =
             draft.given.get("lease").or_else(|| draft.given.get("poll_interval")).copied().or(draft.begins);
@@ -64,11 +64,11 @@ pub(super) fn within_cluster(draft: &Draft, source: Source, problems: &mut Probl
             format!(
                 "lease ({}) must be at least {POLLS_PER_LEASE} times poll_interval ({}), or the lease ends after one late answer",
                 duration::format(lease),
-                duration::format(policy.poll_interval)
+                duration::format(group.poll_interval)
             ),
         );
     }
-    if policy.probe_spacing_when_taken < policy.probe_spacing {
+    if limits.probe_spacing_when_taken < limits.probe_spacing {
         problems.add(
             draft.place_of("probe_spacing_when_taken"),
             "probe_spacing_when_taken must not be less than probe_spacing",
@@ -76,7 +76,7 @@ pub(super) fn within_cluster(draft: &Draft, source: Source, problems: &mut Probl
     }
     // Whatever the table's ranges and the checks above let through, the rules' own word is the last.
     let nothing_yet = problems.list().len() == before && draft.vip.is_some() && !members.is_empty();
-    if nothing_yet && let Err(bad) = policy.validate() {
+    if nothing_yet && let Err(bad) = draft.policy().validate() {
         problems.add(draft.place_of(bad.key), bad.to_string());
     }
 }
@@ -185,7 +185,7 @@ fn between(earlier: &Draft, later: &Draft, problems: &mut Problems) {
 
 /// Says so where `vip`, which `owner` wants, is another cluster's member or gateway.
 fn claimed(vip: IpAddr, other: &Draft, owner: &Draft, later: &Draft, problems: &mut Problems) {
-    let what = if other.policy.members.contains_key(&vip) {
+    let what = if other.group.members.contains_key(&vip) {
         "a member"
     } else if other.gateway == Some(vip) {
         "the gateway"

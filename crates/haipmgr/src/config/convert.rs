@@ -31,12 +31,12 @@ fn print(path: &Path, draft: &Draft) -> String {
     let address =
         |address: Option<_>| quoted(address.map(|ip: std::net::IpAddr| ip.to_string()).unwrap_or_default());
     let port = |port: Option<u16>| port.unwrap_or_default();
-    let full = if draft.policy.vip.is_ipv4() { 32 } else { 128 };
+    let full = if draft.limits.address.is_ipv4() { 32 } else { 128 };
     let name =
         path.file_name().map(|name| name.to_string_lossy().escape_debug().to_string()).unwrap_or_default();
     let mysql_port = port(draft.mysql_port);
     let mut members = String::new();
-    for (member, interface) in &draft.policy.members {
+    for (member, interface) in &draft.group.members {
         let _never_fails =
             writeln!(members, "{} = {}", quoted(member.to_string()), quoted(interface.clone()));
     }
@@ -73,12 +73,12 @@ install_path = {install_path}
 {members}",
         lock = quoted(super::legacy_lock().display().to_string()),
         called = quoted(draft.called()),
-        vip = quoted(format!("{}/{full}", draft.policy.vip)),
+        vip = quoted(format!("{}/{full}", draft.limits.address)),
         gateway = address(draft.gateway),
         group_port = port(draft.group_port),
         user = quoted(draft.user.clone().unwrap_or_default()),
         password = quoted(draft.password.clone().unwrap_or_default()),
-        sleeptime = quoted(duration::format(draft.policy.sleeptime)),
+        sleeptime = quoted(duration::format(draft.group.sleeptime)),
         install_path = quoted(draft.install_path.as_ref().map(|path| path.display().to_string()).unwrap_or_default()),
     )
 }

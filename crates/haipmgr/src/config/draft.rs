@@ -5,14 +5,15 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use decide::policy::Policy;
+use decide::policy::{GroupPolicy, Policy, VipPolicy};
 
 use super::DecisionTrace;
 use super::problem::Position;
 
-/// A cluster as far as it is known. Every field of the policy but `vip` has its default or what the file says.
+/// A cluster as far as it is known. Every limit has its default or what the file says.
 pub(super) struct Draft {
-    pub(super) policy: Policy,
+    pub(super) group: GroupPolicy,
+    pub(super) limits: VipPolicy,
     pub(super) name: Option<String>,
     pub(super) vip: Option<IpAddr>,
     pub(super) gateway: Option<IpAddr>,
@@ -45,7 +46,8 @@ impl Draft {
     pub(super) fn new(begins: Option<Position>) -> Self {
         Self {
             // The VIP has no default; `vip` says whether it was given.
-            policy: Policy::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), BTreeMap::new()),
+            limits: VipPolicy::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
+            group: GroupPolicy::new(BTreeMap::new()),
             name: None,
             vip: None,
             gateway: None,
@@ -69,6 +71,12 @@ impl Draft {
             given: BTreeMap::new(),
             member_given: BTreeMap::new(),
         }
+    }
+
+    /// What the rules are given.
+    pub(super) fn policy(&self) -> Policy {
+        let group = GroupPolicy { fence: self.fence_command.is_some(), ..self.group.clone() };
+        Policy::new(group, self.limits.clone())
     }
 
     /// Where `key` was given; else where the cluster begins.

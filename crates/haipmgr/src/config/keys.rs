@@ -141,7 +141,7 @@ pub(super) const CLUSTER: &[Key] = &[
     Key {
         name: "sleeptime",
         presence: Presence::Default,
-        kind: Kind::Duration { least: s(1), most: s(3600), at: |draft| &mut draft.policy.sleeptime },
+        kind: Kind::Duration { least: s(1), most: s(3600), at: |draft| &mut draft.group.sleeptime },
         about: "Everything is checked again at least this often, even if no event was seen. `stat_<port>` goes \
                 back to `1` after 20 of these, so keep it above 3s if a monitor reads that file every minute.",
     },
@@ -178,7 +178,7 @@ pub(super) const CLUSTER: &[Key] = &[
             zero_is_word: true,
             least: s(3),
             most: s(3600),
-            at: |draft| &mut draft.policy.lease,
+            at: |draft| &mut draft.limits.lease,
         },
         about: "How long the VIP stays after the agent last proved that it belongs here. If the agent is dead or hung, the \
                 kernel drops the address by then (up to 1¼ s sooner, because it counts in whole seconds). Renewed every third of \
@@ -188,20 +188,20 @@ pub(super) const CLUSTER: &[Key] = &[
     Key {
         name: "linger",
         presence: Presence::Default,
-        kind: Kind::Duration { least: ms(0), most: s(3600), at: |draft| &mut draft.policy.linger },
+        kind: Kind::Duration { least: ms(0), most: s(3600), at: |draft| &mut draft.limits.linger },
         about: "How long the VIP stays here after the server has died, so that clients are refused at once instead of \
                 waiting. Ends sooner when another host claims the VIP or a server is started here. 0: not at all.",
     },
     Key {
         name: "claim_wait",
         presence: Presence::Default,
-        kind: Kind::Duration { least: ms(0), most: s(60), at: |draft| &mut draft.policy.claim_wait },
+        kind: Kind::Duration { least: ms(0), most: s(60), at: |draft| &mut draft.limits.claim_wait },
         about: "How long a former primary whose server is alive and takes no more writes keeps the VIP while no new primary claims it. While it still takes writes (a switchover whose target has a backlog) it keeps the VIP until it is claimed.",
     },
     Key {
         name: "hung_patience",
         presence: Presence::Default,
-        kind: Kind::Duration { least: s(1), most: s(86_400), at: |draft| &mut draft.policy.hung_patience },
+        kind: Kind::Duration { least: s(1), most: s(86_400), at: |draft| &mut draft.limits.hung_patience },
         about: "How long the VIP stays on a host whose server does not answer in time.",
     },
     Key {
@@ -212,7 +212,7 @@ pub(super) const CLUSTER: &[Key] = &[
             zero_is_word: false,
             least: s(1),
             most: s(86_400),
-            at: |draft| &mut draft.policy.refused_patience,
+            at: |draft| &mut draft.limits.refused_patience,
         },
         about: "How long the VIP stays on a host whose server is alive but turns the agent away: wrong password, too many \
                 connections, no privilege.",
@@ -220,25 +220,25 @@ pub(super) const CLUSTER: &[Key] = &[
     Key {
         name: "poll_interval",
         presence: Presence::Default,
-        kind: Kind::Duration { least: ms(10), most: s(60), at: |draft| &mut draft.policy.poll_interval },
+        kind: Kind::Duration { least: ms(10), most: s(60), at: |draft| &mut draft.group.poll_interval },
         about: "Time between two queries to the local server when all is well.",
     },
     Key {
         name: "alert_interval",
         presence: Presence::Default,
-        kind: Kind::Duration { least: ms(1), most: s(60), at: |draft| &mut draft.policy.alert_interval },
+        kind: Kind::Duration { least: ms(1), most: s(60), at: |draft| &mut draft.group.alert_interval },
         about: "Time between two queries while a change is under way.",
     },
     Key {
         name: "alert_limit",
         presence: Presence::Default,
-        kind: Kind::Duration { least: s(1), most: s(3600), at: |draft| &mut draft.policy.alert_limit },
+        kind: Kind::Duration { least: s(1), most: s(3600), at: |draft| &mut draft.group.alert_limit },
         about: "How long the agent queries every `alert_interval` at most, after the event that started it.",
     },
     Key {
         name: "evidence_age",
         presence: Presence::Default,
-        kind: Kind::Duration { least: ms(100), most: s(60), at: |draft| &mut draft.policy.evidence_age },
+        kind: Kind::Duration { least: ms(100), most: s(60), at: |draft| &mut draft.group.evidence_age },
         about: "How old an answer may be when the VIP is started on it.",
     },
     Key {
@@ -281,7 +281,7 @@ pub(super) const CLUSTER: &[Key] = &[
             zero_is_word: true,
             least: s(10),
             most: s(86_400),
-            at: |draft| &mut draft.policy.takeover_after,
+            at: |draft| &mut draft.limits.takeover_after,
         },
         about: "How long another member's host may answer for the VIP without yielding before the primary's host takes it anyway, \
                 unless that member's server is shown to be the primary. For hosts without an agent. Two hosts then answer for the VIP \
@@ -290,13 +290,13 @@ pub(super) const CLUSTER: &[Key] = &[
     Key {
         name: "probe_count",
         presence: Presence::Default,
-        kind: Kind::Count { least: 1, most: 20, at: |draft| &mut draft.policy.probe_count },
+        kind: Kind::Count { least: 1, most: 20, at: |draft| &mut draft.limits.probe_count },
         about: "How many ARP probes in a row must stay unanswered before the VIP is taken.",
     },
     Key {
         name: "probe_spacing",
         presence: Presence::Default,
-        kind: Kind::Duration { least: ms(5), most: s(2), at: |draft| &mut draft.policy.probe_spacing },
+        kind: Kind::Duration { least: ms(5), most: s(2), at: |draft| &mut draft.limits.probe_spacing },
         about: "Time between two of these probes.",
     },
     Key {
@@ -305,20 +305,20 @@ pub(super) const CLUSTER: &[Key] = &[
         kind: Kind::Duration {
             least: ms(5),
             most: s(60),
-            at: |draft| &mut draft.policy.probe_spacing_when_taken,
+            at: |draft| &mut draft.limits.probe_spacing_when_taken,
         },
         about: "Time between two probes after another host has answered for the VIP for some time.",
     },
     Key {
         name: "own_answer_limit",
         presence: Presence::Default,
-        kind: Kind::Duration { least: ms(10), most: s(10), at: |draft| &mut draft.policy.own_answer_limit },
+        kind: Kind::Duration { least: ms(10), most: s(10), at: |draft| &mut draft.limits.own_answer_limit },
         about: "In a dispute over the VIP, how long the holder's own server may take to answer before the claimant's server alone decides.",
     },
     Key {
         name: "dispute_limit",
         presence: Presence::Default,
-        kind: Kind::Duration { least: ms(50), most: s(60), at: |draft| &mut draft.policy.dispute_limit },
+        kind: Kind::Duration { least: ms(50), most: s(60), at: |draft| &mut draft.limits.dispute_limit },
         about: "In a dispute, how long a holder that can prove nothing waits before it yields.",
     },
     Key {
@@ -327,21 +327,21 @@ pub(super) const CLUSTER: &[Key] = &[
         kind: Kind::Duration {
             least: s(1),
             most: s(86_400),
-            at: |draft| &mut draft.policy.announce_interval,
+            at: |draft| &mut draft.limits.announce_interval,
         },
         about: "Time between two announcements (gratuitous ARP) while the VIP is held, after the first few.",
     },
     Key {
         name: "wake_expel",
         presence: Presence::Default,
-        kind: Kind::Switch(|draft| &mut draft.policy.wake_expel),
+        kind: Kind::Switch(|draft| &mut draft.group.wake_expel),
         about: "Once a member has been UNREACHABLE for MySQL's own `group_replication_member_expel_timeout`, tell the group to \
                 expel it now; by itself the group checks only every 15 s. Needs the procedures that `haipmgr sql` prints.",
     },
     Key {
         name: "proven_dead",
         presence: Presence::Default,
-        kind: Kind::Switch(|draft| &mut draft.policy.proven_dead),
+        kind: Kind::Switch(|draft| &mut draft.group.proven_dead),
         about: "Have an UNREACHABLE member expelled at once when its host refuses connections to the MySQL port, which was \
                 open before: the process is gone. `group_replication_member_expel_timeout` is set to 0 for that time, and then put back. \
                 Needs the same procedures.",

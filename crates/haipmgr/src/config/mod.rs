@@ -77,8 +77,6 @@ pub struct Cluster {
     pub name: String,
     /// What the rules need.
     pub policy: Policy,
-    /// The VIP's prefix length: 32, or 128 for IPv6.
-    pub prefix: u8,
     /// The segment's gateway.
     pub gateway: IpAddr,
     /// Time between two probes of the gateway.
@@ -159,9 +157,15 @@ impl Cluster {
         self.install_path.join(format!("expel_timeout_{}", self.mysql_port))
     }
 
+    /// Its VIPs: `VIP 10.77.0.100`.
+    pub fn vips_in_words(&self) -> String {
+        let addresses: Vec<_> = self.policy.vips.values().map(|vip| vip.address.to_string()).collect();
+        format!("VIP {}", addresses.join(", "))
+    }
+
     /// S6: how long the state file shows a switch before it goes back to `1`: 20 × `sleeptime`.
     pub fn stat_shown_for(&self) -> Duration {
-        checks::shown_for(self.policy.sleeptime)
+        checks::shown_for(self.policy.group.sleeptime)
     }
 }
 
@@ -334,11 +338,10 @@ fn password_of(draft: &Draft, credentials: Option<&Path>, problems: &mut Problem
 
 /// The cluster, where nothing it needs is missing.
 fn finish(draft: Draft, password: Option<Password>) -> Option<Cluster> {
-    let name = draft.called();
-    let vip = draft.vip?;
+    draft.vip?;
+    let (name, policy) = (draft.called(), draft.policy());
     Some(Cluster {
         name,
-        prefix: if vip.is_ipv4() { 32 } else { 128 },
         gateway: draft.gateway?,
         gateway_interval: draft.gateway_interval,
         gateway_misses: draft.gateway_misses,
@@ -352,8 +355,8 @@ fn finish(draft: Draft, password: Option<Password>) -> Option<Cluster> {
         query_limit: draft.query_limit,
         install_path: draft.install_path?,
         decision_trace: draft.decision_trace,
-        lease_given: draft.policy.lease.is_some() && draft.given.contains_key("lease"),
-        policy: Policy { fence: draft.fence_command.is_some(), ..draft.policy },
+        lease_given: draft.limits.lease.is_some() && draft.given.contains_key("lease"),
+        policy,
         fence_command: draft.fence_command,
         fence_limit: draft.fence_limit,
     })

@@ -48,8 +48,8 @@ pub(super) fn read(file: &Path, text: &str, problems: &mut Problems) -> Option<D
     };
     let mut draft = Draft::new(Some(assigned.value_at));
     // The legacy program's address has no lifetime, and goes as soon as its server is dead.
-    draft.policy.lease = None;
-    draft.policy.linger = Duration::ZERO;
+    draft.limits.lease = None;
+    draft.limits.linger = Duration::ZERO;
     let mut meant = Vec::new();
     let mut seen: BTreeMap<&str, Position> = BTreeMap::new();
     for entry in &entries {

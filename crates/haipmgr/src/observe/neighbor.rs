@@ -11,7 +11,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use decide::event::{Event, Mac};
+use decide::event::{Event, Mac, VipId};
 use decide::time::Time;
 use linux::neighbor_socket::{NeighborListener, Received};
 use linux::packet_socket::PacketSocketError;
@@ -41,10 +41,10 @@ const CHANGES_PER_SECOND: u32 = 50;
 /// What to listen for.
 #[derive(Clone, Debug)]
 pub struct NeighborSettings {
-    /// The interface on which the VIP lives on this host.
+    /// The interface on which the VIPs live on this host.
     pub interface: String,
-    /// The VIP.
-    pub vip: IpAddr,
+    /// The VIPs: which address is which.
+    pub vips: BTreeMap<IpAddr, VipId>,
     /// This host's own address on the interface: questions are asked from it.
     pub own_address: IpAddr,
     /// The members' addresses; this host's own among them is left out.
@@ -117,8 +117,8 @@ enum Question {
     Everyone(u64),
     /// This cluster's gateway.
     Gateway(u64),
-    /// This cluster's VIP.
-    Vip(u64),
+    /// This VIP, of whichever cluster.
+    Vip(IpAddr),
     /// Is the interface still the one that is listened to?
     Interface,
 }
@@ -135,10 +135,10 @@ impl NeighborWatch {
         self.ask(Question::Gateway(self.number));
     }
 
-    /// Asks by ARP who has the VIP, now, from this host's own address: that is no claim. Another host that has it answers,
+    /// Asks by ARP who has this VIP, now, from this host's own address: that is no claim. Another host that has it answers,
     /// which is told as a frame.
-    pub fn ask_who_has_vip(&self) {
-        self.ask(Question::Vip(self.number));
+    pub fn ask_who_has_vip(&self, vip: IpAddr) {
+        self.ask(Question::Vip(vip));
     }
 
     /// The host's interfaces have changed: looks at once whether the interface is still the one that is listened to, or is there
@@ -183,12 +183,6 @@ impl Subscribers {
     }
 }
 
-impl EarsInside {
-    fn is_vip(&self, number: u64, address: IpAddr) -> bool {
-        self.all.get(&number).is_some_and(|subscriber| subscriber.vip() == address)
-    }
-}
-
 impl std::fmt::Debug for Subscribers {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Subscribers")
@@ -203,7 +197,7 @@ impl Interfaces {
     /// Starts watching the VIP's interface for one more cluster, as a task of the current tokio runtime.
     ///
     /// `tell` gets `Event::ReceiveUp` at once, and again when frames can be heard and when they no longer can. It gets
-    /// `Event::Frame` for each frame of another host about the VIP, and `Event::Neighbor` when a member's MAC is first learned, when it changes, and when it answers a question of this host. `gateway_heard` is called at each
+    /// `Event::Frame` for each frame of another host about a VIP, and `Event::Neighbor` when a member's MAC is first learned, when it changes, and when it answers a question of this host. `gateway_heard` is called at each
     /// ARP answer of the gateway to this host, with the time of the question. All three callbacks are called from within the task, and must not block.
     ///
     /// An interface that is not there or is down is no error: the watch reports it, and goes on trying.
@@ -316,7 +310,9 @@ impl Watcher {
 
     fn report(&self, of: impl Fn(IpAddr, String) -> NeighborReport) {
         for subscriber in self.subscribers.lock().all.values() {
-            subscriber.report(of(subscriber.vip(), self.interface.clone()));
+            for vip in subscriber.vips() {
+                subscriber.report(of(vip, self.interface.clone()));
+            }
         }
     }
 
@@ -341,13 +337,8 @@ impl Watcher {
                         if of == number { subscriber.members().chain([subscriber.gateway()]).collect() } else { Vec::new() }
                     })?,
                     Some(Question::Gateway(number)) => self.ask_gateway(listener, number)?,
-                    Some(Question::Vip(number)) => {
-                        // Nobody else asks for it, and who does may want to ask again at once.
-                        self.asked_at.retain(|address, _| !self.subscribers.lock().is_vip(number, *address));
-                        self.ask(listener, |of, subscriber| {
-                            if of == number { vec![subscriber.vip()] } else { Vec::new() }
-                        })?;
-                    }
+                    // Nobody else asks for it, and who does may want to ask again at once.
+                    Some(Question::Vip(vip)) => drop(self.put(listener, vip, None)?),
                     Some(Question::Interface) => listener.check()?,
                     None => return Ok(()),
                 },

@@ -10,9 +10,9 @@ use decide::event::{
     Server, ViewId, Why,
 };
 use decide::net::VipId;
-use decide::policy::Policy;
+use decide::policy::{GroupPolicy, VipPolicy};
 use decide::time::Time;
-use oracle::{Book, Excuse, Invariant, Orders, Sight, Verdict};
+use oracle::{Book, Excuse, Invariant, Limits, Orders, Sight, Verdict};
 
 pub const VIP: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 77, 0, 100));
 pub const OTHER: Mac = Mac([2, 0, 0, 0, 0, 2]);
@@ -72,7 +72,8 @@ pub fn remove() -> Action {
 
 /// Member 1's agent.
 pub struct Agent {
-    pub policy: Policy,
+    pub group: GroupPolicy,
+    pub vip: VipPolicy,
     pub now: Time,
     pub book: Book,
     pub sight: Sight,
@@ -82,8 +83,8 @@ impl Agent {
     pub fn new() -> Self {
         let members = (1..=3).map(|number| (member(number), "eth0".to_owned())).collect();
         let now = Time(1_000_000_000);
-        let policy = Policy::new(VIP, members);
-        let mut agent = Self { policy, now, book: Book::new(now), sight: Sight::as_told(ms(100)) };
+        let (group, vip) = (GroupPolicy::new(members), VipPolicy::new(VIP));
+        let mut agent = Self { group, vip, now, book: Book::new(now), sight: Sight::as_told(ms(100)) };
         agent.addresses(false);
         agent
     }
@@ -141,7 +142,7 @@ impl Agent {
     }
 
     pub fn frame(&mut self, says: Says) {
-        self.hears(&Event::Frame(Frame { from: OTHER, says }));
+        self.hears(&Event::Frame(VipId::FIRST, Frame { from: OTHER, says }));
     }
 
     /// So many probes, 20 ms apart, and time for the last one's answer.
@@ -164,16 +165,25 @@ impl Agent {
     }
 
     pub fn does(&mut self, event: &Event, actions: &[Action]) -> Verdict {
-        let orders = Orders { actions, wake_at: self.now + ms(1), settled: None };
-        self.book.step(&self.policy, event, &orders, &self.sight, self.now)
+        self.step(event, &Orders { actions, wake_at: self.now + ms(1), settled: None })
+    }
+
+    pub fn step(&mut self, event: &Event, orders: &Orders<'_>) -> Verdict {
+        let limits = Limits { id: VipId::FIRST, group: &self.group, vip: &self.vip };
+        self.book.step(&limits, event, orders, &self.sight, self.now)
+    }
+
+    pub fn book_in_form(&mut self) {
+        let limits = Limits { id: VipId::FIRST, group: &self.group, vip: &self.vip };
+        self.book.bring_to_form(&limits, self.sight.slack, self.now);
     }
 
     pub fn takes_it(&mut self) -> Verdict {
-        self.orders(&[add(self.policy.lease)])
+        self.orders(&[add(self.vip.lease)])
     }
 
     pub fn renews(&mut self) -> Verdict {
-        self.orders(&[renew(self.policy.lease)])
+        self.orders(&[renew(self.vip.lease)])
     }
 }
 

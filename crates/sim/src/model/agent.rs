@@ -14,10 +14,10 @@ use decide::event::{
 };
 use decide::facts::process::Process;
 use decide::net::VipId;
-use decide::policy::Policy;
+use decide::policy::{GroupPolicy, Policy, VipPolicy};
 use decide::reason::Reason;
 use decide::step;
-use oracle::{Book, Counts, Excuse, Invariant, Orders, Sight};
+use oracle::{Book, Counts, Excuse, Invariant, Limits, Orders, Sight};
 
 use super::normal::{NOW, TICK, ago, bring_to_form, grow_older};
 use super::world::{Answer, Memory, NEVER, Place, Shows, What};
@@ -33,14 +33,23 @@ fn mac(place: Place) -> Mac {
 }
 
 /// The defaults' order, in ticks: what is scaled and what is left out.
-pub fn policy(hosts: u8) -> Policy {
-    let members = (0..hosts).map(|place| (address(place), "eth0".to_owned())).collect();
+pub fn group_policy(hosts: u8) -> GroupPolicy {
     let never = Duration::from_secs(3600);
-    Policy {
+    GroupPolicy {
         poll_interval: TICK * 2,
         alert_interval: TICK,
         alert_limit: never,
         sleeptime: never,
+        wake_expel: false,
+        proven_dead: false,
+        fence: false,
+        ..GroupPolicy::new((0..hosts).map(|place| (address(place), "eth0".to_owned())).collect())
+    }
+}
+
+/// The same, of the one VIP that the model has.
+pub fn vip_policy() -> VipPolicy {
+    VipPolicy {
         probe_count: 3,
         probe_spacing: TICK,
         probe_spacing_when_taken: TICK * 2,
@@ -51,10 +60,7 @@ pub fn policy(hosts: u8) -> Policy {
         hung_patience: TICK * PATIENCE,
         refused_patience: None,
         announce_interval: TICK * 10,
-        wake_expel: false,
-        proven_dead: false,
-        fence: false,
-        ..Policy::new(VIP, members)
+        ..VipPolicy::new(VIP)
     }
 }
 
@@ -159,7 +165,7 @@ impl Memories {
 
     /// An agent that has just started.
     pub fn newborn(&mut self) -> Memory {
-        let mut state = State::new(NOW);
+        let mut state = State::new(&self.policy, NOW);
         // It sees its server's process, so that a dead server's VIP lingers.
         state.facts.process.process = Process::Watched;
         self.number(Mind { state, book: Book::new(NOW) })
@@ -213,12 +219,13 @@ impl Memories {
         let (mut breaks, mut excuse, mut starts) = (None, None, false);
         for event in events(place, what, age, vip) {
             let decision = step(&self.policy, &mut state, &event, NOW);
-            let settled = decision.reasons.iter().find_map(|reason| match reason {
+            let settled = decision.each_reason().find_map(|reason| match reason {
                 Reason::DisputeWon(member) => Some(*member),
                 _ => None,
             });
             let orders = Orders { actions: &decision.actions, wake_at: decision.wake_at, settled };
-            let verdict = book.step(&self.policy, &event, &orders, &self.sight, NOW);
+            let verdict =
+                book.step(&Limits::of(&self.policy, VipId::FIRST), &event, &orders, &self.sight, NOW);
             breaks = breaks.or(verdict.breach.map(|breach| breach.invariant));
             excuse = excuse.or(verdict.excuse);
             starts |= verdict.starts;
@@ -237,12 +244,12 @@ impl Memories {
 
     fn number(&mut self, mut mind: Mind) -> Memory {
         bring_to_form(&mut mind.state);
-        mind.book.bring_to_form(&self.policy, self.sight.slack, NOW);
+        mind.book.bring_to_form(&Limits::of(&self.policy, VipId::FIRST), self.sight.slack, NOW);
         if let Some(known) = self.numbers.get(&mind) {
             return *known;
         }
         let number = u32::try_from(self.minds.len()).unwrap_or(u32::MAX);
-        let verdict = mind.book.goes_on(&self.policy, &self.sight, NOW);
+        let verdict = mind.book.goes_on(&Limits::of(&self.policy, VipId::FIRST), &self.sight, NOW);
         self.overdue.push(verdict.breach.map(|breach| breach.invariant));
         let mind = Arc::new(mind);
         self.minds.push(Arc::clone(&mind));
@@ -281,9 +288,9 @@ fn events(place: Place, what: What, age: u8, vip: bool) -> Vec<Event> {
     let asked_at = ago(u32::from(age));
     vec![match what {
         What::Frame(from, Says::Release { .. }) => {
-            Event::Frame(Frame { from: mac(from), says: Says::Release { heard_at: asked_at } })
+            Event::Frame(VipId::FIRST, Frame { from: mac(from), says: Says::Release { heard_at: asked_at } })
         }
-        What::Frame(from, says) => Event::Frame(Frame { from: mac(from), says }),
+        What::Frame(from, says) => Event::Frame(VipId::FIRST, Frame { from: mac(from), says }),
         What::Server(answer) => Event::Server(Seen { asked_at, fact: fact(place, answer) }),
         What::Peer(peer, answer) => {
             Event::Peer { member: address(peer), seen: Seen { asked_at, fact: fact(peer, answer) } }

@@ -1,6 +1,6 @@
 //! What is explored: how many hosts, which faults, how many of them.
 
-use decide::policy::Policy;
+use decide::policy::GroupPolicy;
 
 use super::world::Place;
 
@@ -134,13 +134,13 @@ impl Configuration {
     }
 
     #[cfg_attr(not(feature = "planted"), allow(clippy::unused_self))]
-    pub(super) fn plant(&self, policy: &mut Policy) {
+    pub(super) fn plant(&self, group: &mut GroupPolicy) {
         #[cfg(feature = "planted")]
         {
-            policy.planted = self.planted;
+            group.planted = self.planted;
         }
         #[cfg(not(feature = "planted"))]
-        let _ = policy;
+        let _ = group;
     }
 
     /// All that is explored, the small ones first.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use decide::expel::ExpelState;
 use decide::facts::process::Signs;
 use decide::facts::{Facts, Neighbors, Peers};
+use decide::net::VipId;
 use decide::time::Time;
 use decide::vip::{Claim, Hold, VipMachine, VipState};
 use decide::{Pace, Polling, State};
@@ -40,79 +41,81 @@ pub fn grow_older(state: &mut State) {
 /// Each line says why it changes nothing: it is that line's claim, and the memory's every field is named in `each_time`,
 /// so that a new one is not forgotten.
 pub fn bring_to_form(state: &mut State) {
+    // The model has one VIP.
+    let State { facts, vips, expel, polling } = state;
+    let Some(vip) = vips.get_mut(&VipId::FIRST) else { return };
     // The state file, the connections left behind and the orphan SYNs touch nothing of the address.
-    state.polling.stat_quiet_at = None;
-    state.vip.left_behind = None;
-    state.vip.orphan_syns = None;
+    polling.stat_quiet_at = None;
+    vip.left_behind = None;
+    vip.orphan_syns = None;
     // Of the signs only what is known of the process decides anything: the rest is the pace of polls.
-    state.facts.process = Signs { process: state.facts.process.process, ..Signs::default() };
+    facts.process = Signs { process: facts.process.process, ..Signs::default() };
     // Removals are counted only to be spoken of, and no copies are in the model.
-    state.vip.removals.clear();
-    state.vip.removals_named_at = None;
-    state.vip.tidied_at = None;
-    state.vip.removed_copy_at = None;
+    vip.removals.clear();
+    vip.removals_named_at = None;
+    vip.tidied_at = None;
+    vip.removed_copy_at = None;
     // The election has a model of its own.
-    state.expel = ExpelState::default();
-    state.facts.peers.open.clear();
+    *expel = ExpelState::default();
+    facts.peers.open.clear();
     // The alert pace has no end here (`alert_limit`).
-    state.polling.pace =
-        Pace { alert_since: state.polling.pace.alert_since.map(|_| NOW), ..state.polling.pace };
+    polling.pace = Pace { alert_since: polling.pace.alert_since.map(|_| NOW), ..polling.pace };
     // A stranger that was named once is named again a minute later at the soonest, and that is all that counts then.
-    if let Some(stranger) = &mut state.vip.stranger {
+    if let Some(stranger) = &mut vip.stranger {
         let named = stranger.named_at.is_some();
         stranger.since = if named { NOW } else { stranger.since.max(ago(11)) };
         stranger.named_at = stranger.named_at.map(|_| NOW);
     }
     // A claimant that was last heard too long ago is none.
-    state.vip.claimants.retain(|_, at| *at > ago(5));
+    vip.claimants.retain(|_, at| *at > ago(5));
     // Throttles: only whether they are over counts.
-    state.facts.neighbors.learnt_at = state.facts.neighbors.learnt_at.filter(|at| *at > ago(10));
-    state.vip.retry_at = state.vip.retry_at.max(NOW);
+    facts.neighbors.learnt_at = facts.neighbors.learnt_at.filter(|at| *at > ago(10));
+    vip.retry_at = vip.retry_at.max(NOW);
     // Heard for a second, or silent for one: which is all that counts.
-    state.facts.spoke_at = state.facts.spoke_at.map(|at| at.max(ago(11)));
-    state.facts.spoke_again_at = state.facts.spoke_again_at.filter(|at| *at > ago(10));
-    state.facts.server_unknown_since = state.facts.server_unknown_since.map(|at| at.max(ago(20)));
-    state.vip.other_holder = state.vip.other_holder.map(|(mac, at)| (mac, at.max(ago(21))));
+    facts.spoke_at = facts.spoke_at.map(|at| at.max(ago(11)));
+    facts.spoke_again_at = facts.spoke_again_at.filter(|at| *at > ago(10));
+    facts.server_unknown_since = facts.server_unknown_since.map(|at| at.max(ago(20)));
+    vip.other_holder = vip.other_holder.map(|(mac, at)| (mac, at.max(ago(21))));
     // The host's addresses are read when they are told, so an answer is never older than the last: only the doubt compares.
-    let doubt = match &state.vip.state {
+    let doubt = match &vip.state {
         VipState::Holding(hold) => hold.recheck_since,
         _ => None,
     };
     // … and a holder whose address has not shown up yet.
-    let unconfirmed = matches!(&state.vip.state, VipState::Holding(hold) if !hold.confirmed);
-    state.facts.host.asked_at = match doubt {
-        _ if unconfirmed => state.facts.host.asked_at.max(ago(20)),
-        Some(since) if state.facts.host.asked_at < since => since - TICK,
+    let unconfirmed = matches!(&vip.state, VipState::Holding(hold) if !hold.confirmed);
+    facts.host.asked_at = match doubt {
+        _ if unconfirmed => facts.host.asked_at.max(ago(20)),
+        Some(since) if facts.host.asked_at < since => since - TICK,
         Some(since) => since,
         None => NOW,
     };
     let mut asked_since = ago(10);
-    match &mut state.vip.state {
-        VipState::Absent => state.facts.neighbors.alive_at.retain(|_, at| *at >= NOW),
+    match &mut vip.state {
+        VipState::Absent => facts.neighbors.alive_at.retain(|_, at| *at >= NOW),
         VipState::Claiming(claim) => {
             form_claim(claim);
             let since = claim.since;
-            state.facts.neighbors.alive_at.retain(|_, at| *at >= since);
-            state.facts.neighbors.alive_at.values_mut().for_each(|at| *at = since);
+            facts.neighbors.alive_at.retain(|_, at| *at >= since);
+            facts.neighbors.alive_at.values_mut().for_each(|at| *at = since);
             asked_since = claim.rivals.values().map(|rival| rival.since).fold(asked_since, Time::min);
         }
         VipState::Holding(hold) => {
             form_hold(hold);
-            state.facts.neighbors.alive_at.retain(|_, at| *at >= NOW);
+            facts.neighbors.alive_at.retain(|_, at| *at >= NOW);
             asked_since = hold.dispute.map_or(asked_since, |dispute| asked_since.min(dispute.since));
         }
         VipState::Releasing { since, .. } => {
             // Compared with the last answer alone.
-            *since = if state.facts.server.asked_at >= *since { state.facts.server.asked_at } else { NOW };
-            state.facts.neighbors.alive_at.retain(|_, at| *at >= NOW);
+            *since = if facts.server.asked_at >= *since { facts.server.asked_at } else { NOW };
+            facts.neighbors.alive_at.retain(|_, at| *at >= NOW);
         }
     }
     // A question put before every time that is compared with it is as good as none.
-    for peer in state.facts.peers.asked.values_mut() {
+    for peer in facts.peers.asked.values_mut() {
         peer.waiting_since = peer.waiting_since.filter(|at| *at >= asked_since);
         peer.seen = peer.seen.take().filter(|seen| seen.asked_at >= asked_since);
     }
-    state.facts.peers.asked.retain(|_, peer| peer.waiting_since.is_some() || peer.seen.is_some());
+    facts.peers.asked.retain(|_, peer| peer.waiting_since.is_some() || peer.seen.is_some());
     forget_distances(state);
 }
 
@@ -171,13 +174,9 @@ fn forget_distances(state: &mut State) {
     });
 }
 
-/// Every time in an agent's memory.
-#[allow(
-    clippy::too_many_lines,
-    reason = "one line for each field that holds a time, and for each that holds none"
-)]
+/// Every time in an agent's memory. Each function here names every field that holds a time, and each that holds none.
 fn each_time(state: &mut State, change: &mut impl FnMut(&mut Time)) {
-    let State { facts, vip, expel: _, polling } = state;
+    let State { facts, vips, expel: _, polling } = state;
     let Facts {
         host,
         server,
@@ -192,8 +191,22 @@ fn each_time(state: &mut State, change: &mut impl FnMut(&mut Time)) {
         process: _,
         giving_up: _,
     } = facts;
+    let Polling { pace: _, next_look, stat_quiet_at: _ } = polling;
+    for time in [&mut host.asked_at, &mut server.asked_at, &mut gateway.asked_at, next_look] {
+        change(time);
+    }
+    [server_unknown_since, spoke_at, spoke_again_at, learnt_at].into_iter().flatten().for_each(&mut *change);
+    alive_at.values_mut().for_each(&mut *change);
+    for peer in peers.values_mut() {
+        peer.waiting_since.iter_mut().for_each(&mut *change);
+        peer.seen.iter_mut().for_each(|seen| change(&mut seen.asked_at));
+    }
+    vips.values_mut().for_each(|vip| each_time_of_a_vip(vip, change));
+}
+
+fn each_time_of_a_vip(vip: &mut VipMachine, change: &mut impl FnMut(&mut Time)) {
     let VipMachine {
-        state: vip_state,
+        state,
         other_holder,
         claimants,
         stranger,
@@ -205,16 +218,7 @@ fn each_time(state: &mut State, change: &mut impl FnMut(&mut Time)) {
         removed_copy_at: _,
         orphan_syns: _,
     } = vip;
-    let Polling { pace: _, next_look, stat_quiet_at: _ } = polling;
-    for time in [&mut host.asked_at, &mut server.asked_at, &mut gateway.asked_at, next_look, retry_at] {
-        change(time);
-    }
-    [server_unknown_since, spoke_at, spoke_again_at, learnt_at].into_iter().flatten().for_each(&mut *change);
-    alive_at.values_mut().for_each(&mut *change);
-    for peer in peers.values_mut() {
-        peer.waiting_since.iter_mut().for_each(&mut *change);
-        peer.seen.iter_mut().for_each(|seen| change(&mut seen.asked_at));
-    }
+    change(retry_at);
     claimants.values_mut().for_each(&mut *change);
     if let Some((_, at)) = other_holder {
         change(at);
@@ -223,75 +227,76 @@ fn each_time(state: &mut State, change: &mut impl FnMut(&mut Time)) {
         change(&mut stranger.since);
         stranger.named_at.iter_mut().for_each(&mut *change);
     }
-    match vip_state {
+    match state {
         VipState::Absent => {}
-        VipState::Claiming(claim) => {
-            let Claim {
-                since,
-                asked_at,
-                probes: _,
-                next_probe,
-                taken_since,
-                answered,
-                others,
-                released_at,
-                ready_since,
-                rivals,
-            } = claim;
-            [since, asked_at, next_probe].into_iter().for_each(&mut *change);
-            [taken_since, released_at, ready_since].into_iter().flatten().for_each(&mut *change);
-            for (_, at) in others.iter_mut().chain(answered) {
-                change(at);
-            }
-            for rival in rivals.values_mut() {
-                change(&mut rival.since);
-                change(&mut rival.heard_at);
-            }
-        }
-        VipState::Holding(hold) => {
-            let Hold {
-                since,
-                interface: _,
-                confirmed: _,
-                recheck_since,
-                down_since,
-                dispute,
-                settled,
-                conflict,
-                post_claim_check,
-                next_announce,
-                announced: _,
-                next_renewal,
-                renewal_looks,
-            } = hold;
-            change(since);
-            change(next_announce);
-            [recheck_since, down_since, next_renewal].into_iter().flatten().for_each(&mut *change);
-            if let Some((_, at)) = renewal_looks {
-                change(at);
-            }
-            if let Some(conflict) = conflict {
-                change(&mut conflict.since);
-                change(&mut conflict.heard_at);
-                [&mut conflict.owed_since, &mut conflict.defended_at]
-                    .into_iter()
-                    .flatten()
-                    .for_each(&mut *change);
-            }
-            if let Some(post_claim_check) = post_claim_check {
-                change(&mut post_claim_check.until);
-                change(&mut post_claim_check.next_question);
-            }
-            if let Some(dispute) = dispute {
-                change(&mut dispute.since);
-            }
-            if let Some((_, until)) = settled {
-                change(until);
-            }
-        }
+        VipState::Claiming(claim) => each_time_of_a_claim(claim, change),
+        VipState::Holding(hold) => each_time_of_a_hold(hold, change),
         VipState::Releasing { since, retry_at, .. } => {
             change(since);
             change(retry_at);
         }
+    }
+}
+
+fn each_time_of_a_claim(claim: &mut Claim, change: &mut impl FnMut(&mut Time)) {
+    let Claim {
+        since,
+        asked_at,
+        probes: _,
+        next_probe,
+        taken_since,
+        answered,
+        others,
+        released_at,
+        ready_since,
+        rivals,
+    } = claim;
+    [since, asked_at, next_probe].into_iter().for_each(&mut *change);
+    [taken_since, released_at, ready_since].into_iter().flatten().for_each(&mut *change);
+    for (_, at) in others.iter_mut().chain(answered) {
+        change(at);
+    }
+    for rival in rivals.values_mut() {
+        change(&mut rival.since);
+        change(&mut rival.heard_at);
+    }
+}
+
+fn each_time_of_a_hold(hold: &mut Hold, change: &mut impl FnMut(&mut Time)) {
+    let Hold {
+        since,
+        interface: _,
+        confirmed: _,
+        recheck_since,
+        down_since,
+        dispute,
+        settled,
+        conflict,
+        post_claim_check,
+        next_announce,
+        announced: _,
+        next_renewal,
+        renewal_looks,
+    } = hold;
+    change(since);
+    change(next_announce);
+    [recheck_since, down_since, next_renewal].into_iter().flatten().for_each(&mut *change);
+    if let Some((_, at)) = renewal_looks {
+        change(at);
+    }
+    if let Some(conflict) = conflict {
+        change(&mut conflict.since);
+        change(&mut conflict.heard_at);
+        [&mut conflict.owed_since, &mut conflict.defended_at].into_iter().flatten().for_each(&mut *change);
+    }
+    if let Some(post_claim_check) = post_claim_check {
+        change(&mut post_claim_check.until);
+        change(&mut post_claim_check.next_question);
+    }
+    if let Some(dispute) = dispute {
+        change(&mut dispute.since);
+    }
+    if let Some((_, until)) = settled {
+        change(until);
     }
 }

@@ -17,7 +17,7 @@ use decide::event::{
     Event, Fact, Gateway, GroupView, Host, HostAddress, Interface, Mac, Member, MemberPort, MemberState,
     Role, Seen, Server, ViewId, Why,
 };
-use decide::policy::Policy;
+use decide::policy::{GroupPolicy, Policy, VipPolicy};
 use decide::step;
 use decide::time::Time;
 
@@ -249,14 +249,15 @@ impl Survivors {
     /// Of so many faults; of a group that expels, or never does.
     pub fn new(faults: u8, stubborn: bool) -> Self {
         let members: BTreeMap<_, _> = (1..=3).map(|number| (address(number), "eth0".to_owned())).collect();
-        let policy = Policy::new(IpAddr::V4(Ipv4Addr::new(10, 77, 0, 100)), members);
+        let policy =
+            Policy::new(GroupPolicy::new(members), VipPolicy::new(Ipv4Addr::new(10, 77, 0, 100).into()));
         Self { policy, faults, stubborn }
     }
 
     /// Plants a mistake.
     #[cfg(feature = "planted")]
     pub fn plant(&mut self, mistake: Option<decide::planted::Planted>) {
-        self.policy.planted = mistake;
+        self.policy.group.planted = mistake;
     }
 
     fn faults(world: &Survivor, push: &mut impl FnMut(Fault)) {
@@ -288,13 +289,13 @@ impl Survivors {
         }
     }
 
-    fn begin(world: &mut Survivor, fault: Fault) {
+    fn begin(&self, world: &mut Survivor, fault: Fault) {
         match fault {
             Fault::Dies(number) => *world.fate_of(number) = Fate::Dead(0),
             Fault::CutOff(number) => *world.fate_of(number) = Fate::CutOff(0),
             Fault::Back(number) => *world.fate_of(number) = Fate::Well,
             Fault::AgentKilled => world.agent = None,
-            Fault::AgentStarts => world.agent = Some(Arc::new(State::new(world.now()))),
+            Fault::AgentStarts => world.agent = Some(Arc::new(State::new(&self.policy, world.now()))),
             Fault::Hangs => world.hangs = true,
             Fault::GoesOn => world.hangs = false,
         }
@@ -381,7 +382,7 @@ impl stateright::Model for Survivors {
             faults: self.faults,
             broken: None,
         };
-        Self::begin(&mut world, Fault::AgentStarts);
+        self.begin(&mut world, Fault::AgentStarts);
         for number in OTHERS {
             // The members' hardware addresses are learned elsewhere.
             let neighbor = Event::Neighbor { address: address(number), mac: Mac([2, 0, 0, 0, 0, number]) };
@@ -413,7 +414,7 @@ impl stateright::Model for Survivors {
             if !matches!(fault, Fault::AgentStarts | Fault::GoesOn) {
                 world.faults -= 1;
             }
-            Self::begin(&mut world, fault);
+            self.begin(&mut world, fault);
             if fault == Fault::AgentStarts {
                 first = world.file.map(Event::ExpelTimeoutLeft);
                 world.wake_at = world.now();

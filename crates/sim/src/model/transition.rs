@@ -4,13 +4,15 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use decide::action::Outcome;
 use decide::driver::{Deeds, Permit};
+use decide::net::VipId;
 use decide::planted::renewal_adds_what_is_gone;
+use decide::policy::Policy;
 use decide::vip::VipState;
 
 use oracle::outside::{self, LetsGo};
 use oracle::{Counts, Excuse, Invariant};
 
-use super::agent::{Act, Memories, policy};
+use super::agent::{Act, Memories, group_policy, vip_policy};
 use super::configuration::{Configuration, Kind};
 use super::environment::Change;
 use super::messages::{act_on, ask_server, gateway_answers, is_frame, put, sender, take};
@@ -55,13 +57,13 @@ pub struct Model {
 impl Model {
     /// Of this configuration.
     pub fn new(configuration: Configuration) -> Self {
-        let mut policy = policy(configuration.hosts);
-        policy.claim_wait = TICK * u32::from(configuration.claim_wait);
-        policy.evidence_age = TICK * u32::from(configuration.evidence_age);
-        configuration.plant(&mut policy);
+        let (mut group, mut vip) = (group_policy(configuration.hosts), vip_policy());
+        vip.claim_wait = TICK * u32::from(configuration.claim_wait);
+        group.evidence_age = TICK * u32::from(configuration.evidence_age);
+        configuration.plant(&mut group);
         let pauses = configuration.kinds.contains(&Kind::AgentPaused);
         let slack = if pauses { SLACK_OF_THE_PAUSED } else { SLACK };
-        Self { configuration, memories: Mutex::new(Memories::new(policy, slack)) }
+        Self { configuration, memories: Mutex::new(Memories::new(Policy::new(group, vip), slack)) }
     }
 
     /// All agents' memories.
@@ -174,7 +176,7 @@ impl Model {
             let host = &world.hosts[usize::from(place)];
             let Some(memory) = host.agent.filter(|_| !host.paused) else { continue };
             let stands_by = memories.mind(memory).book.knows_a_no()
-                && memories.mind(memory).state.vip.state == VipState::Absent;
+                && memories.mind(memory).state.vips[&VipId::FIRST].state == VipState::Absent;
             let waited = host.mail.iter().any(|mail| mail.due == 0 && is_frame(*mail) && mail.age > 0);
             let at_once = |mail: &&Mail| match mail.what {
                 What::Server(_) | What::Addresses => !waited,
@@ -339,14 +341,15 @@ impl Model {
             }
             let mut deeds = Deeds::new(NOW);
             for (act, action) in reaction.acts.iter().zip(&reaction.actions) {
-                let act = match deeds.may(memories.policy(), action, NOW) {
+                let act = match deeds.may(&memories.policy().group, action, NOW) {
                     Permit::AsDecided => *act,
                     Permit::ToNobodyInParticular => Act::AnnounceRelease(None),
                     Permit::Dropped | Permit::TooLate(_) => continue,
                 };
                 let here = world.hosts[usize::from(place)].vip.is_some();
-                let adds =
-                    matches!(act, Act::Renew(_)) && !here && renewal_adds_what_is_gone(memories.policy());
+                let adds = matches!(act, Act::Renew(_))
+                    && !here
+                    && renewal_adds_what_is_gone(&memories.policy().group);
                 if adds {
                     world.break_(Invariant::Lease);
                 }

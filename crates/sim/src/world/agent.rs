@@ -8,7 +8,7 @@ use decide::action::{Action, Outcome, VipAction};
 use decide::driver::{Driver, Next};
 use decide::event::{Event, Says};
 use decide::planted::renewal_adds_what_is_gone;
-use decide::reason::{Reason, Vacant};
+use decide::reason::{Reason, Said, Vacant};
 use decide::time::Time;
 
 use super::segment::place_of;
@@ -34,7 +34,7 @@ impl World {
         let mut at = self.now + wait;
         // One packet socket, one netlink socket: what comes through each reaches the loop in the order of its arrival.
         let last = match event {
-            Event::Frame(_) => Some(&mut self.hosts[host].last_frame),
+            Event::Frame(..) => Some(&mut self.hosts[host].last_frame),
             Event::Host(_) => Some(&mut self.hosts[host].last_addresses),
             _ => None,
         };
@@ -170,7 +170,7 @@ impl World {
                 self.tell_reasons(host, &decision.reasons);
             }
             self.check_step(host, event, decision, now);
-            for reason in &decision.reasons {
+            for reason in decision.each_reason() {
                 if let Reason::Started { because, .. } = reason {
                     self.hosts[host].overruled = matches!(because, Vacant::Overruled(..));
                 }
@@ -196,10 +196,11 @@ impl World {
         }
     }
 
-    fn tell_reasons(&mut self, host: Place, reasons: &[Reason]) {
-        for reason in reasons {
+    fn tell_reasons(&mut self, host: Place, reasons: &[Said]) {
+        for said in reasons {
+            let reason = &said.reason;
             if !matches!(reason, Reason::Holding | Reason::NotWanted(..))
-                && (reason.is_switch() || reasons.last() == Some(reason))
+                && (reason.is_switch() || reasons.last() == Some(said))
             {
                 let words = format!("db{}: {reason}", host + 1);
                 if self.story.iter().rev().take(6).all(|(_, told)| *told != words) {
@@ -207,8 +208,8 @@ impl World {
                 }
             }
         }
-        if self.hosts[host].stands.as_ref() != reasons.last() {
-            self.hosts[host].stands = reasons.last().cloned();
+        if self.hosts[host].stands.as_ref() != reasons.last().map(|said| &said.reason) {
+            self.hosts[host].stands = reasons.last().map(|said| said.reason.clone());
             self.hosts[host].changes_of_mind += 1;
         }
     }
@@ -281,7 +282,7 @@ impl World {
 
     /// The kernel renews what is there, and adds nothing.
     fn renew(&mut self, host: Place, lifetime: Option<Duration>) -> Outcome {
-        let adds = renewal_adds_what_is_gone(&self.policy) && self.hosts[host].interface;
+        let adds = renewal_adds_what_is_gone(&self.policy.group) && self.hosts[host].interface;
         if self.hosts[host].vip.is_none() && !adds {
             return Outcome::Gone;
         }

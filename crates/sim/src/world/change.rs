@@ -258,11 +258,11 @@ impl World {
             return;
         }
         let now = self.clock(host);
-        let poll = self.policy.poll_interval;
+        let poll = self.policy.group.poll_interval;
         let agent = &mut self.hosts[host];
         agent.life += 1;
         agent.giving_up = false;
-        agent.agent = Some(Driver::new(now));
+        agent.agent = Some(Driver::new(&self.policy, now));
         agent.book = Book::new(now);
         agent.last_step = now;
         agent.busy_until = self.now;

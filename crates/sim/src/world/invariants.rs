@@ -3,13 +3,14 @@
 
 use std::time::Duration;
 
+use decide::Decision;
 use decide::event::{Event, Mac};
-use decide::policy::GatewayLost;
+use decide::net::VipId;
+use decide::policy::{GatewayLost, VipPolicy};
 use decide::reason::Reason;
 use decide::time::Time;
-use decide::{Decision, policy::Policy};
 use oracle::outside::{self, LetsGo, Overlap, SETTLE_WITHIN, Together};
-use oracle::{Breach, Broken, Excuse, Orders, Sight};
+use oracle::{Breach, Broken, Excuse, Limits, Orders, Sight};
 
 use super::questions::QUERY_LIMIT;
 use super::{Due, World};
@@ -104,17 +105,21 @@ impl World {
     /// One step of an agent, by what it was told and what it ordered.
     pub(super) fn check_step(&mut self, host: Place, event: &Event, decision: &Decision, now: Time) {
         let sight = self.sight(host);
-        let settled = decision.reasons.iter().find_map(|reason| match reason {
+        let settled = decision.each_reason().find_map(|reason| match reason {
             Reason::DisputeWon(member) => Some(*member),
             _ => None,
         });
         let orders = Orders { actions: &decision.actions, wake_at: decision.wake_at, settled };
-        let policy: &Policy = &self.policy;
+        let limits = Limits::of(&self.policy, VipId::FIRST);
         let agent = &mut self.hosts[host];
         agent.book.went_on_after(now.since(agent.last_step), now);
         agent.last_step = now;
-        let verdict = agent.book.step(policy, event, &orders, &sight, now);
+        let verdict = agent.book.step(&limits, event, &orders, &sight, now);
         self.found(host, verdict.breach.map_or(Ok(verdict.excuse), Err));
+    }
+
+    fn limits(&self) -> &VipPolicy {
+        &self.policy.vips[&VipId::FIRST]
     }
 
     fn sight(&self, host: Place) -> Sight {
@@ -168,7 +173,7 @@ impl World {
             let members = 0..self.hosts.len();
             let apart = members.clone().any(|one| members.clone().any(|other| !self.group_link(one, other)));
             let learns = if apart { 6 } else { 3 };
-            Duration::from_secs(learns) + self.policy.claim_wait
+            Duration::from_secs(learns) + self.limits().claim_wait
         } else {
             Duration::ZERO
         }
@@ -190,14 +195,14 @@ impl World {
         if seen.vip.is_none() {
             return;
         }
-        let well_since = match self.policy.gateway_lost {
+        let well_since = match self.limits().gateway_lost {
             GatewayLost::Release => seen.well_since,
             GatewayLost::HoldWithMajority => seen.leads_since,
         };
         let lets_go = LetsGo {
             well_for: well_since.map(|since| self.now.since(since.max(seen.busy_until))),
             beside: self.holders.count() > 1
-                && self.now.since(seen.vip_since) < self.policy.dispute_limit * 2,
+                && self.now.since(seen.vip_since) < self.limits().dispute_limit * 2,
             given_up: seen.giving_up,
         };
         self.found(host, outside::lets_go(lets_go, SETTLED_AFTER));

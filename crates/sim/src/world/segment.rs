@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use decide::event::{Event, Frame, Mac, Says};
+use decide::net::VipId;
 use decide::time::Time;
 
 use super::{Due, World};
@@ -288,7 +289,7 @@ impl World {
             Says::Release { .. } => Says::Release { heard_at: self.clock(to) },
             other => other,
         };
-        self.tell_agent(to, self.hosts[to].life, Event::Frame(Frame { from, says }));
+        self.tell_agent(to, self.hosts[to].life, Event::Frame(VipId::FIRST, Frame { from, says }));
     }
 }
 

@@ -12,6 +12,7 @@ use decide::event::{
     Seen, Server, ViewId,
 };
 use decide::net::VipId;
+use decide::policy::{GroupPolicy, VipPolicy};
 use decide::vip::VipState;
 
 use super::*;
@@ -25,7 +26,7 @@ fn ip(text: &str) -> IpAddr {
 
 fn policy() -> Policy {
     let members = (11..=13).map(|last| (ip(&format!("10.77.0.{last}")), "eth0".to_owned()));
-    Policy::new(ip(VIP), members.collect::<BTreeMap<_, _>>())
+    Policy::new(GroupPolicy::new(members.collect::<BTreeMap<_, _>>()), VipPolicy::new(ip(VIP)))
 }
 
 fn ms(milliseconds: u64) -> Duration {
@@ -33,7 +34,7 @@ fn ms(milliseconds: u64) -> Duration {
 }
 
 fn claim() -> Event {
-    Event::Frame(Frame { from: Mac([2, 0, 0, 0, 0, 12]), says: Says::Probe })
+    Event::Frame(VipId::FIRST, Frame { from: Mac([2, 0, 0, 0, 0, 12]), says: Says::Probe })
 }
 
 /// What happens at the edges, in the order of the calls; the clock moves only where a test moves it.
@@ -171,7 +172,7 @@ impl Edges for Fake {
     }
 
     async fn settled(&mut self, settled: &Settled) {
-        self.switches += usize::from(settled.decision.stage_5() != 1 && !settled.not_started);
+        self.switches += usize::from(settled.decision.stage_5() != 1 && settled.not_started.is_empty());
     }
 }
 
@@ -189,11 +190,12 @@ async fn run(driver: &mut Driver, edges: &mut Fake, length: Duration) -> bool {
 }
 
 async fn holder() -> (Driver, Fake) {
-    let (mut driver, mut edges) = (Driver::new(BEGIN), Fake::new(true));
+    let (mut driver, mut edges) = (Driver::new(&policy(), BEGIN), Fake::new(true));
     assert!(run(&mut driver, &mut edges, Duration::from_secs(2)).await);
     edges.arrived.push_back(Event::Neighbor { address: ip("10.77.0.12"), mac: Mac([2, 0, 0, 0, 0, 12]) });
     assert!(run(&mut driver, &mut edges, ms(500)).await);
-    assert!(matches!(driver.state().vip.state, VipState::Holding(_)), "{:?}", driver.state().vip.state);
+    let held = &driver.state().vips[&VipId::FIRST].state;
+    assert!(matches!(held, VipState::Holding(_)), "{held:?}");
     (driver, edges)
 }
 
@@ -265,7 +267,7 @@ async fn an_agent_that_was_held_up_hears_the_claim_before_it_looks_at_the_time()
 
 #[tokio::test]
 async fn a_start_that_comes_too_late_is_none_and_no_switch_is_logged() {
-    let (mut driver, mut edges) = (Driver::new(BEGIN), Fake::new(false));
+    let (mut driver, mut edges) = (Driver::new(&policy(), BEGIN), Fake::new(false));
     edges.held_up = START_WITHIN + ms(1);
     assert!(run(&mut driver, &mut edges, Duration::from_secs(3)).await);
     assert_eq!((edges.did("AddAddress"), edges.switches), (0, 0), "{:?}", edges.deeds);

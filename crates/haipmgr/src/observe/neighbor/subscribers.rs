@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use decide::event::{Event, Frame, Mac, Says};
+use decide::event::{Event, Frame, Mac, Says, VipId};
 use decide::time::Time;
 use linux::neighbor_socket::Received;
 use tokio::time::Instant;
@@ -20,20 +20,25 @@ type Report = Box<dyn Fn(NeighborReport) + Send>;
 /// One cluster's.
 pub(super) struct Subscriber {
     interface: String,
-    vip: IpAddr,
+    vips: BTreeMap<IpAddr, AboutVip>,
     own_address: IpAddr,
     gateway: IpAddr,
     gateway_answered: bool,
     /// The MAC of each member other than this host, as far as it is known and was told.
     members: BTreeMap<IpAddr, Option<Mac>>,
-    from_members: TokenBucket,
-    from_strangers: TokenBucket,
     changes: TokenBucket,
     answers: TokenBucket,
-    flood: Flood,
     tell: Tell,
     gateway_heard: Heard,
     report: Report,
+}
+
+/// One of its VIPs, and how much is said about it.
+struct AboutVip {
+    id: VipId,
+    from_members: TokenBucket,
+    from_strangers: TokenBucket,
+    flood: Flood,
 }
 
 /// Frames dropped since the last look, and in the whole flood, if there is one.
@@ -54,18 +59,20 @@ impl Subscriber {
         let others = settings.members.iter().filter(|member| **member != own_address);
         let members = others.map(|member| (*member, None)).collect();
         let now = Instant::now();
+        let bucket = || TokenBucket::new(FRAMES_PER_SECOND, now);
+        let about = |(vip, id)| {
+            let flood = Flood::default();
+            (vip, AboutVip { id, from_members: bucket(), from_strangers: bucket(), flood })
+        };
         Self {
             interface: settings.interface,
-            vip: settings.vip,
+            vips: settings.vips.into_iter().map(about).collect(),
             own_address,
             gateway: settings.gateway,
             gateway_answered: false,
             members,
-            from_members: TokenBucket::new(FRAMES_PER_SECOND, now),
-            from_strangers: TokenBucket::new(FRAMES_PER_SECOND, now),
             changes: TokenBucket::new(CHANGES_PER_SECOND, now),
-            answers: TokenBucket::new(FRAMES_PER_SECOND, now),
-            flood: Flood::default(),
+            answers: bucket(),
             tell: Box::new(tell),
             gateway_heard: Box::new(gateway_heard),
             report: Box::new(report),
@@ -76,8 +83,8 @@ impl Subscriber {
         (self.tell)(Event::ReceiveUp(hearing));
     }
 
-    pub(super) fn vip(&self) -> IpAddr {
-        self.vip
+    pub(super) fn vips(&self) -> impl Iterator<Item = IpAddr> {
+        self.vips.keys().copied()
     }
 
     pub(super) fn gateway(&self) -> IpAddr {
@@ -101,13 +108,14 @@ impl Subscriber {
     /// `asked_at`: it is the answer to a question that this host put then.
     pub(super) fn hear(&mut self, received: &Received, asked_at: Option<Time>) {
         let from = Mac(received.from.0);
-        if let Some(says) = what_it_says(received, self.vip) {
+        for (vip, about) in &mut self.vips {
+            let Some(says) = what_it_says(received, *vip) else { continue };
             let is_member = self.members.values().any(|mac| *mac == Some(from));
-            let bucket = if is_member { &mut self.from_members } else { &mut self.from_strangers };
+            let bucket = if is_member { &mut about.from_members } else { &mut about.from_strangers };
             if bucket.take(Instant::now()) {
-                (self.tell)(Event::Frame(Frame { from, says }));
+                (self.tell)(Event::Frame(about.id, Frame { from, says }));
             } else {
-                self.flood.dropped += 1;
+                about.flood.dropped += 1;
             }
         }
         let Some(sender) = received.message.sender_address() else { return };
@@ -130,24 +138,26 @@ impl Subscriber {
     }
 
     pub(super) fn look_for_flood(&mut self) {
-        let dropped = std::mem::take(&mut self.flood.dropped);
-        let (vip, interface) = (self.vip, self.interface.clone());
-        match (self.flood.total, dropped) {
-            (None, 0) => {}
-            (None, _) => {
-                self.flood.total = Some(dropped);
-                (self.report)(NeighborReport::Flood { vip, interface });
+        for (vip, AboutVip { flood, .. }) in &mut self.vips {
+            let dropped = std::mem::take(&mut flood.dropped);
+            let (vip, interface) = (*vip, self.interface.clone());
+            match (flood.total, dropped) {
+                (None, 0) => {}
+                (None, _) => {
+                    flood.total = Some(dropped);
+                    (self.report)(NeighborReport::Flood { vip, interface });
+                }
+                (Some(total), 0) => {
+                    flood.total = None;
+                    (self.report)(NeighborReport::FloodOver { vip, interface, dropped: total });
+                }
+                (Some(total), _) => flood.total = Some(total + dropped),
             }
-            (Some(total), 0) => {
-                self.flood.total = None;
-                (self.report)(NeighborReport::FloodOver { vip, interface, dropped: total });
-            }
-            (Some(total), _) => self.flood.total = Some(total + dropped),
         }
     }
 }
 
-/// What another host says about the VIP; nothing where it is not about it.
+/// What another host says about this VIP; nothing where it is not about it.
 fn what_it_says(received: &Received, vip: IpAddr) -> Option<Says> {
     match received.message {
         NeighborMessage::Reply { address, .. } if address == vip => Some(Says::Reply),

@@ -1,0 +1,221 @@
+//! What one VIP's deeds leave behind in this process, and how each is carried out: its address, its connections, what arrives late
+//! for it, and who knocks at its former holder.
+
+use std::collections::BTreeSet;
+use std::fmt::Display;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use decide::action::Outcome;
+use decide::event::Mac;
+use tokio::time::timeout;
+
+use crate::act::address::{Addresses, Label, full_prefix};
+use crate::act::late_packets::{LatePackets, LatePacketsError};
+use crate::act::orphan_syns::OrphanSyns;
+use crate::act::sockets::{self, Connection, SocketsError};
+use crate::journal::Log;
+
+/// The kernel's answer to an address order is waited for no longer than this.
+const ADDRESS_LIMIT: Duration = Duration::from_millis(500);
+/// The address does not wait longer than this for the list of its connections.
+const LIST_LIMIT: Duration = Duration::from_millis(50);
+
+/// What cannot be helped while the agent runs, and comes back at each switch: each cause goes to the log once.
+#[derive(Clone, Default)]
+pub(super) struct Once(Arc<Mutex<BTreeSet<String>>>);
+
+impl Once {
+    fn error(&self, journal: &Log, cause: impl Into<String>, text: &impl Display) {
+        if self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(cause.into()) {
+            journal.error(&text.to_string());
+        }
+    }
+
+    fn sockets_error(&self, journal: &Log, error: &SocketsError) {
+        match error {
+            SocketsError::CannotDestroy { .. } => self.error(journal, "cannot destroy", error),
+            SocketsError::MayNotDestroy { .. } => self.error(journal, "may not destroy", error),
+            other => journal.error(&other.to_string()),
+        }
+    }
+
+    fn late_packets_error(&self, journal: &Log, error: &LatePacketsError) {
+        self.error(journal, error.to_string(), error);
+    }
+}
+
+/// One VIP on this host.
+pub(super) struct VipEdges {
+    address: IpAddr,
+    journal: Log,
+    once: Once,
+    /// What `ListConnections` found, for `TickleClients` and `DestroyConnections`.
+    connections: Arc<[Connection]>,
+    /// What still arrives for the VIP after it has left.
+    late_packets: LatePackets,
+    /// Clients that knock at a dead holder.
+    orphan_syns: OrphanSyns,
+    /// The VIP was put under a lease on this interface by the decision that is being carried out.
+    tidy: Option<String>,
+}
+
+impl VipEdges {
+    /// `once`: what the cluster's log was told already.
+    pub(super) fn new(address: IpAddr, journal: Log, once: Once) -> Self {
+        Self {
+            address,
+            journal,
+            once,
+            connections: Arc::from(Vec::new()),
+            late_packets: LatePackets::default(),
+            orphan_syns: OrphanSyns::default(),
+            tidy: None,
+        }
+    }
+
+    pub(super) fn address(&self) -> IpAddr {
+        self.address
+    }
+
+    pub(super) async fn add(
+        &mut self,
+        addresses: &Addresses,
+        interface: &str,
+        label: &Label,
+        lifetime: Option<Duration>,
+    ) -> Outcome {
+        self.late_packets.end();
+        let order = addresses.add(interface, self.address, full_prefix(self.address), label, lifetime);
+        let done = outcome(timeout(ADDRESS_LIMIT, order).await.map(|done| done.map(|()| true)));
+        self.tidy_after(&done, interface, lifetime);
+        done
+    }
+
+    pub(super) async fn renew(
+        &mut self,
+        addresses: &Addresses,
+        interface: &str,
+        label: &Label,
+        lifetime: Option<Duration>,
+    ) -> Outcome {
+        let order = addresses.renew(interface, self.address, full_prefix(self.address), label, lifetime);
+        let done = outcome(timeout(ADDRESS_LIMIT, order).await);
+        self.tidy_after(&done, interface, lifetime);
+        done
+    }
+
+    pub(super) async fn remove(&self, addresses: &Addresses, interface: &str) -> Outcome {
+        outcome(timeout(ADDRESS_LIMIT, addresses.remove(interface, self.address)).await)
+    }
+
+    /// What came beside the address goes last: the announcement is not to wait for it.
+    fn tidy_after(&mut self, done: &Outcome, interface: &str, lifetime: Option<Duration>) {
+        let leased = lifetime.is_some() && *done == Outcome::Succeeded;
+        self.tidy = leased.then(|| interface.to_owned());
+    }
+
+    /// Removes the predecessor's copies beside the VIP that was just put under a lease.
+    pub(super) async fn tidy(&mut self, addresses: &Addresses) {
+        let Some(interface) = self.tidy.take() else { return };
+        let prefix = full_prefix(self.address);
+        let removal = addresses.remove_other_prefixes(&interface, self.address, prefix);
+        let done = timeout(ADDRESS_LIMIT, removal).await.map(|done| done.map(|()| true));
+        if let Outcome::Failed(text) = outcome(done) {
+            // The next renewal of the lease tries again.
+            self.once.error(&self.journal, text.clone(), &text);
+        }
+    }
+
+    pub(super) fn keep_late_packets(&mut self, interface: &str) {
+        let (once, journal, vip) = (self.once.clone(), self.journal.clone(), self.address);
+        let ended = move |outcome| match outcome {
+            Ok(0) => {}
+            Ok(count) => {
+                journal.info(&format!("{count} late packets for {vip} were passed on to its new holder"));
+            }
+            Err(error) => once.late_packets_error(&journal, &error),
+        };
+        if let Err(error) = self.late_packets.keep(interface, vip, ended) {
+            self.once.late_packets_error(&self.journal, &error);
+        }
+    }
+
+    pub(super) fn forward_late_packets(&mut self, to: Mac) {
+        if let Err(error) = self.late_packets.pass_on(to) {
+            self.once.late_packets_error(&self.journal, &error);
+        }
+    }
+
+    pub(super) fn watch_orphan_syns(&mut self, interface: &str, mac: Mac) {
+        if let Err(error) = self.orphan_syns.watch(interface, self.address, mac) {
+            self.once.error(&self.journal, error.to_string(), &error);
+        }
+    }
+
+    pub(super) fn refuse_orphan_syns(&mut self) {
+        match self.orphan_syns.refuse() {
+            Ok(0) => {}
+            Ok(count) => self.journal.info(&format!(
+                "{count} clients that tried to connect to the former holder were refused, so that they try again here at once"
+            )),
+            Err(error) => self.once.error(&self.journal, error.to_string(), &error),
+        }
+    }
+
+    pub(super) async fn list_connections(&mut self) {
+        self.connections = match timeout(LIST_LIMIT, sockets::list(self.address)).await {
+            Ok(Ok(connections)) => Arc::from(connections),
+            Ok(Err(error)) => {
+                self.journal.error(&error.to_string());
+                Arc::from(Vec::new())
+            }
+            Err(_) => {
+                self.journal
+                    .error("listing the VIP's connections took too long: the clients are not told that the VIP moves, and find out by their own time-outs");
+                Arc::from(Vec::new())
+            }
+        };
+    }
+
+    pub(super) fn end_orphan_syns(&mut self) {
+        self.orphan_syns.end();
+    }
+
+    pub(super) fn tickle(&self) {
+        let (once, journal, vip) = (self.once.clone(), self.journal.clone(), self.address);
+        let connections = Arc::clone(&self.connections);
+        tokio::spawn(async move {
+            if let Err(error) = sockets::tickle(vip, connections).await {
+                once.sockets_error(&journal, &error);
+            }
+        });
+    }
+
+    pub(super) fn destroy(&mut self) {
+        let connections = std::mem::replace(&mut self.connections, Arc::from(Vec::new()));
+        let (once, journal) = (self.once.clone(), self.journal.clone());
+        tokio::spawn(async move {
+            if let Err(error) = sockets::destroy(connections).await {
+                once.sockets_error(&journal, &error);
+            }
+        });
+    }
+}
+
+/// `true`: the address was there to be changed.
+fn outcome<E: Display>(done: Result<Result<bool, E>, tokio::time::error::Elapsed>) -> Outcome {
+    match done {
+        Ok(Ok(true)) => Outcome::Succeeded,
+        Ok(Ok(false)) => Outcome::Gone,
+        Ok(Err(error)) => failed(error),
+        Err(_) => {
+            Outcome::Failed(format!("the kernel did not answer within {} ms", ADDRESS_LIMIT.as_millis()))
+        }
+    }
+}
+
+pub(super) fn failed(error: impl Display) -> Outcome {
+    Outcome::Failed(error.to_string())
+}
