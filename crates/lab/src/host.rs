@@ -103,7 +103,8 @@ impl Host {
     fn entering(&self) -> Command {
         let mut command = Command::new(self.layout.lab());
         command.arg("enter").arg("--holder").arg(self.holder().to_string());
-        command.stdin(Stdio::null());
+        // The caller's folder for temporary files need not be there; mysqld ends where it is not.
+        command.stdin(Stdio::null()).env_remove("TMPDIR");
         command
     }
 
