@@ -1,10 +1,14 @@
 //! Why a decision is what it is, in words for the log.
 
+mod because;
+
 use core::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+pub use because::{LetGo, Vacant};
 
 use crate::event::Why;
 use crate::findings::{Cause, Stage};
@@ -144,46 +148,6 @@ pub enum Reason {
     Fenced(IpAddr, Option<String>),
 }
 
-/// Why nobody else has the address.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Vacant {
-    /// This many probes in a row went unanswered.
-    Unanswered(u32),
-    /// The host that held it let go of it.
-    Released(Mac),
-    /// This member's host has it and does not yield, and its server does not lead (`takeover_after`).
-    Overruled(Mac, IpAddr),
-}
-
-/// Why a holder let go.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum LetGo {
-    /// This stage failed twice.
-    StageFailed(Stage, Cause),
-    /// A member claimed, and this stage fails here.
-    ClaimedWhileFailing(IpAddr, Stage, Cause),
-    /// A member claimed, and its server is the writable primary in a newer view, or in this view while ours is not.
-    ClaimantLeads(IpAddr),
-    /// A member claimed, its server is the writable primary, and our own server did not answer in time.
-    OwnSilent(IpAddr),
-    /// A member claimed of whose server nothing could be learned, and ours is a secondary, though it still takes writes.
-    OwnSecondary(IpAddr),
-    /// A member claimed, and nothing could be learned of either server in time.
-    NothingKnown(IpAddr),
-    /// It was taken because nobody answered, and this member answers now: frames are lost, and it has had it all the time.
-    Answered(IpAddr),
-    /// A host that is no member uses the address too, and this stage fails here: it is not defended.
-    ConflictWhileFailing(Mac, Stage, Cause),
-    /// Not known for longer than that kind of not knowing is put up with.
-    PatienceOver(Stage, Why),
-    /// The agent was told to give it up.
-    Told,
-    /// The host was suspended for so long, past the lease's end.
-    Suspended(Duration),
-}
-
 impl Reason {
     /// Whether the VIP is switched: the one thing that is logged as such (S1).
     pub fn is_switch(&self) -> bool {
@@ -230,10 +194,6 @@ impl fmt::Display for Reason {
                 write!(f, "VIP started on {interface}: this server is the primary, and {because}")
             }
             Self::Stopped { interface, because } => write!(f, "VIP stopped on {interface}: {because}"),
-            Self::NotWanted(stage, cause) => write!(f, "VIP not wanted here: {stage}: {cause}"),
-            Self::NotKnown(stage, why) => {
-                write!(f, "VIP not here, and not started: {stage} is not known: {why}")
-            }
             Self::Holding => f.write_str("VIP kept: all stages pass"),
             Self::Adopted => {
                 f.write_str("VIP is up here without this agent having started it: it stays as it is")
@@ -267,29 +227,27 @@ impl fmt::Display for Reason {
                     "VIP kept: member {member} claims it, but its server is not known to be the primary in a newer view than ours"
                 )
             }
-            Self::Stranger(mac) => write!(
-                f,
-                "{mac}, no member's interface, uses the VIP: clients may reach that host instead of this one; find it in the switches' MAC tables and remove the address there"
-            ),
-            Self::StrangerAsks(mac) => write!(
-                f,
-                "{mac}, no member's interface, asks by ARP probe whether the VIP is in use: this host answered that it is, and keeps the VIP"
-            ),
-            Self::Defended(mac) => {
-                write!(f, "VIP kept: this server is the primary, so the VIP is announced again, against {mac}")
+            Self::Failed(text) => f.write_str(text),
+            Self::Releasing => f.write_str("VIP is being removed"),
+            Self::Stopping => f.write_str("agent stops, and leaves the VIP as it is"),
+            Self::StoppingForEver(interface) => stopping_for_ever(f, interface),
+            Self::StoppingUnderLease(interface, lease) => stopping_under_lease(f, interface, *lease),
+            Self::GivenUp => f.write_str("VIP given up: it is not here, and this agent does not take it again"),
+            Self::ClocksParted { suspended, wall_step_ms } => parted(f, *suspended, *wall_step_ms),
+            Self::HostNotKnown(why) => write!(f, "this host's addresses are not known: {why}"),
+            other => other.fmt_of_claim(f),
+        }
+    }
+}
+
+impl Reason {
+    /// The words of a host that has not the VIP.
+    fn fmt_of_claim(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotWanted(stage, cause) => write!(f, "VIP not wanted here: {stage}: {cause}"),
+            Self::NotKnown(stage, why) => {
+                write!(f, "VIP not here, and not started: {stage} is not known: {why}")
             }
-            Self::CopyElsewhere(interface) => write!(
-                f,
-                "a copy of the VIP is on {interface}, which is not this member's interface: removing it, because it would stay here when the VIP moves; find out what added it"
-            ),
-            Self::CopyWithPrefix(interface, prefix) => write!(
-                f,
-                "a copy of the VIP with prefix length {prefix} is on {interface}: removing it, because it has no lease and would stay here when the VIP moves; find out what added it"
-            ),
-            Self::RemovedAgain(interface, times) => write!(
-                f,
-                "VIP was removed from {interface} {times} times within a minute by another program: a network service (systemd-networkd, NetworkManager), or another tool for virtual IPs; run haipmgr check to see what to set"
-            ),
             Self::Claiming => f.write_str("VIP wanted here: asking by ARP whether another host has it"),
             Self::Taken(mac, Some(member)) => {
                 write!(f, "VIP wanted here, but member {member} ({mac}) still has it")
@@ -304,6 +262,40 @@ impl fmt::Display for Reason {
                 write!(f, "VIP wanted here, but member {member} claims it too: asking its server")
             }
             Self::SecondCheck => f.write_str("VIP wanted here, and nobody has it: waiting for the second check"),
+            Self::Retrying => f.write_str("VIP wanted here: adding it failed, trying again soon"),
+            other => other.fmt_of_others(f),
+        }
+    }
+
+    /// The words for what others do with the VIP, or to it.
+    fn fmt_of_others(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stranger(mac) => write!(
+                f,
+                "{mac}, no member's interface, uses the VIP: clients may reach that host instead of this one; find it in the switches' MAC tables and remove the address there"
+            ),
+            Self::StrangerAsks(mac) => write!(
+                f,
+                "{mac}, no member's interface, asks by ARP probe whether the VIP is in use: this host answered that it is, and keeps the VIP"
+            ),
+            Self::Defended(mac) => {
+                write!(
+                    f,
+                    "VIP kept: this server is the primary, so the VIP is announced again, against {mac}"
+                )
+            }
+            Self::CopyElsewhere(interface) => write!(
+                f,
+                "a copy of the VIP is on {interface}, which is not this member's interface: removing it, because it would stay here when the VIP moves; find out what added it"
+            ),
+            Self::CopyWithPrefix(interface, prefix) => write!(
+                f,
+                "a copy of the VIP with prefix length {prefix} is on {interface}: removing it, because it has no lease and would stay here when the VIP moves; find out what added it"
+            ),
+            Self::RemovedAgain(interface, times) => write!(
+                f,
+                "VIP was removed from {interface} {times} times within a minute by another program: a network service (systemd-networkd, NetworkManager), or another tool for virtual IPs; run haipmgr check to see what to set"
+            ),
             Self::RemovedByOther(interface) => {
                 write!(
                     f,
@@ -314,21 +306,10 @@ impl fmt::Display for Reason {
                 f,
                 "the agent did not run for longer than the VIP's lease on {interface}: checking everything again (is the host short of processor time?)"
             ),
-            Self::Failed(text) => f.write_str(text),
-            Self::Retrying => f.write_str("VIP wanted here: adding it failed, trying again soon"),
-            Self::Releasing => f.write_str("VIP is being removed"),
-            Self::Stopping => f.write_str("agent stops, and leaves the VIP as it is"),
-            Self::StoppingForEver(interface) => stopping_for_ever(f, interface),
-            Self::StoppingUnderLease(interface, lease) => stopping_under_lease(f, interface, *lease),
-            Self::GivenUp => f.write_str("VIP given up: it is not here, and this agent does not take it again"),
-            Self::ClocksParted { suspended, wall_step_ms } => parted(f, *suspended, *wall_step_ms),
-            Self::HostNotKnown(why) => write!(f, "this host's addresses are not known: {why}"),
             expel => expel.fmt_of_expel(f),
         }
     }
-}
 
-impl Reason {
     /// The words for what is done about dead members; none for all else.
     fn fmt_of_expel(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -395,62 +376,4 @@ fn parted(f: &mut fmt::Formatter<'_>, suspended: Duration, wall_step_ms: i64) ->
         "the wall clock was set {direction} by {seconds:.1} s, as after a pause of a virtual machine: checking everything again \
          before the lease is renewed"
     )
-}
-
-impl fmt::Display for Vacant {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unanswered(probes) => write!(f, "nobody answered {probes} probes in a row"),
-            Self::Released(mac) => write!(f, "{mac} released it"),
-            Self::Overruled(mac, member) => write!(
-                f,
-                "member {member} ({mac}) has had it for longer than takeover_after though its server is not the primary: that host may still answer for it; remove the address there"
-            ),
-        }
-    }
-}
-
-impl fmt::Display for LetGo {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::StageFailed(stage, cause) => write!(f, "{stage} failed: {cause}"),
-            Self::ClaimedWhileFailing(member, stage, cause) => {
-                write!(f, "yielded to member {member}: {stage} fails here: {cause}")
-            }
-            Self::Answered(member) => {
-                write!(f, "member {member} has it too: its answers to the probes were lost")
-            }
-            Self::ClaimantLeads(member) => {
-                write!(
-                    f,
-                    "yielded to member {member}: its server is the primary in a newer view, or ours is no longer the writable primary"
-                )
-            }
-            Self::OwnSilent(member) => {
-                write!(
-                    f,
-                    "yielded to member {member}: its server is the primary, and our own did not answer in time"
-                )
-            }
-            Self::OwnSecondary(member) => {
-                write!(
-                    f,
-                    "yielded to member {member}: our server is a secondary, and nothing could be learned of its server"
-                )
-            }
-            Self::NothingKnown(member) => {
-                write!(f, "yielded to member {member}: neither its server nor our own answered in time")
-            }
-            Self::ConflictWhileFailing(mac, stage, cause) => {
-                write!(f, "{mac}, no member's interface, uses it, and {stage} fails here: {cause}")
-            }
-            Self::PatienceOver(stage, why) => write!(f, "{stage} has been unknown for too long: {why}"),
-            Self::Told => f.write_str("this agent was told to give it up"),
-            Self::Suspended(length) => write!(
-                f,
-                "this host was suspended for {:.1} s, longer than the lease: another member may be the primary by now",
-                length.as_secs_f64()
-            ),
-        }
-    }
 }
