@@ -1,5 +1,6 @@
 //! Each fault: how it is done to a host, and how it is undone.
 
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use mysql::Conn;
@@ -94,7 +95,7 @@ pub struct Injected {
     /// To which host: its place among the databases.
     pub victim: usize,
     /// `max_connections` before, where connections were used up, and the connection that sets it back: the place that the
-    /// server keeps for an administrator may be taken for a moment by whoever knocks.
+    /// server keeps for an administrator may be taken for a moment by whoever connects.
     connection_limit: Option<(u64, Conn)>,
     /// What the switchover finds in its way.
     obstacle: Option<Standing>,
@@ -289,9 +290,14 @@ pub fn holder(segment: &Segment) -> Result<Option<usize>, SegmentError> {
 
 /// The places of all hosts that have the VIP on their interface.
 pub fn holders(segment: &Segment) -> Result<Vec<usize>, SegmentError> {
+    holders_of(segment, VIP)
+}
+
+/// The places of all hosts that have this address on their interface.
+pub(crate) fn holders_of(segment: &Segment, vip: Ipv4Addr) -> Result<Vec<usize>, SegmentError> {
     let mut found = Vec::new();
     for (place, host) in segment.databases.iter().enumerate() {
-        if segment.addresses(host)?.contains(&VIP) {
+        if segment.addresses(host)?.contains(&vip) {
             found.push(place);
         }
     }

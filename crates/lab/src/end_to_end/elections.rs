@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use mysql::prelude::Queryable;
 
-use super::expect::{followed, promise, safe};
+use super::expect::{followed, promise, rows_are_there};
 use super::files::reconfigure;
 use super::{Broken, UnderTest, logs};
 use crate::agents::{Cluster, INSTALL_PATH, LAB};
@@ -112,7 +112,7 @@ pub(super) fn expel_timeout_is_restored(under_test: &mut UnderTest) -> Result<St
         }
         last
     })?;
-    safe(&figures)?;
+    rows_are_there(&figures)?;
     Ok(if put_back > 1 {
         "put back by an agent that was started at once, and by one that was started when all were ONLINE"
     } else {

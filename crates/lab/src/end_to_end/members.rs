@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use mysql::{Conn, OptsBuilder};
 
 use super::agents::{ADOPTED, AT_WORK, start_and_hear};
-use super::expect::{followed, promise, rows_are_there, safe, untouched};
+use super::expect::{followed, promise, rows_are_there, untouched};
 use super::network::{moves, wait_for_holders};
 use super::{Broken, UnderTest, logs};
 use crate::agents::Agent;
@@ -79,7 +79,7 @@ pub(super) fn all_killed(under_test: &mut UnderTest) -> Result<String, Broken> {
             outcome?;
             Ok::<_, Broken>(())
         })?;
-    safe(&figures)?;
+    rows_are_there(&figures)?;
     promise(figures.holder == figures.primary && figures.primary.is_some(), || {
         format!("{:?} is primary, and {:?} took the VIP", figures.primary, figures.holder)
     })?;
@@ -128,7 +128,7 @@ pub(super) fn cold_start(under_test: &mut UnderTest) -> Result<String, Broken> {
         back = since.elapsed();
         Ok::<_, Broken>(())
     })?;
-    safe(&figures)?;
+    rows_are_there(&figures)?;
     Ok(format!(
         "on the primary {:.2} s after all three were ONLINE; outage {} s",
         back.as_secs_f64(),
@@ -194,7 +194,7 @@ pub(super) fn offline_mode(under_test: &mut UnderTest) -> Result<String, Broken>
         wait_for_holders(experiment, &[primary], BACK_LIMIT)?;
         Ok::<_, Broken>(())
     })?;
-    safe(&figures)?;
+    rows_are_there(&figures)?;
     Ok(format!("let go after {:.1} s; outage {} s", gone.as_secs_f64(), figures.outage))
 }
 
@@ -246,7 +246,6 @@ pub(super) fn agent_hung(under_test: &mut UnderTest) -> Result<String, Broken> {
         Ok::<_, Broken>(())
     })?;
     rows_are_there(&long)?;
-    safe(&long)?;
     Ok(format!(
         "3 s: {pause}; longer: the kernel dropped it after {:.1} s, back {:.2} s after the agent went on",
         gone.as_secs_f64(),

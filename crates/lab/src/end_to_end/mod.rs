@@ -32,12 +32,16 @@ pub use side_by_side::{Labs, run_side_by_side};
 pub use soak::{Soak, soak};
 
 use crate::agents::AgentError;
+use oracle::Breach;
+
 use crate::cost::CostError;
 use crate::experiment::{Experiment, ExperimentError};
 use crate::fault::FaultError;
 use crate::group::GroupError;
 use crate::host::HostError;
+use crate::measure::Judged;
 use crate::namespace::Layout;
+use crate::record::now_us;
 use crate::scenario::ScenarioError;
 use crate::segment::SegmentError;
 
@@ -47,6 +51,17 @@ pub enum Broken {
     /// Something is not as promised.
     #[error("{0}")]
     NotAsPromised(String),
+    /// An invariant is broken.
+    #[error("{}: {}", .0.invariant, .0.words)]
+    Breach(Breach),
+    /// The oracle says so of the whole test, which came to this by itself.
+    #[error("{judged}\n  The test: {outcome}")]
+    Judged {
+        /// What it says.
+        judged: Box<Judged>,
+        /// The figures, or why it failed.
+        outcome: String,
+    },
     /// The experiment failed: the VIP or the writes did not come back.
     #[error(transparent)]
     Experiment(#[from] ExperimentError),
@@ -135,6 +150,23 @@ struct UnderTest {
 
 /// Gives the figures to show beside "ok".
 type Proof = fn(&mut UnderTest) -> Result<String, Broken>;
+
+/// Does a test, and asks the oracle about all that was recorded meanwhile.
+fn prove(
+    under_test: &mut UnderTest,
+    proof: impl FnOnce(&mut UnderTest) -> Result<String, Broken>,
+) -> Result<String, Broken> {
+    let since = now_us();
+    let outcome = proof(under_test);
+    let judged = under_test.experiment.judged().since(since);
+    if judged.broken.is_empty() {
+        return outcome;
+    }
+    Err(Broken::Judged {
+        judged: Box::new(judged),
+        outcome: outcome.unwrap_or_else(|error| error.to_string()),
+    })
+}
 
 /// When a test is run, where several labs run tests side by side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,8 +9,9 @@ use clap::ValueEnum;
 use super::expect::untouched;
 use super::machine::with_all_cores_busy;
 use super::one_lab::make_whole;
-use super::{Broken, NotRun, TESTS, Tally, UnderTest, logs};
+use super::{Broken, NotRun, TESTS, Tally, UnderTest, logs, prove};
 use crate::experiment::Experiment;
+use crate::measure::Judged;
 use crate::namespace::Layout;
 
 /// One recording is no longer than this.
@@ -43,17 +44,17 @@ pub fn soak(layout: &Layout, kind: Soak, time: Duration, seed: u64) -> Result<Ta
     let mut tally = Tally::default();
     let mut under_test = UnderTest { layout: layout.clone(), experiment: Experiment::start(layout, false)? };
     let since = Instant::now();
-    let mut together = Duration::ZERO;
+    let mut judged = Judged::default();
     let mut stretch_began = Instant::now();
     let mut draw = Draw(seed);
     while since.elapsed() < time {
         let left = time.saturating_sub(since.elapsed()).min(STRETCH);
         let (name, outcome) = match kind {
-            Soak::Rest => ("at rest", untouched_for(&mut under_test, "at rest", left, false)),
-            Soak::Busy => ("every core busy", untouched_for(&mut under_test, "every core busy", left, true)),
+            Soak::Rest => untouched_for(&mut under_test, "at rest", left, false),
+            Soak::Busy => untouched_for(&mut under_test, "every core busy", left, true),
             Soak::Faults => {
                 let (name, proof) = draw.one();
-                (name, proof(&mut under_test))
+                (name, prove(&mut under_test, proof))
             }
         };
         let at = since.elapsed().as_secs_f64();
@@ -68,7 +69,7 @@ pub fn soak(layout: &Layout, kind: Soak, time: Duration, seed: u64) -> Result<Ta
                     "{at:7.1} s  {name} FAILED\n  {reason}\n{}",
                     logs::last_lines(&under_test.experiment)
                 );
-                together += under_test.experiment.two_holders();
+                judged.add(under_test.experiment.judged());
                 match make_whole(under_test) {
                     Ok(whole) => under_test = whole,
                     Err(error) => {
@@ -83,19 +84,18 @@ pub fn soak(layout: &Layout, kind: Soak, time: Duration, seed: u64) -> Result<Ta
             }
         }
         if stretch_began.elapsed() >= STRETCH {
-            together += under_test.experiment.begin_recording_anew(layout)?;
+            judged.add(under_test.experiment.begin_recording_anew(layout)?);
             stretch_began = Instant::now();
         }
     }
-    together += under_test.experiment.two_holders();
+    judged.add(under_test.experiment.judged());
     let cost = under_test.experiment.agent_cost();
     under_test.experiment.finish();
     println!(
-        "\nseed {seed}: {} passed, {} failed in {:.0} s; two holders {:.3} s in all. The dearest agent: {:.1} MB, {:.2} % of a core",
+        "\nseed {seed}: {} passed, {} failed in {:.0} s; {judged}. The dearest agent: {:.1} MB, {:.2} % of a core",
         tally.passed,
         tally.failed,
         since.elapsed().as_secs_f64(),
-        together.as_secs_f64(),
         crate::report::megabytes(cost.memory),
         cost.processor * 100.0
     );
@@ -104,20 +104,23 @@ pub fn soak(layout: &Layout, kind: Soak, time: Duration, seed: u64) -> Result<Ta
 
 fn untouched_for(
     under_test: &mut UnderTest,
-    name: &str,
+    name: &'static str,
     time: Duration,
     busy: bool,
-) -> Result<String, Broken> {
-    let figures = under_test.experiment.watched(name, |_| {
-        // That nothing happens can only be seen by letting time pass.
-        if busy {
-            with_all_cores_busy(time);
-        } else {
-            std::thread::sleep(time);
-        }
-        Ok::<_, Broken>(())
-    })?;
-    untouched(&under_test.experiment, &figures)
+) -> (&'static str, Result<String, Broken>) {
+    let outcome = prove(under_test, |under_test| {
+        let figures = under_test.experiment.watched(name, |_| {
+            // That nothing happens can only be seen by letting time pass.
+            if busy {
+                with_all_cores_busy(time);
+            } else {
+                std::thread::sleep(time);
+            }
+            Ok::<_, Broken>(())
+        })?;
+        untouched(&under_test.experiment, &figures)
+    });
+    (name, outcome)
 }
 
 /// Draws tests (a 64-bit linear congruential generator, Knuth's constants).

@@ -11,7 +11,7 @@ use crate::client::{self, NotVerified};
 use crate::fault::{Fault, FaultError, Injected};
 use crate::group::GroupError;
 use crate::measure::budget::{Budget, budgets};
-use crate::measure::{self, Figures};
+use crate::measure::{self, Figures, Judged};
 use crate::namespace::Layout;
 use crate::record::{Expects, Phase, RecordError, Recorded, Recording, What, now_us};
 use crate::report::csv::{self, NotWritten};
@@ -298,6 +298,11 @@ impl Experiment {
         Ok(())
     }
 
+    /// From now on the lab has frames get lost, or none any more.
+    pub fn frames_get_lost(&self, lost: bool) {
+        self.watch.tell(&Recorded::now("lab", What::FramesGetLost(lost)));
+    }
+
     /// The figures of all faults so far.
     pub fn figures(&self) -> Vec<Figures> {
         measure::figures(&self.watch.recording(), IpAddr::V4(VIP))
@@ -308,23 +313,22 @@ impl Experiment {
         budgets(&self.watch.recording(), IpAddr::V4(VIP))
     }
 
-    /// How long two hosts have held the VIP together so far, the times between faults included.
-    pub fn two_holders(&self) -> Duration {
-        Duration::from_micros(measure::two_holders(&self.watch.recording(), IpAddr::V4(VIP)))
+    /// What the oracle says of all so far, the times between faults included.
+    pub fn judged(&self) -> Judged {
+        Judged::of(IpAddr::V4(VIP), &self.watch.recording())
     }
 
-    /// Ends the witnesses and their recording, and starts them with a new one. Gives how long two hosts held the VIP together in
-    /// the old one.
+    /// Ends the witnesses and their recording, and starts them with a new one. Gives what the oracle says of the old one.
     ///
     /// # Errors
     /// A witness does not start, or the writes do not.
-    pub fn begin_recording_anew(&mut self, layout: &Layout) -> Result<Duration, ExperimentError> {
+    pub fn begin_recording_anew(&mut self, layout: &Layout) -> Result<Judged, ExperimentError> {
         self.lab.wait_steady()?;
-        let together = self.two_holders();
+        let judged = self.judged();
         let watch = Watch::start(layout, &self.lab, false, self.watch.unused_id())?;
         std::mem::replace(&mut self.watch, watch).finish();
         self.wait_writes("in the new recording")?;
-        Ok(together)
+        Ok(judged)
     }
 
     /// What has been recorded so far.
