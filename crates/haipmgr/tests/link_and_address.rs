@@ -134,7 +134,7 @@ fn a_lease_that_is_not_renewed_ends_by_itself_and_that_is_told() {
         let lease = Duration::from_secs(3);
         for stir_after in [0, 600, 1_300] {
             let began = Instant::now();
-            // The address that is there for ever, or was dropped, is put under a lease.
+            // The address that is there without a lease, or was dropped, is put under a lease.
             if !orders.renew("eth0", vip(VIP), 32, &label(), Some(lease)).await.unwrap() {
                 orders.add("eth0", vip(VIP), 32, &label(), Some(lease)).await.unwrap();
             }

@@ -1,4 +1,4 @@
-//! A client that knocks at a dead holder is refused by the new one, and need not wait for its own next attempt.
+//! A client that asks a dead holder for a connection is refused by the new one, and need not wait for its own next attempt.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -89,7 +89,7 @@ impl Scene {
     }
 
     /// Connects in the background to a host that is dead; back when the SYN is sent.
-    fn knocking(&self) -> Receiver<(Result<(), ErrorKind>, Instant)> {
+    fn connecting(&self) -> Receiver<(Result<(), ErrorKind>, Instant)> {
         let ended = self.connecting();
         self.client.run(|_| async {
             let until = Instant::now() + LIMIT;
@@ -105,10 +105,10 @@ impl Scene {
 }
 
 #[test]
-fn a_client_that_knocks_at_a_dead_holder_is_refused_at_once_and_reaches_the_new_one() {
+fn a_client_that_connects_to_a_dead_holder_is_refused_at_once_and_reaches_the_new_one() {
     let scene = Scene::new();
     scene.segment.pull_cable(CABLE_OF_A);
-    let ended = scene.knocking();
+    let ended = scene.connecting();
     scene.appear_on_b();
     let start = Instant::now();
     assert_eq!(scene.refuse(), 1, "the bridge floods what is for A");
@@ -125,7 +125,7 @@ fn a_client_that_knocks_at_a_dead_holder_is_refused_at_once_and_reaches_the_new_
 fn without_it_the_client_waits_for_its_second_attempt() {
     let scene = Scene::new();
     scene.segment.pull_cable(CABLE_OF_A);
-    let ended = scene.knocking();
+    let ended = scene.connecting();
     scene.appear_on_b();
     let start = Instant::now();
     scene.with_orphan_syns(OrphanSyns::end);
@@ -164,7 +164,7 @@ fn what_is_too_old_is_not_answered_and_a_second_call_changes_nothing() {
     scene.with_orphan_syns(move |orphan_syns| {
         orphan_syns.watch(INTERFACE, VIP.into(), of_a).expect("watched");
     });
-    let ended = scene.knocking();
+    let ended = scene.connecting();
     scene.with_orphan_syns(move |orphan_syns| {
         orphan_syns.watch(INTERFACE, VIP.into(), of_a).expect("watched");
     });

@@ -396,7 +396,7 @@ impl Book {
         }
     }
 
-    /// How long a holder may go on, by what it was told. None: for ever.
+    /// How long a holder may go on, by what it was told. None: without an end.
     pub(crate) fn may_hold_until(&self, limits: &Limits<'_>, held_since: Time) -> Option<Time> {
         use crate::inputs::GatewayLost;
         let since = self.word_since.max(held_since);

@@ -208,7 +208,7 @@ pub(super) const CLUSTER: &[Key] = &[
         name: "refused_patience",
         presence: Presence::Default,
         kind: Kind::DurationOr {
-            word: "for ever",
+            word: "unlimited",
             zero_is_word: false,
             least: s(1),
             most: s(86_400),

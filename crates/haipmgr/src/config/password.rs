@@ -67,7 +67,7 @@ pub(super) fn readable_by_others(file: &Path, metadata: &Metadata) -> Option<Str
 /// Reads a password file: one line, its end not part of the password.
 pub(super) fn from_file(file: &Path) -> Result<Password, PasswordError> {
     let unreadable = |cause| PasswordError::Unreadable { file: file.to_owned(), cause };
-    // Without O_NONBLOCK a named pipe put in the file's place would keep the start waiting for ever.
+    // Without O_NONBLOCK a named pipe put in the file's place would keep the start waiting without an end.
     let open = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(file).map_err(unreadable)?;
     let metadata = open.metadata().map_err(unreadable)?;
     if !metadata.is_file() || metadata.len() > LONGEST {

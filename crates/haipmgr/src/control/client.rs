@@ -75,7 +75,7 @@ pub fn ask(path: &Path, request: &Request) -> Result<Answer, ClientError> {
     Ok(answer)
 }
 
-/// Without waiting for ever where the agent is hung and its queue full.
+/// Without waiting endlessly where the agent is hung and its queue full.
 fn connect(path: &Path) -> io::Result<UnixStream> {
     let since = Instant::now();
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;

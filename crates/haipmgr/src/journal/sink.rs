@@ -304,7 +304,7 @@ mod tests {
             })
         };
         let sink = Sink::start("gate", gate, None).unwrap();
-        // No permit yet: were any of these to wait, it would wait for ever.
+        // No permit yet: were any of these to wait, it would never end.
         for number in 0..(QUEUE + 100) {
             sink.write(format!("line {number}\n"));
         }

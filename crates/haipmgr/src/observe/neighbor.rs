@@ -167,10 +167,10 @@ impl Drop for InterfaceWatch {
 
 /// The clusters of one interface.
 #[derive(Clone, Default)]
-struct Subscribers(Arc<Mutex<EarsInside>>);
+struct Subscribers(Arc<Mutex<SubscriberTable>>);
 
 #[derive(Default)]
-struct EarsInside {
+struct SubscriberTable {
     all: BTreeMap<u64, Subscriber>,
     /// Whether the interface can be heard now.
     hearing: bool,
@@ -178,7 +178,7 @@ struct EarsInside {
 }
 
 impl Subscribers {
-    fn lock(&self) -> MutexGuard<'_, EarsInside> {
+    fn lock(&self) -> MutexGuard<'_, SubscriberTable> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

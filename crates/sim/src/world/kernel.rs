@@ -9,7 +9,7 @@ use super::{Due, VIP, World, address};
 use crate::group::Place;
 
 impl World {
-    #[allow(clippy::option_option, reason = "here or not; and if here, for ever or until then")]
+    #[allow(clippy::option_option, reason = "here or not; and if here, without an end or until then")]
     pub(super) fn set_vip(&mut self, host: Place, vip: Option<Option<Time>>) {
         let changes = self.hosts[host].vip.is_some() != vip.is_some();
         self.hosts[host].vip = vip;
