@@ -89,7 +89,7 @@ impl Scene {
     }
 
     /// Connects in the background to a host that is dead; back when the SYN is sent.
-    fn connecting(&self) -> Receiver<(Result<(), ErrorKind>, Instant)> {
+    fn connecting_in_vain(&self) -> Receiver<(Result<(), ErrorKind>, Instant)> {
         let ended = self.connecting();
         self.client.run(|_| async {
             let until = Instant::now() + LIMIT;
@@ -108,7 +108,7 @@ impl Scene {
 fn a_client_that_connects_to_a_dead_holder_is_refused_at_once_and_reaches_the_new_one() {
     let scene = Scene::new();
     scene.segment.pull_cable(CABLE_OF_A);
-    let ended = scene.connecting();
+    let ended = scene.connecting_in_vain();
     scene.appear_on_b();
     let start = Instant::now();
     assert_eq!(scene.refuse(), 1, "the bridge floods what is for A");
@@ -125,7 +125,7 @@ fn a_client_that_connects_to_a_dead_holder_is_refused_at_once_and_reaches_the_ne
 fn without_it_the_client_waits_for_its_second_attempt() {
     let scene = Scene::new();
     scene.segment.pull_cable(CABLE_OF_A);
-    let ended = scene.connecting();
+    let ended = scene.connecting_in_vain();
     scene.appear_on_b();
     let start = Instant::now();
     scene.with_orphan_syns(OrphanSyns::end);
@@ -164,7 +164,7 @@ fn what_is_too_old_is_not_answered_and_a_second_call_changes_nothing() {
     scene.with_orphan_syns(move |orphan_syns| {
         orphan_syns.watch(INTERFACE, VIP.into(), of_a).expect("watched");
     });
-    let ended = scene.connecting();
+    let ended = scene.connecting_in_vain();
     scene.with_orphan_syns(move |orphan_syns| {
         orphan_syns.watch(INTERFACE, VIP.into(), of_a).expect("watched");
     });

@@ -1,5 +1,5 @@
 //! What one VIP's deeds leave behind in this process, and how each is carried out: its address, its connections, what arrives late
-//! for it, and who knocks at its former holder.
+//! for it, and who asks its former holder for a connection.
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
@@ -55,7 +55,7 @@ pub(super) struct VipEdges {
     connections: Arc<[Connection]>,
     /// What still arrives for the VIP after it has left.
     late_packets: LatePackets,
-    /// Clients that knock at a dead holder.
+    /// Clients that ask a dead holder for a connection.
     orphan_syns: OrphanSyns,
     /// The VIP was put under a lease on this interface by the decision that is being carried out.
     tidy: Option<String>,
