@@ -52,6 +52,9 @@ pub(crate) enum Task {
         /// Do them all this many times, in turn
         #[arg(long, default_value_t = 1)]
         times: u32,
+        /// Do each of them twice each time: once with agents, once with all agents stopped. Only for faults that leave the primary where it is
+        #[arg(long, conflicts_with = "no_agents")]
+        beside_mysql_alone: bool,
         #[command(flatten)]
         output: Output,
     },

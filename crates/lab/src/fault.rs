@@ -56,6 +56,13 @@ pub enum Fault {
     LinkDown,
     /// The primary's mysqld stands still (SIGSTOP), for less time than the group bears
     Freeze,
+    /// kill -9 of a secondary's mysqld: the primary waits for it at each commit, until it is expelled
+    #[value(name = "secondary-kill-9")]
+    SecondaryKill9,
+    /// A secondary's host loses its power
+    SecondaryPowerOff,
+    /// A secondary that had left the group joins it again
+    Rejoin,
 }
 
 /// How often the limit on connections is set anew, at the most.
@@ -148,6 +155,16 @@ impl Fault {
             )
     }
 
+    /// Whether it is done to a secondary, and the group has one member less until it is undone.
+    pub fn is_about_a_secondary(self) -> bool {
+        matches!(self, Self::SecondaryKill9 | Self::SecondaryPowerOff | Self::Rejoin)
+    }
+
+    /// Whether a host loses its power.
+    pub fn takes_the_power(self) -> bool {
+        matches!(self, Self::PowerOff | Self::SecondaryPowerOff)
+    }
+
     /// Whether the VIP is to be on the primary again before the fault is undone.
     pub fn recovers_by_itself(self) -> bool {
         !matches!(self, Self::GatewayLost | Self::AgentKill9 | Self::Freeze)
@@ -163,9 +180,16 @@ impl Fault {
         self.prepare(scene)?.carry_out(scene)
     }
 
-    /// Gets ready what is not part of it yet, for the primary's host (which is the VIP's holder, in a steady state).
+    /// Gets ready what is not part of it yet, for the primary's host (which is the VIP's holder, in a steady state), or for the
+    /// secondary next to it.
     pub fn prepare(self, scene: &Scene<'_>) -> Result<Injected, FaultError> {
-        let victim = scene.group.primary()?;
+        let mut victim = scene.group.primary()?;
+        if self.is_about_a_secondary() {
+            victim = (victim + 1) % scene.group.servers().len();
+        }
+        if self == Self::Rejoin {
+            scene.group.servers()[victim].run("STOP GROUP_REPLICATION")?;
+        }
         let obstacle = self.obstacle().map(|obstacle| obstacle.put(scene.group, victim)).transpose()?;
         Ok(Injected { fault: self, victim, connection_limit: None, obstacle })
     }
@@ -196,8 +220,8 @@ impl Injected {
             }
             Fault::Shutdown => scene.group.servers()[victim].run("SHUTDOWN")?,
             Fault::StopGroupReplication => scene.group.servers()[victim].run("STOP GROUP_REPLICATION")?,
-            Fault::Kill9 => kill_server(scene, victim)?,
-            Fault::PowerOff => {
+            Fault::Kill9 | Fault::SecondaryKill9 => kill_server(scene, victim)?,
+            Fault::PowerOff | Fault::SecondaryPowerOff => {
                 // The cable first: a dead host's kernel says no goodbye.
                 scene.segment.set_cable(host, false)?;
                 kill_server(scene, victim)?;
@@ -234,6 +258,7 @@ impl Injected {
             }
             Fault::LinkDown => scene.segment.set_cable(host, false)?,
             Fault::Freeze => scene.group.servers()[victim].freeze()?,
+            Fault::Rejoin => scene.group.heal(victim, host)?,
         }
         Ok(())
     }
@@ -251,6 +276,8 @@ impl Injected {
             | Fault::SwitchoverTransaction
             | Fault::StopGroupReplication
             | Fault::Kill9
+            | Fault::SecondaryKill9
+            | Fault::Rejoin
             | Fault::VipRemovedByHand
             | Fault::AgentRestart
             | Fault::AgentKill9 => {}
@@ -259,7 +286,9 @@ impl Injected {
                     server.wait_end(SHUTDOWN_PATIENCE)?;
                 }
             }
-            Fault::PowerOff | Fault::LinkDown => scene.segment.set_cable(host, true)?,
+            Fault::PowerOff | Fault::SecondaryPowerOff | Fault::LinkDown => {
+                scene.segment.set_cable(host, true)?;
+            }
             Fault::Freeze => scene.group.servers()[self.victim].thaw()?,
             Fault::GroupPortCut => packet_rules::remove(host)?,
             Fault::GatewayLost => scene.segment.set_gateway(true)?,

@@ -14,8 +14,8 @@ use lab::end_to_end::{Labs, Share};
 use lab::experiment::Experiment;
 use lab::fault::Fault;
 use lab::namespace::{self, EnterTarget, Layout, Outside};
-use lab::report::budget;
 use lab::report::table::{Style, table};
+use lab::report::{budget, slowdown};
 use lab::scenario::Lab;
 use lab::{end_to_end, host, provision, segment};
 
@@ -71,9 +71,10 @@ fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
             go_inside(arguments.agent, arguments.no_agents)
         }
         Task::Up => up(&inside(arguments.inside), !arguments.no_agents, &arguments.called_as),
-        Task::Run { faults, times, output } => {
+        Task::Run { faults, times, beside_mysql_alone, output } => {
             let all: Vec<Fault> = (0..times).flat_map(|_| faults.iter().copied()).collect();
-            run(&inside(arguments.inside), &all, &output, !arguments.no_agents)
+            let company = Company { agents: !arguments.no_agents, beside_mysql_alone };
+            run(&inside(arguments.inside), &all, &output, company)
         }
         Task::Bench { faults, times, tools, out, evidence } => {
             let faults = if faults.is_empty() { FAULTS.to_vec() } else { faults };
@@ -100,7 +101,10 @@ fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
             let tally = end_to_end::soak(&inside(arguments.inside), kind, time, seed)?;
             Ok(u8::from(tally.failed > 0))
         }
-        Task::Demo { output } => run(&inside(arguments.inside), &DEMO, &output, !arguments.no_agents),
+        Task::Demo { output } => {
+            let company = Company { agents: !arguments.no_agents, beside_mysql_alone: false };
+            run(&inside(arguments.inside), &DEMO, &output, company)
+        }
     }
 }
 
@@ -204,15 +208,38 @@ Ctrl-C here ends it all and leaves nothing behind."
 const DEMO: [Fault; 5] =
     [Fault::Switchover, Fault::Shutdown, Fault::StopGroupReplication, Fault::Kill9, Fault::PowerOff];
 
-fn run(layout: &Layout, faults: &[Fault], output: &Output, with_agents: bool) -> Result<u8, Failure> {
-    let since = std::time::Instant::now();
-    if let Some(fault) = faults.iter().find(|fault| !with_agents && !fault.moves_the_primary()) {
-        return Err(format!(
-            "--no-agents: {} does not move the primary, so it shows nothing of the group's; leave it out",
-            fault.name()
-        )
-        .into());
+/// With whom the faults are done.
+#[derive(Clone, Copy, Debug)]
+struct Company {
+    agents: bool,
+    /// Each fault once more while all agents are stopped.
+    beside_mysql_alone: bool,
+}
+
+impl Company {
+    fn suits(self, faults: &[Fault]) -> Result<(), Failure> {
+        let shows_the_group = |fault: &Fault| fault.moves_the_primary() || fault.is_about_a_secondary();
+        if let Some(fault) = faults.iter().find(|fault| !self.agents && !shows_the_group(fault)) {
+            let name = fault.name();
+            return Err(format!("--no-agents: {name} does nothing to the group; leave it out").into());
+        }
+        if let Some(fault) =
+            faults.iter().find(|fault| self.beside_mysql_alone && !fault.is_about_a_secondary())
+        {
+            let name = fault.name();
+            return Err(format!(
+                "--beside-mysql-alone: after {name} nobody would bring the VIP to its place; leave {name} out, or see --no-agents"
+            )
+            .into());
+        }
+        Ok(())
     }
+}
+
+fn run(layout: &Layout, faults: &[Fault], output: &Output, company: Company) -> Result<u8, Failure> {
+    let since = std::time::Instant::now();
+    company.suits(faults)?;
+    let with_agents = company.agents;
     let mut experiment = if with_agents {
         Experiment::start(layout, true)?
     } else {
@@ -235,13 +262,16 @@ fn run(layout: &Layout, faults: &[Fault], output: &Output, with_agents: bool) ->
     }
     let mut failure = None;
     for fault in faults {
-        if let Err(error) = experiment.run(*fault) {
+        let alone = |experiment: &mut Experiment| {
+            if company.beside_mysql_alone { experiment.run_mysql_alone(*fault).map(drop) } else { Ok(()) }
+        };
+        if let Err(error) = experiment.run(*fault).and_then(|_| alone(&mut experiment)) {
             failure = Some(format!("{}: {error}", fault.name()));
             break;
         }
     }
     let (figures, judged, cost) = (experiment.figures(), experiment.judged(), experiment.agent_cost());
-    let budgets = experiment.budgets();
+    let (budgets, slowdowns) = (experiment.budgets(), experiment.slowdowns());
     let title = if with_agents {
         "haipmgr on three real MySQL servers"
     } else {
@@ -252,6 +282,7 @@ fn run(layout: &Layout, faults: &[Fault], output: &Output, with_agents: bool) ->
     let style = if output.markdown { Style::Markdown } else { Style::Terminal };
     println!("{}", table(&figures, style));
     print!("{}", budget::text(&budgets));
+    print!("{}", slowdown::table(&slowdowns, style));
     if with_agents {
         println!(
             "All times in seconds. The whole run: {judged}. An agent took at most {:.1} MB of memory and {:.2} % of a core.",

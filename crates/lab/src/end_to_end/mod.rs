@@ -21,6 +21,7 @@ mod one_lab;
 #[cfg(test)]
 mod outcomes;
 mod queue;
+mod secondaries;
 mod servers;
 mod side_by_side;
 mod soak;
@@ -225,6 +226,9 @@ const TESTS: &[Test] = &[
     anytime("s19_shutdown", failovers::shutdown),
     anytime("s20_stop_group_replication", failovers::stop_group_replication),
     anytime("kill_9", failovers::kill_9),
+    anytime("secondary_kill_9", secondaries::kill_9),
+    anytime("secondary_power_off", secondaries::power_off),
+    anytime("secondary_joins_again", secondaries::rejoin),
     anytime("kill_9_after_agent_restarts", elections::kill_9_after_agent_restarts),
     anytime("expel_timeout_is_restored_after_agent_kill_9", elections::expel_timeout_is_restored),
     anytime("fence_command_that_succeeds", elections::power_off_fenced),

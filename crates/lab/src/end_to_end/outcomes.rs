@@ -28,7 +28,7 @@ const NEW: &str = "the new primary";
 const SAME: &str = "the same host, untouched";
 
 /// In the order of the page.
-pub(super) const OUTCOMES: [Outcome; 52] = [
+pub(super) const OUTCOMES: [Outcome; 55] = [
     row(
         &["switchover"],
         "planned switchover",
@@ -338,6 +338,27 @@ pub(super) const OUTCOMES: [Outcome; 52] = [
         "nobody, until it is over",
         "as long as that lasts, after 1 s",
         "it turns every client away, and nobody else may write",
+    ),
+    row(
+        &["secondary_kill_9"],
+        "mysqld of a *secondary* dies (`kill -9`)",
+        SAME,
+        "never; but the primary commits only some 4 rows a second until the dead member is expelled (5–7 s)",
+        "each member has its part in every round of the group's agreement, and a silent one is waited for; the survivors prove it dead: its port refuses",
+    ),
+    row(
+        &["secondary_power_off"],
+        "the host of a secondary loses its power",
+        SAME,
+        "never; but 4 rows a second until the dead member is expelled (10–12 s)",
+        "as above; MySQL's expel timeout is honoured",
+    ),
+    row(
+        &["secondary_joins_again"],
+        "a secondary joins its group again",
+        SAME,
+        "never; but the primary commits slowly while it joins (docs/failover-time.md)",
+        "as above: the new member is counted before it takes part. The agents neither start nor stop Group Replication",
     ),
     row(
         &["rolling_restart"],

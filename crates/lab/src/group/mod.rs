@@ -256,6 +256,23 @@ impl Group {
         }
     }
 
+    /// Waits until the primary's own view has this member no more.
+    pub fn wait_without(&self, member: usize, limit: Duration) -> Result<(), GroupError> {
+        let since = Instant::now();
+        let gone = || {
+            let view = self.servers[self.primary()?].view()?;
+            Ok::<_, GroupError>(view.state_of(self.servers[member].address()).is_none())
+        };
+        while !gone()? {
+            if since.elapsed() > limit {
+                let what = format!("{} is not expelled", self.servers[member].host());
+                return Err(GroupError::TooLong { what, limit, words: self.describe() });
+            }
+            std::thread::sleep(LOOK_EVERY);
+        }
+        Ok(())
+    }
+
     /// Makes another member primary, and returns its place.
     pub fn switch_over(&self, to: usize) -> Result<usize, GroupError> {
         let uuid = self.servers[to].uuid()?;

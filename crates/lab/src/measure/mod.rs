@@ -6,6 +6,7 @@ mod interfaces;
 mod judged;
 mod log_time;
 mod reading;
+pub mod slowdown;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
