@@ -93,6 +93,18 @@ pub(crate) enum Task {
         #[arg(long)]
         out: Option<PathBuf>,
     },
+    /// Take real client libraries through moves of the VIP, and print what each of them gets. Installs them with pip and npm, once
+    Clients {
+        /// The faults; each must move the VIP
+        #[arg(default_values = ["switchover", "kill-9"])]
+        faults: Vec<Fault>,
+        /// Have each account log in to every server before
+        #[arg(long)]
+        warm: bool,
+        /// The tables in Markdown
+        #[arg(long)]
+        markdown: bool,
+    },
     /// Answers the agent's questions in the place of many servers
     #[command(hide = true)]
     StandIn(StandIn),

@@ -17,7 +17,7 @@ use lab::namespace::{self, EnterTarget, Layout, Outside};
 use lab::report::table::{Style, table};
 use lab::report::{budget, slowdown};
 use lab::scenario::Lab;
-use lab::{end_to_end, host, provision, segment};
+use lab::{clients, end_to_end, host, provision, segment};
 
 use self::arguments::{Arguments, Output, Task};
 
@@ -56,6 +56,11 @@ fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
         Task::Witness(witness) => Ok(witness.run().map(|()| 0)?),
         Task::PatroniShim(shim) => Ok(shim.run().map(|()| 0)?),
         Task::StandIn(stand_in) => Ok(stand_in.run().map(|()| 0)?),
+        Task::Clients { .. } if arguments.inside.is_none() => {
+            // Outside, where the package registries can be reached.
+            clients::install()?;
+            go_inside(arguments.agent, false)
+        }
         Task::Up
         | Task::Run { .. }
         | Task::Bench { .. }
@@ -83,6 +88,16 @@ fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
         Task::Cost { seconds, starts, clusters, flips, out } => {
             let wanted = Wanted { seconds, starts, clusters, flips };
             measure_cost(&inside(arguments.inside), wanted, out.as_deref())
+        }
+        Task::Clients { faults, warm, markdown } => {
+            let style = if markdown { Style::Markdown } else { Style::Terminal };
+            let wanted = clients::Wanted { faults, warm };
+            let since = std::time::Instant::now();
+            let tables = clients::run(&inside(arguments.inside), &wanted, style, &mut |step| {
+                eprintln!("{:6.1} s  {step}", since.elapsed().as_secs_f64());
+            })?;
+            print!("{tables}");
+            Ok(0)
         }
         Task::Test { filters, labs, out } => {
             // Once, before the labs look for it at the same time.

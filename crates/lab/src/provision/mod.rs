@@ -120,7 +120,7 @@ fn fingerprint() -> String {
     PACKAGES.join("+")
 }
 
-fn cache_folder() -> Result<PathBuf, ProvisionError> {
+pub(crate) fn cache_folder() -> Result<PathBuf, ProvisionError> {
     let under = |variable: &str, rest: &str| {
         std::env::var_os(variable).filter(|value| !value.is_empty()).map(|value| Path::new(&value).join(rest))
     };
