@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
@@ -125,11 +125,8 @@ impl Probe {
 
     /// Waits for its end, and kills it when that does not come in time.
     pub(super) fn wait_end(mut self, until: Instant) -> Said {
-        loop {
-            match self.lines.recv_timeout(until.saturating_duration_since(Instant::now())) {
-                Ok(line) => self.said.attempts.extend(serde_json::from_str::<Attempt>(&line)),
-                Err(RecvTimeoutError::Disconnected | RecvTimeoutError::Timeout) => break,
-            }
+        while let Ok(line) = self.lines.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            self.said.attempts.extend(serde_json::from_str::<Attempt>(&line));
         }
         // It may have ended by itself; either way it is reaped.
         let _ = self.process.kill();

@@ -87,6 +87,7 @@ fn seconds(windows: usize) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::panic)]
     use crate::record::{Outcome, Recorded};
 
     use super::*;
