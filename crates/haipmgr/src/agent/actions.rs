@@ -25,7 +25,10 @@ impl Agent {
             Action::AskPeer(member) => self.ask_peer(*member),
             Action::LearnNeighbors => self.wiring.learn_neighbors(),
             Action::PollEvery(every) => self.wiring.poll_server_every(*every),
-            Action::WriteStat(mark) => self.report(self.stat_file.write(*mark)),
+            Action::WriteStat(mark) => {
+                let written = self.stat_file.write(*mark);
+                self.report(written);
+            }
             Action::LookAtMember(member) => self.look_at(*member),
             Action::ReadExpelTimeout => self.expel(Expel::read),
             Action::WakeExpel => self.expel(Expel::wake),

@@ -168,6 +168,7 @@ struct Agent {
     stat_file: StatFile,
     wiring: Wiring,
     vips: BTreeMap<VipId, VipEdges>,
+    once: Once,
     frames: Option<mpsc::UnboundedReceiver<Event>>,
     inbox: Option<mpsc::UnboundedReceiver<Event>>,
     /// What the step that is being carried out adds to the trace, and the wall clock's time of it.
@@ -194,6 +195,7 @@ impl Agent {
             stat_file: StatFile::new(cluster.stat_file()),
             wiring,
             vips,
+            once,
             clocks: Clocks::read(),
             cluster,
             journal,
@@ -217,6 +219,7 @@ impl Agent {
         }
         let policy = self.cluster.policy.clone();
         let end = stop.clone();
+        let mut files_seen = Instant::now();
         while let Some(until) = drive(&mut driver, &policy, &mut self).await {
             let wait = until.since(clock::now());
             let told = driver.is_stopping();
@@ -228,6 +231,12 @@ impl Agent {
                 event = next_of(&mut self.frames) => driver.push(event),
                 event = next_of(&mut self.inbox) => driver.push(event),
                 () = sleep_until(Instant::now() + wait) => {}
+            }
+            if files_seen.elapsed() >= policy.group.sleeptime {
+                files_seen = Instant::now();
+                if let Err(error) = self.stat_file.put_back() {
+                    self.once.error(&self.journal, error.to_string(), &error);
+                }
             }
         }
         self.say_what_failed_at_the_end(&mut driver);

@@ -27,7 +27,7 @@ const LIST_LIMIT: Duration = Duration::from_millis(50);
 pub(super) struct Once(Arc<Mutex<BTreeSet<String>>>);
 
 impl Once {
-    fn error(&self, journal: &Log, cause: impl Into<String>, text: &impl Display) {
+    pub(super) fn error(&self, journal: &Log, cause: impl Into<String>, text: &impl Display) {
         if self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(cause.into()) {
             journal.error(&text.to_string());
         }
