@@ -174,7 +174,9 @@ async fn until_told_to_stop(prepared: &Prepared) -> Result<String, String> {
     let (stop, stopped) = watch::channel(End::NotYet);
     let agent = agent::run(&prepared.config, prepared.logs.clone(), stopped);
     tokio::pin!(agent);
-    let mut control = match control::Listener::open(&prepared.config.control_socket()) {
+    let log = prepared.journal.agent();
+    let removed = move |text: &str| log.error(text);
+    let mut control = match control::Listener::open(&prepared.config.control_socket(), removed) {
         Ok(control) => Some(control),
         Err(error) => {
             prepared.journal.agent().error(&error.to_string());
