@@ -5,6 +5,7 @@ mod check;
 pub(crate) mod replay;
 mod run;
 mod stop;
+mod this_host;
 mod timings;
 
 use std::path::{Path, PathBuf};
@@ -46,7 +47,8 @@ enum Command {
         #[arg(long, value_name = "NAME", requires = "release")]
         cluster: Option<String>,
     },
-    /// Check a configuration: print its problems, or what would run. Starts and stops nothing.
+    /// Check a configuration: print its problems, or what would run. Starts and stops nothing. Exit status 1 where it does not fit
+    /// this host.
     Check(File),
     /// Convert a parameter.py: print the same configuration as TOML, with comments.
     Convert {
@@ -74,7 +76,7 @@ pub fn execute(line: CommandLine) -> ExitCode {
     match line.command {
         Command::Run(file) => run::run(&file.config),
         Command::Stop { file, release, cluster } => stop_and_say(&file.config, release, cluster),
-        Command::Check(file) => print_or_refuse(check::check(&file.config), &file.config),
+        Command::Check(file) => check_and_print(&file.config),
         Command::Convert { parameter_py } => print_or_refuse(config::convert(&parameter_py), &parameter_py),
         Command::Sql(file) => print_or_refuse(check::sql(&file.config), &file.config),
         Command::Replay { trace } => replay_and_print(&trace),
@@ -105,6 +107,17 @@ fn print_or_refuse(text: Result<String, config::Problems>, file: &Path) -> ExitC
             Ok(()) => ExitCode::SUCCESS,
             Err(_) => ExitCode::FAILURE,
         },
+        Err(problems) => refuse(&problems, file),
+    }
+}
+
+/// Exit status 1: what is written is right, and does not fit this host.
+fn check_and_print(file: &Path) -> ExitCode {
+    match check::check(file) {
+        Ok(checked) => {
+            let printed = print_or_refuse(Ok(checked.text), file);
+            if checked.fits { printed } else { ExitCode::FAILURE }
+        }
         Err(problems) => refuse(&problems, file),
     }
 }

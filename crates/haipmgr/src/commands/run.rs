@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
+use super::this_host;
 use super::timings::{self, Unfit};
 use super::{ALREADY_RUNNING, BAD_INPUT, refuse, say};
 use crate::act::address::full_prefix;
@@ -80,6 +81,9 @@ pub fn prepare(path: &Path) -> Result<Prepared, Refused> {
     }
     for ((cluster, log), line) in config.clusters.iter().zip(&logs).zip(&fitted.lines) {
         log.info(&in_words(cluster));
+        for remark in this_host::remarks(cluster) {
+            log.error(&remark);
+        }
         if let Some(line) = line {
             log.info(line);
         }

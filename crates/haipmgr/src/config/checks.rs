@@ -39,6 +39,12 @@ pub(super) fn within_cluster(draft: &Draft, source: Source, problems: &mut Probl
             format!("{gateway} is the gateway and a member; write the router's address, which tells a host whether it is cut off"),
         );
     }
+    for (member, _) in members.iter().filter(|(_, interface)| *interface == "lo") {
+        problems.add(
+            draft.member_given.get(member).copied(),
+            format!("{member}: lo is the loopback, which no other host can reach; write the interface that has {member}"),
+        );
+    }
     if draft.given.contains_key("members") && members.is_empty() && draft.member_given.is_empty() {
         problems.add(
             draft.place_of("members"),

@@ -1,8 +1,10 @@
 //! What sees: each module turns one source into facts, and decides nothing. Never imports `act`.
 
+pub mod arp_kept_in;
 pub mod gateway;
 pub mod group_timings;
 pub mod link;
+pub mod listening;
 pub mod member_port;
 pub mod mysql;
 pub mod neighbor;
