@@ -56,6 +56,14 @@ pub(super) fn within_cluster(draft: &Draft, source: Source, problems: &mut Probl
     {
         problems.add(draft.place_of("group_port"), format!("{group} is also the MySQL port; Group Replication has one of its own, see group_replication_local_address"));
     }
+    for (key, missing) in [("tls_cert", "tls_key"), ("tls_key", "tls_cert")] {
+        if draft.given.contains_key(key) && !draft.given.contains_key(missing) {
+            problems.add(
+                draft.place_of(key),
+                format!("{key} needs {missing} beside it: a certificate and its private key"),
+            );
+        }
+    }
     // A parameter.py has one key for it, which is asked for like all of them.
     if source == Source::Toml {
         passwords(draft, problems);

@@ -171,6 +171,19 @@ pub(super) const CLUSTER: &[Key] = &[
         about: "A file of CA certificates (PEM); the server's certificate must be signed by one of them. With this key, TLS is required.",
     },
     Key {
+        name: "tls_cert",
+        presence: Presence::Or("none"),
+        kind: Kind::Path(|draft| &mut draft.tls_cert),
+        about: "A file with the account's own certificate (PEM), and those between it and its authority: for an account with \
+                `REQUIRE X509`, `SUBJECT` or `ISSUER`. Needs `tls_key`; TLS is required then. Not by `socket`, which has no TLS.",
+    },
+    Key {
+        name: "tls_key",
+        presence: Presence::Or("none"),
+        kind: Kind::Path(|draft| &mut draft.tls_key),
+        about: "The file with that certificate's private key (PEM, not encrypted). Other users must not be able to read it.",
+    },
+    Key {
         name: "lease",
         presence: Presence::Default,
         kind: Kind::DurationOr {

@@ -59,6 +59,15 @@ pub enum Source {
     ParameterPy,
 }
 
+/// What proves the account to a server that asks for a certificate (`REQUIRE X509`): two files in PEM form.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientCertificate {
+    /// The certificate, and those between it and its authority.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+}
+
 /// Which decisions are recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DecisionTrace {
@@ -95,6 +104,8 @@ pub struct Cluster {
     pub socket: Option<PathBuf>,
     /// Certificates to verify the server's with; none: TLS where offered, not verified.
     pub tls_ca: Option<PathBuf>,
+    /// The account's own certificate and its private key.
+    pub tls_client: Option<ClientCertificate>,
     /// How long a connection may take.
     pub connect_limit: Duration,
     /// How long an answer may take.
@@ -211,7 +222,8 @@ fn read(path: &Path) -> Result<(Loaded, Problems), Problems> {
     let (bytes, metadata) = read_bytes(path).map_err(|text| Problems::of_file(path, text))?;
     let (mut loaded, problems) = understand(path, source, bytes)?;
     let holds_password = loaded.drafts.iter().any(|draft| draft.password.is_some());
-    loaded.exposed = if holds_password { password::readable_by_others(path, &metadata) } else { None };
+    loaded.exposed =
+        if holds_password { password::readable_by_others(path, "a password", &metadata) } else { None };
     Ok((loaded, problems))
 }
 
@@ -309,18 +321,28 @@ fn on_this_host(draft: &Draft, problems: &mut Problems) {
             format!("fence_command: {program} can't be run: {}; write a program that is there", cause.desc()),
         );
     }
-    if let Some(file) = &draft.tls_ca
-        && let Err(cause) = readable(file)
+    for (key, file) in [("tls_ca", &draft.tls_ca), ("tls_cert", &draft.tls_cert), ("tls_key", &draft.tls_key)]
     {
-        problems.add(draft.place_of("tls_ca"), format!("tls_ca: {} can't be read: {cause}", file.display()));
+        let Some(file) = file else { continue };
+        let text = match readable(file) {
+            Err(cause) => Some(format!("{} can't be read: {cause}", file.display())),
+            Ok(metadata) if key == "tls_key" => {
+                password::readable_by_others(file, "a private key", &metadata)
+            }
+            Ok(_) => None,
+        };
+        if let Some(text) = text {
+            problems.add(draft.place_of(key), format!("{key}: {text}"));
+        }
     }
 }
 
-fn readable(file: &Path) -> std::io::Result<()> {
-    if !std::fs::metadata(file)?.is_file() {
+fn readable(file: &Path) -> std::io::Result<std::fs::Metadata> {
+    let metadata = std::fs::metadata(file)?;
+    if !metadata.is_file() {
         return Err(std::io::Error::other("it is not a plain file"));
     }
-    std::fs::File::open(file).map(drop)
+    std::fs::File::open(file).map(|_| metadata)
 }
 
 fn password_of(draft: &Draft, credentials: Option<&Path>, problems: &mut Problems) -> Option<Password> {
@@ -351,6 +373,10 @@ fn finish(draft: Draft, password: Option<Password>) -> Option<Cluster> {
         password: password?,
         socket: draft.socket,
         tls_ca: draft.tls_ca,
+        tls_client: draft
+            .tls_cert
+            .zip(draft.tls_key)
+            .map(|(certificate, key)| ClientCertificate { certificate, key }),
         connect_limit: draft.connect_limit,
         query_limit: draft.query_limit,
         install_path: draft.install_path?,

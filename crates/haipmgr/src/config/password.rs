@@ -51,13 +51,13 @@ pub(super) enum PasswordError {
 
 /// Why others than root and the agent's own user can read this file, with the command that mends it; none where they
 /// can't. Group read is let pass for root's group and the agent's own.
-pub(super) fn readable_by_others(file: &Path, metadata: &Metadata) -> Option<String> {
+pub(super) fn readable_by_others(file: &Path, holds: &str, metadata: &Metadata) -> Option<String> {
     let mode = metadata.mode() & 0o7777;
     let group_is_ours = metadata.gid() == 0 || metadata.gid() == nix::unistd::getegid().as_raw();
     let exposed = mode & 0o004 != 0 || (mode & 0o040 != 0 && !group_is_ours);
     exposed.then(|| {
         format!(
-            "the file {} holds a password and its mode {mode:03o} lets others read it; type: chmod 600 {}",
+            "the file {} holds {holds} and its mode {mode:03o} lets others read it; type: chmod 600 {}",
             file.display(),
             shell_quoted(file)
         )
@@ -73,7 +73,7 @@ pub(super) fn from_file(file: &Path) -> Result<Password, PasswordError> {
     if !metadata.is_file() || metadata.len() > LONGEST {
         return Err(PasswordError::NotAPasswordFile(file.to_owned()));
     }
-    if let Some(text) = readable_by_others(file, &metadata) {
+    if let Some(text) = readable_by_others(file, "a password", &metadata) {
         return Err(PasswordError::OthersCanRead(text));
     }
     first_line(open, file)

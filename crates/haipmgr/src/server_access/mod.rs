@@ -19,7 +19,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::config::Cluster;
+use crate::config::{ClientCertificate, Cluster};
 
 pub(crate) use self::connect::{Connector, GIVE_UP};
 pub(crate) use self::failure::{After, Failure, useless};
@@ -38,11 +38,18 @@ pub struct Access {
     /// verified, the host name is not (MySQL's own certificates carry none), as `--ssl-mode=VERIFY_CA` does. None:
     /// TLS without verification where the server offers it, as `PREFERRED`. A socket file never has TLS.
     pub tls_ca: Option<PathBuf>,
+    /// The account's own certificate. Given: TLS is required.
+    pub tls_client: Option<ClientCertificate>,
     /// How long to wait for it.
     pub limits: Limits,
 }
 
 impl Access {
+    /// Whether a connection over TCP without TLS is none.
+    pub(crate) fn requires_tls(&self) -> bool {
+        self.tls_ca.is_some() || self.tls_client.is_some()
+    }
+
     /// As the agent of this cluster.
     pub fn of(cluster: &Cluster, endpoint: Endpoint) -> Self {
         Self {
@@ -50,6 +57,7 @@ impl Access {
             user: cluster.user.clone(),
             password: Password::new(cluster.password.reveal()),
             tls_ca: cluster.tls_ca.clone(),
+            tls_client: cluster.tls_client.clone(),
             limits: Limits { connect: cluster.connect_limit, query: cluster.query_limit },
         }
     }
@@ -122,6 +130,7 @@ mod tests {
             user: "haip".into(),
             password: Password::new("very secret"),
             tls_ca: None,
+            tls_client: None,
             limits: Limits::default(),
         };
         assert!(!format!("{access:?} {access:#?}").contains("secret"));
