@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use decide::event::{Fact, Host, HostAddress, Seen};
 use futures_util::TryStreamExt as _;
 use haipmgr::act::address::{AddressError, Addresses, Label};
-use haipmgr::observe::link::{LinkWatch, watch};
+use haipmgr::observe::link::{LinkNews, LinkWatch, watch};
 use namespace::{LIMIT, Neighbor, cable_to, give, in_new_namespace, index, netlink, set_down, set_up};
 use netlink_packet_route::address::{AddressAttribute, AddressMessage};
 use rtnetlink::LinkUnspec;
@@ -22,7 +22,13 @@ type Facts = UnboundedReceiver<(Seen<Host>, Instant)>;
 
 async fn watched() -> (LinkWatch, Facts) {
     let (sender, facts) = unbounded_channel();
-    let watch = watch(move |seen| drop(sender.send((seen, Instant::now())))).await.unwrap();
+    let watch = watch(move |news| {
+        if let LinkNews::Host(seen) = news {
+            drop(sender.send((seen, Instant::now())));
+        }
+    })
+    .await
+    .unwrap();
     (watch, facts)
 }
 

@@ -3,12 +3,13 @@
 use std::fmt::Display;
 use std::net::IpAddr;
 
+use decide::State;
 use decide::action::{Action, Outcome, VipAction};
 use decide::event::Event;
 use decide::net::VipId;
 
 use super::vip_edges::failed;
-use super::{Agent, wiring};
+use super::{Agent, held, wiring};
 use crate::act::expel::Expel;
 use crate::act::sockets;
 use crate::observe::mysql::ask_and_tell;
@@ -89,6 +90,14 @@ impl Agent {
             VipAction::DestroyConnections => vip.destroy(),
         }
         Outcome::Succeeded
+    }
+
+    /// Announces each VIP that is held.
+    pub(super) fn announce_again(&mut self, state: &State) {
+        for (vip, _) in held(state) {
+            let sent = self.wiring.announce(vip);
+            self.report(sent);
+        }
     }
 
     fn report<E: Display>(&self, done: Result<(), E>) {

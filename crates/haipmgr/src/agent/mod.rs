@@ -3,6 +3,7 @@
 //! The only place that sees both `observe` and `act`.
 
 mod actions;
+mod announce_again;
 mod drive;
 mod expelling;
 mod hosts;
@@ -21,6 +22,7 @@ use decide::event::{Event, Fact, Seen, Server};
 use decide::net::VipId;
 use decide::policy::VipPolicy;
 use decide::time::Time;
+use decide::vip::VipState;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
@@ -30,11 +32,13 @@ use crate::act::statfile::StatFile;
 use crate::clock::{self, Clocks};
 use crate::config::{Cluster, Config};
 use crate::journal::Log;
-use crate::observe::link::{self, LinkWatch};
+use crate::observe::link::{self, LinkWatch, PathChange};
+use crate::observe::listening;
 use crate::observe::server_process::ServerProcesses;
 use crate::recorder::{Lines, Recorder, Sightings};
 use crate::trace_file::TraceFile;
 
+use announce_again::AnnounceAgain;
 use drive::{Edges, drive};
 use hosts::{Asked, Hosts};
 use log_dedup::LogDedup;
@@ -94,10 +98,11 @@ pub async fn run(
     let mut starts = Vec::new();
     for (cluster, journal) in config.clusters.iter().zip(journals) {
         let (events, inbox) = mpsc::unbounded_channel();
-        let asked = hosts.add(events.clone());
-        starts.push((cluster.clone(), journal, events, inbox, asked));
+        let (path, paths) = mpsc::unbounded_channel();
+        let asked = hosts.add(events.clone(), path);
+        starts.push((cluster.clone(), journal, events, inbox, paths, asked));
     }
-    let link = Arc::new(link::watch(move |seen| hosts.tell(&seen)).await?);
+    let link = Arc::new(link::watch(move |news| hosts.tell(news)).await?);
     let (addresses, segments, sightings) = (Addresses::new(), Segments::default(), Sightings::default());
     let processes = match ServerProcesses::start() {
         Ok(processes) => Some(Arc::new(processes)),
@@ -108,7 +113,7 @@ pub async fn run(
             None
         }
     };
-    for (cluster, journal, events, inbox, asked) in starts {
+    for (cluster, journal, events, inbox, paths, asked) in starts {
         let shared = Shared {
             link: Arc::clone(&link),
             asked,
@@ -118,7 +123,7 @@ pub async fn run(
             processes: processes.clone(),
         };
         let agent = Agent::new(cluster, journal, events, shared);
-        tasks.spawn(agent.serve(inbox, stop.clone()));
+        tasks.spawn(agent.serve(inbox, paths, stop.clone()));
     }
     // An error means that the sender is gone, which is a stop too.
     let _ = stop.wait_for(|end| *end != End::NotYet).await;
@@ -169,6 +174,7 @@ struct Agent {
     wiring: Wiring,
     vips: BTreeMap<VipId, VipEdges>,
     once: Once,
+    announce_again: AnnounceAgain,
     frames: Option<mpsc::UnboundedReceiver<Event>>,
     inbox: Option<mpsc::UnboundedReceiver<Event>>,
     /// What the step that is being carried out adds to the trace, and the wall clock's time of it.
@@ -196,6 +202,7 @@ impl Agent {
             wiring,
             vips,
             once,
+            announce_again: AnnounceAgain::default(),
             clocks: Clocks::read(),
             cluster,
             journal,
@@ -208,6 +215,7 @@ impl Agent {
     async fn serve(
         mut self,
         inbox: mpsc::UnboundedReceiver<Event>,
+        mut paths: mpsc::UnboundedReceiver<PathChange>,
         mut stop: watch::Receiver<End>,
     ) -> Option<String> {
         let mut driver = Driver::new(&self.cluster.policy, clock::now());
@@ -219,9 +227,10 @@ impl Agent {
         }
         let policy = self.cluster.policy.clone();
         let end = stop.clone();
-        let mut files_seen = Instant::now();
+        let mut looked_at = Instant::now();
         while let Some(until) = drive(&mut driver, &policy, &mut self).await {
-            let wait = until.since(clock::now());
+            let until = Instant::now() + until.since(clock::now());
+            let until = self.announce_again.due().map_or(until, |due| due.min(until));
             let told = driver.is_stopping();
             tokio::select! {
                 _ = stop.wait_for(|end| *end != End::NotYet), if !told => {
@@ -230,13 +239,15 @@ impl Agent {
                 }
                 event = next_of(&mut self.frames) => driver.push(event),
                 event = next_of(&mut self.inbox) => driver.push(event),
-                () = sleep_until(Instant::now() + wait) => {}
+                Some(change) = paths.recv() => self.follow_path(&change, driver.state()),
+                () = sleep_until(until) => {}
             }
-            if files_seen.elapsed() >= policy.group.sleeptime {
-                files_seen = Instant::now();
-                if let Err(error) = self.stat_file.put_back() {
-                    self.once.error(&self.journal, error.to_string(), &error);
-                }
+            if self.announce_again.take(Instant::now()) {
+                self.announce_again(driver.state());
+            }
+            if looked_at.elapsed() >= policy.group.sleeptime {
+                looked_at = Instant::now();
+                self.look_around(driver.state());
             }
         }
         self.say_what_failed_at_the_end(&mut driver);
@@ -245,6 +256,39 @@ impl Agent {
             let _ = tokio::time::timeout(PUT_BACK_WITHIN, expel.flush()).await;
         }
         driver.state().has_given_up().then_some(self.cluster.name)
+    }
+
+    /// The way of the frames has changed: the VIP, where it is held there, is announced anew.
+    fn follow_path(&mut self, change: &PathChange, state: &State) {
+        if !held(state).any(|(_, interface)| interface == change.interface) {
+            return;
+        }
+        self.announce_again.begin(Instant::now());
+        let PathChange { interface, what } = change;
+        let text = format!("{interface}: {what}; the VIP is announced again");
+        if let Some(line) = self.log_dedup.info(clock::now(), text) {
+            line.write(&self.journal);
+        }
+    }
+
+    /// What nobody tells of: a removed file, a server that listens elsewhere.
+    fn look_around(&mut self, state: &State) {
+        if let Err(error) = self.stat_file.put_back() {
+            self.once.error(&self.journal, error.to_string(), &error);
+        }
+        for (id, vip) in &self.cluster.policy.vips {
+            let (address, port) = (vip.address, self.cluster.mysql_port);
+            let cause = format!("nobody listens at {address}");
+            if !held(state).any(|(held, _)| held == *id) {
+                self.once.forget(&cause);
+                continue;
+            }
+            let (once, journal) = (self.once.clone(), self.journal.clone());
+            tokio::task::spawn_blocking(move || match listening::remark(address, port) {
+                Some(text) => once.error(&journal, cause, &text),
+                None => once.forget(&cause),
+            });
+        }
     }
 
     /// The rules are asked no more.
@@ -267,6 +311,14 @@ impl Agent {
             self.wiring.follow(&self.cluster, member, processes, &self.events, &self.journal);
         }
     }
+}
+
+/// The VIPs that are held here, each with its interface.
+fn held(state: &State) -> impl Iterator<Item = (VipId, &str)> {
+    state.vips.iter().filter_map(|(id, vip)| match &vip.state {
+        VipState::Holding(hold) => Some((*id, hold.interface.as_str())),
+        _ => None,
+    })
 }
 
 impl Edges for Agent {

@@ -33,6 +33,11 @@ impl Once {
         }
     }
 
+    /// It is over; should it come back, it is said again.
+    pub(super) fn forget(&self, cause: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(cause);
+    }
+
     fn sockets_error(&self, journal: &Log, error: &SocketsError) {
         match error {
             SocketsError::CannotDestroy { .. } => self.error(journal, "cannot destroy", error),
