@@ -135,7 +135,7 @@ fn said_by_server(code: u16, message: &str, circumstances: Circumstances<'_>) ->
         },
         Some(Says::ShuttingDown) => ended(Why::Other(format!("the server is shutting down ({text})"))),
         Some(Says::ConnectionOver) => ended(Why::Other(text)),
-        None => useless(Why::Other(text)),
+        None => useless(Why::ServerError(text)),
     }
 }
 
@@ -219,6 +219,14 @@ mod tests {
                 }
                 Fact::Known(known) => panic!("{code}: {known:?}"),
             }
+        }
+    }
+
+    #[test]
+    fn an_error_that_nobody_knows_says_that_the_server_lives() {
+        for code in [1184, 1231, 1305, 3024, 65535] {
+            let fact = server(code, "any words").fact;
+            assert!(matches!(&fact, Fact::Unknown(why) if why.server_lives()), "{code}: {fact:?}");
         }
     }
 

@@ -155,8 +155,9 @@ mod tests {
         };
         let password = pauses(Fact::Unknown(Why::WrongPassword(String::new())));
         assert_eq!(password[..6], [500, 1000, 2000, 4000, 5000, 5000]);
-        let any_error = pauses(Fact::Unknown(Why::Other("error 1184: …".to_owned())));
-        assert_eq!(any_error[..8], [0, 0, 0, 0, 0, 500, 1000, 2000]);
+        assert_eq!(pauses(Fact::Unknown(Why::ServerError(String::new()))), password);
+        let ended = pauses(Fact::Unknown(Why::Other("the connection ended".to_owned())));
+        assert_eq!(ended[..8], [0, 0, 0, 0, 0, 500, 1000, 2000]);
         assert_eq!(pauses(Fact::Unknown(Why::Tls(String::new())))[..2], [5000, 5000]);
         let refused = pauses(Fact::Known(Server::Refused(String::new())));
         assert_eq!(refused.iter().sum::<u128>(), 0, "a server that may come back is asked at once");
