@@ -33,8 +33,8 @@ use crate::clock::{self, Clocks};
 use crate::config::{Cluster, Config};
 use crate::journal::Log;
 use crate::observe::link::{self, LinkWatch, PathChange};
-use crate::observe::listening;
 use crate::observe::server_process::ServerProcesses;
+use crate::observe::{arp_kept_in, listening};
 use crate::recorder::{Lines, Recorder, Sightings};
 use crate::trace_file::TraceFile;
 
@@ -250,6 +250,7 @@ impl Agent {
                 self.look_around(driver.state());
             }
         }
+        self.say_what_keeps_arp_in(driver.state());
         self.say_what_failed_at_the_end(&mut driver);
         if let (Some(_), Some(expel)) = (driver.state().expel.changed, self.wiring.expel()) {
             // What is not put back by then is on disk, for the next start.
@@ -288,6 +289,17 @@ impl Agent {
                 Some(text) => once.error(&journal, cause, &text),
                 None => once.forget(&cause),
             });
+        }
+    }
+
+    /// The VIP stays here without an agent, so that only the kernel's answers keep others from taking it.
+    fn say_what_keeps_arp_in(&self, state: &State) {
+        if let VipState::Holding(hold) = &state.vip.state
+            && let Some(remark) = arp_kept_in::remark(&hold.interface)
+        {
+            self.journal.error(&format!(
+                "{remark}. Without an agent here, a switchover gives the VIP two holders: end this agent with haipmgr stop --release, or mend that first"
+            ));
         }
     }
 

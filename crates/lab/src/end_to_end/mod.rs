@@ -9,6 +9,7 @@ mod contested;
 mod elections;
 mod expect;
 mod failovers;
+mod field;
 mod files;
 mod interface;
 mod lease;
@@ -255,6 +256,15 @@ const TESTS: &[Test] = &[
     anytime("offline_mode", members::offline_mode),
     anytime("a_thousand_connections_refused", members::a_thousand_refused),
     anytime("agent_hung", members::agent_hung),
+    anytime("login_thrown_out_by_init_connect", field::login_thrown_out),
+    anytime("vip_on_a_members_loopback", field::copy_on_loopback),
+    anytime("holders_hardware_address_changed", field::other_hardware_address),
+    anytime("mysqld_does_not_listen_at_the_vip", field::server_listens_elsewhere),
+    anytime("check_names_what_does_not_fit_the_host", field::check_names_what_does_not_fit),
+    anytime("run_folder_cleared_then_stopped", field::run_folder_cleared),
+    anytime("log_and_state_file_removed", field::files_removed),
+    anytime("account_needs_a_certificate", field::account_needs_certificate),
+    anytime("arp_kept_in_by_the_holder", field::arp_kept_in),
     at(When::Alone, "vip_removed_while_the_gateway_asks", failovers::removed_while_the_gateway_asks),
     at(When::Alone, "switchover_backlog", switchovers::backlog),
     at(When::Alone, "switchover_ddl", switchovers::ddl),

@@ -159,6 +159,19 @@ impl Server {
         Ok(())
     }
 
+    /// From its next start on it listens at its own address alone, or, as by MySQL's default, at every one.
+    pub fn listen_at_own_address_alone(&self, alone: bool) -> Result<(), GroupError> {
+        let file = self.data.with_extension("cnf");
+        let failed = || GroupError::io(format!("can't rewrite {}", file.display()));
+        let text = fs::read_to_string(&file).map_err(failed())?;
+        let mut lines: Vec<&str> = text.lines().filter(|line| !line.starts_with("bind_address")).collect();
+        let bound = format!("bind_address = {}", self.address);
+        if alone {
+            lines.insert(1, &bound);
+        }
+        fs::write(&file, lines.join("\n") + "\n").map_err(failed())
+    }
+
     /// Whether its process is there. A process that has ended is reaped.
     pub fn is_running(&mut self) -> bool {
         let running = self.process.as_mut().is_some_and(|process| matches!(process.try_wait(), Ok(None)));
