@@ -80,7 +80,8 @@ impl LogDedup {
             let is_last = || decision.reasons.iter().skip(place + 1).all(|later| later.vip != said.vip);
             // How a VIP stands is said when it changes; what happens on the way, each time.
             let standing = said.vip.filter(|_| is_last());
-            let known = standing.is_some_and(|vip| self.standing.get(&vip).map(String::as_str) == Some(kind(&text)));
+            let known =
+                standing.is_some_and(|vip| self.standing.get(&vip).map(String::as_str) == Some(kind(&text)));
             if is_said_each_time(&said.reason) || (!known && self.may_say(now, &text)) {
                 self.standing.extend(standing.map(|vip| (vip, kind(&text).to_owned())));
                 lines.push(line(&said.reason, text));

@@ -294,9 +294,7 @@ impl Agent {
 
     /// The VIP stays here without an agent, so that only the kernel's answers keep others from taking it.
     fn say_what_keeps_arp_in(&self, state: &State) {
-        if let VipState::Holding(hold) = &state.vip.state
-            && let Some(remark) = arp_kept_in::remark(&hold.interface)
-        {
+        if let Some(remark) = held(state).next().and_then(|(_, interface)| arp_kept_in::remark(interface)) {
             self.journal.error(&format!(
                 "{remark}. Without an agent here, a switchover gives the VIP two holders: end this agent with haipmgr stop --release, or mend that first"
             ));

@@ -28,7 +28,7 @@ const NEW: &str = "the new primary";
 const SAME: &str = "the same host, untouched";
 
 /// In the order of the page.
-pub(super) const OUTCOMES: [Outcome; 55] = [
+pub(super) const OUTCOMES: &[Outcome] = &[
     row(
         &["switchover"],
         "planned switchover",
@@ -395,6 +395,62 @@ pub(super) const OUTCOMES: [Outcome; 55] = [
         "the primary; a switchover works as ever",
         "never",
         "what can't be written stops nothing",
+    ),
+    row(
+        &["login_thrown_out_by_init_connect"],
+        "the primary answers the agent's login with an error, whichever (here 1184: `init_connect` fails for the account)",
+        SAME,
+        "never",
+        "any word of a server is the word of a living one. One ERROR until the kind of error changes; logins ever less often, each 5 s in the end",
+    ),
+    row(
+        &["account_needs_a_certificate"],
+        "the account is altered to `REQUIRE X509`",
+        SAME,
+        "never",
+        "as a wrong password (S10); the log names `tls_cert` and `tls_key`",
+    ),
+    row(
+        &["vip_on_a_members_loopback"],
+        "the VIP is added to a secondary's loopback, with `scope host` too, or was there before the agent started",
+        SAME,
+        "never",
+        "every interface is watched: the copy is removed at once, with an ERROR",
+    ),
+    row(
+        &["holders_hardware_address_changed"],
+        "the holder's interface gets another hardware address (a bond's fail-over)",
+        SAME,
+        "until the announcement, 0.2 s",
+        "the kernel's notification calls for one; so do a carrier that is back, another port of a bond or bridge, `NETDEV_NOTIFY_PEERS`",
+    ),
+    row(
+        &["mysqld_does_not_listen_at_the_vip"],
+        "the new primary's mysqld listens at its own address alone (`bind_address`)",
+        NEW,
+        "clients are refused there until it is mended",
+        "the group has one primary, and nobody else may write. `check` names it on every member; an ERROR where the VIP is held",
+    ),
+    row(
+        &["arp_kept_in_by_the_holder"],
+        "the holder's kernel answers no ARP question (`arp_ignore` = 8, NOARP)",
+        "the same host, while its agent runs",
+        "never; with the agent stopped, a switchover gives two holders",
+        "nobody can see that the address is in use. `check`, the start and the stop say so: `haipmgr stop --release` is safe",
+    ),
+    row(
+        &["run_folder_cleared_then_stopped", "log_and_state_file_removed"],
+        "/run/haipmgr is cleared, or the log or the state file removed, while the agent runs",
+        SAME,
+        "never",
+        "`haipmgr stop` finds the agent by its other lock; the files are made anew",
+    ),
+    row(
+        &["check_names_what_does_not_fit_the_host"],
+        "a configuration that does not fit the host: no such interface, the network's broadcast address, a gateway elsewhere",
+        "–",
+        "–",
+        "`haipmgr check` names each and ends with status 1 (2 where no host could have it)",
     ),
     row(
         &["s6_stat_file_follows", "s1_grep_warn_lists_exactly_the_switches"],

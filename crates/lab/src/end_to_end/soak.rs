@@ -24,6 +24,20 @@ const NOT_DRAWN: [&str; 4] = [
     "all_cores_busy_for_a_minute",
 ];
 
+/// The field cases; not the one that removes the log, which is to be measured.
+const FIELD: [&str; 8] = [
+    "login_thrown_out_by_init_connect",
+    "vip_on_a_members_loopback",
+    "holders_hardware_address_changed",
+    "mysqld_does_not_listen_at_the_vip",
+    "check_names_what_does_not_fit_the_host",
+    "run_folder_cleared_then_stopped",
+    "account_needs_a_certificate",
+    "arp_kept_in_by_the_holder",
+];
+/// An hour's log is smaller, in bytes.
+const AN_HOURS_LOG: f64 = 200_000.0;
+
 /// What is done meanwhile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Soak {
@@ -33,6 +47,8 @@ pub enum Soak {
     Busy,
     /// Random faults, each held against what is to come of it
     Faults,
+    /// The field cases in turn: beside what is to come of each, an hour of them leaves a log of under 200 kB
+    Field,
 }
 
 /// Brings the lab up, and does that for so long; prints a line for each stretch or fault, and the tally. The same seed draws
@@ -47,6 +63,8 @@ pub fn soak(layout: &Layout, kind: Soak, time: Duration, seed: u64) -> Result<Ta
     let mut judged = Judged::default();
     let mut stretch_began = Instant::now();
     let mut draw = Draw(seed);
+    let field: Vec<_> = TESTS.iter().filter(|test| FIELD.contains(&test.name)).collect();
+    let logs_before = log_sizes(&under_test);
     while since.elapsed() < time {
         let left = time.saturating_sub(since.elapsed()).min(STRETCH);
         let (name, outcome) = match kind {
@@ -55,6 +73,10 @@ pub fn soak(layout: &Layout, kind: Soak, time: Duration, seed: u64) -> Result<Ta
             Soak::Faults => {
                 let (name, proof) = draw.one();
                 (name, prove(&mut under_test, proof))
+            }
+            Soak::Field => {
+                let test = field[(tally.passed + tally.failed) % field.len().max(1)];
+                (test.name, prove(&mut under_test, test.proof))
             }
         };
         let at = since.elapsed().as_secs_f64();
@@ -89,6 +111,9 @@ pub fn soak(layout: &Layout, kind: Soak, time: Duration, seed: u64) -> Result<Ta
         }
     }
     judged.add(under_test.experiment.judged());
+    if kind == Soak::Field {
+        tally.failed += usize::from(!logs_are_small(&under_test, &logs_before, since.elapsed()));
+    }
     let cost = under_test.experiment.agent_cost();
     under_test.experiment.finish();
     println!(
@@ -100,6 +125,29 @@ pub fn soak(layout: &Layout, kind: Soak, time: Duration, seed: u64) -> Result<Ta
         cost.processor * 100.0
     );
     Ok(tally)
+}
+
+fn log_sizes(under_test: &UnderTest) -> Vec<usize> {
+    let places = 0..under_test.experiment.lab.segment.databases.len();
+    places.map(|place| logs::whole(&under_test.experiment, place).len()).collect()
+}
+
+/// Prints how much each agent's log has grown, and whether an hour of that would be too much.
+fn logs_are_small(under_test: &UnderTest, before: &[usize], time: Duration) -> bool {
+    let mut small = true;
+    for (place, (now, before)) in log_sizes(under_test).into_iter().zip(before).enumerate() {
+        let an_hour = now.saturating_sub(*before) as f64 * 3600.0 / time.as_secs_f64().max(1.0);
+        small &= an_hour < AN_HOURS_LOG;
+        println!(
+            "the log on {} grew by {} bytes in {:.0} s: {:.0} kB in an hour; the limit is {:.0} kB",
+            under_test.experiment.name(place),
+            now.saturating_sub(*before),
+            time.as_secs_f64(),
+            an_hour / 1000.0,
+            AN_HOURS_LOG / 1000.0
+        );
+    }
+    small
 }
 
 fn untouched_for(
