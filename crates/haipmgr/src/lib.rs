@@ -14,4 +14,5 @@ pub mod observe;
 pub mod recorder;
 pub mod self_protection;
 pub mod server_access;
+mod switchover;
 pub mod trace_file;

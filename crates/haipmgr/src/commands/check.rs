@@ -12,7 +12,7 @@ use super::timings;
 use crate::act::expel;
 use crate::config::{self, Cluster, Problems, Source};
 use crate::observe::network_service;
-use crate::server_access::account::{account_sql, election_sql};
+use crate::server_access::account::{account_sql, election_sql, switchover_sql};
 use crate::server_access::{Access, Endpoint};
 
 /// What `check` prints.
@@ -103,10 +103,14 @@ pub(super) fn sql(path: &Path) -> Result<String, Problems> {
             text,
             "-- Cluster {}: run this on its primary. Group Replication copies the account to the other members.\n{}\
              -- So that a dead member is expelled on time (wake_expel, proven_dead): three procedures, which run with the\n\
-             -- rights of an account that nobody can log in as. They need MySQL 8.0.18 or later; everything else works without them.\n{}",
+             -- rights of an account that nobody can log in as. They need MySQL 8.0.18 or later; everything else works without them.\n{}\
+             -- For haipmgr switchover and haipmgr drain: three more, and a table of one row. MySQL 8.0.13 or later.\n\
+             -- Only if you want it, afterwards: for switchover --write-as APP, GRANT INSERT, DELETE ON haipmgr.written_through_vip TO 'APP'@'%',\n\
+             -- and so that switchover can end a session that holds it up, GRANT CONNECTION_ADMIN ON *.* TO this account\n{}",
             cluster.name.replace(char::is_control, " "),
             account_sql(&cluster.user),
             election_sql(&cluster.user),
+            switchover_sql(&cluster.user),
         );
     }
     Ok(text)

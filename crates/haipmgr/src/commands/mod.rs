@@ -1,10 +1,12 @@
 //! What each command does. Exit status: 0 done, 1 failed, 2 the command line or the configuration is wrong,
-//! 3 another agent runs.
+//! 3 another agent runs, 4 refused, 5 still under way.
 
 mod check;
 pub(crate) mod replay;
 mod run;
 mod stop;
+mod switchover;
+mod terminal;
 mod this_host;
 mod timings;
 
@@ -20,6 +22,10 @@ use stop::NotStopped;
 pub const BAD_INPUT: u8 = 2;
 /// Another agent runs on this host (S4).
 pub const ALREADY_RUNNING: u8 = 3;
+/// A switchover or a drain was refused: nothing was tried.
+pub const REFUSED: u8 = 4;
+/// A switchover goes on, and is not watched any more.
+pub const UNDER_WAY: u8 = 5;
 
 pub use replay::{ReplayError, Replayed, replay};
 pub use run::{Prepared, Refused, prepare};
@@ -47,6 +53,9 @@ enum Command {
         #[arg(long, value_name = "NAME", requires = "release")]
         cluster: Option<String>,
     },
+    /// Make another member the primary, from any member's host: looks at what stands in the way first, and follows the VIP.
+    #[command(after_help = switchover::EXAMPLES)]
+    Switchover(switchover::Arguments),
     /// Check a configuration: print its problems, or what would run. Starts and stops nothing. Exit status 1 where it does not fit
     /// this host.
     Check(File),
@@ -76,6 +85,7 @@ pub fn execute(line: CommandLine) -> ExitCode {
     match line.command {
         Command::Run(file) => run::run(&file.config),
         Command::Stop { file, release, cluster } => stop_and_say(&file.config, release, cluster),
+        Command::Switchover(arguments) => switchover::switchover(&arguments),
         Command::Check(file) => check_and_print(&file.config),
         Command::Convert { parameter_py } => print_or_refuse(config::convert(&parameter_py), &parameter_py),
         Command::Sql(file) => print_or_refuse(check::sql(&file.config), &file.config),

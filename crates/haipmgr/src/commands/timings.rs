@@ -20,8 +20,8 @@ const WAIT: Duration = Duration::from_millis(300);
 const ASKERS: usize = 8;
 /// Servers that did not answer are asked again this often.
 const ASK_AGAIN_AFTER: Duration = Duration::from_secs(30);
-/// Enough for a TLS handshake in an unoptimised build; only what is touched costs memory.
-const STACK: usize = 1 << 20;
+/// Enough for a TLS handshake in an unoptimised build, which 256 KiB are not; only what is touched costs memory.
+const STACK: usize = 2 << 20;
 
 /// A lease that outlives the group's own election.
 #[derive(Debug, thiserror::Error)]

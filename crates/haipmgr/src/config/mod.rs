@@ -27,7 +27,9 @@ use nix::unistd::AccessFlags;
 pub use convert::convert;
 pub use document::markdown;
 pub use duration::format as format_duration;
+pub(crate) use duration::parse as parse_duration;
 pub use password::Password;
+pub(crate) use password::{PasswordError, from_file as password_from_file};
 pub use problem::{Position, Problem, Problems};
 
 use draft::Draft;

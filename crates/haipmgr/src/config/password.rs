@@ -33,7 +33,7 @@ const LONGEST: u64 = 4096;
 
 /// A password that can't be had.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum PasswordError {
+pub(crate) enum PasswordError {
     #[error("the file {} can't be read: {cause}; create it with mode 600, with the password in its only line", file.display())]
     Unreadable { file: PathBuf, cause: std::io::Error },
     #[error("{} must be a plain file of at most {LONGEST} bytes with the password in its only line", .0.display())]
@@ -65,7 +65,7 @@ pub(super) fn readable_by_others(file: &Path, holds: &str, metadata: &Metadata) 
 }
 
 /// Reads a password file: one line, its end not part of the password.
-pub(super) fn from_file(file: &Path) -> Result<Password, PasswordError> {
+pub(crate) fn from_file(file: &Path) -> Result<Password, PasswordError> {
     let unreadable = |cause| PasswordError::Unreadable { file: file.to_owned(), cause };
     // Without O_NONBLOCK a named pipe put in the file's place would keep the start waiting without an end.
     let open = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(file).map_err(unreadable)?;

@@ -14,6 +14,18 @@ pub(crate) struct Failure {
     pub(crate) connection: After,
 }
 
+impl Failure {
+    /// Why there is no answer, in the words of an unknown fact.
+    pub(crate) fn why(self) -> Why {
+        match self.fact {
+            Fact::Unknown(why) => why,
+            Fact::Known(Server::Refused(text)) => Why::Unreachable(text),
+            Fact::Known(Server::NotInGroup(why)) => Why::Unreachable(why.to_string()),
+            Fact::Known(Server::Member(_)) => Why::NotAskedYet,
+        }
+    }
+}
+
 /// What becomes of the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum After {

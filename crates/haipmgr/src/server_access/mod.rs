@@ -6,11 +6,13 @@
 //! | `session/` | a session with a server: login, questions, answers |
 //! | `connect.rs` | a new session: TLS or not |
 //! | `failure.rs` | what each error says of the server |
+//! | `kept_session.rs` | a session that is kept from one statement to the next |
 //! | `servers.rs` | the one thread that speaks to all servers |
 
 pub mod account;
 mod connect;
 mod failure;
+pub(crate) mod kept_session;
 pub(crate) mod servers;
 pub(crate) mod session;
 
