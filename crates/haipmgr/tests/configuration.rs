@@ -321,9 +321,10 @@ fn the_packaged_sample_is_accepted_once_its_password_and_folder_are_there() {
     let config = load(&written.file).unwrap_or_else(|problems| panic!("{problems}"));
     assert_eq!(only(&config).user, "haip");
     let account = std::fs::read_to_string(packaging.join("account.sql")).unwrap();
-    let both = haipmgr::server_access::account::account_sql("haip")
-        + &haipmgr::server_access::account::election_sql("haip");
-    for statement in both.lines() {
+    let all = haipmgr::server_access::account::account_sql("haip")
+        + &haipmgr::server_access::account::election_sql("haip")
+        + &haipmgr::server_access::account::switchover_sql("haip");
+    for statement in all.lines() {
         assert!(account.contains(statement), "{statement} is not in account.sql");
     }
 }

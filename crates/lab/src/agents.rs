@@ -6,7 +6,7 @@ use std::fs::{self, File};
 use std::net::Ipv4Addr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Child;
+use std::process::{Child, Output};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -135,12 +135,21 @@ impl Agent {
         Ok(())
     }
 
+    /// Its first program.
+    pub fn program(&self) -> &Path {
+        self.programs.first().map_or(Path::new(""), |program| program.path.as_path())
+    }
+
+    /// Runs `haipmgr` on its host with these arguments and its configuration, and waits for its end.
+    pub fn command(&self, host: &Host, arguments: &[&str]) -> Result<Output, AgentError> {
+        let mut command = host.command(self.program());
+        command.args(arguments).args(["--config", CONFIGURATION]);
+        command.output().map_err(Self::failed("running haipmgr", host.name()))
+    }
+
     /// What `haipmgr sql` prints for its configuration.
     pub fn sql(&self, host: &Host) -> Result<String, AgentError> {
-        let asking = || Self::failed("asking the agent for its SQL", host.name());
-        let program = self.programs.first().map_or(Path::new(""), |program| program.path.as_path());
-        let printed =
-            host.command(program).args(["sql", "--config", CONFIGURATION]).output().map_err(asking())?;
+        let printed = self.command(host, &["sql"])?;
         if printed.status.success() {
             return Ok(String::from_utf8_lossy(&printed.stdout).into_owned());
         }

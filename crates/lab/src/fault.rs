@@ -20,6 +20,8 @@ const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(8);
 pub enum Fault {
     /// Another member is made primary (planned)
     Switchover,
+    /// The same by `haipmgr switchover`, on another host
+    SwitchoverCommand,
     /// The same while the others have yet to apply a transaction of 300,000 rows
     SwitchoverBacklog,
     /// The same while a statement that writes runs on the primary for 5 s
@@ -89,6 +91,16 @@ pub enum FaultError {
     /// No host holds the VIP.
     #[error("no host holds the VIP {VIP}, so that it can't be removed")]
     NoHolder,
+    /// `haipmgr` was told to do it, and did not.
+    #[error("haipmgr {command} ended with {status}: {words}")]
+    Command {
+        /// What was typed.
+        command: String,
+        /// Its exit status.
+        status: std::process::ExitStatus,
+        /// What it said.
+        words: String,
+    },
     /// The packet filter could not be set.
     #[error(transparent)]
     Filter(#[from] FilterError),
@@ -128,7 +140,7 @@ impl Fault {
 
     /// Whether it is a planned one: by `group_replication_set_as_primary`, to the next member.
     pub fn is_a_switchover(self) -> bool {
-        self == Self::Switchover || self.obstacle().is_some()
+        matches!(self, Self::Switchover | Self::SwitchoverCommand) || self.obstacle().is_some()
     }
 
     fn obstacle(self) -> Option<Obstacle> {
@@ -218,6 +230,12 @@ impl Injected {
                 let other = (victim + 1) % scene.group.servers().len();
                 scene.group.switch_over(other)?;
             }
+            Fault::SwitchoverCommand => {
+                let hosts = &scene.segment.databases;
+                let other = (victim + 1) % hosts.len();
+                let to = hosts[other].address().to_string();
+                command(scene, (victim + 2) % hosts.len(), &["switchover", "--yes", "--to", &to])?;
+            }
             Fault::Shutdown => scene.group.servers()[victim].run("SHUTDOWN")?,
             Fault::StopGroupReplication => scene.group.servers()[victim].run("STOP GROUP_REPLICATION")?,
             Fault::Kill9 | Fault::SecondaryKill9 => kill_server(scene, victim)?,
@@ -270,6 +288,7 @@ impl Injected {
         match self.fault {
             // The group's own healing, below, is all that these need, if anything.
             Fault::Switchover
+            | Fault::SwitchoverCommand
             | Fault::SwitchoverBacklog
             | Fault::SwitchoverStatement
             | Fault::SwitchoverDdl
@@ -310,6 +329,17 @@ impl Injected {
         }
         Ok(obstacle.map_or(Ok(()), |obstacle| obstacle.remove(scene.group))?)
     }
+}
+
+/// Has `haipmgr` do it on this host.
+fn command(scene: &Scene<'_>, place: usize, arguments: &[&str]) -> Result<(), FaultError> {
+    let Some(agent) = scene.agents.get(place) else { return Ok(()) };
+    let said = agent.command(&scene.segment.databases[place], arguments)?;
+    if said.status.success() {
+        return Ok(());
+    }
+    let words = String::from_utf8_lossy(&[said.stdout, said.stderr].concat()).into_owned();
+    Err(FaultError::Command { command: arguments.join(" "), status: said.status, words })
 }
 
 /// The place of the first host that has the VIP on its interface.

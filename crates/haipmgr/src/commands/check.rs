@@ -104,7 +104,7 @@ pub(super) fn sql(path: &Path) -> Result<String, Problems> {
             "-- Cluster {}: run this on its primary. Group Replication copies the account to the other members.\n{}\
              -- So that a dead member is expelled on time (wake_expel, proven_dead): three procedures, which run with the\n\
              -- rights of an account that nobody can log in as. They need MySQL 8.0.18 or later; everything else works without them.\n{}\
-             -- For haipmgr switchover and haipmgr drain: three more, and a table of one row. MySQL 8.0.13 or later.\n\
+             -- For haipmgr switchover and haipmgr drain: two more, a privilege, and a table of one row. MySQL 8.0.13 or later.\n\
              -- Only if you want it, afterwards: for switchover --write-as APP, GRANT INSERT, DELETE ON haipmgr.written_through_vip TO 'APP'@'%',\n\
              -- and so that switchover can end a session that holds it up, GRANT CONNECTION_ADMIN ON *.* TO this account\n{}",
             cluster.name.replace(char::is_control, " "),

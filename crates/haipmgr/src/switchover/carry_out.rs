@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::member::{Member, read_all, why};
+use super::member::{Member, NO_SUCH_PROCEDURE, NOT_EXECUTABLE, not_executable, read_all, why};
 use super::plan::{Obstacle, holders};
 use super::vip::{SeenAtVip, VipWatch};
 use crate::config::{Cluster, format_duration};
@@ -173,10 +173,7 @@ impl<O: Operator> AtWork<'_, O> {
     async fn after_order(&mut self, answer: Result<Rows, Unanswered>) -> Ended {
         let Err(failed) = answer else { return Ended::Made };
         let reason = match failed.code {
-            // ER_SP_DOES_NOT_EXIST, ER_PROCACCESS_DENIED_ERROR
-            Some(1305 | 1370) => format!(
-                "the account may not call the procedure {MAKE_PRIMARY}; run what haipmgr sql prints on the primary"
-            ),
+            Some(NO_SUCH_PROCEDURE | NOT_EXECUTABLE) => not_executable(MAKE_PRIMARY),
             _ => why(failed),
         };
         // An answer that was lost says nothing of the order.

@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 
 use super::session::{SESSIONS, Session};
 use crate::config::Cluster;
-use crate::server_access::account::{CHANGED, PREPARED};
+use crate::server_access::account::CHANGED;
 use crate::server_access::kept_session::{KeptSession, Unanswered};
 use crate::server_access::session::Rows;
 use crate::server_access::{Access, Endpoint};
@@ -37,6 +37,8 @@ pub(crate) struct Said {
     pub(crate) sessions: Known<(Vec<Session>, u64)>,
     /// Sessions whose open transaction has changed rows, and how many.
     pub(crate) changed: Known<Vec<(u64, u64)>>,
+    /// At which stage of a switchover it is, in MySQL's words.
+    pub(crate) stage: Option<String>,
     /// Prepared XA transactions.
     pub(crate) prepared: Known<Vec<String>>,
 }
@@ -116,10 +118,9 @@ impl Member {
                 writable,
                 members,
                 sessions: self.sessions().await,
-                changed: self.procedure(CHANGED, |rows| rows.iter().map(|row| numbers(row)).collect()).await,
-                prepared: self
-                    .procedure(PREPARED, |rows| Ok(rows.iter().map(|row| text(row, 3)).collect()))
-                    .await,
+                stage: self.stage().await,
+                changed: self.changed().await,
+                prepared: self.prepared().await,
             }),
         };
         Reading { address: self.address, said }
@@ -152,16 +153,40 @@ impl Member {
         self.server.ask(statement).await
     }
 
-    async fn procedure<T>(&mut self, name: &str, read: impl FnOnce(&Rows) -> Known<T>) -> Known<T> {
-        match self.server.ask(&format!("CALL {name}()")).await {
-            Ok(rows) => read(&rows),
-            // ER_SP_DOES_NOT_EXIST, ER_PROCACCESS_DENIED_ERROR
-            Err(Unanswered { code: Some(1305 | 1370), .. }) => Err(format!(
-                "the account may not call the procedure {name}; run what haipmgr sql prints on the primary"
-            )),
-            Err(unanswered) => Err(why(unanswered)),
-        }
+    async fn changed(&mut self) -> Known<Vec<(u64, u64)>> {
+        let rows =
+            self.server.ask(&format!("CALL {CHANGED}()")).await.map_err(|unanswered| {
+                match unanswered.code {
+                    Some(NO_SUCH_PROCEDURE | NOT_EXECUTABLE) => not_executable(CHANGED),
+                    _ => why(unanswered),
+                }
+            })?;
+        rows.iter().map(|row| numbers(row)).collect()
     }
+
+    async fn prepared(&mut self) -> Known<Vec<String>> {
+        let rows = self.server.ask("XA RECOVER CONVERT XID").await.map_err(|unanswered| {
+            // ER_XAER_RMERR: what the server says where XA_RECOVER_ADMIN is missing.
+            match unanswered.code {
+                Some(1401) => {
+                    "the account lacks XA_RECOVER_ADMIN; run what haipmgr sql prints on the primary"
+                        .to_owned()
+                }
+                _ => why(unanswered),
+            }
+        })?;
+        Ok(rows.iter().map(|row| text(row, 3)).collect())
+    }
+}
+
+/// `ER_SP_DOES_NOT_EXIST`
+pub(crate) const NO_SUCH_PROCEDURE: u16 = 1305;
+/// `ER_PROCACCESS_DENIED_ERROR`
+pub(crate) const NOT_EXECUTABLE: u16 = 1370;
+
+/// In words, with what to do.
+pub(crate) fn not_executable(procedure: &str) -> String {
+    format!("the account may not call the procedure {procedure}; run what haipmgr sql prints on the primary")
 }
 
 /// Reads all members at the same time.

@@ -1,17 +1,24 @@
 //! From what was read to candidates, obstacles and a verdict. Pure.
+//!
+//! | file | the one idea |
+//! |---|---|
+//! | `obstacles.rs` | what a switchover meets on the old primary and on the target |
+//! | `words.rs` | a plan in words |
 
-use core::fmt;
+mod obstacles;
+#[cfg(test)]
+mod tests;
+mod words;
+
 use std::net::IpAddr;
 use std::time::Duration;
 
 use super::member::{Reading, Row, Said};
-use super::session::{Does, Session};
+pub(crate) use obstacles::holders;
+use obstacles::{on_old_primary, on_target};
 
 /// A member with more transactions in its applier's queue is not fit: it would take seconds to take writes.
 const MOST_BEHIND: u64 = 1000;
-/// Idle in a transaction for so long: nobody is at work on it. In whole seconds, as the server counts.
-const IDLE: Duration = Duration::from_secs(1);
-
 /// What is to be done, and what stands in the way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Plan {
@@ -146,6 +153,11 @@ pub(crate) fn plan(readings: &[Reading], wanted: &Wanted) -> Plan {
             against(chosen, &obstacles, wanted.force)
         }
     };
+    let busy = primary
+        .stage
+        .iter()
+        .map(|stage| format!("a switchover is under way already (MySQL: {stage}); wait for its end"));
+    let reasons: Vec<_> = busy.chain(reasons).collect();
     let target = chosen.map(|chosen| (chosen.address, chosen.id.clone()));
     obstacles.sort_by_key(|obstacle| obstacle.weight);
     let verdict = if reasons.is_empty() { Verdict::Go } else { Verdict::Refused(reasons) };
@@ -225,205 +237,20 @@ fn nobody(candidates: &[Candidate], wanted: &Wanted) -> String {
 fn against(chosen: &Candidate, obstacles: &[Obstacle], force: bool) -> Vec<String> {
     let unfit = chosen.unfit.iter().filter(|unfit| !(force && unfit.can_be_forced()));
     let unfit = unfit.map(|unfit| format!("{} is not fit: {unfit}", chosen.address));
-    let weighs = |weight| obstacles.iter().filter(move |obstacle| !force && obstacle.weight == weight);
-    let blocks =
-        weighs(Weight::Blocks).map(|obstacle| format!("it does not end by itself: {}", obstacle.words));
-    let unknown = weighs(Weight::Unknown).map(|obstacle| format!("not known: {}", obstacle.words));
-    unfit.chain(blocks).chain(unknown).collect()
+    let in_the_way = obstacles.iter().filter(|_| !force).filter_map(Obstacle::against);
+    unfit.chain(in_the_way).collect()
 }
 
-fn on_old_primary(server: IpAddr, said: &Said, within: Duration) -> Vec<Obstacle> {
-    let mut found = of_sessions(server, said, |session| {
-        let idle_long = session.since >= IDLE;
-        match session.does {
-            Does::GlobalReadLock | Does::TableLock => Some(Weight::Blocks),
-            Does::Explicit | Does::MaybeExplicit => {
-                Some(if idle_long { Weight::Blocks } else { Weight::Slows })
-            }
-            Does::Ddl | Does::Writes if session.since >= within => Some(Weight::Blocks),
-            Does::Ddl | Does::Writes => idle_long.then_some(Weight::Slows),
-            // Nothing is lost of one that has changed nothing.
-            Does::Implicit => (said.rows_changed(session.id) != Some(0)).then_some(Weight::Lost),
-            Does::BackupLock | Does::Prepared => Some(Weight::Note),
-        }
-    });
-    let note = |words: String, weight| Obstacle { server, session: None, weight, words };
-    match &said.prepared {
-        Ok(prepared) if !prepared.is_empty() => found.push(note(
-            format!(
-                "prepared XA transactions: {}; nothing of them is lost, they can be committed on {server} or on the new primary",
-                prepared.join(", ")
-            ),
-            Weight::Note,
-        )),
-        Ok(_) => {}
-        Err(why) => found.push(note(format!("prepared XA transactions are not known: {why}"), Weight::Note)),
-    }
-    if let Err(why) = &said.changed
-        && found.iter().any(|obstacle| obstacle.weight == Weight::Lost)
-    {
-        found.push(note(
-            format!("how many rows open transactions have changed is not known: {why}"),
-            Weight::Note,
-        ));
-    }
-    found
-}
-
-/// Who holds up a switchover that is under way, on the old primary and on the target.
-pub(crate) fn holders(readings: &[Reading], from: IpAddr, within: Duration) -> Vec<Obstacle> {
-    let said = readings.iter().filter_map(|reading| Some((reading.address, reading.said.as_ref().ok()?)));
-    let mut found: Vec<_> =
-        said.flat_map(|(server, said)| {
-            if server == from { on_old_primary(server, said, within) } else { on_target(server, said) }
-        })
-        .filter(|obstacle| matches!(obstacle.weight, Weight::Blocks | Weight::Unknown | Weight::Slows))
-        .collect();
-    found.sort_by_key(|obstacle| obstacle.weight);
-    found
-}
-
-/// Sessions there are read-only: what holds a switchover up are locks.
-fn on_target(server: IpAddr, said: &Said) -> Vec<Obstacle> {
-    of_sessions(server, said, |session| match session.does {
-        Does::GlobalReadLock | Does::TableLock => Some(Weight::Blocks),
-        Does::BackupLock => Some(Weight::Note),
-        _ => None,
-    })
-}
-
-fn of_sessions(server: IpAddr, said: &Said, weigh: impl Fn(&Session) -> Option<Weight>) -> Vec<Obstacle> {
-    let (sessions, all) = match &said.sessions {
-        Ok((sessions, all)) => (sessions, *all),
-        Err(why) => {
-            let words = format!("{server}: whether a session is in the way: {why}");
-            return vec![Obstacle { server, session: None, weight: Weight::Unknown, words }];
-        }
-    };
-    let of = |session: &Session, weight| {
-        let consequence = consequence(server, session, said);
-        let words = format!("{server}: {session}; {consequence}");
-        Obstacle { server, session: Some(session.id), weight, words }
-    };
-    let mut found: Vec<_> =
-        sessions.iter().filter_map(|session| Some(of(session, weigh(session)?))).collect();
-    let shown = u64::try_from(sessions.len()).unwrap_or(u64::MAX);
-    if all > shown && shown >= 60 {
-        let words = format!(
-            "{server}: {} more sessions of shorter standing are in a transaction, run a statement that writes or hold a lock",
-            all - shown
-        );
-        found.push(Obstacle { server, session: None, weight: Weight::Note, words });
-    }
-    found
-}
-
-/// What the session does to the switchover, and what can be done.
-fn consequence(server: IpAddr, session: &Session, said: &Said) -> String {
-    let kill = session.kill();
-    match session.does {
-        Does::GlobalReadLock => {
-            format!("no server may take writes until it is released; on {server}: {kill}")
-        }
-        Does::TableLock => format!("writes stop until they are released; on {server}: {kill}"),
-        Does::Explicit | Does::MaybeExplicit => {
-            format!(
-                "MySQL waits for its end without limit, and writes go on meanwhile; COMMIT it, or on {server}: {kill}"
-            )
-        }
-        Does::Ddl => {
-            format!("MySQL waits for it, and runs it again on the new primary; or on {server}: {kill}")
-        }
-        Does::Writes => {
-            format!("MySQL waits for its end, and other writes go on meanwhile; or on {server}: {kill}")
-        }
-        Does::BackupLock => "the switchover does not wait for it; changes of tables do".to_owned(),
-        Does::Prepared => "nothing of it is lost".to_owned(),
-        Does::Implicit => match said.rows_changed(session.id) {
-            Some(rows) => format!("its COMMIT will fail (error 1290): {rows} changed rows are lost"),
-            None => "its COMMIT will fail (error 1290): what it has changed is lost".to_owned(),
-        },
-    }
-}
-
-impl Plan {
-    /// How many transactions would be lost.
-    pub(crate) fn lost(&self) -> usize {
-        self.obstacles.iter().filter(|obstacle| obstacle.weight == Weight::Lost).count()
-    }
-}
-
-impl fmt::Display for Plan {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some((address, name)) = &self.from {
-            writeln!(f, "primary    {}", both(*address, name))?;
-        }
-        for candidate in &self.candidates {
-            let target = self.target.as_ref().is_some_and(|(address, _)| *address == candidate.address);
-            let mark = if target { "->" } else { "  " };
-            writeln!(f, "candidate {mark} {candidate}")?;
-        }
-        for obstacle in &self.obstacles {
-            let kind = match obstacle.weight {
-                Weight::Blocks => "blocks",
-                Weight::Unknown => "not known",
-                Weight::Lost => "loses work",
-                Weight::Slows => "slows",
-                Weight::Note => "note",
-            };
-            writeln!(f, "{kind:<10} {}", obstacle.words)?;
-        }
-        let lost = self.lost();
-        if lost > 0 {
-            writeln!(f, "{lost} transactions under autocommit = 0 lose their work")?;
-        }
-        Ok(())
-    }
-}
-
-impl fmt::Display for Obstacle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.words)
-    }
-}
-
-fn both(address: IpAddr, name: &str) -> String {
-    if name.is_empty() || name == address.to_string() {
-        address.to_string()
-    } else {
-        format!("{address} ({name})")
-    }
-}
-
-impl fmt::Display for Candidate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", both(self.address, &self.name))?;
-        let words: Vec<_> = self.unfit.iter().map(ToString::to_string).collect();
-        match (words.is_empty(), self.queue) {
-            (true, Some(0)) => write!(f, "  fit"),
-            (true, Some(queue)) => write!(f, "  fit, {queue} transactions to apply first"),
-            (true, None) => write!(f, "  fit, its queue is not known"),
-            (false, _) => write!(f, "  not fit: {}", words.join("; ")),
-        }
-    }
-}
-
-impl fmt::Display for Unfit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unreachable(why) => write!(f, "its server cannot be asked: {why}"),
-            Self::State(state) => write!(f, "it is {state}, not ONLINE"),
-            Self::NotAMember => f.write_str("it is not in the primary's group"),
-            Self::Version { own, lowest } => {
-                write!(
-                    f,
-                    "its version is {own}, and a member of {lowest} is in the group: MySQL lets only the lowest lead"
-                )
-            }
-            Self::Behind(queue) => {
-                write!(f, "it is behind by {queue} transactions (--force takes it all the same)")
-            }
-            Self::Blocked(count) => write!(f, "{count} of its sessions would hold the switchover up"),
+impl Obstacle {
+    /// Why it speaks against a switchover, if it does.
+    fn against(&self) -> Option<String> {
+        match (self.weight, self.session) {
+            (Weight::Blocks, Some(session)) => Some(format!(
+                "session {session} on {} does not end by itself: end it, or give --force",
+                self.server
+            )),
+            (Weight::Blocks | Weight::Unknown, _) => Some(self.words.clone()),
+            _ => None,
         }
     }
 }

@@ -74,6 +74,8 @@ pub(crate) const SESSIONS: &str = "SELECT t.PROCESSLIST_ID, CONCAT(COALESCE(t.PR
      ORDER BY t.PROCESSLIST_TIME DESC, t.PROCESSLIST_ID LIMIT 60";
 
 const COLUMNS: usize = 15;
+/// No more rows than these.
+pub(crate) const MOST_SESSIONS: u64 = 60;
 
 impl Session {
     /// A row of [`SESSIONS`], and of how many in all it is one; none for a session that no switchover minds. In words what is odd.
@@ -91,7 +93,7 @@ impl Session {
         let (global_read, of_tables, backup, writes) = (is(9), is(10), is(11), is(12));
         let does = if global_read {
             Does::GlobalReadLock
-        } else if idle && of_tables {
+        } else if of_tables && (idle || !is_ddl(cell(13))) {
             Does::TableLock
         } else if !idle && writes {
             if is_ddl(cell(13)) { Does::Ddl } else { Does::Writes }
@@ -158,5 +160,55 @@ impl fmt::Display for Session {
             Does::Prepared => write!(f, "has prepared an XA transaction, idle for {since}")?,
         }
         if self.statement.is_empty() { Ok(()) } else { write!(f, ": {}", self.statement) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    /// Idle or not, in a transaction, prepared; autocommit, opened by; global read, table, backup lock, writes; what it runs.
+    fn does(cells: [&str; 10]) -> Option<Does> {
+        let [idle, open, prepared, autocommit, opened_by, global, tables, backup, writes, runs] = cells;
+        let row = [
+            "42", "app@h", "3", "X", idle, open, prepared, autocommit, opened_by, global, tables, backup,
+            writes, runs, "1",
+        ];
+        let row: Vec<_> = row.iter().map(|cell| (*cell != "NULL").then(|| (*cell).to_owned())).collect();
+        let (session, all) = Session::read(&row).unwrap();
+        assert_eq!(all, 1);
+        session.map(|session| session.does)
+    }
+
+    #[test]
+    fn what_a_session_does_is_told_by_its_locks_and_by_what_opened_its_transaction() {
+        let begin = "statement/sql/begin";
+        let insert = "statement/sql/insert";
+        for (cells, wanted) in [
+            (["1", "1", "0", "ON", begin, "0", "0", "0", "0", ""], Some(Does::Explicit)),
+            (["1", "1", "0", "ON", "NULL", "0", "0", "0", "0", ""], Some(Does::Explicit)),
+            (["1", "1", "0", "OFF", begin, "0", "0", "0", "0", ""], Some(Does::Explicit)),
+            (["1", "1", "0", "OFF", insert, "0", "0", "0", "0", ""], Some(Does::Implicit)),
+            (["1", "1", "0", "OFF", "NULL", "0", "0", "0", "0", ""], Some(Does::MaybeExplicit)),
+            (["1", "1", "1", "ON", "NULL", "0", "0", "0", "0", ""], Some(Does::Prepared)),
+            (["1", "0", "0", "ON", "NULL", "1", "0", "0", "0", ""], Some(Does::GlobalReadLock)),
+            (["1", "0", "0", "ON", "NULL", "0", "1", "0", "1", ""], Some(Does::TableLock)),
+            (
+                ["0", "0", "0", "ON", "NULL", "0", "1", "0", "0", "statement/sql/select"],
+                Some(Does::TableLock),
+            ),
+            (["1", "0", "0", "ON", "NULL", "0", "0", "1", "0", ""], Some(Does::BackupLock)),
+            (["0", "1", "0", "ON", "NULL", "0", "0", "0", "1", insert], Some(Does::Writes)),
+            (["0", "1", "0", "ON", "NULL", "0", "1", "0", "1", "statement/sql/alter_table"], Some(Does::Ddl)),
+            (["0", "1", "0", "ON", "NULL", "0", "0", "0", "0", "statement/sql/select"], None),
+        ] {
+            assert_eq!(does(cells), wanted, "{cells:?}");
+        }
+    }
+
+    #[test]
+    fn columns_that_were_not_asked_for_are_an_error() {
+        assert!(Session::read(&[Some("1".to_owned())]).is_err());
     }
 }

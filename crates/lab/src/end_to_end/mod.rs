@@ -26,6 +26,7 @@ mod secondaries;
 mod servers;
 mod side_by_side;
 mod soak;
+mod switchover_command;
 mod switchovers;
 mod two_clusters;
 
@@ -207,6 +208,13 @@ const TESTS: &[Test] = &[
     anytime("switchover", failovers::switchover),
     anytime("switchover_statement", switchovers::statement),
     anytime("switchover_transaction", switchovers::transaction),
+    anytime("switchover_command_refuses", switchover_command::refuses),
+    anytime("switchover_command_done", switchover_command::done),
+    anytime("switchover_command_still_under_way", switchover_command::still_under_way),
+    anytime("switchover_command_interrupted", switchover_command::interrupted),
+    anytime("switchover_command_ends_the_session", switchover_command::ends_the_session),
+    anytime("switchover_command_without_procedures", switchover_command::without_procedures),
+    anytime("switchover_command_follows", switchover_command::follows),
     anytime("s7_agent_restart_leaves_no_gap", agents::restart),
     anytime("s7_agent_upgrade", agents::upgrade),
     anytime("s7_agent_kill_9", agents::killed_and_started),

@@ -67,6 +67,27 @@ pub(super) const OUTCOMES: &[Outcome] = &[
          gets error 1290, and its work is lost",
     ),
     row(
+        &["switchover_command_follows", "switchover_command_done", "switchover_command_ends_the_session"],
+        "`haipmgr switchover`",
+        NEW,
+        "as above",
+        "it looks for what would hold MySQL up first, and follows the VIP; a session that holds it up is ended where it is told to",
+    ),
+    row(
+        &["switchover_command_still_under_way", "switchover_command_interrupted"],
+        "the same, forced past a transaction that `BEGIN` opened",
+        "the old primary until the transaction has ended, then the new one",
+        "as above",
+        "MySQL waits, and has no word to call it off: the command ends with status 5, and the switchover still happens",
+    ),
+    row(
+        &["switchover_command_refuses", "switchover_command_without_procedures"],
+        "the same, refused or failed: something does not end by itself, the member is not fit, the account may not",
+        SAME,
+        "never",
+        "nothing was changed",
+    ),
+    row(
         &["s19_shutdown"],
         "`SHUTDOWN` on the primary",
         NEW,
