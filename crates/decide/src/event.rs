@@ -74,8 +74,10 @@ pub enum Event {
     Stopping,
     /// The local server's process gave a sign.
     Process(ProcessSign),
-    /// The agent is told to give the VIP up, and takes it no more; `Stopping` follows.
+    /// The agent is told to give the VIP up, and takes it no more, until [`Event::Undrain`]; or `Stopping` follows.
     Release,
+    /// The agent may take the VIP again.
+    Undrain,
     /// The host's clocks no longer differ by what they did at the last event: the host was suspended, its virtual machine was
     /// paused, or the wall clock was set. Told before whatever else woke the agent.
     ClocksParted {

@@ -32,6 +32,8 @@ pub enum Fault {
     SwitchoverTransaction,
     /// SHUTDOWN on the primary (S19)
     Shutdown,
+    /// The same after `haipmgr drain`, as the drop-in for mysqld's unit has it
+    DrainShutdown,
     /// `STOP GROUP_REPLICATION` on the primary (S20)
     StopGroupReplication,
     /// kill -9 of the primary's mysqld
@@ -159,6 +161,7 @@ impl Fault {
             || matches!(
                 self,
                 Self::Shutdown
+                    | Self::DrainShutdown
                     | Self::StopGroupReplication
                     | Self::Kill9
                     | Self::PowerOff
@@ -236,6 +239,10 @@ impl Injected {
                 let to = hosts[other].address().to_string();
                 command(scene, (victim + 2) % hosts.len(), &["switchover", "--yes", "--to", &to])?;
             }
+            Fault::DrainShutdown => {
+                command(scene, victim, &["drain"])?;
+                scene.group.servers()[victim].run("SHUTDOWN")?;
+            }
             Fault::Shutdown => scene.group.servers()[victim].run("SHUTDOWN")?,
             Fault::StopGroupReplication => scene.group.servers()[victim].run("STOP GROUP_REPLICATION")?,
             Fault::Kill9 | Fault::SecondaryKill9 => kill_server(scene, victim)?,
@@ -300,7 +307,7 @@ impl Injected {
             | Fault::VipRemovedByHand
             | Fault::AgentRestart
             | Fault::AgentKill9 => {}
-            Fault::Shutdown => {
+            Fault::Shutdown | Fault::DrainShutdown => {
                 if let Some(server) = scene.group.server_mut(self.victim) {
                     server.wait_end(SHUTDOWN_PATIENCE)?;
                 }
@@ -326,6 +333,9 @@ impl Injected {
         scene.group.heal(self.victim, host)?;
         if let Some(agent) = scene.agents.get_mut(self.victim) {
             agent.start(host)?;
+        }
+        if self.fault == Fault::DrainShutdown {
+            command(scene, self.victim, &["undrain"])?;
         }
         Ok(obstacle.map_or(Ok(()), |obstacle| obstacle.remove(scene.group))?)
     }

@@ -236,6 +236,7 @@ impl Book {
                 self.told_of_addresses(false, self.member, now);
             }
             Event::Release => self.gives_up = true,
+            Event::Undrain => self.gives_up = false,
             Event::Stopping => self.stops = true,
             _ => {}
         }

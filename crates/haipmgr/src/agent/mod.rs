@@ -11,7 +11,7 @@ mod log_dedup;
 mod vip_edges;
 mod wiring;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -80,6 +80,35 @@ impl End {
     }
 }
 
+/// What the agents are told while they run, and what they tell of it.
+#[derive(Clone, Debug)]
+pub struct Orders {
+    /// The clusters whose VIP is given up, and not taken any more, until they are not named any more.
+    pub drained: watch::Receiver<BTreeSet<String>>,
+    /// Those that have given it up.
+    pub given_up: watch::Sender<BTreeSet<String>>,
+}
+
+impl Orders {
+    /// Whether this cluster is drained, as far as it was told.
+    fn is_drained(&mut self, cluster: &str) -> bool {
+        self.drained.borrow_and_update().contains(cluster)
+    }
+
+    /// A word is yet to come. For ever where nobody is there to give it.
+    async fn changed(&mut self) {
+        if self.drained.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    fn tell(&self, cluster: &str, has_given_up: bool) {
+        self.given_up.send_if_modified(|all| {
+            if has_given_up { all.insert(cluster.to_owned()) } else { all.remove(cluster) }
+        });
+    }
+}
+
 /// The clusters whose VIP was to be given up, and may still be here.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NotGivenUp(pub Vec<String>);
@@ -92,6 +121,7 @@ pub async fn run(
     config: &Config,
     journals: Vec<Log>,
     mut stop: watch::Receiver<End>,
+    orders: Orders,
 ) -> Result<NotGivenUp, AgentError> {
     let mut tasks = JoinSet::new();
     let mut hosts = Hosts::default();
@@ -123,7 +153,7 @@ pub async fn run(
             processes: processes.clone(),
         };
         let agent = Agent::new(cluster, journal, events, shared);
-        tasks.spawn(agent.serve(inbox, paths, stop.clone()));
+        tasks.spawn(agent.serve(inbox, paths, stop.clone(), orders.clone()));
     }
     // An error means that the sender is gone, which is a stop too.
     let _ = stop.wait_for(|end| *end != End::NotYet).await;
@@ -217,6 +247,7 @@ impl Agent {
         inbox: mpsc::UnboundedReceiver<Event>,
         mut paths: mpsc::UnboundedReceiver<PathChange>,
         mut stop: watch::Receiver<End>,
+        mut orders: Orders,
     ) -> Option<String> {
         let mut driver = Driver::new(&self.cluster.policy, clock::now());
         self.inbox = Some(inbox);
@@ -227,8 +258,13 @@ impl Agent {
         }
         let policy = self.cluster.policy.clone();
         let end = stop.clone();
+        let mut drained = orders.is_drained(&self.cluster.name);
+        if drained {
+            driver.push(Event::Release);
+        }
         let mut looked_at = Instant::now();
         while let Some(until) = drive(&mut driver, &policy, &mut self).await {
+            orders.tell(&self.cluster.name, driver.state().has_given_up());
             let until = Instant::now() + until.since(clock::now());
             let until = self.announce_again.due().map_or(until, |due| due.min(until));
             let told = driver.is_stopping();
@@ -236,6 +272,12 @@ impl Agent {
                 _ = stop.wait_for(|end| *end != End::NotYet), if !told => {
                     let gives_up = end.borrow().gives_up(&self.cluster.name);
                     driver.stop(if gives_up { Stop::GiveUp } else { Stop::LeaveVip });
+                }
+                () = orders.changed(), if !told => {
+                    if orders.is_drained(&self.cluster.name) != drained {
+                        drained = !drained;
+                        driver.push(if drained { Event::Release } else { Event::Undrain });
+                    }
                 }
                 event = next_of(&mut self.frames) => driver.push(event),
                 event = next_of(&mut self.inbox) => driver.push(event),

@@ -2,6 +2,8 @@
 //! 3 another agent runs, 4 refused, 5 still under way.
 
 mod check;
+mod drain;
+mod drains;
 pub(crate) mod replay;
 mod run;
 mod stop;
@@ -56,6 +58,11 @@ enum Command {
     /// Make another member the primary, from any member's host: looks at what stands in the way first, and follows the VIP.
     #[command(after_help = switchover::EXAMPLES)]
     Switchover(switchover::Arguments),
+    /// Before this host or its mysqld is stopped: make another member the primary, give the VIP up, and take none.
+    #[command(after_help = drain::EXAMPLES)]
+    Drain(drain::Arguments),
+    /// Take VIPs again after a drain.
+    Undrain(drain::Undrained),
     /// Check a configuration: print its problems, or what would run. Starts and stops nothing. Exit status 1 where it does not fit
     /// this host.
     Check(File),
@@ -86,6 +93,8 @@ pub fn execute(line: CommandLine) -> ExitCode {
         Command::Run(file) => run::run(&file.config),
         Command::Stop { file, release, cluster } => stop_and_say(&file.config, release, cluster),
         Command::Switchover(arguments) => switchover::switchover(&arguments),
+        Command::Drain(arguments) => drain::drain(&arguments),
+        Command::Undrain(arguments) => drain::undrain(&arguments),
         Command::Check(file) => check_and_print(&file.config),
         Command::Convert { parameter_py } => print_or_refuse(config::convert(&parameter_py), &parameter_py),
         Command::Sql(file) => print_or_refuse(check::sql(&file.config), &file.config),

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
+use super::drains::Drains;
 use super::this_host;
 use super::timings::{self, Unfit};
 use super::{ALREADY_RUNNING, BAD_INPUT, refuse, say};
@@ -176,7 +177,8 @@ async fn until_told_to_stop(prepared: &Prepared) -> Result<String, String> {
     let mut interrupt = listen(SignalKind::interrupt())?;
     let mut hang_up = listen(SignalKind::hangup())?;
     let (stop, stopped) = watch::channel(End::NotYet);
-    let agent = agent::run(&prepared.config, prepared.logs.clone(), stopped);
+    let (drains, orders) = Drains::begin(&prepared.config, &prepared.journal.agent());
+    let agent = agent::run(&prepared.config, prepared.logs.clone(), stopped, orders);
     tokio::pin!(agent);
     let log = prepared.journal.agent();
     let removed = move |text: &str| log.error(text);
@@ -202,16 +204,20 @@ async fn until_told_to_stop(prepared: &Prepared) -> Result<String, String> {
                 prepared.journal.reopen();
                 prepared.journal.agent().info("the log files are reopened (SIGHUP)");
             }
-            order = next_order => match unknown_cluster(&prepared.config, &order) {
-                Some(refusal) => order.answer(&Answer::Failed(refusal)).await,
-                None => break (in_words_of(&order), Some(order)),
+            order = next_order => match (unknown_cluster(&prepared.config, &order), &order.request) {
+                (Some(refusal), _) => order.answer(&Answer::Failed(refusal)).await,
+                (None, Request::Drain { .. } | Request::Undrain { .. }) => {
+                    prepared.journal.agent().info(&format!("told by {}", in_words_of(&order)));
+                    drains.carry_out(order);
+                }
+                (None, Request::Stop | Request::Release { .. }) => break (in_words_of(&order), Some(order)),
             },
         }
     };
     prepared.journal.agent().info(&format!("told to end by {told_by}"));
     stop.send_replace(match order.as_ref().map(|order| &order.request) {
         Some(Request::Release { cluster }) => End::GiveUp(cluster.clone()),
-        Some(Request::Stop) | None => End::LeaveVips,
+        _ => End::LeaveVips,
     });
     let ended = agent.await.map_err(|error| error.to_string());
     if let Some(order) = order {
@@ -222,25 +228,22 @@ async fn until_told_to_stop(prepared: &Prepared) -> Result<String, String> {
 }
 
 fn in_words_of(order: &Order) -> String {
-    match &order.request {
-        Request::Stop => format!("haipmgr stop ({})", order.by),
-        Request::Release { cluster: None } => format!("haipmgr stop --release ({})", order.by),
-        Request::Release { cluster: Some(name) } => {
-            format!("haipmgr stop --release --cluster {name} ({})", order.by)
-        }
-    }
+    let command = match &order.request {
+        Request::Stop => "stop",
+        Request::Release { .. } => "stop --release",
+        Request::Drain { .. } => "drain",
+        Request::Undrain { .. } => "undrain",
+    };
+    let cluster = order.request.cluster().map_or_else(String::new, |name| format!(" --cluster {name}"));
+    format!("haipmgr {command}{cluster} ({})", order.by)
 }
 
 /// The configuration that runs may be another than the one that was asked with.
 fn unknown_cluster(config: &Config, order: &Order) -> Option<String> {
-    match &order.request {
-        Request::Release { cluster: Some(name) }
-            if config.clusters.iter().all(|cluster| cluster.name != *name) =>
-        {
-            Some(format!(
-                "the running agent has no cluster {name:?} and goes on: was the configuration changed since it started? Restart it first"
-            ))
-        }
+    match order.request.cluster() {
+        Some(name) if config.clusters.iter().all(|cluster| cluster.name != *name) => Some(format!(
+            "the running agent has no cluster {name:?} and goes on: was the configuration changed since it started? Restart it first"
+        )),
         _ => None,
     }
 }
@@ -248,7 +251,9 @@ fn unknown_cluster(config: &Config, order: &Order) -> Option<String> {
 fn last_words(request: &Request, ended: &Result<NotGivenUp, String>) -> Answer {
     match (ended, request) {
         (Err(error), _) => Answer::Failed(error.clone()),
-        (Ok(_), Request::Stop) => Answer::Done("the agent has ended; the VIP stays as it is".to_owned()),
+        (Ok(_), Request::Stop | Request::Drain { .. } | Request::Undrain { .. }) => {
+            Answer::Done("the agent has ended; the VIP stays as it is".to_owned())
+        }
         (Ok(NotGivenUp(held)), Request::Release { .. }) if held.is_empty() => {
             Answer::Done("the VIP is given up, and the agent has ended".to_owned())
         }

@@ -1,14 +1,17 @@
 //! `haipmgr switchover`: makes another member the primary, after a look at what stands in the way.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
+
+use decide::net::VipId;
 
 use super::terminal::{Terminal, print};
 use super::{BAD_INPUT, File, REFUSED, UNDER_WAY, refuse, say};
 use crate::config::{self, Cluster, Config, PasswordError, Problems};
 use crate::server_access::{Access, Endpoint, Limits, Password, servers};
-use crate::switchover::carry_out::{Order, Outcome, carry_out};
+use crate::switchover::carry_out::{self, Order, Outcome};
 use crate::switchover::member::{Member, read_all};
 use crate::switchover::plan::{Plan, Verdict, Wanted, plan};
 
@@ -117,19 +120,21 @@ fn attempt(arguments: &Arguments) -> Result<ExitCode, NotUsable> {
         target: target.clone(),
         reason: &arguments.reason,
         within: arguments.timeout,
+        // Somebody at the terminal ends it by Ctrl-C.
+        leave_after: (!terminal.attended).then(|| 2 * arguments.timeout),
         end_sessions: arguments.end_sessions,
         vip: at_vip(cluster, writer.as_ref()),
         writes: writer.is_some(),
     };
-    Ok(carry_out_and_say(order, &terminal))
+    Ok(carry_out(order, &terminal).map_or_else(|status| status, |()| ExitCode::SUCCESS))
 }
 
-/// Carries it out and says what came of it. Gives the exit status.
-pub(super) fn carry_out_and_say(order: Order<'_>, terminal: &Terminal) -> ExitCode {
-    match servers::wait_for(carry_out(order, terminal)) {
+/// Carries it out and says what came of it. Gives the exit status where it is not done.
+pub(super) fn carry_out(order: Order<'_>, terminal: &Terminal) -> Result<(), ExitCode> {
+    Err(match servers::wait_for(carry_out::carry_out(order, terminal)) {
         Ok(Outcome::Done(words)) => {
             print(&format!("done\n{words}"));
-            ExitCode::SUCCESS
+            return Ok(());
         }
         Ok(Outcome::NothingChanged(why)) => {
             say(&format!("haipmgr: failed: nothing changed: {why}"));
@@ -143,7 +148,7 @@ pub(super) fn carry_out_and_say(order: Order<'_>, terminal: &Terminal) -> ExitCo
             say(&format!("haipmgr: failed: nothing changed: the system gives no descriptor: {error}"));
             ExitCode::FAILURE
         }
-    }
+    })
 }
 
 /// Asks all members, and makes the plan; none where the system does not let it.
@@ -200,7 +205,9 @@ fn writer(arguments: &Arguments) -> Result<Option<(String, Password)>, NotUsable
 
 /// How the VIP is looked at: by the agent's own account, where no other is given.
 pub(super) fn at_vip(cluster: &Cluster, writer: Option<&(String, Password)>) -> Access {
-    let mut access = Access::of(cluster, Endpoint::Tcp(cluster.policy.vip, cluster.mysql_port));
+    // The first is always there (`Policy::vips`).
+    let vip = cluster.policy.address_of(VipId::FIRST).unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+    let mut access = Access::of(cluster, Endpoint::Tcp(vip, cluster.mysql_port));
     access.limits = Limits::default();
     if let Some((user, password)) = writer {
         access.user.clone_from(user);

@@ -38,10 +38,6 @@ impl Operator for Terminal {
         let question = question.to_owned();
         self.attended.then(|| tokio::task::spawn_blocking(move || Self::confirm(&question)))
     }
-
-    fn can_stop(&self) -> bool {
-        self.attended
-    }
 }
 
 /// On standard output; where that is closed there is nobody to tell.

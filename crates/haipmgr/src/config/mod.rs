@@ -176,6 +176,11 @@ impl Cluster {
         format!("VIP {}", addresses.join(", "))
     }
 
+    /// There while this host is drained.
+    pub fn drained_file(&self) -> PathBuf {
+        self.install_path.join(format!("drained_{}", self.mysql_port))
+    }
+
     /// S6: how long the state file shows a switch before it goes back to `1`: 20 × `sleeptime`.
     pub fn stat_shown_for(&self) -> Duration {
         checks::shown_for(self.policy.group.sleeptime)

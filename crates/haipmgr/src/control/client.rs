@@ -41,7 +41,7 @@ pub enum ClientError {
     BadMessage(#[from] BadMessage),
 }
 
-/// Asks, and comes back with the answer when the agent's process has ended, or with a refusal at once.
+/// Asks, and comes back with the answer: once the agent's process has ended, where that was asked for.
 ///
 /// # Errors
 /// There is no agent, or it does not answer.

@@ -82,6 +82,11 @@ impl Drop for Listener {
 }
 
 impl Order {
+    /// Answers, and ends the connection: the agent goes on.
+    pub async fn answer_and_go_on(mut self, answer: &Answer) {
+        write(&mut self.stream, answer).await;
+    }
+
     /// Answers, and leaves the connection open until this process ends: its end tells the other side that the agent is no
     /// more.
     pub async fn answer(mut self, answer: &Answer) {

@@ -44,6 +44,8 @@ pub(crate) struct Order<'a> {
     pub(crate) reason: &'a str,
     /// When who holds it up is said.
     pub(crate) within: Duration,
+    /// When it is not watched any more; none: until it ends, or Ctrl-C.
+    pub(crate) leave_after: Option<Duration>,
     /// End those sessions then.
     pub(crate) end_sessions: bool,
     /// The VIP, by the account that looks at it or writes through it.
@@ -69,8 +71,6 @@ pub(crate) trait Operator {
     fn say(&self, line: &str);
     /// Asks a question of yes or no; none where nobody can be asked.
     fn ask(&self, question: &str) -> Option<JoinHandle<bool>>;
-    /// Whether somebody can end the watching by Ctrl-C.
-    fn can_stop(&self) -> bool;
 }
 
 /// Does it. To be run inside a tokio runtime.
@@ -84,7 +84,7 @@ pub(crate) async fn carry_out(order: Order<'_>, operator: &impl Operator) -> Out
         let why = vip.seen().failure.unwrap_or_else(|| "no answer".to_owned());
         operator.say(&format!(
             "note       no server that takes writes answers at the VIP {}: {why}",
-            order.cluster.policy.vip
+            order.vip.endpoint
         ));
     }
     vip.begin_anew();
@@ -156,8 +156,8 @@ impl<O: Operator> AtWork<'_, O> {
                 self.name_holders().await;
             }
             self.take_answer().await;
-            if waited >= 2 * within && !self.operator.can_stop() {
-                return self.left("twice the time limit is over");
+            if self.order.leave_after.is_some_and(|limit| waited >= limit) {
+                return self.left(&format!("{} are over", format_duration(waited_for(waited))));
             }
         }
     }
@@ -206,7 +206,7 @@ impl<O: Operator> AtWork<'_, O> {
         let (target, id) = &self.order.target;
         let made = self.began.elapsed();
         let until = Instant::now() + FOLLOW_LIMIT;
-        let address = self.order.cluster.policy.vip;
+        let address = &self.order.vip.endpoint;
         loop {
             let seen = vip.seen();
             if seen.served.as_ref().is_some_and(|(by, _)| by == id) {
@@ -294,6 +294,11 @@ impl<O: Operator> AtWork<'_, O> {
             )),
         }
     }
+}
+
+/// In whole seconds, as a person counts.
+fn waited_for(waited: Duration) -> Duration {
+    Duration::from_secs(waited.as_secs())
 }
 
 /// With the reason as a comment, which `performance_schema.threads` shows beside it.

@@ -99,7 +99,7 @@ pub(crate) struct Member {
 impl Member {
     /// All members of the cluster. Each answer is waited for no longer than `limit`.
     pub(crate) fn all(cluster: &Cluster, limit: Duration) -> Vec<Self> {
-        cluster.policy.members.keys().map(|address| Self::one(cluster, *address, limit)).collect()
+        cluster.policy.group.members.keys().map(|address| Self::one(cluster, *address, limit)).collect()
     }
 
     /// The one at this address.

@@ -235,7 +235,7 @@ pub(super) fn still_under_way(under_test: &mut UnderTest) -> Result<String, Brok
                     &format!("held up by {}: {named}", address(experiment, *old)),
                     &format!("not ended  session {session}: "),
                     &format!("type on {}: KILL {session}", address(experiment, *old)),
-                    "still under way: twice the time limit is over",
+                    "still under way: 2s are over",
                 ],
             )?;
             says(&typed(experiment, *typed_on, &forced)?, REFUSED, &["a switchover is under way already"])
