@@ -6,6 +6,7 @@
 
 mod agents;
 mod contested;
+mod drain;
 mod elections;
 mod expect;
 mod failovers;
@@ -215,6 +216,9 @@ const TESTS: &[Test] = &[
     anytime("switchover_command_ends_the_session", switchover_command::ends_the_session),
     anytime("switchover_command_without_procedures", switchover_command::without_procedures),
     anytime("switchover_command_follows", switchover_command::follows),
+    anytime("drain_then_shutdown", drain::then_shutdown),
+    anytime("drained_host_takes_no_vip", drain::takes_none),
+    anytime("drain_refused_leaves_the_vip", drain::refuses),
     anytime("s7_agent_restart_leaves_no_gap", agents::restart),
     anytime("s7_agent_upgrade", agents::upgrade),
     anytime("s7_agent_kill_9", agents::killed_and_started),

@@ -88,6 +88,27 @@ pub(super) const OUTCOMES: &[Outcome] = &[
         "nothing was changed",
     ),
     row(
+        &["drain_then_shutdown"],
+        "`haipmgr drain` on the primary's host, then `SHUTDOWN` (the drop-in for mysqld's unit)",
+        NEW,
+        "a few milliseconds",
+        "a switchover before the server goes; what goes then is a secondary",
+    ),
+    row(
+        &["drained_host_takes_no_vip"],
+        "the server of a drained host becomes the primary",
+        "nobody, until the host is undrained",
+        "as long as that lasts",
+        "it was told to take none; the others can't write",
+    ),
+    row(
+        &["drain_refused_leaves_the_vip"],
+        "`haipmgr drain` where the primary can't be moved away",
+        SAME,
+        "never",
+        "it never makes things worse",
+    ),
+    row(
         &["s19_shutdown"],
         "`SHUTDOWN` on the primary",
         NEW,
