@@ -161,20 +161,15 @@ impl World {
     fn change_server(&mut self, change: Change) {
         match change {
             Change::ServerEnds(host, life) if self.hosts[host].server.life == life => self.server_ends(host),
-            Change::ServerEnds(..) => {}
             Change::ServerStarts(host) => self.server_starts(host),
-            Change::ServerSeenToStart(host, life) => {
-                if self.hosts[host].server.life == life {
-                    self.tell_of_process(host, ProcessSign::MayStart);
-                }
+            Change::ServerSeenToStart(host, life) if self.hosts[host].server.life == life => {
+                self.tell_of_process(host, ProcessSign::MayStart);
             }
             Change::ServerListens(host, life) => self.server_listens(host, life),
             Change::ServerHasLeft(host, life) => self.server_has_left(host, life),
-            Change::ServerHangs(host) => {
-                if self.hosts[host].server.process == Process::Answers {
-                    self.hosts[host].server.process = Process::Blocks;
-                    self.unpark(host);
-                }
+            Change::ServerHangs(host) if self.hosts[host].server.process == Process::Answers => {
+                self.hosts[host].server.process = Process::Blocks;
+                self.unpark(host);
             }
             Change::ServerGoesOn(host, life) => {
                 let server = &mut self.hosts[host].server;
@@ -190,6 +185,7 @@ impl World {
                 self.server_changed(host);
             }
             Change::ServerJoins(host) => self.joins_in(host, 1, 300),
+            // Meant for a process that is gone, or not about a server.
             _ => {}
         }
     }

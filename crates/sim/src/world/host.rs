@@ -104,6 +104,7 @@ pub struct ModelHost {
 #[derive(Clone, Debug)]
 pub struct HostVip {
     /// The kernel bears it, and drops it then.
+    #[allow(clippy::option_option, reason = "here or not; and if here, for ever or until then")]
     pub here: Option<Option<Time>>,
     /// Since when.
     pub(super) since: Time,
