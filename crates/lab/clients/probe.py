@@ -81,8 +81,11 @@ class Engine:
 
 
 class AsyncPool:
+    """Its event loop runs all the time, as an application's does: a loop that stands still does not notice that a connection has ended."""
+
     def __init__(self, create_pool):
         self.loop = asyncio.new_event_loop()
+        threading.Thread(target=self.loop.run_forever, daemon=True).start()
         self.create_pool, self.pool = create_pool, None
 
     async def statement(self, statement):
@@ -92,7 +95,7 @@ class AsyncPool:
             return await cursor.fetchall() if statement.startswith("SELECT") else []
 
     def run(self, statement):
-        return self.loop.run_until_complete(self.statement(statement))
+        return asyncio.run_coroutine_threadsafe(self.statement(statement), self.loop).result()
 
     def insert(self, row):
         self.run(INSERT.format(row))
