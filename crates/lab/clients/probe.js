@@ -67,7 +67,7 @@ async function insertForEver(busy, row) {
       const errors = [number(error), ...recovery.errors];
       if (recovery.seconds === null) return tell('busy', { errors, seconds: null });
       const seconds = now() - since;
-      const found = JSON.stringify(await busy.run(`SELECT COUNT(*) AS n FROM lab.ledger WHERE id = ${row}`));
+      const found = JSON.stringify(await busy.run(`SELECT CAST(COUNT(*) AS CHAR) AS n FROM lab.ledger WHERE id = ${row}`));
       return tell('busy', { errors, seconds, written: /"n":"?1/.test(found) });
     }
   }
