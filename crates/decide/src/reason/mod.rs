@@ -173,6 +173,7 @@ impl Reason {
             self,
             Self::Stranger(_)
                 | Self::TakenByStranger(_)
+                | Self::HoldingReadOnly
                 | Self::HoldingWithoutGateway
                 | Self::CopyElsewhere(_)
                 | Self::CopyWithPrefix(..)
@@ -199,7 +200,7 @@ impl fmt::Display for Reason {
                 f.write_str("VIP is up here without this agent having started it: it stays as it is")
             }
             Self::HoldingReadOnly => f.write_str(
-                "VIP kept: this server is the primary, but it is not writable (super_read_only is on)",
+                "VIP kept: this server is the primary, but it is not writable (super_read_only is on): clients can't write",
             ),
             Self::HoldingUntilClaimed => f.write_str(UNTIL_CLAIMED),
             Self::HoldingWithoutGateway => f.write_str(

@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use decide::State;
 use decide::action::{Action, Outcome, VipAction};
+use decide::checks::{Cause, Finding};
 use decide::driver::{Driver, GIVE_UP_WITHIN, Settled, Stop};
 use decide::event::{Event, Fact, Seen, Server};
 use decide::net::VipId;
@@ -58,6 +59,10 @@ const STOP_WITHIN: Duration = Duration::from_secs(2);
 
 /// At the word to stop, the kernel's answer about this host's addresses is waited for no longer than this.
 const LOOK_WITHIN: Duration = Duration::from_millis(200);
+
+const READ_ONLY: &str = "this server has been the primary and read-only for a while, and does not take the VIP: clients can't write. It may have a backlog \
+     to apply; where super_read_only stays on, switch it off on this server, and look for mysql_disable_super_read_only_if_primary in \
+     performance_schema.replication_group_member_actions";
 
 /// … and this long to put the server's setting back, where it is changed just then.
 const PUT_BACK_WITHIN: Duration = Duration::from_secs(1);
@@ -205,6 +210,8 @@ struct Agent {
     vips: BTreeMap<VipId, VipEdges>,
     once: Once,
     announce_again: AnnounceAgain,
+    /// At the last look this host's server was the primary, read-only, and the VIP not here.
+    was_read_only: bool,
     frames: Option<mpsc::UnboundedReceiver<Event>>,
     inbox: Option<mpsc::UnboundedReceiver<Event>>,
     /// What the step that is being carried out adds to the trace, and the wall clock's time of it.
@@ -233,6 +240,7 @@ impl Agent {
             vips,
             once,
             announce_again: AnnounceAgain::default(),
+            was_read_only: false,
             clocks: Clocks::read(),
             cluster,
             journal,
@@ -314,11 +322,23 @@ impl Agent {
         }
     }
 
+    /// The primary that takes no writes does not take the VIP: said once it was so at two looks, for it is so for a moment at each switchover.
+    fn look_at_read_only(&mut self, state: &State) {
+        let read_only = Finding::Failed(Cause::ReadOnly) == state.stages(&self.cluster.policy).primary.0;
+        let before = std::mem::replace(&mut self.was_read_only, read_only && held(state).next().is_none());
+        if !self.was_read_only {
+            self.once.forget(READ_ONLY);
+        } else if before {
+            self.once.error(&self.journal, READ_ONLY, &READ_ONLY);
+        }
+    }
+
     /// What nobody tells of: a removed file, a server that listens elsewhere.
     fn look_around(&mut self, state: &State) {
         if let Err(error) = self.stat_file.put_back() {
             self.once.error(&self.journal, error.to_string(), &error);
         }
+        self.look_at_read_only(state);
         for (id, vip) in &self.cluster.policy.vips {
             let (address, port) = (vip.address, self.cluster.mysql_port);
             let cause = format!("nobody listens at {address}");

@@ -4,12 +4,12 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use decide::policy::GatewayLost;
+use decide::policy::{GatewayLost, ReadOnlyPrimary};
 
 use super::DecisionTrace;
 use super::draft::Draft;
 use super::duration;
-use super::keys::{GATEWAY_LOST_WORDS, Key, Kind, TRACE_WORDS};
+use super::keys::{GATEWAY_LOST_WORDS, Key, Kind, READ_ONLY_WORDS, TRACE_WORDS};
 use super::problem::{Problems, nearest};
 use super::value::{Entry, Value};
 
@@ -79,6 +79,7 @@ fn place(draft: &mut Draft, kind: &Kind, value: &Value) -> Result<(), String> {
         Kind::Command(at) => *at(draft) = Some(command(value)?),
         Kind::DecisionTrace => draft.decision_trace = decision_trace(value)?,
         Kind::GatewayLost => draft.limits.gateway_lost = gateway_lost(value)?,
+        Kind::ReadOnlyPrimary => draft.limits.read_only_primary = read_only_primary(value)?,
         Kind::Members => {}
     }
     Ok(())
@@ -99,6 +100,15 @@ fn gateway_lost(value: &Value) -> Result<GatewayLost, String> {
     match text(value, &format!("\"{words}\""))?.as_str() {
         "release" => Ok(GatewayLost::Release),
         "hold-with-majority" => Ok(GatewayLost::HoldWithMajority),
+        other => Err(format!("\"{}\" is not \"{words}\"", other.escape_debug())),
+    }
+}
+
+fn read_only_primary(value: &Value) -> Result<ReadOnlyPrimary, String> {
+    let words = READ_ONLY_WORDS.join("\" or \"");
+    match text(value, &format!("\"{words}\""))?.as_str() {
+        "hold" => Ok(ReadOnlyPrimary::Hold),
+        "release" => Ok(ReadOnlyPrimary::Release),
         other => Err(format!("\"{}\" is not \"{words}\"", other.escape_debug())),
     }
 }

@@ -4,7 +4,7 @@ use core::fmt::Write as _;
 
 use super::draft::Draft;
 use super::duration;
-use super::keys::{CLUSTER, GATEWAY_LOST_WORDS, Key, Kind, Presence, TOP, TRACE_WORDS};
+use super::keys::{CLUSTER, GATEWAY_LOST_WORDS, Key, Kind, Presence, READ_ONLY_WORDS, TOP, TRACE_WORDS};
 
 const HEAD: &str = "# Every configuration key
 
@@ -72,6 +72,7 @@ fn takes(key: &Key) -> String {
         Kind::Switch(_) => "`true` or `false`".to_owned(),
         Kind::Command(_) => "a list: program, arguments".to_owned(),
         Kind::GatewayLost => format!("`\"{}\"`", GATEWAY_LOST_WORDS.join("\"`, `\"")),
+        Kind::ReadOnlyPrimary => format!("`\"{}\"`", READ_ONLY_WORDS.join("\"`, `\"")),
         Kind::DecisionTrace => format!("`\"{}\"`", TRACE_WORDS.join("\"`, `\"")),
         Kind::Members => "address = interface".to_owned(),
     }
@@ -92,6 +93,7 @@ fn default(key: &Key) -> String {
                 }
                 Kind::Switch(at) => format!("`{}`", at(&mut draft)),
                 Kind::GatewayLost => "`\"release\"`".to_owned(),
+                Kind::ReadOnlyPrimary => "`\"hold\"`".to_owned(),
                 Kind::DecisionTrace => "`\"switches\"`".to_owned(),
                 _ => String::new(),
             }

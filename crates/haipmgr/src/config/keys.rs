@@ -62,6 +62,7 @@ pub(super) enum Kind {
     Command(At<Option<Vec<String>>>),
     DecisionTrace,
     GatewayLost,
+    ReadOnlyPrimary,
     Members,
 }
 
@@ -75,6 +76,9 @@ const fn s(seconds: u64) -> Duration {
 
 /// The words `gateway_lost` takes.
 pub(super) const GATEWAY_LOST_WORDS: [&str; 2] = ["release", "hold-with-majority"];
+
+/// The words `read_only_primary` takes.
+pub(super) const READ_ONLY_WORDS: [&str; 2] = ["hold", "release"];
 
 /// The words `decision_trace` takes.
 pub(super) const TRACE_WORDS: [&str; 3] = ["switches", "all", "off"];
@@ -285,6 +289,16 @@ pub(super) const CLUSTER: &[Key] = &[
         about: "What the holder does when its gateway is lost. `\"release\"`: releases the VIP, because this host may be the one that is cut off. \
                 `\"hold-with-majority\"`: keeps the VIP while its server is the primary and sees the majority of the group; for \
                 sites where one router may go down for every host at once. To start the VIP the gateway must answer either way.",
+    },
+    Key {
+        name: "read_only_primary",
+        presence: Presence::Default,
+        kind: Kind::ReadOnlyPrimary,
+        about: "What the holder does when its server is the primary and takes no writes (`super_read_only`). `\"hold\"`: keeps the VIP, and says so \
+                in an ERROR: no other member takes writes either, and who only reads goes on. `\"release\"`: releases it after `claim_wait`, for \
+                clients that must not find a server that refuses their writes. A primary that is read-only never takes the VIP, as after a \
+                failover with the member action `mysql_disable_super_read_only_if_primary` disabled, or in a ClusterSet's replica cluster: \
+                nobody holds it then.",
     },
     Key {
         name: "takeover_after",

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::agents::{AT_WORK, start_and_adopt, start_and_hear};
 use super::expect::{changes, promise, untouched};
 use super::machine::program;
+use super::network::wait_for_holders;
 use super::{Broken, UnderTest, logs};
 use crate::agents::{CONFIGURATION, INSTALL_PATH, LAB, LOG, configuration, write};
 use crate::experiment::Experiment;
@@ -320,4 +321,60 @@ pub(super) fn arp_kept_in(under_test: &mut UnderTest) -> Result<String, Broken> 
     })?;
     untouched(&under_test.experiment, &figures)?;
     Ok(words.lines().find(|line| line.starts_with("ERROR")).unwrap_or_default().to_owned())
+}
+
+/// A new primary that nobody makes writable: nobody holds the VIP until somebody does, and its host says why.
+pub(super) fn new_primary_stays_read_only(under_test: &mut UnderTest) -> Result<String, Broken> {
+    const ACTION: &str = "'mysql_disable_super_read_only_if_primary', 'AFTER_PRIMARY_ELECTION'";
+    let old = under_test.experiment.lab.wait_steady()?;
+    let new = (old + 1) % under_test.experiment.lab.segment.databases.len();
+    let mark = logs::mark(&under_test.experiment, new);
+    let experiment = &mut under_test.experiment;
+    let servers = |experiment: &Experiment, place: usize, statement: &str| {
+        experiment.lab.group.servers()[place].run(statement)
+    };
+    servers(experiment, old, &format!("SELECT group_replication_disable_member_action({ACTION})"))?;
+    experiment.lab.group.switch_over(new)?;
+    let away = wait_for_holders(experiment, &[], PATIENCE);
+    let named = mark.wait_for(experiment, &["has been the primary and read-only"]);
+    let still_away = wait_for_holders(experiment, &[], Duration::ZERO);
+    servers(experiment, new, "SET GLOBAL super_read_only = OFF")?;
+    servers(experiment, new, "SET GLOBAL read_only = OFF")?;
+    let back = wait_for_holders(experiment, &[new], PATIENCE);
+    servers(experiment, new, &format!("SELECT group_replication_enable_member_action({ACTION})"))?;
+    experiment.lab.wait_steady()?;
+    away?;
+    named?;
+    still_away?;
+    Ok(format!("taken {:.2} s after it was made writable", back?.as_secs_f64()))
+}
+
+/// The primary is made read-only by hand: the VIP stays, with an ERROR.
+pub(super) fn primary_made_read_only(under_test: &mut UnderTest) -> Result<String, Broken> {
+    let holder = under_test.experiment.lab.wait_steady()?;
+    let mark = logs::mark(&under_test.experiment, holder);
+    let figures = under_test.experiment.watched("super_read_only by hand", |experiment| {
+        let server = &experiment.lab.group.servers()[holder];
+        server.run("SET GLOBAL super_read_only = ON")?;
+        let named = mark
+            .wait_for(experiment, &["ERROR", "not writable (super_read_only is on): clients can't write"]);
+        server.run("SET GLOBAL super_read_only = OFF")?;
+        server.run("SET GLOBAL read_only = OFF")?;
+        named
+    })?;
+    untouched(&under_test.experiment, &figures)
+}
+
+/// The group goes multi-primary, and back.
+pub(super) fn multi_primary(under_test: &mut UnderTest) -> Result<String, Broken> {
+    let first = under_test.experiment.lab.wait_steady()?;
+    let experiment = &mut under_test.experiment;
+    let server =
+        |experiment: &Experiment, statement: &str| experiment.lab.group.servers()[first].run(statement);
+    server(experiment, "SELECT group_replication_switch_to_multi_primary_mode()")?;
+    let left = wait_for_holders(experiment, &[], PATIENCE);
+    server(experiment, "SELECT group_replication_switch_to_single_primary_mode()")?;
+    let primary = experiment.lab.wait_steady()?;
+    let left = left?;
+    Ok(format!("left after {:.2} s; then on {}", left.as_secs_f64(), experiment.name(primary)))
 }

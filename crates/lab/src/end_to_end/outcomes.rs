@@ -467,6 +467,27 @@ pub(super) const OUTCOMES: &[Outcome] = &[
         "the kernel's notification calls for one; so do a carrier that is back, another port of a bond or bridge, `NETDEV_NOTIFY_PEERS`",
     ),
     row(
+        &["new_primary_stays_read_only"],
+        "the new primary stays read-only (member action `mysql_disable_super_read_only_if_primary` disabled; a ClusterSet's replica cluster)",
+        "nobody, until it is writable",
+        "as long as that lasts",
+        "the VIP is for writes, and nobody takes any: an ERROR after a while. It is taken as soon as `super_read_only` is off",
+    ),
+    row(
+        &["primary_made_read_only"],
+        "the primary is made read-only by hand",
+        SAME,
+        "never, but nobody can write",
+        "no other member takes writes either, and its readers go on: `read_only_primary = \"hold\"`, with an ERROR. With `\"release\"` it leaves after `claim_wait`",
+    ),
+    row(
+        &["group_goes_multi_primary_and_back"],
+        "the group is switched to multi-primary mode, and back",
+        "nobody, until it has one primary again",
+        "as long as that lasts",
+        "any member may write then, and there is no one primary to follow; the log says so",
+    ),
+    row(
         &["mysqld_does_not_listen_at_the_vip"],
         "the new primary's mysqld listens at its own address alone (`bind_address`)",
         NEW,
