@@ -36,7 +36,7 @@ const FIELD: [&str; 8] = [
     "arp_kept_in_by_the_holder",
 ];
 /// An hour's log is smaller, in bytes.
-const AN_HOURS_LOG: f64 = 200_000.0;
+const AN_HOURS_LOG: usize = 200_000;
 
 /// What is done meanwhile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -136,15 +136,15 @@ fn log_sizes(under_test: &UnderTest) -> Vec<usize> {
 fn logs_are_small(under_test: &UnderTest, before: &[usize], time: Duration) -> bool {
     let mut small = true;
     for (place, (now, before)) in log_sizes(under_test).into_iter().zip(before).enumerate() {
-        let an_hour = now.saturating_sub(*before) as f64 * 3600.0 / time.as_secs_f64().max(1.0);
+        let grown = now.saturating_sub(*before);
+        let seconds = usize::try_from(time.as_secs()).unwrap_or(usize::MAX).max(1);
+        let an_hour = grown.saturating_mul(3600) / seconds;
         small &= an_hour < AN_HOURS_LOG;
         println!(
-            "the log on {} grew by {} bytes in {:.0} s: {:.0} kB in an hour; the limit is {:.0} kB",
+            "the log on {} grew by {grown} bytes in {seconds} s: {} kB in an hour; the limit is {} kB",
             under_test.experiment.name(place),
-            now.saturating_sub(*before),
-            time.as_secs_f64(),
-            an_hour / 1000.0,
-            AN_HOURS_LOG / 1000.0
+            an_hour / 1000,
+            AN_HOURS_LOG / 1000
         );
     }
     small
