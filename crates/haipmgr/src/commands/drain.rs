@@ -55,9 +55,7 @@ pub(super) struct Undrained {
 
 pub(super) fn drain(arguments: &Arguments) -> ExitCode {
     each(&arguments.file.config, arguments.cluster.as_deref(), |socket, cluster| {
-        if let Err(status) = move_primary_away(cluster, arguments) {
-            return Err(status);
-        }
+        move_primary_away(cluster, arguments)?;
         ask(socket, &Request::Drain { cluster: Some(cluster.name.clone()) })
     })
 }
@@ -82,12 +80,12 @@ fn each(
     let wanted = |cluster: &&Cluster| named.is_none_or(|named| named == cluster.name);
     let done: Vec<_> = config.clusters.iter().filter(wanted).map(|cluster| work(&socket, cluster)).collect();
     if done.is_empty() {
-        let names: Vec<_> = config.clusters.iter().map(|cluster| cluster.name.as_str()).collect();
+        let known: Vec<_> = config.clusters.iter().map(|cluster| cluster.name.as_str()).collect();
         let named = named.unwrap_or_default();
         say(&format!(
             "haipmgr: there is no cluster {named:?} in {}; there is: {}",
             file.display(),
-            names.join(", ")
+            known.join(", ")
         ));
         return ExitCode::from(BAD_INPUT);
     }
@@ -125,7 +123,7 @@ fn move_primary_away(cluster: &Cluster, arguments: &Arguments) -> Result<(), Exi
         writes: false,
     };
     // Nobody is asked anything while a host goes down.
-    carry_out(order, &Terminal { attended: false })
+    carry_out(order, Terminal { attended: false })
 }
 
 fn refused(cluster: &Cluster, plan: &Plan) -> Result<(), ExitCode> {

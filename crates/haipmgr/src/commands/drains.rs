@@ -51,9 +51,13 @@ impl Drains {
     /// Does what is ordered, and answers when the VIPs are given up. Not waited for: the agents go on meanwhile.
     pub(super) fn carry_out(&self, order: Order) {
         let drains = matches!(order.request, Request::Drain { .. });
-        let named = order.request.cluster();
-        let about: Vec<_> =
-            self.files.iter().filter(|(name, _)| named.is_none_or(|named| named == name)).cloned().collect();
+        let wanted = order.request.cluster();
+        let about: Vec<_> = self
+            .files
+            .iter()
+            .filter(|(name, _)| wanted.is_none_or(|wanted| wanted == name))
+            .cloned()
+            .collect();
         let names: BTreeSet<_> = about.iter().map(|(name, _)| name.clone()).collect();
         self.drained.send_modify(|drained| {
             if drains {

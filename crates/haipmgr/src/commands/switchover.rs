@@ -28,6 +28,8 @@ Exit status: 0 done; 1 failed, nothing changed; 2 the command line or the config
 5 still under way: it may still happen.";
 
 /// Its arguments.
+// A flag each.
+#[allow(clippy::struct_excessive_bools)]
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     #[command(flatten)]
@@ -35,7 +37,7 @@ pub(super) struct Arguments {
     /// The cluster, where the configuration has several.
     #[arg(long, value_name = "NAME")]
     cluster: Option<String>,
-    /// The member: its address, MEMBER_HOST or server UUID. By default the one that is fit and least behind.
+    /// The member: its address, `MEMBER_HOST` or server UUID. By default the one that is fit and least behind.
     #[arg(long, value_name = "MEMBER")]
     to: Option<String>,
     /// Why: shown beside the order in the servers' process lists.
@@ -126,12 +128,12 @@ fn attempt(arguments: &Arguments) -> Result<ExitCode, NotUsable> {
         vip: at_vip(cluster, writer.as_ref()),
         writes: writer.is_some(),
     };
-    Ok(carry_out(order, &terminal).map_or_else(|status| status, |()| ExitCode::SUCCESS))
+    Ok(carry_out(order, terminal).map_or_else(|status| status, |()| ExitCode::SUCCESS))
 }
 
 /// Carries it out and says what came of it. Gives the exit status where it is not done.
-pub(super) fn carry_out(order: Order<'_>, terminal: &Terminal) -> Result<(), ExitCode> {
-    Err(match servers::wait_for(carry_out::carry_out(order, terminal)) {
+pub(super) fn carry_out(order: Order<'_>, terminal: Terminal) -> Result<(), ExitCode> {
+    Err(match servers::wait_for(carry_out::carry_out(order, &terminal)) {
         Ok(Outcome::Done(words)) => {
             print(&format!("done\n{words}"));
             return Ok(());

@@ -140,25 +140,24 @@ fn is_ddl(event: &str) -> bool {
 impl fmt::Display for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let since = format_duration(self.since);
-        write!(f, "session {} ({}) ", self.id, self.account)?;
-        match self.does {
+        let does = match self.does {
             Does::GlobalReadLock => {
-                write!(f, "holds the global read lock (FLUSH TABLES WITH READ LOCK), {since} in this state")?
+                format!("holds the global read lock (FLUSH TABLES WITH READ LOCK), {since} in this state")
             }
-            Does::TableLock => write!(f, "holds table locks (LOCK TABLES), idle for {since}")?,
+            Does::TableLock => format!("holds table locks (LOCK TABLES), {since} in this state"),
             Does::BackupLock => {
-                write!(f, "holds the backup lock (LOCK INSTANCE FOR BACKUP), {since} in this state")?
+                format!("holds the backup lock (LOCK INSTANCE FOR BACKUP), {since} in this state")
             }
-            Does::Ddl => write!(f, "has changed a table's definition for {since}")?,
-            Does::Writes => write!(f, "has run a statement that writes for {since}")?,
-            Does::Explicit => write!(f, "is in a transaction opened by BEGIN, idle for {since}")?,
-            Does::MaybeExplicit => write!(
-                f,
-                "is in a transaction under autocommit = 0, perhaps opened by BEGIN, idle for {since}"
-            )?,
-            Does::Implicit => write!(f, "is in a transaction under autocommit = 0, idle for {since}")?,
-            Does::Prepared => write!(f, "has prepared an XA transaction, idle for {since}")?,
-        }
+            Does::Ddl => format!("has changed a table's definition for {since}"),
+            Does::Writes => format!("has run a statement that writes for {since}"),
+            Does::Explicit => format!("is in a transaction opened by BEGIN, idle for {since}"),
+            Does::MaybeExplicit => {
+                format!("is in a transaction under autocommit = 0, perhaps opened by BEGIN, idle for {since}")
+            }
+            Does::Implicit => format!("is in a transaction under autocommit = 0, idle for {since}"),
+            Does::Prepared => format!("has prepared an XA transaction, idle for {since}"),
+        };
+        write!(f, "session {} ({}) {does}", self.id, self.account)?;
         if self.statement.is_empty() { Ok(()) } else { write!(f, ": {}", self.statement) }
     }
 }

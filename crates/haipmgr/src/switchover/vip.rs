@@ -96,20 +96,27 @@ async fn serve(mut session: Session, writes: bool, note: &impl Fn(&mut dyn FnMut
             }
             Err(why) => return why,
         };
-        if writable && !writes {
+        if writable && writes {
+            // Each write tells for itself from now on; who the server is changes with the session only.
+            return write(session, &server, note).await;
+        }
+        if writable {
             note(&mut |seen| seen.served(&server, Instant::now()));
         }
-        // Each write tells for itself; who the server is changes with the session only.
-        while writable && writes {
-            if let Err(why) = within(session.query(WRITE)).await {
-                return why;
-            }
-            note(&mut |seen| {
-                seen.served(&server, Instant::now());
-                seen.rows += 1;
-            });
-            sleep(EVERY).await;
+        sleep(EVERY).await;
+    }
+}
+
+/// Until a write fails; why it did.
+async fn write(mut session: Session, server: &str, note: &impl Fn(&mut dyn FnMut(&mut SeenAtVip))) -> String {
+    loop {
+        if let Err(why) = within(session.query(WRITE)).await {
+            return why;
         }
+        note(&mut |seen| {
+            seen.served(server, Instant::now());
+            seen.rows += 1;
+        });
         sleep(EVERY).await;
     }
 }
