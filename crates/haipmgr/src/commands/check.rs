@@ -45,7 +45,11 @@ pub(super) fn check(path: &Path) -> Result<Checked, Problems> {
             config::format_duration(cluster.stat_shown_for()),
         );
         let _never_fails = writeln!(text, "  dead: {}", expels_sooner(cluster));
-        let _never_fails = writeln!(text, "  lease: {}", timings::in_words(cluster));
+        let (server, lease) = timings::in_words(cluster);
+        for line in server {
+            let _never_fails = writeln!(text, "  server: {line}");
+        }
+        let _never_fails = writeln!(text, "  lease: {lease}");
         if let Some(words) = ThisHost::read().not_a_member(cluster) {
             let _never_fails = writeln!(text, "  host: {words}");
         }

@@ -80,12 +80,12 @@ pub fn prepare(path: &Path) -> Result<Prepared, Refused> {
     if config.source == Source::ParameterPy {
         everywhere.info("the configuration is a parameter.py: the VIP has no lease; haipmgr convert prints the same as TOML");
     }
-    for ((cluster, log), line) in config.clusters.iter().zip(&logs).zip(&fitted.lines) {
+    for ((cluster, log), lines) in config.clusters.iter().zip(&logs).zip(&fitted.lines) {
         log.info(&in_words(cluster));
         for remark in this_host::remarks(cluster) {
             log.error(&remark);
         }
-        if let Some(line) = line {
+        for line in lines {
             log.info(line);
         }
     }
@@ -109,10 +109,10 @@ pub(super) fn in_words(cluster: &Cluster) -> String {
         cluster.policy.vips.values().map(|vip| format!("{}/{}", vip.address, full_prefix(vip.address)));
     let vips: Vec<_> = vips.collect();
     format!(
-        "VIP {} for MySQL port {}, group port {}; members {}; gateway {}; lease {}; checks everything every {}",
+        "VIP {} for MySQL port {}{}; members {}; gateway {}; lease {}; checks everything every {}",
         vips.join(", "),
         cluster.mysql_port,
-        cluster.group_port,
+        cluster.group_port.map_or_else(String::new, |port| format!(", group port {port}")),
         members.join(", "),
         cluster.gateway,
         cluster.policy.longest_lease().map_or_else(|| "off".to_owned(), config::format_duration),

@@ -51,11 +51,6 @@ pub(super) fn within_cluster(draft: &Draft, source: Source, problems: &mut Probl
             "no member is named; write each member's address and its interface, such as \"10.77.0.11\" = \"eth0\"",
         );
     }
-    if let (Some(mysql), Some(group)) = (draft.mysql_port, draft.group_port)
-        && mysql == group
-    {
-        problems.add(draft.place_of("group_port"), format!("{group} is also the MySQL port; Group Replication has one of its own, see group_replication_local_address"));
-    }
     for (key, missing) in [("tls_cert", "tls_key"), ("tls_key", "tls_cert")] {
         if draft.given.contains_key(key) && !draft.given.contains_key(missing) {
             problems.add(
@@ -168,7 +163,11 @@ fn between(earlier: &Draft, later: &Draft, problems: &mut Problems) {
             format!("two clusters are called \"{}\"; write another name", first.escape_debug()),
         );
     }
-    let ports = |draft: &Draft| [("mysql_port", draft.mysql_port), ("group_port", draft.group_port)];
+    // With the communication stack MYSQL the two are one.
+    let ports = |draft: &Draft| {
+        let of_its_own = draft.group_port.filter(|port| draft.mysql_port != Some(*port));
+        [("mysql_port", draft.mysql_port), ("group_port", of_its_own)]
+    };
     for (key, port) in ports(later) {
         let Some(port) = port else { continue };
         if let Some((other, _)) = ports(earlier).into_iter().find(|(_, taken)| *taken == Some(port)) {

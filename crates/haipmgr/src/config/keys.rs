@@ -112,9 +112,10 @@ pub(super) const CLUSTER: &[Key] = &[
     },
     Key {
         name: "group_port",
-        presence: Presence::Needed,
+        presence: Presence::Or("none"),
         kind: Kind::Port(|draft| &mut draft.group_port),
-        about: "Group Replication's own port, the same on all members. The agent never connects to it.",
+        about: "The port of `group_replication_local_address`, the same on all members. Not needed, and with the communication stack MYSQL \
+                (InnoDB Cluster's default) it is MySQL's own. The agent never connects to it: it is only kept apart from other clusters' ports.",
     },
     Key {
         name: "user",

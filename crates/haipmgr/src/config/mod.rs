@@ -96,8 +96,9 @@ pub struct Cluster {
     pub gateway_misses: u32,
     /// MySQL's port on every member.
     pub mysql_port: u16,
-    /// Group Replication's port on every member (the legacy program's `inter_port`); never connected to (S11).
-    pub group_port: u16,
+    /// Group Replication's port on every member (the legacy program's `inter_port`), where the file names it; never connected to
+    /// (S11). With the communication stack MYSQL it is MySQL's own.
+    pub group_port: Option<u16>,
     /// The MySQL account.
     pub user: String,
     /// Its password.
@@ -375,7 +376,7 @@ fn finish(draft: Draft, password: Option<Password>) -> Option<Cluster> {
         gateway_interval: draft.gateway_interval,
         gateway_misses: draft.gateway_misses,
         mysql_port: draft.mysql_port?,
-        group_port: draft.group_port?,
+        group_port: draft.group_port,
         user: draft.user?,
         password: password?,
         socket: draft.socket,

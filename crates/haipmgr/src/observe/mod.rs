@@ -2,7 +2,7 @@
 
 pub mod arp_kept_in;
 pub mod gateway;
-pub mod group_timings;
+pub mod group_settings;
 pub mod link;
 pub mod listening;
 pub mod member_port;

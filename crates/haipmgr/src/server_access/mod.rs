@@ -7,6 +7,7 @@
 //! | `connect.rs` | a new session: TLS or not |
 //! | `failure.rs` | what each error says of the server |
 //! | `kept_session.rs` | a session that is kept from one statement to the next |
+//! | `versions.rs` | what differs between MySQL's versions |
 //! | `servers.rs` | the one thread that speaks to all servers |
 
 pub mod account;
@@ -15,6 +16,7 @@ mod failure;
 pub(crate) mod kept_session;
 pub(crate) mod servers;
 pub(crate) mod session;
+pub(crate) mod versions;
 
 use core::fmt;
 use std::net::{IpAddr, SocketAddr};
