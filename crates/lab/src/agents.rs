@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::group::{self, AGENT_PASSWORD, AGENT_USER, Identity};
+use crate::group::{self, AGENT_PASSWORD, AGENT_USER, Identity, Stack, stack};
 use crate::host::Host;
 use crate::namespace::Layout;
 use crate::segment::{GATEWAY, INTERFACE, VIP, databases};
@@ -289,7 +289,12 @@ pub const LAB: Cluster =
 pub fn configuration(clusters: &[Cluster]) -> String {
     let table = |cluster: &Cluster| {
         let Cluster { name, vip, group, sleeptime, sooner_elections, fence } = cluster;
-        let (mysql_port, group_port) = (group.mysql_port, group.group_port);
+        let mysql_port = group.mysql_port;
+        // With the stack MYSQL there is none to be named.
+        let group_port = match stack() {
+            Stack::Xcom => format!("group_port    = {}\n", group.group_port()),
+            Stack::Mysql => String::new(),
+        };
         let fence = fence.map_or(String::new(), |script| {
             format!("fence_command = [\"/bin/sh\", \"-c\", \"{script}\", \"fence\"]\n")
         });
@@ -301,8 +306,7 @@ name          = \"{name}\"
 vip           = \"{vip}/32\"
 gateway       = \"{GATEWAY}\"
 mysql_port    = {mysql_port}
-group_port    = {group_port}
-user          = \"{AGENT_USER}\"
+{group_port}user          = \"{AGENT_USER}\"
 password_file = \"{PASSWORD_FILE}\"
 sleeptime     = \"{sleeptime}s\"
 install_path  = \"{INSTALL_PATH}\"

@@ -8,6 +8,7 @@ use lab::bench::{Shim, Tool};
 use lab::cost::StandIn;
 use lab::end_to_end::Soak;
 use lab::fault::Fault;
+use lab::group::Stack;
 use lab::witness::Witness;
 
 /// A real MySQL group, a real client and real faults, on one machine, in namespaces of its own
@@ -29,6 +30,9 @@ pub(crate) struct Arguments {
     /// How many members the group has
     #[arg(long, global = true, default_value_t = 3, value_parser = clap::value_parser!(u8).range(2..=5))]
     pub(crate) members: u8,
+    /// The group's communication stack
+    #[arg(long, global = true, value_enum, default_value_t = Stack::Xcom)]
+    pub(crate) stack: Stack,
     #[command(subcommand)]
     pub(crate) command: Task,
 }
@@ -152,6 +156,12 @@ pub(crate) enum Task {
         #[arg(long)]
         seed: Option<u64>,
     },
+    /// Form the group with an older MySQL server, kill its primary when one member is upgraded, upgrade the others, the primary last, and
+    /// say what became of the VIP
+    Upgrade {
+        /// A root folder with usr/sbin/mysqld of the older server in it
+        from: PathBuf,
+    },
     /// Looks at a host, or writes through the VIP, and tells
     #[command(hide = true, subcommand)]
     Witness(Witness),
@@ -175,6 +185,8 @@ pub(crate) enum Task {
         lab: PathBuf,
         #[arg(long)]
         mysql_root: PathBuf,
+        #[arg(long)]
+        older_root: Option<PathBuf>,
         #[arg(last = true)]
         arguments: Vec<OsString>,
     },

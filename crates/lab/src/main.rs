@@ -17,7 +17,7 @@ use lab::namespace::{self, EnterTarget, Layout, Outside};
 use lab::report::table::{Style, table};
 use lab::report::{budget, slowdown};
 use lab::scenario::Lab;
-use lab::{clients, end_to_end, host, provision, segment};
+use lab::{clients, end_to_end, group, host, provision, segment};
 
 use self::arguments::{Arguments, Output, Task};
 
@@ -27,6 +27,7 @@ fn main() -> ExitCode {
     namespace::accept_signals();
     let arguments = Arguments::parse();
     segment::set_members(usize::from(arguments.members));
+    arguments.stack.choose();
     match dispatch(arguments) {
         Ok(status) => ExitCode::from(status),
         Err(error) => {
@@ -44,8 +45,8 @@ fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
         }
         Task::Chroot { root, program } => Err(namespace::enter_root(&root, &program).into()),
         Task::Park { base, name } => Ok(host::park(&Layout::at(&base), &name).map(|()| 0)?),
-        Task::Pid1 { base, lab, mysql_root, arguments: rest } => {
-            let outside = Outside { mysql_root, agent: arguments.agent };
+        Task::Pid1 { base, lab, mysql_root, older_root, arguments: rest } => {
+            let outside = Outside { mysql_root, older_root, agent: arguments.agent };
             Ok(namespace::run_as_pid_1(&base, &lab, &outside, &rest)?)
         }
         Task::Provision => {
@@ -69,11 +70,15 @@ fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
         | Task::Soak { .. }
             if arguments.inside.is_none() =>
         {
-            go_inside(arguments.agent, arguments.no_agents)
+            go_inside(arguments.agent, arguments.no_agents, None)
+        }
+        Task::Upgrade { from } if arguments.inside.is_none() => {
+            let older = provision::given(&from)?;
+            go_inside(arguments.agent, arguments.no_agents, Some(older))
         }
         Task::TestShare { starter, .. } if arguments.inside.is_none() => {
             namespace::end_with(starter)?;
-            go_inside(arguments.agent, arguments.no_agents)
+            go_inside(arguments.agent, arguments.no_agents, None)
         }
         Task::Up => up(&inside(arguments.inside), !arguments.no_agents, &arguments.called_as),
         Task::Run { faults, times, beside_mysql_alone, output } => {
@@ -110,6 +115,10 @@ fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
             let tally = end_to_end::run_from_queue(&inside(arguments.inside), &share, out.as_deref())?;
             Ok(u8::from(tally.failed > 0))
         }
+        Task::Upgrade { .. } => {
+            println!("{}", end_to_end::upgrade(&inside(arguments.inside))?);
+            Ok(0)
+        }
         Task::Soak { kind, minutes, seed } => {
             let time = std::time::Duration::from_secs(minutes * 60);
             let seed = seed.unwrap_or_else(lab::record::now_us);
@@ -134,6 +143,7 @@ fn test(
     let command = |share: &Share, number: usize| {
         let mut command = Command::new(std::env::current_exe()?);
         command.arg("test-share").arg("--agent").arg(agent).arg("--members").arg(members.to_string());
+        command.arg("--stack").arg(group::stack().name());
         command
             .arg("--starter")
             .arg(std::process::id().to_string())
@@ -156,11 +166,11 @@ fn test(
 }
 
 /// Finds what the lab needs outside, and starts over inside.
-fn go_inside(agent: Option<PathBuf>, no_agents: bool) -> Result<u8, Failure> {
+fn go_inside(agent: Option<PathBuf>, no_agents: bool, older_root: Option<PathBuf>) -> Result<u8, Failure> {
     let mysql_root = provision::provision()?;
     let agent = if no_agents { None } else { Some(find_agent(agent)?) };
     let rest: Vec<OsString> = std::env::args_os().skip(1).collect();
-    Ok(namespace::isolate(&Outside { mysql_root, agent }, &rest)?)
+    Ok(namespace::isolate(&Outside { mysql_root, older_root, agent }, &rest)?)
 }
 
 fn find_agent(given: Option<PathBuf>) -> Result<PathBuf, Failure> {

@@ -17,7 +17,7 @@ use crate::measure::Figures;
 /// looks, and 1 s for the new view. One that waits for the expel timeout takes 11. Seconds.
 const PROVEN_DEAD: f64 = 9.0;
 /// The configured `group_replication_member_expel_timeout`, MySQL's default, and the detector's 5 s before it.
-const PATIENCE: f64 = 5.0 + 5.0;
+pub(super) const PATIENCE: f64 = 5.0 + 5.0;
 /// The configured value.
 const CONFIGURED: u32 = 5;
 /// How long a survivor may take to have the timeout changed.
@@ -30,7 +30,7 @@ const BACK_LIMIT: Duration = Duration::from_secs(5);
 const MOVE_LIMIT: Duration = Duration::from_secs(15);
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
-fn proven(figures: &Figures) -> Result<String, Broken> {
+pub(super) fn proven(figures: &Figures) -> Result<String, Broken> {
     let told = followed(figures)?;
     promise(figures.elected.seconds().is_some_and(|seconds| seconds <= PROVEN_DEAD), || {
         format!("elected only after {} s: the death was not proven", figures.elected)

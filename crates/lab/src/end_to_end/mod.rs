@@ -27,13 +27,16 @@ mod secondaries;
 mod servers;
 mod side_by_side;
 mod soak;
+mod stacks;
 mod switchover_command;
 mod switchovers;
 mod two_clusters;
+mod upgrade;
 
 pub use one_lab::{Share, run_from_queue};
 pub use side_by_side::{Labs, run_side_by_side};
 pub use soak::{Soak, soak};
+pub use upgrade::upgrade;
 
 use crate::agents::AgentError;
 use oracle::Breach;
@@ -247,6 +250,9 @@ const TESTS: &[Test] = &[
     anytime("fence_command_that_succeeds", elections::power_off_fenced),
     anytime("fence_command_that_fails", elections::power_off_fence_fails),
     anytime("group_port_cut", failovers::group_port_cut),
+    anytime("group_port_refused", stacks::group_port_refused),
+    anytime("member_joins_while_connections_are_used_up", stacks::joins_while_connections_are_used_up),
+    anytime("tls_reloaded", stacks::tls_reloaded),
     anytime("each_host_cut_off_for_3_s", network::short_cut),
     anytime("primary_is_not_heard", network::not_heard),
     anytime("primary_hears_nothing", network::hears_nothing),

@@ -4,6 +4,7 @@
 //! keep it from seeing or healing.
 
 mod server;
+mod stack;
 mod template;
 
 use std::time::{Duration, Instant};
@@ -11,14 +12,13 @@ use std::time::{Duration, Instant};
 use mysql::prelude::Queryable;
 
 pub use server::{Member, Server, ServerView};
+pub use stack::{Stack, stack};
 
 use crate::host::Host;
 use crate::namespace::Layout;
 
 /// MySQL's port, on every host.
 pub const MYSQL_PORT: u16 = 3306;
-/// Group Replication's own port, on every host.
-pub const GROUP_PORT: u16 = 33061;
 /// The agents' account.
 pub const AGENT_USER: &str = "haip";
 /// Its password.
@@ -37,8 +37,8 @@ pub struct Identity {
     pub group_name: &'static str,
     /// MySQL's port, on every host.
     pub mysql_port: u16,
-    /// Group Replication's own port, on every host.
-    pub group_port: u16,
+    /// The port that Group Replication has of its own with the stack XCOM, on every host.
+    xcom_port: u16,
 }
 
 /// The lab's own group, whose VIP the clients write through.
@@ -46,14 +46,14 @@ pub const FIRST: Identity = Identity {
     suffix: "",
     group_name: "5ea1ab1e-0000-4000-8000-000000000001",
     mysql_port: MYSQL_PORT,
-    group_port: GROUP_PORT,
+    xcom_port: 33061,
 };
 /// Another one on the same hosts, for agents that serve two.
 pub const SECOND: Identity = Identity {
     suffix: "-second",
     group_name: "5ea1ab1e-0000-4000-8000-000000000002",
     mysql_port: 3307,
-    group_port: 33071,
+    xcom_port: 33071,
 };
 
 /// How long a server may take from its start to its first answer.
@@ -123,6 +123,12 @@ impl GroupError {
         let what = what.into();
         move |cause| Self::Io { what, cause }
     }
+}
+
+/// The root of the mysqld that the servers begin with: the older one, where there is one.
+fn first_root(layout: &Layout) -> std::path::PathBuf {
+    let older = layout.older_root();
+    if older.is_dir() { older } else { layout.root() }
 }
 
 /// The servers, in the order of [`crate::segment::databases`].

@@ -84,6 +84,8 @@ pub struct Server {
     data: PathBuf,
     socket: PathBuf,
     error_log: PathBuf,
+    /// What its mysqld is chrooted into.
+    root: PathBuf,
     process: Option<Child>,
 }
 
@@ -107,6 +109,7 @@ impl Server {
             data: folder.join(&name),
             socket: folder.join(format!("{name}.sock")),
             error_log: folder.join(format!("{name}.err")),
+            root: super::first_root(layout),
             process: None,
         })
     }
@@ -149,7 +152,7 @@ impl Server {
             .open(&self.error_log)
             .map_err(GroupError::io(format!("can't open {}", self.error_log.display())))?;
         let child = host
-            .rooted_command("/usr/sbin/mysqld")
+            .command_in(&self.root, "/usr/sbin/mysqld")
             .arg(format!("--defaults-file={}", self.option_file))
             .stdout(Stdio::null())
             .stderr(log)
@@ -288,6 +291,18 @@ impl Server {
         Ok(found.unwrap_or_default())
     }
 
+    /// Its next start is that of the newer mysqld, which upgrades its data directory.
+    pub(crate) fn upgrade(&mut self, layout: &Layout) {
+        self.root = layout.root();
+    }
+
+    /// Its version, as it writes it.
+    pub(crate) fn version(&self) -> Result<String, GroupError> {
+        let statement = "SELECT VERSION()";
+        let found: Option<String> = self.admin()?.query_first(statement).map_err(self.said(statement))?;
+        Ok(found.unwrap_or_default())
+    }
+
     /// Its UUID.
     pub fn uuid(&self) -> Result<String, GroupError> {
         let statement = "SELECT @@server_uuid";
@@ -335,7 +350,9 @@ pub(super) fn tail(log: &str) -> String {
 
 /// MySQL's own defaults, but for what Group Replication demands, and less memory.
 fn option_file(name: &str, address: Ipv4Addr, number: u32, identity: Identity) -> String {
-    let Identity { group_name, mysql_port, group_port, .. } = identity;
+    let Identity { group_name, mysql_port, .. } = identity;
+    let group_port = identity.group_port();
+    let stack = Identity::stack_options(name);
     let seeds: Vec<String> = databases().iter().map(|(_, member)| format!("{member}:{group_port}")).collect();
     let seeds = seeds.join(",");
     format!(
@@ -360,6 +377,6 @@ loose-group_replication_local_address = {address}:{group_port}
 loose-group_replication_group_seeds = {seeds}
 loose-group_replication_start_on_boot = OFF
 loose-group_replication_recovery_get_public_key = ON
-"
+{stack}"
     )
 }
