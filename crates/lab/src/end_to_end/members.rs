@@ -109,7 +109,7 @@ pub(super) fn rolling_restart(under_test: &mut UnderTest) -> Result<String, Brok
 }
 
 /// Waits until a server that was shut down has ended, starts it and has it join its group.
-pub(super) fn restart(experiment: &mut Experiment, place: usize) -> Result<(), Broken> {
+fn restart(experiment: &mut Experiment, place: usize) -> Result<(), Broken> {
     let lab = &mut experiment.lab;
     if let Some(server) = lab.group.server_mut(place) {
         server.wait_end(Duration::from_secs(10))?;

@@ -2,7 +2,6 @@
 //! lowest version is elected (MySQL 9.7 manual, 20.8.1 "Combining Different Member Versions in a Group"), so that the primary moves.
 
 use super::expect::{followed, promise, untouched};
-use super::members::restart;
 use super::{Broken, UnderTest};
 use crate::experiment::Experiment;
 use crate::fault::Fault;
@@ -39,12 +38,10 @@ fn in_turn(under_test: &mut UnderTest) -> Result<String, Broken> {
     }
     let layout = under_test.layout.clone();
     let figures = under_test.experiment.dethroning("the primary upgraded", |experiment, deed| {
-        let server = experiment.lab.group.server_mut(second);
-        server.into_iter().for_each(|server| server.upgrade(&layout));
         experiment.lab.group.servers()[second].run("SHUTDOWN")?;
         let outcome = experiment.wait_followed(second);
         experiment.heals(deed);
-        restart(experiment, second)?;
+        upgrade_server(experiment, second, &layout)?;
         outcome?;
         Ok::<_, Broken>(())
     })?;
@@ -58,11 +55,14 @@ fn upgrade_secondary(under_test: &mut UnderTest, place: usize) -> Result<String,
     let layout = under_test.layout.clone();
     let figures = under_test.experiment.watched("a secondary upgraded", |experiment| {
         experiment.lab.group.servers()[place].run("SHUTDOWN")?;
-        let server = experiment.lab.group.server_mut(place);
-        server.into_iter().for_each(|server| server.upgrade(&layout));
-        restart(experiment, place)
+        upgrade_server(experiment, place, &layout)
     })?;
     untouched(&under_test.experiment, &figures)
+}
+
+fn upgrade_server(experiment: &mut Experiment, place: usize, layout: &Layout) -> Result<(), Broken> {
+    let lab = &mut experiment.lab;
+    Ok(lab.group.upgrade(place, &lab.segment.databases[place], layout)?)
 }
 
 fn version(under_test: &UnderTest, place: usize) -> Result<String, Broken> {

@@ -58,6 +58,8 @@ pub const SECOND: Identity = Identity {
 
 /// How long a server may take from its start to its first answer.
 const START_LIMIT: Duration = Duration::from_secs(60);
+/// The same where it upgrades its data directory first: half a minute alone, minutes on a busy machine.
+const UPGRADE_LIMIT: Duration = Duration::from_secs(300);
 /// How long the group may take until all members are ONLINE. A member that died must be expelled before it can come
 /// back, which takes 21 s with MySQL's defaults.
 const WHOLE_LIMIT: Duration = Duration::from_secs(120);
@@ -211,6 +213,17 @@ impl Group {
     /// A server to start, stop or kill.
     pub fn server_mut(&mut self, number: usize) -> Option<&mut Server> {
         self.servers.get_mut(number)
+    }
+
+    /// Starts the newer mysqld in the place of a server that was told to shut down, waits until its data directory is upgraded, and
+    /// [`Self::heal`]s it.
+    pub(crate) fn upgrade(&mut self, place: usize, host: &Host, layout: &Layout) -> Result<(), GroupError> {
+        let server = &mut self.servers[place];
+        server.wait_end(SHUTDOWN_PATIENCE)?;
+        server.root = layout.root();
+        server.start(host)?;
+        server.wait_for_answer(UPGRADE_LIMIT)?;
+        self.heal(place, host)
     }
 
     /// What each server says of the group, and when it was asked. A server that does not answer gives its error.

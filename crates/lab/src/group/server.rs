@@ -85,7 +85,7 @@ pub struct Server {
     socket: PathBuf,
     error_log: PathBuf,
     /// What its mysqld is chrooted into.
-    root: PathBuf,
+    pub(super) root: PathBuf,
     process: Option<Child>,
 }
 
@@ -289,11 +289,6 @@ impl Server {
         let found: Option<bool> =
             self.admin()?.exec_first(statement, (other, first)).map_err(self.said(statement))?;
         Ok(found.unwrap_or_default())
-    }
-
-    /// Its next start is that of the newer mysqld, which upgrades its data directory.
-    pub(crate) fn upgrade(&mut self, layout: &Layout) {
-        self.root = layout.root();
     }
 
     /// Its version, as it writes it.

@@ -9,7 +9,7 @@ use super::Identity;
 pub enum Stack {
     /// By Group Replication's own protocol, on a port of its own: the server's default
     Xcom,
-    /// By MySQL's protocol, on MySQL's port: the default of MySQL Shell's InnoDB Clusters
+    /// By MySQL's protocol, on MySQL's port: the default of clusters that MySQL Shell makes
     Mysql,
 }
 
