@@ -574,7 +574,7 @@ const WITH_MYSQL: [[&str; 3]; 5] = [
     ],
     [
         "another certificate; TLS wanted of everybody",
-        "members join only with `group_replication_recovery_use_ssl = ON`",
+        "members join only with `group_replication_recovery_use_ssl = ON`: the default of 9.7.4, and not of 8.x",
         "that is so from the start; open connections between members go on with the certificate that they have",
     ],
 ];

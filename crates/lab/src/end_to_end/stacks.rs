@@ -106,8 +106,8 @@ pub(super) fn tls_reloaded(under_test: &mut UnderTest) -> Result<String, Broken>
 /// Every server takes the certificate of this name, and `wanted`: takes no TCP connection without TLS.
 fn certificate(experiment: &Experiment, name: &str, wanted: bool) -> Result<(), Broken> {
     let switch = if wanted { "ON" } else { "OFF" };
-    // A joining member's own connections have TLS only where they are told to; with the stack MYSQL they are from the start.
-    let joins_by_tls = if wanted || stack() == Stack::Mysql { "ON" } else { "OFF" };
+    // A joining member's own connections have TLS where they are told to; with the stack MYSQL they are from the start.
+    let joins_by_tls = if wanted || stack() == Stack::Mysql { "ON" } else { "DEFAULT" };
     for server in experiment.lab.group.servers() {
         for statement in [
             format!("SET GLOBAL ssl_cert = '{name}-cert.pem'"),

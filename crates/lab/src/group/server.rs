@@ -100,7 +100,8 @@ impl Server {
         let folder = layout.data();
         let name = format!("{}{}", host.name(), identity.suffix);
         let file = folder.join(format!("{name}.cnf"));
-        fs::write(&file, option_file(&name, host.address(), number, identity))
+        let mixed = layout.older_root().is_dir();
+        fs::write(&file, option_file(&name, host.address(), number, identity, mixed))
             .map_err(GroupError::io(format!("can't write {}", file.display())))?;
         Ok(Self {
             host: host.name().to_owned(),
@@ -344,10 +345,10 @@ pub(super) fn tail(log: &str) -> String {
 }
 
 /// MySQL's own defaults, but for what Group Replication demands, and less memory.
-fn option_file(name: &str, address: Ipv4Addr, number: u32, identity: Identity) -> String {
+fn option_file(name: &str, address: Ipv4Addr, number: u32, identity: Identity, mixed: bool) -> String {
     let Identity { group_name, mysql_port, .. } = identity;
     let group_port = identity.group_port();
-    let stack = Identity::stack_options(name);
+    let stack = Identity::stack_options(name, mixed);
     let seeds: Vec<String> = databases().iter().map(|(_, member)| format!("{member}:{group_port}")).collect();
     let seeds = seeds.join(",");
     format!(

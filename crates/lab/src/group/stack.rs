@@ -49,8 +49,12 @@ impl Identity {
     /// MySQL 9.7 manual, 20.6.1 "Communication Stack for Connection Security Management": the local address is one that MySQL
     /// listens on; the settings of distributed recovery (20.6.3.2) are those of all group communication; the recovery account
     /// has `GROUP_REPLICATION_STREAM`. `require_secure_transport` is the test `tls_reloaded`'s affair.
-    pub(super) fn stack_options(name: &str) -> String {
+    ///
+    /// `mixed`: servers of two versions are to hear each other. By default 9.7.4 has TLS between members (seen:
+    /// `group_replication_ssl_mode` is REQUIRED) and 8.4.13 has not, so that neither hears the other: one mode for both.
+    pub(super) fn stack_options(name: &str, mixed: bool) -> String {
         match stack() {
+            Stack::Xcom if mixed => "loose-group_replication_ssl_mode = DISABLED\n".to_owned(),
             Stack::Xcom => String::new(),
             Stack::Mysql => format!(
                 "loose-group_replication_communication_stack = MYSQL
