@@ -60,7 +60,7 @@ fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
         Task::Clients { .. } if arguments.inside.is_none() => {
             // Outside, where the package registries can be reached.
             clients::install()?;
-            go_inside(arguments.agent, false)
+            go_inside(arguments.agent, false, None)
         }
         Task::Up
         | Task::Run { .. }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use mysql::prelude::Queryable as _;
 
 use super::agents::{AT_WORK, start_and_hear};
-use super::expect::{followed, promise, safe, untouched};
+use super::expect::{followed, promise, rows_are_there, untouched};
 use super::network::wait_for_holders;
 use super::{Broken, UnderTest};
 use crate::experiment::Experiment;
@@ -64,7 +64,7 @@ pub(super) fn takes_none(under_test: &mut UnderTest) -> Result<String, Broken> {
             Ok::<_, Broken>(())
         },
     )?;
-    safe(&figures)?;
+    rows_are_there(&figures)?;
     Ok(format!("nobody held the VIP for {} s, until the host was undrained", figures.unheld))
 }
 
