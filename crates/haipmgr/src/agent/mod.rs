@@ -37,6 +37,7 @@ use crate::observe::link::{self, LinkWatch, PathChange};
 use crate::observe::server_process::ServerProcesses;
 use crate::observe::{arp_kept_in, listening};
 use crate::recorder::{Lines, Recorder, Sightings};
+use crate::service_manager::{self, ServiceManager};
 use crate::trace_file::TraceFile;
 
 use announce_again::AnnounceAgain;
@@ -125,6 +126,7 @@ pub struct NotGivenUp(pub Vec<String>);
 pub async fn run(
     config: &Config,
     journals: Vec<Log>,
+    manager: &ServiceManager,
     mut stop: watch::Receiver<End>,
     orders: Orders,
 ) -> Result<NotGivenUp, AgentError> {
@@ -148,8 +150,9 @@ pub async fn run(
             None
         }
     };
-    for (cluster, journal, events, inbox, paths, asked) in starts {
+    for (place, (cluster, journal, events, inbox, paths, asked)) in starts.into_iter().enumerate() {
         let shared = Shared {
+            manager: (manager.clone(), place),
             link: Arc::clone(&link),
             asked,
             addresses: addresses.clone(),
@@ -179,6 +182,8 @@ pub async fn run(
 
 /// What all clusters' agents share.
 struct Shared {
+    /// This cluster's place there.
+    manager: (ServiceManager, usize),
     link: Arc<LinkWatch>,
     /// This cluster's question to it.
     asked: Asked,
@@ -219,6 +224,8 @@ struct Agent {
     wall_time: jiff::Zoned,
     /// The host's clocks, as they differed at the last event.
     clocks: Clocks,
+    /// What the service manager was told last.
+    told: Option<service_manager::Seen>,
 }
 
 impl Agent {
@@ -242,6 +249,7 @@ impl Agent {
             announce_again: AnnounceAgain::default(),
             was_read_only: false,
             clocks: Clocks::read(),
+            told: None,
             cluster,
             journal,
             events,
@@ -271,9 +279,13 @@ impl Agent {
             driver.push(Event::Release);
         }
         let mut looked_at = Instant::now();
+        let (manager, place) = self.shared.manager.clone();
         while let Some(until) = drive(&mut driver, &policy, &mut self).await {
             orders.tell(&self.cluster.name, driver.state().has_given_up());
-            let until = Instant::now() + until.since(clock::now());
+            let now = clock::now();
+            manager.follow(place, &policy, driver.state(), &mut self.told);
+            manager.turned(place, now);
+            let until = Instant::now() + until.since(now).min(manager.turn_within());
             let until = self.announce_again.due().map_or(until, |due| due.min(until));
             let told = driver.is_stopping();
             tokio::select! {

@@ -34,7 +34,7 @@ pub use run::{Prepared, Refused, prepare};
 
 /// haipmgr keeps a virtual IP on the primary of a MySQL Group Replication cluster.
 #[derive(Debug, Parser)]
-#[command(name = "haipmgr", version)]
+#[command(name = "haipmgr", version = crate::version::long())]
 pub struct CommandLine {
     #[command(subcommand)]
     command: Command,

@@ -19,6 +19,7 @@ use crate::control::{self, Order};
 use crate::journal::{Journal, Log};
 use crate::lock::{self, Lock, LockError};
 use crate::self_protection;
+use crate::service_manager::ServiceManager;
 
 /// How long the end waits for the last lines to reach the log.
 const FLUSH_LIMIT: Duration = Duration::from_secs(2);
@@ -70,7 +71,7 @@ pub fn prepare(path: &Path) -> Result<Prepared, Refused> {
     let everywhere = journal.agent();
     everywhere.info(&format!(
         "haipmgr {} starts as process {} with {}",
-        env!("CARGO_PKG_VERSION"),
+        crate::version::long(),
         std::process::id(),
         config.path.display()
     ));
@@ -177,8 +178,12 @@ async fn until_told_to_stop(prepared: &Prepared) -> Result<String, String> {
     let mut interrupt = listen(SignalKind::interrupt())?;
     let mut hang_up = listen(SignalKind::hangup())?;
     let (stop, stopped) = watch::channel(End::NotYet);
+    let clusters = prepared.config.clusters.iter();
+    let manager = ServiceManager::from_environment(clusters.map(|cluster| {
+        (cluster.name.as_str(), cluster.policy.vips.values().filter_map(|vip| vip.lease).min())
+    }));
     let (drains, orders) = Drains::begin(&prepared.config, &prepared.journal.agent());
-    let agent = agent::run(&prepared.config, prepared.logs.clone(), stopped, orders);
+    let agent = agent::run(&prepared.config, prepared.logs.clone(), &manager, stopped, orders);
     tokio::pin!(agent);
     let log = prepared.journal.agent();
     let removed = move |text: &str| log.error(text);
@@ -200,10 +205,10 @@ async fn until_told_to_stop(prepared: &Prepared) -> Result<String, String> {
             ended = &mut agent => return ended.map(|_| "its own accord".to_owned()).map_err(|error| error.to_string()),
             _ = terminate.recv() => break ("SIGTERM".to_owned(), None),
             _ = interrupt.recv() => break ("SIGINT".to_owned(), None),
-            _ = hang_up.recv() => {
+            _ = hang_up.recv() => manager.reload(|| {
                 prepared.journal.reopen();
                 prepared.journal.agent().info("the log files are reopened (SIGHUP)");
-            }
+            }),
             order = next_order => match (unknown_cluster(&prepared.config, &order), &order.request) {
                 (Some(refusal), _) => order.answer(&Answer::Failed(refusal)).await,
                 (None, Request::Drain { .. } | Request::Undrain { .. }) => {
@@ -215,6 +220,7 @@ async fn until_told_to_stop(prepared: &Prepared) -> Result<String, String> {
         }
     };
     prepared.journal.agent().info(&format!("told to end by {told_by}"));
+    manager.stopping();
     stop.send_replace(match order.as_ref().map(|order| &order.request) {
         Some(Request::Release { cluster }) => End::GiveUp(cluster.clone()),
         _ => End::LeaveVips,

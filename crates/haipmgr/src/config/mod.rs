@@ -25,7 +25,7 @@ use decide::policy::Policy;
 use nix::unistd::AccessFlags;
 
 pub use convert::convert;
-pub use document::markdown;
+pub use document::{Documented, keys_of_a_cluster, keys_of_the_file, markdown};
 pub use duration::format as format_duration;
 pub(crate) use duration::parse as parse_duration;
 pub use password::Password;

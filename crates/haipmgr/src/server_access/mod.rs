@@ -25,6 +25,8 @@ use std::time::Duration;
 
 use crate::config::{ClientCertificate, Cluster};
 
+pub use crate::config::Password;
+
 pub(crate) use self::connect::{Connector, GIVE_UP};
 pub(crate) use self::failure::{After, Failure, useless};
 pub use self::servers::Servers;
@@ -59,7 +61,7 @@ impl Access {
         Self {
             endpoint,
             user: cluster.user.clone(),
-            password: Password::new(cluster.password.reveal()),
+            password: cluster.password.clone(),
             tls_ca: cluster.tls_ca.clone(),
             tls_client: cluster.tls_client.clone(),
             limits: Limits { connect: cluster.connect_limit, query: cluster.query_limit },
@@ -99,27 +101,6 @@ impl Default for Limits {
     /// for three, is known of early.
     fn default() -> Self {
         Self { connect: Duration::from_secs(1), query: Duration::from_millis(500) }
-    }
-}
-
-/// A password that can't be printed.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Password(String);
-
-impl Password {
-    /// Keeps it.
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    pub(super) fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Password {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("(hidden)")
     }
 }
 
