@@ -4,6 +4,7 @@
 mod check;
 mod drain;
 mod drains;
+mod init;
 pub(crate) mod replay;
 mod run;
 mod stop;
@@ -55,6 +56,9 @@ enum Command {
         #[arg(long, value_name = "NAME", requires = "release")]
         cluster: Option<String>,
     },
+    /// Write this host's configuration file: asks the local server and the kernel, and two questions. Writes the account's SQL where the
+    /// account is not there yet.
+    Init(init::Wishes),
     /// Make another member the primary, from any member's host: looks at what stands in the way first, and follows the VIP.
     #[command(after_help = switchover::EXAMPLES)]
     Switchover(switchover::Arguments),
@@ -92,6 +96,16 @@ pub fn execute(line: CommandLine) -> ExitCode {
     match line.command {
         Command::Run(file) => run::run(&file.config),
         Command::Stop { file, release, cluster } => stop_and_say(&file.config, release, cluster),
+        Command::Init(wishes) => match init::init(&wishes) {
+            Ok(next) => {
+                say(&next);
+                ExitCode::SUCCESS
+            }
+            Err(error) => {
+                say(&format!("haipmgr: {error}"));
+                ExitCode::FAILURE
+            }
+        },
         Command::Switchover(arguments) => switchover::switchover(&arguments),
         Command::Drain(arguments) => drain::drain(&arguments),
         Command::Undrain(arguments) => drain::undrain(&arguments),

@@ -34,6 +34,14 @@ pub use problem::{Position, Problem, Problems};
 
 use draft::Draft;
 
+/// The password in this file.
+///
+/// # Errors
+/// It can't be read, or others can read it too.
+pub fn password_of_file(file: &Path) -> Result<Password, Problems> {
+    password::from_file(file).map_err(|error| Problems::of_file(file, error.to_string()))
+}
+
 /// The lock file where a TOML file names none.
 pub const DEFAULT_LOCK: &str = "/run/haipmgr/haipmgr.lock";
 

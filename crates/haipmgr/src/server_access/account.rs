@@ -1,5 +1,8 @@
 //! The SQL that makes the agent's account, and the procedures through which it may have a dead member expelled sooner.
 
+/// Stands where the administrator is to write the password.
+pub(crate) const PASSWORD_PLACE: &str = "put the password here";
+
 /// The SQL that makes the account the agent needs, to be run once, on the primary; the group carries it to the others.
 /// The password is left for the administrator to fill in.
 ///
@@ -13,7 +16,7 @@
 pub fn account_sql(user: &str) -> String {
     let user = quoted(user);
     format!(
-        "CREATE USER '{user}'@'%' IDENTIFIED BY 'put the password here';\n\
+        "CREATE USER '{user}'@'%' IDENTIFIED BY '{PASSWORD_PLACE}';\n\
          GRANT SELECT ON performance_schema.* TO '{user}'@'%';\n"
     )
 }
