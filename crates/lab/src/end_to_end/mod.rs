@@ -12,6 +12,7 @@ mod expect;
 mod failovers;
 mod field;
 mod files;
+mod first_steps;
 mod interface;
 mod lease;
 mod logs;
@@ -292,8 +293,10 @@ const TESTS: &[Test] = &[
     at(When::Alone, "all_cores_busy_for_a_minute", machine::all_cores_busy),
     anytime("many_clusters_cost_little", many_clusters::cost_little),
     anytime("s6_stat_file_follows", files::stat_file_follows),
+    anytime("init_writes_a_file_that_runs", first_steps::init_runs),
     at(When::InEachLab, "s1_grep_warn_lists_exactly_the_switches", files::grep_warn_lists_the_switches),
     at(When::InEachLab, "replay_decides_as_recorded", files::replay_decides_as_recorded),
+    at(When::InEachLab, "password_shows_nowhere", first_steps::password_shows_nowhere),
     at(When::Last, "disk_full", machine::disk_full),
     at(When::Last, "log_folder_read_only", machine::log_folder_read_only),
 ];

@@ -544,6 +544,20 @@ pub(super) const OUTCOMES: &[Outcome] = &[
         "–",
         "S6, S1",
     ),
+    row(
+        &["init_writes_a_file_that_runs"],
+        "the agents restarted with the file of `haipmgr init`",
+        SAME,
+        "never",
+        "the server and the kernel know all but the VIP and the account",
+    ),
+    row(
+        &["password_shows_nowhere"],
+        "any of these: files, log, trace, command line, environment",
+        "–",
+        "–",
+        "the password is in its file alone",
+    ),
     row(&["replay_decides_as_recorded"], "any of these: the trace", "–", "–", "the rules are pure"),
 ];
 
