@@ -79,7 +79,8 @@ struct Own {
 
 /// What the server said.
 #[derive(Debug, PartialEq, Eq)]
-struct Group {
+struct Said {
+    /// This member's name.
     own: String,
     members: Vec<String>,
     mysql_port: u16,
@@ -104,19 +105,20 @@ pub(super) fn ask(access: Access, vip: Ipv4Addr, gateway: Option<Ipv4Addr>) -> R
     }
     let routes =
         || std::fs::read_to_string("/proc/net/route").map_err(|error| NotFound::Kernel("routes", error));
-    let gateway = match gateway {
-        Some(gateway) => gateway,
-        None => default_gateway(&routes()?, &own.interface)
-            .ok_or_else(|| NotFound::NoGateway(own.interface.clone()))?,
+    let gateway = if let Some(gateway) = gateway {
+        gateway
+    } else {
+        default_gateway(&routes()?, &own.interface)
+            .ok_or_else(|| NotFound::NoGateway(own.interface.clone()))?
     };
     if gateway == vip {
         return Err(NotFound::VipIsTaken(vip, "the gateway"));
     }
-    let Group { mysql_port, group_port, .. } = group;
+    let Said { mysql_port, group_port, .. } = group;
     Ok(Found { own: own.address, members, interface: own.interface.clone(), gateway, mysql_port, group_port })
 }
 
-async fn answers(access: Access) -> Result<Group, NotFound> {
+async fn answers(access: Access) -> Result<Said, NotFound> {
     let mut connector = Connector::new(access);
     let silent = || NotFound::Silent(format!("not within {} s", GIVE_UP.as_secs()));
     let connected = timeout(GIVE_UP, connector.connect()).await.map_err(|_| silent())?;
@@ -155,7 +157,7 @@ fn because(fact: Fact<Server>) -> NotFound {
     }
 }
 
-fn understand(rows: &Rows, stack: Option<&str>) -> Result<Group, NotFound> {
+fn understand(rows: &Rows, stack: Option<&str>) -> Result<Said, NotFound> {
     let strange = |what: &str| NotFound::NotUnderstood(what.to_owned());
     let (mut own, mut members, mut ports) = (None, Vec::new(), None);
     for row in rows {
@@ -171,18 +173,14 @@ fn understand(rows: &Rows, stack: Option<&str>) -> Result<Group, NotFound> {
     let (Some(own), Some((mysql_port, group_address))) = (own, ports) else {
         return Err(NotFound::NoGroup(NotInGroup::NotRunning.to_string()));
     };
-    let group_port =
-        match stack {
-            Some("MYSQL") => None,
-            _ => {
-                let port = group_address.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
-                Some(port.ok_or_else(|| {
-                    strange(&format!("group_replication_local_address is {group_address:?}"))
-                })?)
-            }
-        };
+    let group_port = if stack == Some("MYSQL") {
+        None
+    } else {
+        let port = group_address.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
+        Some(port.ok_or_else(|| strange(&format!("group_replication_local_address is {group_address:?}")))?)
+    };
     let mysql_port = mysql_port.parse().map_err(|_| strange("port"))?;
-    Ok(Group { own, members, mysql_port, group_port })
+    Ok(Said { own, members, mysql_port, group_port })
 }
 
 /// The name's first IPv4 address that other hosts could use.

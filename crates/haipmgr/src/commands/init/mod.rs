@@ -88,12 +88,11 @@ pub(super) fn init(wishes: &Wishes) -> Result<String, NotDone> {
     if wishes.output.exists() {
         return Err(NotDone::ThereAlready(wishes.output.clone()));
     }
-    let vip = match wishes.vip {
-        Some(vip) => vip,
-        None => {
-            let answer = ask("--vip", "Which address shall clients connect to (the VIP)? ", "")?;
-            answer.parse().map_err(|_| NotDone::NoAddress(answer))?
-        }
+    let vip = if let Some(vip) = wishes.vip {
+        vip
+    } else {
+        let answer = ask("--vip", "Which address shall clients connect to (the VIP)? ", "")?;
+        answer.parse().map_err(|_| NotDone::NoAddress(answer))?
     };
     let user = match &wishes.user {
         Some(user) => user.clone(),

@@ -13,7 +13,7 @@ use super::found::Found;
 use crate::config::Password;
 use crate::server_access::account::{PASSWORD_PLACE, account_sql, election_sql};
 
-/// A new password: so many of 32 letters and digits that are not taken for others, 120 bits; and an end that pleases validate_password.
+/// A new password: so many of 32 letters and digits that are not taken for others, 120 bits; and an end that pleases `validate_password`.
 const LENGTH: usize = 24;
 const END: &str = "-A1";
 const KINDS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
