@@ -108,6 +108,7 @@ pub(super) fn init(wishes: &Wishes) -> Result<String, NotDone> {
         user: user.clone(),
         password: password.clone(),
         tls_ca: None,
+        tls_client: None,
         limits: Limits::default(),
     };
     let found = match found::ask(access, vip, wishes.gateway) {
