@@ -61,7 +61,7 @@ fn prove(experiment: &Experiment, other: &Group) -> Result<String, Broken> {
             "a switchover took {calm:.3} s, and {blocked:.3} s while the first cluster's servers stood still"
         )
     })?;
-    let judged = Judged::of(IpAddr::V4(OTHER_VIP), &experiment.recording());
+    let judged = Judged::of_holders(IpAddr::V4(OTHER_VIP), &experiment.recording());
     promise(judged.broken.is_empty(), || format!("the other VIP: {judged}"))?;
     Ok(format!(
         "the other VIP followed a switchover in {calm:.3} s, in {blocked:.3} s while the first servers stood still"

@@ -43,13 +43,23 @@ impl Judged {
     /// lab: from the fault until its rows have been looked for, everything may be in the way.
     pub fn of(vip: IpAddr, recording: &Recording) -> Self {
         let world = World::of(vip, recording);
-        let two_holders = Duration::from_micros(world.holding.two_holders(0, world.end));
-        let mut judged = Self { two_holders, ..Self::default() };
-        judged.one_holder(&world);
+        let mut judged = Self::holders(&world);
         for (host, from, to) in world.calm() {
             judged.kept(&world, host, from, to);
             judged.followed(&world, host, from, to);
         }
+        judged
+    }
+
+    /// ONE-HOLDER alone: of a VIP whose group no witness watches. The recorded roles are those of the lab's first group.
+    pub fn of_holders(vip: IpAddr, recording: &Recording) -> Self {
+        Self::holders(&World::of(vip, recording))
+    }
+
+    fn holders(world: &World<'_>) -> Self {
+        let two_holders = Duration::from_micros(world.holding.two_holders(0, world.end));
+        let mut judged = Self { two_holders, ..Self::default() };
+        judged.one_holder(world);
         judged
     }
 
