@@ -73,14 +73,24 @@ def members(number):
     return {int(member): (state, role) for member, state, role in ask(number, MEMBERS)}
 
 
-def form(*options):
-    """From empty disks to three members ONLINE; server 1 is the primary."""
+def one_server(*options):
+    """Server 1 alone, from an empty disk, in no group."""
+    initialize()
+    start(1, *options)
+
+
+def initialize():
     run("ip", "link", "set", "lo", "up")
     if not (ROOT / "dev/urandom").exists():
         run("mount", "--rbind", "/dev", str(ROOT / "dev"))
     (ROOT / "data/init.sql").write_text("\n".join(f"{each};" for each in RECOVERY.split("; ")) + "\n")
     run(*MYSQLD, "--no-defaults", "--initialize-insecure", "--user=root", "--datadir=/data/1", "--init-file=/data/init.sql",
         "--innodb-redo-log-capacity=64M", "--mysqlx=OFF")
+
+
+def form(*options):
+    """From empty disks to three members ONLINE; server 1 is the primary."""
+    initialize()
     for number in NUMBERS[1:]:
         shutil.copytree(ROOT / "data/1", ROOT / f"data/{number}")
         (ROOT / f"data/{number}/auto.cnf").unlink()
