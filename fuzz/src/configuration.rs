@@ -20,7 +20,8 @@ pub fn check(source: Source, content: &[u8]) -> Result<Vec<Cluster>, Problems> {
                 assert!(cluster.install_path.is_absolute(), "{}", cluster.install_path.display());
                 for other in &clusters[..at] {
                     assert_ne!(cluster.name, other.name);
-                    assert_ne!(cluster.policy.vip, other.policy.vip);
+                    let theirs = |address| other.policy.vips.values().any(|vip| vip.address == address);
+                    assert!(!cluster.policy.vips.values().any(|vip| theirs(vip.address)));
                     assert_ne!(cluster.mysql_port, other.mysql_port);
                 }
             }

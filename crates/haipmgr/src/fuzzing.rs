@@ -8,6 +8,7 @@ use decide::event::{Host, Server, StatMark};
 use decide::time::Time;
 use netlink_packet_core::{NetlinkBuffer, NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::link::LinkAttribute;
 
 use crate::act::{expel, statfile};
 use crate::commands::replay::{ReplayError, Replayed, replay_text};
@@ -38,9 +39,9 @@ pub fn mysql_answer(prepared: bool, packets: &[&[u8]]) -> Result<Option<Vec<Vec<
     rows_in(form, packets.iter().copied()).map_err(|error| error.to_string())
 }
 
-/// What a host has, by the interfaces and addresses in netlink messages that follow one another; and whether one of these very
-/// addresses, told of again, would be news.
-pub fn host_of(messages: &[u8]) -> (Host, bool) {
+/// What a host has, by the interfaces and addresses in netlink messages that follow one another; the names of all interfaces in them,
+/// loopback ones too; and whether one of these very addresses, told of again, would be news.
+pub fn host_of(messages: &[u8]) -> (Host, Vec<String>, bool) {
     let (mut links, mut addresses, mut again) = (Vec::new(), Vec::new(), Vec::new());
     let mut rest = messages;
     while let Ok(taken) = NetlinkBuffer::new_checked(&rest).map(|message| message.length() as usize) {
@@ -58,7 +59,12 @@ pub fn host_of(messages: &[u8]) -> (Host, bool) {
     }
     let view = View::new(Time(0), &links, &addresses);
     let news = again.iter().any(|told| view.differs_from(told));
-    (view.host, news)
+    let attributes = links.iter().flat_map(|link| &link.attributes);
+    let names = attributes.filter_map(|attribute| match attribute {
+        LinkAttribute::IfName(name) => Some(name.clone()),
+        _ => None,
+    });
+    (view.host, names.collect(), news)
 }
 
 /// The value to which the expel timeout is to be put back, in a file of this content.

@@ -5,9 +5,12 @@ use haipmgr::fuzzing::host_of;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|messages: &[u8]| {
-    let (host, news) = host_of(messages);
+    let (host, names, news) = host_of(messages);
     for address in &host.addresses {
-        assert!(host.interfaces.iter().any(|interface| interface.name == address.interface), "{address:?}");
+        assert!(names.contains(&address.interface), "{address:?}");
+    }
+    for interface in &host.interfaces {
+        assert!(names.contains(&interface.name), "{interface:?}");
     }
     assert!(!news, "an address that is known was taken for a change");
 });

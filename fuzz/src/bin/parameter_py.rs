@@ -21,8 +21,10 @@ fuzz_target!(|content: &[u8]| {
         Ok(mut same) => {
             // What differs is said in the TOML's own head.
             for (cluster, was) in same.iter_mut().zip(&clusters) {
-                cluster.policy.lease = was.policy.lease;
-                cluster.policy.linger = was.policy.linger;
+                for (vip, was) in cluster.policy.vips.values_mut().zip(was.policy.vips.values()) {
+                    vip.lease = was.lease;
+                    vip.linger = was.linger;
+                }
             }
             assert_eq!(same, clusters, "{toml}");
         }

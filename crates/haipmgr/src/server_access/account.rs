@@ -93,8 +93,9 @@ pub fn election_sql(user: &str) -> String {
 ///
 /// With them the account can make another member the primary, and see how many rows open transactions have changed, and prepared XA
 /// transactions. All else that is looked at, `performance_schema` shows. The UUID goes through `CONCAT`, because
-/// `group_replication_set_as_primary` takes a bare parameter of a procedure for no member (MySQL 9.7.4, error 1123). XA RECOVER is no
-/// procedure, because the server does not say that anything follows its rows there, and the session is out of step afterwards.
+/// a `CHAR` parameter of a procedure reaches `group_replication_set_as_primary` padded with spaces (MySQL 9.7.4, error 1123:
+/// `findings/a-char-parameter-reaches-set-as-primary-padded.sh`). XA RECOVER is no procedure, because the session would be out of
+/// step afterwards (`findings/five-statements-leave-a-call-out-of-step.sh`).
 ///
 /// ```
 /// let sql = haipmgr::server_access::account::switchover_sql("haip");

@@ -263,6 +263,8 @@ pub(super) fn files_removed(under_test: &mut UnderTest) -> Result<String, Broken
     let holder = under_test.experiment.lab.wait_steady()?;
     let host = &under_test.experiment.lab.segment.databases[holder];
     let state = format!("{INSTALL_PATH}stat_3306");
+    // What it says of earlier switches is still to be compared (S1).
+    program(host, &["cp", LOG, logs::BEFORE])?;
     program(host, &["rm", LOG, &state])?;
     // Something to be said.
     add_to_loopback(host, "host")?;

@@ -13,6 +13,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// Lines shown of each agent's log when a test failed.
 const SHOWN: usize = 15;
 
+/// Where a test keeps a log that it removes, once in a lab.
+pub(super) const BEFORE: &str = "/var/lib/haipmgr/HAIPMGR_3306.before.log";
+
 /// How far the log of the agent in this place has come.
 pub(super) struct Mark {
     place: usize,
@@ -23,11 +26,12 @@ pub(super) fn mark(experiment: &Experiment, place: usize) -> Mark {
     Mark { place, bytes: whole(experiment, place).len() }
 }
 
-/// The whole log of the agent in this place.
+/// The whole log of the agent in this place, with what a test removed of it.
 pub(super) fn whole(experiment: &Experiment, place: usize) -> String {
-    let path = experiment.lab.segment.databases[place].path(agents::LOG);
-    // Not there yet is as good as empty.
-    fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+    let host = &experiment.lab.segment.databases[place];
+    // Not there, or not yet, is as good as empty.
+    let parts = [BEFORE, agents::LOG].map(|part| fs::read(host.path(part)).unwrap_or_default());
+    String::from_utf8_lossy(&parts.concat()).into_owned()
 }
 
 impl Mark {

@@ -5,6 +5,9 @@ use std::net::IpAddr;
 
 use crate::record::{Address, Recording, What};
 
+/// No agent ever puts the VIP here. A copy here is a test's own, planted to see it removed; that test counts how long it stays.
+const LOOPBACK: &str = "lo";
+
 /// From this moment until the next one's, exactly these hosts held the address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holders {
@@ -21,20 +24,21 @@ pub struct Holding {
 }
 
 impl Holding {
-    /// From the address witnesses' words. A host without power holds nothing, whatever its witness said last.
+    /// From the address witnesses' words; copies on the loopback interface are nobody's holding. A host without power holds nothing, whatever its witness said last.
     pub fn of(vip: IpAddr, recording: &Recording) -> Self {
         let mut there: BTreeMap<&str, BTreeSet<&Address>> = BTreeMap::new();
         let mut changes: Vec<Holders> = Vec::new();
+        let is_held = |address: &Address| address.address == vip && address.interface != LOOPBACK;
         for recorded in recording.all() {
             let on_host = there.entry(recorded.who.as_str()).or_default();
             match &recorded.what {
                 What::Addresses(all) => {
-                    *on_host = all.iter().filter(|address| address.address == vip).collect();
+                    *on_host = all.iter().filter(|address| is_held(address)).collect();
                 }
-                What::AddressAdded(address) if address.address == vip => {
+                What::AddressAdded(address) if is_held(address) => {
                     on_host.insert(address);
                 }
-                What::AddressRemoved(address) if address.address == vip => {
+                What::AddressRemoved(address) if is_held(address) => {
                     on_host.remove(address);
                 }
                 What::HostDown => on_host.clear(),
@@ -136,6 +140,18 @@ mod tests {
         ]);
         assert_eq!(holding.two_holders(0, 10), 0);
         assert_eq!(holding.at(5), BTreeSet::from(["db1".to_owned()]));
+    }
+
+    #[test]
+    fn a_copy_on_loopback_holds_nothing() {
+        let holding = holding(vec![
+            (0, "db1", What::AddressAdded(address("eth0"))),
+            (10, "db2", What::AddressAdded(address("lo"))),
+            (20, "db2", What::AddressRemoved(address("lo"))),
+            (30, "db3", What::Addresses(vec![address("lo")])),
+        ]);
+        assert_eq!(holding.two_holders(0, 100), 0);
+        assert_eq!(holding.changes().len(), 1);
     }
 
     #[test]
