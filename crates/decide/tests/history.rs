@@ -111,7 +111,10 @@ fn a_switchover_is_one_row_that_names_both_members_and_how_long_mysql_took() {
     let elected = row.split.elected.unwrap();
     assert!(elected >= ms(200) && elected <= ms(400), "{elected:?}");
     assert!(row.split.claimed.unwrap() <= ms(200) && row.split.announced.is_some(), "{:?}", row.split);
-    assert_eq!(row.sentence("orders"), "orders moved from db2 to db1: the group was told to make db1 the primary");
+    assert_eq!(
+        row.sentence("orders"),
+        "orders moved from db2 to db1: the group was told to make db1 the primary"
+    );
 }
 
 #[test]
@@ -133,7 +136,9 @@ fn a_primary_whose_port_refused_twice_is_told_to_have_died() {
         "orders moved from db2 to db1 after db2's mysqld died: its port refused twice"
     );
     let marks: Vec<_> = row.marks.iter().map(|mark| mark.what.as_str()).collect();
-    for told in ["db2 is UNREACHABLE in the group", "this host's server takes writes", "the VIP was added here"] {
+    for told in
+        ["db2 is UNREACHABLE in the group", "this host's server takes writes", "the VIP was added here"]
+    {
         assert!(marks.contains(&told), "{marks:#?}");
     }
     assert!(row.split.elected.unwrap() >= ms(300), "{:?}", row.split);
@@ -230,7 +235,11 @@ fn a_vip_that_was_removed_by_hand_left_and_came_back_to_the_same_host() {
     back(&rows, Code::RemovedByHand);
     assert_eq!(rows[1].split.elected, None, "MySQL had no part in it");
     assert!(rows[1].split.claimed.unwrap() <= ms(200), "{:?}", rows[1].split);
-    assert!(rows[1].sentence("orders").starts_with("orders is back on db1"), "{}", rows[1].sentence("orders"));
+    assert!(
+        rows[1].sentence("orders").starts_with("orders is back on db1"),
+        "{}",
+        rows[1].sentence("orders")
+    );
 }
 
 #[test]
@@ -371,7 +380,10 @@ fn every_code_is_written_as_it_is_named() {
         };
         for kind in [Kind::Came, Kind::Left] {
             let sentence = Row { kind, ..row.clone() }.sentence("orders");
-            assert!(sentence.starts_with("orders ") && !sentence.to_lowercase().contains("warn"), "{sentence}");
+            assert!(
+                sentence.starts_with("orders ") && !sentence.to_lowercase().contains("warn"),
+                "{sentence}"
+            );
         }
     }
 }

@@ -62,7 +62,8 @@ impl Leader {
         let suspect = expel.suspects.get(&self.id)?;
         if suspect.refusals > self.refusals {
             self.refusals = suspect.refusals;
-            return (self.refusals <= 2).then(|| format!("refused at its MySQL port ({})", times(self.refusals)));
+            return (self.refusals <= 2)
+                .then(|| format!("refused at its MySQL port ({})", times(self.refusals)));
         }
         if suspect.started_again != StartedAgain::NotKnown && !self.answered {
             self.answered = true;
@@ -97,7 +98,8 @@ impl Leader {
                     (Code::PrimaryCutOff, Some(detail.to_owned()))
                 }
                 (false, true) => {
-                    let detail = "it was UNREACHABLE in the group, and its MySQL port neither answered nor refused";
+                    let detail =
+                        "it was UNREACHABLE in the group, and its MySQL port neither answered nor refused";
                     (Code::HostSilent, Some(detail.to_owned()))
                 }
                 (false, false) => (Code::HostSilent, Some("it was UNREACHABLE in the group".to_owned())),

@@ -193,7 +193,9 @@ impl History {
         for member in &view.members {
             if self.names.get(&member.id) != Some(&member.host) && self.names.len() < MOST_NAMES {
                 self.names.insert(member.id.clone(), member.host.clone());
-                if let Some(address) = member.host.parse().ok().filter(|own| policy.group.members.contains_key(own)) {
+                if let Some(address) =
+                    member.host.parse().ok().filter(|own| policy.group.members.contains_key(own))
+                {
                     self.remember_address(&member.id, address);
                 }
             }
@@ -252,7 +254,9 @@ impl History {
     }
 
     fn look_at_leader(&mut self, state: &State, now: Time) {
-        let Some(leader) = self.leader.as_mut().filter(|leader| leader.unreachable_at.is_some()) else { return };
+        let Some(leader) = self.leader.as_mut().filter(|leader| leader.unreachable_at.is_some()) else {
+            return;
+        };
         if let Some(news) = leader.look(&state.expel) {
             let id = leader.id.clone();
             let name = self.name_of(&id);
@@ -353,7 +357,8 @@ impl History {
                 Some(VipState::Holding(hold)) => hold.post_claim_check.is_some(),
                 _ => false,
             };
-            let announced = |coming: &mut Coming| coming.announced_at.is_some() && (at_the_end || !asks_still);
+            let announced =
+                |coming: &mut Coming| coming.announced_at.is_some() && (at_the_end || !asks_still);
             let coming = self.vips.get_mut(id).and_then(|track| track.coming.take_if(announced));
             if let Some(coming) = coming {
                 let row = self.arrived(policy, state, *id, &coming);
@@ -379,13 +384,9 @@ impl History {
         let (code, detail, noticed_at, elected, ready_at) = match (undrained, gone, reign) {
             (Some(at), _, _) => (Code::Drained, None, Some(at), None, Some(at)),
             (None, Some((at, code)), _) => (code, None, Some(at), None, Some(at)),
-            (None, None, Some(reign)) => (
-                reign.code,
-                reign.detail.clone(),
-                reign.noticed_at(),
-                reign.elected(),
-                reign.writable_at,
-            ),
+            (None, None, Some(reign)) => {
+                (reign.code, reign.detail.clone(), reign.noticed_at(), reign.elected(), reign.writable_at)
+            }
             (None, None, None) => (Code::NotKnown, None, None, None, None),
         };
         let (code, detail) = match &coming.because {

@@ -111,11 +111,7 @@ impl Code {
     pub fn is_election(self) -> bool {
         matches!(
             self,
-            Self::Switchover
-                | Self::PrimaryDied
-                | Self::HostSilent
-                | Self::PrimaryCutOff
-                | Self::PrimaryLeft
+            Self::Switchover | Self::PrimaryDied | Self::HostSilent | Self::PrimaryCutOff | Self::PrimaryLeft
         )
     }
 }
