@@ -94,7 +94,7 @@ pub struct Outage {
 /// Something that was seen or done on the way.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SeenOnTheWay {
-    /// Milliseconds after the switch; negative: before it.
+    /// Milliseconds after the decision; negative: before it.
     pub ms: f64,
     /// What.
     pub what: String,
@@ -128,7 +128,7 @@ impl Record {
         };
         let how = if row.code.is_ordered() { How::Ordered } else { How::Automatic };
         let seen = |mark: &decide::history::Mark| SeenOnTheWay {
-            ms: signed_ms(mark.at, row.at),
+            ms: signed_ms(mark.at, row.decided),
             what: mark.what.clone(),
         };
         let mut record = Self {
@@ -291,7 +291,7 @@ mod tests {
         assert_eq!(record.at, "2026-11-29T01:30:12.345+00:00");
         assert_eq!(record.id, "3306-20261129T013012.345Z");
         assert_eq!(utc(record.time().unwrap()), record.at);
-        assert_eq!(record.seen[0].ms.to_string(), "-1500");
+        assert_eq!(record.seen[0].ms.to_string(), "-1490");
         assert_eq!(record.by.how, How::Automatic);
         let line = serde_json::to_string(&record).unwrap();
         assert!(line.starts_with("{\"format\":1,"), "{line}");

@@ -80,10 +80,16 @@ fn explained(experiment: &Experiment, on: usize, switch: &Value, told: &[&str]) 
 /// The sum of the split is what was measured from outside. Gives both in words.
 fn adds_up(switch: &Value, measured: Reading) -> Result<String, Broken> {
     let told = switch["outage"]["total_ms"].as_f64().map(|ms| ms / 1000.0);
-    let near = told.zip(measured.seconds()).is_some_and(|(told, measured)| (told - measured).abs() <= AS_MEASURED);
-    promise(near, || format!("measured from outside: {measured} s; the history says {:#}", switch["outage"]))?;
+    let near =
+        told.zip(measured.seconds()).is_some_and(|(told, measured)| (told - measured).abs() <= AS_MEASURED);
+    promise(near, || {
+        format!("measured from outside: {measured} s; the history says {:#}", switch["outage"])
+    })?;
     let told = told.unwrap_or_default();
-    Ok(format!("the history says {told:.3} s, of which MySQL's {} ms; seen from outside {measured} s", switch["outage"]["mysql_ms"]))
+    Ok(format!(
+        "the history says {told:.3} s, of which MySQL's {} ms; seen from outside {measured} s",
+        switch["outage"]["mysql_ms"]
+    ))
 }
 
 fn is(switch: &Value, field: &str, wanted: &str) -> Result<(), Broken> {
@@ -101,14 +107,19 @@ pub(super) fn switchover(under_test: &mut UnderTest) -> Result<String, Broken> {
     let old = under_test.experiment.lab.wait_steady()?;
     let members = under_test.experiment.lab.segment.databases.len();
     let (to, typed_on) = ((old + 1) % members, (old + 2) % members);
-    let figures = under_test.experiment.dethroning("haipmgr switchover, with a reason", |experiment, deed| {
-        let to = address(experiment, to);
-        let said = typed(experiment, typed_on, &["switchover", "--yes", "--to", &to, "--reason", "kernel: 6.12"])?;
-        promise(said.status.success(), || format!("{}: {}", said.status, words(&said)))?;
-        experiment.wait_followed(old)?;
-        experiment.heals(deed);
-        Ok::<_, Broken>(())
-    })?;
+    let figures =
+        under_test.experiment.dethroning("haipmgr switchover, with a reason", |experiment, deed| {
+            let to = address(experiment, to);
+            let said = typed(
+                experiment,
+                typed_on,
+                &["switchover", "--yes", "--to", &to, "--reason", "kernel: 6.12"],
+            )?;
+            promise(said.status.success(), || format!("{}: {}", said.status, words(&said)))?;
+            experiment.wait_followed(old)?;
+            experiment.heals(deed);
+            Ok::<_, Broken>(())
+        })?;
     let told = followed(&figures)?;
     let experiment = &under_test.experiment;
     let came = before.only(experiment, to, "came", "SWITCHOVER")?;

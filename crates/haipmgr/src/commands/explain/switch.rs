@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::story::{Part, Told, of_vip};
 use super::stretch::{self, Stretch};
 use crate::commands::history::{by, seconds};
-use crate::history::Record;
+use crate::history::{Record, SeenOnTheWay};
 
 /// Lines of a story, at the most.
 const MOST_LINES: usize = 24;
@@ -83,21 +83,21 @@ fn seconds_apart(one: Timestamp, other: Timestamp) -> u64 {
 
 fn story(record: &Record, stretch: Option<&Stretch>) -> Vec<String> {
     let decided = i64::try_from(record.trace_us).unwrap_or(i64::MAX);
-    // The marks are told from when the VIP was announced; the trace, from the step that decided it.
     #[allow(clippy::cast_possible_truncation)]
-    let marks = record.seen.iter().map(|seen| (seen.what.clone(), (seen.ms * 1000.0) as i64));
-    let decided_mark =
-        marks.clone().filter(|(what, _)| what.starts_with("decided to ")).map(|(_, at)| at).last();
-    let origin = decided.saturating_sub(decided_mark.unwrap_or_default());
-    let mark =
-        |(words, at): (String, i64)| Line { at: origin.saturating_add(at), part: "", words, matters: true };
-    let mut lines: Vec<Line> = marks.map(mark).collect();
+    let mark = |seen: &SeenOnTheWay| Line {
+        at: decided.saturating_add((seen.ms * 1000.0) as i64),
+        part: "",
+        words: seen.what.clone(),
+        matters: true,
+    };
+    let mut lines: Vec<Line> = record.seen.iter().map(mark).collect();
     if let Some(stretch) = stretch {
-        let began = i64::try_from(stretch.began().unwrap_or_default().0).unwrap_or(i64::MAX);
-        lines.retain(|line| line.at < began);
-        let vip = stretch.policy.vip_of(record.vip).unwrap_or_default();
-        let since = record.trace_us.saturating_sub(BEFORE_US);
+        let began = stretch.began().unwrap_or_default().0;
+        let since = began.max(record.trace_us.saturating_sub(BEFORE_US));
         let until = record.trace_us.saturating_add(AFTER_US);
+        let vip = stretch.policy.vip_of(record.vip).unwrap_or_default();
+        // What came before the trace begins, the history alone has.
+        lines.retain(|line| line.at < i64::try_from(since).unwrap_or(i64::MAX));
         let told = of_vip(stretch, vip).into_iter().filter(|told| (since..=until).contains(&told.at.0));
         lines.extend(told.map(|told| line_of(&told)));
     }
@@ -147,7 +147,7 @@ fn shorten(lines: &mut Vec<Line>) -> usize {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::history::{By, FORMAT, How, SeenOnTheWay};
+    use crate::history::{By, FORMAT, How};
 
     fn record() -> Record {
         let seen = |ms: f64, what: &str| SeenOnTheWay { ms, what: what.to_owned() };
@@ -166,7 +166,7 @@ mod tests {
             outage: None,
             seen: vec![
                 seen(-1_500.0, "db2 is UNREACHABLE in the group"),
-                seen(-10.0, "decided to take the VIP"),
+                seen(0.0, "decided to take the VIP"),
             ],
             trace_us: 50_000_000,
         }
@@ -181,7 +181,7 @@ mod tests {
             lines.iter().any(|line| line.contains("0.000 s") && line.contains("UNREACHABLE")),
             "{lines:#?}"
         );
-        assert!(lines.iter().any(|line| line.contains("1.490 s") && line.contains("decided")), "{lines:#?}");
+        assert!(lines.iter().any(|line| line.contains("1.500 s") && line.contains("decided")), "{lines:#?}");
     }
 
     #[test]
