@@ -69,6 +69,8 @@ struct Track {
     coming: Option<Coming>,
     /// It was ordered away, and is not gone yet.
     leaving: Option<Row>,
+    /// It came to this host then: what was before that is another switch's.
+    came_at: Option<Time>,
     /// It left this host, then and for this reason.
     gone: Option<(Time, Code)>,
 }
@@ -80,6 +82,13 @@ struct Coming {
     because: Vacant,
     added_at: Option<Time>,
     announced_at: Option<Time>,
+}
+
+impl Track {
+    /// From when on what was seen has to do with the VIP's leaving.
+    fn told_since(&self, decided: Time) -> Time {
+        self.came_at.map_or(decided - TOLD_BEFORE, |came| came.max(decided - TOLD_BEFORE))
+    }
 }
 
 impl History {
@@ -123,7 +132,7 @@ impl History {
                     track.gone = Some((now, row.code));
                     row.at = now;
                     self.marks.add(now, "the VIP was removed here");
-                    row.marks = self.marks.since(row.decided - TOLD_BEFORE);
+                    row.marks = self.marks.since(track.told_since(row.decided));
                     self.rows.push(row);
                 }
             }
@@ -315,6 +324,7 @@ impl History {
     /// The VIP is gone from here, and this agent has not removed it.
     fn lost(&mut self, vip: VipId, code: Code, reason: &Reason, now: Time) {
         self.marks.add(now, reason.to_string());
+        let track = self.vips.entry(vip).or_default();
         let row = Row {
             vip,
             kind: Kind::Left,
@@ -325,9 +335,8 @@ impl History {
             to: None,
             detail: None,
             split: Split::default(),
-            marks: self.marks.since(now - TOLD_BEFORE),
+            marks: self.marks.since(track.told_since(now)),
         };
-        let track = self.vips.entry(vip).or_default();
         // One that it never was seen to have is no loss.
         if track.coming.take_if(|coming| coming.announced_at.is_none()).is_none() {
             track.gone = Some((now, code));
@@ -336,6 +345,11 @@ impl History {
     }
 
     fn leaving(&self, policy: &Policy, state: &State, vip: VipId, because: &LetGo, now: Time) -> Row {
+        let text = because.to_string();
+        // Whom it was given up to is told beside it.
+        let yielded = claimant(because).map(|member| format!("yielded to member {member}: "));
+        let detail =
+            yielded.and_then(|yielded| text.strip_prefix(&yielded).map(str::to_owned)).unwrap_or(text);
         Row {
             vip,
             kind: Kind::Left,
@@ -344,7 +358,7 @@ impl History {
             decided: now,
             from: Some(self.own.clone()),
             to: claimant(because).map(|member| self.party_at(policy, member)),
-            detail: Some(because.to_string()),
+            detail: Some(detail),
             split: Split::default(),
             marks: Vec::new(),
         }
@@ -365,6 +379,7 @@ impl History {
                 // What it had left for before is over.
                 if let Some(track) = self.vips.get_mut(id) {
                     track.gone = track.gone.filter(|(at, _)| *at > row.decided);
+                    track.came_at = Some(row.at);
                 }
                 // One that is on its way out already came before it left.
                 self.rows.push(row);

@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp, civil, tz::TimeZone};
 use super::terminal::print;
 use super::{BAD_INPUT, File, refuse, say};
 use crate::config::{self, Cluster, Config, Source};
-use crate::history::{How, ReadHistory, Record, UnreadableHistory, read};
+use crate::history::{How, Outage, ReadHistory, Record, UnreadableHistory, read};
 
 /// What `--help` ends with.
 pub(super) const EXAMPLES: &str = "Examples:
@@ -186,8 +186,8 @@ fn table(records: &[Record]) -> String {
             party(record.from.as_ref()),
             party(record.to.as_ref()),
             by(record),
-            outage.map_or_else(|| "-".to_owned(), |outage| seconds(outage.total_ms)),
-            outage.map_or_else(|| "-".to_owned(), |outage| seconds(outage.mysql_ms)),
+            outage.map_or_else(|| "-".to_owned(), |outage| at_least(outage, outage.total_ms)),
+            outage.map_or_else(|| "-".to_owned(), |outage| at_least(outage, outage.mysql_ms)),
             record.sentence.clone(),
             record.id.clone(),
         ]);
@@ -203,7 +203,7 @@ fn tsv(records: &[Record]) -> String {
     for record in records {
         let ms = |part: Option<f64>| part.map_or_else(String::new, |ms| ms.to_string());
         let outage = record.outage.clone();
-        let part = |of: fn(&crate::history::Outage) -> Option<f64>| ms(outage.as_ref().and_then(of));
+        let part = |of: fn(&Outage) -> Option<f64>| ms(outage.as_ref().and_then(of));
         let how = match record.by.how {
             How::Automatic => "automatic",
             How::Ordered => "ordered",
@@ -256,6 +256,12 @@ pub(super) fn by(record: &Record) -> String {
     }
 }
 
+/// A sum of an outage's parts, in words: where it is not known when the outage began, it was longer than what is known of it.
+pub(super) fn at_least(outage: &Outage, ms: f64) -> String {
+    let begin_known = outage.noticed_ms.is_some() || outage.elected_ms.is_none();
+    format!("{}{}", if begin_known { "" } else { "over " }, seconds(ms))
+}
+
 /// Milliseconds as seconds, to the thousandth.
 pub(super) fn seconds(ms: f64) -> String {
     format!("{:.3} s", ms / 1000.0)
@@ -265,7 +271,7 @@ pub(super) fn seconds(ms: f64) -> String {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::history::{By, FORMAT, Outage};
+    use crate::history::{By, FORMAT};
 
     fn history() -> ReadHistory {
         let party = |name: &str| Some(Party { name: Some(name.to_owned()), address: None });
@@ -309,6 +315,14 @@ mod tests {
         assert_eq!((json["format"].as_u64(), json["lines_not_read"].as_u64()), (Some(1), Some(1)));
         assert!(json["switches"][0]["outage"]["noticed_ms"].is_null());
         assert_eq!(json["switches"][0]["from"]["name"], "db2");
+    }
+
+    #[test]
+    fn an_outage_whose_beginning_is_not_known_is_told_to_have_been_longer_than_what_is_known_of_it() {
+        let died = Outage { elected_ms: Some(1_000.0), ..Outage::default() };
+        assert_eq!(at_least(&died, 1_018.0), "over 1.018 s");
+        assert_eq!(at_least(&Outage { noticed_ms: Some(5_000.0), ..died }, 6_018.0), "6.018 s");
+        assert_eq!(at_least(&Outage::default(), 64.0), "0.064 s", "MySQL had no part in it");
     }
 
     #[test]

@@ -76,17 +76,20 @@ pub(crate) struct Question {
 impl Question {
     /// None where the servers know nothing of it.
     pub(crate) fn about(row: &Row, cluster: &Cluster) -> Option<Self> {
-        if row.kind != Kind::Came || !row.code.is_election() {
-            return None;
-        }
-        let own = row.to.as_ref()?.address?;
+        let asks_order = row.code == Code::Switchover;
+        let party = match row.kind {
+            Kind::Came if row.code.is_election() => &row.to,
+            Kind::Left if asks_order => &row.from,
+            Kind::Came | Kind::Left => return None,
+        };
+        let own = party.as_ref()?.address?;
         let at = |member: IpAddr| Access::of(cluster, Endpoint::Tcp(member, cluster.mysql_port));
         let endpoint = |path: &std::path::PathBuf| Access::of(cluster, Endpoint::Socket(path.clone()));
         let others = cluster.policy.group.members.keys().filter(|member| **member != own);
         Some(Self {
             own: cluster.socket.as_ref().map_or_else(|| at(own), endpoint),
             others: others.copied().map(at).collect(),
-            asks_order: row.code == Code::Switchover,
+            asks_order,
         })
     }
 

@@ -167,11 +167,18 @@ impl Record {
     /// To be called last: who ordered it becomes a part of the sentence.
     #[must_use]
     pub fn finished(mut self) -> Self {
-        if self.by.how == How::Ordered && self.code == Code::Switchover.word() && self.kind == Kind::Came {
+        if self.by.how == How::Ordered && self.code == Code::Switchover.word() {
+            self.sentence += match self.kind {
+                Kind::Came => ", by ",
+                Kind::Left => "; by order of ",
+            };
             self.sentence += &match (&self.by.who, &self.by.reason) {
-                (Some(who), Some(reason)) => format!(", by {who}: {reason}"),
-                (Some(who), None) => format!(", by {who}"),
-                (None, _) => ", by an order in MySQL (who is not known)".to_owned(),
+                (Some(who), Some(reason)) => format!("{who}: {reason}"),
+                (Some(who), None) => who.clone(),
+                (None, _) => match self.kind {
+                    Kind::Came => "an order in MySQL (who is not known)".to_owned(),
+                    Kind::Left => "somebody in MySQL (who is not known)".to_owned(),
+                },
             };
         }
         self

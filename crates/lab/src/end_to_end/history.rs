@@ -129,6 +129,7 @@ pub(super) fn switchover(under_test: &mut UnderTest) -> Result<String, Broken> {
     is(&came, "/from/address", &address(experiment, old))?;
     is(&came, "/to/address", &address(experiment, to))?;
     is(&left, "/to/address", &address(experiment, to))?;
+    is(&left, "/by/reason", "kernel: 6.12")?;
     explained(experiment, to, &came, &["kernel: 6.12", "the group was told to make", "VIP started on"])?;
     explained(experiment, old, &left, &["asks for the VIP: a claim", "VIP stopped on"])?;
     Ok(format!("{told}; {}", adds_up(&came, figures.outage)?))

@@ -58,7 +58,9 @@ fn here(vip: IpAddr) -> Option<String> {
         let address = entry.address?;
         let v4 = address.as_sockaddr_in().map(|address| IpAddr::V4(address.ip()));
         let own = v4.or_else(|| address.as_sockaddr_in6().map(|address| IpAddr::V6(address.ip())))?;
-        (own == vip).then_some(entry.interface_name)
+        // The C library tells the address's label, which begins with the interface.
+        let interface = entry.interface_name.split(':').next().unwrap_or_default().to_owned();
+        (own == vip).then_some(interface)
     })
 }
 
@@ -148,8 +150,8 @@ fn comes_if(state: &State, policy: &Policy) -> Vec<String> {
     for (stage, finding, _) in state.stages(policy).each() {
         match finding {
             Finding::Passed => {}
-            Finding::Failed(cause) => all.push(format!("{stage} passes; then: {cause}")),
-            Finding::Unknown(why) => all.push(format!("{stage} becomes known and passes; then: {why}")),
+            Finding::Failed(cause) => all.push(format!("{stage} passes (last seen: {cause})")),
+            Finding::Unknown(why) => all.push(format!("{stage} becomes known and passes (last seen: {why})")),
         }
     }
     if state.facts.giving_up {

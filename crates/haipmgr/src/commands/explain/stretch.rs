@@ -41,6 +41,11 @@ impl Stretch {
         state
     }
 
+    /// Whether a step of this time is in it.
+    pub(super) fn has(&self, at: Time) -> bool {
+        self.steps.iter().any(|(now, _)| *now == at)
+    }
+
     pub(super) fn began(&self) -> Option<Time> {
         self.steps.first().map(|(now, _)| *now)
     }
@@ -50,18 +55,18 @@ impl Stretch {
     }
 }
 
-/// The stretch with a step of this time. The newest, where a host has been booted since and its clock came by again.
-pub(super) fn with_step(trace: &Path, at: Time) -> Option<Stretch> {
-    let found = |path: &Path| {
-        let mut found = None;
-        each(path, |stretch| {
-            if stretch.steps.iter().any(|(now, _)| *now == at) {
-                found = Some(stretch);
+/// The stretches with a step from `since` to `until`, the oldest first. Where a host has been booted since, and its clock came by again,
+/// there may be some of another time.
+pub(super) fn between(trace: &Path, since: Time, until: Time) -> Vec<Stretch> {
+    let mut found = Vec::new();
+    for path in [older(trace), trace.to_owned()] {
+        each(&path, |stretch| {
+            if stretch.steps.iter().any(|(now, _)| (since..=until).contains(now)) {
+                found.push(stretch);
             }
         });
-        found
-    };
-    found(trace).or_else(|| found(&older(trace)))
+    }
+    found
 }
 
 /// The last stretch.

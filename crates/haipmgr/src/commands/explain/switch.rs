@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::story::{Part, Told, of_vip};
 use super::stretch::{self, Stretch};
-use crate::commands::history::{by, seconds};
+use crate::commands::history::{at_least, by, seconds};
 use crate::history::{Record, SeenOnTheWay};
 
 /// Lines of a story, at the most.
@@ -39,9 +39,12 @@ pub(super) fn tell(record: &Record, trace: Option<&Path>) -> Vec<String> {
         lines.push(format!("the reason given: {reason}"));
     }
     lines.extend(outage(record));
-    let stretch = trace.and_then(|trace| stretch::with_step(trace, Time(record.trace_us)));
-    let stretch = stretch.filter(|stretch| is_of_its_time(stretch, record));
-    if stretch.is_none() {
+    let (since, until) =
+        (Time(record.trace_us.saturating_sub(BEFORE_US)), Time(record.trace_us.saturating_add(AFTER_US)));
+    let mut stretches = trace.map(|trace| stretch::between(trace, since, until)).unwrap_or_default();
+    stretches.retain(|stretch| is_of_its_time(stretch, record));
+    if !stretches.iter().any(|stretch| stretch.has(Time(record.trace_us))) {
+        stretches.clear();
         lines.push(match trace {
             Some(trace) => format!(
                 "the trace of it is gone from {} (it is bounded, or decision_trace is \"off\"); this is what the history kept:",
@@ -50,21 +53,22 @@ pub(super) fn tell(record: &Record, trace: Option<&Path>) -> Vec<String> {
             None => "its cluster is not in the configuration any more; this is what the history kept:".to_owned(),
         });
     }
-    lines.extend(story(record, stretch.as_ref()));
+    lines.extend(story(record, &stretches, since, until));
     lines
 }
 
 fn outage(record: &Record) -> Option<String> {
     let outage = record.outage.as_ref().filter(|_| record.kind == Kind::Came)?;
     let part = |name: &str, ms: Option<f64>| ms.map(|ms| format!("{name} {}", seconds(ms)));
+    let unknown = || outage.elected_ms.map(|_| "noticed: not known, for nobody wrote just before".to_owned());
     let parts = [
-        part("noticed", outage.noticed_ms).or_else(|| Some("noticed: not known here".to_owned())),
+        part("noticed", outage.noticed_ms).or_else(unknown),
         part("elected", outage.elected_ms),
         part("claimed", outage.claimed_ms),
         part("announced", outage.announced_ms),
     ];
     let parts: Vec<_> = parts.into_iter().flatten().collect();
-    let (total, mysql) = (seconds(outage.total_ms), seconds(outage.mysql_ms));
+    let (total, mysql) = (at_least(outage, outage.total_ms), at_least(outage, outage.mysql_ms));
     Some(format!("outage {total}, of which MySQL's own {mysql} ({})", parts.join(", ")))
 }
 
@@ -81,7 +85,7 @@ fn seconds_apart(one: Timestamp, other: Timestamp) -> u64 {
     one.as_second().abs_diff(other.as_second())
 }
 
-fn story(record: &Record, stretch: Option<&Stretch>) -> Vec<String> {
+fn story(record: &Record, stretches: &[Stretch], since: Time, until: Time) -> Vec<String> {
     let decided = i64::try_from(record.trace_us).unwrap_or(i64::MAX);
     #[allow(clippy::cast_possible_truncation)]
     let mark = |seen: &SeenOnTheWay| Line {
@@ -91,15 +95,15 @@ fn story(record: &Record, stretch: Option<&Stretch>) -> Vec<String> {
         matters: true,
     };
     let mut lines: Vec<Line> = record.seen.iter().map(mark).collect();
-    if let Some(stretch) = stretch {
-        let began = stretch.began().unwrap_or_default().0;
-        let since = began.max(record.trace_us.saturating_sub(BEFORE_US));
-        let until = record.trace_us.saturating_add(AFTER_US);
-        let vip = stretch.policy.vip_of(record.vip).unwrap_or_default();
+    if let Some(began) = stretches.iter().filter_map(Stretch::began).min() {
         // What came before the trace begins, the history alone has.
-        lines.retain(|line| line.at < i64::try_from(since).unwrap_or(i64::MAX));
-        let told = of_vip(stretch, vip).into_iter().filter(|told| (since..=until).contains(&told.at.0));
-        lines.extend(told.map(|told| line_of(&told)));
+        let told_from = i64::try_from(began.max(since).0).unwrap_or(i64::MAX);
+        lines.retain(|line| line.at < told_from);
+        for stretch in stretches {
+            let vip = stretch.policy.vip_of(record.vip).unwrap_or_default();
+            let told = of_vip(stretch, vip).into_iter().filter(|told| (since..=until).contains(&told.at));
+            lines.extend(told.map(|told| line_of(&told)));
+        }
     }
     lines.sort_by_key(|line| line.at);
     let first = lines.first().map_or(decided, |line| line.at);
@@ -109,8 +113,7 @@ fn story(record: &Record, stretch: Option<&Stretch>) -> Vec<String> {
         .map(|line| {
             #[allow(clippy::cast_precision_loss)]
             let after = (line.at - first) as f64 / 1e6;
-            let here = if line.at == decided && line.part == "did" { " <" } else { "" };
-            format!("{after:>9.3} s  {:<10} {}{here}", line.part, line.words).trim_end().to_owned()
+            format!("{after:>9.3} s  {:<10} {}", line.part, line.words).trim_end().to_owned()
         })
         .collect();
     if left_out > 0 {
@@ -146,6 +149,11 @@ fn shorten(lines: &mut Vec<Line>) -> usize {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use decide::State;
+    use decide::event::{Event, Fact, Host, HostAddress, Interface, Seen};
+    use decide::policy::{GroupPolicy, Policy, VipPolicy};
+    use decide::trace;
+
     use super::*;
     use crate::history::{By, FORMAT, How};
 
@@ -182,6 +190,68 @@ mod tests {
             "{lines:#?}"
         );
         assert!(lines.iter().any(|line| line.contains("1.500 s") && line.contains("decided")), "{lines:#?}");
+    }
+
+    const RELEASED: u64 = 50_000_000;
+
+    /// The trace of a holder that was told to give the VIP up.
+    fn trace(folder: &Path, note: &str) -> std::path::PathBuf {
+        let own = [10, 77, 0, 11].into();
+        let group = GroupPolicy::new([(own, "eth0".to_owned())].into());
+        let policy = Policy::new(group, VipPolicy::new([10, 77, 0, 100].into()));
+        let mut state = State::new(&policy, Time(RELEASED - 2_000));
+        let address = |address| HostAddress { address, prefix: 32, interface: "eth0".to_owned() };
+        let host = Host {
+            addresses: vec![address(own), address([10, 77, 0, 100].into())],
+            interfaces: vec![Interface { name: "eth0".to_owned(), running: true }],
+        };
+        let before = Time(RELEASED - 1_000);
+        let events = [
+            (before, Event::Host(Seen { asked_at: before, fact: Fact::Known(host) })),
+            (Time(RELEASED), Event::Release),
+        ];
+        let start = trace::Line::Start {
+            format: trace::FORMAT,
+            now: before,
+            note: note.to_owned(),
+            policy: Box::new(policy.clone()),
+            state: Box::new(state.clone()),
+        };
+        let step = |(now, event): (Time, Event)| {
+            let decision = Box::new(decide::step(&policy, &mut state, &event, now));
+            trace::Line::Step { now, event: Box::new(event), decision }
+        };
+        let lines: Vec<_> = std::iter::once(start).chain(events.into_iter().map(step)).collect();
+        let text: String = lines.iter().map(|line| serde_json::to_string(line).unwrap() + "\n").collect();
+        let path = folder.join("trace.jsonl");
+        // What a killed agent left behind, and a line of nobody's.
+        std::fs::write(&path, format!("{{\"step\":{{\"now\n{text}no line")).unwrap();
+        path
+    }
+
+    #[test]
+    fn a_switch_is_told_from_its_trace_whatever_else_is_broken_in_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = trace(folder.path(), "2026-11-29T01:30:13.345+00:00[UTC]");
+        let lines = tell(&record(), Some(&path));
+        let told = lines.join("\n");
+        for words in [
+            "0.000 s             db2 is UNREACHABLE in the group",
+            "saw        the operator's word to give the VIP up",
+            "did        removed 10.77.0.100 from eth0",
+            "concluded  VIP stopped on eth0: this agent was told to give it up",
+        ] {
+            assert!(told.contains(words), "{words}: {told}");
+        }
+        assert!(!told.contains("the trace of it is gone"), "{told}");
+    }
+
+    #[test]
+    fn a_trace_of_another_boot_with_the_same_time_on_its_clock_is_not_taken_for_the_switchs_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = trace(folder.path(), "2026-11-27T01:30:13.345+00:00[UTC]");
+        let told = tell(&record(), Some(&path)).join("\n");
+        assert!(told.contains("the trace of it is gone") && !told.contains("removed 10.77.0.100"), "{told}");
     }
 
     #[test]
