@@ -10,6 +10,7 @@ pub mod expel;
 pub mod facts;
 mod findings;
 mod group_view;
+pub mod history;
 mod moment;
 pub mod net;
 mod output;

@@ -29,6 +29,11 @@ const TABLE: &[(&str, &[&str], &[&str])] = &[
         &["ground", "policy", "orders", "input", "output", "facts", "checks", "vip", "expel", "polling"],
     ),
     ("callers", &["driver", "trace"], &["ground", "policy", "orders", "input", "step"]),
+    (
+        "history",
+        &["history"],
+        &["ground", "policy", "orders", "input", "output", "facts", "checks", "vip", "expel", "step"],
+    ),
 ];
 
 fn source() -> PathBuf {

@@ -6,8 +6,10 @@ pub mod clock;
 pub mod commands;
 pub mod config;
 pub mod control;
+mod file_writer;
 #[doc(hidden)]
 pub mod fuzzing;
+pub mod history;
 pub mod journal;
 pub mod lock;
 pub mod observe;

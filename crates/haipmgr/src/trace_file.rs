@@ -5,34 +5,19 @@ use std::io::{self, Write};
 use std::iter;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, TrySendError};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
-use std::time::Duration;
 
 use decide::trace::Line;
 
+use crate::file_writer;
 use crate::journal::Log;
 use crate::recorder::Lines;
 
 /// Bytes; one older file of this size is kept beside it.
 const SIZE_LIMIT: u64 = 8 << 20;
-/// Batches waiting to be written; more are dropped, for the agent never waits for a disk.
-const WAITING: usize = 64;
-/// The writing thread ends when there was nothing to write for so long: switches are rare.
-const IDLE: Duration = Duration::from_secs(10);
-/// Only what is touched costs memory.
-const STACK: usize = 256 << 10;
-
-/// What is to be written, where, who is told when that fails, and whether lines before it were lost.
-type Batch = (PathBuf, Log, Lines, Lost);
-
 /// Lines were lost: what follows them can't be played, until a start.
 type Lost = Arc<AtomicBool>;
-
-/// The queue of the thread that writes all clusters' traces; it ends when there was nothing to write for a while.
-static WRITER: Mutex<Option<mpsc::SyncSender<Batch>>> = Mutex::new(None);
 
 /// Writes one cluster's traces, in a thread that all clusters share.
 pub struct TraceFile {
@@ -49,45 +34,18 @@ impl TraceFile {
     /// Hands lines to the writer. What can't be written is said in the log, and lost, with all that builds on it.
     pub fn write(&mut self, lines: Option<Lines>, journal: &Log) {
         let Some(lines) = lines else { return };
-        let batch = (self.path.clone(), journal.clone(), lines, Arc::clone(&self.lost));
-        let mut writer = WRITER.lock().unwrap_or_else(PoisonError::into_inner);
-        let refused = match &*writer {
-            Some(queue) => queue.try_send(batch).err(),
-            None => Some(TrySendError::Disconnected(batch)),
-        };
-        match refused {
-            Some(TrySendError::Disconnected(batch)) => *writer = Some(start(batch)),
-            // A slow disk; the trace is the least of what is to be kept then.
-            Some(TrySendError::Full(_)) => self.lost.store(true, Ordering::Relaxed),
-            None => {}
-        }
-    }
-}
-
-/// Starts the writer with its first lines. Where the system gives no thread they are lost, and the next ones try again.
-fn start(first: Batch) -> mpsc::SyncSender<Batch> {
-    let (queue, batches) = mpsc::sync_channel::<Batch>(WAITING);
-    // The queue is new and empty.
-    let _ = queue.try_send(first);
-    let _ = thread::Builder::new().name("trace-file".to_owned()).stack_size(STACK).spawn(move || {
-        loop {
-            let waited = batches.recv_timeout(IDLE);
-            // Whoever hands something over has the lock: what is not here then does not come any more.
-            let mut writer = waited.is_err().then(|| WRITER.lock().unwrap_or_else(PoisonError::into_inner));
-            let Some((path, journal, lines, lost)) = waited.ok().or_else(|| batches.try_recv().ok()) else {
-                if let Some(writer) = &mut writer {
-                    **writer = None;
-                }
-                return;
-            };
-            drop(writer);
+        let (path, journal, lost) = (self.path.clone(), journal.clone(), Arc::clone(&self.lost));
+        let handed_over = file_writer::hand_over(Box::new(move || {
             if let Err(error) = append(&path, lines, &lost) {
                 lost.store(true, Ordering::Relaxed);
                 journal.error(&format!("the trace {} can't be written: {error}", path.display()));
             }
+        }));
+        if !handed_over {
+            // A slow disk; the trace is the least of what is to be kept then.
+            self.lost.store(true, Ordering::Relaxed);
         }
-    });
-    queue
+    }
 }
 
 fn append(path: &Path, lines: impl IntoIterator<Item = Line>, lost: &AtomicBool) -> io::Result<()> {
@@ -119,7 +77,7 @@ fn append(path: &Path, lines: impl IntoIterator<Item = Line>, lost: &AtomicBool)
 }
 
 /// Whether the last line has no end: an agent was killed, or the disk was full, while it was written.
-fn is_cut_short(file: &File) -> io::Result<bool> {
+pub(crate) fn is_cut_short(file: &File) -> io::Result<bool> {
     let length = file.metadata()?.len();
     let mut last = [b'\n'];
     if length > 0 {

@@ -206,3 +206,30 @@ fn convert_prints_toml_that_check_accepts() {
         "what is TOML already is not converted"
     );
 }
+
+#[test]
+fn history_and_explain_read_the_files_alone_and_end_with_the_status_that_is_documented() {
+    let host = Host::new();
+    let file = host.write("haipmgr.toml", TOML);
+    let ends = |words: &[&str], status: i32, says: &str| {
+        let output = host.haipmgr(words, &file);
+        let said = text(&output.stdout) + &text(&output.stderr);
+        assert_eq!(output.status.code(), Some(status), "{words:?}: {said}");
+        assert!(said.contains(says), "{words:?}: {said}");
+    };
+    ends(&["history", "--config"], 0, "no switch of a VIP is in the history");
+    ends(&["explain", "last", "--config"], 1, "no switch of a VIP is in the history");
+    ends(&["explain", "now", "--config"], 1, "nothing is recorded in");
+    let line = r#"{"format":1,"id":"3306-A","kind":"came","code":"A_LATER_WORD","at":"2026-11-29T01:30:12.345+00:00","cluster":"orders","vip":"10.77.0.100","from":null,"to":null,"by":{"how":"automatic","who":null,"reason":null},"sentence":"orders came","outage":null,"seen":[{"ms":-5.0,"what":"a sign"}],"trace_us":1}"#;
+    host.write("history_3306.jsonl", &format!("{line}\n{{\"cut"));
+    ends(&["history", "--config"], 0, "A_LATER_WORD");
+    ends(&["history", "--config"], 0, "1 of the history's lines can't be read");
+    ends(&["history", "--since", "2026-11-30", "--config"], 0, "no switch of a VIP");
+    ends(&["explain", "3306-A", "--config"], 0, "a sign");
+    ends(&["explain", "3306", "--config"], 0, "the trace of it is gone");
+    ends(&["explain", "3307", "--config"], 1, "haipmgr history prints the IDs");
+    ends(&["history", "--since", "yesterday", "--config"], 2, "a length of time");
+    ends(&["history", "--cluster", "bills", "--config"], 2, "there is: orders");
+    let broken = host.write("other.toml", "");
+    assert_eq!(host.haipmgr(&["history", "--config"], &broken).status.code(), Some(2));
+}

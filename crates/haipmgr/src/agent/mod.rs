@@ -6,12 +6,14 @@ mod actions;
 mod announce_again;
 mod drive;
 mod expelling;
+mod historian;
 mod hosts;
 mod log_dedup;
 mod vip_edges;
 mod wiring;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,7 +33,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::act::address::Addresses;
 use crate::act::statfile::StatFile;
 use crate::clock::{self, Clocks};
-use crate::config::{Cluster, Config};
+use crate::config::{Cluster, Config, Source};
 use crate::journal::Log;
 use crate::observe::link::{self, LinkWatch, PathChange};
 use crate::observe::server_process::ServerProcesses;
@@ -42,6 +44,7 @@ use crate::trace_file::TraceFile;
 
 use announce_again::AnnounceAgain;
 use drive::{Edges, drive};
+use historian::Historian;
 use hosts::{Asked, Hosts};
 use log_dedup::LogDedup;
 use vip_edges::{Once, VipEdges};
@@ -159,6 +162,8 @@ pub async fn run(
             segments: segments.clone(),
             sightings: sightings.clone(),
             processes: processes.clone(),
+            // A legacy configuration's folder holds the files that its users know, and no others.
+            history: (config.source == Source::Toml).then(|| cluster.history_file()),
         };
         let agent = Agent::new(cluster, journal, events, shared);
         tasks.spawn(agent.serve(inbox, paths, stop.clone(), orders.clone()));
@@ -192,6 +197,8 @@ struct Shared {
     sightings: Sightings,
     /// None where the system has no thread or descriptor for it.
     processes: Option<Arc<ServerProcesses>>,
+    /// This cluster's history; none: none is kept.
+    history: Option<PathBuf>,
 }
 
 impl Shared {
@@ -207,6 +214,7 @@ struct Agent {
     log_dedup: LogDedup,
     recorder: Recorder,
     trace: TraceFile,
+    historian: Historian,
     /// To itself: every watch tells through a clone of this.
     events: mpsc::UnboundedSender<Event>,
     shared: Shared,
@@ -222,6 +230,8 @@ struct Agent {
     /// What the step that is being carried out adds to the trace, and the wall clock's time of it.
     lines: Option<Lines>,
     wall_time: jiff::Zoned,
+    /// The agent's clock at the same step.
+    decided_at: Time,
     /// The host's clocks, as they differed at the last event.
     clocks: Clocks,
     /// What the service manager was told last.
@@ -239,9 +249,11 @@ impl Agent {
             inbox: None,
             lines: None,
             wall_time: jiff::Zoned::now(),
+            decided_at: clock::now(),
             log_dedup: LogDedup::default(),
             recorder: Recorder::new(cluster.decision_trace, cluster.policy.clone(), shared.sightings.clone()),
             trace: TraceFile::new(cluster.trace_file()),
+            historian: Historian::new(shared.history.clone(), journal.clone()),
             stat_file: StatFile::new(cluster.stat_file()),
             wiring,
             vips,
@@ -312,6 +324,7 @@ impl Agent {
                 self.look_around(driver.state());
             }
         }
+        self.historian.write_open();
         self.say_what_keeps_arp_in(driver.state());
         self.say_what_failed_at_the_end(&mut driver);
         if let (Some(_), Some(expel)) = (driver.state().expel.changed, self.wiring.expel()) {
@@ -449,6 +462,7 @@ impl Edges for Agent {
 
     fn before(&mut self, now: Time, state: &State, event: &Event) {
         self.wall_time = jiff::Zoned::now();
+        self.decided_at = now;
         self.lines = self.recorder.before(now, state, event, wall_clock);
     }
 
@@ -460,10 +474,15 @@ impl Edges for Agent {
             }
             _ => {}
         }
+        if let Some(decision) = driver.decision() {
+            self.historian.decided(&self.cluster, driver.state(), event, decision, self.decided_at);
+        }
     }
 
     async fn carry_out(&mut self, deed: &Action) -> Outcome {
-        self.carry_out_deed(deed).await
+        let outcome = self.carry_out_deed(deed).await;
+        self.historian.done(deed, &outcome);
+        outcome
     }
 
     async fn settled(&mut self, settled: &Settled) {
@@ -480,6 +499,7 @@ impl Edges for Agent {
             let lines = self.recorder.switched(wall_clock);
             self.trace.write(lines, &self.journal);
         }
+        self.historian.settled(&self.cluster, || self.wiring.servers());
     }
 }
 

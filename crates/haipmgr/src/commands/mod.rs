@@ -4,6 +4,8 @@
 mod check;
 mod drain;
 mod drains;
+mod explain;
+mod history;
 mod init;
 pub(crate) mod replay;
 mod run;
@@ -67,6 +69,12 @@ enum Command {
     Drain(drain::Arguments),
     /// Take VIPs again after a drain.
     Undrain(drain::Undrained),
+    /// Every switch of a VIP that this host has seen: when, why, from whom to whom, by whom, and what its time was spent on.
+    #[command(after_help = history::EXAMPLES)]
+    History(history::Arguments),
+    /// Tell one switch as a story, or why the VIP is where it is.
+    #[command(after_help = explain::EXAMPLES)]
+    Explain(explain::Arguments),
     /// Check a configuration: print its problems, or what would run. Starts and stops nothing. Exit status 1 where it does not fit
     /// this host.
     Check(File),
@@ -109,6 +117,8 @@ pub fn execute(line: CommandLine) -> ExitCode {
         Command::Switchover(arguments) => switchover::switchover(&arguments),
         Command::Drain(arguments) => drain::drain(&arguments),
         Command::Undrain(arguments) => drain::undrain(&arguments),
+        Command::History(arguments) => history::history(&arguments),
+        Command::Explain(arguments) => explain::explain(&arguments),
         Command::Check(file) => check_and_print(&file.config),
         Command::Convert { parameter_py } => print_or_refuse(config::convert(&parameter_py), &parameter_py),
         Command::Sql(file) => print_or_refuse(check::sql(&file.config), &file.config),

@@ -16,6 +16,7 @@ use crate::agent::{self, End, NotGivenUp};
 use crate::config::{self, Cluster, Config, Problems, Source};
 use crate::control::message::{Answer, Request};
 use crate::control::{self, Order};
+use crate::file_writer;
 use crate::journal::{Journal, Log};
 use crate::lock::{self, Lock, LockError};
 use crate::self_protection;
@@ -167,6 +168,7 @@ fn serve(prepared: &Prepared) -> ExitCode {
         // Questions to servers may be under way in threads; nobody needs their answers.
         runtime.shutdown_background();
     }
+    file_writer::flush(FLUSH_LIMIT);
     prepared.journal.flush(FLUSH_LIMIT);
     status
 }

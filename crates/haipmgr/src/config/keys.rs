@@ -154,7 +154,7 @@ pub(super) const CLUSTER: &[Key] = &[
         name: "install_path",
         presence: Presence::Needed,
         kind: Kind::Path(|draft| &mut draft.install_path),
-        about: "The folder for `HAIPMGR_<port>.log` and `stat_<port>`. It must exist.",
+        about: "The folder for `HAIPMGR_<port>.log`, `history_<port>.jsonl` and `stat_<port>`. It must exist.",
     },
     Key {
         name: "members",

@@ -164,6 +164,11 @@ impl Cluster {
         self.install_path.join(format!("HAIPMGR_{}.trace.jsonl", self.mysql_port))
     }
 
+    /// One line for each switch of a VIP.
+    pub fn history_file(&self) -> PathBuf {
+        self.install_path.join(format!("history_{}.jsonl", self.mysql_port))
+    }
+
     /// S6: the state file.
     pub fn stat_file(&self) -> PathBuf {
         self.install_path.join(format!("stat_{}", self.mysql_port))

@@ -6,6 +6,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use nix::unistd::{Uid, User, gethostname};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -13,6 +14,7 @@ use super::member::{Member, NO_SUCH_PROCEDURE, NOT_EXECUTABLE, not_executable, r
 use super::plan::{Obstacle, holders};
 use super::vip::{SeenAtVip, VipWatch};
 use crate::config::{Cluster, format_duration};
+use crate::history::learn::COMMENT;
 use crate::server_access::Access;
 use crate::server_access::account::MAKE_PRIMARY;
 use crate::server_access::kept_session::Unanswered;
@@ -97,6 +99,7 @@ pub(crate) async fn carry_out(order: Order<'_>, operator: &impl Operator) -> Out
         order: &order,
         operator,
         members,
+        ordered_on: None,
         began: Instant::now(),
         said: None,
         asked: None,
@@ -122,6 +125,8 @@ struct AtWork<'a, O> {
     operator: &'a O,
     /// The old primary and the target.
     members: Vec<Member>,
+    /// The session in which the order was given.
+    ordered_on: Option<Member>,
     began: Instant,
     /// What MySQL was at when that was last said.
     said: Option<String>,
@@ -134,14 +139,16 @@ struct AtWork<'a, O> {
 impl<O: Operator> AtWork<'_, O> {
     async fn until_ordered(&mut self) -> Ended {
         let mut target = Member::one(self.order.cluster, self.order.target.0, NO_LIMIT);
-        let statement = statement(&self.order.target.1, self.order.reason);
-        let mut call = tokio::spawn(async move { target.order(&statement).await });
+        let statement = statement(&self.order.target.1, &whoever_types(), self.order.reason);
+        // Its session stays open: while it does, the new holder's agent finds there who ordered this, and why.
+        let mut call = tokio::spawn(async move { (target.order(&statement).await, target) });
         let within = self.order.within;
         loop {
             tokio::select! {
                 ended = &mut call => {
                     // The task is aborted by nobody.
-                    let Ok(answer) = ended else { return self.left("the order's task ended") };
+                    let Ok((answer, target)) = ended else { return self.left("the order's task ended") };
+                    self.ordered_on = Some(target);
                     return self.after_order(answer).await;
                 }
                 _ = tokio::signal::ctrl_c() => return self.left("you stopped watching"),
@@ -301,11 +308,21 @@ fn waited_for(waited: Duration) -> Duration {
     Duration::from_secs(waited.as_secs())
 }
 
-/// With the reason as a comment, which `performance_schema.threads` shows beside it.
-fn statement(id: &str, reason: &str) -> String {
+/// Who gives the order: the user, as whom he logged in, and the host.
+fn whoever_types() -> String {
+    let user = std::env::var("SUDO_USER").ok().filter(|user| !user.is_empty());
+    let user = user.or_else(|| User::from_uid(Uid::current()).ok().flatten().map(|user| user.name));
+    let user = user.unwrap_or_else(|| format!("user {}", Uid::current()));
+    let host = gethostname().map(|host| host.to_string_lossy().into_owned());
+    host.map_or_else(|_| user.clone(), |host| format!("{user} on {host}"))
+}
+
+/// With who ordered it, and why, as a comment, which `performance_schema` shows beside it.
+fn statement(id: &str, who: &str, reason: &str) -> String {
     let id: String = id.chars().filter(|letter| letter.is_ascii_alphanumeric() || *letter == '-').collect();
     let reason: String = reason.chars().filter(|letter| !letter.is_control()).collect();
-    format!("CALL {MAKE_PRIMARY}('{id}') /* haipmgr: {} */", reason.replace("*/", "* /"))
+    let who: String = who.chars().filter(|letter| !letter.is_control() && !"*:/".contains(*letter)).collect();
+    format!("CALL {MAKE_PRIMARY}('{id}') {COMMENT}{who}: {} */", reason.replace("*/", "* /"))
 }
 
 #[cfg(test)]
@@ -313,10 +330,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn neither_a_uuid_nor_a_reason_ends_the_order() {
+    fn neither_a_uuid_nor_a_name_nor_a_reason_ends_the_order() {
         assert_eq!(
-            statement("a-1'); DROP", "because */ DROP\n"),
-            "CALL haipmgr.make_primary('a-1DROP') /* haipmgr: because * / DROP */"
+            statement("a-1'); DROP", "root*/ on: db2", "because */ DROP\n"),
+            "CALL haipmgr.make_primary('a-1DROP') /* haipmgr by root on db2: because * / DROP */"
         );
     }
 }

@@ -13,6 +13,7 @@ mod failovers;
 mod field;
 mod files;
 mod first_steps;
+mod history;
 mod interface;
 mod lease;
 mod logs;
@@ -220,6 +221,9 @@ const TESTS: &[Test] = &[
     anytime("switchover_command_ends_the_session", switchover_command::ends_the_session),
     anytime("switchover_command_without_procedures", switchover_command::without_procedures),
     anytime("switchover_command_follows", switchover_command::follows),
+    anytime("history_of_a_switchover", history::switchover),
+    anytime("history_of_kill_9", history::kill_9),
+    anytime("history_of_a_vip_removed_by_hand", history::removed_by_hand),
     anytime("drain_then_shutdown", drain::then_shutdown),
     anytime("drained_host_takes_no_vip", drain::takes_none),
     anytime("drain_refused_leaves_the_vip", drain::refuses),

@@ -1,0 +1,128 @@
+//! Writes the history: one line for each switch of a VIP, once the servers have said who ordered it. Nothing here is waited for by
+//! whoever decides.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use decide::action::{Action, Outcome};
+use decide::event::Event;
+use decide::history::{History, Row};
+use decide::time::Time;
+use decide::{Decision, State};
+
+use crate::clock;
+use crate::config::Cluster;
+use crate::file_writer;
+use crate::history::learn::Question;
+use crate::history::{Record, Written, append};
+use crate::journal::Log;
+use crate::server_access::Servers;
+
+/// A line that is being learnt more of. Whoever takes it writes it.
+type Open = Arc<Mutex<Option<Record>>>;
+
+/// One cluster's history.
+pub(super) struct Historian {
+    history: History,
+    /// None: no history is kept.
+    path: Option<PathBuf>,
+    journal: Log,
+    open: Vec<Open>,
+}
+
+impl Historian {
+    pub(super) fn new(path: Option<PathBuf>, journal: Log) -> Self {
+        Self { history: History::default(), path, journal, open: Vec::new() }
+    }
+
+    /// A step was made; its orders follow.
+    pub(super) fn decided(
+        &mut self,
+        cluster: &Cluster,
+        state: &State,
+        event: &Event,
+        decision: &Decision,
+        now: Time,
+    ) {
+        if self.path.is_some() {
+            self.history.decided(&cluster.policy, state, event, decision, now);
+        }
+    }
+
+    /// How an order went.
+    pub(super) fn done(&mut self, action: &Action, outcome: &Outcome) {
+        if self.path.is_some() && matches!(action, Action::Vip(..)) {
+            self.history.done(action, outcome, clock::now());
+        }
+    }
+
+    /// Writes what has come of it, or has it asked about first.
+    pub(super) fn settled(&mut self, cluster: &Cluster, servers: impl FnOnce() -> Servers) {
+        let rows = self.history.take_rows();
+        if rows.is_empty() {
+            return;
+        }
+        self.open.retain(|open| open.lock().unwrap_or_else(PoisonError::into_inner).is_some());
+        let servers = servers();
+        for row in rows {
+            self.tell(cluster, row, &servers);
+        }
+    }
+
+    fn tell(&mut self, cluster: &Cluster, row: Row, servers: &Servers) {
+        let (Some(path), Some(vip)) = (self.path.clone(), cluster.policy.address_of(row.vip)) else { return };
+        let record = Record::of(
+            &row,
+            &Written {
+                cluster: &cluster.name,
+                port: cluster.mysql_port,
+                vips: cluster.policy.vips.len(),
+                vip,
+                now: clock::now(),
+                wall: jiff::Timestamp::now(),
+            },
+        );
+        let Some(question) = Question::about(&row, cluster) else {
+            write(path, record, self.journal.clone());
+            return;
+        };
+        let open: Open = Arc::new(Mutex::new(Some(record)));
+        self.open.push(Arc::clone(&open));
+        let journal = self.journal.clone();
+        let asked = servers.spawn(async move {
+            let learnt = question.ask().await;
+            if let Some(mut record) = take(&open) {
+                record.learn(&row, &learnt);
+                write(path, record, journal);
+            }
+        });
+        if asked.is_err() {
+            self.write_open();
+        }
+    }
+
+    /// The agent ends: what is being learnt more of is written as it is.
+    pub(super) fn write_open(&mut self) {
+        let Some(path) = &self.path else { return };
+        for record in self.open.drain(..).filter_map(|open| take(&open)) {
+            write(path.clone(), record, self.journal.clone());
+        }
+    }
+}
+
+fn take(open: &Open) -> Option<Record> {
+    open.lock().unwrap_or_else(PoisonError::into_inner).take()
+}
+
+fn write(path: PathBuf, record: Record, journal: Log) {
+    let record = record.finished();
+    let lost = journal.clone();
+    let handed_over = file_writer::hand_over(Box::new(move || {
+        if let Err(error) = append(&path, &record) {
+            journal.error(&format!("the history {} can't be written: {error}", path.display()));
+        }
+    }));
+    if !handed_over {
+        lost.error("a line of the history is lost: the disk is too slow");
+    }
+}

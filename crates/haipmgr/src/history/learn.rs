@@ -1,0 +1,185 @@
+//! What the servers are asked once a VIP is up, off the decision's path: who ordered a switchover, and when the old primary last wrote.
+//!
+//! MySQL keeps no record of who called `group_replication_set_as_primary`. While the session that did is open, `performance_schema` shows
+//! its last ten statements; after that, one statement of its kind with its text stays in the summary by digest, newer than 15 s or not at
+//! all. `haipmgr switchover` writes who ordered it, and why, as a comment into its statement.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use decide::history::{Code, Kind, Row};
+use decide::time::Time;
+use futures_util::future::join_all;
+use tokio::time::sleep;
+
+use crate::clock;
+use crate::config::Cluster;
+use crate::server_access::kept_session::KeptSession;
+use crate::server_access::{Access, Endpoint};
+
+/// For each server's answer.
+const ANSWER_LIMIT: Duration = Duration::from_millis(500);
+/// The order may end, and be recorded, a moment after the VIP moved.
+const ASKED_AGAIN_AFTER: [Duration; 3] =
+    [Duration::ZERO, Duration::from_millis(200), Duration::from_millis(800)];
+
+/// How the comment in an order begins that this program gives.
+pub(crate) const COMMENT: &str = "/* haipmgr by ";
+
+/// The statements of open sessions that order a switchover, ended no longer than 15 s ago, this program's first.
+const IN_SESSIONS: &str = "SELECT t.PROCESSLIST_USER, t.PROCESSLIST_HOST, LEFT(s.SQL_TEXT, 1024) FROM (\
+       SELECT THREAD_ID, EVENT_ID, SQL_TEXT, MYSQL_ERRNO, TIMER_END FROM performance_schema.events_statements_current \
+       UNION ALL SELECT THREAD_ID, EVENT_ID, SQL_TEXT, MYSQL_ERRNO, TIMER_END FROM performance_schema.events_statements_history) s \
+     JOIN performance_schema.threads t ON t.THREAD_ID = s.THREAD_ID \
+     WHERE t.PROCESSLIST_ID <> CONNECTION_ID() AND COALESCE(s.MYSQL_ERRNO, 0) = 0 \
+     AND (s.SQL_TEXT LIKE 'CALL haipmgr.make\\_primary%' OR s.SQL_TEXT LIKE '%group\\_replication\\_set\\_as\\_primary%') \
+     AND (s.TIMER_END IS NULL OR s.TIMER_END > \
+       (SELECT MAX(c.TIMER_START) FROM performance_schema.events_statements_current c) - 15000000000000) \
+     ORDER BY s.SQL_TEXT LIKE 'CALL haipmgr.make\\_primary%' DESC, s.EVENT_ID DESC LIMIT 1";
+
+/// The same of sessions that have ended.
+const IN_SUMMARY: &str = "SELECT QUERY_SAMPLE_TEXT FROM performance_schema.events_statements_summary_by_digest \
+     WHERE LAST_SEEN >= NOW(6) - INTERVAL 15 SECOND AND QUERY_SAMPLE_SEEN >= NOW(6) - INTERVAL 15 SECOND \
+     AND QUERY_SAMPLE_TEXT LIKE 'CALL haipmgr.make\\_primary%' LIMIT 1";
+
+/// How long ago, in microseconds, this server had received the last transaction of another member.
+const LAST_WRITE: &str = "SELECT TIMESTAMPDIFF(MICROSECOND, LAST_QUEUED_TRANSACTION_END_QUEUE_TIMESTAMP, NOW(6)) \
+     FROM performance_schema.replication_connection_status \
+     WHERE CHANNEL_NAME = 'group_replication_applier' AND LAST_QUEUED_TRANSACTION <> ''";
+
+/// Who ordered a switchover.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OrderSeen {
+    /// A person on a host, or a MySQL account.
+    pub who: String,
+    /// Why, in that person's words.
+    pub reason: Option<String>,
+}
+
+/// What the servers said.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Learnt {
+    /// Who ordered it.
+    pub order: Option<OrderSeen>,
+    /// When the last transaction of another member had arrived here, by the agent's clock.
+    pub last_write: Option<Time>,
+}
+
+/// Whom to ask about a row, and what.
+pub(crate) struct Question {
+    /// This host's own server.
+    own: Access,
+    others: Vec<Access>,
+    asks_order: bool,
+}
+
+impl Question {
+    /// None where the servers know nothing of it.
+    pub(crate) fn about(row: &Row, cluster: &Cluster) -> Option<Self> {
+        let asks_order = row.code == Code::Switchover;
+        let party = match row.kind {
+            Kind::Came if row.code.is_election() => &row.to,
+            Kind::Left if asks_order => &row.from,
+            Kind::Came | Kind::Left => return None,
+        };
+        let own = party.as_ref()?.address?;
+        let at = |member: IpAddr| Access::of(cluster, Endpoint::Tcp(member, cluster.mysql_port));
+        let endpoint = |path: &std::path::PathBuf| Access::of(cluster, Endpoint::Socket(path.clone()));
+        let others = cluster.policy.group.members.keys().filter(|member| **member != own);
+        Some(Self {
+            own: cluster.socket.as_ref().map_or_else(|| at(own), endpoint),
+            others: others.copied().map(at).collect(),
+            asks_order,
+        })
+    }
+
+    /// Asks; 3 s at the most. To be run inside a tokio runtime.
+    pub(crate) async fn ask(self) -> Learnt {
+        let session = |access: Access| KeptSession::new(access, ANSWER_LIMIT);
+        let mut learnt = Learnt::default();
+        let mut all: Vec<_> = std::iter::once(session(self.own)).collect();
+        if let Some(own) = all.first_mut() {
+            learnt.last_write = last_write(own).await;
+        }
+        if self.asks_order {
+            all.extend(self.others.into_iter().map(session));
+            for wait in ASKED_AGAIN_AFTER {
+                sleep(wait).await;
+                let found = join_all(all.iter_mut().map(order_on)).await;
+                // What this program ordered says most; then what was ordered on this host's own server.
+                let found: Vec<_> = found.into_iter().flatten().collect();
+                learnt.order =
+                    found.iter().find(|(_, ours)| *ours).or(found.first()).map(|(order, _)| order.clone());
+                if learnt.order.is_some() {
+                    break;
+                }
+            }
+        }
+        for session in &mut all {
+            session.take_leave().await;
+        }
+        learnt
+    }
+}
+
+async fn last_write(server: &mut KeptSession) -> Option<Time> {
+    let asked_at = clock::now();
+    let rows = server.ask(LAST_WRITE).await.ok()?;
+    let age: u64 = rows.first()?.first()?.as_deref()?.parse().ok()?;
+    Some(asked_at - Duration::from_micros(age))
+}
+
+/// Who ordered a switchover on this server, and whether it was this program.
+async fn order_on(server: &mut KeptSession) -> Option<(OrderSeen, bool)> {
+    let in_sessions = server.ask(IN_SESSIONS).await.ok().and_then(|rows| {
+        let row = rows.first()?;
+        let cell = |place: usize| row.get(place).cloned().flatten().unwrap_or_default();
+        Some((cell(0), cell(1), cell(2)))
+    });
+    if let Some((_, _, statement)) = &in_sessions
+        && let Some(order) = comment(statement)
+    {
+        return Some((order, true));
+    }
+    let rows = server.ask(IN_SUMMARY).await.unwrap_or_default();
+    if let Some(order) = rows.first().and_then(|row| comment(row.first()?.as_deref()?)) {
+        return Some((order, true));
+    }
+    let (user, host, _) = in_sessions?;
+    Some((OrderSeen { who: format!("the MySQL account {user} from {host}"), reason: None }, false))
+}
+
+/// What this program's comment in a statement says.
+fn comment(statement: &str) -> Option<OrderSeen> {
+    let (_, rest) = statement.split_once(COMMENT)?;
+    let (text, _) = rest.split_once("*/")?;
+    let (who, reason) = text.split_once(':')?;
+    let in_words = |text: &str| text.trim().chars().filter(|letter| !letter.is_control()).collect::<String>();
+    let reason = Some(in_words(reason)).filter(|reason| !reason.is_empty());
+    Some(OrderSeen { who: in_words(who), reason })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_comment_of_an_order_tells_who_and_why_and_other_statements_tell_nothing() {
+        let order = |who: &str, reason: Option<&str>| {
+            Some(OrderSeen { who: who.to_owned(), reason: reason.map(str::to_owned) })
+        };
+        let call = |comment: &str| format!("CALL haipmgr.make_primary('a-1') {comment}");
+        for (statement, wanted) in [
+            (
+                call("/* haipmgr by root on db2: upgrade: part 1 */"),
+                order("root on db2", Some("upgrade: part 1")),
+            ),
+            (call("/* haipmgr by root on db2:  */"), order("root on db2", None)),
+            (call("/* haipmgr by root on db2: cut off"), None),
+            (call("/* haipmgr: an older version */"), None),
+            ("SELECT 1".to_owned(), None),
+        ] {
+            assert_eq!(comment(&statement), wanted, "{statement}");
+        }
+    }
+}
