@@ -220,9 +220,7 @@ fn milliseconds(time: Duration) -> u64 {
 fn stage(stage: Stage, finding: &Finding, age: Duration) -> StageStatus {
     let (found, words) = match finding {
         Finding::Passed => (Found::Passed, passed(stage).to_owned()),
-        Finding::Failed(Cause::Secondary) => {
-            (Found::Secondary, Cause::Secondary.to_string())
-        }
+        Finding::Failed(Cause::Secondary) => (Found::Secondary, Cause::Secondary.to_string()),
         Finding::Failed(cause) => (Found::Failed, cause.to_string()),
         Finding::Unknown(why) => (Found::Unknown, format!("not known: {why}")),
     };
@@ -293,12 +291,7 @@ fn group(policy: &Policy, facts: &Facts, now: Time) -> Option<GroupStatus> {
 }
 
 /// Whose row it is: this host's, one whose port answered with this UUID, or one that is named by its address.
-fn address_of(
-    policy: &Policy,
-    facts: &Facts,
-    view: &GroupView,
-    member: &Member,
-) -> Option<IpAddr> {
+fn address_of(policy: &Policy, facts: &Facts, view: &GroupView, member: &Member) -> Option<IpAddr> {
     if member.id == view.local {
         let Fact::Known(host) = &facts.host.fact else { return None };
         return own_member(&policy.group, host).map(|(address, _)| address);
@@ -358,7 +351,10 @@ fn claim_waits_for(limits: &VipPolicy, claim: &Claim, facts: &Facts, now: Time) 
         );
     }
     if claim.probes < limits.probe_count {
-        return format!("answers to its probes for {vip}: {} of {} are sent", claim.probes, limits.probe_count);
+        return format!(
+            "answers to its probes for {vip}: {} of {} are sent",
+            claim.probes, limits.probe_count
+        );
     }
     if let Some(rival) = claim.rivals.keys().next() {
         return format!("{rival}, which claims {vip} too");

@@ -157,8 +157,7 @@ fn the_last_switch_is_in_the_logs_words_with_its_age() {
     assert_eq!(LastSwitch::of(&model.policy(), model.last.as_ref().unwrap(), model.now), None);
     let decision = model.tell(Event::Release);
     let switch = LastSwitch::of(&model.policy(), &decision, model.now).unwrap();
-    let said =
-        Status::of(&model.policy(), &model.state, Some(&switch), model.now + Duration::from_secs(12));
+    let said = Status::of(&model.policy(), &model.state, Some(&switch), model.now + Duration::from_secs(12));
     let last = said.last_switch.unwrap();
     assert_eq!(last.age_ms, 12_000);
     assert!(last.words.starts_with("VIP stopped on eth0:"), "{}", last.words);
