@@ -186,8 +186,19 @@ impl LastSwitch {
 }
 
 impl Status {
-    /// As it is now.
-    pub fn of(policy: &Policy, state: &State, last_switch: Option<&LastSwitch>, now: Time) -> Self {
+    /// As it is now, `unread` taken in: an answer that the rules have not been woken for.
+    pub fn of(
+        policy: &Policy,
+        state: &State,
+        unread: Option<&Event>,
+        last_switch: Option<&LastSwitch>,
+        now: Time,
+    ) -> Self {
+        let mut copy = state.clone();
+        if let Some(event) = unread {
+            step(policy, &mut copy, event, now);
+        }
+        let state = &copy;
         // What the rules would say, were they asked now; what they would do is dropped.
         let decision = step(policy, &mut state.clone(), &Event::Wake, now);
         let moment = Moment { facts: &state.facts, group: &policy.group, now };

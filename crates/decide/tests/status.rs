@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use decide::State;
 use decide::checks::Stage;
-use decide::event::{Event, Fact, Gateway, MemberState, Role, Says, Server};
+use decide::event::{Event, Fact, Gateway, MemberState, Role, Says, Seen, Server};
 use decide::status::{Found, Has, LastSwitch, Mode, Status, Wanted};
 use decide::step;
 use decide::time::Time;
@@ -21,7 +21,7 @@ fn status(model: &ModelHost) -> Status {
 }
 
 fn status_at(model: &ModelHost, now: Time) -> Status {
-    Status::of(&model.policy(), &model.state, None, now)
+    Status::of(&model.policy(), &model.state, None, None, now)
 }
 
 #[test]
@@ -61,9 +61,21 @@ fn every_fact_grows_older_while_nothing_is_heard() {
 }
 
 #[test]
+fn an_answer_that_the_rules_were_not_woken_for_makes_the_facts_younger_and_changes_nothing_else() {
+    let model = ModelHost::settled_holder();
+    let later = model.now + Duration::from_secs(3);
+    let unread = Event::Server(Seen { asked_at: later - ms(40), fact: primary() });
+    let old = status_at(&model, later);
+    let said = Status::of(&model.policy(), &model.state, Some(&unread), None, later);
+    assert!(old.stages[2].age_ms.unwrap() >= 3_000, "{old:?}");
+    assert_eq!((said.stages[2].age_ms, said.vips[0].proof_age_ms), (Some(40), Some(40)));
+    assert_eq!((said.vips[0].state, &said.vips[0].words), (old.vips[0].state, &old.vips[0].words));
+}
+
+#[test]
 fn an_agent_that_has_just_started_knows_nothing_and_says_what_it_waits_for() {
     let now = Time(1_000_000);
-    let said = Status::of(&policy(), &State::new(&policy(), now), None, now);
+    let said = Status::of(&policy(), &State::new(&policy(), now), None, None, now);
     assert!(said.stages.iter().all(|stage| stage.found == Found::Unknown && stage.age_ms.is_none()));
     assert_eq!((said.member, said.group, said.last_switch), (None, None, None));
     assert_eq!((said.vips[0].state, said.vips[0].wanted), (Has::Absent, Wanted::Unknown));
@@ -157,7 +169,8 @@ fn the_last_switch_is_in_the_logs_words_with_its_age() {
     assert_eq!(LastSwitch::of(&model.policy(), model.last.as_ref().unwrap(), model.now), None);
     let decision = model.tell(Event::Release);
     let switch = LastSwitch::of(&model.policy(), &decision, model.now).unwrap();
-    let said = Status::of(&model.policy(), &model.state, Some(&switch), model.now + Duration::from_secs(12));
+    let said =
+        Status::of(&model.policy(), &model.state, None, Some(&switch), model.now + Duration::from_secs(12));
     let last = said.last_switch.unwrap();
     assert_eq!(last.age_ms, 12_000);
     assert!(last.words.starts_with("VIP stopped on eth0:"), "{}", last.words);
@@ -179,7 +192,7 @@ proptest! {
         for (gap, age, _, sent) in &plays {
             now = now + *gap;
             step(&policy, &mut state, &sent.event(now - *age), now);
-            let said = Status::of(&policy, &state, None, now);
+            let said = Status::of(&policy, &state, None, None, now);
             prop_assert!(said.vips[0].words != "not known", "{:?}", state.vips);
             prop_assert_eq!(said.vips[0].state == Has::Holding, said.vips[0].interface.is_some() && !matches!(said.vips[0].state, Has::Releasing));
             let line = serde_json::to_string(&said).unwrap();

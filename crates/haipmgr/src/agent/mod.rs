@@ -313,9 +313,7 @@ impl Agent {
                 event = next_of(&mut self.inbox) => driver.push(event),
                 Some(change) = paths.recv() => self.follow_path(&change, driver.state()),
                 // Whoever asked may have gone.
-                Some(asked) = questions.recv() => drop(asked.send(
-                    Status::of(&policy, driver.state(), self.last_switch.as_ref(), clock::now()),
-                )),
+                Some(asked) = questions.recv() => drop(asked.send(self.status(driver.state()))),
                 () = sleep_until(until) => {}
             }
             if self.announce_again.take(Instant::now()) {
@@ -333,6 +331,12 @@ impl Agent {
             let _ = tokio::time::timeout(PUT_BACK_WITHIN, expel.flush()).await;
         }
         driver.state().has_given_up().then_some(self.cluster.name)
+    }
+
+    /// As it is now, with the server's last answer, which the rules need not be woken for where it says nothing new.
+    fn status(&self, state: &State) -> Status {
+        let unread = self.wiring.look_at_unchanged_answer();
+        Status::of(&self.cluster.policy, state, unread.as_ref(), self.last_switch.as_ref(), clock::now())
     }
 
     /// The way of the frames has changed: the VIP, where it is held there, is announced anew.

@@ -4,7 +4,7 @@
 
 use std::fs::Permissions;
 use std::io;
-use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::UnixListener as StdListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -147,9 +147,12 @@ fn bind(path: &Path) -> io::Result<StdListener> {
     let listener = StdListener::bind(path)?;
     listener.set_nonblocking(true)?;
     std::fs::set_permissions(path, Permissions::from_mode(0o600))?;
-    let readers = Group::from_name(READERS).ok().flatten();
-    if readers.is_some_and(|readers| nix::unistd::chown(path, None, Some(readers.gid)).is_ok()) {
-        std::fs::set_permissions(path, Permissions::from_mode(0o660))?;
+    if let Some(readers) = Group::from_name(READERS).ok().flatten() {
+        // The packaged agent is of that group already, and may not give a file away.
+        let is_theirs = std::fs::metadata(path)?.gid() == readers.gid.as_raw();
+        if is_theirs || nix::unistd::chown(path, None, Some(readers.gid)).is_ok() {
+            std::fs::set_permissions(path, Permissions::from_mode(0o660))?;
+        }
     }
     Ok(listener)
 }

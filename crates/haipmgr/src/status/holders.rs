@@ -29,9 +29,7 @@ pub(super) fn holders(picture: &Picture, vip: IpAddr) -> Known<Vec<Holder>> {
     let here = here(picture, vip);
     let answers = match &picture.segment {
         Ok(asked) => asked.get(&vip).ok_or_else(|| {
-            format!(
-                "{vip} could not be asked for on the segment: this host has no address of its family there"
-            )
+            format!("{vip} was not asked for on the segment: only IPv4 is, from an IPv4 address of this host")
         }),
         Err(why) => Err(why.clone()),
     };
