@@ -18,6 +18,7 @@ pub mod planted;
 pub mod policy;
 mod polling;
 pub mod reason;
+pub mod status;
 mod step;
 pub mod time;
 pub mod timings;

@@ -28,6 +28,11 @@ const TABLE: &[(&str, &[&str], &[&str])] = &[
         &["step"],
         &["ground", "policy", "orders", "input", "output", "facts", "checks", "vip", "expel", "polling"],
     ),
+    (
+        "status",
+        &["status"],
+        &["ground", "policy", "orders", "input", "output", "facts", "checks", "vip", "step"],
+    ),
     ("callers", &["driver", "trace"], &["ground", "policy", "orders", "input", "step"]),
     (
         "history",

@@ -17,6 +17,7 @@ pub mod recorder;
 pub mod self_protection;
 pub mod server_access;
 pub mod service_manager;
+mod status;
 mod switchover;
 pub mod trace_file;
 pub mod version;

@@ -59,6 +59,13 @@ impl Files {
         (status.code(), String::from_utf8(stderr).unwrap())
     }
 
+    /// Both what it says and what it complains of.
+    fn says_all(&self, words: &[&str], file: &Path) -> (Option<i32>, String) {
+        let Output { status, stdout, stderr } =
+            self.command(words, file).stdout(Stdio::piped()).output().unwrap();
+        (status.code(), String::from_utf8([stdout, stderr].concat()).unwrap())
+    }
+
     /// An agent that has come so far that it can be spoken to.
     fn agent(&self, file: &Path) -> Agent {
         let mut agent = Agent(self.command(&["run"], file).stderr(Stdio::null()).spawn().unwrap());
@@ -205,5 +212,138 @@ fn nonsense_and_silence_on_the_control_socket_keep_nobody_from_being_heard() {
         assert_eq!(status, Some(0), "{said}");
         assert_eq!(agent.status(), Some(0));
         drop(silent);
+    });
+}
+
+/// One line to the agent, and its answer.
+fn asked(socket: &Path, line: &str) -> String {
+    let mut stream = UnixStream::connect(socket).unwrap();
+    stream.set_read_timeout(Some(LIMIT)).unwrap();
+    stream.write_all(line.as_bytes()).unwrap();
+    let mut answer = String::new();
+    // An agent that ends may reset the connection behind its answer.
+    let _ = stream.read_to_string(&mut answer);
+    answer
+}
+
+#[test]
+fn an_old_command_is_understood_and_answered_as_it_understands_and_a_newer_one_is_told_so_in_a_sentence() {
+    in_new_namespace(|| async {
+        let files = Files::new();
+        let file = files.configure("10.77.0.100", files.0.path());
+        let mut agent = files.agent(&file);
+        let socket = files.path("haipmgr.control");
+        let undrained = asked(&socket, "{\"undrain\":{\"cluster\":null}}\n");
+        assert!(undrained.starts_with("{\"done\":\"undrained:"), "{undrained}");
+        let newer = asked(&socket, "{\"protocol\":99,\"request\":{\"levitate\":{}}}\n");
+        assert!(newer.starts_with("{\"protocol\":1,\"answer\":{\"failed\":"), "{newer}");
+        for word in ["protocol 1", "protocol 99", "use the same version on both"] {
+            assert!(newer.contains(word), "{newer}");
+        }
+        let status = asked(&socket, "{\"protocol\":1,\"request\":{\"status\":{\"cluster\":\"orders\"}}}\n");
+        for word in ["{\"protocol\":1,\"answer\":{\"status\":{", "\"name\":\"orders\"", "\"stages\":["] {
+            assert!(status.contains(word), "{status}");
+        }
+        let unknown = asked(&socket, "{\"protocol\":1,\"request\":{\"status\":{\"cluster\":\"stock\"}}}\n");
+        assert!(unknown.contains("no cluster \\\"stock\\\""), "{unknown}");
+        let stopped = asked(&socket, "\"stop\"\n");
+        assert_eq!(stopped, "{\"done\":\"the agent has ended; the VIP stays as it is\"}\n");
+        assert_eq!(agent.status(), Some(0));
+    });
+}
+
+#[test]
+fn a_command_that_meets_an_agent_of_version_0_1_speaks_as_that_understands_or_says_that_it_is_old() {
+    in_new_namespace(|| async {
+        let files = Files::new();
+        let file = files.configure("10.77.0.100", files.0.path());
+        let listener = std::os::unix::net::UnixListener::bind(files.path("haipmgr.control")).unwrap();
+        // As version 0.1 does it.
+        let old = std::thread::spawn(move || {
+            let mut heard = Vec::new();
+            while let Ok((mut stream, _)) = listener.accept() {
+                let mut line = String::new();
+                std::io::BufRead::read_line(&mut std::io::BufReader::new(&stream), &mut line).unwrap();
+                let answer = match line.trim() {
+                    "\"stop\"" => "{\"done\":\"the agent has ended; the VIP stays as it is\"}\n",
+                    _ => {
+                        "{\"failed\":\"this version cannot read the message (unknown variant `protocol`)\"}\n"
+                    }
+                };
+                stream.write_all(answer.as_bytes()).unwrap();
+                heard.push(line.trim().to_owned());
+                if line.trim() == "\"stop\"" {
+                    break;
+                }
+            }
+            heard
+        });
+        let (_, said) = files.says_all(&["status"], &file);
+        assert!(said.contains("version 0.1, which cannot be asked that; restart it"), "{said}");
+        let (status, said) = files.says(&["stop"], &file);
+        assert_eq!(status, Some(0), "{said}");
+        assert!(said.contains("the agent has ended"), "{said}");
+        let heard = old.join().unwrap();
+        assert_eq!(heard.last().map(String::as_str), Some("\"stop\""), "{heard:?}");
+    });
+}
+
+#[test]
+fn a_member_of_the_socket_group_may_read_and_orders_nothing() {
+    const NOBODY: u32 = 65_534;
+    in_new_namespace(|| async {
+        let files = Files::new();
+        let file = files.configure("10.77.0.100", files.0.path());
+        let mut agent = files.agent(&file);
+        let socket = files.path("haipmgr.control");
+        // As the agent does it where there is a group haipmgr.
+        std::os::unix::fs::chown(&socket, None, Some(NOBODY)).unwrap();
+        std::fs::set_permissions(&socket, std::fs::Permissions::from_mode(0o660)).unwrap();
+        std::fs::set_permissions(files.0.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+        std::os::unix::fs::chown(&file, Some(NOBODY), Some(NOBODY)).unwrap();
+        let program = files.path("program");
+        std::fs::copy(env!("CARGO_BIN_EXE_haipmgr"), &program).unwrap();
+        let as_nobody = |words: &[&str], gid: u32| {
+            use std::os::unix::process::CommandExt as _;
+            let mut command = Command::new(&program);
+            command.args(words).arg("--config").arg(&file).uid(NOBODY).gid(gid).current_dir("/");
+            let Output { status, stdout, stderr } = command.output().unwrap();
+            (status.code(), String::from_utf8([stdout, stderr].concat()).unwrap())
+        };
+        let (_, said) = as_nobody(&["status", "--format", "json"], NOBODY);
+        assert!(said.contains("\"agent\":{\"version\""), "{said}");
+        let (status, said) = as_nobody(&["stop"], NOBODY);
+        assert_eq!(status, Some(1), "{said}");
+        assert!(said.contains("user 65534 may not order this agent anything"), "{said}");
+        let (status, said) = as_nobody(&["status"], NOBODY - 1);
+        assert_eq!(status, Some(1), "{said}");
+        assert!(said.contains("may be asked by root, its own user and the group haipmgr alone"), "{said}");
+        assert_eq!(agent.0.try_wait().unwrap(), None, "it goes on");
+    });
+}
+
+#[test]
+fn a_thousand_connections_keep_nobody_from_asking_how_it_is_afterwards_and_orders_are_carried_out() {
+    in_new_namespace(|| async {
+        let files = Files::new();
+        let file = files.configure("10.77.0.100", files.0.path());
+        let mut agent = files.agent(&file);
+        let socket = files.path("haipmgr.control");
+        let mut open = Vec::new();
+        let mut most = 0;
+        for _ in 0..1_000 {
+            open.extend(UnixStream::connect(&socket).ok());
+            most = most.max(open.len());
+            if open.len() == 500 {
+                open.clear();
+            }
+        }
+        assert!(most >= 400, "{most} were open at a time");
+        drop(open);
+        let (_, said) = files.says_all(&["status"], &file);
+        assert!(said.contains("Agent on this host: haipmgr"), "{said}");
+        let (status, said) = files.says(&["stop"], &file);
+        assert_eq!(status, Some(0), "{said}");
+        assert_eq!(agent.status(), Some(0));
     });
 }

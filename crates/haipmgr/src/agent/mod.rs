@@ -24,9 +24,10 @@ use decide::driver::{Driver, GIVE_UP_WITHIN, Settled, Stop};
 use decide::event::{Event, Fact, Seen, Server};
 use decide::net::VipId;
 use decide::policy::VipPolicy;
+use decide::status::{LastSwitch, Status};
 use decide::time::Time;
 use decide::vip::VipState;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
@@ -118,11 +119,14 @@ impl Orders {
     }
 }
 
+/// Who asks one cluster's loop how it is.
+pub type Questions = mpsc::Receiver<oneshot::Sender<Status>>;
+
 /// The clusters whose VIP was to be given up, and may still be here.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NotGivenUp(pub Vec<String>);
 
-/// Runs all clusters until `stop` says how to end.
+/// Runs all clusters until `stop` says how to end. Each answers the `questions` in its place.
 ///
 /// # Errors
 /// Only what keeps the agent from starting; later faults are facts that the rules decide on.
@@ -132,15 +136,16 @@ pub async fn run(
     manager: &ServiceManager,
     mut stop: watch::Receiver<End>,
     orders: Orders,
+    questions: Vec<Questions>,
 ) -> Result<NotGivenUp, AgentError> {
     let mut tasks = JoinSet::new();
     let mut hosts = Hosts::default();
     let mut starts = Vec::new();
-    for (cluster, journal) in config.clusters.iter().zip(journals) {
+    for ((cluster, journal), questions) in config.clusters.iter().zip(journals).zip(questions) {
         let (events, inbox) = mpsc::unbounded_channel();
         let (path, paths) = mpsc::unbounded_channel();
         let asked = hosts.add(events.clone(), path);
-        starts.push((cluster.clone(), journal, events, inbox, paths, asked));
+        starts.push((cluster.clone(), journal, events, (inbox, paths, questions), asked));
     }
     let link = Arc::new(link::watch(move |news| hosts.tell(news)).await?);
     let (addresses, segments, sightings) = (Addresses::new(), Segments::default(), Sightings::default());
@@ -153,7 +158,7 @@ pub async fn run(
             None
         }
     };
-    for (place, (cluster, journal, events, inbox, paths, asked)) in starts.into_iter().enumerate() {
+    for (place, (cluster, journal, events, told, asked)) in starts.into_iter().enumerate() {
         let shared = Shared {
             manager: (manager.clone(), place),
             link: Arc::clone(&link),
@@ -166,7 +171,7 @@ pub async fn run(
             history: (config.source == Source::Toml).then(|| cluster.history_file()),
         };
         let agent = Agent::new(cluster, journal, events, shared);
-        tasks.spawn(agent.serve(inbox, paths, stop.clone(), orders.clone()));
+        tasks.spawn(agent.serve(told, stop.clone(), orders.clone()));
     }
     // An error means that the sender is gone, which is a stop too.
     let _ = stop.wait_for(|end| *end != End::NotYet).await;
@@ -207,6 +212,9 @@ impl Shared {
     }
 }
 
+/// Where one cluster hears what was seen, of changed ways of the frames, and who asks.
+type Told = (mpsc::UnboundedReceiver<Event>, mpsc::UnboundedReceiver<PathChange>, Questions);
+
 /// One cluster's agent.
 struct Agent {
     cluster: Cluster,
@@ -234,6 +242,8 @@ struct Agent {
     decided_at: Time,
     /// The host's clocks, as they differed at the last event.
     clocks: Clocks,
+    /// The VIP came or left.
+    last_switch: Option<LastSwitch>,
     /// What the service manager was told last.
     told: Option<service_manager::Seen>,
 }
@@ -261,6 +271,7 @@ impl Agent {
             announce_again: AnnounceAgain::default(),
             was_read_only: false,
             clocks: Clocks::read(),
+            last_switch: None,
             told: None,
             cluster,
             journal,
@@ -272,8 +283,7 @@ impl Agent {
     /// Until it is told to end. Gives its name where the VIP was given up.
     async fn serve(
         mut self,
-        inbox: mpsc::UnboundedReceiver<Event>,
-        mut paths: mpsc::UnboundedReceiver<PathChange>,
+        (inbox, mut paths, mut questions): Told,
         mut stop: watch::Receiver<End>,
         mut orders: Orders,
     ) -> Option<String> {
@@ -314,6 +324,8 @@ impl Agent {
                 event = next_of(&mut self.frames) => driver.push(event),
                 event = next_of(&mut self.inbox) => driver.push(event),
                 Some(change) = paths.recv() => self.follow_path(&change, driver.state()),
+                // Whoever asked may have gone.
+                Some(asked) = questions.recv() => drop(asked.send(self.status(driver.state()))),
                 () = sleep_until(until) => {}
             }
             if self.announce_again.take(Instant::now()) {
@@ -332,6 +344,12 @@ impl Agent {
             let _ = tokio::time::timeout(PUT_BACK_WITHIN, expel.flush()).await;
         }
         driver.state().has_given_up().then_some(self.cluster.name)
+    }
+
+    /// As it is now, with the server's last answer, which the rules need not be woken for where it says nothing new.
+    fn status(&self, state: &State) -> Status {
+        let unread = self.wiring.look_at_unchanged_answer();
+        Status::of(&self.cluster.policy, state, unread.as_ref(), self.last_switch.as_ref(), clock::now())
     }
 
     /// The way of the frames has changed: the VIP, where it is held there, is announced anew.
@@ -496,6 +514,9 @@ impl Edges for Agent {
         let lines = self.lines.take();
         self.trace.write(lines, &self.journal);
         if settled.decision.stage_5() != 1 {
+            let switch = LastSwitch::of(&self.cluster.policy, &settled.decision, settled.at);
+            // A start that failed is none.
+            self.last_switch = switch.filter(|_| settled.not_started.is_empty()).or(self.last_switch.take());
             let lines = self.recorder.switched(wall_clock);
             self.trace.write(lines, &self.journal);
         }

@@ -266,6 +266,11 @@ impl Wiring {
         self.server.as_ref()?.unchanged().map(Event::Server)
     }
 
+    /// The same, left where it is: for whoever only looks.
+    pub(super) fn look_at_unchanged_answer(&self) -> Option<Event> {
+        self.server.as_ref()?.look_at_unchanged().map(Event::Server)
+    }
+
     pub(super) fn server_answers(&self) {
         if let Some(process) = &self.process {
             process.server_answers();

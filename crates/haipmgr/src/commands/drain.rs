@@ -13,8 +13,8 @@ use super::terminal::{Terminal, print};
 use super::this_host::ThisHost;
 use super::{BAD_INPUT, File, REFUSED, refuse, say};
 use crate::config::{self, Cluster};
-use crate::control;
 use crate::control::message::{Answer, Request};
+use crate::control::{self, Patience};
 use crate::switchover::carry_out::Order;
 use crate::switchover::plan::{Plan, Verdict, Wanted};
 
@@ -141,12 +141,13 @@ fn ask(socket: &Path, request: &Request) -> Result<(), ExitCode> {
         say(&format!("haipmgr: {words}"));
         Err(ExitCode::FAILURE)
     };
-    match control::ask(socket, request) {
+    match control::ask(socket, request, Patience::ORDER) {
         Ok(Answer::Done(words)) => {
             print(&words);
             Ok(())
         }
         Ok(Answer::Failed(words)) => failed(&words),
+        Ok(Answer::Status(_)) => failed("the agent answered with its status, which was not asked for"),
         Err(error) => failed(&error.to_string()),
     }
 }

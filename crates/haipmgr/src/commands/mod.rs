@@ -1,5 +1,5 @@
 //! What each command does. Exit status: 0 done, 1 failed, 2 the command line or the configuration is wrong,
-//! 3 another agent runs, 4 refused, 5 still under way.
+//! 3 another agent runs, 4 refused, 5 still under way. `status` has its own (`crate::status::judge`).
 
 mod check;
 mod drain;
@@ -9,6 +9,7 @@ mod history;
 mod init;
 pub(crate) mod replay;
 mod run;
+mod status;
 mod stop;
 mod switchover;
 mod terminal;
@@ -58,6 +59,10 @@ enum Command {
         #[arg(long, value_name = "NAME", requires = "release")]
         cluster: Option<String>,
     },
+    /// Show the whole cluster, from any member's host: members, roles, who holds each VIP by its answer, and what the agent here says.
+    /// Changes nothing.
+    #[command(after_help = status::EXAMPLES)]
+    Status(status::Arguments),
     /// Write this host's configuration file: asks the local server and the kernel, and two questions. Writes the account's SQL where the
     /// account is not there yet.
     Init(init::Wishes),
@@ -114,6 +119,7 @@ pub fn execute(line: CommandLine) -> ExitCode {
                 ExitCode::FAILURE
             }
         },
+        Command::Status(arguments) => status::status(&arguments),
         Command::Switchover(arguments) => switchover::switchover(&arguments),
         Command::Drain(arguments) => drain::drain(&arguments),
         Command::Undrain(arguments) => drain::undrain(&arguments),

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use super::drains::Drains;
 use super::this_host;
@@ -15,7 +15,7 @@ use crate::act::address::full_prefix;
 use crate::agent::{self, End, NotGivenUp};
 use crate::config::{self, Cluster, Config, Problems, Source};
 use crate::control::message::{Answer, Request};
-use crate::control::{self, Order};
+use crate::control::{self, Door, Order};
 use crate::file_writer;
 use crate::journal::{Journal, Log};
 use crate::lock::{self, Lock, LockError};
@@ -185,11 +185,12 @@ async fn until_told_to_stop(prepared: &Prepared) -> Result<String, String> {
         (cluster.name.as_str(), cluster.policy.vips.values().filter_map(|vip| vip.lease).min())
     }));
     let (drains, orders) = Drains::begin(&prepared.config, &prepared.journal.agent());
-    let agent = agent::run(&prepared.config, prepared.logs.clone(), &manager, stopped, orders);
+    let (doors, questions) = doors(&prepared.config);
+    let agent = agent::run(&prepared.config, prepared.logs.clone(), &manager, stopped, orders, questions);
     tokio::pin!(agent);
     let log = prepared.journal.agent();
     let removed = move |text: &str| log.error(text);
-    let mut control = match control::Listener::open(&prepared.config.control_socket(), removed) {
+    let mut control = match control::Listener::open(&prepared.config.control_socket(), doors, removed) {
         Ok(control) => Some(control),
         Err(error) => {
             prepared.journal.agent().error(&error.to_string());
@@ -217,6 +218,8 @@ async fn until_told_to_stop(prepared: &Prepared) -> Result<String, String> {
                     prepared.journal.agent().info(&format!("told by {}", in_words_of(&order)));
                     drains.carry_out(order);
                 }
+                // The listener answers it by itself.
+                (None, Request::Status { .. }) => {}
                 (None, Request::Stop | Request::Release { .. }) => break (in_words_of(&order), Some(order)),
             },
         }
@@ -235,12 +238,22 @@ async fn until_told_to_stop(prepared: &Prepared) -> Result<String, String> {
     ended.map(|_| told_by)
 }
 
+/// By which each cluster's loop is asked how it is: one question at a time.
+fn doors(config: &Config) -> (Vec<Door>, Vec<agent::Questions>) {
+    let door = |cluster: &Cluster| {
+        let (questions, asked) = mpsc::channel(1);
+        (Door { cluster: cluster.name.clone(), questions }, asked)
+    };
+    config.clusters.iter().map(door).unzip()
+}
+
 fn in_words_of(order: &Order) -> String {
     let command = match &order.request {
         Request::Stop => "stop",
         Request::Release { .. } => "stop --release",
         Request::Drain { .. } => "drain",
         Request::Undrain { .. } => "undrain",
+        Request::Status { .. } => "status",
     };
     let cluster = order.request.cluster().map_or_else(String::new, |name| format!(" --cluster {name}"));
     format!("haipmgr {command}{cluster} ({})", order.by)
@@ -259,7 +272,7 @@ fn unknown_cluster(config: &Config, order: &Order) -> Option<String> {
 fn last_words(request: &Request, ended: &Result<NotGivenUp, String>) -> Answer {
     match (ended, request) {
         (Err(error), _) => Answer::Failed(error.clone()),
-        (Ok(_), Request::Stop | Request::Drain { .. } | Request::Undrain { .. }) => {
+        (Ok(_), Request::Stop | Request::Drain { .. } | Request::Undrain { .. } | Request::Status { .. }) => {
             Answer::Done("the agent has ended; the VIP stays as it is".to_owned())
         }
         (Ok(NotGivenUp(held)), Request::Release { .. }) if held.is_empty() => {

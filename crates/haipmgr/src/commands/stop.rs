@@ -8,7 +8,7 @@ use nix::unistd::Pid;
 
 use crate::config::{self, Config, Problems};
 use crate::control::message::{Answer, Request};
-use crate::control::{self, ClientError};
+use crate::control::{self, ClientError, Patience};
 use crate::lock;
 
 /// An agent whose socket was removed makes it anew within a second.
@@ -60,7 +60,7 @@ pub(super) fn stop(path: &Path, release: bool, cluster: Option<String>) -> Resul
     let config = config::load(path)?;
     known(&config, cluster.as_deref())?;
     let request = if release { Request::Release { cluster } } else { Request::Stop };
-    match control::ask(&config.control_socket(), &request) {
+    match control::ask(&config.control_socket(), &request, Patience::ORDER) {
         Err(nobody @ ClientError::NobodyThere(_)) => match lock::holder(&config) {
             Some(holder) => stop_without_socket(&config, &request, holder),
             None => Err(nobody.into()),
@@ -73,6 +73,9 @@ fn in_words(answer: Answer) -> Result<String, NotStopped> {
     match answer {
         Answer::Done(words) => Ok(words),
         Answer::Failed(words) => Err(NotStopped::Refused(words)),
+        Answer::Status(_) => {
+            Err(NotStopped::Refused("the agent answered with its status, which was not asked for".to_owned()))
+        }
     }
 }
 
@@ -92,7 +95,7 @@ fn stop_without_socket(
     let since = Instant::now();
     while since.elapsed() < SOCKET_ANEW_WITHIN {
         std::thread::sleep(LOOK_EVERY);
-        match control::ask(&socket, request) {
+        match control::ask(&socket, request, Patience::ORDER) {
             Err(ClientError::NobodyThere(_)) => {}
             answer => return in_words(answer?).map(|words| format!("{happened}: {words}")),
         }

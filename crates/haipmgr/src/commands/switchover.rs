@@ -190,11 +190,16 @@ pub(super) fn one_cluster<'c>(config: &'c Config, wanted: Option<&str>) -> Resul
     match (wanted, config.clusters.as_slice()) {
         (None, [only]) => Ok(only),
         (None, _) => Err(NotUsable::WhichCluster(known())),
-        (Some(wanted), clusters) => clusters
-            .iter()
-            .find(|cluster| cluster.name == wanted)
-            .ok_or_else(|| NotUsable::NoSuchCluster { wanted: wanted.to_owned(), known: known() }),
+        (Some(wanted), _) => one_of(config, wanted),
     }
+}
+
+/// The one that is named.
+pub(super) fn one_of<'c>(config: &'c Config, wanted: &str) -> Result<&'c Cluster, NotUsable> {
+    config.clusters.iter().find(|cluster| cluster.name == wanted).ok_or_else(|| {
+        let names: Vec<_> = config.clusters.iter().map(|cluster| cluster.name.as_str()).collect();
+        NotUsable::NoSuchCluster { wanted: wanted.to_owned(), known: names.join(", ") }
+    })
 }
 
 fn writer(arguments: &Arguments) -> Result<Option<(String, Password)>, NotUsable> {

@@ -3,14 +3,20 @@
 //! | file | the one idea |
 //! |---|---|
 //! | `message.rs` | requests and answers as lines of JSON: pure |
+//! | `report.rs` | what an agent says of itself: pure |
 //! | `listener.rs` | the agent's end: who is heard, and within which limits |
+//! | `desk.rs` | answers who only reads |
 //! | `client.rs` | the other end |
 //!
-//! A Unix socket in the file system, which nobody but its owner and root may connect to; the kernel says who does.
+//! A Unix socket in the file system. Root and the agent's own user may order; members of the group `haipmgr` may read. The kernel says
+//! who connects.
 
 mod client;
+mod desk;
 mod listener;
 pub mod message;
+pub mod report;
 
-pub use self::client::{ClientError, ask};
+pub use self::client::{ClientError, Patience, ask};
+pub use self::desk::Door;
 pub use self::listener::{ControlError, Listener, Order};

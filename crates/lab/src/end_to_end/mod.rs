@@ -30,6 +30,7 @@ mod servers;
 mod side_by_side;
 mod soak;
 mod stacks;
+mod status_command;
 mod switchover_command;
 mod switchovers;
 mod two_clusters;
@@ -292,6 +293,11 @@ const TESTS: &[Test] = &[
     anytime("primary_made_read_only", field::primary_made_read_only),
     anytime("group_goes_multi_primary_and_back", field::multi_primary),
     at(When::Alone, "vip_removed_while_the_gateway_asks", failovers::removed_while_the_gateway_asks),
+    anytime("status_without_an_agent", status_command::no_agent),
+    anytime("status_where_nobody_holds_the_vip", status_command::nobody_holds),
+    at(When::Alone, "status_of_a_whole_group", status_command::well),
+    at(When::Alone, "status_where_a_server_hangs", status_command::server_hangs),
+    at(When::Alone, "control_socket_abused", status_command::socket_abused),
     at(When::Alone, "switchover_backlog", switchovers::backlog),
     at(When::Alone, "switchover_ddl", switchovers::ddl),
     at(When::Alone, "all_cores_busy_for_a_minute", machine::all_cores_busy),

@@ -42,6 +42,11 @@ impl Unchanged {
         (self.tell)(Event::Server(seen));
     }
 
+    /// What was kept last; it stays.
+    pub(super) fn look(&self) -> Option<Seen<Server>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).kept.clone()
+    }
+
     /// What was kept last.
     pub(super) fn take(&self) -> Option<Seen<Server>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).kept.take()

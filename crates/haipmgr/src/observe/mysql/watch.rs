@@ -109,6 +109,11 @@ impl ServerWatch {
         self.unchanged.take()
     }
 
+    /// The same, left where it is.
+    pub fn look_at_unchanged(&self) -> Option<Seen<Server>> {
+        self.unchanged.look()
+    }
+
     /// Polls at this interval from now on.
     pub fn poll_every(&self, every: Duration) {
         self.calls.poll_every(every);

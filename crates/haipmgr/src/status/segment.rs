@@ -1,0 +1,80 @@
+//! Who answers for an address on the segment. It is asked as any host asks that wants to talk to it, from this host's own address: never
+//! by a probe, which is a claim.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use linux::neighbor_socket::NeighborListener;
+use linux::packet_socket::PacketSocketError;
+use tokio::time::{Instant, sleep_until, timeout_at};
+use wire::NeighborMessage;
+
+use super::picture::{Answers, Known};
+
+/// Frames are lost: each address is asked for up to three times, and listened for until then, in milliseconds.
+const HEARD_UNTIL: [u64; 3] = [25, 70, 150];
+/// A second holder's answer is waited for at least this long.
+const AT_LEAST: Duration = Duration::from_millis(40);
+
+/// Asks for `targets` on this interface from `asker`, this host's own address there. Gives who answered for each of those that could be
+/// asked for: an address of another family than the asker's is left out.
+///
+/// # Errors
+/// In words: the right to do it is missing, or the interface is of no use.
+pub(super) async fn ask(
+    interface: &str,
+    asker: IpAddr,
+    targets: &[IpAddr],
+) -> Known<BTreeMap<IpAddr, (Answers, Instant)>> {
+    let listener = NeighborListener::open(interface).map_err(|error| in_words(&error))?;
+    // By ARP alone. A question of the other family would go out as a probe.
+    let can_be_asked = |target: &&IpAddr| target.is_ipv4() && asker.is_ipv4() && **target != asker;
+    let begun = Instant::now();
+    let mut found: BTreeMap<IpAddr, (Answers, Instant)> =
+        targets.iter().filter(can_be_asked).map(|target| (*target, (Answers::new(), begun))).collect();
+    for heard_until in HEARD_UNTIL {
+        let unanswered = found.iter().filter(|(_, (answers, _))| answers.is_empty());
+        for target in unanswered.map(|(target, _)| *target) {
+            let question = NeighborMessage::Question { target, asker };
+            listener.send(question, None).map_err(|error| in_words(&error))?;
+        }
+        if hear(&listener, &mut found, begun, begun + Duration::from_millis(heard_until)).await? {
+            break;
+        }
+    }
+    sleep_until(begun + AT_LEAST).await;
+    // What came while nobody listened is still in the socket.
+    hear(&listener, &mut found, begun, Instant::now() + Duration::from_millis(1)).await?;
+    Ok(found)
+}
+
+/// Hears until then, or until each address was answered for and a second holder has had its time. Gives whether that is so.
+async fn hear(
+    listener: &NeighborListener,
+    found: &mut BTreeMap<IpAddr, (Answers, Instant)>,
+    begun: Instant,
+    until: Instant,
+) -> Known<bool> {
+    loop {
+        let all = found.values().all(|(answers, _)| !answers.is_empty());
+        if all && begun.elapsed() >= AT_LEAST {
+            return Ok(true);
+        }
+        let until = if all { until.min(begun + AT_LEAST) } else { until };
+        let Ok(received) = timeout_at(until, listener.receive()).await else { return Ok(all) };
+        let received = received.map_err(|error| in_words(&error))?;
+        let uses = received.message.sender_address();
+        if let Some((answers, heard_at)) = uses.and_then(|address| found.get_mut(&address)) {
+            *heard_at = Instant::now();
+            answers.insert(received.from, Duration::ZERO);
+        }
+    }
+}
+
+fn in_words(error: &PacketSocketError) -> String {
+    match error {
+        PacketSocketError::NotAllowed { .. } => "needs root, or the capability CAP_NET_RAW".to_owned(),
+        other => other.to_string(),
+    }
+}

@@ -1,0 +1,128 @@
+//! Each member's own server, asked directly. One task each, which asks when it is told to and keeps what was answered last: a question
+//! that outlives its limit stays open, so that a server that hangs gathers no broken connections (`max_connect_errors`), and what it said
+//! before is shown with its age.
+
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
+
+use super::picture::{Server, Word};
+use crate::config::Cluster;
+use crate::switchover::member::Member;
+
+/// A question that is not answered within this is given up.
+const GIVE_UP: Duration = Duration::from_secs(10);
+
+/// The members' servers, asked again and again.
+#[derive(Debug)]
+pub(super) struct Servers(Vec<Asked>);
+
+#[derive(Debug)]
+struct Asked {
+    address: IpAddr,
+    known: Arc<Mutex<Kept>>,
+    ask: Arc<Notify>,
+    /// Counts what has ended.
+    ended: watch::Receiver<u64>,
+    task: JoinHandle<()>,
+}
+
+/// What is kept of one server.
+#[derive(Debug, Default)]
+struct Kept {
+    said: Option<(Word, Instant)>,
+    failed: Option<(String, Instant)>,
+    waiting_since: Option<Instant>,
+}
+
+impl Servers {
+    /// Of this cluster's members; inside a tokio runtime.
+    pub(super) fn of(cluster: &Cluster) -> Self {
+        Self(cluster.policy.group.members.keys().map(|address| Asked::start(cluster, *address)).collect())
+    }
+
+    /// Asks all of them, and waits no longer than until then.
+    pub(super) async fn ask(&mut self, until: Instant) -> Vec<Server> {
+        let begun = Instant::now();
+        for asked in &self.0 {
+            asked.ask.notify_one();
+        }
+        let mut all = Vec::new();
+        for asked in &mut self.0 {
+            let newer = |known: &Kept| {
+                let at = [known.said.as_ref().map(|(_, at)| *at), known.failed.as_ref().map(|(_, at)| *at)];
+                at.into_iter().flatten().any(|at| at >= begun)
+            };
+            while !newer(&asked.lock())
+                && matches!(timeout_at(until, asked.ended.changed()).await, Ok(Ok(())))
+            {}
+            all.push(asked.picture(begun, until));
+        }
+        all
+    }
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Asked {
+    fn start(cluster: &Cluster, address: IpAddr) -> Self {
+        let (known, ask) = (Arc::new(Mutex::new(Kept::default())), Arc::new(Notify::new()));
+        let (tell, ended) = watch::channel(0);
+        let member = Member::one(cluster, address, GIVE_UP);
+        let task = tokio::spawn(answer(member, Arc::clone(&known), Arc::clone(&ask), tell));
+        Self { address, known, ask, ended, task }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn picture(&self, begun: Instant, until: Instant) -> Server {
+        let known = self.lock();
+        let now = Instant::now();
+        let answered = known.said.as_ref().is_some_and(|(_, at)| *at >= begun);
+        let failed = known.failed.as_ref().filter(|(_, at)| *at >= begun).map(|(why, _)| why.clone());
+        let silent = (!answered).then(|| {
+            failed.unwrap_or_else(|| {
+                let waited = known.waiting_since.map_or(until - begun, |since| now - since);
+                format!("no answer within {} ms", waited.as_millis())
+            })
+        });
+        Server {
+            address: self.address,
+            said: known.said.as_ref().map(|(word, at)| (word.clone(), now - *at)),
+            silent,
+        }
+    }
+}
+
+async fn answer(mut member: Member, known: Arc<Mutex<Kept>>, ask: Arc<Notify>, tell: watch::Sender<u64>) {
+    let keep =
+        |with: &mut dyn FnMut(&mut Kept)| with(&mut known.lock().unwrap_or_else(PoisonError::into_inner));
+    loop {
+        ask.notified().await;
+        let asked_at = Instant::now();
+        keep(&mut |kept| kept.waiting_since = Some(asked_at));
+        let answer = member.group().await;
+        keep(&mut |kept| {
+            kept.waiting_since = None;
+            match &answer {
+                Ok((id, writable, rows)) => {
+                    let word = Word { id: id.clone(), writable: *writable, rows: rows.clone() };
+                    kept.said = Some((word, asked_at));
+                    kept.failed = None;
+                }
+                Err(why) => kept.failed = Some((why.clone(), asked_at)),
+            }
+        });
+        tell.send_modify(|ended| *ended += 1);
+    }
+}

@@ -1,0 +1,379 @@
+//! `haipmgr status` on a real group: what it shows is what the lab sees itself, in time, whatever hangs or is dead.
+
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::process::Output;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use serde_json::Value;
+
+use super::agents::{AT_WORK, start_and_hear};
+use super::expect::{promise, rows_are_there, untouched};
+use super::network::wait_for_holders;
+use super::{Broken, UnderTest};
+use crate::experiment::Experiment;
+use crate::fault::holders;
+
+/// `haipmgr status` is done within this, whatever hangs.
+const WITHIN: Duration = Duration::from_millis(300);
+/// How often it is typed for its time.
+const LOOKS: usize = 20;
+/// How long the VIP may take to be back.
+const BACK_LIMIT: Duration = Duration::from_secs(5);
+/// How often the VIP is taken away, at rest and under abuse.
+const TAKEN_AWAY: usize = 10;
+const CONNECTIONS: usize = 1_000;
+/// Between two times that the VIP is taken away.
+const PAUSE: Duration = Duration::from_millis(300);
+const LOOK_EVERY: Duration = Duration::from_millis(1);
+/// The agents' control socket, on every host.
+const SOCKET: &str = "/run/haipmgr/haipmgr.control";
+
+struct Typed {
+    status: Option<i32>,
+    words: String,
+    took: Duration,
+}
+
+fn typed(experiment: &Experiment, on: usize, arguments: &[&str]) -> Result<Typed, Broken> {
+    let all: Vec<&str> = ["status"].iter().chain(arguments).copied().collect();
+    let since = Instant::now();
+    let Output { status, stdout, stderr } =
+        experiment.lab.agents[on].command(&experiment.lab.segment.databases[on], &all)?;
+    let words = String::from_utf8_lossy(&[stdout, stderr].concat()).into_owned();
+    Ok(Typed { status: status.code(), words, took: since.elapsed() })
+}
+
+impl Typed {
+    fn is(&self, status: i32, sentence: &str) -> Result<(), Broken> {
+        promise(self.status == Some(status) && self.words.contains(sentence), || {
+            format!("{:?}, and not {status} with {sentence:?}: {}", self.status, self.words)
+        })
+    }
+
+    fn in_time(&self) -> Result<(), Broken> {
+        promise(self.took < WITHIN, || format!("it took {:?}: {}", self.took, self.words))
+    }
+
+    /// The lab's cluster in the document.
+    fn cluster(&self) -> Result<Value, Broken> {
+        let document: Value = serde_json::from_str(&self.words)
+            .map_err(|error| Broken::NotAsPromised(format!("{error} in {}", self.words)))?;
+        promise(document["format"] == 1 && document["exit_status"] == self.status.unwrap_or(-1), || {
+            format!("{:?}, and the document: {document}", self.status)
+        })?;
+        Ok(document["clusters"][0].clone())
+    }
+}
+
+fn address(experiment: &Experiment, place: usize) -> String {
+    experiment.lab.segment.databases[place].address().to_string()
+}
+
+/// That what is shown of members and VIP is what the lab's own eyes see.
+fn agrees(experiment: &Experiment, cluster: &Value) -> Result<(), Broken> {
+    let (primary, held) = (experiment.lab.group.primary()?, holders(&experiment.lab.segment)?);
+    let shown = &cluster["vips"][0]["holders"];
+    let named: Vec<_> =
+        shown.as_array().into_iter().flatten().map(|holder| holder["member"].clone()).collect();
+    let seen: Vec<Value> = held.iter().map(|place| address(experiment, *place).into()).collect();
+    promise(named == seen, || format!("holders are {seen:?}, and it shows {cluster}"))?;
+    for (place, server) in experiment.lab.group.servers().iter().enumerate() {
+        let member = &cluster["members"][place];
+        let role = if place == primary { "primary" } else { "secondary" };
+        let right = member["address"] == address(experiment, place)
+            && member["id"] == server.uuid()?
+            && member["role"] == role
+            && member["state"] == "ONLINE"
+            && member["said_by"] == "itself"
+            && member["writable"] == (place == primary)
+            && member["queue"].is_u64()
+            && member["age_ms"].as_u64().is_some_and(|age| age <= 300)
+            && member["vips"].as_array().map(Vec::len) == Some(usize::from(held.contains(&place)));
+        promise(right, || format!("{} is {role}, and it shows {member}", experiment.name(place)))?;
+    }
+    Ok(())
+}
+
+/// All is well, on every host, in every format, in time.
+pub(super) fn well(under_test: &mut UnderTest) -> Result<String, Broken> {
+    let mut took = Vec::new();
+    let figures = under_test.experiment.watched("haipmgr status, all is well", |experiment| {
+        let hosts = experiment.lab.segment.databases.len();
+        for on in 0..hosts {
+            let said = typed(experiment, on, &["--format", "json"])?;
+            said.is(0, "\"health\":\"well\"")?;
+            let cluster = said.cluster()?;
+            agrees(experiment, &cluster)?;
+            let own = &cluster["status"];
+            promise(own["mode"] == "running" && own["member"] == address(experiment, on), || {
+                own.to_string()
+            })?;
+            let holds = holders(&experiment.lab.segment)?.contains(&on);
+            promise((own["vips"][0]["state"] == "holding") == holds, || own.to_string())?;
+            typed(experiment, on, &[])?.is(0, ": well")?;
+            typed(experiment, on, &["--extended"])?.is(0, "stage 3 (primary)")?;
+            typed(experiment, on, &["--format", "tsv"])?.is(0, "cluster\tmember\thost\trole\tstate")?;
+            typed(experiment, on, &["--cluster", "another"])?.is(2, "there is no cluster \"another\"")?;
+        }
+        for look in 0..LOOKS {
+            let said = typed(experiment, look % hosts, &[])?;
+            said.is(0, ": well")?;
+            took.push(said.took);
+        }
+        Ok::<_, Broken>(())
+    })?;
+    let pause = untouched(&under_test.experiment, &figures)?;
+    took.sort();
+    let (median, worst) = (took[took.len() / 2], took[took.len() - 1]);
+    promise(worst < WITHIN, || format!("status took {worst:?} at worst, {median:?} in the median"))?;
+    Ok(format!(
+        "{LOOKS} times haipmgr status: median {} ms, worst {} ms; {pause}",
+        median.as_millis(),
+        worst.as_millis()
+    ))
+}
+
+/// On the host whose mysqld hangs, and on another.
+pub(super) fn server_hangs(under_test: &mut UnderTest) -> Result<String, Broken> {
+    let mut took = Vec::new();
+    let figures = under_test.experiment.watched("haipmgr status, a mysqld hangs", |experiment| {
+        let hosts = experiment.lab.segment.databases.len();
+        let hung = (experiment.lab.group.primary()? + 1) % hosts;
+        experiment.lab.group.servers()[hung].freeze()?;
+        let there = typed(experiment, hung, &["--format", "json"]);
+        let elsewhere = typed(experiment, (hung + 1) % hosts, &[]);
+        experiment.lab.group.servers()[hung].thaw()?;
+        let (there, elsewhere) = (there?, elsewhere?);
+        there.is(1, "\"health\":\"degraded\"")?;
+        let cluster = there.cluster()?;
+        let member = &cluster["members"][hung];
+        let right = member["silent"].is_string()
+            && member["said_by"] != "itself"
+            && cluster["vips"][0]["holders"].as_array().map(Vec::len) == Some(1);
+        promise(right, || format!("{} hangs, and it shows {cluster}", experiment.name(hung)))?;
+        elsewhere.is(1, &format!("{}: its server does not answer", address(experiment, hung)))?;
+        for said in [&there, &elsewhere] {
+            said.in_time()?;
+            took.push(format!("{} ms", said.took.as_millis()));
+        }
+        Ok::<_, Broken>(())
+    })?;
+    untouched(&under_test.experiment, &figures)?;
+    Ok(format!("on its host {}, on another {}", took[0], took[1]))
+}
+
+/// A dead agent, and one that hangs: the holder is named all the same.
+pub(super) fn no_agent(under_test: &mut UnderTest) -> Result<String, Broken> {
+    let mut took = Vec::new();
+    let figures = under_test.experiment.watched("haipmgr status without an agent", |experiment| {
+        let primary = experiment.lab.group.primary()?;
+        let on = (primary + 1) % experiment.lab.segment.databases.len();
+        experiment.lab.agents[on].freeze()?;
+        let hung = typed(experiment, on, &[]);
+        experiment.lab.agents[on].kill()?;
+        let (dead, document) = (typed(experiment, on, &[]), typed(experiment, on, &["--format", "json"]));
+        start_and_hear(experiment, on, AT_WORK)?;
+        let (hung, dead) = (hung?, dead?);
+        let holder = format!(": {} (answers on the segment, now)", address(experiment, primary));
+        for said in [&hung, &dead] {
+            said.is(3, &holder)?;
+            said.is(3, "Agent on this host: none")?;
+            said.in_time()?;
+            took.push(format!("{} ms", said.took.as_millis()));
+        }
+        hung.is(3, "does not answer within 200 ms")?;
+        dead.is(3, "no agent runs here with this configuration")?;
+        agrees(experiment, &document?.cluster()?)
+    })?;
+    untouched(&under_test.experiment, &figures)?;
+    Ok(format!("agent hung: {}, dead: {}; the holder was named", took[0], took[1]))
+}
+
+/// The agents are stopped, which leaves the VIP, and somebody removes it.
+pub(super) fn nobody_holds(under_test: &mut UnderTest) -> Result<String, Broken> {
+    let figures = under_test.experiment.watched("haipmgr status, nobody holds the VIP", |experiment| {
+        let holder = experiment.lab.group.primary()?;
+        for agent in &mut experiment.lab.agents {
+            agent.stop()?;
+        }
+        let lab = &experiment.lab;
+        lab.segment.remove_vip(&lab.segment.databases[holder])?;
+        let said: Vec<_> = (0..lab.agents.len()).map(|on| typed(experiment, on, &[])).collect();
+        for on in 0..said.len() {
+            start_and_hear(experiment, on, AT_WORK)?;
+        }
+        wait_for_holders(experiment, &[holder], BACK_LIMIT)?;
+        for said in said {
+            let said = said?;
+            said.is(4, "nobody holds 10.77.0.100: no host answers for it")?;
+            said.is(4, "no agent runs here")?;
+            said.in_time()?;
+        }
+        Ok::<_, Broken>(())
+    })?;
+    rows_are_there(&figures)?;
+    Ok("status 4 on each host, and 0 again with the agents".to_owned())
+}
+
+/// How long the VIP is away each time that it is taken away: what the agent decides and does is in it, and its probes.
+fn away(experiment: &mut Experiment, holder: usize) -> Result<Vec<Duration>, Broken> {
+    let mut all = Vec::new();
+    for _ in 0..TAKEN_AWAY {
+        let lab = &experiment.lab;
+        lab.segment.remove_vip(&lab.segment.databases[holder])?;
+        let since = Instant::now();
+        while holders(&lab.segment)? != [holder] {
+            promise(since.elapsed() < BACK_LIMIT, || "the VIP does not come back".to_owned())?;
+            std::thread::sleep(LOOK_EVERY);
+        }
+        all.push(since.elapsed());
+        // One after the other, not on top of each other.
+        std::thread::sleep(PAUSE);
+    }
+    all.sort();
+    Ok(all)
+}
+
+/// Whoever connects to the control socket, in whatever way and however often, changes nothing of what the agent decides and when. The
+/// machine is busy with it too, so that the same is done to a socket that is no agent's.
+pub(super) fn socket_abused(under_test: &mut UnderTest) -> Result<String, Broken> {
+    let (mut rest, mut beside, mut abused, mut asked) = (Vec::new(), Vec::new(), Vec::new(), 0);
+    let figures = under_test.experiment.watched("the control socket abused", |experiment| {
+        let holder = experiment.lab.group.primary()?;
+        let socket = experiment.lab.segment.databases[holder].path(SOCKET);
+        UnixStream::connect(&socket).map_err(Broken::io(format!("connecting to {}", socket.display())))?;
+        let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or((1_024, 1_024));
+        // Where it can't be raised, connecting says so.
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, most, most);
+        rest = away(experiment, holder)?;
+        let other = socket.with_extension("stand-in");
+        let listener =
+            UnixListener::bind(&other).map_err(Broken::io(format!("listening at {}", other.display())));
+        let over = Arc::new(AtomicBool::new(false));
+        let ends = Arc::clone(&over);
+        let stand_in = listener.map(|listener| std::thread::spawn(move || stand_in(&listener, &ends)))?;
+        beside = under_abuse(experiment, holder, &other)?.0;
+        over.store(true, Ordering::SeqCst);
+        // It waits for one more.
+        let _ = UnixStream::connect(&other);
+        let _ = stand_in.join();
+        let _ = std::fs::remove_file(&other);
+        (abused, asked) = under_abuse(experiment, holder, &socket)?;
+        typed(experiment, holder, &[])?.is(0, ": well")
+    })?;
+    rows_are_there(&figures)?;
+    let words = |all: &[Duration]| {
+        format!("{} ms (worst {})", all[all.len() / 2].as_millis(), all[all.len() - 1].as_millis())
+    };
+    let median = |all: &[Duration]| all[all.len() / 2].as_secs_f64();
+    let said = format!(
+        "VIP back after {} at rest, {} while a socket of nobody's is abused, {} while the agent's is: ratio {:.2} to the second; {asked} statuses answered meanwhile",
+        words(&rest),
+        words(&beside),
+        words(&abused),
+        median(&abused) / median(&beside),
+    );
+    promise(asked > 0, || format!("no status was answered under abuse: {said}"))?;
+    // What must not be is that the agent waits for those who connect, which have 2 s to speak.
+    promise(abused[abused.len() - 1] < Duration::from_secs(2), || said.clone())?;
+    Ok(said)
+}
+
+/// How long the VIP is away while this socket is abused, and how many statuses were answered there.
+fn under_abuse(
+    experiment: &mut Experiment,
+    holder: usize,
+    socket: &Path,
+) -> Result<(Vec<Duration>, usize), Broken> {
+    let over = &AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for abuse in [keep_open as fn(&Path, &AtomicBool) -> usize, slow_writer, huge_line, malformed] {
+            scope.spawn(move || abuse(socket, over));
+        }
+        let questions: Vec<_> = (0..4).map(|_| scope.spawn(move || ask_for_status(socket, over))).collect();
+        let outcome = away(experiment, holder);
+        over.store(true, Ordering::SeqCst);
+        let asked = questions.into_iter().filter_map(|asked| asked.join().ok()).sum();
+        outcome.map(|away| (away, asked))
+    })
+}
+
+/// Hears whoever connects for a moment, and answers.
+fn stand_in(listener: &UnixListener, over: &AtomicBool) {
+    while !over.load(Ordering::SeqCst) {
+        let Ok((mut stream, _)) = listener.accept() else { continue };
+        let _ = stream.set_read_timeout(Some(LOOK_EVERY * 5));
+        let _ = stream.read(&mut [0; 1_024]);
+        let _ = stream.write_all(&[b'x'; 2_000]);
+    }
+}
+
+/// A thousand connections that say nothing.
+fn keep_open(socket: &Path, over: &AtomicBool) -> usize {
+    let mut all = Vec::new();
+    while !over.load(Ordering::SeqCst) {
+        if all.len() >= CONNECTIONS {
+            all.clear();
+        }
+        all.extend(UnixStream::connect(socket).ok());
+        std::thread::sleep(LOOK_EVERY);
+    }
+    all.len()
+}
+
+/// A byte now and then.
+fn slow_writer(socket: &Path, over: &AtomicBool) -> usize {
+    let mut written = 0;
+    while !over.load(Ordering::SeqCst) {
+        std::thread::sleep(LOOK_EVERY);
+        let Ok(mut stream) = UnixStream::connect(socket) else { continue };
+        while !over.load(Ordering::SeqCst) && stream.write_all(b"{").is_ok() {
+            written += 1;
+            std::thread::sleep(LOOK_EVERY * 50);
+        }
+    }
+    written
+}
+
+fn huge_line(socket: &Path, over: &AtomicBool) -> usize {
+    let line = vec![b'['; 1 << 20];
+    repeat(socket, over, &line)
+}
+
+fn malformed(socket: &Path, over: &AtomicBool) -> usize {
+    repeat(socket, over, b"{\"protocol\":1,\"request\":{\"status\":\xff\n")
+}
+
+fn repeat(socket: &Path, over: &AtomicBool, line: &[u8]) -> usize {
+    let mut times = 0;
+    while !over.load(Ordering::SeqCst) {
+        std::thread::sleep(LOOK_EVERY);
+        let Ok(mut stream) = UnixStream::connect(socket) else { continue };
+        // The agent may have heard enough before all of it is written, and end the connection.
+        let _ = stream.write_all(line);
+        let _ = stream.read(&mut [0; 256]);
+        times += 1;
+    }
+    times
+}
+
+/// As fast as it is answered; gives how often it was.
+fn ask_for_status(socket: &Path, over: &AtomicBool) -> usize {
+    let mut answered = 0;
+    while !over.load(Ordering::SeqCst) {
+        std::thread::sleep(LOOK_EVERY);
+        let Ok(mut stream) = UnixStream::connect(socket) else { continue };
+        let _ = stream.set_read_timeout(Some(Duration::from_secs(1)));
+        let mut answer = String::new();
+        let asked = stream.write_all(b"{\"protocol\":1,\"request\":{\"status\":{\"cluster\":null}}}\n");
+        if asked.and_then(|()| stream.read_to_string(&mut answer)).is_ok() && answer.contains("\"stages\"") {
+            answered += 1;
+        }
+    }
+    answered
+}
