@@ -152,19 +152,6 @@ impl Expel {
     }
 }
 
-/// The configured value, asked for once; unknown where the account may not use the procedures. Blocks, 10 s at the most for
-/// each answer.
-pub fn read_once(access: Access) -> Fact<u32> {
-    let kept = KeptValue { file: PathBuf::new() };
-    let mut worker = Worker { kept, server: KeptSession::new(access, GIVE_UP) };
-    let read = servers::wait_for(async {
-        let seen = worker.read().await;
-        worker.server.take_leave().await;
-        seen.fact
-    });
-    read.unwrap_or_else(|error| Fact::Unknown(Why::Other(error.to_string())))
-}
-
 /// The value that an agent left in this file, to be put back.
 pub fn left_behind(file: &Path) -> Option<u32> {
     KeptValue { file: file.to_owned() }.read().ok().flatten()
