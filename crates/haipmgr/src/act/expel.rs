@@ -22,7 +22,7 @@ use crate::clock;
 use crate::server_access::account::{EXPEL, RESTORE, USABLE_PROCEDURES, WAKE};
 use crate::server_access::kept_session::{KeptSession, Unanswered};
 use crate::server_access::session::Rows;
-use crate::server_access::{Access, Failure, GIVE_UP, Servers, servers};
+use crate::server_access::{Access, Failure, GIVE_UP, Servers};
 
 /// The connection ends after this long without an order: not before the timeout that it changed is put back.
 const IDLE: Duration = Duration::from_secs(12);

@@ -1,6 +1,6 @@
 //! The agent's account on one member: whether it logs in, with TLS or not, and what it may do. Pure.
 
-use super::line::Line;
+use super::line::{Level, Line};
 use super::server::{Asked, Refusal, Said};
 
 /// `ER_NO_SUCH_USER`: a procedure's definer does not exist.
@@ -92,6 +92,8 @@ fn not_logged_in(refusal: &Refusal) -> Line {
         "compare tls_ca, tls_cert and tls_key with the server's: SHOW GLOBAL VARIABLES LIKE 'ssl%'"
     } else if refusal.words.contains("too many connections") {
         "raise max_connections, or end sessions; haipmgr needs one connection from each member's host"
+    } else if refusal.words.contains("offline mode") {
+        "SET GLOBAL offline_mode = OFF; where Group Replication set it, look at why the member was expelled first"
     } else {
         "look at mysqld on that host: systemctl status mysql; its MySQL port must be open to every member's host"
     };
@@ -100,8 +102,12 @@ fn not_logged_in(refusal: &Refusal) -> Line {
 
 fn tls(said: &Said, wanted: Wanted) -> Line {
     match (&said.cipher, wanted) {
-        (_, Wanted { over_network: false, .. }) => Line::ok("tls", "by the socket file: no network is crossed"),
-        (Some(cipher), Wanted { verifies: true, .. }) => Line::ok("tls", format!("{cipher}, verified with tls_ca")),
+        (_, Wanted { over_network: false, .. }) => {
+            Line::ok("tls", "by the socket file: no network is crossed")
+        }
+        (Some(cipher), Wanted { verifies: true, .. }) => {
+            Line::ok("tls", format!("{cipher}, verified with tls_ca"))
+        }
         (Some(cipher), _) => Line::ok("tls", format!("{cipher}, not verified: tls_ca is not given")),
         (None, _) => Line::advice(
             "tls",
@@ -117,14 +123,25 @@ fn rights(said: &Said, wanted: Wanted) -> Vec<Line> {
         Err(refusal) => return vec![Line::not_looked_at("grant-select", &refusal.words, "SHOW GRANTS;")],
     };
     let needed = RIGHTS.iter().filter(|right| right.needed_for != For::Expelling || wanted.expels);
-    needed.map(|right| of_right(right, said, &grants)).collect()
+    let mut lines: Vec<Line> = needed.map(|right| of_right(right, said, &grants)).collect();
+    let all = lines.len();
+    lines.retain(|line| line.level != Level::Ok);
+    let rights = all - lines.len();
+    if rights > 0 {
+        lines.push(Line::ok(
+            "grants",
+            format!("{} has {rights} of the {all} rights that haipmgr sql grants", said.account),
+        ));
+    }
+    lines
 }
 
 fn of_right(right: &Right, said: &Said, grants: &Grants) -> Line {
     let Right { name, privilege, object, needed_for } = *right;
     if grants.have(right) {
         let procedure = object.strip_prefix("PROCEDURE haipmgr.");
-        let there = |name: &str| said.procedures.as_ref().map_or(true, |all| all.iter().any(|one| one == name));
+        let there =
+            |name: &str| said.procedures.as_ref().map_or(true, |all| all.iter().any(|one| one == name));
         return match procedure {
             Some(procedure) if !there(procedure) => Line::advice(
                 name,
@@ -146,7 +163,9 @@ fn of_right(right: &Right, said: &Said, grants: &Grants) -> Line {
         For::Expelling => Line::advice(
             name,
             format!("{lacks}: a dead member is expelled no sooner than by MySQL alone"),
-            format!("on the primary, and before it the CREATE PROCEDURE of haipmgr sql where it is not there: {grant}"),
+            format!(
+                "on the primary, and before it the CREATE PROCEDURE of haipmgr sql where it is not there: {grant}"
+            ),
         ),
         For::Switchover => Line::advice(
             name,
@@ -166,7 +185,9 @@ fn definer(said: &Said) -> Option<Line> {
         )),
         DEFINER_LACKS => Some(Line::advice(
             "definer",
-            format!("the procedures' definer {DEFINER} lacks PROCESS: haipmgr switchover does not see what it would meet"),
+            format!(
+                "the procedures' definer {DEFINER} lacks PROCESS: haipmgr switchover does not see what it would meet"
+            ),
             "on the primary: GRANT GROUP_REPLICATION_ADMIN, PROCESS ON *.* TO 'haipmgr_definer'@'localhost';",
         )),
         _ => None,
@@ -212,7 +233,6 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::super::server::tests::{asked, refusal, said};
     use super::*;
-    use crate::check::line::Level;
     use crate::server_access::account::{account_sql, election_sql, switchover_sql};
 
     const WANTED: Wanted = Wanted { expels: true, verifies: false, over_network: true };
@@ -285,7 +305,13 @@ mod tests {
     fn a_definer_without_process_is_named() {
         let mut said = said();
         said.changed_rows = Err(refusal(Some(1227), "you need PROCESS"));
-        assert!(named(&lines(&asked(12, Ok(said)), WANTED), "definer").mend.as_ref().unwrap().contains("PROCESS ON *.*"));
+        assert!(
+            named(&lines(&asked(12, Ok(said)), WANTED), "definer")
+                .mend
+                .as_ref()
+                .unwrap()
+                .contains("PROCESS ON *.*")
+        );
     }
 
     #[test]
@@ -303,6 +329,7 @@ mod tests {
             ("wrong user or password: error 1045", "password_file"),
             ("TLS: the certificate is not trusted", "tls_ca"),
             ("too many connections: error 1040", "max_connections"),
+            ("the server is in offline mode", "offline_mode = OFF"),
         ] {
             let lines = lines(&asked(12, Err(refusal(None, words))), WANTED);
             assert_eq!((lines.len(), lines[0].level, lines[0].name), (1, Level::Problem, "login"));

@@ -44,7 +44,8 @@ impl Build {
     pub(super) fn of(pid: i32) -> Self {
         let program = format!("/proc/{pid}/exe");
         let identity = |path: &str| fs::metadata(path).map(|about| (about.dev(), about.ino())).ok();
-        let replaced = fs::read_link(&program).is_ok_and(|file| file.to_string_lossy().ends_with(" (deleted)"));
+        let replaced =
+            fs::read_link(&program).is_ok_and(|file| file.to_string_lossy().ends_with(" (deleted)"));
         match (identity(&program), identity("/proc/self/exe")) {
             _ if replaced => Self::Replaced,
             (Some(theirs), Some(ours)) if theirs == ours => Self::Same,
@@ -66,31 +67,47 @@ pub(super) fn lines(running: Option<&Running>, drained: bool) -> Vec<Line> {
             "systemctl enable --now haipmgr",
         ),
         Some(Running { pid, build }) => {
-            let process = pid.map_or_else(|| "a process that can't be seen from here".to_owned(), |pid| format!("process {pid}"));
+            let process = pid.map_or_else(
+                || "a process that can't be seen from here".to_owned(),
+                |pid| format!("process {pid}"),
+            );
             match build {
                 Build::Same => Line::ok(name, format!("it runs: {process}, haipmgr {version}")),
                 Build::NotKnown => Line::ok(name, format!("it runs: {process}; its version is not known")),
                 Build::Replaced => Line::advice(
                     name,
-                    format!("it runs: {process}, of a file that was replaced since; this command is haipmgr {version}"),
+                    format!(
+                        "it runs: {process}, of a file that was replaced since; this command is haipmgr {version}"
+                    ),
                     restart,
                 ),
                 Build::Another => Line::advice(
                     name,
-                    format!("it runs: {process}, and is another program than this command, haipmgr {version}"),
+                    format!(
+                        "it runs: {process}, and is another program than this command, haipmgr {version}"
+                    ),
                     format!("{restart}; or look at ExecStart= in its unit"),
                 ),
             }
         }
     }];
     if drained {
-        lines.push(Line::advice("drained", "this host is drained: it takes no VIP", "haipmgr undrain --config FILE"));
+        lines.push(Line::advice(
+            "drained",
+            "this host is drained: it takes no VIP",
+            "haipmgr undrain --config FILE",
+        ));
     }
     lines
 }
 
 /// Log and state file: room for them, and a timeout that an agent left. `room`: bytes left where `install_path` is.
-pub(super) fn files(cluster: &Cluster, room: Result<u64, String>, kept: Option<u32>, expel_now: Option<u64>) -> Vec<Line> {
+pub(super) fn files(
+    cluster: &Cluster,
+    room: Result<u64, String>,
+    kept: Option<u32>,
+    expel_now: Option<u64>,
+) -> Vec<Line> {
     let mut lines = vec![space(&cluster.install_path, room)];
     if let (Some(kept), Some(0)) = (kept, expel_now) {
         lines.push(Line::problem(
@@ -111,10 +128,14 @@ fn space(folder: &Path, room: Result<u64, String>) -> Line {
     let mend = format!("df {folder}; make room, or write another install_path");
     match room {
         Err(why) => Line::not_looked_at(name, format!("{folder}: {why}"), mend),
-        Ok(bytes) if bytes < NOTHING => {
-            Line::problem(name, format!("{folder} is full: no log, no state file (the VIP moves all the same)"), mend)
+        Ok(bytes) if bytes < NOTHING => Line::problem(
+            name,
+            format!("{folder} is full: no log, no state file (the VIP moves all the same)"),
+            mend,
+        ),
+        Ok(bytes) if bytes < LITTLE => {
+            Line::advice(name, format!("{folder} has {} MB left", bytes >> 20), mend)
         }
-        Ok(bytes) if bytes < LITTLE => Line::advice(name, format!("{folder} has {} MB left", bytes >> 20), mend),
         Ok(_) => Line::ok(name, format!("{folder} can be written to, and has room")),
     }
 }

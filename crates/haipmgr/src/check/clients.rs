@@ -26,11 +26,7 @@ pub(super) fn line(asked: &[Asked]) -> Line {
     if at_risk.is_empty() {
         let all: Vec<&str> = without_tls.into_iter().map(String::as_str).collect();
         return match (known().next(), all.is_empty()) {
-            (None, _) => Line::not_looked_at(
-                name,
-                "no server shows who is connected",
-                "see grant-select",
-            ),
+            (None, _) => Line::not_looked_at(name, "no server shows who is connected", "see grant-select"),
             (_, true) => Line::ok(name, "nobody is connected over TCP without TLS"),
             (_, false) => Line::ok(
                 name,
@@ -38,8 +34,10 @@ pub(super) fn line(asked: &[Asked]) -> Line {
             ),
         };
     }
-    let each: Vec<String> =
-        at_risk.iter().map(|(account, on)| format!("{account} has never logged in on {}", on.join(", "))).collect();
+    let each: Vec<String> = at_risk
+        .iter()
+        .map(|(account, on)| format!("{account} has never logged in on {}", on.join(", ")))
+        .collect();
     Line::advice(
         name,
         format!(

@@ -125,7 +125,11 @@ pub(super) fn lines(settings: &Settings) -> Vec<Line> {
     lines.push(span(
         "failover-switchover",
         settings.switchover(),
-        if settings.single_leader { "group_replication_paxos_single_leader is on" } else { "the group's own time, plus what its sessions make it wait" },
+        if settings.single_leader {
+            "group_replication_paxos_single_leader is on"
+        } else {
+            "the group's own time, plus what its sessions make it wait"
+        },
     ));
     lines.push(leaving(settings));
     lines.push(gateway(settings));
@@ -138,12 +142,19 @@ fn deaths(settings: &Settings) -> [Line; 3] {
     let by_timer = if settings.wakes {
         format!("5 to 6 s until UNREACHABLE, group_replication_member_expel_timeout ({expel} s), 1 s")
     } else {
-        format!("5 to 6 s until UNREACHABLE, group_replication_member_expel_timeout ({expel} s) and MySQL's thread that expels, every 15 s; see grant-wake-expel")
+        format!(
+            "5 to 6 s until UNREACHABLE, group_replication_member_expel_timeout ({expel} s) and MySQL's thread that expels, every 15 s; see grant-wake-expel"
+        )
     };
-    let mysqld = if settings.proves { "5 to 6 s until UNREACHABLE, its port refuses, 1 s" } else { &by_timer };
+    let mysqld =
+        if settings.proves { "5 to 6 s until UNREACHABLE, its port refuses, 1 s" } else { &by_timer };
     let host = if settings.fences.is_some() { "fence_command, or else: " } else { "" };
     let crawl = if settings.single_leader {
-        span("failover-secondary-dies", (0.4, 0.8), "group_replication_paxos_single_leader is on: no crawl, a moment at the change of view")
+        span(
+            "failover-secondary-dies",
+            (0.4, 0.8),
+            "group_replication_paxos_single_leader is on: no crawl, a moment at the change of view",
+        )
     } else {
         let (least, most) = settings.mysqld_dies();
         span(
@@ -234,10 +245,7 @@ mod tests {
     use crate::check::line::Level;
 
     fn timings(expel_timeout: u64) -> GroupTimings {
-        GroupTimings {
-            expel_timeout: Duration::from_secs(expel_timeout),
-            unreachable_majority_timeout: None,
-        }
+        GroupTimings { expel_timeout: Duration::from_secs(expel_timeout), unreachable_majority_timeout: None }
     }
 
     fn defaults() -> Settings {
@@ -279,7 +287,11 @@ mod tests {
             (alone, "failover-host-dies", &[21.1, 21.6, 21.9]),
             (Settings { single_leader: true, ..with }, "failover-switchover", &[0.69]),
             (Settings { fences: Some(Duration::from_secs(10)), ..with }, "failover-host-dies", &[6.7]),
-            (Settings { expel_timeout: Duration::ZERO, ..alone }, "failover-mysqld-dies", &[6.03, 6.74, 7.07]),
+            (
+                Settings { expel_timeout: Duration::ZERO, ..alone },
+                "failover-mysqld-dies",
+                &[6.03, 6.74, 7.07],
+            ),
         ] {
             let (least, most) = seconds(&settings, name).unwrap();
             for measured in measured {
@@ -293,7 +305,10 @@ mod tests {
     fn a_longer_expel_timeout_is_in_the_sum() {
         let long = Settings { expel_timeout: Duration::from_secs(60), ..defaults() };
         assert!(seconds(&long, "failover-host-dies").unwrap().0 > 65.0);
-        assert!(seconds(&long, "failover-mysqld-dies").unwrap().1 < 8.0, "a proven death waits for no timeout");
+        assert!(
+            seconds(&long, "failover-mysqld-dies").unwrap().1 < 8.0,
+            "a proven death waits for no timeout"
+        );
         let alone = Settings { wakes: false, proves: false, ..long };
         let (least, most) = seconds(&alone, "failover-mysqld-dies").unwrap();
         assert!(least >= 66.0 && most > 80.0);

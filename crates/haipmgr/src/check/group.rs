@@ -63,14 +63,19 @@ fn plugin(asked: &[Asked]) -> Line {
 fn views(asked: &[Asked]) -> Vec<Line> {
     let of = |(address, said): (IpAddr, &Said)| match &said.members {
         Err(refusal) => Some(
-            Line::problem("group-view", format!("its group can't be read: {}", refusal.words), "see grant-select")
-                .of(address),
+            Line::problem(
+                "group-view",
+                format!("its group can't be read: {}", refusal.words),
+                "see grant-select",
+            )
+            .of(address),
         ),
         Ok(_) => match said.own_row().map(|own| own.state.as_str()) {
             Some("ONLINE") => None,
-            Some("RECOVERING") => {
-                Some(Line::advice("member-state", "it is RECOVERING: it catches up", "wait until it is ONLINE").of(address))
-            }
+            Some("RECOVERING") => Some(
+                Line::advice("member-state", "it is RECOVERING: it catches up", "wait until it is ONLINE")
+                    .of(address),
+            ),
             state => Some(
                 Line::problem(
                     "member-state",
@@ -95,7 +100,10 @@ fn majority(rows: &[Row]) -> Line {
     } else {
         Line::problem(
             "majority",
-            format!("{unreachable} of {} members are UNREACHABLE: nobody takes writes, and no host may hold the VIP", rows.len()),
+            format!(
+                "{unreachable} of {} members are UNREACHABLE: nobody takes writes, and no host may hold the VIP",
+                rows.len()
+            ),
             "bring members or the network between them back; no group_replication_force_members in a hurry",
         )
     }
@@ -125,19 +133,27 @@ fn size(rows: &[Row]) -> Line {
     let add = "add a member";
     match members {
         0 | 1 => Line::advice("group-size", "one member: there is nobody to fail over to", add),
-        2 => Line::advice("group-size", "two members: when one dies the other has no majority and takes no writes", add),
-        _ if members > MOST => Line::problem("group-size", format!("{members} members"), "nine are the most that MySQL allows"),
-        _ if members % 2 == 0 => Line::advice("group-size", format!("{says}, as {} do", members - 1), "add or remove a member"),
+        2 => Line::advice(
+            "group-size",
+            "two members: when one dies the other has no majority and takes no writes",
+            add,
+        ),
+        _ if members > MOST => {
+            Line::problem("group-size", format!("{members} members"), "nine are the most that MySQL allows")
+        }
+        _ if members % 2 == 0 => {
+            Line::advice("group-size", format!("{says}, as {} do", members - 1), "add or remove a member")
+        }
         _ => Line::ok("group-size", says),
     }
 }
 
 /// Whether those in the group and those in the file are the same.
 fn membership(asked: &[Asked], rows: &[Row], resolved: &BTreeMap<String, IpAddr>) -> Line {
-    let by_id: BTreeMap<&str, IpAddr> =
-        answered(asked).filter_map(|(address, said)| Some((said.variable("server_uuid")?, address))).collect();
-    let address =
-        |row: &Row| by_id.get(row.id.as_str()).or_else(|| resolved.get(row.host.as_str())).copied();
+    let by_id: BTreeMap<&str, IpAddr> = answered(asked)
+        .filter_map(|(address, said)| Some((said.variable("server_uuid")?, address)))
+        .collect();
+    let address = |row: &Row| by_id.get(row.id.as_str()).or_else(|| resolved.get(row.host.as_str())).copied();
     let in_file: BTreeSet<IpAddr> = asked.iter().map(|one| one.address).collect();
     let in_group: BTreeSet<IpAddr> = rows.iter().filter_map(address).collect();
     let extra: Vec<&str> = rows
@@ -231,7 +247,12 @@ const ALIKE: [Alike; 9] = [
     alike("same-mode", "group_replication_single_primary_mode", true, "a member that restarts can't join"),
     alike("same-port", "port", true, "mysql_port holds for every member"),
     alike("same-stack", "group_replication_communication_stack", true, "a member that restarts can't join"),
-    alike("same-paxos-leader", "group_replication_paxos_single_leader", true, "a member that restarts can't join"),
+    alike(
+        "same-paxos-leader",
+        "group_replication_paxos_single_leader",
+        true,
+        "a member that restarts can't join",
+    ),
     alike(
         "same-ssl-mode",
         "group_replication_ssl_mode",
@@ -244,8 +265,18 @@ const ALIKE: [Alike; 9] = [
         false,
         "the survivors don't agree on how long to wait for a silent member",
     ),
-    alike("same-consistency", "group_replication_consistency", false, "the same statement waits on one primary and not on the next"),
-    alike("same-exit-state-action", "group_replication_exit_state_action", false, "an expelled member serves reads here and not there"),
+    alike(
+        "same-consistency",
+        "group_replication_consistency",
+        false,
+        "the same statement waits on one primary and not on the next",
+    ),
+    alike(
+        "same-exit-state-action",
+        "group_replication_exit_state_action",
+        false,
+        "an expelled member serves reads here and not there",
+    ),
 ];
 
 fn same_everywhere(asked: &[Asked], alike: &Alike) -> Line {
@@ -261,7 +292,9 @@ fn same_everywhere(asked: &[Asked], alike: &Alike) -> Line {
     let each: Vec<String> =
         by_value.iter().map(|(value, on)| format!("{value} on {}", on.join(", "))).collect();
     let says = format!("{variable} differs: {}; {harm}", each.join("; "));
-    let mend = format!("one value everywhere: SET PERSIST {variable} = …; or the option files, then one member after the other");
+    let mend = format!(
+        "one value everywhere: SET PERSIST {variable} = …; or the option files, then one member after the other"
+    );
     if *breaks { Line::problem(name, says, mend) } else { Line::advice(name, says, mend) }
 }
 
@@ -279,7 +312,11 @@ mod tests {
     /// The line of this name that is not ok.
     fn bad(asked: &[Asked], name: &str) -> Line {
         let lines = of(asked);
-        lines.iter().find(|line| line.name == name && line.level != Level::Ok).unwrap_or_else(|| lines.first().unwrap()).clone()
+        lines
+            .iter()
+            .find(|line| line.name == name && line.level != Level::Ok)
+            .unwrap_or_else(|| lines.first().unwrap())
+            .clone()
     }
 
     fn rows(asked: &mut [Asked], change: impl Fn(&mut Vec<Row>)) {
@@ -338,9 +375,12 @@ mod tests {
 
     #[test]
     fn how_many_may_be_lost_is_said() {
-        for (members, name, level) in
-            [(1, "nobody to fail over to", Level::Advice), (2, "no majority", Level::Advice), (4, "as 3 do", Level::Advice), (5, "loss of 2", Level::Ok)]
-        {
+        for (members, name, level) in [
+            (1, "nobody to fail over to", Level::Advice),
+            (2, "no majority", Level::Advice),
+            (4, "as 3 do", Level::Advice),
+            (5, "loss of 2", Level::Ok),
+        ] {
             let all: Vec<Row> = (11..11 + members).map(|last| row_of(last, last == 11, last == 11)).collect();
             let line = size(&all);
             assert_eq!(line.level, level);
@@ -359,7 +399,9 @@ mod tests {
 
     #[test]
     fn a_member_that_left_or_recovers_is_named() {
-        for (state, level) in [("ERROR", Level::Problem), ("OFFLINE", Level::Problem), ("RECOVERING", Level::Advice)] {
+        for (state, level) in
+            [("ERROR", Level::Problem), ("OFFLINE", Level::Problem), ("RECOVERING", Level::Advice)]
+        {
             let mut asked = all_asked();
             asked[1].said.as_mut().unwrap().members.as_mut().unwrap()[1].state = state.into();
             let line = bad(&asked, "member-state");

@@ -26,17 +26,22 @@ pub(super) fn capabilities(status: &str, is_agent: bool) -> Vec<Line> {
     let whose = if is_agent { "the agent" } else { "this process" };
     let value = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
     let Some(effective) = value.and_then(|text| u64::from_str_radix(text.trim(), 16).ok()) else {
-        return vec![Line::not_looked_at(name, "/proc does not show them", "mount /proc without hidepid, or run as root")];
+        return vec![Line::not_looked_at(
+            name,
+            "/proc does not show them",
+            "mount /proc without hidepid, or run as root",
+        )];
     };
-    let missing: Vec<_> =
-        CAPABILITIES.iter().filter(|(number, ..)| effective >> number & 1 == 0).collect();
+    let missing: Vec<_> = CAPABILITIES.iter().filter(|(number, ..)| effective >> number & 1 == 0).collect();
     if !is_agent && !missing.is_empty() {
         let why = "no agent runs here, and this command is not run as root";
         return vec![Line::not_looked_at(name, why, "run haipmgr check as root")];
     }
     let line = |(_, capability, does, needed): &&(u32, &str, &str, bool)| {
         let says = format!("{whose} lacks {capability}, by which it {does}");
-        let mend = format!("AmbientCapabilities={capability} in the unit, as the package's has it; then: systemctl restart haipmgr");
+        let mend = format!(
+            "AmbientCapabilities={capability} in the unit, as the package's has it; then: systemctl restart haipmgr"
+        );
         if *needed { Line::problem(name, says, mend) } else { Line::advice(name, says, mend) }
     };
     if missing.is_empty() {
@@ -58,7 +63,11 @@ pub(super) fn interface(root: &Path, interface: &str) -> Line {
         return Line::problem(name, format!("{interface} is down"), format!("ip link set {interface} up"));
     }
     if read("carrier").is_ok_and(|text| text.trim() == "0") {
-        return Line::problem(name, format!("{interface} has no carrier"), "look at the cable, the switch's port, the bond");
+        return Line::problem(
+            name,
+            format!("{interface} has no carrier"),
+            "look at the cable, the switch's port, the bond",
+        );
     }
     Line::ok(name, format!("{interface} is up"))
 }
@@ -80,7 +89,12 @@ fn larger(root: &Path, interface: &str, name: &str) -> Option<u32> {
 
 /// What is set of ARP and of addresses. `gateway_is_here`: the default route leaves by this interface; `secondary`: the member's own
 /// address is not the first of its network on the interface.
-pub(super) fn settings(root: &Path, interface: &str, gateway_is_here: Option<bool>, secondary: bool) -> Vec<Line> {
+pub(super) fn settings(
+    root: &Path,
+    interface: &str,
+    gateway_is_here: Option<bool>,
+    secondary: bool,
+) -> Vec<Line> {
     vec![
         arp_announce(root, interface),
         arp_filter(root, interface),
@@ -92,7 +106,11 @@ pub(super) fn settings(root: &Path, interface: &str, gateway_is_here: Option<boo
 
 fn arp_announce(root: &Path, interface: &str) -> Line {
     match larger(root, interface, "arp_announce") {
-        None => Line::not_looked_at("arp-announce", "/proc/sys does not show it", "sysctl net.ipv4.conf.all.arp_announce"),
+        None => Line::not_looked_at(
+            "arp-announce",
+            "/proc/sys does not show it",
+            "sysctl net.ipv4.conf.all.arp_announce",
+        ),
         // The VIP as sender of this host's questions is right for as long as it is here, and announced elsewhere afterwards.
         Some(value) => Line::ok("arp-announce", format!("arp_announce is {value}: any value does")),
     }
@@ -103,8 +121,12 @@ fn arp_filter(root: &Path, interface: &str) -> Line {
     if larger(root, interface, "arp_filter") == Some(1) {
         return Line::advice(
             name,
-            format!("arp_filter is on: ARP questions about the VIP are answered only where the way back leaves by {interface}"),
-            format!("sysctl -w net.ipv4.conf.all.arp_filter=0 net.ipv4.conf.{interface}.arp_filter=0, and in /etc/sysctl.d"),
+            format!(
+                "arp_filter is on: ARP questions about the VIP are answered only where the way back leaves by {interface}"
+            ),
+            format!(
+                "sysctl -w net.ipv4.conf.all.arp_filter=0 net.ipv4.conf.{interface}.arp_filter=0, and in /etc/sysctl.d"
+            ),
         );
     }
     Line::ok(name, "arp_filter is off")
@@ -116,8 +138,12 @@ fn proxy_arp(root: &Path, interface: &str) -> Line {
     if all == Some(1) || own == Some(1) {
         return Line::problem(
             name,
-            format!("proxy_arp is on: this host may answer for the VIP though another has it, and the next primary then finds it taken ({interface})"),
-            format!("sysctl -w net.ipv4.conf.all.proxy_arp=0 net.ipv4.conf.{interface}.proxy_arp=0, and in /etc/sysctl.d"),
+            format!(
+                "proxy_arp is on: this host may answer for the VIP though another has it, and the next primary then finds it taken ({interface})"
+            ),
+            format!(
+                "sysctl -w net.ipv4.conf.all.proxy_arp=0 net.ipv4.conf.{interface}.proxy_arp=0, and in /etc/sysctl.d"
+            ),
         );
     }
     Line::ok(name, "proxy_arp is off")
@@ -128,7 +154,9 @@ fn promote_secondaries(root: &Path, interface: &str, secondary: bool) -> Line {
     if secondary && larger(root, interface, "promote_secondaries") == Some(0) {
         return Line::advice(
             name,
-            format!("this member's own address is not the first of its network on {interface}: where the first is removed, the kernel removes it too, and this host is no member any more"),
+            format!(
+                "this member's own address is not the first of its network on {interface}: where the first is removed, the kernel removes it too, and this host is no member any more"
+            ),
             format!("sysctl -w net.ipv4.conf.{interface}.promote_secondaries=1, and in /etc/sysctl.d"),
         );
     }
@@ -140,11 +168,19 @@ fn rp_filter(root: &Path, interface: &str, gateway_is_here: Option<bool>) -> Lin
     match (larger(root, interface, "rp_filter"), gateway_is_here) {
         (Some(1), Some(false)) => Line::advice(
             name,
-            format!("rp_filter is strict, and the default route does not leave by {interface}: clients of other networks that come in by {interface} are dropped"),
-            format!("sysctl -w net.ipv4.conf.{interface}.rp_filter=2, and in /etc/sysctl.d; or a route for those clients by {interface}"),
+            format!(
+                "rp_filter is strict, and the default route does not leave by {interface}: clients of other networks that come in by {interface} are dropped"
+            ),
+            format!(
+                "sysctl -w net.ipv4.conf.{interface}.rp_filter=2, and in /etc/sysctl.d; or a route for those clients by {interface}"
+            ),
         ),
-        (None, _) => Line::not_looked_at(name, "/proc/sys does not show it", "sysctl net.ipv4.conf.all.rp_filter"),
-        (Some(value), _) => Line::ok(name, format!("rp_filter is {value}: the VIP's clients come back the way they came")),
+        (None, _) => {
+            Line::not_looked_at(name, "/proc/sys does not show it", "sysctl net.ipv4.conf.all.rp_filter")
+        }
+        (Some(value), _) => {
+            Line::ok(name, format!("rp_filter is {value}: the VIP's clients come back the way they came"))
+        }
     }
 }
 
@@ -173,7 +209,9 @@ pub(super) fn sock_destroy() -> Line {
         }
         Err(error) => Line::advice(
             name,
-            format!("the kernel can't end connections ({error}): clients of a VIP that left hang until their own time-out"),
+            format!(
+                "the kernel can't end connections ({error}): clients of a VIP that left hang until their own time-out"
+            ),
             "a kernel with CONFIG_INET_DIAG_DESTROY; modprobe tcp_diag",
         ),
     }
@@ -187,9 +225,12 @@ fn try_destroy() -> io::Result<()> {
     let mut diag = Diag::open().map_err(other)?;
     let all = diag.connections_of(IpAddr::V4(Ipv4Addr::LOCALHOST)).map_err(other)?;
     let found = all.iter().find(|one| one.local == local && one.client == client);
-    let found = found.ok_or_else(|| io::Error::other("sock_diag does not show a connection that is there"))?;
+    let found =
+        found.ok_or_else(|| io::Error::other("sock_diag does not show a connection that is there"))?;
     diag.destroy(found).map_err(|error| match error.to_string() {
-        text if text.contains("EPERM") || text.contains("not permitted") => io::ErrorKind::PermissionDenied.into(),
+        text if text.contains("EPERM") || text.contains("not permitted") => {
+            io::ErrorKind::PermissionDenied.into()
+        }
         _ => other(error),
     })
 }
@@ -246,7 +287,14 @@ mod tests {
             ("proc/sys/net/ipv4/conf/eth0/proxy_arp", "1\n", true, false, "proxy-arp", Level::Problem),
             ("proc/sys/net/ipv4/conf/all/arp_filter", "1\n", true, false, "arp-filter", Level::Advice),
             ("proc/sys/net/ipv4/conf/eth0/rp_filter", "1\n", false, false, "rp-filter", Level::Advice),
-            ("proc/sys/net/ipv4/conf/eth0/promote_secondaries", "0\n", true, true, "promote-secondaries", Level::Advice),
+            (
+                "proc/sys/net/ipv4/conf/eth0/promote_secondaries",
+                "0\n",
+                true,
+                true,
+                "promote-secondaries",
+                Level::Advice,
+            ),
         ] {
             let found = with((path, text), Some(gateway_is_here), secondary);
             assert_eq!(found.len(), 1, "{path} {text}: {found:?}");
@@ -262,7 +310,10 @@ mod tests {
     fn what_the_kernel_does_not_show_is_not_well() {
         let nothing = root(&[]);
         let lines = settings(nothing.path(), "eth0", None, false);
-        assert!(lines.iter().any(|line| line.name == "rp-filter" && line.level == Level::Advice), "{lines:?}");
+        assert!(
+            lines.iter().any(|line| line.name == "rp-filter" && line.level == Level::Advice),
+            "{lines:?}"
+        );
         assert_eq!(interface(nothing.path(), "eth0").level, Level::Advice);
     }
 
@@ -291,6 +342,9 @@ mod tests {
     #[test]
     fn ending_a_connection_is_tried_or_said_not_to_be_looked_at() {
         let line = sock_destroy();
-        assert!(line.level == Level::Ok || line.says.contains("not looked at") || line.says.contains("can't end"), "{line}");
+        assert!(
+            line.level == Level::Ok || line.says.contains("not looked at") || line.says.contains("can't end"),
+            "{line}"
+        );
     }
 }

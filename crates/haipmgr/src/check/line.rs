@@ -125,13 +125,7 @@ impl Report {
     pub(crate) fn new(file: String, clusters: Vec<OfCluster>) -> Self {
         let count =
             |level| clusters.iter().flat_map(|of| &of.lines).filter(|line| line.level == level).count();
-        Self {
-            format: FORMAT,
-            file,
-            problems: count(Level::Problem),
-            advice: count(Level::Advice),
-            clusters,
-        }
+        Self { format: FORMAT, file, problems: count(Level::Problem), advice: count(Level::Advice), clusters }
     }
 
     /// "2 problems, 1 piece of advice".
@@ -154,8 +148,9 @@ mod tests {
 
     #[test]
     fn a_line_names_the_level_the_thing_the_member_and_what_mends_it() {
-        let line = Line::problem("single-primary", "the group has\nseveral primaries", "SELECT 1;\nSELECT 2;")
-            .of([10, 77, 0, 12].into());
+        let line =
+            Line::problem("single-primary", "the group has\nseveral primaries", "SELECT 1;\nSELECT 2;")
+                .of([10, 77, 0, 12].into());
         assert_eq!(
             line.to_string(),
             "problem  single-primary at 10.77.0.12: the group has several primaries\n         mend: SELECT 1;\n               SELECT 2;"
@@ -164,8 +159,11 @@ mod tests {
 
     #[test]
     fn the_json_has_a_format_number_and_leaves_out_what_is_not_there() {
-        let lines =
-            vec![Line::ok("tls", "x").lasting((6.0, 7.1)), Line::advice("clock", "y", "z"), Line::ok("a", "b")];
+        let lines = vec![
+            Line::ok("tls", "x").lasting((6.0, 7.1)),
+            Line::advice("clock", "y", "z"),
+            Line::ok("a", "b"),
+        ];
         let report =
             Report::new("/etc/x.toml".into(), vec![OfCluster { cluster: Some("orders".into()), lines }]);
         let json: serde_json::Value = serde_json::from_str(&report.json()).unwrap();

@@ -135,7 +135,12 @@ fn of_this_host(cluster: &Cluster, here: &Here, vips: &[IpAddr], found: &Found) 
     lines.extend(others::lines(root, vips, &crate::config::legacy_lock(), pid));
     let own = said_at(&found.asked, here.own);
     let expel_now = own.and_then(|said| said.number("group_replication_member_expel_timeout"));
-    lines.extend(agent::files(cluster, agent::room(&cluster.install_path), here.kept_expel_timeout, expel_now));
+    lines.extend(agent::files(
+        cluster,
+        agent::room(&cluster.install_path),
+        here.kept_expel_timeout,
+        expel_now,
+    ));
     lines.push(error_log(&found.error_log));
     lines
 }
@@ -149,7 +154,9 @@ fn error_log(watchable: &Watchable) -> Line {
             "mysqld's standard error is no file: the VIP follows a SHUTDOWN up to one poll_interval later",
             "log_error = /var/log/mysql/error.log in the server's option file, and a restart of mysqld",
         ),
-        Watchable::NotKnown(why) => Line::not_looked_at(name, why, "run haipmgr check as root, on mysqld's own host"),
+        Watchable::NotKnown(why) => {
+            Line::not_looked_at(name, why, "run haipmgr check as root, on mysqld's own host")
+        }
     }
 }
 
@@ -167,9 +174,11 @@ fn of_the_segment(cluster: &Cluster, here: &Here, found: &Found) -> Vec<Line> {
         agent_runs: found.running.is_some(),
     };
     let mut lines = vec![segment::gateway(cluster.gateway, answers)];
-    lines.extend(here.vips.iter().map(|(vip, interfaces)| {
-        segment::holder(*vip, interfaces, &here.interface, answers, around)
-    }));
+    lines.extend(
+        here.vips
+            .iter()
+            .map(|(vip, interfaces)| segment::holder(*vip, interfaces, &here.interface, answers, around)),
+    );
     lines
 }
 
@@ -202,8 +211,7 @@ fn times(cluster: &Cluster, here: &Here, found: &Found) -> Settings {
     let seconds = |said: &Said, name: &str| said.number(name).map(Duration::from_secs);
     let expel = || all().filter_map(|said| seconds(said, "group_replication_member_expel_timeout"));
     let own = said_at(asked, here.own);
-    let majority =
-        own.and_then(|said| seconds(said, "group_replication_unreachable_majority_timeout"));
+    let majority = own.and_then(|said| seconds(said, "group_replication_unreachable_majority_timeout"));
     let first = cluster.policy.vips.values().next();
     Settings {
         members: policy.members.len(),

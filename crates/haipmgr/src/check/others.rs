@@ -14,7 +14,15 @@ const LONGEST: u64 = 256 << 10;
 const MOST_FILES: usize = 200;
 /// Programs that move addresses, by their process's name.
 const MOVERS: [&str; 9] = [
-    "keepalived", "vip-manager", "ucarp", "vrrpd", "corosync", "pacemakerd", "heartbeat", "wackamole", "uvip",
+    "keepalived",
+    "vip-manager",
+    "ucarp",
+    "vrrpd",
+    "corosync",
+    "pacemakerd",
+    "heartbeat",
+    "wackamole",
+    "uvip",
 ];
 /// Where an address might be written: files, or folders of files.
 const PLACES: [&str; 16] = [
@@ -100,7 +108,8 @@ fn processes(root: &Path) -> impl Iterator<Item = (i32, String)> {
         let pid: i32 = entry.file_name().to_str()?.parse().ok()?;
         let name = fs::read_to_string(entry.path().join("comm")).ok()?;
         // A container's, with a network of its own, moves nothing here.
-        let elsewhere = fs::read_link(entry.path().join("ns/net")).is_ok_and(|network| own.as_ref() != Some(&network));
+        let elsewhere =
+            fs::read_link(entry.path().join("ns/net")).is_ok_and(|network| own.as_ref() != Some(&network));
         (!elsewhere).then(|| (pid, name.trim_end().to_owned()))
     })
 }
@@ -109,7 +118,8 @@ fn processes(root: &Path) -> impl Iterator<Item = (i32, String)> {
 fn names(text: &str, vip: IpAddr) -> bool {
     let vip = vip.to_string();
     let lines = text.lines().map(str::trim_start).filter(|line| !line.starts_with(['#', ';', '!']));
-    let mut words = lines.flat_map(|line| line.split(|c: char| !(c.is_ascii_hexdigit() || c == '.' || c == ':')));
+    let mut words =
+        lines.flat_map(|line| line.split(|c: char| !(c.is_ascii_hexdigit() || c == '.' || c == ':')));
     words.any(|word| word.trim_matches(':') == vip || word == vip)
 }
 
@@ -117,8 +127,13 @@ fn files_at(path: &Path) -> Vec<PathBuf> {
     if !path.is_dir() {
         return vec![path.to_owned()];
     }
-    let mut files: Vec<PathBuf> =
-        fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path()).take(MOST_FILES).collect();
+    let mut files: Vec<PathBuf> = fs::read_dir(path)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path())
+        .take(MOST_FILES)
+        .collect();
     files.sort();
     files
 }
@@ -159,7 +174,11 @@ mod tests {
             ("etc/rc.local", "ip a add 10.77.0.100/32 dev eth0\n"),
         ] {
             let lines = with(&[(path, text)]);
-            assert_eq!((lines.len(), lines[0].name, lines[0].level), (1, "vip-elsewhere", Level::Problem), "{path}");
+            assert_eq!(
+                (lines.len(), lines[0].name, lines[0].level),
+                (1, "vip-elsewhere", Level::Problem),
+                "{path}"
+            );
             assert!(lines[0].says.contains(&format!("/{path}")), "{}", lines[0]);
         }
     }
@@ -188,10 +207,16 @@ mod tests {
         let inode = fs::metadata(&lock).unwrap().ino();
         fs::create_dir_all(root.path().join("proc/4711")).unwrap();
         fs::write(root.path().join("proc/4711/comm"), "python3\n").unwrap();
-        let locks = format!("1: FLOCK  ADVISORY  WRITE 99 08:01:7 0 EOF\n2: POSIX  ADVISORY  WRITE 4711 08:01:{inode} 0 EOF\n");
+        let locks = format!(
+            "1: FLOCK  ADVISORY  WRITE 99 08:01:7 0 EOF\n2: POSIX  ADVISORY  WRITE 4711 08:01:{inode} 0 EOF\n"
+        );
         fs::write(root.path().join("proc/locks"), locks).unwrap();
         let found = lines(root.path(), &[VIP], &lock, None);
         assert_eq!((found[0].name, found[0].level), ("legacy-program", Level::Advice));
-        assert_eq!(lines(root.path(), &[VIP], &lock, Some(4711))[0].name, "vip-elsewhere", "it is haipmgr itself");
+        assert_eq!(
+            lines(root.path(), &[VIP], &lock, Some(4711))[0].name,
+            "vip-elsewhere",
+            "it is haipmgr itself"
+        );
     }
 }

@@ -54,17 +54,31 @@ pub(super) struct Around<'a> {
 pub(super) type Here<'a> = &'a [String];
 
 /// Whether the VIP is where it should be.
-pub(super) fn holder(vip: IpAddr, here: Here<'_>, interface: &str, answers: &Answers, around: Around<'_>) -> Line {
+pub(super) fn holder(
+    vip: IpAddr,
+    here: Here<'_>,
+    interface: &str,
+    answers: &Answers,
+    around: Around<'_>,
+) -> Line {
     let name = "vip-holder";
     if let Some(other) = here.iter().find(|one| *one != interface) {
         return Line::problem(
             name,
-            format!("{vip} is on {other} of this host: only {interface} may have it, and only the agent may put it there"),
+            format!(
+                "{vip} is on {other} of this host: only {interface} may have it, and only the agent may put it there"
+            ),
             format!("ip address del {vip}/32 dev {other}"),
         );
     }
     let answers = match answers {
-        _ if vip.is_ipv6() => return Line::not_looked_at(name, format!("{vip} is not asked for by ARP"), format!("ip -6 neighbor show {vip}")),
+        _ if vip.is_ipv6() => {
+            return Line::not_looked_at(
+                name,
+                format!("{vip} is not asked for by ARP"),
+                format!("ip -6 neighbor show {vip}"),
+            );
+        }
         Err(why) => return Line::not_looked_at(name, why, "run haipmgr check as root"),
         Ok(answers) => answers,
     };
@@ -135,7 +149,9 @@ fn nobody(vip: IpAddr, around: Around<'_>) -> Line {
 pub(super) fn gateway(gateway: IpAddr, answers: &Answers) -> Line {
     let name = "gateway";
     match answers {
-        _ if gateway.is_ipv6() => Line::not_looked_at(name, "it is not asked by ARP", format!("ping -c 1 {gateway}")),
+        _ if gateway.is_ipv6() => {
+            Line::not_looked_at(name, "it is not asked by ARP", format!("ping -c 1 {gateway}"))
+        }
         Err(why) => Line::not_looked_at(name, why, "run haipmgr check as root"),
         Ok(answers) if answers.contains_key(&gateway) => Line::ok(name, format!("{gateway} answers")),
         Ok(_) => Line::problem(

@@ -147,8 +147,7 @@ const DISABLED: &str =
     "SELECT name FROM performance_schema.replication_group_member_actions WHERE enabled = 0";
 const WITHOUT_TLS: &str = "SELECT DISTINCT PROCESSLIST_USER FROM performance_schema.threads \
      WHERE TYPE = 'FOREGROUND' AND CONNECTION_TYPE = 'TCP/IP' AND PROCESSLIST_USER IS NOT NULL LIMIT 60";
-const LOGGED_IN: &str =
-    "SELECT DISTINCT USER FROM performance_schema.accounts WHERE USER IS NOT NULL AND TOTAL_CONNECTIONS > 0 LIMIT 60";
+const LOGGED_IN: &str = "SELECT DISTINCT USER FROM performance_schema.accounts WHERE USER IS NOT NULL AND TOTAL_CONNECTIONS > 0 LIMIT 60";
 
 /// Asks all of them at once.
 pub(super) async fn ask_all(members: Vec<(IpAddr, Access)>) -> Vec<Asked> {

@@ -28,7 +28,11 @@ pub(super) fn lines(asked: &[Asked], vips: &[IpAddr]) -> Vec<Line> {
         ("autorejoin", "an expelled member joins again by itself", autorejoin),
         ("consistency", "a new primary's first statements wait for what it has yet to apply", consistency),
         ("expel-timeout", "a silent member is expelled soon", expel_timeout),
-        ("paxos-leader", "group_replication_paxos_single_leader is off: switchovers take hundredths of a second", paxos_leader),
+        (
+            "paxos-leader",
+            "group_replication_paxos_single_leader is off: switchovers take hundredths of a second",
+            paxos_leader,
+        ),
         ("member-action", "a new primary is made writable by itself", member_action),
         ("offline-mode", "no member is in offline mode", offline_mode),
         ("max-connections", "no server is near max_connections", max_connections),
@@ -98,7 +102,8 @@ fn exit_state_action(said: &Said, at: IpAddr) -> Option<Line> {
 }
 
 fn majority_timeout(said: &Said, at: IpAddr) -> Option<Line> {
-    let seconds = said.number("group_replication_unreachable_majority_timeout").filter(|seconds| *seconds > 0)?;
+    let seconds =
+        said.number("group_replication_unreachable_majority_timeout").filter(|seconds| *seconds > 0)?;
     let expel = said.number("group_replication_member_expel_timeout").unwrap_or(0);
     let action = said.variable("group_replication_exit_state_action").unwrap_or("READ_ONLY");
     let words = format!(
@@ -132,7 +137,9 @@ fn consistency(said: &Said, at: IpAddr) -> Option<Line> {
     let value = said.variable("group_replication_consistency")?;
     let harm = match value {
         "EVENTUAL" => "a new primary may not show the last rows of the old one for a moment",
-        "AFTER" | "BEFORE_AND_AFTER" => "each write waits until every member has applied it: a secondary that dies stops all writes until it is expelled",
+        "AFTER" | "BEFORE_AND_AFTER" => {
+            "each write waits until every member has applied it: a secondary that dies stops all writes until it is expelled"
+        }
         "BEFORE" => "each statement waits until all before it is applied",
         _ => return None,
     };
@@ -147,7 +154,8 @@ fn consistency(said: &Said, at: IpAddr) -> Option<Line> {
 }
 
 fn expel_timeout(said: &Said, at: IpAddr) -> Option<Line> {
-    let seconds = said.number("group_replication_member_expel_timeout").filter(|seconds| *seconds >= LONG_EXPEL)?;
+    let seconds =
+        said.number("group_replication_member_expel_timeout").filter(|seconds| *seconds >= LONG_EXPEL)?;
     Some(
         Line::advice(
             "expel-timeout",
@@ -211,7 +219,10 @@ fn clocks(said: &Said, at: IpAddr) -> Option<Line> {
         let way = if ahead > 0.0 { "ahead of" } else { "behind" };
         Line::advice(
             "clocks",
-            format!("its clock is {:.1} s {way} this host's: logs of several hosts can't be read side by side", ahead.abs()),
+            format!(
+                "its clock is {:.1} s {way} this host's: logs of several hosts can't be read side by side",
+                ahead.abs()
+            ),
             "systemctl enable --now chrony (or systemd-timesyncd) on both hosts; then: timedatectl",
         )
         .of(at)
@@ -240,7 +251,11 @@ fn bind_address(said: &Said, vip: IpAddr) -> Option<Line> {
         }
         format!("bind_address is {bound}: clients of the VIP {vip} are refused when it is there")
     };
-    Some(Line::problem("bind-address", says, "bind_address = * in the server's option file, and a restart of mysqld"))
+    Some(Line::problem(
+        "bind-address",
+        says,
+        "bind_address = * in the server's option file, and a restart of mysqld",
+    ))
 }
 
 #[cfg(test)]
@@ -291,7 +306,9 @@ mod tests {
 
     #[test]
     fn a_server_that_answers_at_the_vip_is_left_alone() {
-        for bound in ["*", "::", "0.0.0.0", "10.77.0.12,10.77.0.100", "10.77.0.12, *", "10.77.0.12,0.0.0.0/red", "db2"] {
+        for bound in
+            ["*", "::", "0.0.0.0", "10.77.0.12,10.77.0.100", "10.77.0.12, *", "10.77.0.12,0.0.0.0/red", "db2"]
+        {
             let mut asked = all_asked();
             set(&mut asked, 1, "bind_address", bound);
             assert_eq!(not_ok(&asked), [], "{bound}");
@@ -318,7 +335,11 @@ mod tests {
             }
             let lines = not_ok(&asked);
             assert_eq!(lines.len(), found, "{ahead}");
-            assert!(lines.iter().all(|line| line.says.contains(if ahead > 0.0 { "ahead of" } else { "behind" })));
+            assert!(lines.iter().all(|line| line.says.contains(if ahead > 0.0 {
+                "ahead of"
+            } else {
+                "behind"
+            })));
         }
     }
 }

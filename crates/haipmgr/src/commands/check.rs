@@ -119,14 +119,18 @@ fn fits(cluster: &Cluster, host: &ThisHost, here: &Here) -> Vec<Line> {
         lines.extend(remarks.into_iter().map(|remark| Line::problem(name, remark, mend)));
     };
     let well = format!("this host is member {} by {}", here.own, here.interface);
-    add("this-host", well, host.remarks(cluster), "correct the configuration on every host; see: ip -br address");
+    add(
+        "this-host",
+        well,
+        host.remarks(cluster),
+        "correct the configuration on every host; see: ip -br address",
+    );
     let interface = here.interface.as_str();
     let arp = arp_kept_in::remark(interface).into_iter().collect();
-    let mend = format!("sysctl -w net.ipv4.conf.all.arp_ignore=0 net.ipv4.conf.{interface}.arp_ignore=0, and in /etc/sysctl.d");
+    let mend = format!(
+        "sysctl -w net.ipv4.conf.all.arp_ignore=0 net.ipv4.conf.{interface}.arp_ignore=0, and in /etc/sysctl.d"
+    );
     add("arp-ignore", "this host answers ARP".to_owned(), arp, &mend);
-    let deaf = cluster.policy.vips.values().filter_map(|vip| listening::remark(vip.address, cluster.mysql_port));
-    let mend = "bind_address = * in the server's option file, and a restart of mysqld";
-    add("bind-address", "mysqld listens at the VIP, or not at all now".to_owned(), deaf.collect(), mend);
     let leased = cluster.policy.longest_lease().is_some();
     let interfaces: BTreeSet<&str> = [interface].into();
     let services = interfaces.into_iter().flat_map(|interface| network_service::remarks(interface, leased));
@@ -136,9 +140,20 @@ fn fits(cluster: &Cluster, host: &ThisHost, here: &Here) -> Vec<Line> {
         services.collect(),
         "as it says; docs/manual.md, \"Network services that remove the VIP\"",
     );
+    let deaf =
+        cluster.policy.vips.values().filter_map(|vip| listening::remark(vip.address, cluster.mysql_port));
+    let mend = "bind_address = * in the server's option file, and a restart of mysqld";
+    // What is well is said of every member's server by its own word.
+    for remark in deaf {
+        lines.push(Line::problem("bind-address", remark, mend));
+    }
     lines.push(match Label::new(interface, cluster.mysql_port) {
         (label, None) => Line::ok("label", format!("the VIP is labelled {label}")),
-        (_, Some(note)) => Line::advice("label", note, format!("ip link set {interface} name a shorter one, if tools look for the label")),
+        (_, Some(note)) => Line::advice(
+            "label",
+            note,
+            format!("ip link set {interface} name a shorter one, if tools look for the label"),
+        ),
     });
     lines
 }
@@ -149,11 +164,8 @@ fn what_would_run(config: &Config) -> String {
         Source::Toml => "TOML",
         Source::ParameterPy => "a parameter.py",
     };
-    let mut text = format!(
-        "{}: {kind}, no problems found\nlock: {}\n",
-        config.path.display(),
-        config.lock.display()
-    );
+    let mut text =
+        format!("{}: {kind}, no problems found\nlock: {}\n", config.path.display(), config.lock.display());
     for cluster in &config.clusters {
         let _never_fails = write!(
             text,

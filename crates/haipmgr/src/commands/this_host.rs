@@ -94,8 +94,7 @@ impl ThisHost {
     /// That this host is no member, with what is here instead; none where it is one.
     pub(super) fn not_a_member(&self, cluster: &Cluster) -> Option<String> {
         let missing = |interface: &&String| !self.interfaces.contains_key(interface.as_str());
-        let missing: BTreeSet<_> =
-            cluster.policy.group.members.values().filter(missing).collect();
+        let missing: BTreeSet<_> = cluster.policy.group.members.values().filter(missing).collect();
         let missing = missing.into_iter().map(|interface| format!("; {interface} is not here"));
         self.member(cluster).is_none().then(|| {
             format!(
