@@ -393,7 +393,7 @@ mod tests {
         for variable in ["super_read_only", "read_only"] {
             let mut asked = all_asked();
             set(&mut asked, 0, variable, "ON");
-            assert_eq!(bad(&asked, "primary").member, Some([10, 77, 0, 11].into()));
+            assert_eq!(bad(&asked, "primary").members, [IpAddr::from([10, 77, 0, 11])]);
         }
     }
 
@@ -405,7 +405,7 @@ mod tests {
             let mut asked = all_asked();
             asked[1].said.as_mut().unwrap().members.as_mut().unwrap()[1].state = state.into();
             let line = bad(&asked, "member-state");
-            assert_eq!((line.level, line.member), (level, Some([10, 77, 0, 12].into())), "{state}");
+            assert_eq!((line.level, line.members), (level, vec![[10, 77, 0, 12].into()]), "{state}");
         }
     }
 

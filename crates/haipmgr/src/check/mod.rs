@@ -83,7 +83,7 @@ pub(crate) fn look(config: &Config, cluster: &Cluster, here: &Here) -> Vec<Line>
     let mut lines = of_this_host(cluster, here, &vips, &found);
     lines.extend(of_the_segment(cluster, here, &found));
     lines.extend(of_the_group(cluster, here, &vips, &found));
-    lines
+    line::merged(lines)
 }
 
 /// All members' servers and the segment, at the same time.

@@ -19,7 +19,7 @@ type Judge = fn(&Said, IpAddr) -> Option<Line>;
 
 /// All settings of all members that answered; `vips`: each must be answered at. What is well everywhere is one line.
 pub(super) fn lines(asked: &[Asked], vips: &[IpAddr]) -> Vec<Line> {
-    let judges: [(&'static str, &str, Judge); 13] = [
+    let judges: [(&'static str, &str, Judge); 12] = [
         ("single-primary", "single-primary mode on every member that answers", single_primary),
         ("bootstrap", "group_replication_bootstrap_group is off", bootstrap),
         ("start-on-boot", "each member joins the group when its mysqld starts", start_on_boot),
@@ -33,7 +33,6 @@ pub(super) fn lines(asked: &[Asked], vips: &[IpAddr]) -> Vec<Line> {
             "group_replication_paxos_single_leader is off: switchovers take hundredths of a second",
             paxos_leader,
         ),
-        ("member-action", "a new primary is made writable by itself", member_action),
         ("offline-mode", "no member is in offline mode", offline_mode),
         ("max-connections", "no server is near max_connections", max_connections),
         ("clocks", "the servers' clocks are those of this host, to the second", clocks),
@@ -42,6 +41,12 @@ pub(super) fn lines(asked: &[Asked], vips: &[IpAddr]) -> Vec<Line> {
     for (name, well, judge) in judges {
         add(&mut lines, name, well, answered(asked).filter_map(|(address, said)| judge(said, address)));
     }
+    add(
+        &mut lines,
+        "member-action",
+        "a new primary is made writable by itself",
+        member_action(asked).into_iter(),
+    );
     let elsewhere = answered(asked).flat_map(|(address, said)| {
         vips.iter().filter_map(move |vip| bind_address(said, *vip).map(|line| line.of(address)))
     });
@@ -176,16 +181,27 @@ fn paxos_leader(said: &Said, at: IpAddr) -> Option<Line> {
     })
 }
 
-fn member_action(said: &Said, at: IpAddr) -> Option<Line> {
-    let disabled = said.disabled_actions.as_ref().ok()?;
-    disabled.iter().any(|action| action == MAKES_WRITABLE).then(|| {
-        Line::problem(
-            "member-action",
-            format!("the member action {MAKES_WRITABLE} is disabled: after a failover nobody takes writes, and no host takes the VIP"),
-            format!("on the primary: SELECT group_replication_enable_member_action('{MAKES_WRITABLE}', 'AFTER_PRIMARY_ELECTION');"),
+/// The group tells each member of a change; a member that missed it (MySQL 9.7.4: one that was in offline mode for a moment hears of one
+/// more change, and of none after that) has it until it joins anew.
+fn member_action(asked: &[Asked]) -> Vec<Line> {
+    let disabled = |said: &Said| {
+        said.disabled_actions.as_ref().is_ok_and(|all| all.iter().any(|action| action == MAKES_WRITABLE))
+    };
+    let primary = answered(asked).find(|(_, said)| said.leads());
+    let by_primary = primary.is_none_or(|(_, said)| disabled(said));
+    let says = format!(
+        "the member action {MAKES_WRITABLE} is disabled: after a failover to it nobody takes writes, and no host takes the VIP"
+    );
+    let mend = if by_primary {
+        format!(
+            "on the primary: SELECT group_replication_enable_member_action('{MAKES_WRITABLE}', 'AFTER_PRIMARY_ELECTION');"
         )
-        .of(at)
-    })
+    } else {
+        "it missed what the group told it; on that member: STOP GROUP_REPLICATION; START GROUP_REPLICATION;"
+            .to_owned()
+    };
+    let of = answered(asked).filter(|(_, said)| disabled(said));
+    of.map(|(address, _)| Line::problem("member-action", says.clone(), mend.clone()).of(address)).collect()
 }
 
 fn offline_mode(said: &Said, at: IpAddr) -> Option<Line> {
@@ -300,7 +316,7 @@ mod tests {
             let found = not_ok(&asked);
             assert_eq!(found.len(), 1, "{variable} = {value}: {found:?}");
             assert_eq!((found[0].name, found[0].level), (name, level));
-            assert_eq!(found[0].member, Some([10, 77, 0, 12].into()));
+            assert_eq!(found[0].members, [IpAddr::from([10, 77, 0, 12])]);
         }
     }
 
@@ -324,6 +340,18 @@ mod tests {
             }
             assert_eq!(not_ok(&asked).len(), found, "{action}");
         }
+        assert!(not_ok(&asked)[0].mend.as_ref().is_some_and(|mend| mend.contains("enable_member_action")));
+    }
+
+    #[test]
+    fn a_member_that_missed_a_change_of_member_actions_is_told_to_join_anew() {
+        let mut asked = all_asked();
+        if let Ok(said) = &mut asked[2].said {
+            said.disabled_actions = Ok(vec![MAKES_WRITABLE.to_owned()]);
+        }
+        let lines = not_ok(&asked);
+        assert_eq!(lines[0].members, [IpAddr::from([10, 77, 0, 13])]);
+        assert!(lines[0].mend.as_ref().is_some_and(|mend| mend.contains("START GROUP_REPLICATION")));
     }
 
     #[test]
