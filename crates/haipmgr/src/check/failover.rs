@@ -22,6 +22,17 @@ const AGENTS: f64 = 0.1;
 /// Without power nobody refuses the client's last attempt, where the switch does not flood; TCP tries again within this.
 const NEXT_ATTEMPT: f64 = 1.0;
 
+/// How the agents help the group: what of the procedures can be called on every member, and is switched on.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Agents {
+    /// `wake_expel`.
+    pub(super) wakes: bool,
+    /// `proven_dead`.
+    pub(super) proves: bool,
+    /// There is a `fence_command`, which may take so long.
+    pub(super) fences: Option<Duration>,
+}
+
 /// What the times depend on.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Settings {
@@ -30,12 +41,7 @@ pub(super) struct Settings {
     pub(super) timings: GroupTimings,
     /// The longest of them: by whichever survivor's, the times to expect are no longer than by this.
     pub(super) expel_timeout: Duration,
-    /// The procedures can be called on every member, and `wake_expel` is on.
-    pub(super) wakes: bool,
-    /// The same, and `proven_dead` is on.
-    pub(super) proves: bool,
-    /// The same, and there is a `fence_command`, which may take so long.
-    pub(super) fences: Option<Duration>,
+    pub(super) agents: Agents,
     pub(super) single_leader: bool,
     /// `group_replication_consistency` is EVENTUAL.
     pub(super) eventual: bool,
@@ -56,19 +62,19 @@ fn plus(a: Span, b: Span) -> Span {
 }
 
 impl Settings {
-    fn unreachable(&self) -> Span {
+    fn unreachable() -> Span {
         (SILENT_FOR.as_secs_f64(), SILENT_FOR.as_secs_f64() + LOOK)
     }
 
     /// A death that is proven, by a refusal or by a fence.
-    fn proven(&self) -> Span {
-        plus(self.unreachable(), NEW_VIEW)
+    fn proven() -> Span {
+        plus(Self::unreachable(), NEW_VIEW)
     }
 
     /// After the configured timeout, with the thread woken.
     fn woken(&self) -> Span {
         let expel = self.expel_timeout.as_secs_f64();
-        plus(self.proven(), (expel, expel))
+        plus(Self::proven(), (expel, expel))
     }
 
     /// After the configured timeout, when the thread runs next. Measured with timeouts up to one round of it: it ran 15 s after
@@ -82,17 +88,17 @@ impl Settings {
         } else {
             (expel, expel + EXPEL_THREAD)
         };
-        plus(self.proven(), wait)
+        plus(Self::proven(), wait)
     }
 
     fn mysqld_dies(&self) -> Span {
-        if self.proves { self.proven() } else { self.host_dies() }
+        if self.agents.proves { Self::proven() } else { self.host_dies() }
     }
 
     fn host_dies(&self) -> Span {
-        let by_timer = if self.wakes { self.woken() } else { self.mysql_alone() };
-        match self.fences {
-            Some(limit) => (self.proven().0, (self.proven().1 + limit.as_secs_f64()).min(by_timer.1)),
+        let by_timer = if self.agents.wakes { self.woken() } else { self.mysql_alone() };
+        match self.agents.fences {
+            Some(limit) => (Self::proven().0, (Self::proven().1 + limit.as_secs_f64()).min(by_timer.1)),
             None => by_timer,
         }
     }
@@ -139,7 +145,7 @@ pub(super) fn lines(settings: &Settings) -> Vec<Line> {
 
 fn deaths(settings: &Settings) -> [Line; 3] {
     let expel = settings.expel_timeout.as_secs();
-    let by_timer = if settings.wakes {
+    let by_timer = if settings.agents.wakes {
         format!("5 to 6 s until UNREACHABLE, group_replication_member_expel_timeout ({expel} s), 1 s")
     } else {
         format!(
@@ -147,8 +153,8 @@ fn deaths(settings: &Settings) -> [Line; 3] {
         )
     };
     let mysqld =
-        if settings.proves { "5 to 6 s until UNREACHABLE, its port refuses, 1 s" } else { &by_timer };
-    let host = if settings.fences.is_some() { "fence_command, or else: " } else { "" };
+        if settings.agents.proves { "5 to 6 s until UNREACHABLE, its port refuses, 1 s" } else { &by_timer };
+    let host = if settings.agents.fences.is_some() { "fence_command, or else: " } else { "" };
     let crawl = if settings.single_leader {
         span(
             "failover-secondary-dies",
@@ -174,7 +180,7 @@ fn deaths(settings: &Settings) -> [Line; 3] {
     ]
 }
 
-/// SHUTDOWN, STOP GROUP_REPLICATION.
+/// SHUTDOWN, `STOP GROUP_REPLICATION`.
 fn leaving(settings: &Settings) -> Line {
     let poll = settings.poll_interval.as_secs_f64();
     let (more, why) = match settings.log_watched {
@@ -253,9 +259,7 @@ mod tests {
             members: 3,
             timings: timings(5),
             expel_timeout: Duration::from_secs(5),
-            wakes: true,
-            proves: true,
-            fences: None,
+            agents: Agents { wakes: true, proves: true, fences: None },
             single_leader: false,
             eventual: false,
             log_watched: Some(true),
@@ -276,7 +280,7 @@ mod tests {
     #[test]
     fn what_was_measured_lies_within_what_is_computed() {
         let with = defaults();
-        let alone = Settings { wakes: false, proves: false, ..defaults() };
+        let alone = Settings { agents: Agents::default(), ..defaults() };
         for (settings, name, measured) in [
             (with, "failover-mysqld-dies", &[6.06, 6.47, 6.5, 7.08][..]),
             (with, "failover-host-dies", &[11.05, 11.3, 11.7, 12.04]),
@@ -286,7 +290,11 @@ mod tests {
             (alone, "failover-mysqld-dies", &[21.4, 22.1]),
             (alone, "failover-host-dies", &[21.1, 21.6, 21.9]),
             (Settings { single_leader: true, ..with }, "failover-switchover", &[0.69]),
-            (Settings { fences: Some(Duration::from_secs(10)), ..with }, "failover-host-dies", &[6.7]),
+            (
+                Settings { agents: Agents { fences: Some(Duration::from_secs(10)), ..with.agents }, ..with },
+                "failover-host-dies",
+                &[6.7],
+            ),
             (
                 Settings { expel_timeout: Duration::ZERO, ..alone },
                 "failover-mysqld-dies",
@@ -309,7 +317,7 @@ mod tests {
             seconds(&long, "failover-mysqld-dies").unwrap().1 < 8.0,
             "a proven death waits for no timeout"
         );
-        let alone = Settings { wakes: false, proves: false, ..long };
+        let alone = Settings { agents: Agents::default(), ..long };
         let (least, most) = seconds(&alone, "failover-mysqld-dies").unwrap();
         assert!(least >= 66.0 && most > 80.0);
     }

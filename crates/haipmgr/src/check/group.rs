@@ -141,7 +141,7 @@ fn size(rows: &[Row]) -> Line {
         _ if members > MOST => {
             Line::problem("group-size", format!("{members} members"), "nine are the most that MySQL allows")
         }
-        _ if members % 2 == 0 => {
+        _ if members.is_multiple_of(2) => {
             Line::advice("group-size", format!("{says}, as {} do", members - 1), "add or remove a member")
         }
         _ => Line::ok("group-size", says),

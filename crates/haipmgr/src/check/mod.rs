@@ -40,7 +40,7 @@ use decide::timings::GroupTimings;
 
 use self::account::Wanted;
 use self::agent::{Build, Running};
-use self::failover::Settings;
+use self::failover::{Agents, Settings};
 use self::line::Line;
 use self::segment::{Answers, Around};
 use self::server::{Asked, Said};
@@ -220,9 +220,11 @@ fn times(cluster: &Cluster, here: &Here, found: &Found) -> Settings {
             unreachable_majority_timeout: majority.filter(|limit| !limit.is_zero()),
         },
         expel_timeout: expel().max().unwrap_or_default(),
-        wakes: on_all(policy.wake_expel),
-        proves: on_all(policy.proven_dead),
-        fences: (on_all(policy.fence)).then_some(cluster.fence_limit),
+        agents: Agents {
+            wakes: on_all(policy.wake_expel),
+            proves: on_all(policy.proven_dead),
+            fences: on_all(policy.fence).then_some(cluster.fence_limit),
+        },
         single_leader: all().any(|said| said.is_on("group_replication_paxos_single_leader") == Some(true)),
         eventual: all().all(|said| said.variable("group_replication_consistency") == Some("EVENTUAL")),
         log_watched: match &found.error_log {
