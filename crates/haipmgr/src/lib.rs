@@ -2,6 +2,7 @@
 
 pub mod act;
 pub mod agent;
+mod check;
 pub mod clock;
 pub mod commands;
 pub mod config;

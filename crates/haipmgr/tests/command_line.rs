@@ -168,12 +168,45 @@ fn check_says_what_would_run_and_takes_no_lock() {
         "stat_3306",
         "lease 10s",
         "haipmgr.lock",
-        "dead: not checked",
+        "advice   this-host: not looked at: no address of this host is a member's address",
+        "0 problems, 1 piece of advice",
     ] {
         assert!(said.contains(words), "{words} is not in {said}");
     }
     assert!(!said.contains("KRj"), "the password is shown: {said}");
     assert!(!host.path("haipmgr.lock").exists());
+}
+
+#[test]
+fn check_offline_looks_at_the_file_alone() {
+    let host = Host::new();
+    let file = host.write("haipmgr.toml", TOML);
+    let output = host.haipmgr(&["check", "--offline", "--config"], &file);
+    let said = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(said.contains("[orders] VIP 10.77.0.100/32"), "{said}");
+    assert!(said.ends_with("ok       file: every key is understood, and the values fit together\n\n0 problems, 0 pieces of advice\n"), "{said}");
+}
+
+#[test]
+fn check_as_json_says_the_same_and_of_a_wrong_file_where() {
+    let host = Host::new();
+    let file = host.write("haipmgr.toml", TOML);
+    let output = host.haipmgr(&["check", "--format", "json", "--config"], &file);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let said: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((said["format"].as_u64(), said["problems"].as_u64()), (Some(1), Some(0)));
+    assert_eq!(said["clusters"][1]["cluster"], "orders");
+    assert_eq!(said["clusters"][1]["lines"][0]["name"], "this-host");
+    assert!(!text(&output.stdout).contains("KRj"));
+
+    let wrong = host.write("wrong.toml", &TOML.replace("gateway ", "gatway "));
+    let output = host.haipmgr(&["check", "--format", "json", "--config"], &wrong);
+    assert_eq!(output.status.code(), Some(2));
+    let said: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let line = &said["clusters"][0]["lines"][0];
+    assert_eq!((line["level"].as_str(), line["name"].as_str()), (Some("problem"), Some("file")));
+    assert!(line["says"].as_str().unwrap().starts_with("5:1: unknown key"), "{line}");
 }
 
 #[test]

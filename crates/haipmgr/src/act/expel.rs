@@ -22,7 +22,7 @@ use crate::clock;
 use crate::server_access::account::{EXPEL, RESTORE, USABLE_PROCEDURES, WAKE};
 use crate::server_access::kept_session::{KeptSession, Unanswered};
 use crate::server_access::session::Rows;
-use crate::server_access::{Access, Failure, GIVE_UP, Servers, servers};
+use crate::server_access::{Access, Failure, GIVE_UP, Servers};
 
 /// The connection ends after this long without an order: not before the timeout that it changed is put back.
 const IDLE: Duration = Duration::from_secs(12);
@@ -150,19 +150,6 @@ impl Expel {
         // Fails only when the program ends.
         let _ = self.orders.send(order);
     }
-}
-
-/// The configured value, asked for once; unknown where the account may not use the procedures. Blocks, 10 s at the most for
-/// each answer.
-pub fn read_once(access: Access) -> Fact<u32> {
-    let kept = KeptValue { file: PathBuf::new() };
-    let mut worker = Worker { kept, server: KeptSession::new(access, GIVE_UP) };
-    let read = servers::wait_for(async {
-        let seen = worker.read().await;
-        worker.server.take_leave().await;
-        seen.fact
-    });
-    read.unwrap_or_else(|error| Fact::Unknown(Why::Other(error.to_string())))
 }
 
 /// The value that an agent left in this file, to be put back.

@@ -1,37 +1,171 @@
-//! `haipmgr check` and `haipmgr sql`: what would run, and the account it needs.
+//! `haipmgr check` and `haipmgr sql`: what would run, whether it can, and the account it needs.
 
 use core::fmt::Write as _;
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::process::ExitCode;
 
-use decide::event::Fact;
+use clap::ValueEnum;
 
 use super::run::in_words;
-use super::this_host::{self, ThisHost};
-use super::timings;
-use crate::act::expel;
-use crate::config::{self, Cluster, Problems, Source};
-use crate::observe::network_service;
+use super::this_host::ThisHost;
+use super::{BAD_INPUT, File, print_or_refuse, refuse};
+use crate::act::address::Label;
+use crate::check::line::{Line, OfCluster, Report};
+use crate::check::{Here, look};
+use crate::config::{self, Cluster, Config, Problems, Source};
+use crate::observe::{arp_kept_in, listening, network_service};
 use crate::server_access::account::{account_sql, election_sql, switchover_sql};
 use crate::server_access::{Access, Endpoint};
 
-/// What `check` prints.
-pub(super) struct Checked {
-    pub(super) text: String,
-    /// Nothing is in it that does not fit this host.
-    pub(super) fits: bool,
+/// Shown under `check --help`.
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  haipmgr check --config /etc/haipmgr/haipmgr.toml                                   everything; as root, for some of it needs that
+  haipmgr check --config haipmgr.toml --offline                                      the file alone
+  haipmgr check --config /etc/haipmgr/haipmgr.toml --format json | jq '.clusters[].lines[] | select(.level != \"ok\")'
+
+Each line is ok, advice or problem, and says what mends it (docs/check.md). Exit status: 0 no problem, 1 a problem, 2 the file is wrong.";
+
+/// Its arguments.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    file: File,
+    /// Look at the file alone: no server, no kernel, no network.
+    #[arg(long)]
+    offline: bool,
+    /// How to print it.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// What would run, then a line for each thing that was looked at.
+    Text,
+    /// The lines alone, with a format number (docs/check.md).
+    Json,
+}
+
+/// Checks, and prints.
+pub(super) fn check(arguments: &Arguments) -> ExitCode {
+    let path = &arguments.file.config;
+    let config = match config::load(path) {
+        Ok(config) => config,
+        Err(problems) => return wrong_file(arguments.format, &problems, path),
+    };
+    let report = report(&config, arguments.offline);
+    let text = match arguments.format {
+        Format::Text => what_would_run(&config) + &lines_in_words(&report),
+        Format::Json => report.json(),
+    };
+    let printed = print_or_refuse(Ok(text), path);
+    if report.problems == 0 { printed } else { ExitCode::FAILURE }
+}
+
+/// All that is wrong with the file: in words on standard error, and as JSON on standard output too.
+fn wrong_file(format: Format, problems: &Problems, path: &Path) -> ExitCode {
+    if format == Format::Json {
+        let line = |problem: &config::Problem| {
+            let place = problem.at.map(|place| format!("{}:{}: ", place.line, place.column));
+            let says = format!("{}{}", place.unwrap_or_default(), problem.text);
+            Line::problem("file", says, "correct the file (docs/configuration.md)")
+        };
+        let lines = problems.list().iter().map(line).collect();
+        let report = Report::new(path.display().to_string(), vec![OfCluster { cluster: None, lines }]);
+        // Where that can't be written either, the exit status says it.
+        let _ = print_or_refuse(Ok(report.json()), path);
+        return ExitCode::from(BAD_INPUT);
+    }
+    refuse(problems, path)
+}
+
+fn report(config: &Config, offline: bool) -> Report {
+    let mut all = vec![OfCluster { cluster: None, lines: of_the_file(config) }];
+    all.extend(config.clusters.iter().map(|cluster| {
+        let lines = if offline { Vec::new() } else { of_the_world(config, cluster) };
+        OfCluster { cluster: Some(cluster.name.clone()), lines }
+    }));
+    Report::new(config.path.display().to_string(), all)
+}
+
+fn of_the_file(config: &Config) -> Vec<Line> {
+    let mut lines = vec![Line::ok("file", "every key is understood, and the values fit together")];
+    lines.extend(config.remarks.iter().map(|remark| {
+        Line::advice("password-file", remark.clone(), "chmod 600 that file; a TOML file would be refused")
+    }));
+    lines
+}
+
+fn of_the_world(config: &Config, cluster: &Cluster) -> Vec<Line> {
+    let host = ThisHost::read();
+    let Some(here) = host.here(cluster) else {
+        let why = host.not_a_member(cluster).unwrap_or_default();
+        return vec![Line::not_looked_at("this-host", why, "run haipmgr check on each member's host")];
+    };
+    let mut lines = fits(cluster, &host, &here);
+    lines.extend(look(config, cluster, &here));
+    lines
+}
+
+/// What `run` says at its start too: whether the configuration fits this host.
+fn fits(cluster: &Cluster, host: &ThisHost, here: &Here) -> Vec<Line> {
+    let mut lines = Vec::new();
+    let mut add = |name, well: String, remarks: Vec<String>, mend: &str| {
+        if remarks.is_empty() {
+            lines.push(Line::ok(name, well));
+        }
+        lines.extend(remarks.into_iter().map(|remark| Line::problem(name, remark, mend)));
+    };
+    let well = format!("this host is member {} by {}", here.own, here.interface);
+    add(
+        "this-host",
+        well,
+        host.remarks(cluster),
+        "correct the configuration on every host; see: ip -br address",
+    );
+    let interface = here.interface.as_str();
+    let arp = arp_kept_in::remark(interface).into_iter().collect();
+    let mend = format!(
+        "sysctl -w net.ipv4.conf.all.arp_ignore=0 net.ipv4.conf.{interface}.arp_ignore=0, and in /etc/sysctl.d"
+    );
+    add("arp-ignore", "this host answers ARP".to_owned(), arp, &mend);
+    let leased = cluster.policy.longest_lease().is_some();
+    let interfaces: BTreeSet<&str> = [interface].into();
+    let services = interfaces.into_iter().flat_map(|interface| network_service::remarks(interface, leased));
+    add(
+        "network-service",
+        format!("no network service removes addresses from {interface}"),
+        services.collect(),
+        "as it says; docs/manual.md, \"Network services that remove the VIP\"",
+    );
+    let deaf =
+        cluster.policy.vips.values().filter_map(|vip| listening::remark(vip.address, cluster.mysql_port));
+    let mend = "bind_address = * in the server's option file, and a restart of mysqld";
+    // What is well is said of every member's server by its own word.
+    for remark in deaf {
+        lines.push(Line::problem("bind-address", remark, mend));
+    }
+    lines.push(match Label::new(interface, cluster.mysql_port) {
+        (label, None) => Line::ok("label", format!("the VIP is labelled {label}")),
+        (_, Some(note)) => Line::advice(
+            "label",
+            note,
+            format!("ip link set {interface} name a shorter one, if tools look for the label"),
+        ),
+    });
+    lines
 }
 
 /// What `run` would do with this file.
-pub(super) fn check(path: &Path) -> Result<Checked, Problems> {
-    let config = config::load(path)?;
+fn what_would_run(config: &Config) -> String {
     let kind = match config.source {
         Source::Toml => "TOML",
         Source::ParameterPy => "a parameter.py",
     };
     let mut text =
-        format!("{}: {kind}, no problems found\nlock: {}\n", path.display(), config.lock.display());
-    let mut fits = true;
+        format!("{}: {kind}, no problems found\nlock: {}\n", config.path.display(), config.lock.display());
     for cluster in &config.clusters {
         let _never_fails = write!(
             text,
@@ -44,49 +178,22 @@ pub(super) fn check(path: &Path) -> Result<Checked, Problems> {
             cluster.stat_file().display(),
             config::format_duration(cluster.stat_shown_for()),
         );
-        let _never_fails = writeln!(text, "  dead: {}", expels_sooner(cluster));
-        let (server, lease) = timings::in_words(cluster);
-        for line in server {
-            let _never_fails = writeln!(text, "  server: {line}");
-        }
-        let _never_fails = writeln!(text, "  lease: {lease}");
-        if let Some(words) = ThisHost::read().not_a_member(cluster) {
-            let _never_fails = writeln!(text, "  host: {words}");
-        }
-        for remark in this_host::remarks(cluster) {
-            fits = false;
-            let _never_fails = writeln!(text, "ERROR {remark}");
-        }
-        let interfaces: BTreeSet<_> = cluster.policy.group.members.values().collect();
-        let leased = cluster.policy.longest_lease().is_some();
-        for remark in interfaces.into_iter().flat_map(|interface| network_service::remarks(interface, leased))
-        {
-            let _never_fails = writeln!(text, "ERROR {remark}");
-        }
     }
-    for remark in &config.remarks {
-        let _never_fails = writeln!(text, "ERROR {remark}");
-    }
-    Ok(Checked { text, fits })
+    text
 }
 
-/// Whether a dead member can be expelled sooner than by MySQL alone: asks the local server, where it is one.
-fn expels_sooner(cluster: &Cluster) -> String {
-    if !cluster.policy.group.elects() {
-        return "wake_expel and proven_dead are off: a dead member is expelled by MySQL alone (21 s with its defaults)"
-            .to_owned();
-    }
-    let Some(access) = local_access(cluster) else {
-        return "not checked: no address of this host is a member's address".to_owned();
-    };
-    match expel::read_once(access) {
-        Fact::Known(seconds) => {
-            format!("can be expelled on time: group_replication_member_expel_timeout is {seconds} s here")
+fn lines_in_words(report: &Report) -> String {
+    let mut text = String::new();
+    for of in &report.clusters {
+        if let (Some(name), false) = (&of.cluster, of.lines.is_empty()) {
+            let _never_fails = writeln!(text, "\ncluster {name}:");
         }
-        Fact::Unknown(why) => {
-            format!("is expelled no sooner than by MySQL alone (21 s with its defaults): {why}")
+        for line in &of.lines {
+            let _never_fails = writeln!(text, "{line}");
         }
     }
+    let _never_fails = writeln!(text, "\n{}", report.in_words());
+    text
 }
 
 /// How to reach the local server; none where no address of this host is a member's.

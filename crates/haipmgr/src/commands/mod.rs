@@ -80,9 +80,10 @@ enum Command {
     /// Tell one switch as a story, or why the VIP is where it is.
     #[command(after_help = explain::EXAMPLES)]
     Explain(explain::Arguments),
-    /// Check a configuration: print its problems, or what would run. Starts and stops nothing. Exit status 1 where it does not fit
-    /// this host.
-    Check(File),
+    /// Check a configuration, this host, the segment, every member's server and the group: a line each, with what mends it. Starts,
+    /// stops and changes nothing. Exit status 1 where something is a problem.
+    #[command(after_help = check::EXAMPLES)]
+    Check(check::Arguments),
     /// Convert a parameter.py: print the same configuration as TOML, with comments.
     Convert {
         /// The Python program's parameter.py; it is read, not executed.
@@ -125,7 +126,7 @@ pub fn execute(line: CommandLine) -> ExitCode {
         Command::Undrain(arguments) => drain::undrain(&arguments),
         Command::History(arguments) => history::history(&arguments),
         Command::Explain(arguments) => explain::explain(&arguments),
-        Command::Check(file) => check_and_print(&file.config),
+        Command::Check(arguments) => check::check(&arguments),
         Command::Convert { parameter_py } => print_or_refuse(config::convert(&parameter_py), &parameter_py),
         Command::Sql(file) => print_or_refuse(check::sql(&file.config), &file.config),
         Command::Replay { trace } => replay_and_print(&trace),
@@ -156,17 +157,6 @@ fn print_or_refuse(text: Result<String, config::Problems>, file: &Path) -> ExitC
             Ok(()) => ExitCode::SUCCESS,
             Err(_) => ExitCode::FAILURE,
         },
-        Err(problems) => refuse(&problems, file),
-    }
-}
-
-/// Exit status 1: what is written is right, and does not fit this host.
-fn check_and_print(file: &Path) -> ExitCode {
-    match check::check(file) {
-        Ok(checked) => {
-            let printed = print_or_refuse(Ok(checked.text), file);
-            if checked.fits { printed } else { ExitCode::FAILURE }
-        }
         Err(problems) => refuse(&problems, file),
     }
 }

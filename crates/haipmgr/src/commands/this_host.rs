@@ -1,11 +1,13 @@
 //! Whether a cluster's configuration fits this host: its interfaces, their addresses, what its kernel says by ARP. What does not
 //! fit is no reason not to start, for an interface may come later; it is named.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use nix::net::if_::InterfaceFlags;
 
+use crate::act::expel;
+use crate::check::Here;
 use crate::config::Cluster;
 use crate::observe::{arp_kept_in, listening};
 
@@ -92,8 +94,7 @@ impl ThisHost {
     /// That this host is no member, with what is here instead; none where it is one.
     pub(super) fn not_a_member(&self, cluster: &Cluster) -> Option<String> {
         let missing = |interface: &&String| !self.interfaces.contains_key(interface.as_str());
-        let missing: std::collections::BTreeSet<_> =
-            cluster.policy.group.members.values().filter(missing).collect();
+        let missing: BTreeSet<_> = cluster.policy.group.members.values().filter(missing).collect();
         let missing = missing.into_iter().map(|interface| format!("; {interface} is not here"));
         self.member(cluster).is_none().then(|| {
             format!(
@@ -104,8 +105,23 @@ impl ThisHost {
         })
     }
 
+    /// This host as `check` looks at it; none where it is no member.
+    pub(super) fn here(&self, cluster: &Cluster) -> Option<Here> {
+        let (own, interface) = self.member(cluster)?;
+        let beside = self.interfaces.get(interface)?;
+        let first = beside.iter().find(|one| one.shares_network_with(own.address));
+        let vips = cluster.policy.vips.values().map(|vip| vip.address);
+        Some(Here {
+            own: own.address,
+            interface: interface.split(':').next().unwrap_or(interface).to_owned(),
+            secondary: first.is_some_and(|first| first.address != own.address),
+            vips: vips.map(|vip| (vip, interfaces_with(vip))).collect(),
+            kept_expel_timeout: expel::left_behind(&cluster.expel_timeout_file()),
+        })
+    }
+
     /// What of the configuration does not fit this host, a sentence each. Nothing where this host is no member.
-    fn remarks(&self, cluster: &Cluster) -> Vec<String> {
+    pub(super) fn remarks(&self, cluster: &Cluster) -> Vec<String> {
         let Some((own, has_it)) = self.member(cluster) else { return Vec::new() };
         let mut remarks = Vec::new();
         let named = cluster.policy.group.members.get(&own.address).map_or("", String::as_str);
@@ -141,6 +157,21 @@ impl ThisHost {
     }
 }
 
+/// The interfaces of this host that have this address, the loopback too.
+fn interfaces_with(address: IpAddr) -> Vec<String> {
+    let has = |entry: &nix::ifaddrs::InterfaceAddress| {
+        let found = entry.address.as_ref()?;
+        let v4 = found.as_sockaddr_in().map(|found| IpAddr::V4(found.ip()));
+        Some(v4.or_else(|| found.as_sockaddr_in6().map(|found| IpAddr::V6(found.ip())))? == address)
+    };
+    let entries = nix::ifaddrs::getifaddrs().into_iter().flatten();
+    let names = entries.filter(|entry| has(entry) == Some(true)).map(|entry| entry.interface_name);
+    // A label, `eth0:3306`, is of an address and no interface.
+    let names: BTreeSet<String> =
+        names.map(|name| name.split(':').next().unwrap_or(&name).to_owned()).collect();
+    names.into_iter().collect()
+}
+
 /// "broadcast" or "network", where this is that address of the network (RFC 919, RFC 922; not with /31, RFC 3021).
 fn address_of_no_host(own: Own, vip: IpAddr) -> Option<&'static str> {
     let IpAddr::V4(vip) = vip else { return None };
@@ -156,7 +187,8 @@ fn address_of_no_host(own: Own, vip: IpAddr) -> Option<&'static str> {
     }
 }
 
-/// All that does not fit, a sentence each: the addresses, ARP that the kernel keeps in, mysqld that does not listen at the VIP.
+/// All that does not fit, a sentence each, for the log at the start: the addresses, ARP that the kernel keeps in, mysqld that does not
+/// listen at the VIP.
 pub(super) fn remarks(cluster: &Cluster) -> Vec<String> {
     let host = ThisHost::read();
     let mut remarks = host.remarks(cluster);

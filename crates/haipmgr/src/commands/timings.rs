@@ -126,40 +126,6 @@ fn shorten(cluster: &mut Cluster, settings: &GroupSettings) -> Result<Option<Str
     }
 }
 
-/// What `check` says of it: of the server a line or more, and of the lease.
-pub(super) fn in_words(cluster: &Cluster) -> (Vec<String>, String) {
-    let answer = ask(cluster);
-    let server = match &answer {
-        None => vec!["not asked: no address of this host is a member's address".to_owned()],
-        Some(Fact::Unknown(why)) => vec![format!("not known: {why}")],
-        Some(Fact::Known(settings)) => server_in_words(cluster, settings),
-    };
-    (server, lease_in_words(cluster, answer))
-}
-
-fn lease_in_words(cluster: &Cluster, answer: Option<Fact<GroupSettings>>) -> String {
-    let Some(lease) = cluster.policy.longest_lease() else {
-        return "off: if the agent is dead or hung, the VIP stays where it is".to_owned();
-    };
-    match answer {
-        None => {
-            "not compared with the group's timings: no address of this host is a member's address".to_owned()
-        }
-        Some(Fact::Unknown(why)) => format!("not compared with the group's timings: {why}"),
-        Some(Fact::Known(GroupSettings { timings, .. })) => match timings.allow(lease) {
-            Ok(()) => format!(
-                "{} fits: the group replaces a silent member after {} at the soonest",
-                format_duration(lease),
-                format_duration(timings.earliest_successor())
-            ),
-            Err(overlap) if cluster.lease_given => format!("REFUSED: {overlap}"),
-            Err(_) => {
-                format!("is shortened to {} at the start", format_duration(timings.earliest_successor()))
-            }
-        },
-    }
-}
-
 /// Goes on asking the servers that did not answer in time, and says in the log where a lease does not fit: the agent runs, and
 /// goes on. Where the system gives no thread it is left.
 pub(super) fn look_later(mut unanswered: Vec<(Cluster, Log)>) {

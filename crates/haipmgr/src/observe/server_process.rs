@@ -42,6 +42,30 @@ use self::successor::Successor;
 use crate::clock;
 use crate::observe::token_bucket::TokenBucket;
 
+/// Whether a server's error log could be watched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Watchable {
+    /// It is a file.
+    Yes,
+    /// It is a pipe, the journal, a terminal.
+    NoFile,
+    /// Why that can't be seen from here.
+    NotKnown(String),
+}
+
+/// Looks once at the server that listens at `port` of `address`, or of all addresses; nothing is watched.
+pub fn watchable(address: IpAddr, port: u16) -> Watchable {
+    let found = match find::listener(address, port) {
+        Ok(found) => found,
+        Err(error) => return Watchable::NotKnown(error.to_string()),
+    };
+    match log_file::is_a_file(found.pid) {
+        Ok(()) => Watchable::Yes,
+        Err(LogNotWatched::NotAFile) => Watchable::NoFile,
+        Err(error) => Watchable::NotKnown(error.to_string()),
+    }
+}
+
 const STACK: usize = 256 << 10;
 
 const CALLED: Token = Token(0);

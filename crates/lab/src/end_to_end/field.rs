@@ -177,10 +177,10 @@ pub(super) fn server_listens_elsewhere(under_test: &mut UnderTest) -> Result<Str
     lab.wait_steady()?;
     named?;
     let words = String::from_utf8_lossy(&said.stdout).into_owned();
-    promise(said.status.code() == Some(1) && words.contains("bind_address"), || {
+    promise(said.status.code() == Some(1) && words.contains("problem  bind-address"), || {
         format!("check ended with {}: {words}", said.status)
     })?;
-    Ok(words.lines().find(|line| line.starts_with("ERROR")).unwrap_or_default().to_owned())
+    Ok(words.lines().find(|line| line.starts_with("problem")).unwrap_or_default().to_owned())
 }
 
 fn restart_listening(
@@ -322,7 +322,7 @@ pub(super) fn arp_kept_in(under_test: &mut UnderTest) -> Result<String, Broken> 
         named
     })?;
     untouched(&under_test.experiment, &figures)?;
-    Ok(words.lines().find(|line| line.starts_with("ERROR")).unwrap_or_default().to_owned())
+    Ok(words.lines().find(|line| line.starts_with("problem")).unwrap_or_default().to_owned())
 }
 
 /// A new primary that nobody makes writable: nobody holds the VIP until somebody does, and its host says why.

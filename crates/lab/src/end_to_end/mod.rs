@@ -5,6 +5,7 @@
 //! have left is repaired; where that fails too, the lab is brought up anew, so that the tests after it still say something.
 
 mod agents;
+mod check;
 mod contested;
 mod drain;
 mod elections;
@@ -285,6 +286,8 @@ const TESTS: &[Test] = &[
     anytime("holders_hardware_address_changed", field::other_hardware_address),
     anytime("mysqld_does_not_listen_at_the_vip", field::server_listens_elsewhere),
     anytime("check_names_what_does_not_fit_the_host", field::check_names_what_does_not_fit),
+    anytime("check_finds_what_is_planted", check::finds_what_is_planted),
+    anytime("check_is_silent_on_a_good_group", check::silent_on_a_good_group),
     anytime("run_folder_cleared_then_stopped", field::run_folder_cleared),
     anytime("log_and_state_file_removed", field::files_removed),
     anytime("account_needs_a_certificate", field::account_needs_certificate),

@@ -538,6 +538,13 @@ pub(super) const OUTCOMES: &[Outcome] = &[
         "`haipmgr check` names each and ends with status 1 (2 where no host could have it)",
     ),
     row(
+        &["check_finds_what_is_planted", "check_is_silent_on_a_good_group"],
+        "some forty misconfigurations of servers, account, group, host and file, one after another",
+        SAME,
+        "never",
+        "`haipmgr check` finds each by its name with what mends it, and has nothing to say of a good group (docs/check.md)",
+    ),
+    row(
         &["s6_stat_file_follows", "s1_grep_warn_lists_exactly_the_switches"],
         "any of these: state file and log",
         "–",

@@ -91,6 +91,11 @@ impl LogFile {
     }
 }
 
+/// Whether this process's standard error is a file.
+pub(super) fn is_a_file(pid: Pid) -> Result<(), LogNotWatched> {
+    identity(pid).map(drop)
+}
+
 fn path(pid: Pid) -> String {
     format!("/proc/{pid}/fd/2")
 }

@@ -1,0 +1,485 @@
+//! `haipmgr check` on a real group: misconfigurations are planted one by one, found by the name of their line, and put back; on a good
+//! group it is silent but for what the lab itself does otherwise than an operator should.
+
+use std::collections::BTreeSet;
+use std::process::Output;
+use std::time::{Duration, Instant};
+
+use serde::Deserialize;
+
+use super::agents::{AT_WORK, start_and_hear};
+use super::expect::{promise, untouched};
+use super::machine::program;
+use super::{Broken, UnderTest};
+use crate::agents::{CONFIGURATION, LAB, configuration, write};
+use crate::experiment::Experiment;
+
+/// What is advice on a good lab: its servers join their group when the lab says so, and not by themselves; its writing client has no TLS.
+const OF_THE_LAB: [&str; 2] = ["start-on-boot", "clients-without-tls"];
+/// Where another configuration is written, to be checked.
+const OTHER_FILE: &str = "/etc/haipmgr/checked.toml";
+/// How long `check` may take, whatever hangs.
+const LIMIT: Duration = Duration::from_secs(15);
+
+/// What `check --format json` prints.
+#[derive(Debug, Deserialize)]
+struct Report {
+    format: u32,
+    problems: usize,
+    clusters: Vec<OfCluster>,
+}
+
+#[derive(Debug, Deserialize)]
+struct OfCluster {
+    lines: Vec<Line>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Line {
+    level: String,
+    name: String,
+    #[serde(default)]
+    members: Vec<String>,
+    says: String,
+    mend: Option<String>,
+}
+
+impl Report {
+    fn not_ok(&self) -> impl Iterator<Item = &Line> {
+        self.clusters.iter().flat_map(|of| &of.lines).filter(|line| line.level != "ok")
+    }
+
+    /// All that is not ok, and not the lab's own.
+    fn names(&self) -> BTreeSet<&str> {
+        let names = self.not_ok().map(|line| line.name.as_str());
+        names.filter(|name| !OF_THE_LAB.contains(name)).collect()
+    }
+}
+
+fn typed(experiment: &Experiment, on: usize, file: &str) -> Result<Output, Broken> {
+    let host = &experiment.lab.segment.databases[on];
+    let mut command = host.command(experiment.lab.agents[on].program());
+    command.args(["check", "--config", file, "--format", "json"]);
+    command.output().map_err(Broken::io("can't run haipmgr check"))
+}
+
+/// What it says, within its limit, with the exit status that goes with it.
+fn check(experiment: &Experiment, on: usize, file: &str) -> Result<Report, Broken> {
+    let since = Instant::now();
+    let said = typed(experiment, on, file)?;
+    let took = since.elapsed();
+    promise(took < LIMIT, || format!("it took {:.1} s", took.as_secs_f64()))?;
+    let text = String::from_utf8_lossy(&said.stdout);
+    let report: Report = serde_json::from_str(&text).map_err(|error| {
+        let words = String::from_utf8_lossy(&said.stderr);
+        Broken::NotAsPromised(format!("{}, no JSON ({error}): {text}{words}", said.status))
+    })?;
+    promise(report.format == 1, || format!("format {}", report.format))?;
+    let status = i32::from(report.problems > 0);
+    promise(said.status.code() == Some(status), || {
+        format!("{}, with {} problems: {text}", said.status, report.problems)
+    })?;
+    Ok(report)
+}
+
+/// On every host of a good group, with an agent and right after one was started.
+pub(super) fn silent_on_a_good_group(under_test: &mut UnderTest) -> Result<String, Broken> {
+    under_test.experiment.lab.wait_steady()?;
+    let experiment = &under_test.experiment;
+    let (mut looked_at, mut slowest) = (0, 0.0_f64);
+    for place in 0..experiment.lab.agents.len() {
+        let since = Instant::now();
+        let report = check(experiment, place, CONFIGURATION)?;
+        slowest = slowest.max(since.elapsed().as_secs_f64());
+        let names = report.names();
+        promise(names.is_empty() && report.problems == 0, || {
+            let lines: Vec<_> = report
+                .not_ok()
+                .map(|line| format!("{} {}: {}", line.name, line.members.join(", "), line.says))
+                .collect();
+            format!("{}: {}", experiment.name(place), lines.join("; "))
+        })?;
+        looked_at = report.clusters.iter().map(|of| of.lines.len()).sum::<usize>();
+    }
+    Ok(format!("{looked_at} lines, {slowest:.2} s at the most"))
+}
+
+/// How something is planted, and put back.
+#[derive(Clone, Copy, Debug)]
+enum Deed {
+    /// On the server of the host where the command is typed, a secondary's.
+    Here(&'static str),
+    /// On the primary; the group carries it to the others where it is about accounts.
+    Primary(&'static str),
+    /// In the shell of the host where the command is typed.
+    Shell(&'static str),
+}
+
+/// The line's name, its level, how it is planted, how it is put back.
+type Planted = (&'static str, &'static str, Deed, Deed);
+
+use Deed::{Here, Primary, Shell};
+
+const SETTINGS: &[Planted] = &[
+    (
+        "autorejoin",
+        "advice",
+        Here("SET GLOBAL group_replication_autorejoin_tries = 0"),
+        Here("SET GLOBAL group_replication_autorejoin_tries = DEFAULT"),
+    ),
+    (
+        "consistency",
+        "advice",
+        Here("SET GLOBAL group_replication_consistency = 'EVENTUAL'"),
+        Here("SET GLOBAL group_replication_consistency = DEFAULT"),
+    ),
+    (
+        "same-consistency",
+        "advice",
+        Here("SET GLOBAL group_replication_consistency = 'BEFORE'"),
+        Here("SET GLOBAL group_replication_consistency = DEFAULT"),
+    ),
+    (
+        "exit-state-action",
+        "advice",
+        Here("SET GLOBAL group_replication_exit_state_action = 'READ_ONLY'"),
+        Here("SET GLOBAL group_replication_exit_state_action = DEFAULT"),
+    ),
+    (
+        "same-exit-state-action",
+        "advice",
+        Here("SET GLOBAL group_replication_exit_state_action = 'ABORT_SERVER'"),
+        Here("SET GLOBAL group_replication_exit_state_action = DEFAULT"),
+    ),
+    (
+        "expel-timeout",
+        "advice",
+        Here("SET GLOBAL group_replication_member_expel_timeout = 60"),
+        Here("SET GLOBAL group_replication_member_expel_timeout = DEFAULT"),
+    ),
+    (
+        "same-expel-timeout",
+        "advice",
+        Here("SET GLOBAL group_replication_member_expel_timeout = 6"),
+        Here("SET GLOBAL group_replication_member_expel_timeout = DEFAULT"),
+    ),
+    (
+        "majority-timeout",
+        "advice",
+        Here("SET GLOBAL group_replication_unreachable_majority_timeout = 2"),
+        Here("SET GLOBAL group_replication_unreachable_majority_timeout = DEFAULT"),
+    ),
+    (
+        "bootstrap",
+        "problem",
+        Here("SET GLOBAL group_replication_bootstrap_group = ON"),
+        Here("SET GLOBAL group_replication_bootstrap_group = OFF"),
+    ),
+    (
+        "member-action",
+        "problem",
+        Primary(
+            "SELECT group_replication_disable_member_action('mysql_disable_super_read_only_if_primary', 'AFTER_PRIMARY_ELECTION')",
+        ),
+        Primary(
+            "SELECT group_replication_enable_member_action('mysql_disable_super_read_only_if_primary', 'AFTER_PRIMARY_ELECTION')",
+        ),
+    ),
+    (
+        "primary",
+        "problem",
+        Primary("SET GLOBAL super_read_only = ON"),
+        Primary("SET GLOBAL super_read_only = OFF, GLOBAL read_only = OFF"),
+    ),
+    (
+        "expel-timeout-kept",
+        "problem",
+        Shell("echo 5 > /var/lib/haipmgr/expel_timeout_3306"),
+        Shell("rm -f /var/lib/haipmgr/expel_timeout_3306"),
+    ),
+];
+
+const ACCOUNT: &[Planted] = &[
+    (
+        "grant-select",
+        "problem",
+        Primary("REVOKE SELECT ON performance_schema.* FROM 'haip'@'%'"),
+        Primary("GRANT SELECT ON performance_schema.* TO 'haip'@'%'"),
+    ),
+    (
+        "grant-wake-expel",
+        "advice",
+        Primary("REVOKE EXECUTE ON PROCEDURE haipmgr.wake_expel FROM 'haip'@'%'"),
+        Primary("GRANT EXECUTE ON PROCEDURE haipmgr.wake_expel TO 'haip'@'%'"),
+    ),
+    (
+        "grant-expel-unreachable-now",
+        "advice",
+        Primary("REVOKE EXECUTE ON PROCEDURE haipmgr.expel_unreachable_now FROM 'haip'@'%'"),
+        Primary("GRANT EXECUTE ON PROCEDURE haipmgr.expel_unreachable_now TO 'haip'@'%'"),
+    ),
+    (
+        "grant-restore-expel-timeout",
+        "advice",
+        Primary("REVOKE EXECUTE ON PROCEDURE haipmgr.restore_expel_timeout FROM 'haip'@'%'"),
+        Primary("GRANT EXECUTE ON PROCEDURE haipmgr.restore_expel_timeout TO 'haip'@'%'"),
+    ),
+    (
+        "grant-make-primary",
+        "advice",
+        Primary("REVOKE EXECUTE ON PROCEDURE haipmgr.make_primary FROM 'haip'@'%'"),
+        Primary("GRANT EXECUTE ON PROCEDURE haipmgr.make_primary TO 'haip'@'%'"),
+    ),
+    (
+        "grant-changed-rows",
+        "advice",
+        Primary("REVOKE EXECUTE ON PROCEDURE haipmgr.changed_rows FROM 'haip'@'%'"),
+        Primary("GRANT EXECUTE ON PROCEDURE haipmgr.changed_rows TO 'haip'@'%'"),
+    ),
+    (
+        "grant-xa-recover",
+        "advice",
+        Primary("REVOKE XA_RECOVER_ADMIN ON *.* FROM 'haip'@'%'"),
+        Primary("GRANT XA_RECOVER_ADMIN ON *.* TO 'haip'@'%'"),
+    ),
+    (
+        "definer",
+        "advice",
+        Primary("REVOKE PROCESS ON *.* FROM 'haipmgr_definer'@'localhost'"),
+        Primary("GRANT PROCESS ON *.* TO 'haipmgr_definer'@'localhost'"),
+    ),
+    (
+        "definer",
+        "problem",
+        Primary("RENAME USER 'haipmgr_definer'@'localhost' TO 'gone'@'localhost'"),
+        Primary("RENAME USER 'gone'@'localhost' TO 'haipmgr_definer'@'localhost'"),
+    ),
+];
+
+const HOST: &[Planted] = &[
+    (
+        "arp-ignore",
+        "problem",
+        Shell("echo 8 > /proc/sys/net/ipv4/conf/eth0/arp_ignore"),
+        Shell("echo 0 > /proc/sys/net/ipv4/conf/eth0/arp_ignore"),
+    ),
+    (
+        "arp-filter",
+        "advice",
+        Shell("echo 1 > /proc/sys/net/ipv4/conf/eth0/arp_filter"),
+        Shell("echo 0 > /proc/sys/net/ipv4/conf/eth0/arp_filter"),
+    ),
+    (
+        "proxy-arp",
+        "problem",
+        Shell("echo 1 > /proc/sys/net/ipv4/conf/eth0/proxy_arp"),
+        Shell("echo 0 > /proc/sys/net/ipv4/conf/eth0/proxy_arp"),
+    ),
+    (
+        "rp-filter",
+        "advice",
+        Shell(
+            "ip link add eth7 type bridge && ip link set eth7 up && ip route del default && ip route add default dev eth7 && echo 1 > /proc/sys/net/ipv4/conf/eth0/rp_filter",
+        ),
+        Shell(
+            "echo 0 > /proc/sys/net/ipv4/conf/eth0/rp_filter; ip link del eth7; ip route replace default via 10.77.0.254 dev eth0 proto static",
+        ),
+    ),
+    (
+        "vip-elsewhere",
+        "problem",
+        Shell(
+            "mkdir -p /etc/keepalived && echo 'virtual_ipaddress { 10.77.0.100/24 }' > /etc/keepalived/keepalived.conf",
+        ),
+        Shell("rm -r /etc/keepalived"),
+    ),
+    (
+        "other-mover",
+        "advice",
+        Shell(
+            "mkdir -p /tmp/mover && cp \"$(command -v sleep)\" /tmp/mover/keepalived && { /tmp/mover/keepalived 60 </dev/null >/dev/null 2>&1 & echo $! > /tmp/mover/pid; }",
+        ),
+        Shell("kill \"$(cat /tmp/mover/pid)\"; rm -r /tmp/mover"),
+    ),
+];
+
+/// Another configuration: what is replaced in the lab's own, by what.
+type Miswritten = (&'static str, &'static str, &'static str, &'static str);
+
+const FILES: &[Miswritten] = &[
+    ("gateway", "problem", "\"10.77.0.254\"", "\"10.77.0.253\""),
+    ("this-host", "problem", "\"10.77.0.254\"", "\"10.99.0.254\""),
+    ("lease", "problem", "install_path", "lease = \"20s\"\ninstall_path"),
+    ("lease", "advice", "install_path", "lease = \"off\"\ninstall_path"),
+    ("members-in-file", "problem", "\"10.77.0.13\" = \"eth0\"\n", ""),
+    (
+        "members-in-group",
+        "problem",
+        "\"10.77.0.13\" = \"eth0\"\n",
+        "\"10.77.0.13\" = \"eth0\"\n\"10.77.0.19\" = \"eth0\"\n",
+    ),
+    ("login", "problem", "mysql_port    = 3306", "mysql_port    = 3399"),
+];
+
+/// `max_connections`, and sessions that are held open: with those of the agents and of check itself nearly all are used, and not all.
+const CONNECTIONS: usize = 40;
+const SESSIONS: usize = 34;
+/// At least so many are planted on the real group.
+const AT_LEAST: usize = 30;
+
+/// Each misconfiguration is planted on a secondary's host or on the primary, found by its name with what mends it, and put back.
+pub(super) fn finds_what_is_planted(under_test: &mut UnderTest) -> Result<String, Broken> {
+    let mut found: Vec<&str> = Vec::new();
+    let figures =
+        under_test.experiment.watched("haipmgr check, misconfigurations planted", |experiment| {
+            let primary = experiment.lab.group.primary()?;
+            let on = (primary + 1) % experiment.lab.agents.len();
+            for planted in [SETTINGS, ACCOUNT, HOST].into_iter().flatten() {
+                found.push(plant(experiment, primary, on, planted)?);
+            }
+            for miswritten in FILES {
+                found.push(check_file(experiment, on, miswritten)?);
+            }
+            found.extend(members_and_agents(experiment, on)?);
+            Ok::<_, Broken>(())
+        })?;
+    promise(found.len() >= AT_LEAST, || format!("{} of {AT_LEAST} planted", found.len()))?;
+    under_test.experiment.lab.wait_steady()?;
+    let silent = silent_on_a_good_group(under_test)?;
+    let pause = untouched(&under_test.experiment, &figures)?;
+    Ok(format!("{} found by name, then silence ({silent}); {pause}", found.len()))
+}
+
+fn does(experiment: &Experiment, primary: usize, on: usize, deed: Deed) -> Result<(), Broken> {
+    let servers = experiment.lab.group.servers();
+    match deed {
+        Here(statement) => Ok(servers[on].run(statement)?),
+        Primary(statement) => Ok(servers[primary].run(statement)?),
+        Shell(line) => program(&experiment.lab.segment.databases[on], &["sh", "-c", line]),
+    }
+}
+
+fn plant(
+    experiment: &Experiment,
+    primary: usize,
+    on: usize,
+    planted: &Planted,
+) -> Result<&'static str, Broken> {
+    let (name, level, plant, put_back) = *planted;
+    // The kept timeout counts only beside a timeout of 0.
+    let zero = |value: &str| {
+        let statement = format!("SET GLOBAL group_replication_member_expel_timeout = {value}");
+        if name == "expel-timeout-kept" { experiment.lab.group.servers()[on].run(&statement) } else { Ok(()) }
+    };
+    let outcome = does(experiment, primary, on, plant).and_then(|()| {
+        zero("0")?;
+        wait_carried(experiment, primary, on)?;
+        is_found(experiment, on, CONFIGURATION, name, level)
+    });
+    zero("DEFAULT")?;
+    does(experiment, primary, on, put_back)?;
+    wait_carried(experiment, primary, on)?;
+    if name == "member-action" {
+        wait_gone(experiment, on, name)?;
+    }
+    outcome.map_err(|error| Broken::NotAsPromised(format!("{plant:?}: {error}")))?;
+    Ok(name)
+}
+
+/// What was granted or revoked on the primary is there on this member too.
+fn wait_carried(experiment: &Experiment, primary: usize, on: usize) -> Result<(), Broken> {
+    use mysql::prelude::Queryable as _;
+    let servers = experiment.lab.group.servers();
+    let executed = "SELECT @@GLOBAL.gtid_executed";
+    let done: Option<String> =
+        servers[primary].admin()?.query_first(executed).map_err(servers[primary].said(executed))?;
+    let wait =
+        format!("SELECT WAIT_FOR_EXECUTED_GTID_SET('{}', 5)", done.unwrap_or_default().replace('\n', ""));
+    Ok(servers[on].run(&wait)?)
+}
+
+/// A member action is told by the group, outside of all transactions.
+fn wait_gone(experiment: &Experiment, on: usize, name: &str) -> Result<(), Broken> {
+    let since = Instant::now();
+    while check(experiment, on, CONFIGURATION)?.names().contains(name) {
+        promise(since.elapsed() < LIMIT, || format!("{name} does not go away"))?;
+    }
+    Ok(())
+}
+
+/// That check has a line of this name and level, with what mends it.
+fn is_found(experiment: &Experiment, on: usize, file: &str, name: &str, level: &str) -> Result<(), Broken> {
+    let report = check(experiment, on, file)?;
+    let found = report.not_ok().any(|line| {
+        line.name == name && line.level == level && line.mend.as_ref().is_some_and(|mend| !mend.is_empty())
+    });
+    promise(found, || {
+        let lines: Vec<_> =
+            report.not_ok().map(|line| format!("{} {}: {}", line.level, line.name, line.says)).collect();
+        format!("no {level} {name}, but: {}", lines.join("; "))
+    })
+}
+
+fn check_file(experiment: &Experiment, on: usize, miswritten: &Miswritten) -> Result<&'static str, Broken> {
+    let (name, level, is, to_be) = *miswritten;
+    let host = &experiment.lab.segment.databases[on];
+    let right = configuration(&[LAB]);
+    let is = is.replace("10.77.0.13", &other(on));
+    let wrong = right.replace(&is, &to_be.replace("10.77.0.13", &other(on)));
+    promise(wrong != right, || format!("{is:?} is not in the lab's configuration: {right}"))?;
+    write(host, OTHER_FILE, &wrong, 0o644)?;
+    is_found(experiment, on, OTHER_FILE, name, level)?;
+    Ok(name)
+}
+
+/// A member that is not the host on which the command is typed.
+fn other(on: usize) -> String {
+    format!("10.77.0.{}", 11 + (on + 1) % 3)
+}
+
+/// What is done to members and agents: a host drained, an agent stopped, a server that left, one that stands still.
+fn members_and_agents(experiment: &mut Experiment, on: usize) -> Result<Vec<&'static str>, Broken> {
+    let command = |experiment: &Experiment, word: &str| {
+        experiment.lab.agents[on].command(&experiment.lab.segment.databases[on], &[word])
+    };
+    let found = |experiment: &Experiment, name: &str, level: &str| {
+        is_found(experiment, on, CONFIGURATION, name, level)
+    };
+    command(experiment, "drain")?;
+    let drained = found(experiment, "drained", "advice");
+    command(experiment, "undrain")?;
+    drained?;
+
+    experiment.lab.agents[on].stop()?;
+    let stopped = found(experiment, "agent", "advice");
+    start_and_hear(experiment, on, AT_WORK)?;
+    stopped?;
+
+    let server = &experiment.lab.group.servers()[on];
+    server.run(&format!("SET GLOBAL max_connections = {CONNECTIONS}"))?;
+    let held = (0..SESSIONS).map(|_| server.admin()).collect::<Result<Vec<_>, _>>();
+    let crowded = found(experiment, "max-connections", "advice");
+    drop(held?);
+    server.run("SET GLOBAL max_connections = DEFAULT")?;
+    crowded?;
+
+    // Last of all settings: a member that was in offline mode hears of no change of member actions until it joins anew.
+    server.run("SET GLOBAL offline_mode = ON")?;
+    let offline = found(experiment, "login", "problem");
+    server.run("SET GLOBAL offline_mode = OFF")?;
+    offline?;
+
+    server.run("STOP GROUP_REPLICATION")?;
+    let left = found(experiment, "member-state", "problem")
+        .and_then(|()| found(experiment, "members-in-group", "problem"));
+    let lab = &mut experiment.lab;
+    lab.group.heal(on, &lab.segment.databases[on])?;
+    left?;
+
+    let server = &experiment.lab.group.servers()[on];
+    server.freeze()?;
+    let hung = found(experiment, "login", "problem");
+    server.thaw()?;
+    hung?;
+    Ok(vec!["drained", "agent", "max-connections", "login", "member-state", "members-in-group", "login"])
+}
