@@ -222,7 +222,8 @@ impl Wiring {
             Event::Frame(..) | Event::ReceiveUp(_) => tell_frame(event),
             other => tell(other),
         };
-        let neighbor = Arc::new(self.segments.interfaces.watch(settings, tell_either, gateway_heard, report));
+        let neighbor =
+            Arc::new(self.segments.interfaces.watch(&settings, tell_either, gateway_heard, report));
         let settings = GatewaySettings {
             interval: cluster.gateway_interval,
             misses_until_lost: cluster.gateway_misses,

@@ -2,6 +2,7 @@
 
 pub mod gateway;
 pub mod group_timings;
+mod interface_address;
 pub mod link;
 pub mod member_port;
 pub mod mysql;
