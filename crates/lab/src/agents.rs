@@ -3,7 +3,7 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Child;
@@ -15,7 +15,7 @@ use nix::unistd::Pid;
 use crate::group::{self, AGENT_PASSWORD, AGENT_USER, Identity};
 use crate::host::Host;
 use crate::namespace::Layout;
-use crate::segment::{GATEWAY, INTERFACE, VIP, databases};
+use crate::segment::{self, INTERFACE, databases};
 
 /// The agent's file, on every host.
 pub const CONFIGURATION: &str = "/etc/haipmgr/haipmgr.toml";
@@ -260,8 +260,8 @@ pub(crate) fn write(host: &Host, file: &str, content: &str, mode: u32) -> Result
 pub struct Cluster {
     /// Its name.
     pub name: &'static str,
-    /// Its VIP.
-    pub vip: Ipv4Addr,
+    /// Its VIPs, the first first.
+    pub vips: fn() -> Vec<IpAddr>,
     /// Its group.
     pub group: Identity,
     /// Seconds.
@@ -273,24 +273,34 @@ pub struct Cluster {
 }
 
 /// The lab's own cluster, with the default `sleeptime`.
-pub const LAB: Cluster =
-    Cluster { name: "lab", vip: VIP, group: group::FIRST, sleeptime: 7, sooner_elections: true, fence: None };
+pub const LAB: Cluster = Cluster {
+    name: "lab",
+    vips: segment::vips,
+    group: group::FIRST,
+    sleeptime: 7,
+    sooner_elections: true,
+    fence: None,
+};
 
 /// The same file on every host.
 pub fn configuration(clusters: &[Cluster]) -> String {
     let table = |cluster: &Cluster| {
-        let Cluster { name, vip, group, sleeptime, sooner_elections, fence } = cluster;
+        let Cluster { name, vips, group, sleeptime, sooner_elections, fence } = cluster;
         let (mysql_port, group_port) = (group.mysql_port, group.group_port);
         let fence = fence.map_or(String::new(), |script| {
             format!("fence_command = [\"/bin/sh\", \"-c\", \"{script}\", \"fence\"]\n")
         });
         let members = databases().iter().map(|(_, address)| format!("\"{address}\" = \"{INTERFACE}\"\n"));
         let members: String = members.collect();
+        let mut vips = vips().into_iter();
+        let vip = vips.next().map_or(String::new(), |vip| vip.to_string());
+        let further: String = vips.map(|vip| format!("[[cluster.vips]]\naddress = \"{vip}\"\n")).collect();
+        let gateway = segment::gateway();
         format!(
             "[[cluster]]
 name          = \"{name}\"
-vip           = \"{vip}/32\"
-gateway       = \"{GATEWAY}\"
+vip           = \"{vip}\"
+gateway       = \"{gateway}\"
 mysql_port    = {mysql_port}
 group_port    = {group_port}
 user          = \"{AGENT_USER}\"
@@ -300,7 +310,7 @@ install_path  = \"{INSTALL_PATH}\"
 wake_expel = {sooner_elections}
 proven_dead   = {sooner_elections}
 {fence}[cluster.members]
-{members}
+{members}{further}
 "
         )
     };

@@ -9,7 +9,7 @@ use crate::agents::{Agent, AgentError};
 use crate::group::{AGENT_PASSWORD, AGENT_USER, Group, GroupError, Server};
 use crate::obstacle::{Obstacle, ObstacleError, Standing};
 use crate::packet_rules::{self, FilterError};
-use crate::segment::{Segment, SegmentError, VIP};
+use crate::segment::{Segment, SegmentError, vip};
 
 /// How long healing waits for the end of a server that was shut down, before it is killed. A few seconds are usual.
 const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(8);
@@ -79,7 +79,7 @@ pub enum FaultError {
     #[error(transparent)]
     Obstacle(#[from] ObstacleError),
     /// No host holds the VIP.
-    #[error("no host holds the VIP {VIP}, so that it can't be removed")]
+    #[error("no host holds the VIP {}, so that it can't be removed", vip())]
     NoHolder,
     /// The packet filter could not be set.
     #[error(transparent)]
@@ -291,7 +291,7 @@ pub fn holder(segment: &Segment) -> Result<Option<usize>, SegmentError> {
 pub fn holders(segment: &Segment) -> Result<Vec<usize>, SegmentError> {
     let mut found = Vec::new();
     for (place, host) in segment.databases.iter().enumerate() {
-        if segment.addresses(host)?.contains(&VIP) {
+        if segment.addresses(host)?.contains(&vip()) {
             found.push(place);
         }
     }

@@ -7,7 +7,7 @@ use super::Broken;
 use crate::experiment::Experiment;
 use crate::measure::{Figures, Reading};
 use crate::record::{Recorded, Recording, What};
-use crate::segment::VIP;
+use crate::segment::vip;
 
 /// How much longer than the group's own election anything may take here. The figures that are promised are far below:
 /// this is what a machine busy with other things must still keep.
@@ -67,7 +67,7 @@ pub(super) fn followed(figures: &Figures) -> Result<String, Broken> {
 pub(super) fn untouched(experiment: &Experiment, figures: &Figures) -> Result<String, Broken> {
     safe(figures)?;
     let recording = experiment.recording();
-    let touched: Vec<String> = changes(&recording, IpAddr::V4(VIP), figures.injected_us)
+    let touched: Vec<String> = changes(&recording, vip(), figures.injected_us)
         .map(|(recorded, there)| {
             let seconds = Duration::from_micros(recorded.at_us - figures.injected_us).as_secs_f64();
             format!("{} {seconds:.3} s: {}", if there { "added" } else { "removed" }, recorded.who)

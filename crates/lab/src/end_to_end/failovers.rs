@@ -1,6 +1,5 @@
 //! The VIP follows the primary, whatever takes the old one away; and it leaves a host that is cut off.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use super::expect::{changes, followed, promise, safe};
@@ -9,7 +8,7 @@ use super::{Broken, UnderTest, logs};
 use crate::fault::{Fault, FaultError};
 use crate::measure::Figures;
 use crate::packet_rules::{Trouble, disturb, mend};
-use crate::segment::VIP;
+use crate::segment::vip;
 
 /// How long an address that was removed by hand may be away. Seconds.
 const BACK_WITHIN: f64 = 1.0;
@@ -124,7 +123,7 @@ pub(super) fn gateway_lost(under_test: &mut UnderTest) -> Result<String, Broken>
 
 fn let_go_after(under_test: &UnderTest, figures: &Figures) -> Option<Duration> {
     let recording = under_test.experiment.recording();
-    let mut all = changes(&recording, IpAddr::V4(VIP), figures.injected_us);
+    let mut all = changes(&recording, vip(), figures.injected_us);
     let (first, _) = all.find(|(_, there)| !there)?;
     Some(Duration::from_micros(first.at_us - figures.injected_us))
 }

@@ -1,6 +1,5 @@
 //! The lease, and the ends of an agent: killed or hung while its server dies, stopped, and told to give the VIP up.
 
-use std::net::IpAddr;
 use std::process::Output;
 use std::time::{Duration, Instant};
 
@@ -12,7 +11,7 @@ use crate::agents::{Agent, AgentError, CONFIGURATION, LAB, configuration, config
 use crate::experiment::Experiment;
 use crate::fault::holders;
 use crate::host::Host;
-use crate::segment::VIP;
+use crate::segment::vip;
 
 /// The agent's default `lease`, and what the next holder may take after its end. Seconds.
 const MOVED_WITHIN: f64 = 10.0 + 1.5;
@@ -93,8 +92,8 @@ pub(super) fn stopped_on_old_knowledge(under_test: &mut UnderTest) -> Result<Str
     safe(&figures)?;
     let host = under_test.experiment.name(old);
     let recording = under_test.experiment.recording();
-    let added = changes(&recording, IpAddr::V4(VIP), figures.injected_us)
-        .any(|(seen, there)| there && seen.who == host);
+    let added =
+        changes(&recording, vip(), figures.injected_us).any(|(seen, there)| there && seen.who == host);
     promise(!added, || format!("{host} was seen with the VIP again"))?;
     Ok(format!("VIP moved {}, outage {} s; {host} never had it again", figures.vip_moved, figures.outage))
 }

@@ -1,7 +1,6 @@
 //! What a network can do to a host: be away for a moment, carry frames one way only, lose some, carry only the group's.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use super::expect::{changes, followed, promise, rows_are_there, safe, untouched};
@@ -10,7 +9,7 @@ use crate::experiment::Experiment;
 use crate::fault::{FaultError, holders};
 use crate::measure::Figures;
 use crate::packet_rules::{Trouble, disturb, mend};
-use crate::segment::VIP;
+use crate::segment::vip;
 
 /// A cut that MySQL's detector (5 s) does not see, and that the gateway's loss must outlast.
 const SHORT_CUT: Duration = Duration::from_secs(3);
@@ -185,6 +184,6 @@ pub(super) fn moves(experiment: &Experiment, figures: &Figures) -> usize {
     // Two witnesses look at a host that has lost its power once: what both tell happened once.
     let mut known: BTreeMap<String, bool> = BTreeMap::new();
     let recording = experiment.recording();
-    let told = changes(&recording, IpAddr::V4(VIP), figures.injected_us);
+    let told = changes(&recording, vip(), figures.injected_us);
     told.filter(|(recorded, there)| known.insert(recorded.who.clone(), *there) != Some(*there)).count()
 }

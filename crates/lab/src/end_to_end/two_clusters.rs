@@ -13,7 +13,8 @@ use crate::measure;
 use crate::record::now_us;
 
 const OTHER_VIP: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 101);
-const OTHER: Cluster = Cluster { name: "other", vip: OTHER_VIP, group: group::SECOND, ..LAB };
+const OTHER: Cluster =
+    Cluster { name: "other", vips: || vec![OTHER_VIP.into()], group: group::SECOND, ..LAB };
 /// How long the other VIP may take to be where it belongs.
 const MOVE_LIMIT: Duration = Duration::from_secs(10);
 /// How much longer a switchover may take while the first cluster's servers stand still. An agent that waited for one of
@@ -107,7 +108,7 @@ fn other_holders(experiment: &Experiment) -> Result<Vec<usize>, Broken> {
     let segment = &experiment.lab.segment;
     let mut found = Vec::new();
     for (place, host) in segment.databases.iter().enumerate() {
-        if segment.addresses(host)?.contains(&OTHER_VIP) {
+        if segment.addresses(host)?.contains(&OTHER_VIP.into()) {
             found.push(place);
         }
     }

@@ -3,7 +3,6 @@
 
 mod watch;
 
-use std::net::IpAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -17,7 +16,7 @@ use crate::record::{Expects, Phase, RecordError, Recorded, Recording, What, now_
 use crate::report::csv::{self, NotWritten};
 use crate::report::timeline::{self, NotDrawn};
 use crate::scenario::{Lab, ScenarioError};
-use crate::segment::VIP;
+use crate::segment::{vip, vips};
 
 pub use watch::Watch;
 
@@ -300,17 +299,32 @@ impl Experiment {
 
     /// The figures of all faults so far.
     pub fn figures(&self) -> Vec<Figures> {
-        measure::figures(&self.watch.recording(), IpAddr::V4(VIP))
+        measure::figures(&self.watch.recording(), vip())
     }
 
     /// Where the time of each move so far went.
     pub fn budgets(&self) -> Vec<Budget> {
-        budgets(&self.watch.recording(), IpAddr::V4(VIP))
+        budgets(&self.watch.recording(), vip())
     }
 
     /// How long two hosts have held the VIP together so far, the times between faults included.
     pub fn two_holders(&self) -> Duration {
-        Duration::from_micros(measure::two_holders(&self.watch.recording(), IpAddr::V4(VIP)))
+        let recording = self.watch.recording();
+        let longest = vips().into_iter().map(|vip| measure::two_holders(&recording, vip)).max();
+        Duration::from_micros(longest.unwrap_or_default())
+    }
+
+    /// Where there is a VIP in each family: for each move so far, for how long the one had moved and the other had not.
+    pub fn apart(&self) -> Vec<measure::Reading> {
+        match *vips() {
+            [first, second] => measure::apart(&self.watch.recording(), first, second),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Where the time of each move of the VIP beside the client's went; nothing where there is none.
+    pub fn budgets_of_the_second(&self) -> Vec<Budget> {
+        vips().get(1).map(|vip| budgets(&self.watch.recording(), *vip)).unwrap_or_default()
     }
 
     /// Ends the witnesses and their recording, and starts them with a new one. Gives how long two hosts held the VIP together in
@@ -345,7 +359,7 @@ impl Experiment {
         let picture = folder.join("timeline.svg");
         let hosts: Vec<String> =
             self.lab.segment.databases.iter().map(|host| host.name().to_owned()).collect();
-        timeline::save(&recording, &figures, &hosts, IpAddr::V4(VIP), title, &picture)?;
+        timeline::save(&recording, &figures, &hosts, vip(), title, &picture)?;
         Ok(picture)
     }
 

@@ -1,6 +1,7 @@
 //! A recording → figures, fault by fault. Pure: the same recording gives the same figures.
 
 pub mod budget;
+mod families;
 mod holding;
 mod interfaces;
 mod log_time;
@@ -11,6 +12,7 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
+pub use families::apart;
 pub use holding::{Holders, Holding};
 pub use reading::{Reading, median, worst};
 pub(crate) use reading::{difference, seconds};
