@@ -21,7 +21,7 @@ const ASKERS: usize = 8;
 /// Servers that did not answer are asked again this often.
 const ASK_AGAIN_AFTER: Duration = Duration::from_secs(30);
 /// Enough for a TLS handshake in an unoptimised build; only what is touched costs memory.
-const STACK: usize = 256 << 10;
+const STACK: usize = 1 << 20;
 
 /// A lease that outlives the group's own election.
 #[derive(Debug, thiserror::Error)]
