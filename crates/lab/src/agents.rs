@@ -294,7 +294,9 @@ pub fn configuration(clusters: &[Cluster]) -> String {
         let members: String = members.collect();
         let mut vips = vips().into_iter();
         let vip = vips.next().map_or(String::new(), |vip| vip.to_string());
-        let further: String = vips.map(|vip| format!("[[cluster.vips]]\naddress = \"{vip}\"\n")).collect();
+        let further: Vec<String> =
+            vips.map(|vip| format!("[[cluster.vips]]\naddress = \"{vip}\"\n")).collect();
+        let further = further.concat();
         let gateway = segment::gateway();
         format!(
             "[[cluster]]

@@ -63,12 +63,12 @@ pub fn gateway() -> IpAddr {
     if family() == Family::V6 { ipv6(GATEWAY).into() } else { GATEWAY.into() }
 }
 
-/// The IPv6 address beside an IPv4 one of the segment: 10.77.0.11 has fd77::11 beside it.
+/// The IPv6 address beside an IPv4 one of the segment: 10.77.0.11 has `fd77::11` beside it.
 pub fn ipv6(address: Ipv4Addr) -> Ipv6Addr {
     let [.., last] = address.octets();
     let last = u16::from(last);
     // The decimal digits, as hexadecimal ones.
-    let digits = (last / 100) << 8 | (last / 10 % 10) << 4 | last % 10;
+    let digits = ((last / 100) << 8) | ((last / 10 % 10) << 4) | (last % 10);
     Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, digits)
 }
 

@@ -19,14 +19,23 @@ pub(super) struct FurtherVip {
     pub(super) address: IpAddr,
     /// Where the address is given.
     pub(super) at: Position,
-    /// Its own; else the cluster's holds.
-    lease: Option<Option<Duration>>,
+    lease: Lease,
+}
+
+/// How long the kernel keeps it.
+#[derive(Clone, Copy)]
+enum Lease {
+    AsTheCluster,
+    Own(Option<Duration>),
 }
 
 impl FurtherVip {
     /// With the cluster's limits where it has none of its own.
     pub(super) fn policy(&self, cluster: &VipPolicy) -> VipPolicy {
-        let lease = self.lease.unwrap_or(cluster.lease);
+        let lease = match self.lease {
+            Lease::AsTheCluster => cluster.lease,
+            Lease::Own(lease) => lease,
+        };
         VipPolicy { address: self.address, lease, ..cluster.clone() }
     }
 }
@@ -65,13 +74,13 @@ pub(super) fn further(draft: &mut Draft, entry: &Entry, problems: &mut Problems)
 /// Nothing where it has no address that can be one.
 fn one(rows: &[Entry], problems: &mut Problems) -> Option<FurtherVip> {
     let mut found = None;
-    let mut own_lease = None;
+    let mut own_lease = Lease::AsTheCluster;
     for row in rows {
         let told = match (row.key.as_str(), &row.value) {
             ("address", value) => vip(value).map(|address| found = Some((address, row.value_at))),
             ("role", Value::Text(role)) if role == "writer" => Ok(()),
             ("role", _) => Err("the one role is \"writer\": the VIP belongs on the primary".to_owned()),
-            ("lease", value) => lease(value).map(|lease| own_lease = Some(lease)),
+            ("lease", value) => lease(value).map(|lease| own_lease = Lease::Own(lease)),
             (key, _) => {
                 problems.add(row.key_at, unknown(key, &KEYS).0);
                 continue;

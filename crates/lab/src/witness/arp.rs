@@ -16,7 +16,7 @@ use crate::record::{ArpKind, Recorded, What, now_us};
 const ETHERNET: usize = 14;
 const FRAME: usize = ETHERNET + 28;
 
-/// ICMPv6 behind the Ethernet and the IPv6 header, and it with its target (RFC 4861 sections 4.3 and 4.4).
+/// ICMP behind the Ethernet and the IPv6 header, and it with its target (RFC 4861 sections 4.3 and 4.4).
 const ICMP_V6: usize = ETHERNET + 40;
 const TARGET_V6: usize = ICMP_V6 + 8;
 
