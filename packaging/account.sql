@@ -34,3 +34,21 @@ CREATE DEFINER = 'haipmgr_definer'@'localhost' PROCEDURE haipmgr.restore_expel_t
 GRANT EXECUTE ON PROCEDURE haipmgr.wake_expel TO 'haip'@'%';
 GRANT EXECUTE ON PROCEDURE haipmgr.expel_unreachable_now TO 'haip'@'%';
 GRANT EXECUTE ON PROCEDURE haipmgr.restore_expel_timeout TO 'haip'@'%';
+
+-- For haipmgr switchover and haipmgr drain: two more, a privilege, and a table of one row. MySQL 8.0.13 or later.
+-- Only if you want it, afterwards: for switchover --write-as APP, GRANT INSERT, DELETE ON haipmgr.written_through_vip TO 'APP'@'%',
+-- and so that switchover can end a session that holds it up, GRANT CONNECTION_ADMIN ON *.* TO this account
+GRANT GROUP_REPLICATION_ADMIN, PROCESS ON *.* TO 'haipmgr_definer'@'localhost';
+DROP PROCEDURE IF EXISTS haipmgr.make_primary;
+CREATE DEFINER = 'haipmgr_definer'@'localhost' PROCEDURE haipmgr.make_primary(IN member CHAR(36))
+  SQL SECURITY DEFINER
+  SELECT group_replication_set_as_primary(CONCAT(member));
+DROP PROCEDURE IF EXISTS haipmgr.changed_rows;
+CREATE DEFINER = 'haipmgr_definer'@'localhost' PROCEDURE haipmgr.changed_rows()
+  SQL SECURITY DEFINER
+  SELECT trx_mysql_thread_id, trx_rows_modified FROM information_schema.INNODB_TRX
+  WHERE trx_rows_modified > 0 ORDER BY trx_started LIMIT 60;
+GRANT EXECUTE ON PROCEDURE haipmgr.make_primary TO 'haip'@'%';
+GRANT XA_RECOVER_ADMIN ON *.* TO 'haip'@'%';
+GRANT EXECUTE ON PROCEDURE haipmgr.changed_rows TO 'haip'@'%';
+CREATE TABLE IF NOT EXISTS haipmgr.written_through_vip (id INT PRIMARY KEY, written_at TIMESTAMP(6) NOT NULL);

@@ -3,7 +3,7 @@
 //!
 //! Role and `super_read_only` are taken together, because they change apart: `group_replication_set_as_primary` flips the
 //! roles at once, and for as long as the new primary applies what it had queued the old one is SECONDARY and takes writes, the new
-//! one PRIMARY and takes none (seconds, or for ever under a backup's lock). What the old one is given to write meanwhile
+//! one PRIMARY and takes none (seconds, or as long as it lasts under a backup's lock). What the old one is given to write meanwhile
 //! the group certifies and has: clients are served there, and nowhere else.
 
 use crate::event::{GroupView, MemberState, Role, ViewId};

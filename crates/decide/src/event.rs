@@ -74,8 +74,10 @@ pub enum Event {
     Stopping,
     /// The local server's process gave a sign.
     Process(ProcessSign),
-    /// The agent is told to give the VIP up, and takes it no more; `Stopping` follows.
+    /// The agent is told to give the VIP up, and takes it no more, until [`Event::Undrain`]; or `Stopping` follows.
     Release,
+    /// The agent may take the VIP again.
+    Undrain,
     /// The host's clocks no longer differ by what they did at the last event: the host was suspended, its virtual machine was
     /// paused, or the wall clock was set. Told before whatever else woke the agent.
     ClocksParted {
@@ -136,6 +138,8 @@ pub enum Why {
     TooManyConnections(String),
     /// Errors 1142, 1044, 1227 …: the account may not read what it must.
     NotAllowed(String),
+    /// Any other error that the server gave as its answer, in its words: it lives, and nobody knows more.
+    ServerError(String),
     /// TLS could not be agreed on, or its certificate was not accepted.
     Tls(String),
     /// The host or network is not reachable (no route, no ARP answer): says nothing of the server.
@@ -149,7 +153,11 @@ impl Why {
     pub fn server_lives(&self) -> bool {
         matches!(
             self,
-            Self::WrongPassword(_) | Self::TooManyConnections(_) | Self::NotAllowed(_) | Self::Tls(_)
+            Self::WrongPassword(_)
+                | Self::TooManyConnections(_)
+                | Self::NotAllowed(_)
+                | Self::ServerError(_)
+                | Self::Tls(_)
         )
     }
 }
@@ -170,6 +178,9 @@ impl fmt::Display for Why {
                 f,
                 "the account lacks a privilege ({text}); haipmgr sql --config FILE prints what to run on the primary"
             ),
+            Self::ServerError(text) => {
+                write!(f, "the server lives and answers with an error ({text}); look it up and mend it there")
+            }
             Self::Tls(text) => write!(f, "TLS failed ({text}); check tls_ca and the server's certificate"),
             Self::Unreachable(text) => write!(f, "not reachable ({text})"),
             Self::Other(text) => f.write_str(text),

@@ -44,7 +44,7 @@ impl<'a> Deref for VipMoment<'a> {
 impl VipMoment<'_> {
     /// May a VIP that is here stay?
     pub(crate) fn verdict_to_keep(&self) -> Verdict {
-        self.stages().verdict_to_keep(self.policy.gateway_lost)
+        self.stages().verdict_to_keep(self.policy)
     }
 
     /// May the VIP come here?

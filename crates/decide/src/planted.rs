@@ -64,9 +64,9 @@ mod mistakes {
         LetGoWithoutRecheck,
         /// The address of a dead server lingers on although a new server is being started.
         LingerOverANewServer,
-        /// A holder keeps the address for ever after its gateway is lost.
+        /// A holder never lets go of the address after its gateway is lost.
         KeepWithoutGateway,
-        /// A holder whose server never answers is patient for ever.
+        /// A holder whose server never answers is patient without an end.
         PatienceWithoutEnd,
         /// The lease is renewed although nothing more is heard of the server, not even a time-out.
         RenewWithoutProof,

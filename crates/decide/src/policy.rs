@@ -78,6 +78,9 @@ pub struct VipPolicy {
     pub refused_patience: Option<Duration>,
     /// What a holder does whose gateway does not answer (S12).
     pub gateway_lost: GatewayLost,
+    /// What a holder does whose server is the primary and takes no writes. A trace of a version without it was recorded without.
+    #[serde(default)]
+    pub read_only_primary: ReadOnlyPrimary,
     /// A claim that a member's host has answered for this long without yielding takes the address all the same, where that
     /// member's server is not shown to lead; none: never.
     pub takeover_after: Option<Duration>,
@@ -103,6 +106,18 @@ pub enum GatewayLost {
     /// Keeps the VIP as long as its server is the primary and sees the majority of the group: for sites whose one router may
     /// go down for every host at once. To start a VIP the gateway is needed all the same (EVIDENCE).
     HoldWithMajority,
+}
+
+/// What a holder does whose server is the primary and takes no writes (`super_read_only`). To start a VIP it must take them either way
+/// (EVIDENCE).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ReadOnlyPrimary {
+    /// Keeps the VIP: no other member takes writes either, and who only reads goes on.
+    #[default]
+    Hold,
+    /// Lets go after `claim_wait`: for clients that must not find a server that refuses their writes.
+    Release,
 }
 
 /// A policy that can't be kept.
@@ -169,6 +184,7 @@ impl VipPolicy {
             hung_patience: Duration::from_secs(30),
             refused_patience: None,
             gateway_lost: GatewayLost::Release,
+            read_only_primary: ReadOnlyPrimary::Hold,
             takeover_after: None,
             announce_interval: Duration::from_secs(60),
         }

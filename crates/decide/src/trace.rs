@@ -1,4 +1,4 @@
-//! One line per (now, event, decision): recording, golden file and replay are this one format. The text form is
+//! One line per (now, event, decision): recording and replay are this one format. The text form is
 //! JSON, made by whoever writes the line; here are only its types and the comparison.
 
 use serde::{Deserialize, Serialize};

@@ -401,11 +401,16 @@ fn an_agent_that_finds_the_address_here_asks_who_else_has_it_and_lets_go_for_one
     assert!(!model.vip_here, "{:#?}", model.reasons.last());
 }
 
-/// Short of processor time for 50 ms a look: it never gets to the kernel's answers, and has one that is older.
-fn starve_when_a_renewal_is_due(model: &mut ModelHost, looks: u32) {
+fn next_renewal(model: &ModelHost) -> Time {
     let VipState::Holding(Hold { next_renewal: Some(due), .. }) = model.machine().state.clone() else {
         panic!("{:?}", model.machine().state)
     };
+    due
+}
+
+/// Short of processor time for 50 ms a look: it never gets to the kernel's answers, and has one that is older.
+fn starve_when_a_renewal_is_due(model: &mut ModelHost, looks: u32) {
+    let due = next_renewal(model);
     model.now = due + ms(60);
     model.tell(model.host_event(due + ms(1)));
     for _ in 0..looks {
@@ -434,4 +439,27 @@ fn a_starved_agent_renews_on_an_older_sight_of_the_address_but_not_what_lingers_
     let before = model.count(adds_or_renews);
     starve_when_a_renewal_is_due(&mut model, 12);
     assert_eq!(model.count(adds_or_renews), before, "it may have been removed by hand meanwhile");
+}
+
+#[test]
+fn an_answer_of_the_kernel_that_shows_no_addresses_is_no_sight_of_the_vip_and_does_not_cost_the_lease_either()
+{
+    let mut model = ModelHost::settled_holder();
+    let before = model.count(adds_or_renews);
+    model.first.host_known = false;
+    let due = next_renewal(&model);
+    model.run(due.since(model.now) + ms(400));
+    assert!(model.actions.iter().any(|(at, action)| *at >= due && *action == Action::AskHost));
+    assert_eq!(model.count(adds_or_renews), before, "renewed, and nothing has shown that it is still here");
+    model.first.host_known = true;
+    model.run(ms(100));
+    assert_eq!(model.count(adds_or_renews), before + 1, "the kernel shows it again");
+
+    model.first.host_known = false;
+    model.run(Duration::from_secs(60));
+    assert!(model.count(removes) == 0 && model.vip_here, "{:#?}", model.reasons.last());
+    let times: Vec<_> =
+        model.actions.iter().filter(|(_, action)| renews(action)).map(|(at, _)| *at).collect();
+    let longest = times.windows(2).map(|two| two[1].since(two[0])).max().unwrap();
+    assert!(longest < lease_of(&model) / 2, "{longest:?} between two renewals: NO-FLAP");
 }

@@ -160,6 +160,18 @@ fn an_agent_that_is_told_to_give_up_before_it_has_looked_removes_what_it_then_fi
 }
 
 #[test]
+fn a_drained_host_takes_no_vip_until_it_is_undrained_and_then_on_evidence_of_its_own() {
+    let mut model = ModelHost::settled_holder();
+    model.tell(Event::Release);
+    model.run(Duration::from_secs(30));
+    assert!(!model.vip_here && model.state.has_given_up(), "{:#?}", model.reasons);
+    model.tell(Event::Undrain);
+    assert!(!model.vip_here, "nobody was asked yet whether another host has it");
+    model.run(Duration::from_secs(3));
+    assert!(model.vip_here && !model.state.has_given_up(), "{:#?}", model.reasons);
+}
+
+#[test]
 fn a_host_that_was_suspended_for_less_than_its_lease_keeps_the_vip() {
     let mut model = ModelHost::settled_holder();
     model.now = model.now + Duration::from_secs(4);

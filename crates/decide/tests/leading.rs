@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use decide::action::{Action, VipAction};
 use decide::event::{Event, Fact, GroupView, MemberState, Says, Seen, Server, ViewId};
+use decide::policy::ReadOnlyPrimary;
 use decide::reason::Reason;
 use model_host::{Answers, ModelHost, group, member, ms};
 
@@ -32,6 +33,19 @@ fn a_primary_that_is_set_read_only_keeps_the_vip_and_one_that_is_read_only_does_
     let mut model = ModelHost::new(Answers { server: read_only, ..Answers::all_pass() }, false);
     model.run(Duration::from_secs(20));
     assert!(!model.vip_here);
+}
+
+#[test]
+fn a_primary_that_is_set_read_only_lets_go_where_the_policy_says_so_and_takes_the_vip_again_when_it_is_writable()
+ {
+    let mut model = ModelHost::settled_holder();
+    model.vip.read_only_primary = ReadOnlyPrimary::Release;
+    model.first.server = known(group(1, 1, 545, true));
+    model.run(Duration::from_secs(3));
+    assert!(!model.vip_here, "{:#?}", model.reasons);
+    model.first.server = known(group(1, 1, 545, false));
+    model.run(Duration::from_secs(3));
+    assert!(model.vip_here, "{:#?}", model.reasons);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Clients that knock at a dead holder: watched for while that may be, refused by whoever takes the VIP unasked.
+//! Clients that ask a dead holder for a connection: watched for while that may be, refused by whoever takes the VIP unasked.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod model_host;

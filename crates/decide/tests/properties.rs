@@ -167,7 +167,7 @@ proptest! {
 
 /// Plays events one after another, `ms` apart, to an agent whose host bears the VIP.
 fn holder(policy: &Policy, events: &[(u64, Sent)]) -> (State, Vec<Decision>) {
-    let mut state = State::new(&policy, START);
+    let mut state = State::new(policy, START);
     let mut now = START;
     let mut decisions = Vec::new();
     let opening = [
@@ -230,7 +230,6 @@ fn a_peers_late_answer_does_not_hide_its_newer_one() {
 
 #[test]
 fn a_failed_start_says_that_it_will_be_tried_again_and_not_that_something_is_removed() {
-    let policy = policy();
     let mut model = model_host::ModelHost::new(model_host::Answers::all_pass(), false);
     while !matches!(model.machine().state, VipState::Holding(_)) {
         model.run(ms(1));

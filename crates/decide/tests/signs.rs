@@ -1,4 +1,4 @@
-//! Signs of the local server's process: the server is asked at once, and often for a moment, but never so for ever.
+//! Signs of the local server's process: the server is asked at once, and often for a moment, but not without an end.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod model_host;

@@ -59,3 +59,13 @@ fn an_agent_that_never_heard_of_its_server_asks_each_second_who_else_has_the_vip
     let asked = model.count(|action| *action == Action::Vip(VipId::FIRST, VipAction::AskWhoHasVip));
     assert!((5..=8).contains(&asked), "{asked}");
 }
+
+#[test]
+fn a_dead_servers_vip_that_nobody_claims_is_let_go_of_in_the_end() {
+    let mut model = ModelHost::settled_holder();
+    model.first.server = Fact::Known(Server::Refused("connection refused".to_owned()));
+    model.run(Duration::from_secs(59));
+    assert!(model.vip_here);
+    model.run(Duration::from_secs(2));
+    assert!(!model.vip_here);
+}

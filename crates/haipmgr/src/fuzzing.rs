@@ -14,8 +14,9 @@ use crate::commands::replay::{ReplayError, Replayed, replay_text};
 pub use crate::config::fuzzing::{configuration, converted, length_of_time, password, passwords};
 use crate::lock;
 use crate::observe::link::View;
-use crate::observe::mysql::query::{COLUMNS, Dialect, understand};
+use crate::observe::mysql::query::{COLUMNS, understand};
 use crate::server_access::session::{Form, rows_in};
+use crate::server_access::versions::Columns;
 
 /// How many columns a row of the server's answer has.
 pub const MYSQL_COLUMNS: usize = COLUMNS;
@@ -25,8 +26,7 @@ pub const MYSQL_COLUMNS: usize = COLUMNS;
 /// # Errors
 /// In words.
 pub fn mysql_rows(since_8_0_2: bool, rows: Vec<[Option<String>; MYSQL_COLUMNS]>) -> Result<Server, String> {
-    let dialect = if since_8_0_2 { Dialect::RoleColumn } else { Dialect::PrimaryStatus };
-    understand(dialect, rows)
+    understand(Columns { role: since_8_0_2, view: true }, rows)
 }
 
 /// The rows that an answer of these packets gives, to a query or to a prepared statement; none as long as its end is missing.

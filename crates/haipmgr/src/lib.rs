@@ -14,4 +14,7 @@ pub mod observe;
 pub mod recorder;
 pub mod self_protection;
 pub mod server_access;
+pub mod service_manager;
+mod switchover;
 pub mod trace_file;
+pub mod version;

@@ -211,6 +211,22 @@ fn lock_open(file: &File, path: &Path) -> Result<(), LockError> {
     }
 }
 
+/// The process that holds one of the configuration's locks, and which: where what it is otherwise found by is gone.
+pub(crate) fn holder(config: &Config) -> Option<(i32, PathBuf)> {
+    let clusters = config.clusters.iter().map(crate::config::Cluster::lock_file);
+    std::iter::once(config.lock.clone()).chain(clusters).find_map(|path| {
+        let file = File::open(&path).ok()?;
+        let pid = match file.try_lock() {
+            Err(TryLockError::WouldBlock) => written_pid(&file)?,
+            Ok(()) | Err(TryLockError::Error(_)) => return None,
+        };
+        // In another container the same number is another process.
+        let mut open = std::fs::read_dir(format!("/proc/{pid}/fd")).ok()?.flatten();
+        let path = path.canonicalize().ok()?;
+        open.any(|link| std::fs::read_link(link.path()).is_ok_and(|to| to == path)).then_some((pid, path))
+    })
+}
+
 fn written_pid(mut file: &File) -> Option<i32> {
     file.seek(SeekFrom::Start(0)).ok()?;
     process_in(file)

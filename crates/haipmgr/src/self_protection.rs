@@ -6,6 +6,7 @@ use std::io;
 
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
 use rustix::mm::{MlockAllFlags, mlockall};
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use thread_priority::{
     NormalThreadSchedulePolicy, RealtimeThreadSchedulePolicy, ThreadPriority, ThreadPriorityValue,
     ThreadSchedulePolicy, set_thread_priority_and_policy, thread_native_id, thread_schedule_policy,
@@ -72,7 +73,16 @@ pub fn protect() -> Protection {
         spare_from_oom_killer()
             .map_err(|cause| format!("spared by the OOM killer ({cause}; OOMScoreAdjust=-900 in the unit)")),
     );
+    // Last: with it, the files of this process in /proc become root's.
+    protection.add(without_core_dumps());
     protection
+}
+
+/// A core dump would hold the passwords. systemd-coredump would keep one even under a limit of 0.
+fn without_core_dumps() -> Result<&'static str, String> {
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)
+        .map(|()| "no core dumps")
+        .map_err(|errno| format!("no core dumps ({errno}; LimitCORE=0 in the unit)"))
 }
 
 /// Pages are locked as they are touched, so that nothing is read in that is not needed.

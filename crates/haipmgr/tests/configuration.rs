@@ -22,7 +22,7 @@ fn the_file_of_the_design_guide_is_accepted() {
     assert_eq!(cluster.name, "orders");
     assert_eq!(cluster.policy.vips[&VipId::FIRST].address, address("10.77.0.100"));
     assert_eq!(cluster.gateway, address("10.77.0.254"));
-    assert_eq!((cluster.mysql_port, cluster.group_port), (3306, 33061));
+    assert_eq!((cluster.mysql_port, cluster.group_port), (3306, Some(33061)));
     assert_eq!((cluster.user.as_str(), cluster.password.reveal()), ("haip", "KRj$r748Lf"));
     assert_eq!(cluster.policy.group.members.get(&address("10.77.0.12")).unwrap(), "eth0");
     assert_eq!(cluster.policy.group.members.len(), 3);
@@ -164,7 +164,6 @@ fn each_fault_is_told_with_its_line_and_what_to_write() {
         ("= 3306", "= \"3306\"", "6:17:", &["mysql_port: this is text", "without quotes"]),
         ("= 3306", "= 0", "6:17:", &["mysql_port", "out of range", "1 to 65535"]),
         ("= 33061", "= 133061", "7:17:", &["group_port", "out of range"]),
-        ("= 33061", "= 3306", "7:1:", &["3306 is also the MySQL port"]),
         ("10.77.0.100/32", "10.77.0.100/24", "4:17:", &["/24 is refused", "write \"10.77.0.100/32\""]),
         ("10.77.0.100/32", "db-vip", "4:17:", &["\"db-vip\" is not an IP address", "not a host name"]),
         ("10.77.0.100/32", "10.77.0.12", "14:1:", &["the VIP and a member's own address"]),
@@ -266,6 +265,22 @@ fn all_faults_are_told_at_once_in_the_order_of_their_lines() {
 }
 
 #[test]
+fn with_the_communication_stack_mysql_the_groups_port_is_left_out_or_is_mysqls() {
+    for (written, port) in [("", None), ("group_port    = 3306\n", Some(3306))] {
+        let (_written, config) = loaded("haipmgr.toml", &TOML.replace("group_port    = 33061\n", written));
+        assert_eq!(only(&config).group_port, port);
+    }
+    let same = TOML.replace("= 33061", "= 3306");
+    let second = same.replace("orders", "stock").replace("10.77.0.100/32", "10.77.0.101");
+    assert_eq!(
+        loaded("haipmgr.toml", &(same.clone() + &second.replace("= 3306\n", "= 3307\n"))).1.clusters.len(),
+        2
+    );
+    let problems = refused("haipmgr.toml", &(same + &second));
+    assert_eq!(problems.len(), 1, "once, not for each key: {problems:#?}");
+}
+
+#[test]
 fn an_empty_file_and_one_of_python_in_the_wrong_name_are_explained() {
     assert!(refused("haipmgr.toml", "").join("").contains("write a [[cluster]] table"));
     assert!(refused("haipmgr.toml", PARAMETER_PY).join("").contains("let its name end in \".py\""));
@@ -352,9 +367,10 @@ fn the_packaged_sample_is_accepted_once_its_password_and_folder_are_there() {
     let config = load(&written.file).unwrap_or_else(|problems| panic!("{problems}"));
     assert_eq!(only(&config).user, "haip");
     let account = std::fs::read_to_string(packaging.join("account.sql")).unwrap();
-    let both = haipmgr::server_access::account::account_sql("haip")
-        + &haipmgr::server_access::account::election_sql("haip");
-    for statement in both.lines() {
+    let all = haipmgr::server_access::account::account_sql("haip")
+        + &haipmgr::server_access::account::election_sql("haip")
+        + &haipmgr::server_access::account::switchover_sql("haip");
+    for statement in all.lines() {
         assert!(account.contains(statement), "{statement} is not in account.sql");
     }
 }

@@ -212,7 +212,7 @@ fn the_servers_end_is_closed_and_other_addresses_are_left_alone() {
 }
 
 #[test]
-fn a_client_that_knocks_between_two_holders_is_passed_on_to_the_new_one() {
+fn a_client_that_connects_between_two_holders_is_passed_on_to_the_new_one() {
     let scene = Scene::new();
     drop(scene.connect());
     let late_packets = Arc::new(Mutex::new(LatePackets::default()));
@@ -231,7 +231,7 @@ fn a_client_that_knocks_between_two_holders_is_passed_on_to_the_new_one() {
 }
 
 #[test]
-fn a_client_that_knocks_at_a_dead_holder_is_refused_by_the_new_one() {
+fn a_client_that_connects_to_a_dead_holder_is_refused_by_the_new_one() {
     let scene = Scene::new();
     drop(scene.connect());
     let of_a = mac(&scene.a);

@@ -6,22 +6,16 @@
 mod segment;
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use decide::event::Mac;
-use haipmgr::act::announce::Announcer;
 use haipmgr::act::late_packets::{KEPT_FOR, LatePackets, LatePacketsError, PASSED_ON_FOR};
-use linux::neighbor_socket::NeighborSender;
+use segment::vip::{A, PORT, VIP, appear_on, hosts, mac_of, serve, wait_for_syn};
 use segment::{Host, INTERFACE, LIMIT, Segment};
 
-const VIP: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 100);
-const A: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 11);
-const B: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 12);
-const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 50);
-const PORT: u16 = 3306;
 /// A second attempt comes after 1 s, data is sent again after 0.2 s.
 const WITHOUT_A_SECOND_ATTEMPT: Duration = Duration::from_millis(100);
 
@@ -37,18 +31,9 @@ struct Scene {
 
 impl Scene {
     fn new() -> Self {
-        let mut segment = Segment::new();
-        let (a, b, client) = (segment.join(A), segment.join(B), segment.join(CLIENT));
-        a.add_address(VIP, 32);
-        for host in [&a, &b] {
-            host.run(|_| async {
-                let listener = TcpListener::bind(("0.0.0.0", PORT)).expect("a listener");
-                std::thread::spawn(move || {
-                    let _open: Vec<_> = listener.incoming().collect();
-                });
-            });
-        }
-        let to_b = b.run(|_| async { Mac(NeighborSender::open(INTERFACE).expect("a socket").mac().0) });
+        let (segment, a, b, client) = hosts();
+        [&a, &b].into_iter().for_each(serve);
+        let to_b = mac_of(&b);
         let scene = Self { a, b, client, late_packets: Arc::default(), to_b, _segment: segment };
         // Not by TCP: the end of a connection would be sent again later, and counted.
         let at_a = Scene::datagrams_at(&scene.a);
@@ -81,11 +66,6 @@ impl Scene {
         self.a.remove_address(VIP, 32);
     }
 
-    fn appear_on_b(&self) {
-        self.b.add_address(VIP, 32);
-        self.b.run(|_| async { Announcer::new(INTERFACE, VIP.into()).announce().expect("announced") });
-    }
-
     fn pass_on(&self, to: Mac) {
         let late_packets = Arc::clone(&self.late_packets);
         self.a.run(move |_| async move { late_packets.lock().unwrap().pass_on(to).expect("passed on") });
@@ -105,13 +85,7 @@ impl Scene {
                 let _ = give.send(Instant::now());
                 drop(stream);
             });
-            let until = Instant::now() + LIMIT;
-            // State 02 is SYN_SENT.
-            let syn_sent = |line: &str| line.split_whitespace().nth(3) == Some("02");
-            while !std::fs::read_to_string("/proc/thread-self/net/tcp").unwrap().lines().any(syn_sent) {
-                assert!(Instant::now() < until, "no SYN was sent");
-                std::thread::sleep(Duration::from_millis(1));
-            }
+            wait_for_syn();
         });
         connected
     }
@@ -162,7 +136,7 @@ fn connecting_in_the_hole(kept: bool) -> Duration {
     let _ended = kept.then(|| scene.keep());
     scene.leave_a();
     let connected = scene.connecting();
-    scene.appear_on_b();
+    appear_on(&scene.b);
     let start = Instant::now();
     scene.pass_on(scene.to_b);
     let at = connected.recv_timeout(LIMIT).expect("connected");
@@ -186,7 +160,7 @@ fn data_of_an_old_connection_is_answered_by_the_new_holders_reset() {
     scene.leave_a();
     // More than one segment, so that the kernels join and cut it.
     stream.write_all(&[7; 8000]).unwrap();
-    scene.appear_on_b();
+    appear_on(&scene.b);
     let start = Instant::now();
     scene.pass_on(scene.to_b);
     stream.set_read_timeout(Some(LIMIT)).unwrap();
@@ -313,7 +287,7 @@ fn nothing_is_passed_on_to_this_host_itself_or_to_everybody() {
     let scene = Scene::new();
     let client = Scene::datagrams_from(&scene.client, VIP);
     let ended = scene.keep();
-    let own = scene.a.run(|_| async { Mac(NeighborSender::open(INTERFACE).expect("a socket").mac().0) });
+    let own = mac_of(&scene.a);
     scene.leave_a();
     send(&client, 0..5);
     for to in [own, Mac([0xff; 6]), Mac([1, 0, 0x5e, 0, 0, 1]), Mac([0; 6])] {

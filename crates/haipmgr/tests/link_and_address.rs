@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use decide::event::{Fact, Host, HostAddress, Seen};
 use futures_util::TryStreamExt as _;
 use haipmgr::act::address::{AddressError, Addresses, Label};
-use haipmgr::observe::link::{LinkWatch, watch};
+use haipmgr::observe::link::{LinkNews, LinkWatch, watch};
 use namespace::{LIMIT, Neighbor, cable_to, give, in_new_namespace, index, netlink, set_down, set_up};
 use netlink_packet_route::address::{AddressAttribute, AddressMessage};
 use rtnetlink::LinkUnspec;
@@ -22,7 +22,13 @@ type Facts = UnboundedReceiver<(Seen<Host>, Instant)>;
 
 async fn watched() -> (LinkWatch, Facts) {
     let (sender, facts) = unbounded_channel();
-    let watch = watch(move |seen| drop(sender.send((seen, Instant::now())))).await.unwrap();
+    let watch = watch(move |news| {
+        if let LinkNews::Host(seen) = news {
+            drop(sender.send((seen, Instant::now())));
+        }
+    })
+    .await
+    .unwrap();
     (watch, facts)
 }
 
@@ -134,7 +140,7 @@ fn a_lease_that_is_not_renewed_ends_by_itself_and_that_is_told() {
         let lease = Duration::from_secs(3);
         for stir_after in [0, 600, 1_300] {
             let began = Instant::now();
-            // The address that is there for ever, or was dropped, is put under a lease.
+            // The address that is there without a lease, or was dropped, is put under a lease.
             if !orders.renew("eth0", vip(VIP), 32, &label(), Some(lease)).await.unwrap() {
                 orders.add("eth0", vip(VIP), 32, &label(), Some(lease)).await.unwrap();
             }

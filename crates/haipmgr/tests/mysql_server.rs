@@ -8,6 +8,7 @@ use std::net::Ipv6Addr;
 use std::time::{Duration, Instant};
 
 use decide::event::{Fact, GroupView, MemberState, NotInGroup, Role, Server as Answer, Why};
+use haipmgr::config::ClientCertificate;
 use haipmgr::observe::mysql::{Access, Endpoint, Password, Peer, ask_once};
 use mysql::prelude::Queryable;
 use nix::sys::signal::Signal;
@@ -312,6 +313,29 @@ fn tls_is_used_where_offered_and_verified_where_asked_for() {
     // The account works over TLS alone.
     server.sql("ALTER USER haip@'%' REQUIRE SSL");
     assert!(matches!(ask_once(&server.over_tcp()).fact, Fact::Known(_)));
+}
+
+#[test]
+fn an_account_that_needs_a_certificate_of_its_own_gets_in_with_it_and_is_told_what_is_missing_without() {
+    let server = Server::start(GROUP);
+    server.sql("ALTER USER haip@'%' REQUIRE X509");
+    let told = why(&server.over_tcp());
+    let names_keys = |text: &str| text.contains("tls_cert") && text.contains("tls_key");
+    assert!(matches!(&told, Why::WrongPassword(text) if names_keys(text)), "{told:?}");
+    let with = |certificate: &str, key: &str| Access {
+        tls_client: Some(ClientCertificate { certificate: server.file(certificate), key: server.file(key) }),
+        ..server.over_tcp()
+    };
+    let seen = ask_once(&with("client-cert.pem", "client-key.pem"));
+    assert!(matches!(seen.fact, Fact::Known(_)), "{seen:?}");
+    let verified =
+        Access { tls_ca: Some(server.file("ca.pem")), ..with("client-cert.pem", "client-key.pem") };
+    assert!(matches!(ask_once(&verified).fact, Fact::Known(_)));
+    let told = why(&with("client-cert.pem", "ca.pem"));
+    assert!(
+        matches!(&told, Why::Tls(text) if text.contains("tls_key") && text.contains("ca.pem")),
+        "{told:?}"
+    );
 }
 
 #[test]

@@ -1,26 +1,20 @@
-//! A client that knocks at a dead holder is refused by the new one, and need not wait for its own next attempt.
+//! A client that asks a dead holder for a connection is refused by the new one, and need not wait for its own next attempt.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod segment;
 
 use std::io::ErrorKind;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use decide::event::Mac;
-use haipmgr::act::announce::Announcer;
 use haipmgr::act::orphan_syns::{KEPT_FOR, MOST, OrphanSyns, OrphanSynsError};
-use linux::neighbor_socket::NeighborSender;
+use segment::vip::{PORT, VIP, appear_on, hosts, mac_of, serve, wait_for_syn};
 use segment::{Host, INTERFACE, LIMIT, Segment};
 
-const VIP: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 100);
-const A: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 11);
-const B: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 12);
-const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 50);
-const PORT: u16 = 3306;
 /// A was plugged in first.
 const CABLE_OF_A: u32 = 1;
 /// TCP's second attempt comes after 1 s.
@@ -38,18 +32,9 @@ struct Scene {
 
 impl Scene {
     fn new() -> Self {
-        let mut segment = Segment::new();
-        let (a, b, client) = (segment.join(A), segment.join(B), segment.join(CLIENT));
-        a.add_address(VIP, 32);
-        for host in [&a, &b] {
-            host.run(|_| async {
-                let listener = TcpListener::bind(("0.0.0.0", PORT)).expect("a listener");
-                std::thread::spawn(move || {
-                    let _open: Vec<_> = listener.incoming().collect();
-                });
-            });
-        }
-        let of_a = a.run(|_| async { Mac(NeighborSender::open(INTERFACE).expect("a socket").mac().0) });
+        let (segment, a, b, client) = hosts();
+        [&a, &b].into_iter().for_each(serve);
+        let of_a = mac_of(&a);
         let scene = Self { b, client, segment, orphan_syns: Arc::default(), of_a, _a: a };
         scene.connecting().recv_timeout(LIMIT).expect("an end").0.expect("A serves");
         scene.with_orphan_syns(move |orphan_syns| {
@@ -70,11 +55,6 @@ impl Scene {
         self.with_orphan_syns(|orphan_syns| orphan_syns.refuse().expect("refused"))
     }
 
-    fn appear_on_b(&self) {
-        self.b.add_address(VIP, 32);
-        self.b.run(|_| async { Announcer::new(INTERFACE, VIP.into()).announce().expect("announced") });
-    }
-
     /// Connects in the background, and gives how and when that ended.
     fn connecting(&self) -> Receiver<(Result<(), ErrorKind>, Instant)> {
         let (give, ended) = channel();
@@ -89,27 +69,19 @@ impl Scene {
     }
 
     /// Connects in the background to a host that is dead; back when the SYN is sent.
-    fn knocking(&self) -> Receiver<(Result<(), ErrorKind>, Instant)> {
+    fn connecting_in_vain(&self) -> Receiver<(Result<(), ErrorKind>, Instant)> {
         let ended = self.connecting();
-        self.client.run(|_| async {
-            let until = Instant::now() + LIMIT;
-            // State 02 is SYN_SENT.
-            let syn_sent = |line: &str| line.split_whitespace().nth(3) == Some("02");
-            while !std::fs::read_to_string("/proc/thread-self/net/tcp").unwrap().lines().any(syn_sent) {
-                assert!(Instant::now() < until, "no SYN was sent");
-                std::thread::sleep(Duration::from_millis(1));
-            }
-        });
+        self.client.run(|_| async { wait_for_syn() });
         ended
     }
 }
 
 #[test]
-fn a_client_that_knocks_at_a_dead_holder_is_refused_at_once_and_reaches_the_new_one() {
+fn a_client_that_connects_to_a_dead_holder_is_refused_at_once_and_reaches_the_new_one() {
     let scene = Scene::new();
     scene.segment.pull_cable(CABLE_OF_A);
-    let ended = scene.knocking();
-    scene.appear_on_b();
+    let ended = scene.connecting_in_vain();
+    appear_on(&scene.b);
     let start = Instant::now();
     assert_eq!(scene.refuse(), 1, "the bridge floods what is for A");
     let (end, at) = ended.recv_timeout(LIMIT).expect("an end");
@@ -125,8 +97,8 @@ fn a_client_that_knocks_at_a_dead_holder_is_refused_at_once_and_reaches_the_new_
 fn without_it_the_client_waits_for_its_second_attempt() {
     let scene = Scene::new();
     scene.segment.pull_cable(CABLE_OF_A);
-    let ended = scene.knocking();
-    scene.appear_on_b();
+    let ended = scene.connecting_in_vain();
+    appear_on(&scene.b);
     let start = Instant::now();
     scene.with_orphan_syns(OrphanSyns::end);
     let (end, at) = ended.recv_timeout(LIMIT).expect("an end");
@@ -164,11 +136,11 @@ fn what_is_too_old_is_not_answered_and_a_second_call_changes_nothing() {
     scene.with_orphan_syns(move |orphan_syns| {
         orphan_syns.watch(INTERFACE, VIP.into(), of_a).expect("watched");
     });
-    let ended = scene.knocking();
+    let ended = scene.connecting_in_vain();
     scene.with_orphan_syns(move |orphan_syns| {
         orphan_syns.watch(INTERFACE, VIP.into(), of_a).expect("watched");
     });
-    scene.appear_on_b();
+    appear_on(&scene.b);
     assert_eq!(scene.refuse(), 1, "watching twice forgets nobody");
     assert_eq!(ended.recv_timeout(LIMIT).expect("an end").0, Err(ErrorKind::ConnectionRefused));
 }
@@ -186,7 +158,7 @@ fn a_crowd_is_refused_up_to_the_limit() {
         crowd.join_all().await.len()
     });
     assert_eq!(crowd, MOST + 20);
-    scene.appear_on_b();
+    appear_on(&scene.b);
     assert_eq!(scene.refuse() as usize, MOST);
 }
 

@@ -19,7 +19,7 @@ fn s2_parameter_py_as_users_have_it_is_accepted() {
     let cluster = only(&config);
     assert_eq!(cluster.policy.vips[&VipId::FIRST].address, address("192.168.250.39"));
     assert_eq!(cluster.gateway, address("192.168.250.254"));
-    assert_eq!((cluster.mysql_port, cluster.group_port), (4790, 14790));
+    assert_eq!((cluster.mysql_port, cluster.group_port), (4790, Some(14790)));
     assert_eq!((cluster.user.as_str(), cluster.password.reveal()), ("haip_user", "KRj$r748Lf"));
     assert_eq!(cluster.policy.group.members.values().collect::<Vec<_>>(), ["bond0", "bond0", "bond0"]);
     assert_eq!(cluster.policy.group.sleeptime, Duration::from_secs(7));

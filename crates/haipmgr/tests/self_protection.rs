@@ -23,7 +23,7 @@ fn what_is_had_is_so_and_what_is_not_is_said_with_what_would_help() {
         println!("{words}");
         assert_eq!(
             protection.had.iter().filter(|had| !had.starts_with("raised")).count() + protection.missing.len(),
-            3,
+            4,
             "{words}"
         );
         assert!(!words.to_lowercase().contains("warn"), "S1: {words}");
@@ -51,6 +51,9 @@ fn what_is_had_is_so_and_what_is_not_is_said_with_what_would_help() {
         assert_eq!(own_policy() == 2, realtime, "and the thread is as before");
         let spared = std::fs::read_to_string("/proc/self/oom_score_adj").unwrap().trim() == "-900";
         assert!(spared || !protection.had.contains(&"spared by the OOM killer"), "{words}");
+        let undumpable =
+            rustix::process::dumpable_behavior().unwrap() == rustix::process::DumpableBehavior::NotDumpable;
+        assert_eq!(undumpable, protection.had.contains(&"no core dumps"), "{words}");
     })
     .join()
     .unwrap();

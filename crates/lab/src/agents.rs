@@ -6,13 +6,13 @@ use std::fs::{self, File};
 use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Child;
+use std::process::{Child, Output};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::group::{self, AGENT_PASSWORD, AGENT_USER, Identity};
+use crate::group::{self, AGENT_PASSWORD, AGENT_USER, Identity, Stack, stack};
 use crate::host::Host;
 use crate::namespace::Layout;
 use crate::segment::{self, INTERFACE, databases};
@@ -135,12 +135,21 @@ impl Agent {
         Ok(())
     }
 
+    /// Its first program.
+    pub fn program(&self) -> &Path {
+        self.programs.first().map_or(Path::new(""), |program| program.path.as_path())
+    }
+
+    /// Runs `haipmgr` on its host with these arguments and its configuration, and waits for its end.
+    pub fn command(&self, host: &Host, arguments: &[&str]) -> Result<Output, AgentError> {
+        let mut command = host.command(self.program());
+        command.args(arguments).args(["--config", CONFIGURATION]);
+        command.output().map_err(Self::failed("running haipmgr", host.name()))
+    }
+
     /// What `haipmgr sql` prints for its configuration.
     pub fn sql(&self, host: &Host) -> Result<String, AgentError> {
-        let asking = || Self::failed("asking the agent for its SQL", host.name());
-        let program = self.programs.first().map_or(Path::new(""), |program| program.path.as_path());
-        let printed =
-            host.command(program).args(["sql", "--config", CONFIGURATION]).output().map_err(asking())?;
+        let printed = self.command(host, &["sql"])?;
         if printed.status.success() {
             return Ok(String::from_utf8_lossy(&printed.stdout).into_owned());
         }
@@ -286,7 +295,12 @@ pub const LAB: Cluster = Cluster {
 pub fn configuration(clusters: &[Cluster]) -> String {
     let table = |cluster: &Cluster| {
         let Cluster { name, vips, group, sleeptime, sooner_elections, fence } = cluster;
-        let (mysql_port, group_port) = (group.mysql_port, group.group_port);
+        let mysql_port = group.mysql_port;
+        // With the stack MYSQL there is none to be named.
+        let group_port = match stack() {
+            Stack::Xcom => format!("group_port    = {}\n", group.group_port()),
+            Stack::Mysql => String::new(),
+        };
         let fence = fence.map_or(String::new(), |script| {
             format!("fence_command = [\"/bin/sh\", \"-c\", \"{script}\", \"fence\"]\n")
         });
@@ -304,8 +318,7 @@ name          = \"{name}\"
 vip           = \"{vip}\"
 gateway       = \"{gateway}\"
 mysql_port    = {mysql_port}
-group_port    = {group_port}
-user          = \"{AGENT_USER}\"
+{group_port}user          = \"{AGENT_USER}\"
 password_file = \"{PASSWORD_FILE}\"
 sleeptime     = \"{sleeptime}s\"
 install_path  = \"{INSTALL_PATH}\"

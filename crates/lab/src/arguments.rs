@@ -8,6 +8,7 @@ use lab::bench::{Shim, Tool};
 use lab::cost::StandIn;
 use lab::end_to_end::Soak;
 use lab::fault::Fault;
+use lab::group::Stack;
 use lab::segment::Family;
 use lab::witness::Witness;
 
@@ -33,6 +34,9 @@ pub(crate) struct Arguments {
     /// In which family the agents keep a VIP
     #[arg(long, global = true, value_enum, default_value_t)]
     pub(crate) family: Family,
+    /// The group's communication stack
+    #[arg(long, global = true, value_enum, default_value_t = Stack::Xcom)]
+    pub(crate) stack: Stack,
     #[command(subcommand)]
     pub(crate) command: Task,
 }
@@ -56,6 +60,9 @@ pub(crate) enum Task {
         /// Do them all this many times, in turn
         #[arg(long, default_value_t = 1)]
         times: u32,
+        /// Do each of them twice each time: once with agents, once with all agents stopped. Only for faults that leave the primary where it is
+        #[arg(long, conflicts_with = "no_agents")]
+        beside_mysql_alone: bool,
         #[command(flatten)]
         output: Output,
     },
@@ -93,6 +100,18 @@ pub(crate) enum Task {
         /// A folder for the page
         #[arg(long)]
         out: Option<PathBuf>,
+    },
+    /// Take real client libraries through moves of the VIP, and print what each of them gets. Installs them with pip and npm, once
+    Clients {
+        /// The faults; each must move the VIP
+        #[arg(default_values = ["switchover", "kill-9"])]
+        faults: Vec<Fault>,
+        /// Have each account log in to every server before
+        #[arg(long)]
+        warm: bool,
+        /// The tables in Markdown
+        #[arg(long)]
+        markdown: bool,
     },
     /// Answers the agent's questions in the place of many servers
     #[command(hide = true)]
@@ -141,6 +160,12 @@ pub(crate) enum Task {
         #[arg(long)]
         seed: Option<u64>,
     },
+    /// Form the group with an older MySQL server, kill its primary when one member is upgraded, upgrade the others, the primary last, and
+    /// say what became of the VIP
+    Upgrade {
+        /// A root folder with usr/sbin/mysqld of the older server in it
+        from: PathBuf,
+    },
     /// Looks at a host, or writes through the VIP, and tells
     #[command(hide = true, subcommand)]
     Witness(Witness),
@@ -164,6 +189,8 @@ pub(crate) enum Task {
         lab: PathBuf,
         #[arg(long)]
         mysql_root: PathBuf,
+        #[arg(long)]
+        older_root: Option<PathBuf>,
         #[arg(last = true)]
         arguments: Vec<OsString>,
     },

@@ -1,5 +1,6 @@
 //! Each fault: how it is done to a host, and how it is undone.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use mysql::Conn;
@@ -19,6 +20,8 @@ const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(8);
 pub enum Fault {
     /// Another member is made primary (planned)
     Switchover,
+    /// The same by `haipmgr switchover`, on another host
+    SwitchoverCommand,
     /// The same while the others have yet to apply a transaction of 300,000 rows
     SwitchoverBacklog,
     /// The same while a statement that writes runs on the primary for 5 s
@@ -29,6 +32,8 @@ pub enum Fault {
     SwitchoverTransaction,
     /// SHUTDOWN on the primary (S19)
     Shutdown,
+    /// The same after `haipmgr drain`, as the drop-in for mysqld's unit has it
+    DrainShutdown,
     /// `STOP GROUP_REPLICATION` on the primary (S20)
     StopGroupReplication,
     /// kill -9 of the primary's mysqld
@@ -55,6 +60,13 @@ pub enum Fault {
     LinkDown,
     /// The primary's mysqld stands still (SIGSTOP), for less time than the group bears
     Freeze,
+    /// kill -9 of a secondary's mysqld: the primary waits for it at each commit, until it is expelled
+    #[value(name = "secondary-kill-9")]
+    SecondaryKill9,
+    /// A secondary's host loses its power
+    SecondaryPowerOff,
+    /// A secondary that had left the group joins it again
+    Rejoin,
 }
 
 /// How often the limit on connections is set anew, at the most.
@@ -81,6 +93,16 @@ pub enum FaultError {
     /// No host holds the VIP.
     #[error("no host holds the VIP {}, so that it can't be removed", vip())]
     NoHolder,
+    /// `haipmgr` was told to do it, and did not.
+    #[error("haipmgr {command} ended with {status}: {words}")]
+    Command {
+        /// What was typed.
+        command: String,
+        /// Its exit status.
+        status: std::process::ExitStatus,
+        /// What it said.
+        words: String,
+    },
     /// The packet filter could not be set.
     #[error(transparent)]
     Filter(#[from] FilterError),
@@ -94,7 +116,7 @@ pub struct Injected {
     /// To which host: its place among the databases.
     pub victim: usize,
     /// `max_connections` before, where connections were used up, and the connection that sets it back: the place that the
-    /// server keeps for an administrator may be taken for a moment by whoever knocks.
+    /// server keeps for an administrator may be taken for a moment by whoever connects.
     connection_limit: Option<(u64, Conn)>,
     /// What the switchover finds in its way.
     obstacle: Option<Standing>,
@@ -120,7 +142,7 @@ impl Fault {
 
     /// Whether it is a planned one: by `group_replication_set_as_primary`, to the next member.
     pub fn is_a_switchover(self) -> bool {
-        self == Self::Switchover || self.obstacle().is_some()
+        matches!(self, Self::Switchover | Self::SwitchoverCommand) || self.obstacle().is_some()
     }
 
     fn obstacle(self) -> Option<Obstacle> {
@@ -139,12 +161,23 @@ impl Fault {
             || matches!(
                 self,
                 Self::Shutdown
+                    | Self::DrainShutdown
                     | Self::StopGroupReplication
                     | Self::Kill9
                     | Self::PowerOff
                     | Self::GroupPortCut
                     | Self::LinkDown
             )
+    }
+
+    /// Whether it is done to a secondary, and the group has one member less until it is undone.
+    pub fn is_about_a_secondary(self) -> bool {
+        matches!(self, Self::SecondaryKill9 | Self::SecondaryPowerOff | Self::Rejoin)
+    }
+
+    /// Whether a host loses its power.
+    pub fn takes_the_power(self) -> bool {
+        matches!(self, Self::PowerOff | Self::SecondaryPowerOff)
     }
 
     /// Whether the VIP is to be on the primary again before the fault is undone.
@@ -162,9 +195,16 @@ impl Fault {
         self.prepare(scene)?.carry_out(scene)
     }
 
-    /// Gets ready what is not part of it yet, for the primary's host (which is the VIP's holder, in a steady state).
+    /// Gets ready what is not part of it yet, for the primary's host (which is the VIP's holder, in a steady state), or for the
+    /// secondary next to it.
     pub fn prepare(self, scene: &Scene<'_>) -> Result<Injected, FaultError> {
-        let victim = scene.group.primary()?;
+        let mut victim = scene.group.primary()?;
+        if self.is_about_a_secondary() {
+            victim = (victim + 1) % scene.group.servers().len();
+        }
+        if self == Self::Rejoin {
+            scene.group.servers()[victim].run("STOP GROUP_REPLICATION")?;
+        }
         let obstacle = self.obstacle().map(|obstacle| obstacle.put(scene.group, victim)).transpose()?;
         Ok(Injected { fault: self, victim, connection_limit: None, obstacle })
     }
@@ -193,10 +233,20 @@ impl Injected {
                 let other = (victim + 1) % scene.group.servers().len();
                 scene.group.switch_over(other)?;
             }
+            Fault::SwitchoverCommand => {
+                let hosts = &scene.segment.databases;
+                let other = (victim + 1) % hosts.len();
+                let to = hosts[other].address().to_string();
+                command(scene, (victim + 2) % hosts.len(), &["switchover", "--yes", "--to", &to])?;
+            }
+            Fault::DrainShutdown => {
+                command(scene, victim, &["drain"])?;
+                scene.group.servers()[victim].run("SHUTDOWN")?;
+            }
             Fault::Shutdown => scene.group.servers()[victim].run("SHUTDOWN")?,
             Fault::StopGroupReplication => scene.group.servers()[victim].run("STOP GROUP_REPLICATION")?,
-            Fault::Kill9 => kill_server(scene, victim)?,
-            Fault::PowerOff => {
+            Fault::Kill9 | Fault::SecondaryKill9 => kill_server(scene, victim)?,
+            Fault::PowerOff | Fault::SecondaryPowerOff => {
                 // The cable first: a dead host's kernel says no goodbye.
                 scene.segment.set_cable(host, false)?;
                 kill_server(scene, victim)?;
@@ -233,6 +283,7 @@ impl Injected {
             }
             Fault::LinkDown => scene.segment.set_cable(host, false)?,
             Fault::Freeze => scene.group.servers()[victim].freeze()?,
+            Fault::Rejoin => scene.group.heal(victim, host)?,
         }
         Ok(())
     }
@@ -244,21 +295,26 @@ impl Injected {
         match self.fault {
             // The group's own healing, below, is all that these need, if anything.
             Fault::Switchover
+            | Fault::SwitchoverCommand
             | Fault::SwitchoverBacklog
             | Fault::SwitchoverStatement
             | Fault::SwitchoverDdl
             | Fault::SwitchoverTransaction
             | Fault::StopGroupReplication
             | Fault::Kill9
+            | Fault::SecondaryKill9
+            | Fault::Rejoin
             | Fault::VipRemovedByHand
             | Fault::AgentRestart
             | Fault::AgentKill9 => {}
-            Fault::Shutdown => {
+            Fault::Shutdown | Fault::DrainShutdown => {
                 if let Some(server) = scene.group.server_mut(self.victim) {
                     server.wait_end(SHUTDOWN_PATIENCE)?;
                 }
             }
-            Fault::PowerOff | Fault::LinkDown => scene.segment.set_cable(host, true)?,
+            Fault::PowerOff | Fault::SecondaryPowerOff | Fault::LinkDown => {
+                scene.segment.set_cable(host, true)?;
+            }
             Fault::Freeze => scene.group.servers()[self.victim].thaw()?,
             Fault::GroupPortCut => packet_rules::remove(host)?,
             Fault::GatewayLost => scene.segment.set_gateway(true)?,
@@ -278,8 +334,22 @@ impl Injected {
         if let Some(agent) = scene.agents.get_mut(self.victim) {
             agent.start(host)?;
         }
+        if self.fault == Fault::DrainShutdown {
+            command(scene, self.victim, &["undrain"])?;
+        }
         Ok(obstacle.map_or(Ok(()), |obstacle| obstacle.remove(scene.group))?)
     }
+}
+
+/// Has `haipmgr` do it on this host.
+fn command(scene: &Scene<'_>, place: usize, arguments: &[&str]) -> Result<(), FaultError> {
+    let Some(agent) = scene.agents.get(place) else { return Ok(()) };
+    let said = agent.command(&scene.segment.databases[place], arguments)?;
+    if said.status.success() {
+        return Ok(());
+    }
+    let words = String::from_utf8_lossy(&[said.stdout, said.stderr].concat()).into_owned();
+    Err(FaultError::Command { command: arguments.join(" "), status: said.status, words })
 }
 
 /// The place of the first host that has the VIP on its interface.
@@ -289,9 +359,14 @@ pub fn holder(segment: &Segment) -> Result<Option<usize>, SegmentError> {
 
 /// The places of all hosts that have the VIP on their interface.
 pub fn holders(segment: &Segment) -> Result<Vec<usize>, SegmentError> {
+    holders_of(segment, vip())
+}
+
+/// The places of all hosts that have this address on their interface.
+pub(crate) fn holders_of(segment: &Segment, vip: IpAddr) -> Result<Vec<usize>, SegmentError> {
     let mut found = Vec::new();
     for (place, host) in segment.databases.iter().enumerate() {
-        if segment.addresses(host)?.contains(&vip()) {
+        if segment.addresses(host)?.contains(&vip) {
             found.push(place);
         }
     }

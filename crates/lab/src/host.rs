@@ -95,15 +95,21 @@ impl Host {
 
     /// The same inside the root that holds mysqld and its tools: `program` and all paths are that root's.
     pub fn rooted_command(&self, program: impl AsRef<OsStr>) -> Command {
+        self.command_in(&self.layout.root(), program)
+    }
+
+    /// The same inside the root at `root`.
+    pub(crate) fn command_in(&self, root: &Path, program: impl AsRef<OsStr>) -> Command {
         let mut command = self.entering();
-        command.arg("--root").arg(self.layout.root()).arg("--").arg(program);
+        command.arg("--root").arg(root).arg("--").arg(program);
         command
     }
 
     fn entering(&self) -> Command {
         let mut command = Command::new(self.layout.lab());
         command.arg("enter").arg("--holder").arg(self.holder().to_string());
-        command.stdin(Stdio::null());
+        // The caller's folder for temporary files need not be there; mysqld ends where it is not.
+        command.stdin(Stdio::null()).env_remove("TMPDIR");
         command
     }
 

@@ -15,10 +15,10 @@ use lab::experiment::Experiment;
 use lab::fault::Fault;
 use lab::measure::{median, worst};
 use lab::namespace::{self, EnterTarget, Layout, Outside};
-use lab::report::budget;
 use lab::report::table::{Style, table};
+use lab::report::{budget, slowdown};
 use lab::scenario::Lab;
-use lab::{end_to_end, host, provision, segment};
+use lab::{clients, end_to_end, group, host, provision, segment};
 
 use self::arguments::{Arguments, Output, Task};
 
@@ -29,6 +29,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     segment::set_members(usize::from(arguments.members));
     segment::set_family(arguments.family);
+    arguments.stack.choose();
     match dispatch(arguments) {
         Ok(status) => ExitCode::from(status),
         Err(error) => {
@@ -46,8 +47,8 @@ fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
         }
         Task::Chroot { root, program } => Err(namespace::enter_root(&root, &program).into()),
         Task::Park { base, name } => Ok(host::park(&Layout::at(&base), &name).map(|()| 0)?),
-        Task::Pid1 { base, lab, mysql_root, arguments: rest } => {
-            let outside = Outside { mysql_root, agent: arguments.agent };
+        Task::Pid1 { base, lab, mysql_root, older_root, arguments: rest } => {
+            let outside = Outside { mysql_root, older_root, agent: arguments.agent };
             Ok(namespace::run_as_pid_1(&base, &lab, &outside, &rest)?)
         }
         Task::Provision => {
@@ -58,6 +59,11 @@ fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
         Task::Witness(witness) => Ok(witness.run().map(|()| 0)?),
         Task::PatroniShim(shim) => Ok(shim.run().map(|()| 0)?),
         Task::StandIn(stand_in) => Ok(stand_in.run().map(|()| 0)?),
+        Task::Clients { .. } if arguments.inside.is_none() => {
+            // Outside, where the package registries can be reached.
+            clients::install()?;
+            go_inside(arguments.agent, false, None)
+        }
         Task::Up
         | Task::Run { .. }
         | Task::Bench { .. }
@@ -66,16 +72,21 @@ fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
         | Task::Soak { .. }
             if arguments.inside.is_none() =>
         {
-            go_inside(arguments.agent, arguments.no_agents)
+            go_inside(arguments.agent, arguments.no_agents, None)
+        }
+        Task::Upgrade { from } if arguments.inside.is_none() => {
+            let older = provision::given(&from)?;
+            go_inside(arguments.agent, arguments.no_agents, Some(older))
         }
         Task::TestShare { starter, .. } if arguments.inside.is_none() => {
             namespace::end_with(starter)?;
-            go_inside(arguments.agent, arguments.no_agents)
+            go_inside(arguments.agent, arguments.no_agents, None)
         }
         Task::Up => up(&inside(arguments.inside), !arguments.no_agents, &arguments.called_as),
-        Task::Run { faults, times, output } => {
+        Task::Run { faults, times, beside_mysql_alone, output } => {
             let all: Vec<Fault> = (0..times).flat_map(|_| faults.iter().copied()).collect();
-            run(&inside(arguments.inside), &all, &output, !arguments.no_agents)
+            let company = Company { agents: !arguments.no_agents, beside_mysql_alone };
+            run(&inside(arguments.inside), &all, &output, company)
         }
         Task::Bench { faults, times, tools, out, evidence } => {
             let faults = if faults.is_empty() { FAULTS.to_vec() } else { faults };
@@ -84,6 +95,16 @@ fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
         Task::Cost { seconds, starts, clusters, flips, out } => {
             let wanted = Wanted { seconds, starts, clusters, flips };
             measure_cost(&inside(arguments.inside), wanted, out.as_deref())
+        }
+        Task::Clients { faults, warm, markdown } => {
+            let style = if markdown { Style::Markdown } else { Style::Terminal };
+            let wanted = clients::Wanted { faults, warm };
+            let since = std::time::Instant::now();
+            let tables = clients::run(&inside(arguments.inside), &wanted, style, &mut |step| {
+                eprintln!("{:6.1} s  {step}", since.elapsed().as_secs_f64());
+            })?;
+            print!("{tables}");
+            Ok(0)
         }
         Task::Test { filters, labs, out } => {
             // Once, before the labs look for it at the same time.
@@ -96,13 +117,20 @@ fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
             let tally = end_to_end::run_from_queue(&inside(arguments.inside), &share, out.as_deref())?;
             Ok(u8::from(tally.failed > 0))
         }
+        Task::Upgrade { .. } => {
+            println!("{}", end_to_end::upgrade(&inside(arguments.inside))?);
+            Ok(0)
+        }
         Task::Soak { kind, minutes, seed } => {
             let time = std::time::Duration::from_secs(minutes * 60);
             let seed = seed.unwrap_or_else(lab::record::now_us);
             let tally = end_to_end::soak(&inside(arguments.inside), kind, time, seed)?;
             Ok(u8::from(tally.failed > 0))
         }
-        Task::Demo { output } => run(&inside(arguments.inside), &DEMO, &output, !arguments.no_agents),
+        Task::Demo { output } => {
+            let company = Company { agents: !arguments.no_agents, beside_mysql_alone: false };
+            run(&inside(arguments.inside), &DEMO, &output, company)
+        }
     }
 }
 
@@ -117,6 +145,7 @@ fn test(
     let command = |share: &Share, number: usize| {
         let mut command = Command::new(std::env::current_exe()?);
         command.arg("test-share").arg("--agent").arg(agent).arg("--members").arg(members.to_string());
+        command.arg("--stack").arg(group::stack().name());
         command
             .arg("--starter")
             .arg(std::process::id().to_string())
@@ -139,11 +168,11 @@ fn test(
 }
 
 /// Finds what the lab needs outside, and starts over inside.
-fn go_inside(agent: Option<PathBuf>, no_agents: bool) -> Result<u8, Failure> {
+fn go_inside(agent: Option<PathBuf>, no_agents: bool, older_root: Option<PathBuf>) -> Result<u8, Failure> {
     let mysql_root = provision::provision()?;
     let agent = if no_agents { None } else { Some(find_agent(agent)?) };
     let rest: Vec<OsString> = std::env::args_os().skip(1).collect();
-    Ok(namespace::isolate(&Outside { mysql_root, agent }, &rest)?)
+    Ok(namespace::isolate(&Outside { mysql_root, older_root, agent }, &rest)?)
 }
 
 fn find_agent(given: Option<PathBuf>) -> Result<PathBuf, Failure> {
@@ -206,15 +235,38 @@ Ctrl-C here ends it all and leaves nothing behind."
 const DEMO: [Fault; 5] =
     [Fault::Switchover, Fault::Shutdown, Fault::StopGroupReplication, Fault::Kill9, Fault::PowerOff];
 
-fn run(layout: &Layout, faults: &[Fault], output: &Output, with_agents: bool) -> Result<u8, Failure> {
-    let since = std::time::Instant::now();
-    if let Some(fault) = faults.iter().find(|fault| !with_agents && !fault.moves_the_primary()) {
-        return Err(format!(
-            "--no-agents: {} does not move the primary, so it shows nothing of the group's; leave it out",
-            fault.name()
-        )
-        .into());
+/// With whom the faults are done.
+#[derive(Clone, Copy, Debug)]
+struct Company {
+    agents: bool,
+    /// Each fault once more while all agents are stopped.
+    beside_mysql_alone: bool,
+}
+
+impl Company {
+    fn suits(self, faults: &[Fault]) -> Result<(), Failure> {
+        let shows_the_group = |fault: &Fault| fault.moves_the_primary() || fault.is_about_a_secondary();
+        if let Some(fault) = faults.iter().find(|fault| !self.agents && !shows_the_group(fault)) {
+            let name = fault.name();
+            return Err(format!("--no-agents: {name} does nothing to the group; leave it out").into());
+        }
+        if let Some(fault) =
+            faults.iter().find(|fault| self.beside_mysql_alone && !fault.is_about_a_secondary())
+        {
+            let name = fault.name();
+            return Err(format!(
+                "--beside-mysql-alone: after {name} nobody would bring the VIP to its place; leave {name} out, or see --no-agents"
+            )
+            .into());
+        }
+        Ok(())
     }
+}
+
+fn run(layout: &Layout, faults: &[Fault], output: &Output, company: Company) -> Result<u8, Failure> {
+    let since = std::time::Instant::now();
+    company.suits(faults)?;
+    let with_agents = company.agents;
     let mut experiment = if with_agents {
         Experiment::start(layout, true)?
     } else {
@@ -237,13 +289,16 @@ fn run(layout: &Layout, faults: &[Fault], output: &Output, with_agents: bool) ->
     }
     let mut failure = None;
     for fault in faults {
-        if let Err(error) = experiment.run(*fault) {
+        let alone = |experiment: &mut Experiment| {
+            if company.beside_mysql_alone { experiment.run_mysql_alone(*fault).map(drop) } else { Ok(()) }
+        };
+        if let Err(error) = experiment.run(*fault).and_then(|_| alone(&mut experiment)) {
             failure = Some(format!("{}: {error}", fault.name()));
             break;
         }
     }
-    let (figures, both, cost) = (experiment.figures(), experiment.two_holders(), experiment.agent_cost());
-    let budgets = experiment.budgets();
+    let (figures, judged, cost) = (experiment.figures(), experiment.judged(), experiment.agent_cost());
+    let (budgets, slowdowns) = (experiment.budgets(), experiment.slowdowns());
     let title = if with_agents {
         "haipmgr on three real MySQL servers"
     } else {
@@ -265,10 +320,10 @@ fn run(layout: &Layout, faults: &[Fault], output: &Output, with_agents: bool) ->
             apart.len()
         );
     }
+    print!("{}", slowdown::table(&slowdowns, style));
     if with_agents {
         println!(
-            "All times in seconds. Two holders in the whole run: {:.3} s. An agent took at most {:.1} MB of memory and {:.2} % of a core.",
-            both.as_secs_f64(),
+            "All times in seconds. The whole run: {judged}. An agent took at most {:.1} MB of memory and {:.2} % of a core.",
             lab::report::megabytes(cost.memory),
             cost.processor * 100.0
         );
@@ -280,7 +335,8 @@ fn run(layout: &Layout, faults: &[Fault], output: &Output, with_agents: bool) ->
     println!("{:.0} s in all. Picture: {}", since.elapsed().as_secs_f64(), picture.display());
     match failure {
         Some(text) => Err(text.into()),
-        None => Ok(0),
+        None if judged.broken.is_empty() => Ok(0),
+        None => Err("an invariant is broken".into()),
     }
 }
 

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::net::Ipv4Addr;
 use std::process::Stdio;
 
-use crate::group::GROUP_PORT;
+use crate::group::FIRST;
 use crate::host::Host;
 use crate::segment::{GATEWAY, Segment};
 
@@ -25,10 +25,10 @@ pub enum Trouble {
     NotHeard,
     /// What is sent to the host gets lost.
     HearsNothing,
-    /// This many frames of a hundred get lost, in each direction, whichever they are; but not those of Group Replication's own
-    /// port: where it loses as many, the group elects nobody and changes nothing.
+    /// This many frames of a hundred get lost, in each direction, whichever they are; but not those of the group's
+    /// port between members: where it loses as many, the group elects nobody and changes nothing.
     Loses(u8),
-    /// Only Group Replication's own port gets through, and the ARP of the database hosts, without which it could not.
+    /// Only the group's port gets through between members, and the ARP of the database hosts, without which it could not.
     OnlyTheGroup,
     /// Nothing passes between the host and the gateway.
     NoGateway,
@@ -40,18 +40,18 @@ pub enum Trouble {
 impl Trouble {
     /// The rules for frames that come from the host, and for those that go to it.
     fn rules(self, host: Ipv4Addr) -> (String, String) {
+        let port = FIRST.group_port();
+        // Between members: with the stack MYSQL it is the clients' port too.
+        let members = "ip saddr 10.77.0.11-10.77.0.15 ip daddr 10.77.0.11-10.77.0.15";
+        let of_the_group = format!("{members} tcp dport {port} accept; {members} tcp sport {port} accept;");
         let group = format!(
-            "tcp dport {GROUP_PORT} accept; tcp sport {GROUP_PORT} accept; \
-             arp saddr ip 10.77.0.11-10.77.0.15 arp daddr ip 10.77.0.11-10.77.0.15 accept; drop;"
+            "{of_the_group} arp saddr ip 10.77.0.11-10.77.0.15 arp daddr ip 10.77.0.11-10.77.0.15 accept; drop;"
         );
         match self {
             Self::NotHeard => ("drop;".to_owned(), String::new()),
             Self::HearsNothing => (String::new(), "drop;".to_owned()),
             Self::Loses(percent) => {
-                let rule = format!(
-                    "tcp dport {GROUP_PORT} accept; tcp sport {GROUP_PORT} accept; \
-                     numgen random mod 100 < {percent} drop;"
-                );
+                let rule = format!("{of_the_group} numgen random mod 100 < {percent} drop;");
                 (rule.clone(), rule)
             }
             Self::OnlyTheGroup => (group.clone(), group),
@@ -95,15 +95,28 @@ pub fn mend(segment: &Segment, host: &Host) -> Result<(), FilterError> {
     filter(&segment.gateway, &format!("table netdev {interface} {{ }}\ndelete table netdev {interface}\n"))
 }
 
-/// Drops the group's own traffic in both directions, as a firewall rule put on the wrong host would.
+/// Drops what comes and goes at the group's port, as a firewall rule put on the wrong host would; with the stack MYSQL that is the
+/// clients' port too. What a host sends to itself passes.
 pub(crate) fn cut_group_port(host: &Host) -> Result<(), FilterError> {
-    let rule = format!("tcp dport {GROUP_PORT} drop; tcp sport {GROUP_PORT} drop;");
+    let port = FIRST.group_port();
+    let rules = format!("tcp dport {port} drop; tcp sport {port} drop;");
+    at_the_host(host, &rules, &rules)
+}
+
+/// The same by a firewall that refuses connections (TCP's reset), as `REJECT --reject-with tcp-reset` does.
+pub(crate) fn refuse_group_port(host: &Host) -> Result<(), FilterError> {
+    let port = FIRST.group_port();
+    let incoming = format!("tcp dport {port} reject with tcp reset; tcp sport {port} drop;");
+    at_the_host(host, &incoming, &format!("tcp dport {port} drop;"))
+}
+
+fn at_the_host(host: &Host, incoming: &str, outgoing: &str) -> Result<(), FilterError> {
     filter(
         host,
         &format!(
             "table inet lab {{
-  chain in {{ type filter hook input priority 0; {rule} }}
-  chain out {{ type filter hook output priority 0; {rule} }}
+  chain in {{ type filter hook input priority 0; iifname \"lo\" accept; {incoming} }}
+  chain out {{ type filter hook output priority 0; oifname \"lo\" accept; {outgoing} }}
 }}
 "
         ),

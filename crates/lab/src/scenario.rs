@@ -17,6 +17,8 @@ const STEADY_LIMIT: Duration = Duration::from_secs(90);
 const ENDURED_FOR: Duration = Duration::from_secs(5);
 /// The same for a lost gateway: longer than a holder takes to believe it.
 const GATEWAY_LOST_FOR: Duration = Duration::from_secs(7);
+/// How long a group that has expelled a member is left so: then it is seen to commit at its old rate.
+const WITHOUT_A_MEMBER_FOR: Duration = Duration::from_secs(3);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Why a run failed.
@@ -80,11 +82,23 @@ impl Lab {
             if let (Some(agent), Some(host)) = (agents.first(), segment.databases.first()) {
                 group.make_agents_account(&agent.sql(host)?)?;
             }
-            for (agent, host) in agents.iter_mut().zip(&segment.databases) {
-                agent.start(host)?;
-            }
         }
-        Ok(Self { segment, group, agents, recovery_limit: RECOVERY_LIMIT })
+        let mut lab = Self { segment, group, agents, recovery_limit: RECOVERY_LIMIT };
+        lab.start_agents()?;
+        Ok(lab)
+    }
+
+    /// Starts the agents that do not run.
+    pub fn start_agents(&mut self) -> Result<(), ScenarioError> {
+        for (agent, host) in self.agents.iter_mut().zip(&self.segment.databases) {
+            agent.start(host)?;
+        }
+        Ok(())
+    }
+
+    /// Stops the agents as systemd would: the VIP stays where it is (S7).
+    pub fn stop_agents(&mut self) -> Result<(), ScenarioError> {
+        Ok(self.agents.iter_mut().try_for_each(Agent::stop)?)
     }
 
     /// What faults are done to.
@@ -144,7 +158,12 @@ impl Lab {
             self.wait_vip_on_primary("after the fault", Some(injected.victim))?;
             return Ok(true);
         }
-        if !fault.is_a_moment() {
+        if fault.is_about_a_secondary() {
+            if fault != Fault::Rejoin {
+                self.group.wait_without(injected.victim, self.recovery_limit)?;
+            }
+            std::thread::sleep(WITHOUT_A_MEMBER_FOR);
+        } else if !fault.is_a_moment() {
             // What should last can only be seen by letting time pass.
             std::thread::sleep(if fault == Fault::GatewayLost { GATEWAY_LOST_FOR } else { ENDURED_FOR });
         }

@@ -236,6 +236,7 @@ impl Book {
                 self.told_of_addresses(false, self.member, now);
             }
             Event::Release => self.gives_up = true,
+            Event::Undrain => self.gives_up = false,
             Event::Stopping => self.stops = true,
             _ => {}
         }
@@ -396,11 +397,14 @@ impl Book {
         }
     }
 
-    /// How long a holder may go on, by what it was told. None: for ever.
+    /// How long a holder may go on, by what it was told. None: without an end.
     pub(crate) fn may_hold_until(&self, limits: &Limits<'_>, held_since: Time) -> Option<Time> {
-        use crate::inputs::GatewayLost;
+        use crate::inputs::{GatewayLost, ReadOnlyPrimary};
         let since = self.word_since.max(held_since);
         let by_server = match self.word {
+            Word::Leads { writable: false } if limits.vip.read_only_primary == ReadOnlyPrimary::Release => {
+                Some(since + limits.vip.claim_wait)
+            }
             Word::Nothing | Word::Leads { .. } | Word::TakesWrites => None,
             Word::Silent => Some(since + limits.vip.hung_patience),
             Word::TurnsAway => limits.vip.refused_patience.map(|patience| since + patience),

@@ -6,5 +6,5 @@ pub(crate) use decide::event::{
     Server, ViewId,
 };
 pub(crate) use decide::net::VipId;
-pub(crate) use decide::policy::{GatewayLost, GroupPolicy, Policy, VipPolicy};
+pub(crate) use decide::policy::{GatewayLost, GroupPolicy, Policy, ReadOnlyPrimary, VipPolicy};
 pub(crate) use decide::time::Time;

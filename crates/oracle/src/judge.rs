@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::book::{Book, Word};
 use crate::excuses::Excuse;
-use crate::inputs::{Action, Event, Time, VipAction, VipId};
+use crate::inputs::{Action, Event, ReadOnlyPrimary, Time, VipAction, VipId};
 use crate::invariant::{Breach, Invariant};
 use crate::limits::Limits;
 
@@ -275,6 +275,9 @@ impl Book {
             return None;
         }
         let patience = match self.word {
+            Word::Leads { writable: false } if limits.vip.read_only_primary == ReadOnlyPrimary::Release => {
+                return None;
+            }
             Word::Leads { .. } | Word::TakesWrites => {
                 return Some(Breach::new(
                     Invariant::NoFlap,

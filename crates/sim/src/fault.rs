@@ -210,6 +210,33 @@ impl Fault {
                     world.change_in(starts, Change::ServerStarts(host));
                 }
             }
+            Self::Paused { who, ms, clock_jumps } => {
+                let host = place(world, who);
+                world.pause(host, after(ms), clock_jumps);
+            }
+            Self::ClockJumps { who, ms } => {
+                let host = place(world, who);
+                world.clock_jumps(host, i64::try_from(ms).unwrap_or(0) * 1_000);
+            }
+            Self::Flushed { who } => {
+                let host = place(world, who);
+                world.change_in(now, Change::Flush(host));
+            }
+            Self::InterfaceGone { who, ms } => {
+                let host = place(world, who);
+                world.change_in(now, Change::InterfaceGoes(host));
+                world.change_in(after(ms), Change::InterfaceComes(host));
+            }
+            _ => self.happen_to_an_agent(world),
+        }
+    }
+
+    /// The faults of the agents alone.
+    fn happen_to_an_agent(self, world: &mut World) {
+        let now = Duration::ZERO;
+        let after = Duration::from_millis;
+        let place = |world: &World, who: Who| world.who(who);
+        match self {
             Self::AgentHangs { who, ms } => {
                 let host = place(world, who);
                 world.hang_agent(host, after(ms));
@@ -239,23 +266,6 @@ impl Fault {
                 let host = place(world, who);
                 world.change_in(now, Change::AgentGivesUp(host));
                 world.change_in(after(ms.max(3_100)), Change::AgentStarts(host));
-            }
-            Self::Paused { who, ms, clock_jumps } => {
-                let host = place(world, who);
-                world.pause(host, after(ms), clock_jumps);
-            }
-            Self::ClockJumps { who, ms } => {
-                let host = place(world, who);
-                world.clock_jumps(host, i64::try_from(ms).unwrap_or(0) * 1_000);
-            }
-            Self::Flushed { who } => {
-                let host = place(world, who);
-                world.change_in(now, Change::Flush(host));
-            }
-            Self::InterfaceGone { who, ms } => {
-                let host = place(world, who);
-                world.change_in(now, Change::InterfaceGoes(host));
-                world.change_in(after(ms), Change::InterfaceComes(host));
             }
             _ => self.cut(world),
         }

@@ -9,13 +9,15 @@ use fastrand::Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::fault::{Fault, Who};
-use crate::world::{BEGIN, Chances, Measured, Setup, VIP, World, policy};
+use crate::world::{BEGIN, Chances, Measured, Setup, VIPS, World, policy};
 use oracle::{Broken, Counts};
 
 /// After the last fault has passed the world runs on for this long: the lease, an election, a join, and the VIP follows.
 const TAIL_MS: u64 = 14_000;
 /// Agents start, meet, and the first holder takes the VIP.
 const HEAD_MS: u64 = 700;
+/// One schedule in so many has a second VIP.
+const SECOND_VIP_IN: u8 = 8;
 /// No schedule is longer than this.
 const LONGEST_MS: u64 = 60_000;
 
@@ -60,6 +62,9 @@ pub struct Schedule {
     pub held_up: u16,
     /// Of a peer's server to turn a question away, in thousandths.
     pub peer_unknown: u16,
+    /// There is a second VIP, held by the same limits.
+    #[serde(default)]
+    pub second_vip: bool,
     /// The faults, in the order of their times.
     pub faults: Vec<Timed>,
     /// How long it runs, in milliseconds.
@@ -90,7 +95,7 @@ pub struct Outcome {
 impl Schedule {
     /// Without a fault, on default limits.
     pub fn quiet(seed: u64, members: usize, length_ms: u64) -> Self {
-        let default = VipPolicy::new(VIP);
+        let default = VipPolicy::new(VIPS[0]);
         let ms = |limit: Duration| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
         let limits = Limits {
             lease_ms: default.lease.map_or(0, ms),
@@ -106,6 +111,7 @@ impl Schedule {
             limits,
             held_up: 0,
             peer_unknown: 0,
+            second_vip: false,
             faults: Vec::new(),
             length_ms,
             #[cfg(feature = "planted")]
@@ -158,7 +164,9 @@ impl Schedule {
         end = end.max(choose_of_the_site(&mut Rng::with_seed(seed ^ 0x0517_e5e7), &mut limits, &mut faults));
         faults.sort_by_key(|timed| timed.at_ms);
         let length_ms = (end + TAIL_MS).min(LONGEST_MS);
-        Self { limits, held_up, peer_unknown, faults, length_ms, ..quiet }
+        // Drawn apart, so that the seed's other choices are the same with and without it.
+        let second_vip = Rng::with_seed(seed ^ 0x0005_ec09_d71b).u8(0..SECOND_VIP_IN) == 0;
+        Self { limits, held_up, peer_unknown, second_vip, faults, length_ms, ..quiet }
     }
 
     /// Made from a seed: the segment loses this share of all frames, in percent, from the first holding to the end, and nothing
@@ -186,7 +194,7 @@ impl Schedule {
 
     fn setup(&self, recording: bool) -> Setup {
         let mut policy = policy(self.members);
-        let mut vip = VipPolicy::new(VIP);
+        let mut vip = VipPolicy::new(VIPS[0]);
         vip.lease = (self.limits.lease_ms > 0).then(|| Duration::from_millis(self.limits.lease_ms));
         vip.claim_wait = Duration::from_millis(self.limits.claim_wait_ms);
         vip.linger = Duration::from_millis(self.limits.linger_ms);
@@ -196,6 +204,9 @@ impl Schedule {
         }
         let takeover_after = self.limits.takeover_after_ms;
         vip.takeover_after = (takeover_after > 0).then(|| Duration::from_millis(takeover_after));
+        if self.second_vip {
+            policy.vips.insert(VipId(1), VipPolicy { address: VIPS[1], ..vip.clone() });
+        }
         policy.vips.insert(VipId::FIRST, vip);
         #[cfg(feature = "planted")]
         {

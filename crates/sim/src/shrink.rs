@@ -53,6 +53,9 @@ fn candidates(schedule: &Schedule) -> Vec<Schedule> {
     for members in [2, 3, 5].into_iter().filter(|members| *members < schedule.members) {
         candidates.push(Schedule { members, ..schedule.clone() });
     }
+    if schedule.second_vip {
+        candidates.push(Schedule { second_vip: false, ..schedule.clone() });
+    }
     if schedule.held_up > 0 {
         candidates.push(Schedule { held_up: 0, ..schedule.clone() });
     }

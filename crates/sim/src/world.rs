@@ -16,6 +16,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use decide::event::{Event, Mac, Says};
+use decide::net::VipId;
 use decide::policy::{GroupPolicy, Policy, VipPolicy};
 use decide::time::Time;
 use fastrand::Rng;
@@ -34,8 +35,9 @@ use oracle::{Broken, Counts};
 use queue::Queue;
 use segment::Segment;
 
-/// The address that all are about.
-pub const VIP: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 77, 0, 100));
+/// The addresses that all are about: the first, and the second where there is one.
+pub const VIPS: [IpAddr; 2] =
+    [IpAddr::V4(Ipv4Addr::new(10, 77, 0, 100)), IpAddr::V4(Ipv4Addr::new(10, 77, 0, 101))];
 /// When a world begins.
 pub const BEGIN: Time = Time(1_000_000_000);
 
@@ -83,7 +85,7 @@ impl Setup {
 /// The default policy of a cluster with so many members.
 pub fn policy(members: usize) -> Policy {
     let members = (0..members).map(|place| (address(place), "eth0".to_owned())).collect();
-    Policy::new(GroupPolicy::new(members), VipPolicy::new(VIP))
+    Policy::new(GroupPolicy::new(members), VipPolicy::new(VIPS[0]))
 }
 
 /// Something that is due.
@@ -124,12 +126,14 @@ enum Due {
     },
     Arp {
         to: Place,
+        vip: VipId,
         from: Mac,
         says: Says,
     },
     StrangerAnnounces(u32),
     Expire {
         host: Place,
+        vip: usize,
         at: Time,
     },
     Resume(Place),
@@ -179,7 +183,7 @@ enum Due {
         place: Place,
         life: u32,
     },
-    FollowCheck(Time),
+    FollowCheck(usize, Time),
     SettleCheck,
 }
 
@@ -213,9 +217,20 @@ pub struct World {
     segment: Segment,
     receiving_since: [[Option<Time>; 8]; 8],
     silent_since: [[Option<Time>; 8]; 8],
+    vips: Vec<WorldVip>,
+}
+
+/// Who bears one VIP, and what is to be said of that.
+#[derive(Clone, Debug, Default)]
+struct WorldVip {
     holders: Places,
     one_holder: OneHolder,
     calm: Calm,
+}
+
+/// A VIP's place among the hosts' and the world's.
+fn place_of_vip(vip: VipId) -> usize {
+    usize::from(vip.0)
 }
 
 impl World {
@@ -224,7 +239,8 @@ impl World {
         let now = BEGIN;
         let members = setup.members.clamp(1, 8);
         let group = Group::whole(members, now);
-        let host = |place| ModelHost::new(group.view, place, now, setup.policy.group.poll_interval);
+        let (poll, vips) = (setup.policy.group.poll_interval, setup.policy.vips.len());
+        let host = |place| ModelHost::new(group.view, place, now, poll, vips);
         let mut world = Self {
             now,
             hosts: (0..members).map(host).collect(),
@@ -243,9 +259,7 @@ impl World {
             segment: Segment::default(),
             receiving_since: Default::default(),
             silent_since: Default::default(),
-            holders: Places::default(),
-            one_holder: OneHolder::default(),
-            calm: Calm::default(),
+            vips: vec![WorldVip::default(); vips],
         };
         for place in 0..members {
             let wait = world.between_us(0, 100_000);
@@ -282,9 +296,9 @@ impl World {
         self.reassess();
     }
 
-    /// Who bears the VIP.
+    /// Who bears the first VIP.
     pub fn holders(&self) -> Vec<Place> {
-        self.holders.each().collect()
+        self.vips[0].holders.each().collect()
     }
 
     fn push(&mut self, at: Time, due: Due) {
@@ -310,18 +324,14 @@ impl World {
     pub fn run(&mut self, length: Duration) {
         let end = self.now + length;
         while let Some((at, serial, due)) = self.queue.pop(end) {
-            if self.holders.count() > 1 {
-                self.count_overlap(at);
-            }
+            self.count_overlaps(at);
             self.now = self.now.max(at);
             self.happen(serial, due);
             if !self.broken.is_empty() {
                 return;
             }
         }
-        if self.holders.count() > 1 {
-            self.count_overlap(end);
-        }
+        self.count_overlaps(end);
         self.now = end;
     }
 
@@ -360,8 +370,8 @@ impl World {
             Due::AskedPeer { host, life, peer, asked_at, limit } => {
                 self.peer_answers(host, life, peer, asked_at, limit);
             }
-            Due::Expire { host, at } => self.expire(host, at),
-            Due::Arp { to, from, says } => self.arp(to, from, says),
+            Due::Expire { host, vip, at } => self.expire(host, vip, at),
+            Due::Arp { to, vip, from, says } => self.arp(to, vip, from, says),
             Due::StrangerAnnounces(number) => self.stranger_announces(number),
             Due::Change(change) => self.change(change),
             Due::Fault(fault) => fault.happen(self),
@@ -382,7 +392,7 @@ impl World {
             Due::Join { place, life } => self.joins(place, life),
             Due::Recovered { place, life } => self.recovered(place, life),
             Due::Born { place, life } => self.born(place, life),
-            Due::FollowCheck(since) => self.check_followed(since),
+            Due::FollowCheck(vip, since) => self.check_followed(vip, since),
             Due::SettleCheck => self.look(),
         }
     }

@@ -100,7 +100,7 @@ impl ExpelState {
             match &seen.fact {
                 Fact::Known(seconds) => out.say_aside(Reason::SoonerExpel(*seconds)),
                 // A server that can't be asked at present is no news here: stage 2 tells.
-                Fact::Unknown(why @ (Why::NotAllowed(_) | Why::Other(_))) => {
+                Fact::Unknown(why @ (Why::NotAllowed(_) | Why::ServerError(_) | Why::Other(_))) => {
                     out.say_aside(Reason::NoSoonerExpel(why.clone()));
                 }
                 Fact::Unknown(_) => {}

@@ -104,6 +104,7 @@ impl Facts {
             Event::MemberPort { member, seen } => self.peers.take_in_port(*member, seen),
             Event::Process(sign) => return self.process.take_in(*sign, now),
             Event::Release => self.giving_up = true,
+            Event::Undrain => self.giving_up = false,
             Event::Done {
                 action: Action::Vip(vip, VipAction::RenewAddress { interface, .. }),
                 outcome: Outcome::Gone,

@@ -1,5 +1,5 @@
 //! What a sign of the local server's process is worth: a question at once, and short polling for a moment. Whoever can
-//! make a server write to its log must not make the agent ask like that for ever, so there is an allowance for each.
+//! make a server write to its log must not make the agent ask like that without an end, so there is an allowance for each.
 //!
 //! And whether a dead server's successor would be seen before it listens. Until it has joined its group it takes writes that the
 //! group will never have, so no client may be led to it: a VIP lingers only where that is certain.

@@ -15,7 +15,8 @@ use crate::time::Time;
 /// A lease is renewed where the kernel showed the address no longer ago than this: nobody else finds it free sooner than after
 /// 60 ms, should it be gone since.
 const RENEWED_ON_TIME: Duration = Duration::from_millis(50);
-/// An agent that is starved never gets to the kernel's answer in time: after so many questions it is content with an older one.
+/// An agent that is starved never gets to the kernel's answer in time, and a kernel that is short of memory gives none: after so
+/// many questions an older answer will do, or one that shows nothing, for the kernel renews only what is there.
 /// Not where its server is certainly down: what lingers there for the clients alone is no loss.
 const RENEWAL_LOOKS_WHEN_STARVED: u32 = 10;
 /// Time between two questions of who else has the VIP, from a holder whose server is heard of no more.
@@ -37,7 +38,9 @@ impl VipMachine {
         let due =
             due.filter(|due| hold.dispute.is_none() || at.now.since(*due) > at.policy.dispute_limit * 2);
         let seen_at = at.facts.host.asked_at;
-        let seen_just_now = at.now.since(seen_at) <= RENEWED_ON_TIME;
+        // An answer that shows no addresses is no sight of this one.
+        let shown = matches!(at.facts.host.fact, Fact::Known(_));
+        let seen_just_now = shown && at.now.since(seen_at) <= RENEWED_ON_TIME;
         let starved = hold.down_since.is_none()
             && hold.renewal_looks.is_some_and(|(looks, _)| looks >= RENEWAL_LOOKS_WHEN_STARVED);
         let seen = due.is_some_and(|due| seen_just_now || (seen_at >= due && starved));

@@ -32,7 +32,7 @@ pub struct VipMachine {
     pub tidied_at: Option<Time>,
     /// When a copy of the VIP on another interface was last ordered away.
     pub removed_copy_at: Option<Time>,
-    /// Clients that knock at a dead holder are being watched for.
+    /// Clients that ask a dead holder for a connection are being watched for.
     pub orphan_syns: Option<OrphanSyns>,
 }
 

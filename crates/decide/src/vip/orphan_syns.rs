@@ -1,4 +1,4 @@
-//! Clients that knock at a dead holder: watched for, so that whoever takes the VIP can refuse them, and they try again
+//! Clients that ask a dead holder for a connection: watched for, so that whoever takes the VIP can refuse them, and they try again
 //! at once. Touches nothing of the VIP.
 
 use std::time::Duration;

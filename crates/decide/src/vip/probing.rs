@@ -105,7 +105,6 @@ impl VipMachine {
 
     /// Goes on with a claim: drop it, take the address, or probe on.
     pub(crate) fn pursue(&mut self, at: VipMoment<'_>, out: &mut Output, mut claim: Claim) -> VipState {
-        let stages = at.stages();
         match at.verdict_to_start() {
             Verdict::Up => {}
             Verdict::Down(stage, cause) => {
@@ -117,43 +116,9 @@ impl VipMachine {
                 return VipState::Absent;
             }
         }
-        let late = at.now.since(claim.next_probe) > (at.policy.probe_spacing * 2).max(ON_TIME);
-        if late && !planted!(at.group, ClaimOnAfterAPause) {
-            // The agent stood still or is starved: an answer may lie unread, and another may have taken the address.
-            claim.probes = 0;
-            claim.released_at = None;
-        }
-        let holds_for = Self::release_holds_for(at);
-        let believed =
-            |heard: &Time| at.now.since(*heard) <= holds_for || planted!(at.group, BelieveAnyRelease);
-        claim.released_at = claim.released_at.filter(believed);
-        let held_by = self.held_lately_by(at);
-        let holder_lives = held_by.is_some_and(|mac| Self::may_live(at, mac, claim.since));
-        let enough = if claim.answered.is_some() || holder_lives {
-            at.policy.probe_count.max(PROBES_AFTER_AN_ANSWER)
-        } else {
-            at.policy.probe_count
-        };
-        let fresh = [Stage::Server, Stage::Gateway].into_iter().all(|stage| {
-            let asked_at = stages.asked_at(stage);
-            asked_at >= claim.since && at.now.since(asked_at) <= at.group.evidence_age
-        }) || planted!(at.group, SkipSecondCheck);
-        if !fresh && at.now.since(claim.since) > at.group.evidence_age {
-            // Neither its server's nor the gateway's answer came in time: this host may be cut off, or stand still, and then
-            // that nobody answers its probes proves nothing.
-            claim.probes = 0;
-        }
-        let unanswered = (claim.probes >= enough && at.now >= claim.next_probe)
-            || planted!(at.group, AcquireWithoutProbing);
-        // A claim may last for hours, and the polls may be seconds apart: when the address falls free, the proof is to
-        // be at hand.
-        let ask_every = at.group.evidence_age / 2;
-        if at.now.since(claim.asked_at) >= ask_every {
-            claim.asked_at = at.now;
-            out.act(Action::AskServer);
-            out.act(Action::AskGateway);
-        }
-        out.wake(claim.asked_at + ask_every);
+        Self::forget_what_a_pause_has_made_old(at, &mut claim);
+        let fresh = Self::has_fresh_evidence(at, &mut claim);
+        Self::ask_for_evidence(at, out, &mut claim);
         if at.facts.neighbors.receive_down {
             // An answer that can't be heard is not missing.
             claim.probes = 0;
@@ -161,8 +126,11 @@ impl VipMachine {
             out.say(Reason::ReceiveDown);
             return VipState::Claiming(claim);
         }
+        let held_by = self.held_lately_by(at);
+        let enough = claim.probes >= Self::enough_probes(at, &claim, held_by);
+        let unanswered = (enough && at.now >= claim.next_probe) || planted!(at.group, AcquireWithoutProbing);
         let overruled = Self::held_without_right(at, &claim);
-        let ready = fresh && (claim.released_at.is_some() || claim.probes >= enough || overruled.is_some());
+        let ready = fresh && (claim.released_at.is_some() || enough || overruled.is_some());
         claim.ready_since = ready.then(|| claim.ready_since.unwrap_or(at.now));
         let rival = Self::unsettled_rival(at, &mut claim);
         if claim.released_at.is_some() || unanswered || overruled.is_some() {
@@ -176,10 +144,64 @@ impl VipMachine {
         } else {
             out.say(Reason::Claiming);
         }
-        if claim.answered.is_some() && planted!(at.group, GiveUpWhenTaken) {
-            return VipState::Claiming(claim);
+        if claim.answered.is_none() || !planted!(at.group, GiveUpWhenTaken) {
+            Self::probe_on(at, out, &mut claim, held_by);
         }
-        let asked_at = stages.asked_at(Stage::Server).max(claim.since);
+        VipState::Claiming(claim)
+    }
+
+    /// Probes that were sent before the agent stood still, and a word that the address is free, prove nothing after it.
+    fn forget_what_a_pause_has_made_old(at: VipMoment<'_>, claim: &mut Claim) {
+        let late = at.now.since(claim.next_probe) > (at.policy.probe_spacing * 2).max(ON_TIME);
+        if late && !planted!(at.group, ClaimOnAfterAPause) {
+            // The agent stood still or is starved: an answer may lie unread, and another may have taken the address.
+            claim.probes = 0;
+            claim.released_at = None;
+        }
+        let holds_for = Self::release_holds_for(at);
+        let believed =
+            |heard: &Time| at.now.since(*heard) <= holds_for || planted!(at.group, BelieveAnyRelease);
+        claim.released_at = claim.released_at.filter(believed);
+    }
+
+    /// The second check: whether server and gateway were asked since the wish arose, and lately.
+    fn has_fresh_evidence(at: VipMoment<'_>, claim: &mut Claim) -> bool {
+        let stages = at.stages();
+        let fresh = [Stage::Server, Stage::Gateway].into_iter().all(|stage| {
+            let asked_at = stages.asked_at(stage);
+            asked_at >= claim.since && at.now.since(asked_at) <= at.group.evidence_age
+        }) || planted!(at.group, SkipSecondCheck);
+        if !fresh && at.now.since(claim.since) > at.group.evidence_age {
+            // Neither its server's nor the gateway's answer came in time: this host may be cut off, or stand still, and then
+            // that nobody answers its probes proves nothing.
+            claim.probes = 0;
+        }
+        fresh
+    }
+
+    /// A claim may last for hours, and the polls may be seconds apart: when the address falls free, the proof is to be at hand.
+    fn ask_for_evidence(at: VipMoment<'_>, out: &mut Output, claim: &mut Claim) {
+        let ask_every = at.group.evidence_age / 2;
+        if at.now.since(claim.asked_at) >= ask_every {
+            claim.asked_at = at.now;
+            out.act(Action::AskServer);
+            out.act(Action::AskGateway);
+        }
+        out.wake(claim.asked_at + ask_every);
+    }
+
+    /// So many unanswered probes take the address.
+    fn enough_probes(at: VipMoment<'_>, claim: &Claim, held_by: Option<Mac>) -> u32 {
+        let holder_lives = held_by.is_some_and(|mac| Self::may_live(at, mac, claim.since));
+        if claim.answered.is_some() || holder_lives {
+            at.policy.probe_count.max(PROBES_AFTER_AN_ANSWER)
+        } else {
+            at.policy.probe_count
+        }
+    }
+
+    fn probe_on(at: VipMoment<'_>, out: &mut Output, claim: &mut Claim, held_by: Option<Mac>) {
+        let asked_at = at.facts.server.asked_at.max(claim.since);
         if at.now >= claim.next_probe && at.now.since(asked_at) > at.group.evidence_age * 3 {
             // Not even a time-out was told since: what watches the server is stuck. To go on asking the network would hold up
             // a member with fresh facts, which takes whoever asks for a rival.
@@ -198,7 +220,6 @@ impl VipMachine {
             claim.next_probe = at.now + spacing;
         }
         out.wake(claim.next_probe);
-        VipState::Claiming(claim)
     }
 
     fn say_taken(at: VipMoment<'_>, out: &mut Output, claim: &Claim, mac: Mac) {

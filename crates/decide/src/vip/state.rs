@@ -163,7 +163,7 @@ pub struct Conflict {
     pub defended_at: Option<Time>,
 }
 
-/// Clients that knock at the former holder are being watched for.
+/// Clients that ask the former holder for a connection are being watched for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct OrphanSyns {
     /// The former holder's hardware address.

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use decide::action::{Action, Outcome};
-use decide::event::{Event, Fact, Seen, Server, Why};
+use decide::event::{Event, Fact, Seen, Why};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
@@ -20,8 +20,9 @@ use self::kept_value::KeptValue;
 pub(crate) use self::kept_value::kept_in;
 use crate::clock;
 use crate::server_access::account::{EXPEL, RESTORE, USABLE_PROCEDURES, WAKE};
-use crate::server_access::session::{Error, Rows, Session};
-use crate::server_access::{Access, After, Connector, Failure, GIVE_UP, Servers, servers, useless};
+use crate::server_access::kept_session::{KeptSession, Unanswered};
+use crate::server_access::session::Rows;
+use crate::server_access::{Access, Failure, GIVE_UP, Servers, servers};
 
 /// The connection ends after this long without an order: not before the timeout that it changed is put back.
 const IDLE: Duration = Duration::from_secs(12);
@@ -99,14 +100,14 @@ impl Expel {
             Err(error) => report(&error),
         }
         let (orders, mut inbox) = mpsc::unbounded_channel();
-        let mut worker = Worker { kept, connector: Connector::new(access), session: None };
+        let mut worker = Worker { kept, server: KeptSession::new(access, GIVE_UP) };
         let work = async move {
             loop {
                 match timeout(IDLE, inbox.recv()).await {
                     Ok(Some(order)) => worker.carry_out(order, &tell).await,
                     Ok(None) => return,
                     Err(_) => {
-                        worker.take_leave().await;
+                        worker.server.take_leave().await;
                         let Some(order) = inbox.recv().await else { return };
                         worker.carry_out(order, &tell).await;
                     }
@@ -155,10 +156,10 @@ impl Expel {
 /// each answer.
 pub fn read_once(access: Access) -> Fact<u32> {
     let kept = KeptValue { file: PathBuf::new() };
-    let mut worker = Worker { kept, connector: Connector::new(access), session: None };
+    let mut worker = Worker { kept, server: KeptSession::new(access, GIVE_UP) };
     let read = servers::wait_for(async {
         let seen = worker.read().await;
-        worker.take_leave().await;
+        worker.server.take_leave().await;
         seen.fact
     });
     read.unwrap_or_else(|error| Fact::Unknown(Why::Other(error.to_string())))
@@ -171,8 +172,7 @@ pub fn left_behind(file: &Path) -> Option<u32> {
 
 struct Worker {
     kept: KeptValue,
-    connector: Connector,
-    session: Option<Session>,
+    server: KeptSession,
 }
 
 impl Worker {
@@ -197,13 +197,13 @@ impl Worker {
 
     async fn read(&mut self) -> Seen<u32> {
         let asked_at = clock::now();
-        let usable = self.ask(USABLE_PROCEDURES).await;
+        let usable = self.server.ask(USABLE_PROCEDURES).await;
         let read = match &usable {
-            Ok(_) => self.ask(READ).await,
+            Ok(_) => self.server.ask(READ).await,
             Err(failure) => Err(failure.clone()),
         };
         let fact = match (usable, read) {
-            (_, Err(Unasked { code: Some(UNKNOWN_VARIABLE), .. })) => Fact::Unknown(Why::Other(
+            (_, Err(Unanswered { code: Some(UNKNOWN_VARIABLE), .. })) => Fact::Unknown(Why::Other(
                 "this server has no group_replication_member_expel_timeout (MySQL 8.0.13 or later has it)"
                     .to_owned(),
             )),
@@ -214,7 +214,7 @@ impl Worker {
                 (None, Some(seconds)) => Fact::Known(seconds),
                 (None, None) => Fact::Unknown(Why::Other("the server shows no value".to_owned())),
             },
-            (Err(unasked), _) | (_, Err(unasked)) => unknown(unasked.failure),
+            (Err(unanswered), _) | (_, Err(unanswered)) => Fact::Unknown(unanswered.failure.why()),
         };
         Seen { asked_at, fact }
     }
@@ -227,7 +227,7 @@ impl Worker {
     async fn restore(&mut self, value: u32) -> Result<(), ExpelError> {
         let what = "putting group_replication_member_expel_timeout back";
         self.call(what, &format!("CALL {RESTORE}({value})")).await?;
-        let now = self.ask(READ).await.map_err(|unasked| said(what, unasked.failure))?;
+        let now = self.server.ask(READ).await.map_err(|unanswered| said(what, unanswered.failure))?;
         if seconds(&now) == Some(0) {
             return Err(ExpelError::StillZero(value));
         }
@@ -246,65 +246,7 @@ impl Worker {
     }
 
     async fn call(&mut self, what: &str, statement: &str) -> Result<(), ExpelError> {
-        self.ask(statement).await.map(drop).map_err(|unasked| said(what, unasked.failure))
-    }
-
-    /// On the kept connection, and on a new one where that has ended.
-    async fn ask(&mut self, statement: &str) -> Result<Rows, Unasked> {
-        if let Some(mut session) = self.session.take() {
-            match self.ask_on(&mut session, statement).await {
-                Err(Unasked { failure: Failure { connection: After::Ended, .. }, .. }) => {}
-                answer => {
-                    let useless = |unasked: &Unasked| unasked.failure.connection == After::Useless;
-                    if !answer.as_ref().is_err_and(useless) {
-                        self.session = Some(session);
-                    }
-                    return answer;
-                }
-            }
-        }
-        let mut session = within(Box::pin(self.connector.connect())).await?;
-        let answer = self.ask_on(&mut session, statement).await;
-        if answer.as_ref().map_or_else(|unasked| unasked.failure.connection == After::Kept, |_| true) {
-            self.session = Some(session);
-        }
-        answer
-    }
-
-    async fn ask_on(&self, session: &mut Session, statement: &str) -> Result<Rows, Unasked> {
-        let tls = session.has_tls();
-        match timeout(GIVE_UP, session.query(statement)).await {
-            Ok(answer) => answer.map_err(|error| Unasked {
-                code: if let Error::Server { code, .. } = &error { Some(*code) } else { None },
-                failure: self.connector.explain(&error, tls),
-            }),
-            Err(_) => Err(silent()),
-        }
-    }
-
-    async fn take_leave(&mut self) {
-        if let Some(session) = self.session.take() {
-            // It ends in any case.
-            let _ = timeout(GIVE_UP, session.close()).await;
-        }
-    }
-}
-
-/// Why a question has no answer; the server's own number for it, where it gave one.
-#[derive(Clone)]
-struct Unasked {
-    code: Option<u16>,
-    failure: Failure,
-}
-
-fn silent() -> Unasked {
-    Unasked { code: None, failure: useless(Why::TimedOut(GIVE_UP)) }
-}
-
-async fn within<T>(connecting: impl Future<Output = Result<T, Failure>>) -> Result<T, Unasked> {
-    match timeout(GIVE_UP, connecting).await {
-        Ok(connected) => connected.map_err(|failure| Unasked { code: None, failure }),
-        Err(_) => Err(silent()),
+        self.server.ask(statement).await.map(drop).map_err(|unanswered| said(what, unanswered.failure))
     }
 }
 
@@ -324,21 +266,8 @@ fn missing(usable: &[String]) -> Option<&'static str> {
     })
 }
 
-fn unknown(failure: Failure) -> Fact<u32> {
-    match failure.fact {
-        Fact::Unknown(why) => Fact::Unknown(why),
-        Fact::Known(Server::Refused(text)) => Fact::Unknown(Why::Unreachable(text)),
-        Fact::Known(Server::NotInGroup(why)) => Fact::Unknown(Why::Unreachable(why.to_string())),
-        Fact::Known(Server::Member(_)) => Fact::Unknown(Why::NotAskedYet),
-    }
-}
-
 fn said(what: &str, failure: Failure) -> ExpelError {
-    let words = match unknown(failure) {
-        Fact::Unknown(why) => why.to_string(),
-        Fact::Known(_) => String::new(),
-    };
-    ExpelError::Server { what: what.to_owned(), words }
+    ExpelError::Server { what: what.to_owned(), words: failure.why().to_string() }
 }
 
 #[cfg(test)]

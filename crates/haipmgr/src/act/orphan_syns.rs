@@ -1,4 +1,4 @@
-//! Clients that knock at a dead holder of the VIP: seen, and refused by the new one, so that they try again at once.
+//! Clients that ask a dead holder of the VIP for a connection: seen, and refused by the new one, so that they try again at once.
 //!
 //! A host without power refuses nobody. A client whose SYN went to its MAC waits for TCP's next one, or for its own next
 //! attempt: up to a second after the VIP has moved, for each of its attempts. But when a host's port goes down, switches
@@ -76,7 +76,7 @@ pub enum OrphanSynsError {
     },
 }
 
-/// The clients that knock at one VIP's former holder.
+/// The clients that ask one VIP's former holder for a connection.
 #[derive(Debug, Default)]
 pub struct OrphanSyns {
     watched: Option<Watched>,
@@ -87,7 +87,7 @@ struct Watched {
     interface: String,
     vip: IpAddr,
     mac: Mac,
-    knocks: Option<Arc<Mutex<Knocks>>>,
+    asking: Option<Arc<Mutex<Asking>>>,
 }
 
 impl OrphanSyns {
@@ -103,9 +103,9 @@ impl OrphanSyns {
             return Ok(());
         }
         self.end();
-        let knocks = Arc::new(Mutex::new(Knocks::open(interface, vip, mac)?));
-        tokio::spawn(empty_regularly(Arc::downgrade(&knocks)));
-        self.watched = Some(Watched { interface: interface.to_owned(), vip, mac, knocks: Some(knocks) });
+        let asking = Arc::new(Mutex::new(Asking::open(interface, vip, mac)?));
+        tokio::spawn(empty_regularly(Arc::downgrade(&asking)));
+        self.watched = Some(Watched { interface: interface.to_owned(), vip, mac, asking: Some(asking) });
         Ok(())
     }
 
@@ -116,10 +116,10 @@ impl OrphanSyns {
     /// All that could be refused were.
     pub fn refuse(&mut self) -> Result<u32, OrphanSynsError> {
         let Some(watched) = self.watched.take() else { return Ok(0) };
-        let Some(knocks) = &watched.knocks else { return Ok(0) };
-        let mut knocks = knocks.lock().unwrap_or_else(PoisonError::into_inner);
-        let emptied = knocks.empty();
-        let refused = send_all(watched.vip, knocks.latest.values().map(|(_, refusal)| refusal))?;
+        let Some(asking) = &watched.asking else { return Ok(0) };
+        let mut asking = asking.lock().unwrap_or_else(PoisonError::into_inner);
+        let emptied = asking.empty();
+        let refused = send_all(watched.vip, asking.latest.values().map(|(_, refusal)| refusal))?;
         emptied.map(|()| refused)
     }
 
@@ -131,22 +131,22 @@ impl OrphanSyns {
 
 impl Drop for Watched {
     fn drop(&mut self) {
-        let knocks = self.knocks.take();
+        let asking = self.asking.take();
         // Closing a packet socket waits for the kernel: not in the agent's thread.
         if let Ok(runtime) = Handle::try_current() {
-            drop(runtime.spawn_blocking(move || drop(knocks)));
+            drop(runtime.spawn_blocking(move || drop(asking)));
         }
     }
 }
 
 /// Ends when the watch does.
-async fn empty_regularly(knocks: Weak<Mutex<Knocks>>) {
+async fn empty_regularly(asking: Weak<Mutex<Asking>>) {
     loop {
         sleep(EMPTIED_EVERY).await;
-        let Some(knocks) = knocks.upgrade() else { return };
-        let emptied = knocks.lock().unwrap_or_else(PoisonError::into_inner).empty();
+        let Some(asking) = asking.upgrade() else { return };
+        let emptied = asking.lock().unwrap_or_else(PoisonError::into_inner).empty();
         // The watch may have ended meanwhile, and this be the last.
-        let last = tokio::task::spawn_blocking(move || drop(knocks)).await;
+        let last = tokio::task::spawn_blocking(move || drop(asking)).await;
         // What failed fails again when they are to be refused, and is told then.
         if emptied.is_err() || last.is_err() {
             return;
@@ -154,15 +154,15 @@ async fn empty_regularly(knocks: Weak<Mutex<Knocks>>) {
     }
 }
 
-/// Who knocked last, and when that was read, with the answer.
+/// Who asked last, and when that was read, with the answer.
 #[derive(Debug)]
-struct Knocks {
+struct Asking {
     vip: IpAddr,
     keeper: SynKeeper,
     latest: BTreeMap<SocketAddr, (Instant, Refusal)>,
 }
 
-impl Knocks {
+impl Asking {
     fn open(interface: &str, vip: IpAddr, mac: Mac) -> Result<Self, OrphanSynsError> {
         let keeper = SynKeeper::open(interface, vip, wire::Mac(mac.0), ROOM)
             .map_err(|source| OrphanSynsError::Watch { vip, source })?;

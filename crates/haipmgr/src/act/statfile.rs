@@ -38,19 +38,22 @@ const LONGEST: u64 = 8;
 #[derive(Clone, Debug)]
 pub struct StatFile {
     path: PathBuf,
+    /// What it holds as far as is known.
+    mark: Option<StatMark>,
 }
 
 impl StatFile {
     /// The state file at `path`; nothing is opened yet.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into() }
+        Self { path: path.into(), mark: None }
     }
 
     /// Writes `mark`, and with it the time of the change.
     ///
     /// # Errors
     /// The file can't be written, or is not one that may be.
-    pub fn write(&self, mark: StatMark) -> Result<(), StatFileError> {
+    pub fn write(&mut self, mark: StatMark) -> Result<(), StatFileError> {
+        self.mark = Some(mark);
         let text = mark.character().to_string();
         let mut options = File::options();
         match self.open(options.write(true), "written")? {
@@ -64,7 +67,7 @@ impl StatFile {
     ///
     /// # Errors
     /// The file is there and can't be read.
-    pub fn read(&self) -> Result<Option<(StatMark, Duration)>, StatFileError> {
+    pub fn read(&mut self) -> Result<Option<(StatMark, Duration)>, StatFileError> {
         let mut options = File::options();
         let Some(file) = self.open(options.read(true), "read")? else { return Ok(None) };
         let read = mark_in(&file).and_then(|mark| Ok((mark, file.metadata()?.modified()?)));
@@ -73,8 +76,20 @@ impl StatFile {
             Ok((None, _)) => return Ok(None),
             Err(cause) => return Err(self.refused("read", cause)),
         };
+        self.mark = Some(mark);
         // A time to come means that the wall clock was set back: the mark is then taken for new.
         Ok(Some((mark, modified.elapsed().unwrap_or(Duration::ZERO))))
+    }
+
+    /// Writes it anew where somebody has removed it.
+    ///
+    /// # Errors
+    /// It can't be written.
+    pub fn put_back(&mut self) -> Result<(), StatFileError> {
+        match self.mark {
+            Some(mark) if !self.path.exists() => self.write(mark),
+            _ => Ok(()),
+        }
     }
 
     fn open(
@@ -157,9 +172,10 @@ mod tests {
 
     #[test]
     fn s6_a_reader_at_any_moment_finds_exactly_one_character() {
-        let (_folder, file) = stat_file();
+        let (_folder, mut file) = stat_file();
         file.write(StatMark::Quiet).unwrap();
         let done = AtomicBool::new(false);
+        let path = file.path().to_owned();
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 for mark in
@@ -170,7 +186,7 @@ mod tests {
                 done.store(true, Ordering::Relaxed);
             });
             while !done.load(Ordering::Relaxed) {
-                let content = std::fs::read_to_string(file.path()).unwrap();
+                let content = std::fs::read_to_string(&path).unwrap();
                 assert!(["0", "1", "2"].contains(&content.as_str()), "{content:?}");
             }
         });
@@ -178,7 +194,7 @@ mod tests {
 
     #[test]
     fn s6_what_was_written_before_a_restart_is_known_with_its_age() {
-        let (_folder, file) = stat_file();
+        let (_folder, mut file) = stat_file();
         assert_eq!(file.read().unwrap(), None);
         file.write(StatMark::Started).unwrap();
         let opened = File::options().write(true).open(file.path()).unwrap();
@@ -192,7 +208,7 @@ mod tests {
 
     #[test]
     fn s6_whatever_else_is_in_the_file_becomes_one_character() {
-        let (_folder, file) = stat_file();
+        let (_folder, mut file) = stat_file();
         for content in ["", "1\n", "nonsense", "\u{fffd}"] {
             std::fs::write(file.path(), content).unwrap();
             let _known_or_not = file.read().unwrap();
@@ -208,8 +224,17 @@ mod tests {
     }
 
     #[test]
+    fn s6_a_removed_file_is_put_back_with_what_it_held() {
+        let (_folder, mut file) = stat_file();
+        file.write(StatMark::Started).unwrap();
+        std::fs::remove_file(file.path()).unwrap();
+        file.put_back().unwrap();
+        assert_eq!(std::fs::read_to_string(file.path()).unwrap(), "2");
+    }
+
+    #[test]
     fn a_symbolic_link_in_its_place_is_not_followed() {
-        let (folder, file) = stat_file();
+        let (folder, mut file) = stat_file();
         let target = folder.path().join("precious");
         std::fs::write(&target, "precious").unwrap();
         std::os::unix::fs::symlink(&target, file.path()).unwrap();
@@ -220,7 +245,7 @@ mod tests {
 
     #[test]
     fn a_folder_that_is_not_there_is_an_error_that_names_the_file() {
-        let file = StatFile::new("/proc/none/stat_3306");
+        let mut file = StatFile::new("/proc/none/stat_3306");
         assert!(file.write(StatMark::Quiet).unwrap_err().to_string().contains("/proc/none/stat_3306"));
     }
 }

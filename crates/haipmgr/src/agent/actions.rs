@@ -3,12 +3,13 @@
 use std::fmt::Display;
 use std::net::IpAddr;
 
+use decide::State;
 use decide::action::{Action, Outcome, VipAction};
 use decide::event::Event;
 use decide::net::VipId;
 
 use super::vip_edges::failed;
-use super::{Agent, wiring};
+use super::{Agent, held, wiring};
 use crate::act::expel::Expel;
 use crate::act::sockets;
 use crate::observe::mysql::ask_and_tell;
@@ -25,7 +26,10 @@ impl Agent {
             Action::AskPeer(member) => self.ask_peer(*member),
             Action::LearnNeighbors => self.wiring.learn_neighbors(),
             Action::PollEvery(every) => self.wiring.poll_server_every(*every),
-            Action::WriteStat(mark) => self.report(self.stat_file.write(*mark)),
+            Action::WriteStat(mark) => {
+                let written = self.stat_file.write(*mark);
+                self.report(written);
+            }
             Action::LookAtMember(member) => self.look_at(*member),
             Action::ReadExpelTimeout => self.expel(Expel::read),
             Action::WakeExpel => self.expel(Expel::wake),
@@ -86,6 +90,14 @@ impl Agent {
             VipAction::DestroyConnections => vip.destroy(),
         }
         Outcome::Succeeded
+    }
+
+    /// Announces each VIP that is held.
+    pub(super) fn announce_again(&mut self, state: &State) {
+        for (vip, _) in held(state) {
+            let sent = self.wiring.announce(vip);
+            self.report(sent);
+        }
     }
 
     fn report<E: Display>(&self, done: Result<(), E>) {

@@ -7,12 +7,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use decide::event::{Event, Fact, Host, Seen};
 use tokio::sync::mpsc;
 
-use crate::observe::link::LinkWatch;
+use crate::observe::link::{LinkNews, LinkWatch, PathChange};
 
 /// The clusters that hear of this host.
 #[derive(Default)]
 pub(super) struct Hosts {
-    clusters: Vec<(Asked, mpsc::UnboundedSender<Event>)>,
+    clusters: Vec<(Asked, mpsc::UnboundedSender<Event>, mpsc::UnboundedSender<PathChange>)>,
     last: Mutex<Option<Fact<Host>>>,
 }
 
@@ -30,21 +30,37 @@ impl Asked {
 
 impl Hosts {
     /// One more cluster, which is told there; it asks with what is given back.
-    pub(super) fn add(&mut self, events: mpsc::UnboundedSender<Event>) -> Asked {
+    pub(super) fn add(
+        &mut self,
+        events: mpsc::UnboundedSender<Event>,
+        paths: mpsc::UnboundedSender<PathChange>,
+    ) -> Asked {
         let asked = Asked::default();
-        self.clusters.push((asked.clone(), events));
+        self.clusters.push((asked.clone(), events, paths));
         asked
     }
 
     /// What was seen.
-    pub(super) fn tell(&self, seen: &Seen<Host>) {
+    pub(super) fn tell(&self, news: LinkNews) {
+        match news {
+            LinkNews::Host(seen) => self.tell_host(&seen),
+            LinkNews::Path(change) => {
+                for (_, _, paths) in &self.clusters {
+                    // Fails only when that cluster's task has ended: nobody needs it then.
+                    let _ = paths.send(change.clone());
+                }
+            }
+        }
+    }
+
+    fn tell_host(&self, seen: &Seen<Host>) {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let changed = last.as_ref() != Some(&seen.fact);
         if changed {
             *last = Some(seen.fact.clone());
         }
         drop(last);
-        for (asked, events) in &self.clusters {
+        for (asked, events, _) in &self.clusters {
             if asked.0.swap(false, Ordering::SeqCst) || changed {
                 // Fails only when that cluster's task has ended: nobody needs it then.
                 let _ = events.send(Event::Host(seen.clone()));
@@ -64,17 +80,17 @@ mod tests {
         let mut hosts = Hosts::default();
         let (one, mut told_one) = mpsc::unbounded_channel();
         let (other, mut told_other) = mpsc::unbounded_channel();
-        hosts.add(one);
-        let asked = hosts.add(other);
+        hosts.add(one, mpsc::unbounded_channel().0);
+        let asked = hosts.add(other, mpsc::unbounded_channel().0);
         let host = Host { addresses: Vec::new(), interfaces: Vec::new() };
         let seen = |at| Seen { asked_at: Time(at), fact: Fact::Known(host.clone()) };
-        hosts.tell(&seen(1));
+        hosts.tell_host(&seen(1));
         assert!(told_one.try_recv().is_ok() && told_other.try_recv().is_ok());
         asked.0.store(true, Ordering::SeqCst);
-        hosts.tell(&seen(2));
+        hosts.tell_host(&seen(2));
         assert!(told_one.try_recv().is_err());
         assert_eq!(told_other.try_recv().ok(), Some(Event::Host(seen(2))));
-        hosts.tell(&seen(3));
+        hosts.tell_host(&seen(3));
         assert!(told_other.try_recv().is_err(), "an answer is told once");
     }
 }

@@ -13,9 +13,14 @@ use decide::time::Time;
 
 use crate::journal::Log;
 
-/// The same words are not said again within this time, but for a switch and what took the VIP away.
+/// The same is not said again within this time, but for a switch and what took the VIP away. What comes again soon after that waits
+/// twice as long each time, up to [`LONGEST`]: whatever a server says, and however it changes its mind, the log stays small, and is not
+/// wrong for longer than that.
 const AGAIN_AFTER: Duration = Duration::from_secs(5);
-/// Words remembered at the most.
+const LONGEST: Duration = Duration::from_secs(60);
+/// After so many times its pause without it, something is news again.
+const FORGOTTEN_AFTER: u32 = 2;
+/// What is remembered at the most.
 const REMEMBERED: usize = 64;
 
 /// One line for the log.
@@ -38,9 +43,16 @@ impl Line {
 /// What the log has been told of one cluster.
 #[derive(Default)]
 pub(super) struct LogDedup {
-    stages: BTreeMap<Stage, Finding>,
+    /// What was said of each, as far as its kind goes.
+    stages: BTreeMap<Stage, String>,
     standing: BTreeMap<VipId, String>,
-    said_at: BTreeMap<String, Time>,
+    said: BTreeMap<String, Said>,
+}
+
+/// When something was last said, and how long it is not said again.
+struct Said {
+    at: Time,
+    pause: Duration,
 }
 
 impl LogDedup {
@@ -53,9 +65,10 @@ impl LogDedup {
                 // The first moments after a start; the answer is worth a line, the question is not.
                 continue;
             }
-            if self.stages.get(&stage) != Some(finding) && self.may_say(now, &stage_text(stage, finding)) {
-                lines.push(Line::Info(stage_text(stage, finding)));
-                self.stages.insert(stage, finding.clone());
+            let text = stage_text(stage, finding);
+            if self.stages.get(&stage).map(String::as_str) != Some(kind(&text)) && self.may_say(now, &text) {
+                self.stages.insert(stage, kind(&text).to_owned());
+                lines.push(Line::Info(text));
             }
         }
         for (place, said) in decision.reasons.iter().enumerate() {
@@ -67,25 +80,49 @@ impl LogDedup {
             let is_last = || decision.reasons.iter().skip(place + 1).all(|later| later.vip != said.vip);
             // How a VIP stands is said when it changes; what happens on the way, each time.
             let standing = said.vip.filter(|_| is_last());
-            let known = standing.is_some_and(|vip| self.standing.get(&vip) == Some(&text));
+            let known =
+                standing.is_some_and(|vip| self.standing.get(&vip).map(String::as_str) == Some(kind(&text)));
             if is_said_each_time(&said.reason) || (!known && self.may_say(now, &text)) {
-                lines.push(line(&said.reason, text.clone()));
-                self.standing.extend(standing.map(|vip| (vip, text)));
+                self.standing.extend(standing.map(|vip| (vip, kind(&text).to_owned())));
+                lines.push(line(&said.reason, text));
             }
         }
         lines
     }
 
+    /// One more line, where the same was not said lately.
+    pub(super) fn info(&mut self, now: Time, text: String) -> Option<Line> {
+        self.may_say(now, &text).then_some(Line::Info(text))
+    }
+
     fn may_say(&mut self, now: Time, text: &str) -> bool {
-        self.said_at.retain(|_, at| now.since(*at) < AGAIN_AFTER);
-        if self.said_at.contains_key(text) {
+        self.said.retain(|_, said| now.since(said.at) < said.pause * FORGOTTEN_AFTER);
+        let before = self.said.get(kind(text));
+        if before.is_some_and(|said| now.since(said.at) < said.pause) {
             return false;
         }
-        if self.said_at.len() < REMEMBERED {
-            self.said_at.insert(text.to_owned(), now);
+        let pause = before.map_or(AGAIN_AFTER, |said| (said.pause * 2).min(LONGEST));
+        if self.said.len() >= REMEMBERED
+            && let Some(oldest) =
+                self.said.iter().min_by_key(|(_, said)| said.at).map(|(kind, _)| kind.clone())
+        {
+            self.said.remove(&oldest);
         }
+        self.said.insert(kind(text).to_owned(), Said { at: now, pause });
         true
     }
+}
+
+/// What a text is about. A server's own words after its error's number are left away: they may name a connection, a time, anything, and
+/// so be new each time.
+fn kind(text: &str) -> &str {
+    const ERROR: &str = "error ";
+    let end = text.match_indices(ERROR).find_map(|(at, _)| {
+        let number = at + ERROR.len();
+        let digits = text.get(number..)?.find(|c: char| !c.is_ascii_digit())?;
+        (digits > 0).then_some(number + digits)
+    });
+    end.and_then(|end| text.get(..end)).unwrap_or(text)
 }
 
 /// A start of the VIP without what had ended it would be a riddle.
@@ -108,5 +145,43 @@ fn stage_text(stage: Stage, finding: &Finding) -> String {
         Finding::Passed => format!("{stage} passes"),
         Finding::Failed(cause) => format!("{stage} fails: {cause}"),
         Finding::Unknown(why) => format!("{stage} is not known: {why}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WORDS: [&str; 2] = ["Aborted connection", "Illegal mix of collations"];
+
+    #[test]
+    fn a_server_that_finds_new_words_each_time_fills_no_log() {
+        let mut dedup = LogDedup::default();
+        let mut said = 0;
+        // An hour of two errors in turn, each text another, ten a second.
+        for poll in 0..36_000_u64 {
+            let which = usize::from(poll % 2 == 1);
+            let text = format!("VIP kept for now: error {}: {} {poll}", 1184 + which, WORDS[which]);
+            said += usize::from(dedup.may_say(Time(poll * 100_000), &text));
+        }
+        assert!((60..=140).contains(&said), "{said} lines");
+    }
+
+    #[test]
+    fn what_comes_again_long_after_is_news_again() {
+        let mut dedup = LogDedup::default();
+        let minutes = |count: u64| Time(count * 60_000_000);
+        let said = (0..10).filter(|minute| dedup.may_say(minutes(*minute), "stage 4 fails")).count();
+        assert_eq!(said, 10);
+        assert!(!dedup.may_say(Time(minutes(9).0 + 1_000_000), "stage 4 fails"));
+    }
+
+    #[test]
+    fn only_a_server_s_own_words_are_left_away() {
+        assert_eq!(kind("unknown: error 1184: Aborted connection 7"), "unknown: error 1184");
+        assert_eq!(
+            kind("member 10.77.0.11: an error of the host"),
+            "member 10.77.0.11: an error of the host"
+        );
     }
 }

@@ -3,6 +3,7 @@
 //! The only place that sees both `observe` and `act`.
 
 mod actions;
+mod announce_again;
 mod drive;
 mod expelling;
 mod hosts;
@@ -10,17 +11,19 @@ mod log_dedup;
 mod vip_edges;
 mod wiring;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use decide::State;
 use decide::action::{Action, Outcome, VipAction};
+use decide::checks::{Cause, Finding};
 use decide::driver::{Driver, GIVE_UP_WITHIN, Settled, Stop};
 use decide::event::{Event, Fact, Seen, Server};
 use decide::net::VipId;
 use decide::policy::VipPolicy;
 use decide::time::Time;
+use decide::vip::VipState;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
@@ -30,11 +33,14 @@ use crate::act::statfile::StatFile;
 use crate::clock::{self, Clocks};
 use crate::config::{Cluster, Config};
 use crate::journal::Log;
-use crate::observe::link::{self, LinkWatch};
+use crate::observe::link::{self, LinkWatch, PathChange};
 use crate::observe::server_process::ServerProcesses;
+use crate::observe::{arp_kept_in, listening};
 use crate::recorder::{Lines, Recorder, Sightings};
+use crate::service_manager::{self, ServiceManager};
 use crate::trace_file::TraceFile;
 
+use announce_again::AnnounceAgain;
 use drive::{Edges, drive};
 use hosts::{Asked, Hosts};
 use log_dedup::LogDedup;
@@ -54,6 +60,10 @@ const STOP_WITHIN: Duration = Duration::from_secs(2);
 
 /// At the word to stop, the kernel's answer about this host's addresses is waited for no longer than this.
 const LOOK_WITHIN: Duration = Duration::from_millis(200);
+
+const READ_ONLY: &str = "this server has been the primary and read-only for a while, and does not take the VIP: clients can't write. It may have a backlog \
+     to apply; where super_read_only stays on, switch it off on this server, and look for mysql_disable_super_read_only_if_primary in \
+     performance_schema.replication_group_member_actions";
 
 /// … and this long to put the server's setting back, where it is changed just then.
 const PUT_BACK_WITHIN: Duration = Duration::from_secs(1);
@@ -76,6 +86,35 @@ impl End {
     }
 }
 
+/// What the agents are told while they run, and what they tell of it.
+#[derive(Clone, Debug)]
+pub struct Orders {
+    /// The clusters whose VIP is given up, and not taken any more, until they are not named any more.
+    pub drained: watch::Receiver<BTreeSet<String>>,
+    /// Those that have given it up.
+    pub given_up: watch::Sender<BTreeSet<String>>,
+}
+
+impl Orders {
+    /// Whether this cluster is drained, as far as it was told.
+    fn is_drained(&mut self, cluster: &str) -> bool {
+        self.drained.borrow_and_update().contains(cluster)
+    }
+
+    /// A word is yet to come. For ever where nobody is there to give it.
+    async fn changed(&mut self) {
+        if self.drained.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    fn tell(&self, cluster: &str, has_given_up: bool) {
+        self.given_up.send_if_modified(|all| {
+            if has_given_up { all.insert(cluster.to_owned()) } else { all.remove(cluster) }
+        });
+    }
+}
+
 /// The clusters whose VIP was to be given up, and may still be here.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NotGivenUp(pub Vec<String>);
@@ -87,17 +126,20 @@ pub struct NotGivenUp(pub Vec<String>);
 pub async fn run(
     config: &Config,
     journals: Vec<Log>,
+    manager: &ServiceManager,
     mut stop: watch::Receiver<End>,
+    orders: Orders,
 ) -> Result<NotGivenUp, AgentError> {
     let mut tasks = JoinSet::new();
     let mut hosts = Hosts::default();
     let mut starts = Vec::new();
     for (cluster, journal) in config.clusters.iter().zip(journals) {
         let (events, inbox) = mpsc::unbounded_channel();
-        let asked = hosts.add(events.clone());
-        starts.push((cluster.clone(), journal, events, inbox, asked));
+        let (path, paths) = mpsc::unbounded_channel();
+        let asked = hosts.add(events.clone(), path);
+        starts.push((cluster.clone(), journal, events, inbox, paths, asked));
     }
-    let link = Arc::new(link::watch(move |seen| hosts.tell(&seen)).await?);
+    let link = Arc::new(link::watch(move |news| hosts.tell(news)).await?);
     let (addresses, segments, sightings) = (Addresses::new(), Segments::default(), Sightings::default());
     let processes = match ServerProcesses::start() {
         Ok(processes) => Some(Arc::new(processes)),
@@ -108,8 +150,9 @@ pub async fn run(
             None
         }
     };
-    for (cluster, journal, events, inbox, asked) in starts {
+    for (place, (cluster, journal, events, inbox, paths, asked)) in starts.into_iter().enumerate() {
         let shared = Shared {
+            manager: (manager.clone(), place),
             link: Arc::clone(&link),
             asked,
             addresses: addresses.clone(),
@@ -118,7 +161,7 @@ pub async fn run(
             processes: processes.clone(),
         };
         let agent = Agent::new(cluster, journal, events, shared);
-        tasks.spawn(agent.serve(inbox, stop.clone()));
+        tasks.spawn(agent.serve(inbox, paths, stop.clone(), orders.clone()));
     }
     // An error means that the sender is gone, which is a stop too.
     let _ = stop.wait_for(|end| *end != End::NotYet).await;
@@ -139,6 +182,8 @@ pub async fn run(
 
 /// What all clusters' agents share.
 struct Shared {
+    /// This cluster's place there.
+    manager: (ServiceManager, usize),
     link: Arc<LinkWatch>,
     /// This cluster's question to it.
     asked: Asked,
@@ -168,6 +213,10 @@ struct Agent {
     stat_file: StatFile,
     wiring: Wiring,
     vips: BTreeMap<VipId, VipEdges>,
+    once: Once,
+    announce_again: AnnounceAgain,
+    /// At the last look this host's server was the primary, read-only, and the VIP not here.
+    was_read_only: bool,
     frames: Option<mpsc::UnboundedReceiver<Event>>,
     inbox: Option<mpsc::UnboundedReceiver<Event>>,
     /// What the step that is being carried out adds to the trace, and the wall clock's time of it.
@@ -175,6 +224,8 @@ struct Agent {
     wall_time: jiff::Zoned,
     /// The host's clocks, as they differed at the last event.
     clocks: Clocks,
+    /// What the service manager was told last.
+    told: Option<service_manager::Seen>,
 }
 
 impl Agent {
@@ -194,7 +245,11 @@ impl Agent {
             stat_file: StatFile::new(cluster.stat_file()),
             wiring,
             vips,
+            once,
+            announce_again: AnnounceAgain::default(),
+            was_read_only: false,
             clocks: Clocks::read(),
+            told: None,
             cluster,
             journal,
             events,
@@ -206,7 +261,9 @@ impl Agent {
     async fn serve(
         mut self,
         inbox: mpsc::UnboundedReceiver<Event>,
+        mut paths: mpsc::UnboundedReceiver<PathChange>,
         mut stop: watch::Receiver<End>,
+        mut orders: Orders,
     ) -> Option<String> {
         let mut driver = Driver::new(&self.cluster.policy, clock::now());
         self.inbox = Some(inbox);
@@ -217,25 +274,105 @@ impl Agent {
         }
         let policy = self.cluster.policy.clone();
         let end = stop.clone();
+        let mut drained = orders.is_drained(&self.cluster.name);
+        if drained {
+            driver.push(Event::Release);
+        }
+        let mut looked_at = Instant::now();
+        let (manager, place) = self.shared.manager.clone();
         while let Some(until) = drive(&mut driver, &policy, &mut self).await {
-            let wait = until.since(clock::now());
+            orders.tell(&self.cluster.name, driver.state().has_given_up());
+            let now = clock::now();
+            manager.follow(place, &policy, driver.state(), &mut self.told);
+            manager.turned(place, now);
+            let until = Instant::now() + until.since(now).min(manager.turn_within());
+            let until = self.announce_again.due().map_or(until, |due| due.min(until));
             let told = driver.is_stopping();
             tokio::select! {
                 _ = stop.wait_for(|end| *end != End::NotYet), if !told => {
                     let gives_up = end.borrow().gives_up(&self.cluster.name);
                     driver.stop(if gives_up { Stop::GiveUp } else { Stop::LeaveVip });
                 }
+                () = orders.changed(), if !told => {
+                    if orders.is_drained(&self.cluster.name) != drained {
+                        drained = !drained;
+                        driver.push(if drained { Event::Release } else { Event::Undrain });
+                    }
+                }
                 event = next_of(&mut self.frames) => driver.push(event),
                 event = next_of(&mut self.inbox) => driver.push(event),
-                () = sleep_until(Instant::now() + wait) => {}
+                Some(change) = paths.recv() => self.follow_path(&change, driver.state()),
+                () = sleep_until(until) => {}
+            }
+            if self.announce_again.take(Instant::now()) {
+                self.announce_again(driver.state());
+            }
+            if looked_at.elapsed() >= policy.group.sleeptime {
+                looked_at = Instant::now();
+                self.look_around(driver.state());
             }
         }
+        self.say_what_keeps_arp_in(driver.state());
         self.say_what_failed_at_the_end(&mut driver);
         if let (Some(_), Some(expel)) = (driver.state().expel.changed, self.wiring.expel()) {
             // What is not put back by then is on disk, for the next start.
             let _ = tokio::time::timeout(PUT_BACK_WITHIN, expel.flush()).await;
         }
         driver.state().has_given_up().then_some(self.cluster.name)
+    }
+
+    /// The way of the frames has changed: the VIP, where it is held there, is announced anew.
+    fn follow_path(&mut self, change: &PathChange, state: &State) {
+        if !held(state).any(|(_, interface)| interface == change.interface) {
+            return;
+        }
+        self.announce_again.begin(Instant::now());
+        let PathChange { interface, what } = change;
+        let text = format!("{interface}: {what}; the VIP is announced again");
+        if let Some(line) = self.log_dedup.info(clock::now(), text) {
+            line.write(&self.journal);
+        }
+    }
+
+    /// The primary that takes no writes does not take the VIP: said once it was so at two looks, for it is so for a moment at each switchover.
+    fn look_at_read_only(&mut self, state: &State) {
+        let read_only = Finding::Failed(Cause::ReadOnly) == state.stages(&self.cluster.policy).primary.0;
+        let before = std::mem::replace(&mut self.was_read_only, read_only && held(state).next().is_none());
+        if !self.was_read_only {
+            self.once.forget(READ_ONLY);
+        } else if before {
+            self.once.error(&self.journal, READ_ONLY, &READ_ONLY);
+        }
+    }
+
+    /// What nobody tells of: a removed file, a server that listens elsewhere.
+    fn look_around(&mut self, state: &State) {
+        if let Err(error) = self.stat_file.put_back() {
+            self.once.error(&self.journal, error.to_string(), &error);
+        }
+        self.look_at_read_only(state);
+        for (id, vip) in &self.cluster.policy.vips {
+            let (address, port) = (vip.address, self.cluster.mysql_port);
+            let cause = format!("nobody listens at {address}");
+            if !held(state).any(|(held, _)| held == *id) {
+                self.once.forget(&cause);
+                continue;
+            }
+            let (once, journal) = (self.once.clone(), self.journal.clone());
+            tokio::task::spawn_blocking(move || match listening::remark(address, port) {
+                Some(text) => once.error(&journal, cause, &text),
+                None => once.forget(&cause),
+            });
+        }
+    }
+
+    /// The VIP stays here without an agent, so that only the kernel's answers keep others from taking it.
+    fn say_what_keeps_arp_in(&self, state: &State) {
+        if let Some(remark) = held(state).next().and_then(|(_, interface)| arp_kept_in::remark(interface)) {
+            self.journal.error(&format!(
+                "{remark}. Without an agent here, a switchover gives the VIP two holders: end this agent with haipmgr stop --release, or mend that first"
+            ));
+        }
     }
 
     /// The rules are asked no more.
@@ -258,6 +395,14 @@ impl Agent {
             self.wiring.follow(&self.cluster, member, processes, &self.events, &self.journal);
         }
     }
+}
+
+/// The VIPs that are held here, each with its interface.
+fn held(state: &State) -> impl Iterator<Item = (VipId, &str)> {
+    state.vips.iter().filter_map(|(id, vip)| match &vip.state {
+        VipState::Holding(hold) => Some((*id, hold.interface.as_str())),
+        _ => None,
+    })
 }
 
 impl Edges for Agent {

@@ -1,5 +1,5 @@
 //! What one VIP's deeds leave behind in this process, and how each is carried out: its address, its connections, what arrives late
-//! for it, and who knocks at its former holder.
+//! for it, and who asks its former holder for a connection.
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
@@ -27,10 +27,15 @@ const LIST_LIMIT: Duration = Duration::from_millis(50);
 pub(super) struct Once(Arc<Mutex<BTreeSet<String>>>);
 
 impl Once {
-    fn error(&self, journal: &Log, cause: impl Into<String>, text: &impl Display) {
+    pub(super) fn error(&self, journal: &Log, cause: impl Into<String>, text: &impl Display) {
         if self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(cause.into()) {
             journal.error(&text.to_string());
         }
+    }
+
+    /// It is over; should it come back, it is said again.
+    pub(super) fn forget(&self, cause: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(cause);
     }
 
     fn sockets_error(&self, journal: &Log, error: &SocketsError) {
@@ -55,7 +60,7 @@ pub(super) struct VipEdges {
     connections: Arc<[Connection]>,
     /// What still arrives for the VIP after it has left.
     late_packets: LatePackets,
-    /// Clients that knock at a dead holder.
+    /// Clients that ask a dead holder for a connection.
     orphan_syns: OrphanSyns,
     /// The VIP was put under a lease on this interface by the decision that is being carried out.
     tidy: Option<String>,

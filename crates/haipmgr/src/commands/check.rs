@@ -2,21 +2,28 @@
 
 use core::fmt::Write as _;
 use std::collections::BTreeSet;
-use std::net::IpAddr;
 use std::path::Path;
 
 use decide::event::Fact;
 
 use super::run::in_words;
+use super::this_host::{self, ThisHost};
 use super::timings;
 use crate::act::expel;
 use crate::config::{self, Cluster, Problems, Source};
 use crate::observe::network_service;
-use crate::server_access::account::{account_sql, election_sql};
+use crate::server_access::account::{account_sql, election_sql, switchover_sql};
 use crate::server_access::{Access, Endpoint};
 
+/// What `check` prints.
+pub(super) struct Checked {
+    pub(super) text: String,
+    /// Nothing is in it that does not fit this host.
+    pub(super) fits: bool,
+}
+
 /// What `run` would do with this file.
-pub(super) fn check(path: &Path) -> Result<String, Problems> {
+pub(super) fn check(path: &Path) -> Result<Checked, Problems> {
     let config = config::load(path)?;
     let kind = match config.source {
         Source::Toml => "TOML",
@@ -24,6 +31,7 @@ pub(super) fn check(path: &Path) -> Result<String, Problems> {
     };
     let mut text =
         format!("{}: {kind}, no problems found\nlock: {}\n", path.display(), config.lock.display());
+    let mut fits = true;
     for cluster in &config.clusters {
         let _never_fails = write!(
             text,
@@ -37,7 +45,18 @@ pub(super) fn check(path: &Path) -> Result<String, Problems> {
             config::format_duration(cluster.stat_shown_for()),
         );
         let _never_fails = writeln!(text, "  dead: {}", expels_sooner(cluster));
-        let _never_fails = writeln!(text, "  lease: {}", timings::in_words(cluster));
+        let (server, lease) = timings::in_words(cluster);
+        for line in server {
+            let _never_fails = writeln!(text, "  server: {line}");
+        }
+        let _never_fails = writeln!(text, "  lease: {lease}");
+        if let Some(words) = ThisHost::read().not_a_member(cluster) {
+            let _never_fails = writeln!(text, "  host: {words}");
+        }
+        for remark in this_host::remarks(cluster) {
+            fits = false;
+            let _never_fails = writeln!(text, "ERROR {remark}");
+        }
         let interfaces: BTreeSet<_> = cluster.policy.group.members.values().collect();
         let leased = cluster.policy.longest_lease().is_some();
         for remark in interfaces.into_iter().flat_map(|interface| network_service::remarks(interface, leased))
@@ -48,7 +67,7 @@ pub(super) fn check(path: &Path) -> Result<String, Problems> {
     for remark in &config.remarks {
         let _never_fails = writeln!(text, "ERROR {remark}");
     }
-    Ok(text)
+    Ok(Checked { text, fits })
 }
 
 /// Whether a dead member can be expelled sooner than by MySQL alone: asks the local server, where it is one.
@@ -72,25 +91,11 @@ fn expels_sooner(cluster: &Cluster) -> String {
 
 /// How to reach the local server; none where no address of this host is a member's.
 pub(super) fn local_access(cluster: &Cluster) -> Option<Access> {
-    let own =
-        || own_addresses().into_iter().find(|address| cluster.policy.group.members.contains_key(address));
     let endpoint = match &cluster.socket {
         Some(socket) => Endpoint::Socket(socket.clone()),
-        None => Endpoint::Tcp(own()?, cluster.mysql_port),
+        None => Endpoint::Tcp(ThisHost::read().member_address(cluster)?, cluster.mysql_port),
     };
     Some(Access::of(cluster, endpoint))
-}
-
-fn own_addresses() -> Vec<IpAddr> {
-    // Where the system does not tell them, none is a member's.
-    let addresses = nix::ifaddrs::getifaddrs().into_iter().flatten();
-    addresses
-        .filter_map(|interface| {
-            let address = interface.address?;
-            let v4 = address.as_sockaddr_in().map(|address| IpAddr::V4(address.ip()));
-            v4.or_else(|| address.as_sockaddr_in6().map(|address| IpAddr::V6(address.ip())))
-        })
-        .collect()
 }
 
 /// The statements that make each cluster's account. The password is left for the reader to fill in.
@@ -102,10 +107,14 @@ pub(super) fn sql(path: &Path) -> Result<String, Problems> {
             text,
             "-- Cluster {}: run this on its primary. Group Replication copies the account to the other members.\n{}\
              -- So that a dead member is expelled on time (wake_expel, proven_dead): three procedures, which run with the\n\
-             -- rights of an account that nobody can log in as. They need MySQL 8.0.18 or later; everything else works without them.\n{}",
+             -- rights of an account that nobody can log in as. They need MySQL 8.0.18 or later; everything else works without them.\n{}\
+             -- For haipmgr switchover and haipmgr drain: two more, a privilege, and a table of one row. MySQL 8.0.13 or later.\n\
+             -- Only if you want it, afterwards: for switchover --write-as APP, GRANT INSERT, DELETE ON haipmgr.written_through_vip TO 'APP'@'%',\n\
+             -- and so that switchover can end a session that holds it up, GRANT CONNECTION_ADMIN ON *.* TO this account\n{}",
             cluster.name.replace(char::is_control, " "),
             account_sql(&cluster.user),
             election_sql(&cluster.user),
+            switchover_sql(&cluster.user),
         );
     }
     Ok(text)

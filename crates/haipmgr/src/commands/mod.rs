@@ -1,10 +1,16 @@
 //! What each command does. Exit status: 0 done, 1 failed, 2 the command line or the configuration is wrong,
-//! 3 another agent runs.
+//! 3 another agent runs, 4 refused, 5 still under way.
 
 mod check;
+mod drain;
+mod drains;
+mod init;
 pub(crate) mod replay;
 mod run;
 mod stop;
+mod switchover;
+mod terminal;
+mod this_host;
 mod timings;
 
 use std::path::{Path, PathBuf};
@@ -19,13 +25,17 @@ use stop::NotStopped;
 pub const BAD_INPUT: u8 = 2;
 /// Another agent runs on this host (S4).
 pub const ALREADY_RUNNING: u8 = 3;
+/// A switchover or a drain was refused: nothing was tried.
+pub const REFUSED: u8 = 4;
+/// A switchover goes on, and is not watched any more.
+pub const UNDER_WAY: u8 = 5;
 
 pub use replay::{ReplayError, Replayed, replay};
 pub use run::{Prepared, Refused, prepare};
 
 /// haipmgr keeps a virtual IP on the primary of a MySQL Group Replication cluster.
 #[derive(Debug, Parser)]
-#[command(name = "haipmgr", version)]
+#[command(name = "haipmgr", version = crate::version::long())]
 pub struct CommandLine {
     #[command(subcommand)]
     command: Command,
@@ -46,7 +56,19 @@ enum Command {
         #[arg(long, value_name = "NAME", requires = "release")]
         cluster: Option<String>,
     },
-    /// Check a configuration: print its problems, or what would run. Starts and stops nothing.
+    /// Write this host's configuration file: asks the local server and the kernel, and two questions. Writes the account's SQL where the
+    /// account is not there yet.
+    Init(init::Wishes),
+    /// Make another member the primary, from any member's host: looks at what stands in the way first, and follows the VIP.
+    #[command(after_help = switchover::EXAMPLES)]
+    Switchover(switchover::Arguments),
+    /// Before this host or its mysqld is stopped: make another member the primary, give the VIP up, and take none.
+    #[command(after_help = drain::EXAMPLES)]
+    Drain(drain::Arguments),
+    /// Take VIPs again after a drain.
+    Undrain(drain::Undrained),
+    /// Check a configuration: print its problems, or what would run. Starts and stops nothing. Exit status 1 where it does not fit
+    /// this host.
     Check(File),
     /// Convert a parameter.py: print the same configuration as TOML, with comments.
     Convert {
@@ -74,7 +96,20 @@ pub fn execute(line: CommandLine) -> ExitCode {
     match line.command {
         Command::Run(file) => run::run(&file.config),
         Command::Stop { file, release, cluster } => stop_and_say(&file.config, release, cluster),
-        Command::Check(file) => print_or_refuse(check::check(&file.config), &file.config),
+        Command::Init(wishes) => match init::init(&wishes) {
+            Ok(next) => {
+                say(&next);
+                ExitCode::SUCCESS
+            }
+            Err(error) => {
+                say(&format!("haipmgr: {error}"));
+                ExitCode::FAILURE
+            }
+        },
+        Command::Switchover(arguments) => switchover::switchover(&arguments),
+        Command::Drain(arguments) => drain::drain(&arguments),
+        Command::Undrain(arguments) => drain::undrain(&arguments),
+        Command::Check(file) => check_and_print(&file.config),
         Command::Convert { parameter_py } => print_or_refuse(config::convert(&parameter_py), &parameter_py),
         Command::Sql(file) => print_or_refuse(check::sql(&file.config), &file.config),
         Command::Replay { trace } => replay_and_print(&trace),
@@ -105,6 +140,17 @@ fn print_or_refuse(text: Result<String, config::Problems>, file: &Path) -> ExitC
             Ok(()) => ExitCode::SUCCESS,
             Err(_) => ExitCode::FAILURE,
         },
+        Err(problems) => refuse(&problems, file),
+    }
+}
+
+/// Exit status 1: what is written is right, and does not fit this host.
+fn check_and_print(file: &Path) -> ExitCode {
+    match check::check(file) {
+        Ok(checked) => {
+            let printed = print_or_refuse(Ok(checked.text), file);
+            if checked.fits { printed } else { ExitCode::FAILURE }
+        }
         Err(problems) => refuse(&problems, file),
     }
 }

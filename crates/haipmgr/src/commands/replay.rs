@@ -245,10 +245,12 @@ mod tests {
     #[test]
     fn a_trace_of_another_version_is_refused_with_both_formats_and_what_to_do() {
         let old = r#"{"start":{"now":1,"note":"old","policy":{},"state":{"host":1}}}"#;
-        let newer = start().replacen(r#""format":2"#, r#""format":3"#, 1);
-        for (line, format) in [(old, "format 1"), (newer.as_str(), "format 3")] {
+        let (own, next) = (decide::trace::FORMAT, decide::trace::FORMAT + 1);
+        let newer = start().replacen(&format!("\"format\":{own}"), &format!("\"format\":{next}"), 1);
+        for (line, format) in [(old, 1), (newer.as_str(), next)] {
             let error = play(&[line]).unwrap_err().to_string();
-            assert!(error.contains(format) && error.contains("format 2"), "{error}");
+            let both = [format, own].map(|format| format!("format {format}"));
+            assert!(both.iter().all(|format| error.contains(format)), "{error}");
             assert!(error.contains("the version that wrote it"), "{error}");
         }
     }

@@ -7,6 +7,8 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
+use super::drains::Drains;
+use super::this_host;
 use super::timings::{self, Unfit};
 use super::{ALREADY_RUNNING, BAD_INPUT, refuse, say};
 use crate::act::address::full_prefix;
@@ -17,6 +19,7 @@ use crate::control::{self, Order};
 use crate::journal::{Journal, Log};
 use crate::lock::{self, Lock, LockError};
 use crate::self_protection;
+use crate::service_manager::ServiceManager;
 
 /// How long the end waits for the last lines to reach the log.
 const FLUSH_LIMIT: Duration = Duration::from_secs(2);
@@ -68,7 +71,7 @@ pub fn prepare(path: &Path) -> Result<Prepared, Refused> {
     let everywhere = journal.agent();
     everywhere.info(&format!(
         "haipmgr {} starts as process {} with {}",
-        env!("CARGO_PKG_VERSION"),
+        crate::version::long(),
         std::process::id(),
         config.path.display()
     ));
@@ -78,9 +81,12 @@ pub fn prepare(path: &Path) -> Result<Prepared, Refused> {
     if config.source == Source::ParameterPy {
         everywhere.info("the configuration is a parameter.py: the VIP has no lease; haipmgr convert prints the same as TOML");
     }
-    for ((cluster, log), line) in config.clusters.iter().zip(&logs).zip(&fitted.lines) {
+    for ((cluster, log), lines) in config.clusters.iter().zip(&logs).zip(&fitted.lines) {
         log.info(&in_words(cluster));
-        if let Some(line) = line {
+        for remark in this_host::remarks(cluster) {
+            log.error(&remark);
+        }
+        for line in lines {
             log.info(line);
         }
     }
@@ -104,10 +110,10 @@ pub(super) fn in_words(cluster: &Cluster) -> String {
         cluster.policy.vips.values().map(|vip| format!("{}/{}", vip.address, full_prefix(vip.address)));
     let vips: Vec<_> = vips.collect();
     format!(
-        "VIP {} for MySQL port {}, group port {}; members {}; gateway {}; lease {}; checks everything every {}",
+        "VIP {} for MySQL port {}{}; members {}; gateway {}; lease {}; checks everything every {}",
         vips.join(", "),
         cluster.mysql_port,
-        cluster.group_port,
+        cluster.group_port.map_or_else(String::new, |port| format!(", group port {port}")),
         members.join(", "),
         cluster.gateway,
         cluster.policy.longest_lease().map_or_else(|| "off".to_owned(), config::format_duration),
@@ -172,9 +178,16 @@ async fn until_told_to_stop(prepared: &Prepared) -> Result<String, String> {
     let mut interrupt = listen(SignalKind::interrupt())?;
     let mut hang_up = listen(SignalKind::hangup())?;
     let (stop, stopped) = watch::channel(End::NotYet);
-    let agent = agent::run(&prepared.config, prepared.logs.clone(), stopped);
+    let clusters = prepared.config.clusters.iter();
+    let manager = ServiceManager::from_environment(clusters.map(|cluster| {
+        (cluster.name.as_str(), cluster.policy.vips.values().filter_map(|vip| vip.lease).min())
+    }));
+    let (drains, orders) = Drains::begin(&prepared.config, &prepared.journal.agent());
+    let agent = agent::run(&prepared.config, prepared.logs.clone(), &manager, stopped, orders);
     tokio::pin!(agent);
-    let mut control = match control::Listener::open(&prepared.config.control_socket()) {
+    let log = prepared.journal.agent();
+    let removed = move |text: &str| log.error(text);
+    let mut control = match control::Listener::open(&prepared.config.control_socket(), removed) {
         Ok(control) => Some(control),
         Err(error) => {
             prepared.journal.agent().error(&error.to_string());
@@ -192,20 +205,25 @@ async fn until_told_to_stop(prepared: &Prepared) -> Result<String, String> {
             ended = &mut agent => return ended.map(|_| "its own accord".to_owned()).map_err(|error| error.to_string()),
             _ = terminate.recv() => break ("SIGTERM".to_owned(), None),
             _ = interrupt.recv() => break ("SIGINT".to_owned(), None),
-            _ = hang_up.recv() => {
+            _ = hang_up.recv() => manager.reload(|| {
                 prepared.journal.reopen();
                 prepared.journal.agent().info("the log files are reopened (SIGHUP)");
-            }
-            order = next_order => match unknown_cluster(&prepared.config, &order) {
-                Some(refusal) => order.answer(&Answer::Failed(refusal)).await,
-                None => break (in_words_of(&order), Some(order)),
+            }),
+            order = next_order => match (unknown_cluster(&prepared.config, &order), &order.request) {
+                (Some(refusal), _) => order.answer(&Answer::Failed(refusal)).await,
+                (None, Request::Drain { .. } | Request::Undrain { .. }) => {
+                    prepared.journal.agent().info(&format!("told by {}", in_words_of(&order)));
+                    drains.carry_out(order);
+                }
+                (None, Request::Stop | Request::Release { .. }) => break (in_words_of(&order), Some(order)),
             },
         }
     };
     prepared.journal.agent().info(&format!("told to end by {told_by}"));
+    manager.stopping();
     stop.send_replace(match order.as_ref().map(|order| &order.request) {
         Some(Request::Release { cluster }) => End::GiveUp(cluster.clone()),
-        Some(Request::Stop) | None => End::LeaveVips,
+        _ => End::LeaveVips,
     });
     let ended = agent.await.map_err(|error| error.to_string());
     if let Some(order) = order {
@@ -216,25 +234,22 @@ async fn until_told_to_stop(prepared: &Prepared) -> Result<String, String> {
 }
 
 fn in_words_of(order: &Order) -> String {
-    match &order.request {
-        Request::Stop => format!("haipmgr stop ({})", order.by),
-        Request::Release { cluster: None } => format!("haipmgr stop --release ({})", order.by),
-        Request::Release { cluster: Some(name) } => {
-            format!("haipmgr stop --release --cluster {name} ({})", order.by)
-        }
-    }
+    let command = match &order.request {
+        Request::Stop => "stop",
+        Request::Release { .. } => "stop --release",
+        Request::Drain { .. } => "drain",
+        Request::Undrain { .. } => "undrain",
+    };
+    let cluster = order.request.cluster().map_or_else(String::new, |name| format!(" --cluster {name}"));
+    format!("haipmgr {command}{cluster} ({})", order.by)
 }
 
 /// The configuration that runs may be another than the one that was asked with.
 fn unknown_cluster(config: &Config, order: &Order) -> Option<String> {
-    match &order.request {
-        Request::Release { cluster: Some(name) }
-            if config.clusters.iter().all(|cluster| cluster.name != *name) =>
-        {
-            Some(format!(
-                "the running agent has no cluster {name:?} and goes on: was the configuration changed since it started? Restart it first"
-            ))
-        }
+    match order.request.cluster() {
+        Some(name) if config.clusters.iter().all(|cluster| cluster.name != *name) => Some(format!(
+            "the running agent has no cluster {name:?} and goes on: was the configuration changed since it started? Restart it first"
+        )),
         _ => None,
     }
 }
@@ -242,7 +257,9 @@ fn unknown_cluster(config: &Config, order: &Order) -> Option<String> {
 fn last_words(request: &Request, ended: &Result<NotGivenUp, String>) -> Answer {
     match (ended, request) {
         (Err(error), _) => Answer::Failed(error.clone()),
-        (Ok(_), Request::Stop) => Answer::Done("the agent has ended; the VIP stays as it is".to_owned()),
+        (Ok(_), Request::Stop | Request::Drain { .. } | Request::Undrain { .. }) => {
+            Answer::Done("the agent has ended; the VIP stays as it is".to_owned())
+        }
         (Ok(NotGivenUp(held)), Request::Release { .. }) if held.is_empty() => {
             Answer::Done("the VIP is given up, and the agent has ended".to_owned())
         }

@@ -1,18 +1,18 @@
-//! Whether each cluster's lease fits the group's own timings: looked at before the agent starts, and where the server does
-//! not answer then, later.
+//! What each cluster's local server says of its group, and whether the lease fits the group's own timings: looked at before the
+//! agent starts, and where the server does not answer then, later.
 
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use decide::event::Fact;
-use decide::timings::{GroupTimings, Overlap};
+use decide::timings::Overlap;
 
 use super::check::local_access;
 use crate::act::expel;
 use crate::config::{Cluster, Config, format_duration};
 use crate::journal::Log;
-use crate::observe::group_timings;
+use crate::observe::group_settings::{self, GroupSettings};
 
 /// The start does not wait longer for servers' answers: a server that lives gives one in a fraction of this.
 const WAIT: Duration = Duration::from_millis(300);
@@ -20,8 +20,8 @@ const WAIT: Duration = Duration::from_millis(300);
 const ASKERS: usize = 8;
 /// Servers that did not answer are asked again this often.
 const ASK_AGAIN_AFTER: Duration = Duration::from_secs(30);
-/// Enough for a TLS handshake in an unoptimised build; only what is touched costs memory.
-const STACK: usize = 1 << 20;
+/// Enough for a TLS handshake in an unoptimised build, which 256 KiB are not; only what is touched costs memory.
+const STACK: usize = 2 << 20;
 
 /// A lease that outlives the group's own election.
 #[derive(Debug, thiserror::Error)]
@@ -34,9 +34,9 @@ pub struct Unfit {
     pub overlap: Overlap,
 }
 
-/// What came of asking, for each cluster in order: a line for the log, where there is something to say.
+/// What came of asking, for each cluster in order: lines for the log.
 pub(super) struct Fitted {
-    pub(super) lines: Vec<Option<String>>,
+    pub(super) lines: Vec<Vec<String>>,
     /// Clusters whose servers are yet to answer.
     pub(super) unanswered: Vec<usize>,
 }
@@ -47,8 +47,7 @@ pub(super) struct Fitted {
 /// A lease that the configuration names is too long.
 pub(super) fn fit(config: &mut Config) -> Result<Fitted, Unfit> {
     let (tell, answers) = mpsc::channel();
-    let leased = config.clusters.iter().enumerate().filter(|(_, cluster)| has_lease(cluster));
-    let to_ask: Vec<(usize, Cluster)> = leased.map(|(place, cluster)| (place, cluster.clone())).collect();
+    let to_ask: Vec<(usize, Cluster)> = config.clusters.iter().cloned().enumerate().collect();
     let mut unanswered: Vec<usize> = to_ask.iter().map(|(place, _)| *place).collect();
     let askers = to_ask.len().min(ASKERS);
     let to_ask = Arc::new(Mutex::new(to_ask));
@@ -56,7 +55,7 @@ pub(super) fn fit(config: &mut Config) -> Result<Fitted, Unfit> {
         let (tell, to_ask) = (tell.clone(), Arc::clone(&to_ask));
         let next = move || to_ask.lock().unwrap_or_else(PoisonError::into_inner).pop();
         // Where there is no thread to be had, the answers stay out, as a silent server's.
-        let _ = thread::Builder::new().name("group-timings".to_owned()).stack_size(STACK).spawn(move || {
+        let _ = thread::Builder::new().name("group-settings".to_owned()).stack_size(STACK).spawn(move || {
             while let Some((place, cluster)) = next() {
                 if tell.send((place, ask(&cluster))).is_err() {
                     return;
@@ -66,36 +65,47 @@ pub(super) fn fit(config: &mut Config) -> Result<Fitted, Unfit> {
     }
     drop(tell);
     let until = Instant::now() + WAIT;
-    let mut lines = vec![None; config.clusters.len()];
+    let mut lines = vec![Vec::new(); config.clusters.len()];
     while let Ok((place, answer)) = answers.recv_timeout(until.saturating_duration_since(Instant::now())) {
         let Some(cluster) = config.clusters.get_mut(place) else { continue };
-        if let Some(Fact::Known(timings)) = answer {
+        if let Some(Fact::Known(settings)) = answer {
             unanswered.retain(|waiting| *waiting != place);
-            lines[place] = shorten(cluster, &timings)?;
+            lines[place] = server_in_words(cluster, &settings);
+            lines[place].extend(shorten(cluster, &settings)?);
         }
     }
     Ok(Fitted { lines, unanswered })
 }
 
-fn has_lease(cluster: &Cluster) -> bool {
-    cluster.policy.longest_lease().is_some()
-}
-
 /// `None` where this host is no member as far as can be seen.
-fn ask(cluster: &Cluster) -> Option<Fact<GroupTimings>> {
-    let answer = group_timings::ask(local_access(cluster)?);
-    Some(match answer {
-        Fact::Known(timings) if timings.expel_timeout.is_zero() => {
-            // An agent that was killed while it had it at 0 left what is to be put back.
-            let left = expel::left_behind(&cluster.expel_timeout_file());
-            let expel_timeout = Duration::from_secs(left.unwrap_or(0).into());
-            Fact::Known(GroupTimings { expel_timeout, ..timings })
-        }
-        other => other,
-    })
+fn ask(cluster: &Cluster) -> Option<Fact<GroupSettings>> {
+    let mut answer = group_settings::ask(local_access(cluster)?);
+    if let Fact::Known(GroupSettings { timings, .. }) = &mut answer
+        && timings.expel_timeout.is_zero()
+    {
+        // An agent that was killed while it had it at 0 left what is to be put back.
+        let left = expel::left_behind(&cluster.expel_timeout_file());
+        timings.expel_timeout = Duration::from_secs(left.unwrap_or(0).into());
+    }
+    Some(answer)
 }
 
-fn shorten(cluster: &mut Cluster, timings: &GroupTimings) -> Result<Option<String>, Unfit> {
+/// The server's version, the group's communication stack and port, and where the configuration says another port.
+fn server_in_words(cluster: &Cluster, settings: &GroupSettings) -> Vec<String> {
+    let mut lines = vec![format!("the local server is {settings}")];
+    if let (Some(written), Some(port)) = (cluster.group_port, settings.group_port)
+        && written != port
+    {
+        lines.push(format!(
+            "group_port is {written} in the configuration, and {port} in the server's group_replication_local_address: \
+             correct it, or leave it out"
+        ));
+    }
+    lines
+}
+
+fn shorten(cluster: &mut Cluster, settings: &GroupSettings) -> Result<Option<String>, Unfit> {
+    let timings = settings.timings;
     let Some(lease) = cluster.policy.longest_lease() else { return Ok(None) };
     match timings.allow(lease) {
         Ok(()) => Ok(None),
@@ -116,17 +126,27 @@ fn shorten(cluster: &mut Cluster, timings: &GroupTimings) -> Result<Option<Strin
     }
 }
 
-/// What `check` says of it.
-pub(super) fn in_words(cluster: &Cluster) -> String {
+/// What `check` says of it: of the server a line or more, and of the lease.
+pub(super) fn in_words(cluster: &Cluster) -> (Vec<String>, String) {
+    let answer = ask(cluster);
+    let server = match &answer {
+        None => vec!["not asked: no address of this host is a member's address".to_owned()],
+        Some(Fact::Unknown(why)) => vec![format!("not known: {why}")],
+        Some(Fact::Known(settings)) => server_in_words(cluster, settings),
+    };
+    (server, lease_in_words(cluster, answer))
+}
+
+fn lease_in_words(cluster: &Cluster, answer: Option<Fact<GroupSettings>>) -> String {
     let Some(lease) = cluster.policy.longest_lease() else {
         return "off: if the agent is dead or hung, the VIP stays where it is".to_owned();
     };
-    match ask(cluster) {
+    match answer {
         None => {
             "not compared with the group's timings: no address of this host is a member's address".to_owned()
         }
         Some(Fact::Unknown(why)) => format!("not compared with the group's timings: {why}"),
-        Some(Fact::Known(timings)) => match timings.allow(lease) {
+        Some(Fact::Known(GroupSettings { timings, .. })) => match timings.allow(lease) {
             Ok(()) => format!(
                 "{} fits: the group replaces a silent member after {} at the soonest",
                 format_duration(lease),
@@ -146,7 +166,7 @@ pub(super) fn look_later(mut unanswered: Vec<(Cluster, Log)>) {
     if unanswered.is_empty() {
         return;
     }
-    let _ = thread::Builder::new().name("group-timings".to_owned()).stack_size(STACK).spawn(move || {
+    let _ = thread::Builder::new().name("group-settings".to_owned()).stack_size(STACK).spawn(move || {
         loop {
             unanswered.retain(|(cluster, log)| !is_compared(cluster, log));
             if unanswered.is_empty() {
@@ -159,8 +179,11 @@ pub(super) fn look_later(mut unanswered: Vec<(Cluster, Log)>) {
 
 /// Whether the server answered, and all is said.
 fn is_compared(cluster: &Cluster, log: &Log) -> bool {
-    let Some(Fact::Known(timings)) = ask(cluster) else { return false };
-    if let Some(Err(overlap)) = cluster.policy.longest_lease().map(|lease| timings.allow(lease)) {
+    let Some(Fact::Known(settings)) = ask(cluster) else { return false };
+    for line in server_in_words(cluster, &settings) {
+        log.info(&line);
+    }
+    if let Some(Err(overlap)) = cluster.policy.longest_lease().map(|lease| settings.timings.allow(lease)) {
         log.error(&format!(
             "{overlap}. The agent goes on, but does not start again with this lease in the configuration"
         ));

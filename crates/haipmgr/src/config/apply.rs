@@ -4,12 +4,12 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use decide::policy::GatewayLost;
+use decide::policy::{GatewayLost, ReadOnlyPrimary};
 
 use super::DecisionTrace;
 use super::draft::Draft;
 use super::duration;
-use super::keys::{GATEWAY_LOST_WORDS, Key, Kind, LEASE, TRACE_WORDS};
+use super::keys::{GATEWAY_LOST_WORDS, Key, Kind, LEASE, READ_ONLY_WORDS, TRACE_WORDS};
 use super::problem::{Problems, nearest};
 use super::value::{Entry, Value};
 use super::vips::further;
@@ -75,32 +75,40 @@ fn place(draft: &mut Draft, kind: &Kind, value: &Value) -> Result<(), String> {
             };
         }
         Kind::Command(at) => *at(draft) = Some(command(value)?),
-        Kind::DecisionTrace => {
-            let word = text(value, &format!("one of \"{}\"", TRACE_WORDS.join("\", \"")))?;
-            draft.decision_trace = match word.as_str() {
-                "switches" => DecisionTrace::Switches,
-                "all" => DecisionTrace::All,
-                "off" => DecisionTrace::Off,
-                other => {
-                    return Err(format!(
-                        "\"{}\" is not one of \"{}\"",
-                        other.escape_debug(),
-                        TRACE_WORDS.join("\", \"")
-                    ));
-                }
-            };
-        }
-        Kind::GatewayLost => {
-            let words = GATEWAY_LOST_WORDS.join("\" or \"");
-            draft.limits.gateway_lost = match text(value, &format!("\"{words}\""))?.as_str() {
-                "release" => GatewayLost::Release,
-                "hold-with-majority" => GatewayLost::HoldWithMajority,
-                other => return Err(format!("\"{}\" is not \"{words}\"", other.escape_debug())),
-            };
-        }
+        Kind::DecisionTrace => draft.decision_trace = decision_trace(value)?,
+        Kind::GatewayLost => draft.limits.gateway_lost = gateway_lost(value)?,
+        Kind::ReadOnlyPrimary => draft.limits.read_only_primary = read_only_primary(value)?,
         Kind::Members | Kind::FurtherVips => {}
     }
     Ok(())
+}
+
+fn decision_trace(value: &Value) -> Result<DecisionTrace, String> {
+    let words = TRACE_WORDS.join("\", \"");
+    match text(value, &format!("one of \"{words}\""))?.as_str() {
+        "switches" => Ok(DecisionTrace::Switches),
+        "all" => Ok(DecisionTrace::All),
+        "off" => Ok(DecisionTrace::Off),
+        other => Err(format!("\"{}\" is not one of \"{words}\"", other.escape_debug())),
+    }
+}
+
+fn gateway_lost(value: &Value) -> Result<GatewayLost, String> {
+    let words = GATEWAY_LOST_WORDS.join("\" or \"");
+    match text(value, &format!("\"{words}\""))?.as_str() {
+        "release" => Ok(GatewayLost::Release),
+        "hold-with-majority" => Ok(GatewayLost::HoldWithMajority),
+        other => Err(format!("\"{}\" is not \"{words}\"", other.escape_debug())),
+    }
+}
+
+fn read_only_primary(value: &Value) -> Result<ReadOnlyPrimary, String> {
+    let words = READ_ONLY_WORDS.join("\" or \"");
+    match text(value, &format!("\"{words}\""))?.as_str() {
+        "hold" => Ok(ReadOnlyPrimary::Hold),
+        "release" => Ok(ReadOnlyPrimary::Release),
+        other => Err(format!("\"{}\" is not \"{words}\"", other.escape_debug())),
+    }
 }
 
 fn members(draft: &mut Draft, entry: &Entry, problems: &mut Problems) {

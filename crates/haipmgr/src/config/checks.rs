@@ -41,16 +41,25 @@ pub(super) fn within_cluster(draft: &Draft, source: Source, problems: &mut Probl
             format!("{gateway} is the gateway and a member; write the router's address, which tells a host whether it is cut off"),
         );
     }
+    for (member, _) in members.iter().filter(|(_, interface)| *interface == "lo") {
+        problems.add(
+            draft.member_given.get(member).copied(),
+            format!("{member}: lo is the loopback, which no other host can reach; write the interface that has {member}"),
+        );
+    }
     if draft.given.contains_key("members") && members.is_empty() && draft.member_given.is_empty() {
         problems.add(
             draft.place_of("members"),
             "no member is named; write each member's address and its interface, such as \"10.77.0.11\" = \"eth0\"",
         );
     }
-    if let (Some(mysql), Some(group)) = (draft.mysql_port, draft.group_port)
-        && mysql == group
-    {
-        problems.add(draft.place_of("group_port"), format!("{group} is also the MySQL port; Group Replication has one of its own, see group_replication_local_address"));
+    for (key, missing) in [("tls_cert", "tls_key"), ("tls_key", "tls_cert")] {
+        if draft.given.contains_key(key) && !draft.given.contains_key(missing) {
+            problems.add(
+                draft.place_of(key),
+                format!("{key} needs {missing} beside it: a certificate and its private key"),
+            );
+        }
     }
     // A parameter.py has one key for it, which is asked for like all of them.
     if source == Source::Toml {
@@ -134,7 +143,11 @@ fn between(earlier: &Draft, later: &Draft, problems: &mut Problems) {
             format!("two clusters are called \"{}\"; write another name", first.escape_debug()),
         );
     }
-    let ports = |draft: &Draft| [("mysql_port", draft.mysql_port), ("group_port", draft.group_port)];
+    // With the communication stack MYSQL the two are one.
+    let ports = |draft: &Draft| {
+        let of_its_own = draft.group_port.filter(|port| draft.mysql_port != Some(*port));
+        [("mysql_port", draft.mysql_port), ("group_port", of_its_own)]
+    };
     for (key, port) in ports(later) {
         let Some(port) = port else { continue };
         if let Some((other, _)) = ports(earlier).into_iter().find(|(_, taken)| *taken == Some(port)) {

@@ -57,9 +57,7 @@ vip          = {vip}
 # ip_gateway
 gateway      = {gateway}
 mysql_port   = {mysql_port}
-# inter_port
-group_port   = {group_port}
-user         = {user}
+{group_port}user         = {user}
 # passwd. Safer in a file of its own: write it to /etc/haipmgr/{mysql_port}.password (mode 600), and here instead of this line
 # password_file = \"/etc/haipmgr/{mysql_port}.password\"
 password     = {password}
@@ -75,7 +73,9 @@ install_path = {install_path}
         called = quoted(draft.called()),
         vip = quoted(format!("{}/{full}", draft.limits.address)),
         gateway = address(draft.gateway),
-        group_port = port(draft.group_port),
+        group_port = draft
+            .group_port
+            .map_or_else(String::new, |port| format!("# inter_port\ngroup_port   = {port}\n")),
         user = quoted(draft.user.clone().unwrap_or_default()),
         password = quoted(draft.password.clone().unwrap_or_default()),
         sleeptime = quoted(duration::format(draft.group.sleeptime)),

@@ -1,10 +1,8 @@
 //! `docs/configuration.md`, from the table of keys.
 
-use core::fmt::Write as _;
-
 use super::draft::Draft;
 use super::duration;
-use super::keys::{CLUSTER, GATEWAY_LOST_WORDS, Key, Kind, Presence, TOP, TRACE_WORDS};
+use super::keys::{CLUSTER, GATEWAY_LOST_WORDS, Key, Kind, Presence, READ_ONLY_WORDS, TOP, TRACE_WORDS};
 
 const HEAD: &str = "# Every configuration key
 
@@ -46,19 +44,53 @@ With it the agent behaves as the Python program did: `lease` is `\"off\"`, `ling
 Everything else has the defaults above. `haipmgr convert parameter.py` prints the same configuration as TOML.
 ";
 
+/// One key, as it is documented, here and in `haipmgr.toml(5)`. Code stands between backticks.
+pub struct Documented {
+    /// Its name.
+    pub name: &'static str,
+    /// What it takes.
+    pub takes: String,
+    /// What holds without it.
+    pub default: String,
+    /// What it means.
+    pub about: &'static str,
+}
+
+/// The keys of the whole file.
+pub fn keys_of_the_file() -> impl Iterator<Item = Documented> {
+    TOP.iter().map(|key| Documented {
+        name: key.name,
+        takes: "a path".to_owned(),
+        default: key.default.to_owned(),
+        about: key.about,
+    })
+}
+
+/// The keys of a `[[cluster]]`.
+pub fn keys_of_a_cluster() -> impl Iterator<Item = Documented> {
+    CLUSTER.iter().map(|key| Documented {
+        name: key.name,
+        takes: takes(key),
+        default: default(key),
+        about: key.about,
+    })
+}
+
+impl Documented {
+    fn row(&self) -> String {
+        format!("| `{}` | {} | {} | {} |\n", self.name, self.takes, self.default, self.about)
+    }
+}
+
 /// The page, in Markdown.
 pub fn markdown() -> String {
-    let mut page = HEAD.to_owned();
-    page += "\n## Keys of the whole file\n| key | takes | default | meaning |\n|---|---|---|---|\n";
-    for key in TOP {
-        let _never_fails = writeln!(page, "| `{}` | a path | {} | {} |", key.name, key.default, key.about);
-    }
-    page += "\n## Keys of a `[[cluster]]`\n| key | takes | default | meaning |\n|---|---|---|---|\n";
-    for key in CLUSTER {
-        let _never_fails =
-            writeln!(page, "| `{}` | {} | {} | {} |", key.name, takes(key), default(key), key.about);
-    }
-    page + PARAMETER_PY
+    let table = |title, keys: &mut dyn Iterator<Item = Documented>| {
+        let rows: String = keys.map(|key| key.row()).collect();
+        format!("\n## {title}\n| key | takes | default | meaning |\n|---|---|---|---|\n{rows}")
+    };
+    let whole = table("Keys of the whole file", &mut keys_of_the_file());
+    let cluster = table("Keys of a `[[cluster]]`", &mut keys_of_a_cluster());
+    [HEAD, &whole, &cluster, PARAMETER_PY].concat()
 }
 
 fn takes(key: &Key) -> String {
@@ -74,6 +106,7 @@ fn takes(key: &Key) -> String {
         Kind::Switch(_) => "`true` or `false`".to_owned(),
         Kind::Command(_) => "a list: program, arguments".to_owned(),
         Kind::GatewayLost => format!("`\"{}\"`", GATEWAY_LOST_WORDS.join("\"`, `\"")),
+        Kind::ReadOnlyPrimary => format!("`\"{}\"`", READ_ONLY_WORDS.join("\"`, `\"")),
         Kind::DecisionTrace => format!("`\"{}\"`", TRACE_WORDS.join("\"`, `\"")),
         Kind::Members => "address = interface".to_owned(),
         Kind::FurtherVips => "tables".to_owned(),
@@ -95,6 +128,7 @@ fn default(key: &Key) -> String {
                 }
                 Kind::Switch(at) => format!("`{}`", at(&mut draft)),
                 Kind::GatewayLost => "`\"release\"`".to_owned(),
+                Kind::ReadOnlyPrimary => "`\"hold\"`".to_owned(),
                 Kind::DecisionTrace => "`\"switches\"`".to_owned(),
                 _ => String::new(),
             }

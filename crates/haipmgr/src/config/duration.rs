@@ -6,7 +6,7 @@ use std::time::Duration;
 ///
 /// # Errors
 /// What is wrong, and what to write instead.
-pub(super) fn parse(text: &str) -> Result<Duration, String> {
+pub(crate) fn parse(text: &str) -> Result<Duration, String> {
     let advice = || {
         format!(
             "\"{}\" is not a length of time; write a number and a unit, such as \"100ms\", \"7s\" or \"1m\"",

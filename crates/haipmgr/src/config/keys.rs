@@ -62,6 +62,7 @@ pub(super) enum Kind {
     Command(At<Option<Vec<String>>>),
     DecisionTrace,
     GatewayLost,
+    ReadOnlyPrimary,
     Members,
     /// `[[cluster.vips]]`.
     FurtherVips,
@@ -80,6 +81,9 @@ pub(super) const LEASE: (Duration, Duration) = (s(3), s(3600));
 
 /// The words `gateway_lost` takes.
 pub(super) const GATEWAY_LOST_WORDS: [&str; 2] = ["release", "hold-with-majority"];
+
+/// The words `read_only_primary` takes.
+pub(super) const READ_ONLY_WORDS: [&str; 2] = ["hold", "release"];
 
 /// The words `decision_trace` takes.
 pub(super) const TRACE_WORDS: [&str; 3] = ["switches", "all", "off"];
@@ -120,9 +124,10 @@ pub(super) const CLUSTER: &[Key] = &[
     },
     Key {
         name: "group_port",
-        presence: Presence::Needed,
+        presence: Presence::Or("none"),
         kind: Kind::Port(|draft| &mut draft.group_port),
-        about: "Group Replication's own port, the same on all members. The agent never connects to it.",
+        about: "The port of `group_replication_local_address`, the same on all members. Not needed, and with the communication stack MYSQL \
+                (InnoDB Cluster's default) it is MySQL's own. The agent never connects to it: it is only kept apart from other clusters' ports.",
     },
     Key {
         name: "user",
@@ -184,6 +189,19 @@ pub(super) const CLUSTER: &[Key] = &[
         about: "A file of CA certificates (PEM); the server's certificate must be signed by one of them. With this key, TLS is required.",
     },
     Key {
+        name: "tls_cert",
+        presence: Presence::Or("none"),
+        kind: Kind::Path(|draft| &mut draft.tls_cert),
+        about: "A file with the account's own certificate (PEM), and those between it and its authority: for an account with \
+                `REQUIRE X509`, `SUBJECT` or `ISSUER`. Needs `tls_key`; TLS is required then. Not by `socket`, which has no TLS.",
+    },
+    Key {
+        name: "tls_key",
+        presence: Presence::Or("none"),
+        kind: Kind::Path(|draft| &mut draft.tls_key),
+        about: "The file with that certificate's private key (PEM, not encrypted). Other users must not be able to read it.",
+    },
+    Key {
         name: "lease",
         presence: Presence::Default,
         kind: Kind::DurationOr {
@@ -221,7 +239,7 @@ pub(super) const CLUSTER: &[Key] = &[
         name: "refused_patience",
         presence: Presence::Default,
         kind: Kind::DurationOr {
-            word: "for ever",
+            word: "unlimited",
             zero_is_word: false,
             least: s(1),
             most: s(86_400),
@@ -285,6 +303,16 @@ pub(super) const CLUSTER: &[Key] = &[
         about: "What the holder does when its gateway is lost. `\"release\"`: releases the VIP, because this host may be the one that is cut off. \
                 `\"hold-with-majority\"`: keeps the VIP while its server is the primary and sees the majority of the group; for \
                 sites where one router may go down for every host at once. To start the VIP the gateway must answer either way.",
+    },
+    Key {
+        name: "read_only_primary",
+        presence: Presence::Default,
+        kind: Kind::ReadOnlyPrimary,
+        about: "What the holder does when its server is the primary and takes no writes (`super_read_only`). `\"hold\"`: keeps the VIP, and says so \
+                in an ERROR: no other member takes writes either, and who only reads goes on. `\"release\"`: releases it after `claim_wait`, for \
+                clients that must not find a server that refuses their writes. A primary that is read-only never takes the VIP, as after a \
+                failover with the member action `mysql_disable_super_read_only_if_primary` disabled, or in a ClusterSet's replica cluster: \
+                nobody holds it then.",
     },
     Key {
         name: "takeover_after",

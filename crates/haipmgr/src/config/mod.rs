@@ -26,12 +26,22 @@ use decide::policy::Policy;
 use nix::unistd::AccessFlags;
 
 pub use convert::convert;
-pub use document::markdown;
+pub use document::{Documented, keys_of_a_cluster, keys_of_the_file, markdown};
 pub use duration::format as format_duration;
+pub(crate) use duration::parse as parse_duration;
 pub use password::Password;
+pub(crate) use password::{PasswordError, from_file as password_from_file};
 pub use problem::{Position, Problem, Problems};
 
 use draft::Draft;
+
+/// The password in this file.
+///
+/// # Errors
+/// It can't be read, or others can read it too.
+pub fn password_of_file(file: &Path) -> Result<Password, Problems> {
+    password::from_file(file).map_err(|error| Problems::of_file(file, error.to_string()))
+}
 
 /// The lock file where a TOML file names none.
 pub const DEFAULT_LOCK: &str = "/run/haipmgr/haipmgr.lock";
@@ -60,6 +70,15 @@ pub enum Source {
     ParameterPy,
 }
 
+/// What proves the account to a server that asks for a certificate (`REQUIRE X509`): two files in PEM form.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientCertificate {
+    /// The certificate, and those between it and its authority.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+}
+
 /// Which decisions are recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DecisionTrace {
@@ -86,8 +105,9 @@ pub struct Cluster {
     pub gateway_misses: u32,
     /// MySQL's port on every member.
     pub mysql_port: u16,
-    /// Group Replication's port on every member (the legacy program's `inter_port`); never connected to (S11).
-    pub group_port: u16,
+    /// Group Replication's port on every member (the legacy program's `inter_port`), where the file names it; never connected to
+    /// (S11). With the communication stack MYSQL it is MySQL's own.
+    pub group_port: Option<u16>,
     /// The MySQL account.
     pub user: String,
     /// Its password.
@@ -96,6 +116,8 @@ pub struct Cluster {
     pub socket: Option<PathBuf>,
     /// Certificates to verify the server's with; none: TLS where offered, not verified.
     pub tls_ca: Option<PathBuf>,
+    /// The account's own certificate and its private key.
+    pub tls_client: Option<ClientCertificate>,
     /// How long a connection may take.
     pub connect_limit: Duration,
     /// How long an answer may take.
@@ -164,6 +186,11 @@ impl Cluster {
         format!("VIP {}", addresses.join(", "))
     }
 
+    /// There while this host is drained.
+    pub fn drained_file(&self) -> PathBuf {
+        self.install_path.join(format!("drained_{}", self.mysql_port))
+    }
+
     /// S6: how long the state file shows a switch before it goes back to `1`: 20 × `sleeptime`.
     pub fn stat_shown_for(&self) -> Duration {
         checks::shown_for(self.policy.group.sleeptime)
@@ -212,7 +239,8 @@ fn read(path: &Path) -> Result<(Loaded, Problems), Problems> {
     let (bytes, metadata) = read_bytes(path).map_err(|text| Problems::of_file(path, text))?;
     let (mut loaded, problems) = understand(path, source, bytes)?;
     let holds_password = loaded.drafts.iter().any(|draft| draft.password.is_some());
-    loaded.exposed = if holds_password { password::readable_by_others(path, &metadata) } else { None };
+    loaded.exposed =
+        if holds_password { password::readable_by_others(path, "a password", &metadata) } else { None };
     Ok((loaded, problems))
 }
 
@@ -310,18 +338,28 @@ fn on_this_host(draft: &Draft, problems: &mut Problems) {
             format!("fence_command: {program} can't be run: {}; write a program that is there", cause.desc()),
         );
     }
-    if let Some(file) = &draft.tls_ca
-        && let Err(cause) = readable(file)
+    for (key, file) in [("tls_ca", &draft.tls_ca), ("tls_cert", &draft.tls_cert), ("tls_key", &draft.tls_key)]
     {
-        problems.add(draft.place_of("tls_ca"), format!("tls_ca: {} can't be read: {cause}", file.display()));
+        let Some(file) = file else { continue };
+        let text = match readable(file) {
+            Err(cause) => Some(format!("{} can't be read: {cause}", file.display())),
+            Ok(metadata) if key == "tls_key" => {
+                password::readable_by_others(file, "a private key", &metadata)
+            }
+            Ok(_) => None,
+        };
+        if let Some(text) = text {
+            problems.add(draft.place_of(key), format!("{key}: {text}"));
+        }
     }
 }
 
-fn readable(file: &Path) -> std::io::Result<()> {
-    if !std::fs::metadata(file)?.is_file() {
+fn readable(file: &Path) -> std::io::Result<std::fs::Metadata> {
+    let metadata = std::fs::metadata(file)?;
+    if !metadata.is_file() {
         return Err(std::io::Error::other("it is not a plain file"));
     }
-    std::fs::File::open(file).map(drop)
+    std::fs::File::open(file).map(|_| metadata)
 }
 
 fn password_of(draft: &Draft, credentials: Option<&Path>, problems: &mut Problems) -> Option<Password> {
@@ -347,11 +385,15 @@ fn finish(draft: Draft, password: Option<Password>) -> Option<Cluster> {
         gateway_interval: draft.gateway_interval,
         gateway_misses: draft.gateway_misses,
         mysql_port: draft.mysql_port?,
-        group_port: draft.group_port?,
+        group_port: draft.group_port,
         user: draft.user?,
         password: password?,
         socket: draft.socket,
         tls_ca: draft.tls_ca,
+        tls_client: draft
+            .tls_cert
+            .zip(draft.tls_key)
+            .map(|(certificate, key)| ClientCertificate { certificate, key }),
         connect_limit: draft.connect_limit,
         query_limit: draft.query_limit,
         install_path: draft.install_path?,

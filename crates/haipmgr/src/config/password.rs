@@ -6,14 +6,16 @@ use std::io::Read;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-/// A password that no `Debug` output shows.
+use zeroize::Zeroizing;
+
+/// A password that no `Debug` output shows, and whose memory is wiped when it is no longer needed.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Password(String);
+pub struct Password(Zeroizing<String>);
 
 impl Password {
     /// Wraps one.
     pub fn new(password: impl Into<String>) -> Self {
-        Self(password.into())
+        Self(Zeroizing::new(password.into()))
     }
 
     /// The password itself, for the connection only.
@@ -33,7 +35,7 @@ const LONGEST: u64 = 4096;
 
 /// A password that can't be had.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum PasswordError {
+pub(crate) enum PasswordError {
     #[error("the file {} can't be read: {cause}; create it with mode 600, with the password in its only line", file.display())]
     Unreadable { file: PathBuf, cause: std::io::Error },
     #[error("{} must be a plain file of at most {LONGEST} bytes with the password in its only line", .0.display())]
@@ -50,14 +52,20 @@ pub(super) enum PasswordError {
 }
 
 /// Why others than root and the agent's own user can read this file, with the command that mends it; none where they
-/// can't. Group read is let pass for root's group and the agent's own.
-pub(super) fn readable_by_others(file: &Path, metadata: &Metadata) -> Option<String> {
+/// can't. Group read is let pass for root's group, the agent's own, and that of a folder which root made for this group alone: with
+/// the package, `/etc/haipmgr` is the group haipmgr's, and root's `haipmgr check` reads the same files as the agent.
+pub(super) fn readable_by_others(file: &Path, holds: &str, metadata: &Metadata) -> Option<String> {
     let mode = metadata.mode() & 0o7777;
-    let group_is_ours = metadata.gid() == 0 || metadata.gid() == nix::unistd::getegid().as_raw();
+    let group = metadata.gid();
+    let folder_is_the_groups = || {
+        let folder = file.parent().and_then(|folder| folder.metadata().ok());
+        folder.is_some_and(|folder| folder.uid() == 0 && folder.gid() == group && folder.mode() & 0o027 == 0)
+    };
+    let group_is_ours = group == 0 || group == nix::unistd::getegid().as_raw() || folder_is_the_groups();
     let exposed = mode & 0o004 != 0 || (mode & 0o040 != 0 && !group_is_ours);
     exposed.then(|| {
         format!(
-            "the file {} holds a password and its mode {mode:03o} lets others read it; type: chmod 600 {}",
+            "the file {} holds {holds} and its mode {mode:03o} lets others read it; type: chmod 600 {}",
             file.display(),
             shell_quoted(file)
         )
@@ -65,15 +73,15 @@ pub(super) fn readable_by_others(file: &Path, metadata: &Metadata) -> Option<Str
 }
 
 /// Reads a password file: one line, its end not part of the password.
-pub(super) fn from_file(file: &Path) -> Result<Password, PasswordError> {
+pub(crate) fn from_file(file: &Path) -> Result<Password, PasswordError> {
     let unreadable = |cause| PasswordError::Unreadable { file: file.to_owned(), cause };
-    // Without O_NONBLOCK a named pipe put in the file's place would keep the start waiting for ever.
+    // Without O_NONBLOCK a named pipe put in the file's place would keep the start waiting without an end.
     let open = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(file).map_err(unreadable)?;
     let metadata = open.metadata().map_err(unreadable)?;
     if !metadata.is_file() || metadata.len() > LONGEST {
         return Err(PasswordError::NotAPasswordFile(file.to_owned()));
     }
-    if let Some(text) = readable_by_others(file, &metadata) {
+    if let Some(text) = readable_by_others(file, "a password", &metadata) {
         return Err(PasswordError::OthersCanRead(text));
     }
     first_line(open, file)
@@ -91,7 +99,8 @@ pub(super) fn from_credential(name: &str, directory: Option<&Path>) -> Result<Pa
 }
 
 pub(super) fn first_line(open: impl Read, file: &Path) -> Result<Password, PasswordError> {
-    let mut text = String::new();
+    // Large enough from the start: a string that grows leaves copies behind.
+    let mut text = Zeroizing::new(String::with_capacity(4096 + 2));
     open.take(LONGEST + 1)
         .read_to_string(&mut text)
         .map_err(|cause| PasswordError::Unreadable { file: file.to_owned(), cause })?;
@@ -147,6 +156,22 @@ mod tests {
         let text = from_file(&file).unwrap_err().to_string();
         assert!(text.contains(&format!("chmod 600 {}", file.display())), "{text}");
         assert!(!text.contains("secret"), "{text}");
+    }
+
+    #[test]
+    fn a_groups_file_is_read_by_root_only_in_a_folder_that_root_made_for_that_group() {
+        assert!(nix::unistd::geteuid().is_root(), "needs root: sudo -E cargo test -p haipmgr --lib password");
+        let (folder, file) = file_with(0o640, "secret\n");
+        let give = |path: &Path, mode: u32| {
+            std::os::unix::fs::chown(path, Some(0), Some(4711)).unwrap();
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+        };
+        give(&file, 0o640);
+        assert!(from_file(&file).unwrap_err().to_string().contains("chmod 600"));
+        give(folder.path(), 0o755);
+        assert!(from_file(&file).unwrap_err().to_string().contains("chmod 600"));
+        give(folder.path(), 0o750);
+        assert_eq!(from_file(&file).unwrap().reveal(), "secret");
     }
 
     #[test]

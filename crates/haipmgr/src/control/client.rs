@@ -41,7 +41,7 @@ pub enum ClientError {
     BadMessage(#[from] BadMessage),
 }
 
-/// Asks, and comes back with the answer when the agent's process has ended, or with a refusal at once.
+/// Asks, and comes back with the answer: once the agent's process has ended, where that was asked for.
 ///
 /// # Errors
 /// There is no agent, or it does not answer.
@@ -75,7 +75,7 @@ pub fn ask(path: &Path, request: &Request) -> Result<Answer, ClientError> {
     Ok(answer)
 }
 
-/// Without waiting for ever where the agent is hung and its queue full.
+/// Without waiting endlessly where the agent is hung and its queue full.
 fn connect(path: &Path) -> io::Result<UnixStream> {
     let since = Instant::now();
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;

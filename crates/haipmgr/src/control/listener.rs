@@ -19,6 +19,8 @@ use super::message::{Answer, LONGEST_REQUEST, Request};
 const SPEAK_WITHIN: Duration = Duration::from_secs(2);
 /// So many are heard at a time; more wait in the kernel's own queue.
 const AT_A_TIME: usize = 4;
+/// How often is looked whether the socket is still there.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Between two attempts to accept, where the system has no descriptor to spare.
 const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(500);
 
@@ -51,14 +53,14 @@ pub struct Order {
 
 impl Listener {
     /// Makes the socket, in place of one that an agent left which is no more: to be called with the agent's lock held, inside
-    /// a tokio runtime.
+    /// a tokio runtime. Where somebody removes it (a folder under /run that is cleared) it is made anew, and `report` is told.
     ///
     /// # Errors
     /// It can't be made there, or something else than a socket is in its place.
-    pub fn open(path: &Path) -> Result<Self, ControlError> {
+    pub fn open(path: &Path, report: impl Fn(&str) + Send + 'static) -> Result<Self, ControlError> {
         let listener = bind(path).map_err(|cause| ControlError { path: path.to_owned(), cause })?;
         let (tell, orders) = mpsc::channel(AT_A_TIME);
-        let accepting = tokio::spawn(accept(listener, tell));
+        let accepting = tokio::spawn(listen(path.to_owned(), listener, tell, report));
         Ok(Self { path: path.to_owned(), orders, accepting })
     }
 
@@ -80,6 +82,11 @@ impl Drop for Listener {
 }
 
 impl Order {
+    /// Answers, and ends the connection: the agent goes on.
+    pub async fn answer_and_go_on(mut self, answer: &Answer) {
+        write(&mut self.stream, answer).await;
+    }
+
     /// Answers, and leaves the connection open until this process ends: its end tells the other side that the agent is no
     /// more.
     pub async fn answer(mut self, answer: &Answer) {
@@ -99,21 +106,57 @@ fn bind(path: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-async fn accept(listener: UnixListener, tell: mpsc::Sender<Order>) {
+/// Accepts whoever connects, and makes the socket anew where it is gone.
+async fn listen(
+    path: PathBuf,
+    mut listener: UnixListener,
+    tell: mpsc::Sender<Order>,
+    report: impl Fn(&str) + Send + 'static,
+) {
     let room = Arc::new(Semaphore::new(AT_A_TIME));
+    let mut said = false;
     loop {
-        // The semaphore is never closed.
-        let Ok(place) = Arc::clone(&room).acquire_owned().await else { return };
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                let tell = tell.clone();
-                tokio::spawn(async move {
-                    hear(stream, &tell).await;
-                    drop(place);
-                });
-            }
-            Err(_) => tokio::time::sleep(ACCEPT_AGAIN_AFTER).await,
+        tokio::select! {
+            () = accept(&listener, &room, &tell) => {}
+            () = tokio::time::sleep(LOOK_EVERY) => {}
         }
+        if path.exists() {
+            said = false;
+            continue;
+        }
+        let folder = path.parent().map_or(Ok(()), std::fs::create_dir_all);
+        let text = match folder.and_then(|()| bind(&path)) {
+            Ok(anew) => {
+                listener = anew;
+                format!(
+                    "{} was removed while the agent runs, perhaps with its whole folder, and is made anew; leave it alone: haipmgr stop needs it",
+                    path.display()
+                )
+            }
+            Err(cause) => format!(
+                "{} was removed while the agent runs, and can't be made anew ({cause}): stop this agent with SIGTERM, and start it again",
+                path.display()
+            ),
+        };
+        if !said {
+            report(&text);
+        }
+        said = true;
+    }
+}
+
+async fn accept(listener: &UnixListener, room: &Arc<Semaphore>, tell: &mpsc::Sender<Order>) {
+    // The semaphore is never closed.
+    let Ok(place) = Arc::clone(room).acquire_owned().await else { return };
+    match listener.accept().await {
+        Ok((stream, _)) => {
+            let tell = tell.clone();
+            tokio::spawn(async move {
+                hear(stream, &tell).await;
+                drop(place);
+            });
+        }
+        Err(_) => tokio::time::sleep(ACCEPT_AGAIN_AFTER).await,
     }
 }
 

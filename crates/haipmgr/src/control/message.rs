@@ -18,6 +18,28 @@ pub enum Request {
         /// Of the cluster of this name only; none: of each.
         cluster: Option<String>,
     },
+    /// Give the VIP up, and take none until [`Request::Undrain`] or the next boot. The agent goes on.
+    Drain {
+        /// Of the cluster of this name only; none: of each.
+        cluster: Option<String>,
+    },
+    /// Take VIPs again.
+    Undrain {
+        /// Of the cluster of this name only; none: of each.
+        cluster: Option<String>,
+    },
+}
+
+impl Request {
+    /// The cluster that it names.
+    pub fn cluster(&self) -> Option<&String> {
+        match self {
+            Self::Stop => None,
+            Self::Release { cluster } | Self::Drain { cluster } | Self::Undrain { cluster } => {
+                cluster.as_ref()
+            }
+        }
+    }
 }
 
 /// What an agent answers.
@@ -99,8 +121,13 @@ mod tests {
     #[test]
     fn requests_and_answers_survive_the_way_also_with_odd_names() {
         let odd = Some("two\nlines \"and\" more".to_owned());
-        for request in [Request::Stop, Request::Release { cluster: None }, Request::Release { cluster: odd }]
-        {
+        for request in [
+            Request::Stop,
+            Request::Release { cluster: None },
+            Request::Release { cluster: odd.clone() },
+            Request::Drain { cluster: odd },
+            Request::Undrain { cluster: None },
+        ] {
             let line = request.line().unwrap();
             assert_eq!(line.matches('\n').count(), 1, "{line}");
             assert_eq!(Request::parse(line.as_bytes()).unwrap(), request);

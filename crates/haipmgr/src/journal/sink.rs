@@ -235,19 +235,37 @@ impl Writer {
 /// Opens the log file: made where it is not there, for its owner to write and its group to read.
 pub(super) fn file_opener(path: &Path) -> Opener {
     let path = path.to_owned();
-    Box::new(move || {
-        let file = File::options()
-            .append(true)
-            .create(true)
-            .mode(0o640)
-            .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
-            .open(&path)?;
-        if file.metadata()?.is_file() {
-            Ok(Box::new(file))
-        } else {
-            Err(io::Error::other("it is not a plain file"))
+    Box::new(move || Ok(Box::new(LogFile { file: open_file(&path)?, path: path.clone() })))
+}
+
+/// A log file that is made anew where it was removed.
+struct LogFile {
+    path: PathBuf,
+    file: File,
+}
+
+impl Write for LogFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        // One that was only renamed is logrotate's, until it says so (SIGHUP).
+        if self.file.metadata()?.nlink() == 0 {
+            self.file = open_file(&self.path)?;
         }
-    })
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+fn open_file(path: &Path) -> io::Result<File> {
+    let file = File::options()
+        .append(true)
+        .create(true)
+        .mode(0o640)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
+        .open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is not a plain file")) }
 }
 
 /// Standard error, unbuffered.
@@ -304,7 +322,7 @@ mod tests {
             })
         };
         let sink = Sink::start("gate", gate, None).unwrap();
-        // No permit yet: were any of these to wait, it would wait for ever.
+        // No permit yet: were any of these to wait, it would never end.
         for number in 0..(QUEUE + 100) {
             sink.write(format!("line {number}\n"));
         }
@@ -354,6 +372,25 @@ mod tests {
         let text = String::from_utf8(heard.lock().unwrap().clone()).unwrap();
         assert_eq!(text.lines().count(), 1, "{text}");
         assert!(text.contains("/x/HAIPMGR_3306.log") && text.contains("No space left"), "{text}");
+    }
+
+    #[test]
+    fn a_log_file_that_was_removed_is_there_again_with_the_next_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("HAIPMGR_3306.log");
+        let sink = Sink::start("removed", file_opener(&path), None).unwrap();
+        let limit = Duration::from_secs(30);
+        sink.write("one\n".to_owned());
+        sink.flush(limit);
+        std::fs::remove_file(&path).unwrap();
+        sink.write("two\n".to_owned());
+        sink.flush(limit);
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "two\n");
+        // Copied and cut short (logrotate's copytruncate), it is the same file.
+        File::options().write(true).open(&path).unwrap().set_len(0).unwrap();
+        sink.write("three\n".to_owned());
+        sink.flush(limit);
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "three\n");
     }
 
     #[test]

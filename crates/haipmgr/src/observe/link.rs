@@ -17,7 +17,7 @@ use futures_util::stream::BoxStream;
 use netlink_packet_core::{NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::address::AddressMessage;
-use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
+use netlink_packet_route::link::{LinkAttribute, LinkEvent, LinkFlags, LinkMessage};
 use rtnetlink::MulticastGroup;
 use tokio::sync::Notify;
 use tokio::task::{JoinHandle, JoinSet};
@@ -38,6 +38,24 @@ pub enum LinkError {
     /// The addresses and interfaces can't be read.
     #[error("cannot read this host's addresses and interfaces: {0}")]
     Read(#[from] NetlinkError),
+}
+
+/// What is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LinkNews {
+    /// This host's addresses and interfaces, whole.
+    Host(Seen<Host>),
+    /// Frames leave this host by another way: what is held there is to be announced anew.
+    Path(PathChange),
+}
+
+/// The way to an interface's neighbors is another: their switches and caches know the old one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PathChange {
+    /// The interface that bears addresses.
+    pub interface: String,
+    /// What happened, as the end of a sentence that begins with the interface.
+    pub what: &'static str,
 }
 
 /// Watches until it is dropped.
@@ -63,20 +81,24 @@ impl Drop for LinkWatch {
 /// Subscribes, reads everything, tells it, and from then on tells the whole [`Host`] after each change of an address, a
 /// interface's name, or whether it is running, and when an interface is another one of the same name. While the kernel can't be asked: `Unknown(Why::Other)`, once.
 ///
+/// Also tells each [`PathChange`] of an interface that runs: its hardware address, its carrier, the ports of a bond or bridge, those of
+/// the interface below a VLAN, and whatever the kernel itself calls for an announcement for (`NETDEV_NOTIFY_PEERS`).
+///
 /// # Errors
 /// The kernel can't be asked at all at the start.
-pub async fn watch(tell: impl Fn(Seen<Host>) + Send + Sync + 'static) -> Result<LinkWatch, LinkError> {
+pub async fn watch(tell: impl Fn(LinkNews) + Send + Sync + 'static) -> Result<LinkWatch, LinkError> {
     let ask = Arc::new(Notify::new());
     let mut kernel = Kernel::open()?;
     let mut known = kernel.read().await?;
-    tell(known.seen());
+    tell(LinkNews::Host(known.seen()));
     let asked = Arc::clone(&ask);
     let task = tokio::spawn(async move {
         loop {
             let error = follow(&mut kernel, &mut known, &asked, &tell).await;
-            tell(Seen { asked_at: crate::clock::now(), fact: Fact::Unknown(Why::Other(error.to_string())) });
+            let fact = Fact::Unknown(Why::Other(error.to_string()));
+            tell(LinkNews::Host(Seen { asked_at: crate::clock::now(), fact }));
             (kernel, known) = reopen().await;
-            tell(known.seen());
+            tell(LinkNews::Host(known.seen()));
         }
     });
     Ok(LinkWatch { ask, task })
@@ -87,24 +109,34 @@ async fn follow(
     kernel: &mut Kernel,
     known: &mut View,
     ask: &Notify,
-    tell: &(impl Fn(Seen<Host>) + Send + Sync),
+    tell: &(impl Fn(LinkNews) + Send + Sync),
 ) -> LinkError {
     loop {
         let asked = tokio::select! {
             () = ask.notified() => true,
             notification = kernel.notifications.next() => match notification {
                 None => return LinkError::Read(NetlinkError::Cut),
-                Some(notification) if known.differs_from(&notification) => false,
-                Some(_) => continue,
+                Some(notification) => {
+                    for change in known.called_for(&notification) {
+                        tell(LinkNews::Path(change));
+                    }
+                    if !known.differs_from(&notification) {
+                        continue;
+                    }
+                    false
+                }
             },
         };
         match kernel.read().await {
             Ok(view) => {
                 // An interface that was made anew may look like the one before it; what is bound to the old one must know.
                 let changed = view.host != known.host || view.interfaces != known.interfaces;
-                *known = view;
+                let before = std::mem::replace(known, view);
                 if changed || asked {
-                    tell(known.seen());
+                    tell(LinkNews::Host(known.seen()));
+                }
+                for change in known.path_changes_since(&before) {
+                    tell(LinkNews::Path(change));
                 }
             }
             Err(error) => return error.into(),
@@ -165,6 +197,11 @@ struct InterfaceState {
     name: String,
     running: bool,
     loopback: bool,
+    mac: Vec<u8>,
+    /// The bond or bridge that it is a port of (`IFLA_MASTER`), by index.
+    port_of: Option<u32>,
+    /// The interface that it is a VLAN or the like on (`IFLA_LINK`), by index.
+    on: Option<u32>,
 }
 
 impl View {
@@ -172,12 +209,12 @@ impl View {
         let interfaces: BTreeMap<_, _> =
             links.iter().filter_map(|link| Some((link.header.index, interface_state(link)?))).collect();
         let addresses: BTreeSet<_> = addresses.iter().filter_map(address_key).collect();
-        let shown = |index: &u32| interfaces.get(index).filter(|interface| !interface.loopback);
         let host = Host {
             addresses: addresses
                 .iter()
+                .filter(|(_, address, _)| !address.is_loopback())
                 .filter_map(|(index, address, prefix)| {
-                    let interface = shown(index)?.name.clone();
+                    let interface = interfaces.get(index)?.name.clone();
                     Some(HostAddress { address: *address, prefix: *prefix, interface })
                 })
                 .collect(),
@@ -192,6 +229,58 @@ impl View {
 
     fn seen(&self) -> Seen<Host> {
         Seen { asked_at: self.asked_at, fact: Fact::Known(self.host.clone()) }
+    }
+
+    /// By which interfaces frames go another way than before.
+    fn path_changes_since(&self, before: &Self) -> Vec<PathChange> {
+        let mut changes = Vec::new();
+        for (index, now) in self.interfaces.iter().filter(|(_, now)| now.running && !now.loopback) {
+            let Some(was) = before.interfaces.get(index) else { continue };
+            let what = if now.mac != was.mac {
+                "its hardware address changed"
+            } else if !was.running {
+                "its carrier is back"
+            } else if self.ports_of(*index) != before.ports_of(*index) {
+                "its ports changed"
+            } else {
+                continue;
+            };
+            changes.extend(self.path_changed(*index, what));
+        }
+        changes
+    }
+
+    /// The running ports of a bond or a bridge.
+    fn ports_of(&self, index: u32) -> BTreeSet<u32> {
+        let ports = self.interfaces.iter().filter(|(_, port)| port.port_of == Some(index) && port.running);
+        ports.map(|(index, _)| *index).collect()
+    }
+
+    /// Of this interface, and of those that are on it.
+    fn path_changed(&self, index: u32, what: &'static str) -> Vec<PathChange> {
+        let affected =
+            self.interfaces.iter().filter(|(other, state)| **other == index || state.on == Some(index));
+        affected.map(|(_, state)| PathChange { interface: state.name.clone(), what }).collect()
+    }
+
+    /// Where the kernel calls for announcements: a bond's other port took over, a virtual machine came from another host.
+    fn called_for(&self, notification: &NetlinkPayload<RouteNetlinkMessage>) -> Vec<PathChange> {
+        match notification {
+            NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) => {
+                let calls = |attribute: &LinkAttribute| {
+                    matches!(
+                        attribute,
+                        LinkAttribute::Event(LinkEvent::NotifyPeers | LinkEvent::BondingFailover)
+                    )
+                };
+                if link.attributes.iter().any(calls) {
+                    self.path_changed(link.header.index, "the kernel calls for announcements")
+                } else {
+                    Vec::new()
+                }
+            }
+            _ => Vec::new(),
+        }
     }
 
     pub(crate) fn differs_from(&self, notification: &NetlinkPayload<RouteNetlinkMessage>) -> bool {
@@ -224,5 +313,21 @@ fn interface_state(message: &LinkMessage) -> Option<InterfaceState> {
     // IFF_LOWER_UP is the carrier itself. IFF_RUNNING would be late: the kernel holds it back for up to a second.
     // A dormant interface has carrier and may not pass traffic yet (802.1X).
     let running = flags.contains(LinkFlags::Up | LinkFlags::LowerUp) && !flags.contains(LinkFlags::Dormant);
-    Some(InterfaceState { name, running, loopback: flags.contains(LinkFlags::Loopback) })
+    let mut state = InterfaceState {
+        name,
+        running,
+        loopback: flags.contains(LinkFlags::Loopback),
+        mac: Vec::new(),
+        port_of: None,
+        on: None,
+    };
+    for attribute in &message.attributes {
+        match attribute {
+            LinkAttribute::Address(mac) => state.mac.clone_from(mac),
+            LinkAttribute::Controller(index) => state.port_of = Some(*index),
+            LinkAttribute::Link(index) => state.on = Some(*index),
+            _ => {}
+        }
+    }
+    Some(state)
 }

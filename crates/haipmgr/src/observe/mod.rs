@@ -1,9 +1,11 @@
 //! What sees: each module turns one source into facts, and decides nothing. Never imports `act`.
 
+pub mod arp_kept_in;
 pub mod gateway;
-pub mod group_timings;
+pub mod group_settings;
 mod interface_address;
 pub mod link;
+pub mod listening;
 pub mod member_port;
 pub mod mysql;
 pub mod neighbor;

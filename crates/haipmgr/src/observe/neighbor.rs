@@ -135,10 +135,10 @@ impl Drop for InterfaceWatch {
 
 /// The clusters of one interface.
 #[derive(Clone, Default)]
-struct Subscribers(Arc<Mutex<Inside>>);
+struct Subscribers(Arc<Mutex<SubscriberTable>>);
 
 #[derive(Default)]
-struct Inside {
+struct SubscriberTable {
     all: BTreeMap<u64, Subscriber>,
     /// Whether the interface can be heard now.
     hearing: bool,
@@ -146,7 +146,7 @@ struct Inside {
 }
 
 impl Subscribers {
-    fn lock(&self) -> MutexGuard<'_, Inside> {
+    fn lock(&self) -> MutexGuard<'_, SubscriberTable> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

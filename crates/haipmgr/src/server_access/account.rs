@@ -1,5 +1,8 @@
 //! The SQL that makes the agent's account, and the procedures through which it may have a dead member expelled sooner.
 
+/// Stands where the administrator is to write the password.
+pub(crate) const PASSWORD_PLACE: &str = "put the password here";
+
 /// The SQL that makes the account the agent needs, to be run once, on the primary; the group carries it to the others.
 /// The password is left for the administrator to fill in.
 ///
@@ -13,7 +16,7 @@
 pub fn account_sql(user: &str) -> String {
     let user = quoted(user);
     format!(
-        "CREATE USER '{user}'@'%' IDENTIFIED BY 'put the password here';\n\
+        "CREATE USER '{user}'@'%' IDENTIFIED BY '{PASSWORD_PLACE}';\n\
          GRANT SELECT ON performance_schema.* TO '{user}'@'%';\n"
     )
 }
@@ -31,6 +34,11 @@ pub(crate) const RESTORE: &str = "haipmgr.restore_expel_timeout";
 /// Which of the three procedures the account that asks may use: a row each. No effect.
 pub(crate) const USABLE_PROCEDURES: &str =
     "SELECT ROUTINE_NAME FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = 'haipmgr'";
+
+/// Makes another member the primary.
+pub(crate) const MAKE_PRIMARY: &str = "haipmgr.make_primary";
+/// How many rows each open transaction has changed.
+pub(crate) const CHANGED: &str = "haipmgr.changed_rows";
 
 /// The SQL that lets the account have an UNREACHABLE member expelled sooner, to be run once, on the primary, after
 /// [`account_sql`]: a schema with three procedures of one statement each, which run with the rights of an account that nobody
@@ -80,6 +88,42 @@ pub fn election_sql(user: &str) -> String {
     )
 }
 
+/// The SQL for `haipmgr switchover` and `haipmgr drain`, to be run once, on the primary, after [`election_sql`], whose definer it
+/// uses: two more procedures of one statement each, and a privilege.
+///
+/// With them the account can make another member the primary, and see how many rows open transactions have changed, and prepared XA
+/// transactions. All else that is looked at, `performance_schema` shows. The UUID goes through `CONCAT`, because
+/// `group_replication_set_as_primary` takes a bare parameter of a procedure for no member (MySQL 9.7.4, error 1123). XA RECOVER is no
+/// procedure, because the server does not say that anything follows its rows there, and the session is out of step afterwards.
+///
+/// ```
+/// let sql = haipmgr::server_access::account::switchover_sql("haip");
+/// assert!(sql.contains("GRANT EXECUTE ON PROCEDURE haipmgr.make_primary TO 'haip'@'%';"));
+/// ```
+pub fn switchover_sql(user: &str) -> String {
+    let user = quoted(user);
+    format!(
+        "GRANT GROUP_REPLICATION_ADMIN, PROCESS ON *.* TO 'haipmgr_definer'@'localhost';\n\
+         DROP PROCEDURE IF EXISTS {MAKE_PRIMARY};\n\
+         CREATE DEFINER = 'haipmgr_definer'@'localhost' PROCEDURE {MAKE_PRIMARY}(IN member CHAR(36))\n  \
+           SQL SECURITY DEFINER\n  \
+           SELECT group_replication_set_as_primary(CONCAT(member));\n\
+         DROP PROCEDURE IF EXISTS {CHANGED};\n\
+         CREATE DEFINER = 'haipmgr_definer'@'localhost' PROCEDURE {CHANGED}()\n  \
+           SQL SECURITY DEFINER\n  \
+           SELECT trx_mysql_thread_id, trx_rows_modified FROM information_schema.INNODB_TRX\n  \
+           WHERE trx_rows_modified > 0 ORDER BY trx_started LIMIT 60;\n\
+         GRANT EXECUTE ON PROCEDURE {MAKE_PRIMARY} TO '{user}'@'%';\n\
+         GRANT XA_RECOVER_ADMIN ON *.* TO '{user}'@'%';\n\
+         GRANT EXECUTE ON PROCEDURE {CHANGED} TO '{user}'@'%';\n\
+         CREATE TABLE IF NOT EXISTS {WRITTEN} (id INT PRIMARY KEY, written_at TIMESTAMP(6) NOT NULL);\n"
+    )
+}
+
+/// What `haipmgr switchover --write-as` writes through the VIP: one row, over and over.
+pub(crate) const WRITE: &str = "REPLACE INTO haipmgr.written_through_vip VALUES (1, NOW(6))";
+const WRITTEN: &str = "haipmgr.written_through_vip";
+
 fn quoted(user: &str) -> String {
     user.replace('\\', "\\\\").replace('\'', "''")
 }
@@ -92,5 +136,6 @@ mod tests {
     fn a_quote_in_the_user_name_does_not_end_the_statement() {
         assert!(account_sql("o'neil").starts_with("CREATE USER 'o''neil'@'%'"));
         assert!(election_sql("o'neil").ends_with("TO 'o''neil'@'%';\n"));
+        assert!(switchover_sql("o'neil").contains("make_primary TO 'o''neil'@'%';\n"));
     }
 }

@@ -44,7 +44,7 @@ impl Connector {
                 self.without_tls = false;
                 Ok(session)
             }
-            Err(failure) if self.access.tls_ca.is_none() && tls.is_some() && is_about_tls(&failure) => {
+            Err(failure) if !self.access.requires_tls() && tls.is_some() && is_about_tls(&failure) => {
                 self.without_tls = true;
                 let session = self.connect_with(None).await?;
                 self.without_tls = false;
@@ -56,15 +56,12 @@ impl Connector {
 
     fn tls(&self) -> Result<Option<Tls>, Failure> {
         let Endpoint::Tcp(address, _) = self.access.endpoint else { return Ok(None) };
-        match &self.access.tls_ca {
-            None if self.without_tls => Ok(None),
-            None => {
-                Tls::unverified(address).map(Some).map_err(|problem| useless(Why::Tls(problem.to_string())))
-            }
-            Some(path) => Tls::verified(path, address)
-                .map(Some)
-                .map_err(|problem| useless(Why::Tls(format!("tls_ca {}: {problem}", path.display())))),
+        if self.without_tls && !self.access.requires_tls() {
+            return Ok(None);
         }
+        Tls::new(self.access.tls_ca.as_deref(), self.access.tls_client.as_ref(), address)
+            .map(Some)
+            .map_err(|problem| useless(Why::Tls(problem.to_string())))
     }
 
     async fn connect_with(&self, tls: Option<&Tls>) -> Result<Session, Failure> {
@@ -97,7 +94,12 @@ impl Connector {
     pub(crate) fn explain(&self, error: &Error, tls: bool) -> Failure {
         failure(
             error,
-            Circumstances { endpoint: &self.access.endpoint, tls, connect_limit: self.access.limits.connect },
+            Circumstances {
+                endpoint: &self.access.endpoint,
+                tls,
+                client_certificate: self.access.tls_client.is_some(),
+                connect_limit: self.access.limits.connect,
+            },
         )
     }
 }

@@ -14,6 +14,18 @@ pub(crate) struct Failure {
     pub(crate) connection: After,
 }
 
+impl Failure {
+    /// Why there is no answer, in the words of an unknown fact.
+    pub(crate) fn why(self) -> Why {
+        match self.fact {
+            Fact::Unknown(why) => why,
+            Fact::Known(Server::Refused(text)) => Why::Unreachable(text),
+            Fact::Known(Server::NotInGroup(why)) => Why::Unreachable(why.to_string()),
+            Fact::Known(Server::Member(_)) => Why::NotAskedYet,
+        }
+    }
+}
+
 /// What becomes of the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum After {
@@ -31,6 +43,8 @@ pub(super) struct Circumstances<'a> {
     pub(super) endpoint: &'a Endpoint,
     /// The connection uses TLS or tries to.
     pub(super) tls: bool,
+    /// A certificate of the account's own is configured.
+    pub(super) client_certificate: bool,
     /// The limit on TCP's own handshake.
     pub(super) connect_limit: Duration,
 }
@@ -38,7 +52,7 @@ pub(super) struct Circumstances<'a> {
 pub(super) fn failure(error: &Error, circumstances: Circumstances<'_>) -> Failure {
     let endpoint = circumstances.endpoint;
     match error {
-        Error::Server { code, message } => said_by_server(*code, message),
+        Error::Server { code, message } => said_by_server(*code, message, circumstances),
         Error::Io(error) => ended_by(error, circumstances),
         Error::Tls(error) => useless(Why::Tls(format!("{endpoint}: {error}"))),
         Error::NoTls => {
@@ -55,44 +69,85 @@ pub(super) fn failure(error: &Error, circumstances: Circumstances<'_>) -> Failur
     }
 }
 
-/// Numbers and names: MySQL's server error message reference.
-fn said_by_server(code: u16, message: &str) -> Failure {
+/// What an error of a server says, beyond that the server lives: each is its own word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Says {
+    /// The account is at fault: password, lock, certificate.
+    Account,
+    /// The account is at fault: it lacks a privilege. A `GRANT` takes effect on this very connection.
+    Privilege,
+    /// It may not come from this host, or not without TLS.
+    NotFromHere,
+    /// TLS is wanted.
+    TlsWanted,
+    /// The server is overloaded: no connection is left.
+    Overloaded,
+    /// `max_connect_errors` interrupted connections from this host: nobody from here gets in.
+    HostBlocked,
+    /// It is in offline mode.
+    Offline,
+    /// It is shutting down: soon it refuses, or it lives on after all.
+    ShuttingDown,
+    /// This connection is over; the next one tells more.
+    ConnectionOver,
+}
+
+/// Numbers and names: MySQL's server error message reference. What is not here says nothing but that the server lives.
+const ERRORS: [(u16, Says); 20] = [
+    (1045, Says::Account),        // ER_ACCESS_DENIED_ERROR
+    (1698, Says::Account),        // ER_ACCESS_DENIED_NO_PASSWORD_ERROR
+    (1820, Says::Account),        // ER_MUST_CHANGE_PASSWORD
+    (1862, Says::Account),        // ER_MUST_CHANGE_PASSWORD_LOGIN
+    (3118, Says::Account),        // ER_ACCOUNT_HAS_BEEN_LOCKED
+    (3955, Says::Account),        // ER_USER_ACCESS_DENIED_FOR_USER_ACCOUNT_BLOCKED_BY_PASSWORD_LOCK
+    (1044, Says::Privilege),      // ER_DBACCESS_DENIED_ERROR
+    (1142, Says::Privilege),      // ER_TABLEACCESS_DENIED_ERROR
+    (1143, Says::Privilege),      // ER_COLUMNACCESS_DENIED_ERROR
+    (1227, Says::Privilege),      // ER_SPECIFIC_ACCESS_DENIED_ERROR
+    (1130, Says::NotFromHere),    // ER_HOST_NOT_PRIVILEGED
+    (3159, Says::TlsWanted),      // ER_SECURE_TRANSPORT_REQUIRED
+    (1040, Says::Overloaded),     // ER_CON_COUNT_ERROR
+    (1203, Says::Overloaded),     // ER_TOO_MANY_USER_CONNECTIONS
+    (1226, Says::Overloaded),     // ER_USER_LIMIT_REACHED
+    (1129, Says::HostBlocked),    // ER_HOST_IS_BLOCKED
+    (3032, Says::Offline),        // ER_SERVER_OFFLINE_MODE
+    (1053, Says::ShuttingDown),   // ER_SERVER_SHUTDOWN
+    (1317, Says::ConnectionOver), // ER_QUERY_INTERRUPTED (KILL)
+    (4031, Says::ConnectionOver), // ER_CLIENT_INTERACTION_TIMEOUT
+];
+
+fn said_by_server(code: u16, message: &str, circumstances: Circumstances<'_>) -> Failure {
+    let missing = |name: &str, what: u16| code == what && message.contains(name);
+    // ER_UNKNOWN_SYSTEM_VARIABLE: @@group_replication_single_primary_mode comes with the plugin. ER_NO_SUCH_TABLE:
+    // replication_group_members.
+    if missing("group_replication", 1193) || missing("replication_group_member", 1146) {
+        return plugin_missing();
+    }
     let text = format!("error {code}: {message}");
-    match code {
-        // ER_ACCESS_DENIED_ERROR, ER_ACCESS_DENIED_NO_PASSWORD_ERROR; password expired
-        // (ER_MUST_CHANGE_PASSWORD, ER_MUST_CHANGE_PASSWORD_LOGIN); account locked (ER_ACCOUNT_HAS_BEEN_LOCKED,
-        // ER_USER_ACCESS_DENIED_FOR_USER_ACCOUNT_BLOCKED_BY_PASSWORD_LOCK).
-        1045 | 1698 | 1820 | 1862 | 3118 | 3955 => useless(Why::WrongPassword(text)),
-        // ER_CON_COUNT_ERROR, ER_TOO_MANY_USER_CONNECTIONS, ER_USER_LIMIT_REACHED.
-        1040 | 1203 | 1226 => useless(Why::TooManyConnections(text)),
-        // ER_HOST_IS_BLOCKED: max_connect_errors interrupted connections from this host; the server lives and gives this
-        // host no connection until somebody flushes its host cache.
-        1129 => useless(Why::TooManyConnections(format!(
-            "{text}; run TRUNCATE TABLE performance_schema.host_cache on that server"
-        ))),
-        // ER_HOST_NOT_PRIVILEGED: no account for this host.
-        1130 => useless(Why::NotAllowed(text)),
-        // ER_DBACCESS_DENIED_ERROR, ER_TABLEACCESS_DENIED_ERROR, ER_COLUMNACCESS_DENIED_ERROR,
-        // ER_SPECIFIC_ACCESS_DENIED_ERROR: a GRANT takes effect on this very connection.
-        1044 | 1142 | 1143 | 1227 => {
+    let says = ERRORS.iter().find(|(known, _)| *known == code).map(|(_, says)| *says);
+    match says {
+        Some(Says::Account) if code == 1045 && !circumstances.client_certificate => {
+            useless(Why::WrongPassword(format!(
+                "{text}; for an account with REQUIRE X509, SUBJECT or ISSUER, tls_cert and tls_key are missing too"
+            )))
+        }
+        Some(Says::Account) => useless(Why::WrongPassword(text)),
+        Some(Says::Privilege) => {
             Failure { fact: Fact::Unknown(Why::NotAllowed(text)), connection: After::Kept }
         }
-        // ER_SECURE_TRANSPORT_REQUIRED.
-        3159 => useless(Why::Tls(text)),
-        // ER_SERVER_OFFLINE_MODE.
-        3032 => Failure {
+        Some(Says::NotFromHere) => useless(Why::NotAllowed(text)),
+        Some(Says::TlsWanted) => useless(Why::Tls(text)),
+        Some(Says::Overloaded) => useless(Why::TooManyConnections(text)),
+        Some(Says::HostBlocked) => useless(Why::TooManyConnections(format!(
+            "{text}; run TRUNCATE TABLE performance_schema.host_cache on that server"
+        ))),
+        Some(Says::Offline) => Failure {
             fact: Fact::Known(Server::NotInGroup(NotInGroup::OfflineMode)),
             connection: After::Useless,
         },
-        // ER_UNKNOWN_SYSTEM_VARIABLE: @@group_replication_single_primary_mode comes with the plugin. ER_NO_SUCH_TABLE:
-        // replication_group_members.
-        1193 if message.contains("group_replication") => plugin_missing(),
-        1146 if message.contains("replication_group_member") => plugin_missing(),
-        // ER_SERVER_SHUTDOWN, ER_NORMAL_SHUTDOWN, ER_QUERY_INTERRUPTED (KILL), ER_CLIENT_INTERACTION_TIMEOUT: the
-        // connection is over, which a server that refuses, or lives on, will make plain.
-        1053 | 1077 => ended(Why::Other(format!("the server is shutting down ({text})"))),
-        1317 | 4031 => ended(Why::Other(text)),
-        _ => useless(Why::Other(text)),
+        Some(Says::ShuttingDown) => ended(Why::Other(format!("the server is shutting down ({text})"))),
+        Some(Says::ConnectionOver) => ended(Why::Other(text)),
+        None => useless(Why::ServerError(text)),
     }
 }
 
@@ -143,7 +198,15 @@ mod tests {
     fn of(error: &Error) -> Failure {
         let endpoint = Endpoint::Tcp([192, 0, 2, 1].into(), 3306);
         let second = Duration::from_secs(1);
-        failure(error, Circumstances { endpoint: &endpoint, tls: true, connect_limit: second })
+        failure(
+            error,
+            Circumstances {
+                endpoint: &endpoint,
+                tls: true,
+                client_certificate: false,
+                connect_limit: second,
+            },
+        )
     }
 
     fn server(code: u16, message: &str) -> Failure {
@@ -168,6 +231,14 @@ mod tests {
                 }
                 Fact::Known(known) => panic!("{code}: {known:?}"),
             }
+        }
+    }
+
+    #[test]
+    fn an_error_that_nobody_knows_says_that_the_server_lives() {
+        for code in [1184, 1231, 1305, 3024, 65535] {
+            let fact = server(code, "any words").fact;
+            assert!(matches!(&fact, Fact::Unknown(why) if why.server_lives()), "{code}: {fact:?}");
         }
     }
 

@@ -6,20 +6,26 @@
 //! | `session/` | a session with a server: login, questions, answers |
 //! | `connect.rs` | a new session: TLS or not |
 //! | `failure.rs` | what each error says of the server |
+//! | `kept_session.rs` | a session that is kept from one statement to the next |
+//! | `versions.rs` | what differs between MySQL's versions |
 //! | `servers.rs` | the one thread that speaks to all servers |
 
 pub mod account;
 mod connect;
 mod failure;
+pub(crate) mod kept_session;
 pub(crate) mod servers;
 pub(crate) mod session;
+pub(crate) mod versions;
 
 use core::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::config::Cluster;
+use crate::config::{ClientCertificate, Cluster};
+
+pub use crate::config::Password;
 
 pub(crate) use self::connect::{Connector, GIVE_UP};
 pub(crate) use self::failure::{After, Failure, useless};
@@ -38,18 +44,26 @@ pub struct Access {
     /// verified, the host name is not (MySQL's own certificates carry none), as `--ssl-mode=VERIFY_CA` does. None:
     /// TLS without verification where the server offers it, as `PREFERRED`. A socket file never has TLS.
     pub tls_ca: Option<PathBuf>,
+    /// The account's own certificate. Given: TLS is required.
+    pub tls_client: Option<ClientCertificate>,
     /// How long to wait for it.
     pub limits: Limits,
 }
 
 impl Access {
+    /// Whether a connection over TCP without TLS is none.
+    pub(crate) fn requires_tls(&self) -> bool {
+        self.tls_ca.is_some() || self.tls_client.is_some()
+    }
+
     /// As the agent of this cluster.
     pub fn of(cluster: &Cluster, endpoint: Endpoint) -> Self {
         Self {
             endpoint,
             user: cluster.user.clone(),
-            password: Password::new(cluster.password.reveal()),
+            password: cluster.password.clone(),
             tls_ca: cluster.tls_ca.clone(),
+            tls_client: cluster.tls_client.clone(),
             limits: Limits { connect: cluster.connect_limit, query: cluster.query_limit },
         }
     }
@@ -90,27 +104,6 @@ impl Default for Limits {
     }
 }
 
-/// A password that can't be printed.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Password(String);
-
-impl Password {
-    /// Keeps it.
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    pub(super) fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Password {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("(hidden)")
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -122,6 +115,7 @@ mod tests {
             user: "haip".into(),
             password: Password::new("very secret"),
             tls_ca: None,
+            tls_client: None,
             limits: Limits::default(),
         };
         assert!(!format!("{access:?} {access:#?}").contains("secret"));

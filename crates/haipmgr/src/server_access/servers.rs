@@ -68,7 +68,11 @@ fn start() -> io::Result<Running> {
 /// # Errors
 /// The system gives no descriptor.
 pub(crate) fn wait_for<T>(work: impl Future<Output = T>) -> io::Result<T> {
-    Ok(runtime()?.block_on(work))
+    let runtime = runtime()?;
+    let done = runtime.block_on(work);
+    // A thread may wait for somebody's answer that nobody needs any more.
+    runtime.shutdown_background();
+    Ok(done)
 }
 
 pub(crate) fn runtime() -> io::Result<Runtime> {
@@ -78,4 +82,21 @@ pub(crate) fn runtime() -> io::Result<Runtime> {
         // For what is written to disk, which is seldom.
         .thread_keep_alive(Duration::from_secs(1))
         .build()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::sync::mpsc;
+
+    #[test]
+    fn work_that_is_done_does_not_wait_for_a_question_that_nobody_answers() {
+        let (nobody_answers, answer) = mpsc::channel::<()>();
+        let done = super::wait_for(async {
+            tokio::task::spawn_blocking(move || answer.recv().is_ok());
+            1
+        });
+        assert_eq!(done.unwrap(), 1);
+        drop(nobody_answers);
+    }
 }

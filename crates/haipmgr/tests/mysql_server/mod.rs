@@ -226,6 +226,7 @@ impl Server {
             user: "haip".to_owned(),
             password: Password::new(PASSWORD),
             tls_ca: None,
+            tls_client: None,
             limits: Limits::default(),
         }
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 
-use super::expect::{changes, promise, safe, untouched};
+use super::expect::{changes, promise, rows_are_there, untouched};
 use super::network::wait_for_holders;
 use super::{Broken, UnderTest, logs};
 use crate::agents::CONFIGURATION;
@@ -94,7 +94,7 @@ pub(super) fn killed(under_test: &mut UnderTest) -> Result<String, Broken> {
             .unwrap_or_default();
         Ok::<_, Broken>(())
     })?;
-    safe(&figures)?;
+    rows_are_there(&figures)?;
     let (gone, back) = (gone.as_secs_f64(), back.as_secs_f64());
     Ok(format!("the kernel dropped the VIP {gone:.1} s after the kill; back {back:.2} s after the start"))
 }

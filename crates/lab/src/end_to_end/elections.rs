@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use mysql::prelude::Queryable;
 
-use super::expect::{followed, promise, safe};
+use super::expect::{followed, promise, rows_are_there};
 use super::files::reconfigure;
 use super::{Broken, UnderTest, logs};
 use crate::agents::{Cluster, INSTALL_PATH, LAB};
@@ -17,7 +17,7 @@ use crate::measure::Figures;
 /// looks, and 1 s for the new view. One that waits for the expel timeout takes 11. Seconds.
 const PROVEN_DEAD: f64 = 9.0;
 /// The configured `group_replication_member_expel_timeout`, MySQL's default, and the detector's 5 s before it.
-const PATIENCE: f64 = 5.0 + 5.0;
+pub(super) const PATIENCE: f64 = 5.0 + 5.0;
 /// The configured value.
 const CONFIGURED: u32 = 5;
 /// How long a survivor may take to have the timeout changed.
@@ -30,7 +30,7 @@ const BACK_LIMIT: Duration = Duration::from_secs(5);
 const MOVE_LIMIT: Duration = Duration::from_secs(15);
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
-fn proven(figures: &Figures) -> Result<String, Broken> {
+pub(super) fn proven(figures: &Figures) -> Result<String, Broken> {
     let told = followed(figures)?;
     promise(figures.elected.seconds().is_some_and(|seconds| seconds <= PROVEN_DEAD), || {
         format!("elected only after {} s: the death was not proven", figures.elected)
@@ -112,7 +112,7 @@ pub(super) fn expel_timeout_is_restored(under_test: &mut UnderTest) -> Result<St
         }
         last
     })?;
-    safe(&figures)?;
+    rows_are_there(&figures)?;
     Ok(if put_back > 1 {
         "put back by an agent that was started at once, and by one that was started when all were ONLINE"
     } else {

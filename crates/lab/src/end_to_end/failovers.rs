@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::expect::{changes, followed, promise, safe};
+use super::expect::{changes, followed, promise, rows_are_there};
 use super::network::{GATEWAY_LIMIT, wait_for_holders};
 use super::{Broken, UnderTest, logs};
 use crate::fault::{Fault, FaultError};
@@ -60,7 +60,7 @@ pub(super) fn vip_removed_by_hand(under_test: &mut UnderTest) -> Result<String, 
     let holder = under_test.experiment.lab.wait_steady()?;
     let mark = logs::mark(&under_test.experiment, holder);
     let figures = under_test.experiment.run(Fault::VipRemovedByHand)?;
-    safe(&figures)?;
+    rows_are_there(&figures)?;
     let back = figures.vip_moved.seconds().is_some_and(|seconds| seconds <= BACK_WITHIN);
     promise(back && figures.holder.as_ref() == Some(&figures.host), || {
         format!(
@@ -89,7 +89,7 @@ pub(super) fn removed_while_the_gateway_asks(under_test: &mut UnderTest) -> Resu
         mend(segment, host).map_err(FaultError::from)?;
         outcome.map(|_| ())
     })?;
-    safe(&figures)?;
+    rows_are_there(&figures)?;
     let gone = let_go_after(under_test, &figures).unwrap_or_default().as_secs_f64();
     let back = figures.vip_moved.seconds().map(|seconds| seconds - gone);
     promise(
@@ -110,7 +110,7 @@ pub(super) fn gateway_lost(under_test: &mut UnderTest) -> Result<String, Broken>
     let holder = under_test.experiment.lab.wait_steady()?;
     let mark = logs::mark(&under_test.experiment, holder);
     let figures = under_test.experiment.run(Fault::GatewayLost)?;
-    safe(&figures)?;
+    rows_are_there(&figures)?;
     let gone = let_go_after(under_test, &figures);
     promise(gone.is_some_and(|after| after <= GATEWAY_LIMIT), || match gone {
         None => "the VIP was kept though the gateway was lost".to_owned(),

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use super::expect::{changes, promise, safe, untouched};
+use super::expect::{changes, promise, rows_are_there, untouched};
 use super::network::wait_for_holders;
 use super::{Broken, UnderTest, logs};
 use crate::experiment::Experiment;
@@ -93,7 +93,7 @@ pub(super) fn copied(under_test: &mut UnderTest) -> Result<String, Broken> {
         }
         Ok::<_, Broken>(())
     })?;
-    safe(&figures)?;
+    rows_are_there(&figures)?;
     promise(figures.unheld == Reading::DoesNotApply && figures.vip_moved == Reading::DoesNotApply, || {
         format!("nobody had the VIP for {} s", figures.unheld)
     })?;
@@ -148,9 +148,9 @@ fn copies_stayed(under_test: &UnderTest, figures: &Figures) -> Result<Vec<Durati
     Ok(stayed)
 }
 
-/// [`safe`], and how many seconds after the holder's own address the VIP was there again.
+/// [`rows_are_there`], and how many seconds after the holder's own address the VIP was there again.
 fn back_after_own_address(under_test: &UnderTest, figures: &Figures, holder: usize) -> Result<f64, Broken> {
-    safe(figures)?;
+    rows_are_there(figures)?;
     let experiment = &under_test.experiment;
     let recording = experiment.recording();
     let added = |address| {

@@ -4,7 +4,7 @@ use std::process::Output;
 use std::time::{Duration, Instant};
 
 use super::agents::{LEASE_LIMIT, run_second, start_and_adopt, start_and_hear};
-use super::expect::{changes, promise, safe};
+use super::expect::{changes, promise, rows_are_there};
 use super::network::wait_for_holders;
 use super::{Broken, UnderTest, logs};
 use crate::agents::{Agent, AgentError, CONFIGURATION, LAB, configuration, configure};
@@ -52,7 +52,7 @@ fn left_alone(
         outcome?;
         Ok::<_, Broken>(())
     })?;
-    safe(&figures)?;
+    rows_are_there(&figures)?;
     let moved = figures.vip_moved.seconds();
     promise(moved.is_some_and(|seconds| seconds <= MOVED_WITHIN), || {
         format!("the VIP moved after {} s, not within {MOVED_WITHIN} s", figures.vip_moved)
@@ -89,7 +89,7 @@ pub(super) fn stopped_on_old_knowledge(under_test: &mut UnderTest) -> Result<Str
         start_and_hear(experiment, old, super::agents::AT_WORK)?;
         outcome
     })?;
-    safe(&figures)?;
+    rows_are_there(&figures)?;
     let host = under_test.experiment.name(old);
     let recording = under_test.experiment.recording();
     let added =
@@ -163,7 +163,7 @@ pub(super) fn released(under_test: &mut UnderTest) -> Result<String, Broken> {
         &under_test.experiment,
         &["told to end by haipmgr stop --release", "VIP stopped on", "told to give it up", "VIP started on"],
     )?;
-    safe(&figures)?;
+    rows_are_there(&figures)?;
     promise(took <= RELEASED_WITHIN, || format!("it took {:.1} s", took.as_secs_f64()))?;
     Ok(format!(
         "given up in {:.2} s, outage until the agent was started {} s",

@@ -98,7 +98,8 @@ fn restart_agents_unheard(experiment: &mut Experiment) -> Result<(), Broken> {
     Ok(())
 }
 
-fn program(host: &Host, words: &[&str]) -> Result<(), Broken> {
+/// Runs a program on a host, which is to succeed.
+pub(super) fn program(host: &Host, words: &[&str]) -> Result<(), Broken> {
     let what = || format!("{}: {}", host.name(), words.join(" "));
     let output = host.command(words[0]).args(&words[1..]).output().map_err(Broken::io(what()))?;
     promise(output.status.success(), || {

@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 use mysql::{Conn, OptsBuilder};
 
 use super::agents::{ADOPTED, AT_WORK, start_and_hear};
-use super::expect::{followed, promise, rows_are_there, safe, untouched};
+use super::expect::{followed, promise, rows_are_there, untouched};
 use super::network::{moves, wait_for_holders};
 use super::{Broken, UnderTest, logs};
 use crate::agents::Agent;
+use crate::experiment::Experiment;
 use crate::fault::Fault;
 use crate::group::{AGENT_USER, MYSQL_PORT, Server};
 use crate::segment::vip;
@@ -79,7 +80,7 @@ pub(super) fn all_killed(under_test: &mut UnderTest) -> Result<String, Broken> {
             outcome?;
             Ok::<_, Broken>(())
         })?;
-    safe(&figures)?;
+    rows_are_there(&figures)?;
     promise(figures.holder == figures.primary && figures.primary.is_some(), || {
         format!("{:?} is primary, and {:?} took the VIP", figures.primary, figures.holder)
     })?;
@@ -96,20 +97,24 @@ pub(super) fn rolling_restart(under_test: &mut UnderTest) -> Result<String, Brok
     let mut worst: f64 = 0.0;
     for step in 1..places {
         let figures = under_test.experiment.watched("rolling restart: a secondary", |experiment| {
-            let lab = &mut experiment.lab;
             let place = (first + step) % places;
-            lab.group.servers()[place].run("SHUTDOWN")?;
-            if let Some(server) = lab.group.server_mut(place) {
-                server.wait_end(Duration::from_secs(10))?;
-            }
-            lab.group.heal(place, &lab.segment.databases[place])?;
-            Ok::<_, Broken>(())
+            experiment.lab.group.servers()[place].run("SHUTDOWN")?;
+            restart(experiment, place)
         })?;
         untouched(&under_test.experiment, &figures)?;
         worst = worst.max(figures.outage.seconds().unwrap_or_default());
     }
     let last = under_test.experiment.run(Fault::Shutdown)?;
     Ok(format!("secondaries: longest time between two rows {worst:.3} s; primary: {}", followed(&last)?))
+}
+
+/// Waits until a server that was shut down has ended, starts it and has it join its group.
+fn restart(experiment: &mut Experiment, place: usize) -> Result<(), Broken> {
+    let lab = &mut experiment.lab;
+    if let Some(server) = lab.group.server_mut(place) {
+        server.wait_end(Duration::from_secs(10))?;
+    }
+    Ok(lab.group.heal(place, &lab.segment.databases[place])?)
 }
 
 /// Every mysqld dies at once; they are started again, and the group is formed anew by its most advanced member.
@@ -128,7 +133,7 @@ pub(super) fn cold_start(under_test: &mut UnderTest) -> Result<String, Broken> {
         back = since.elapsed();
         Ok::<_, Broken>(())
     })?;
-    safe(&figures)?;
+    rows_are_there(&figures)?;
     Ok(format!(
         "on the primary {:.2} s after all three were ONLINE; outage {} s",
         back.as_secs_f64(),
@@ -177,7 +182,7 @@ pub(super) fn account_locked(under_test: &mut UnderTest) -> Result<String, Broke
     untouched(&under_test.experiment, &figures)
 }
 
-fn end_agents_connections(server: &Server) -> Result<(), crate::group::GroupError> {
+pub(super) fn end_agents_connections(server: &Server) -> Result<(), crate::group::GroupError> {
     crate::fault::end_agent_connections(&mut server.admin()?, server).map(drop)
 }
 
@@ -194,7 +199,7 @@ pub(super) fn offline_mode(under_test: &mut UnderTest) -> Result<String, Broken>
         wait_for_holders(experiment, &[primary], BACK_LIMIT)?;
         Ok::<_, Broken>(())
     })?;
-    safe(&figures)?;
+    rows_are_there(&figures)?;
     Ok(format!("let go after {:.1} s; outage {} s", gone.as_secs_f64(), figures.outage))
 }
 
@@ -246,7 +251,6 @@ pub(super) fn agent_hung(under_test: &mut UnderTest) -> Result<String, Broken> {
         Ok::<_, Broken>(())
     })?;
     rows_are_there(&long)?;
-    safe(&long)?;
     Ok(format!(
         "3 s: {pause}; longer: the kernel dropped it after {:.1} s, back {:.2} s after the agent went on",
         gone.as_secs_f64(),

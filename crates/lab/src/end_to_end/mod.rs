@@ -6,10 +6,13 @@
 
 mod agents;
 mod contested;
+mod drain;
 mod elections;
 mod expect;
 mod failovers;
+mod field;
 mod files;
+mod first_steps;
 mod interface;
 mod lease;
 mod logs;
@@ -21,23 +24,32 @@ mod one_lab;
 #[cfg(test)]
 mod outcomes;
 mod queue;
+mod secondaries;
 mod servers;
 mod side_by_side;
 mod soak;
+mod stacks;
+mod switchover_command;
 mod switchovers;
 mod two_clusters;
+mod upgrade;
 
 pub use one_lab::{Share, run_from_queue};
 pub use side_by_side::{Labs, run_side_by_side};
 pub use soak::{Soak, soak};
+pub use upgrade::upgrade;
 
 use crate::agents::AgentError;
+use oracle::Breach;
+
 use crate::cost::CostError;
 use crate::experiment::{Experiment, ExperimentError};
 use crate::fault::FaultError;
 use crate::group::GroupError;
 use crate::host::HostError;
+use crate::measure::Judged;
 use crate::namespace::Layout;
+use crate::record::now_us;
 use crate::scenario::ScenarioError;
 use crate::segment::SegmentError;
 
@@ -47,6 +59,17 @@ pub enum Broken {
     /// Something is not as promised.
     #[error("{0}")]
     NotAsPromised(String),
+    /// An invariant is broken.
+    #[error("{}: {}", .0.invariant, .0.words)]
+    Breach(Breach),
+    /// The oracle says so of the whole test, which came to this by itself.
+    #[error("{judged}\n  The test: {outcome}")]
+    Judged {
+        /// What it says.
+        judged: Box<Judged>,
+        /// The figures, or why it failed.
+        outcome: String,
+    },
     /// The experiment failed: the VIP or the writes did not come back.
     #[error(transparent)]
     Experiment(#[from] ExperimentError),
@@ -136,6 +159,23 @@ struct UnderTest {
 /// Gives the figures to show beside "ok".
 type Proof = fn(&mut UnderTest) -> Result<String, Broken>;
 
+/// Does a test, and asks the oracle about all that was recorded meanwhile.
+fn prove(
+    under_test: &mut UnderTest,
+    proof: impl FnOnce(&mut UnderTest) -> Result<String, Broken>,
+) -> Result<String, Broken> {
+    let since = now_us();
+    let outcome = proof(under_test);
+    let judged = under_test.experiment.judged().since(since);
+    if judged.broken.is_empty() {
+        return outcome;
+    }
+    Err(Broken::Judged {
+        judged: Box::new(judged),
+        outcome: outcome.unwrap_or_else(|error| error.to_string()),
+    })
+}
+
 /// When a test is run, where several labs run tests side by side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum When {
@@ -173,6 +213,16 @@ const TESTS: &[Test] = &[
     anytime("switchover", failovers::switchover),
     anytime("switchover_statement", switchovers::statement),
     anytime("switchover_transaction", switchovers::transaction),
+    anytime("switchover_command_refuses", switchover_command::refuses),
+    anytime("switchover_command_done", switchover_command::done),
+    anytime("switchover_command_still_under_way", switchover_command::still_under_way),
+    anytime("switchover_command_interrupted", switchover_command::interrupted),
+    anytime("switchover_command_ends_the_session", switchover_command::ends_the_session),
+    anytime("switchover_command_without_procedures", switchover_command::without_procedures),
+    anytime("switchover_command_follows", switchover_command::follows),
+    anytime("drain_then_shutdown", drain::then_shutdown),
+    anytime("drained_host_takes_no_vip", drain::takes_none),
+    anytime("drain_refused_leaves_the_vip", drain::refuses),
     anytime("s7_agent_restart_leaves_no_gap", agents::restart),
     anytime("s7_agent_upgrade", agents::upgrade),
     anytime("s7_agent_kill_9", agents::killed_and_started),
@@ -193,11 +243,17 @@ const TESTS: &[Test] = &[
     anytime("s19_shutdown", failovers::shutdown),
     anytime("s20_stop_group_replication", failovers::stop_group_replication),
     anytime("kill_9", failovers::kill_9),
+    anytime("secondary_kill_9", secondaries::kill_9),
+    anytime("secondary_power_off", secondaries::power_off),
+    anytime("secondary_joins_again", secondaries::rejoin),
     anytime("kill_9_after_agent_restarts", elections::kill_9_after_agent_restarts),
     anytime("expel_timeout_is_restored_after_agent_kill_9", elections::expel_timeout_is_restored),
     anytime("fence_command_that_succeeds", elections::power_off_fenced),
     anytime("fence_command_that_fails", elections::power_off_fence_fails),
     anytime("group_port_cut", failovers::group_port_cut),
+    anytime("group_port_refused", stacks::group_port_refused),
+    anytime("member_joins_while_connections_are_used_up", stacks::joins_while_connections_are_used_up),
+    anytime("tls_reloaded", stacks::tls_reloaded),
     anytime("each_host_cut_off_for_3_s", network::short_cut),
     anytime("primary_is_not_heard", network::not_heard),
     anytime("primary_hears_nothing", network::hears_nothing),
@@ -219,14 +275,28 @@ const TESTS: &[Test] = &[
     anytime("offline_mode", members::offline_mode),
     anytime("a_thousand_connections_refused", members::a_thousand_refused),
     anytime("agent_hung", members::agent_hung),
+    anytime("login_thrown_out_by_init_connect", field::login_thrown_out),
+    anytime("vip_on_a_members_loopback", field::copy_on_loopback),
+    anytime("holders_hardware_address_changed", field::other_hardware_address),
+    anytime("mysqld_does_not_listen_at_the_vip", field::server_listens_elsewhere),
+    anytime("check_names_what_does_not_fit_the_host", field::check_names_what_does_not_fit),
+    anytime("run_folder_cleared_then_stopped", field::run_folder_cleared),
+    anytime("log_and_state_file_removed", field::files_removed),
+    anytime("account_needs_a_certificate", field::account_needs_certificate),
+    anytime("arp_kept_in_by_the_holder", field::arp_kept_in),
+    anytime("new_primary_stays_read_only", field::new_primary_stays_read_only),
+    anytime("primary_made_read_only", field::primary_made_read_only),
+    anytime("group_goes_multi_primary_and_back", field::multi_primary),
     at(When::Alone, "vip_removed_while_the_gateway_asks", failovers::removed_while_the_gateway_asks),
     at(When::Alone, "switchover_backlog", switchovers::backlog),
     at(When::Alone, "switchover_ddl", switchovers::ddl),
     at(When::Alone, "all_cores_busy_for_a_minute", machine::all_cores_busy),
     anytime("many_clusters_cost_little", many_clusters::cost_little),
     anytime("s6_stat_file_follows", files::stat_file_follows),
+    anytime("init_writes_a_file_that_runs", first_steps::init_runs),
     at(When::InEachLab, "s1_grep_warn_lists_exactly_the_switches", files::grep_warn_lists_the_switches),
     at(When::InEachLab, "replay_decides_as_recorded", files::replay_decides_as_recorded),
+    at(When::InEachLab, "password_shows_nowhere", first_steps::password_shows_nowhere),
     at(When::Last, "disk_full", machine::disk_full),
     at(When::Last, "log_folder_read_only", machine::log_folder_read_only),
 ];

@@ -1,12 +1,13 @@
 //! What a network can do to a host: be away for a moment, carry frames one way only, lose some, carry only the group's.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use super::expect::{changes, followed, promise, rows_are_there, safe, untouched};
+use super::expect::{changes, followed, promise, rows_are_there, untouched};
 use super::{Broken, UnderTest};
 use crate::experiment::Experiment;
-use crate::fault::{FaultError, holders};
+use crate::fault::{FaultError, holders_of};
 use crate::measure::Figures;
 use crate::packet_rules::{Trouble, disturb, mend};
 use crate::segment::vip;
@@ -96,7 +97,7 @@ fn without_gateway(under_test: &mut UnderTest, name: &str, trouble: Trouble) -> 
         back = wait_for_holders(experiment, &[primary], BACK_LIMIT)?;
         Ok::<_, Broken>(())
     })?;
-    safe(&figures)?;
+    rows_are_there(&figures)?;
     Ok(format!(
         "let go after {:.1} s, back {:.1} s after the network was whole again",
         gone.as_secs_f64(),
@@ -108,9 +109,11 @@ fn without_gateway(under_test: &mut UnderTest, name: &str, trouble: Trouble) -> 
 pub(super) fn lossy(under_test: &mut UnderTest) -> Result<String, Broken> {
     let mut told = String::new();
     let figures = under_test.experiment.watched("30 % of all frames get lost", |experiment| {
+        experiment.frames_get_lost(true);
         each_cable(experiment, |segment, host| disturb(segment, host, Trouble::Loses(LOSS)))?;
         told = switch_over_under_loss(experiment);
         each_cable(experiment, mend)?;
+        experiment.frames_get_lost(false);
         experiment.lab.repair()?;
         Ok::<_, Broken>(())
     })?;
@@ -159,9 +162,19 @@ pub(super) fn wait_for_holders(
     wanted: &[usize],
     limit: Duration,
 ) -> Result<Duration, Broken> {
+    wait_for_holders_of(experiment, vip(), wanted, limit)
+}
+
+/// The same of any VIP.
+pub(super) fn wait_for_holders_of(
+    experiment: &Experiment,
+    vip: IpAddr,
+    wanted: &[usize],
+    limit: Duration,
+) -> Result<Duration, Broken> {
     let since = Instant::now();
     loop {
-        let found = holders(&experiment.lab.segment)?;
+        let found = holders_of(&experiment.lab.segment, vip)?;
         if found == wanted {
             return Ok(since.elapsed());
         }
@@ -169,7 +182,7 @@ pub(super) fn wait_for_holders(
             let names =
                 |places: &[usize]| places.iter().map(|place| experiment.name(*place)).collect::<Vec<_>>();
             format!(
-                "the VIP is on {:?} and not on {:?}, even after {:.1} s",
+                "{vip} is on {:?} and not on {:?}, even after {:.1} s",
                 names(&found),
                 names(wanted),
                 limit.as_secs_f64()

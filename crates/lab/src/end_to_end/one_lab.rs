@@ -7,7 +7,7 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 
 use super::queue::Queue;
-use super::{Broken, NotRun, Proof, TESTS, Tally, Test, UnderTest, logs};
+use super::{Broken, NotRun, TESTS, Tally, Test, UnderTest, logs, prove};
 use crate::experiment::Experiment;
 use crate::namespace::Layout;
 
@@ -77,8 +77,7 @@ impl OneLab {
     /// Runs one test, tells how it went, and makes the lab whole again where it failed.
     fn run(mut self, test: Test) -> Result<Self, NotRun> {
         let since = Instant::now();
-        let proof: Proof = test.proof;
-        let outcome = proof(&mut self.under_test);
+        let outcome = prove(&mut self.under_test, test.proof);
         let seconds = since.elapsed().as_secs_f64();
         let (passed, words) = match outcome {
             Ok(figures) => (true, figures),

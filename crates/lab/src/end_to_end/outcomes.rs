@@ -28,7 +28,7 @@ const NEW: &str = "the new primary";
 const SAME: &str = "the same host, untouched";
 
 /// In the order of the page.
-pub(super) const OUTCOMES: [Outcome; 52] = [
+pub(super) const OUTCOMES: &[Outcome] = &[
     row(
         &["switchover"],
         "planned switchover",
@@ -65,6 +65,48 @@ pub(super) const OUTCOMES: [Outcome; 52] = [
         "a few milliseconds; the `COMMIT` succeeds, and so do other writes meanwhile",
         "MySQL waits for it, however long it takes. It does not wait for a transaction that only `autocommit = 0` opened: its `COMMIT` \
          gets error 1290, and its work is lost",
+    ),
+    row(
+        &["switchover_command_follows", "switchover_command_done", "switchover_command_ends_the_session"],
+        "`haipmgr switchover`",
+        NEW,
+        "as above",
+        "it looks for what would hold MySQL up first, and follows the VIP; a session that holds it up is ended where it is told to",
+    ),
+    row(
+        &["switchover_command_still_under_way", "switchover_command_interrupted"],
+        "the same, forced past a transaction that `BEGIN` opened",
+        "the old primary until the transaction has ended, then the new one",
+        "as above",
+        "MySQL waits, and has no word to call it off: the command ends with status 5, and the switchover still happens",
+    ),
+    row(
+        &["switchover_command_refuses", "switchover_command_without_procedures"],
+        "the same, refused or failed: something does not end by itself, the member is not fit, the account may not",
+        SAME,
+        "never",
+        "nothing was changed",
+    ),
+    row(
+        &["drain_then_shutdown"],
+        "`haipmgr drain` on the primary's host, then `SHUTDOWN` (the drop-in for mysqld's unit)",
+        NEW,
+        "a few milliseconds",
+        "a switchover before the server goes; what goes then is a secondary",
+    ),
+    row(
+        &["drained_host_takes_no_vip"],
+        "the server of a drained host becomes the primary",
+        "nobody, until the host is undrained",
+        "as long as that lasts",
+        "it was told to take none; the others can't write",
+    ),
+    row(
+        &["drain_refused_leaves_the_vip"],
+        "`haipmgr drain` where the primary can't be moved away",
+        SAME,
+        "never",
+        "it never makes things worse",
     ),
     row(
         &["s19_shutdown"],
@@ -121,6 +163,13 @@ pub(super) const OUTCOMES: [Outcome; 52] = [
         NEW,
         "until the election (11–12 s)",
         "the old primary is in a minority and lets go by itself",
+    ),
+    row(
+        &["group_port_refused"],
+        "a firewall on the primary's host refuses connections to the group's port, and drops what it sends from there",
+        NEW,
+        "until the election (11–12 s; with the stack MYSQL 6–7 s, see below)",
+        "as above; MySQL's port answers, so nothing is proven",
     ),
     row(
         &["primary_is_not_heard", "primary_hears_nothing"],
@@ -326,6 +375,21 @@ pub(super) const OUTCOMES: [Outcome; 52] = [
         "as above",
     ),
     row(
+        &["member_joins_while_connections_are_used_up"],
+        "no connection is left on the primary, and a member leaves and joins",
+        SAME,
+        "never; writes are slow while a member joins, as they always are",
+        "the account that a member joins with has `CONNECTION_ADMIN`, and with it one connection more",
+    ),
+    row(
+        &["tls_reloaded"],
+        "every server gets another certificate (`ALTER INSTANCE RELOAD TLS`) and wants TLS of everybody; the agents log in anew, and a \
+         member joins",
+        SAME,
+        "never",
+        "open connections go on; new ones get the new certificate",
+    ),
+    row(
         &["server_killed_and_started_at_once"],
         "mysqld killed on the primary's host, and started again at once",
         "the new primary",
@@ -338,6 +402,27 @@ pub(super) const OUTCOMES: [Outcome; 52] = [
         "nobody, until it is over",
         "as long as that lasts, after 1 s",
         "it turns every client away, and nobody else may write",
+    ),
+    row(
+        &["secondary_kill_9"],
+        "mysqld of a *secondary* dies (`kill -9`)",
+        SAME,
+        "never; but the primary commits only some 4 rows a second until the dead member is expelled (5–7 s)",
+        "each member has its part in every round of the group's agreement, and a silent one is waited for; the survivors prove it dead: its port refuses",
+    ),
+    row(
+        &["secondary_power_off"],
+        "the host of a secondary loses its power",
+        SAME,
+        "never; but 4 rows a second until the dead member is expelled (10–12 s)",
+        "as above; MySQL's expel timeout is honoured",
+    ),
+    row(
+        &["secondary_joins_again"],
+        "a secondary joins its group again",
+        SAME,
+        "never; but the primary commits slowly while it joins (docs/failover-time.md)",
+        "as above: the new member is counted before it takes part. The agents neither start nor stop Group Replication",
     ),
     row(
         &["rolling_restart"],
@@ -376,13 +461,136 @@ pub(super) const OUTCOMES: [Outcome; 52] = [
         "what can't be written stops nothing",
     ),
     row(
+        &["login_thrown_out_by_init_connect"],
+        "the primary answers the agent's login with an error, whichever (here 1184: `init_connect` fails for the account)",
+        SAME,
+        "never",
+        "any word of a server is the word of a living one. One ERROR until the kind of error changes; logins ever less often, each 5 s in the end",
+    ),
+    row(
+        &["account_needs_a_certificate"],
+        "the account is altered to `REQUIRE X509`",
+        SAME,
+        "never",
+        "as a wrong password (S10); the log names `tls_cert` and `tls_key`",
+    ),
+    row(
+        &["vip_on_a_members_loopback"],
+        "the VIP is added to a secondary's loopback, with `scope host` too, or was there before the agent started",
+        SAME,
+        "never",
+        "every interface is watched: the copy is removed at once, with an ERROR",
+    ),
+    row(
+        &["holders_hardware_address_changed"],
+        "the holder's interface gets another hardware address (a bond's fail-over)",
+        SAME,
+        "until the announcement, 0.2 s",
+        "the kernel's notification calls for one; so do a carrier that is back, another port of a bond or bridge, `NETDEV_NOTIFY_PEERS`",
+    ),
+    row(
+        &["new_primary_stays_read_only"],
+        "the new primary stays read-only (member action `mysql_disable_super_read_only_if_primary` disabled; a ClusterSet's replica cluster)",
+        "nobody, until it is writable",
+        "as long as that lasts",
+        "the VIP is for writes, and nobody takes any: an ERROR after a while. It is taken as soon as `super_read_only` is off",
+    ),
+    row(
+        &["primary_made_read_only"],
+        "the primary is made read-only by hand",
+        SAME,
+        "never, but nobody can write",
+        "no other member takes writes either, and its readers go on: `read_only_primary = \"hold\"`, with an ERROR. With `\"release\"` it leaves after `claim_wait`",
+    ),
+    row(
+        &["group_goes_multi_primary_and_back"],
+        "the group is switched to multi-primary mode, and back",
+        "nobody, until it has one primary again",
+        "as long as that lasts",
+        "any member may write then, and there is no one primary to follow; the log says so",
+    ),
+    row(
+        &["mysqld_does_not_listen_at_the_vip"],
+        "the new primary's mysqld listens at its own address alone (`bind_address`)",
+        NEW,
+        "clients are refused there until it is mended",
+        "the group has one primary, and nobody else may write. `check` names it on every member; an ERROR where the VIP is held",
+    ),
+    row(
+        &["arp_kept_in_by_the_holder"],
+        "the holder's kernel answers no ARP question (`arp_ignore` = 8, NOARP)",
+        "the same host, while its agent runs",
+        "never; with the agent stopped, a switchover gives two holders",
+        "nobody can see that the address is in use. `check`, the start and the stop say so: `haipmgr stop --release` is safe",
+    ),
+    row(
+        &["run_folder_cleared_then_stopped", "log_and_state_file_removed"],
+        "/run/haipmgr is cleared, or the log or the state file removed, while the agent runs",
+        SAME,
+        "never",
+        "`haipmgr stop` finds the agent by its other lock; the files are made anew",
+    ),
+    row(
+        &["check_names_what_does_not_fit_the_host"],
+        "a configuration that does not fit the host: no such interface, the network's broadcast address, a gateway elsewhere",
+        "–",
+        "–",
+        "`haipmgr check` names each and ends with status 1 (2 where no host could have it)",
+    ),
+    row(
         &["s6_stat_file_follows", "s1_grep_warn_lists_exactly_the_switches"],
         "any of these: state file and log",
         "–",
         "–",
         "S6, S1",
     ),
+    row(
+        &["init_writes_a_file_that_runs"],
+        "the agents restarted with the file of `haipmgr init`",
+        SAME,
+        "never",
+        "the server and the kernel know all but the VIP and the account",
+    ),
+    row(
+        &["password_shows_nowhere"],
+        "any of these: files, log, trace, command line, environment",
+        "–",
+        "–",
+        "the password is in its file alone",
+    ),
     row(&["replay_decides_as_recorded"], "any of these: the trace", "–", "–", "the rules are pure"),
+];
+
+/// What differs where the group's communication stack is MYSQL: the fault, with XCOM, with MYSQL.
+const WITH_MYSQL: [[&str; 3]; 5] = [
+    [
+        "the group's port is cut off on the primary's host",
+        "clients and the other hosts' agents still reach its server, whose commits wait; its agent hears the dispute and yields",
+        "nobody reaches its server: MySQL's port is the group's. Its agent asks it as before, and lets go without a majority. The \
+         election takes as long",
+    ],
+    [
+        "a firewall there refuses connections to the group's port (TCP reset)",
+        "MySQL's port answers: nothing is proven, 11–12 s",
+        "MySQL's port refuses, so the member counts as proven dead, and the operator's patience is not kept: 6–7 s. The old primary is in \
+         a minority and lets go by itself",
+    ],
+    [
+        "clients are cut off from the primary's host, the group is not",
+        "the agents can't ask each other's servers",
+        "what lets the group through lets the agents through: they go on asking each other's servers",
+    ],
+    [
+        "no connection is left",
+        "the group has connections of its own",
+        "the members' connections are among MySQL's (`SHOW PROCESSLIST`: `Group Replication Data Stream subscription`). Open ones stay, and \
+         a member still joins (seen on 9.7.4)",
+    ],
+    [
+        "another certificate; TLS wanted of everybody",
+        "members join only with `group_replication_recovery_use_ssl = ON`: the default of 9.7.4, and not of 8.x",
+        "that is so from the start; open connections between members go on with the certificate that they have",
+    ],
 ];
 
 /// The page.
@@ -401,6 +609,19 @@ This page is written from the table in `crates/lab/src/end_to_end/outcomes.rs`. 
     for Outcome { tests, fault, holds, nobody, why } in OUTCOMES {
         let tests: Vec<String> = tests.iter().map(|test| format!("`{test}`")).collect();
         text.push_str(&format!("| {fault} | {holds} | {nobody} | {why} | {} |\n", tests.join(", ")));
+    }
+    text.push_str(
+        "
+## With the communication stack MYSQL
+`lab --stack mysql test` shows every row above on a group whose members hear each other on MySQL's own port (InnoDB Cluster's default). Who holds the
+VIP in the end is the same in each; this differs:
+
+| what happens | with the stack XCOM | with the stack MYSQL |
+|---|---|---|
+",
+    );
+    for [fault, xcom, mysql] in WITH_MYSQL {
+        text.push_str(&format!("| {fault} | {xcom} | {mysql} |\n"));
     }
     text
 }

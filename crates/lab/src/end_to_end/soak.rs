@@ -9,8 +9,9 @@ use clap::ValueEnum;
 use super::expect::untouched;
 use super::machine::with_all_cores_busy;
 use super::one_lab::make_whole;
-use super::{Broken, NotRun, TESTS, Tally, UnderTest, logs};
+use super::{Broken, NotRun, TESTS, Tally, UnderTest, logs, prove};
 use crate::experiment::Experiment;
+use crate::measure::Judged;
 use crate::namespace::Layout;
 
 /// One recording is no longer than this.
@@ -23,6 +24,20 @@ const NOT_DRAWN: [&str; 4] = [
     "all_cores_busy_for_a_minute",
 ];
 
+/// The field cases; not the one that removes the log, which is to be measured.
+const FIELD: [&str; 8] = [
+    "login_thrown_out_by_init_connect",
+    "vip_on_a_members_loopback",
+    "holders_hardware_address_changed",
+    "mysqld_does_not_listen_at_the_vip",
+    "check_names_what_does_not_fit_the_host",
+    "run_folder_cleared_then_stopped",
+    "account_needs_a_certificate",
+    "arp_kept_in_by_the_holder",
+];
+/// An hour's log is smaller, in bytes.
+const AN_HOURS_LOG: usize = 200_000;
+
 /// What is done meanwhile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Soak {
@@ -32,6 +47,8 @@ pub enum Soak {
     Busy,
     /// Random faults, each held against what is to come of it
     Faults,
+    /// The field cases in turn: beside what is to come of each, an hour of them leaves a log of under 200 kB
+    Field,
 }
 
 /// Brings the lab up, and does that for so long; prints a line for each stretch or fault, and the tally. The same seed draws
@@ -43,17 +60,23 @@ pub fn soak(layout: &Layout, kind: Soak, time: Duration, seed: u64) -> Result<Ta
     let mut tally = Tally::default();
     let mut under_test = UnderTest { layout: layout.clone(), experiment: Experiment::start(layout, false)? };
     let since = Instant::now();
-    let mut together = Duration::ZERO;
+    let mut judged = Judged::default();
     let mut stretch_began = Instant::now();
     let mut draw = Draw(seed);
+    let field: Vec<_> = TESTS.iter().filter(|test| FIELD.contains(&test.name)).collect();
+    let logs_before = log_sizes(&under_test);
     while since.elapsed() < time {
         let left = time.saturating_sub(since.elapsed()).min(STRETCH);
         let (name, outcome) = match kind {
-            Soak::Rest => ("at rest", untouched_for(&mut under_test, "at rest", left, false)),
-            Soak::Busy => ("every core busy", untouched_for(&mut under_test, "every core busy", left, true)),
+            Soak::Rest => untouched_for(&mut under_test, "at rest", left, false),
+            Soak::Busy => untouched_for(&mut under_test, "every core busy", left, true),
             Soak::Faults => {
                 let (name, proof) = draw.one();
-                (name, proof(&mut under_test))
+                (name, prove(&mut under_test, proof))
+            }
+            Soak::Field => {
+                let test = field[(tally.passed + tally.failed) % field.len().max(1)];
+                (test.name, prove(&mut under_test, test.proof))
             }
         };
         let at = since.elapsed().as_secs_f64();
@@ -68,7 +91,7 @@ pub fn soak(layout: &Layout, kind: Soak, time: Duration, seed: u64) -> Result<Ta
                     "{at:7.1} s  {name} FAILED\n  {reason}\n{}",
                     logs::last_lines(&under_test.experiment)
                 );
-                together += under_test.experiment.two_holders();
+                judged.add(under_test.experiment.judged());
                 match make_whole(under_test) {
                     Ok(whole) => under_test = whole,
                     Err(error) => {
@@ -83,41 +106,69 @@ pub fn soak(layout: &Layout, kind: Soak, time: Duration, seed: u64) -> Result<Ta
             }
         }
         if stretch_began.elapsed() >= STRETCH {
-            together += under_test.experiment.begin_recording_anew(layout)?;
+            judged.add(under_test.experiment.begin_recording_anew(layout)?);
             stretch_began = Instant::now();
         }
     }
-    together += under_test.experiment.two_holders();
+    judged.add(under_test.experiment.judged());
+    if kind == Soak::Field {
+        tally.failed += usize::from(!logs_are_small(&under_test, &logs_before, since.elapsed()));
+    }
     let cost = under_test.experiment.agent_cost();
     under_test.experiment.finish();
     println!(
-        "\nseed {seed}: {} passed, {} failed in {:.0} s; two holders {:.3} s in all. The dearest agent: {:.1} MB, {:.2} % of a core",
+        "\nseed {seed}: {} passed, {} failed in {:.0} s; {judged}. The dearest agent: {:.1} MB, {:.2} % of a core",
         tally.passed,
         tally.failed,
         since.elapsed().as_secs_f64(),
-        together.as_secs_f64(),
         crate::report::megabytes(cost.memory),
         cost.processor * 100.0
     );
     Ok(tally)
 }
 
+fn log_sizes(under_test: &UnderTest) -> Vec<usize> {
+    let places = 0..under_test.experiment.lab.segment.databases.len();
+    places.map(|place| logs::whole(&under_test.experiment, place).len()).collect()
+}
+
+/// Prints how much each agent's log has grown, and whether an hour of that would be too much.
+fn logs_are_small(under_test: &UnderTest, before: &[usize], time: Duration) -> bool {
+    let mut small = true;
+    for (place, (now, before)) in log_sizes(under_test).into_iter().zip(before).enumerate() {
+        let grown = now.saturating_sub(*before);
+        let seconds = usize::try_from(time.as_secs()).unwrap_or(usize::MAX).max(1);
+        let an_hour = grown.saturating_mul(3600) / seconds;
+        small &= an_hour < AN_HOURS_LOG;
+        println!(
+            "the log on {} grew by {grown} bytes in {seconds} s: {} kB in an hour; the limit is {} kB",
+            under_test.experiment.name(place),
+            an_hour / 1000,
+            AN_HOURS_LOG / 1000
+        );
+    }
+    small
+}
+
 fn untouched_for(
     under_test: &mut UnderTest,
-    name: &str,
+    name: &'static str,
     time: Duration,
     busy: bool,
-) -> Result<String, Broken> {
-    let figures = under_test.experiment.watched(name, |_| {
-        // That nothing happens can only be seen by letting time pass.
-        if busy {
-            with_all_cores_busy(time);
-        } else {
-            std::thread::sleep(time);
-        }
-        Ok::<_, Broken>(())
-    })?;
-    untouched(&under_test.experiment, &figures)
+) -> (&'static str, Result<String, Broken>) {
+    let outcome = prove(under_test, |under_test| {
+        let figures = under_test.experiment.watched(name, |_| {
+            // That nothing happens can only be seen by letting time pass.
+            if busy {
+                with_all_cores_busy(time);
+            } else {
+                std::thread::sleep(time);
+            }
+            Ok::<_, Broken>(())
+        })?;
+        untouched(&under_test.experiment, &figures)
+    });
+    (name, outcome)
 }
 
 /// Draws tests (a 64-bit linear congruential generator, Knuth's constants).

@@ -5,11 +5,13 @@ use std::time::{Duration, Instant};
 
 use super::expect::{changes, promise, untouched};
 use super::files::reconfigure;
+use super::network::wait_for_holders_of;
 use super::{Broken, UnderTest, logs};
 use crate::agents::{Cluster, LAB};
 use crate::experiment::Experiment;
+use crate::fault::holders_of;
 use crate::group::{self, Group};
-use crate::measure;
+use crate::measure::Judged;
 use crate::record::now_us;
 
 const OTHER_VIP: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 101);
@@ -40,7 +42,7 @@ pub(super) fn neither_blocks_the_other(under_test: &mut UnderTest) -> Result<Str
 fn prove(experiment: &Experiment, other: &Group) -> Result<String, Broken> {
     let places = other.servers().len();
     let first = other.primary()?;
-    wait_for_holder(experiment, first)?;
+    wait_for_holders_of(experiment, OTHER_VIP.into(), &[first], MOVE_LIMIT)?;
     let calm = switch_over(experiment, other, (first + 1) % places)?;
     let servers = experiment.lab.group.servers();
     let marks: Vec<_> = (0..places).map(|place| logs::mark(experiment, place)).collect();
@@ -60,8 +62,8 @@ fn prove(experiment: &Experiment, other: &Group) -> Result<String, Broken> {
             "a switchover took {calm:.3} s, and {blocked:.3} s while the first cluster's servers stood still"
         )
     })?;
-    let together = measure::two_holders(&experiment.recording(), IpAddr::V4(OTHER_VIP));
-    promise(together == 0, || format!("two hosts held the other VIP together for {together} µs"))?;
+    let judged = Judged::of_holders(IpAddr::V4(OTHER_VIP), &experiment.recording());
+    promise(judged.broken.is_empty(), || format!("the other VIP: {judged}"))?;
     Ok(format!(
         "the other VIP followed a switchover in {calm:.3} s, in {blocked:.3} s while the first servers stood still"
     ))
@@ -71,7 +73,7 @@ fn prove(experiment: &Experiment, other: &Group) -> Result<String, Broken> {
 fn switch_over(experiment: &Experiment, other: &Group, to: usize) -> Result<Duration, Broken> {
     let began_us = now_us();
     other.switch_over(to)?;
-    wait_for_holder(experiment, to)?;
+    wait_for_holders_of(experiment, OTHER_VIP.into(), &[to], MOVE_LIMIT)?;
     let host = experiment.name(to);
     let since = Instant::now();
     loop {
@@ -85,41 +87,11 @@ fn switch_over(experiment: &Experiment, other: &Group, to: usize) -> Result<Dura
     }
 }
 
-fn wait_for_holder(experiment: &Experiment, place: usize) -> Result<(), Broken> {
-    let since = Instant::now();
-    loop {
-        let found = other_holders(experiment)?;
-        if found == [place] {
-            return Ok(());
-        }
-        promise(since.elapsed() <= MOVE_LIMIT, || {
-            let names: Vec<String> = found.iter().map(|place| experiment.name(*place)).collect();
-            let limit = MOVE_LIMIT.as_secs();
-            format!(
-                "the other VIP is on {names:?} and not on {}, even after {limit} s",
-                experiment.name(place)
-            )
-        })?;
-        std::thread::sleep(LOOK_EVERY);
-    }
-}
-
-fn other_holders(experiment: &Experiment) -> Result<Vec<usize>, Broken> {
-    let segment = &experiment.lab.segment;
-    let mut found = Vec::new();
-    for (place, host) in segment.databases.iter().enumerate() {
-        if segment.addresses(host)?.contains(&OTHER_VIP.into()) {
-            found.push(place);
-        }
-    }
-    Ok(found)
-}
-
 /// Ends the other group, and with it all that was there for it.
 fn put_back(experiment: &mut Experiment, other: &mut Group) -> Result<(), Broken> {
     other.end()?;
     reconfigure(experiment, &[LAB])?;
-    for place in other_holders(experiment)? {
+    for place in holders_of(&experiment.lab.segment, OTHER_VIP.into())? {
         let segment = &experiment.lab.segment;
         segment.remove_address(&segment.databases[place], OTHER_VIP)?;
     }

@@ -10,7 +10,8 @@ use crate::client::{self, NotVerified};
 use crate::fault::{Fault, FaultError, Injected};
 use crate::group::GroupError;
 use crate::measure::budget::{Budget, budgets};
-use crate::measure::{self, Figures};
+use crate::measure::slowdown::{Slowdown, slowdowns};
+use crate::measure::{self, Figures, Judged};
 use crate::namespace::Layout;
 use crate::record::{Expects, Phase, RecordError, Recorded, Recording, What, now_us};
 use crate::report::csv::{self, NotWritten};
@@ -23,6 +24,10 @@ pub use watch::Watch;
 /// How long the client may take to write again by default. Its own limits are 1 s to connect and
 /// 3 s to wait for an answer.
 const WRITES_LIMIT: Duration = Duration::from_secs(20);
+/// Said of a fault beside its name.
+const MYSQL_ALONE: &str = ", MySQL alone";
+/// How long the client writes undisturbed before a fault whose figure is the rate of commits.
+const RATE_BEFORE: Duration = Duration::from_secs(5);
 /// Inserts that are waited for before a fault, and after it before it is undone: so that each stands in a quiet stretch.
 const QUIET_INSERTS: usize = 100;
 
@@ -125,6 +130,8 @@ pub struct Experiment {
     watch: Watch,
     /// Faults so far.
     faults: u32,
+    /// What is said of a fault beside its name in the recording.
+    remark: &'static str,
 }
 
 impl Experiment {
@@ -152,7 +159,7 @@ impl Experiment {
         })?;
         eprintln!("{:6.1} s  {} members ONLINE", since.elapsed().as_secs_f64(), crate::segment::members());
         let watch = Watch::start(layout, &lab, live, 1)?;
-        let mut experiment = Self { lab, writes_limit: WRITES_LIMIT, watch, faults: 0 };
+        let mut experiment = Self { lab, writes_limit: WRITES_LIMIT, watch, faults: 0, remark: "" };
         experiment.lab.wait_steady()?;
         experiment.wait_writes("at the start")?;
         Ok(experiment)
@@ -165,6 +172,21 @@ impl Experiment {
     /// The VIP or the writes do not come back; or the lab itself failed.
     pub fn run(&mut self, fault: Fault) -> Result<Figures, ExperimentError> {
         self.inflict(fault, |outcome| outcome)
+    }
+
+    /// Like [`Self::run`] while no agent runs: what MySQL alone does. Only for faults that leave the primary where it is: a plain stop
+    /// leaves the VIP too (S7), so that the client goes on writing through it.
+    ///
+    /// # Errors
+    /// Those of [`Self::run`]; an agent does not stop or start.
+    pub fn run_mysql_alone(&mut self, fault: Fault) -> Result<Figures, ExperimentError> {
+        self.lab.wait_steady()?;
+        self.lab.stop_agents()?;
+        self.remark = MYSQL_ALONE;
+        let figures = self.run(fault);
+        self.remark = "";
+        self.lab.start_agents()?;
+        figures
     }
 
     /// Like [`Self::run`], for tools that may not recover: that is told in the figures, and no error.
@@ -184,23 +206,25 @@ impl Experiment {
         judge: impl FnOnce(Result<(), ExperimentError>) -> Result<(), ExperimentError>,
     ) -> Result<Figures, ExperimentError> {
         let expects = if fault.moves_the_primary() { Expects::NewPrimary } else { Expects::SamePrimary };
-        let prepare = |experiment: &mut Self| Ok(fault.prepare(&experiment.lab.scene())?);
-        self.observe(
-            &fault.name(),
-            expects,
-            fault.is_a_switchover(),
-            prepare,
-            |experiment, deed, prepared| {
-                if fault == Fault::PowerOff {
-                    experiment.watch.tell(&Recorded::now(deed.host.clone(), What::HostDown));
-                }
-                let injected = prepared.carry_out(&mut experiment.lab.scene())?;
-                let endured = judge(experiment.endure(&injected));
-                experiment.watch.tell(&deed.told(Phase::Healed));
-                let healed = experiment.heal(injected);
-                endured.and(healed)
-            },
-        )
+        let prepare = |experiment: &mut Self| {
+            let prepared = fault.prepare(&experiment.lab.scene())?;
+            if fault.is_about_a_secondary() {
+                // A rate can only be seen by letting time pass.
+                std::thread::sleep(RATE_BEFORE);
+            }
+            Ok(prepared)
+        };
+        let name = format!("{}{}", fault.name(), self.remark);
+        self.observe(&name, expects, Some(fault), prepare, |experiment, deed, prepared| {
+            if fault.takes_the_power() {
+                experiment.watch.tell(&Recorded::now(deed.host.clone(), What::HostDown));
+            }
+            let injected = prepared.carry_out(&mut experiment.lab.scene())?;
+            let endured = judge(experiment.endure(&injected));
+            experiment.watch.tell(&deed.told(Phase::Healed));
+            let healed = experiment.heal(injected);
+            endured.and(healed)
+        })
     }
 
     /// Like [`Self::run`], for something else that the primary is to outlast, told under this name. `work` undoes what it
@@ -213,7 +237,7 @@ impl Experiment {
         name: &str,
         work: impl FnOnce(&mut Self) -> Result<(), E>,
     ) -> Result<Figures, E> {
-        self.observe(name, Expects::SamePrimary, false, |_| Ok(()), |experiment, _, ()| work(experiment))
+        self.observe(name, Expects::SamePrimary, None, |_| Ok(()), |experiment, _, ()| work(experiment))
     }
 
     /// Like [`Self::watched`], where another server is to become primary. `work` says by [`Self::heals`] when it begins to undo
@@ -229,7 +253,7 @@ impl Experiment {
         self.observe(
             name,
             Expects::NewPrimary,
-            false,
+            None,
             |_| Ok(()),
             |experiment, deed, ()| work(experiment, deed),
         )
@@ -255,7 +279,7 @@ impl Experiment {
         &mut self,
         name: &str,
         expects: Expects,
-        names_a_target: bool,
+        fault: Option<Fault>,
         prepare: impl FnOnce(&mut Self) -> Result<T, E>,
         work: impl FnOnce(&mut Self, &Deed, T) -> Result<(), E>,
     ) -> Result<Figures, E> {
@@ -264,11 +288,12 @@ impl Experiment {
         std::thread::sleep(moment(self.faults));
         self.faults += 1;
         let began = now_us();
-        let places = self.lab.segment.databases.len();
+        let next = (primary + 1) % self.lab.segment.databases.len();
+        let to_next = fault.is_some_and(Fault::is_about_a_secondary);
         let deed = Deed {
             name: name.to_owned(),
-            host: self.name(primary),
-            target: names_a_target.then(|| self.name((primary + 1) % places)),
+            host: self.name(if to_next { next } else { primary }),
+            target: fault.is_some_and(Fault::is_a_switchover).then(|| self.name(next)),
             expects,
         };
         let prepared = prepare(self)?;
@@ -289,12 +314,17 @@ impl Experiment {
     }
 
     fn heal(&mut self, injected: Injected) -> Result<(), ExperimentError> {
-        if injected.fault == Fault::PowerOff {
+        if injected.fault.takes_the_power() {
             self.watch.tell(&Recorded::now(self.name(injected.victim), What::HostUp));
             self.watch.look_at_addresses(&self.lab.segment.databases[injected.victim])?;
         }
         injected.heal(&mut self.lab.scene())?;
         Ok(())
+    }
+
+    /// From now on the lab has frames get lost, or none any more.
+    pub fn frames_get_lost(&self, lost: bool) {
+        self.watch.tell(&Recorded::now("lab", What::FramesGetLost(lost)));
     }
 
     /// The figures of all faults so far.
@@ -305,13 +335,6 @@ impl Experiment {
     /// Where the time of each move so far went.
     pub fn budgets(&self) -> Vec<Budget> {
         budgets(&self.watch.recording(), vip())
-    }
-
-    /// How long two hosts have held the VIP together so far, the times between faults included.
-    pub fn two_holders(&self) -> Duration {
-        let recording = self.watch.recording();
-        let longest = vips().into_iter().map(|vip| measure::two_holders(&recording, vip)).max();
-        Duration::from_micros(longest.unwrap_or_default())
     }
 
     /// Where there is a VIP in each family: for each move so far, for how long the one had moved and the other had not.
@@ -327,18 +350,32 @@ impl Experiment {
         vips().get(1).map(|vip| budgets(&self.watch.recording(), *vip)).unwrap_or_default()
     }
 
-    /// Ends the witnesses and their recording, and starts them with a new one. Gives how long two hosts held the VIP together in
-    /// the old one.
+    /// By how much each fault so far that left the primary where it is slowed its commits down.
+    pub fn slowdowns(&self) -> Vec<Slowdown> {
+        slowdowns(&self.watch.recording())
+    }
+
+    /// What the oracle says of all so far, the times between faults included.
+    pub fn judged(&self) -> Judged {
+        let recording = self.watch.recording();
+        let mut judged = Judged::default();
+        for vip in vips() {
+            judged.add(Judged::of(vip, &recording));
+        }
+        judged
+    }
+
+    /// Ends the witnesses and their recording, and starts them with a new one. Gives what the oracle says of the old one.
     ///
     /// # Errors
     /// A witness does not start, or the writes do not.
-    pub fn begin_recording_anew(&mut self, layout: &Layout) -> Result<Duration, ExperimentError> {
+    pub fn begin_recording_anew(&mut self, layout: &Layout) -> Result<Judged, ExperimentError> {
         self.lab.wait_steady()?;
-        let together = self.two_holders();
+        let judged = self.judged();
         let watch = Watch::start(layout, &self.lab, false, self.watch.unused_id())?;
         std::mem::replace(&mut self.watch, watch).finish();
         self.wait_writes("in the new recording")?;
-        Ok(together)
+        Ok(judged)
     }
 
     /// What has been recorded so far.

@@ -4,6 +4,7 @@
 //! keep it from seeing or healing.
 
 mod server;
+mod stack;
 mod template;
 
 use std::time::{Duration, Instant};
@@ -11,14 +12,13 @@ use std::time::{Duration, Instant};
 use mysql::prelude::Queryable;
 
 pub use server::{Member, Server, ServerView};
+pub use stack::{Stack, stack};
 
 use crate::host::Host;
 use crate::namespace::Layout;
 
 /// MySQL's port, on every host.
 pub const MYSQL_PORT: u16 = 3306;
-/// Group Replication's own port, on every host.
-pub const GROUP_PORT: u16 = 33061;
 /// The agents' account.
 pub const AGENT_USER: &str = "haip";
 /// Its password.
@@ -37,8 +37,8 @@ pub struct Identity {
     pub group_name: &'static str,
     /// MySQL's port, on every host.
     pub mysql_port: u16,
-    /// Group Replication's own port, on every host.
-    pub group_port: u16,
+    /// The port that Group Replication has of its own with the stack XCOM, on every host.
+    xcom_port: u16,
 }
 
 /// The lab's own group, whose VIP the clients write through.
@@ -46,18 +46,20 @@ pub const FIRST: Identity = Identity {
     suffix: "",
     group_name: "5ea1ab1e-0000-4000-8000-000000000001",
     mysql_port: MYSQL_PORT,
-    group_port: GROUP_PORT,
+    xcom_port: 33061,
 };
 /// Another one on the same hosts, for agents that serve two.
 pub const SECOND: Identity = Identity {
     suffix: "-second",
     group_name: "5ea1ab1e-0000-4000-8000-000000000002",
     mysql_port: 3307,
-    group_port: 33071,
+    xcom_port: 33071,
 };
 
 /// How long a server may take from its start to its first answer.
 const START_LIMIT: Duration = Duration::from_secs(60);
+/// The same where it upgrades its data directory first: half a minute alone, minutes on a busy machine.
+const UPGRADE_LIMIT: Duration = Duration::from_secs(300);
 /// How long the group may take until all members are ONLINE. A member that died must be expelled before it can come
 /// back, which takes 21 s with MySQL's defaults.
 const WHOLE_LIMIT: Duration = Duration::from_secs(120);
@@ -123,6 +125,12 @@ impl GroupError {
         let what = what.into();
         move |cause| Self::Io { what, cause }
     }
+}
+
+/// The root of the mysqld that the servers begin with: the older one, where there is one.
+fn first_root(layout: &Layout) -> std::path::PathBuf {
+    let older = layout.older_root();
+    if older.is_dir() { older } else { layout.root() }
 }
 
 /// The servers, in the order of [`crate::segment::databases`].
@@ -207,6 +215,17 @@ impl Group {
         self.servers.get_mut(number)
     }
 
+    /// Starts the newer mysqld in the place of a server that was told to shut down, waits until its data directory is upgraded, and
+    /// [`Self::heal`]s it.
+    pub(crate) fn upgrade(&mut self, place: usize, host: &Host, layout: &Layout) -> Result<(), GroupError> {
+        let server = &mut self.servers[place];
+        server.wait_end(SHUTDOWN_PATIENCE)?;
+        server.root = layout.root();
+        server.start(host)?;
+        server.wait_for_answer(UPGRADE_LIMIT)?;
+        self.heal(place, host)
+    }
+
     /// What each server says of the group, and when it was asked. A server that does not answer gives its error.
     pub fn views(&self) -> Vec<Result<ServerView, GroupError>> {
         self.servers.iter().map(Server::view).collect()
@@ -254,6 +273,23 @@ impl Group {
             }
             std::thread::sleep(LOOK_EVERY);
         }
+    }
+
+    /// Waits until the primary's own view has this member no more.
+    pub fn wait_without(&self, member: usize, limit: Duration) -> Result<(), GroupError> {
+        let since = Instant::now();
+        let gone = || {
+            let view = self.servers[self.primary()?].view()?;
+            Ok::<_, GroupError>(view.state_of(self.servers[member].address()).is_none())
+        };
+        while !gone()? {
+            if since.elapsed() > limit {
+                let what = format!("{} is not expelled", self.servers[member].host());
+                return Err(GroupError::TooLong { what, limit, words: self.describe() });
+            }
+            std::thread::sleep(LOOK_EVERY);
+        }
+        Ok(())
     }
 
     /// Makes another member primary, and returns its place.

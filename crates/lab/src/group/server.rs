@@ -84,6 +84,8 @@ pub struct Server {
     data: PathBuf,
     socket: PathBuf,
     error_log: PathBuf,
+    /// What its mysqld is chrooted into.
+    pub(super) root: PathBuf,
     process: Option<Child>,
 }
 
@@ -98,7 +100,8 @@ impl Server {
         let folder = layout.data();
         let name = format!("{}{}", host.name(), identity.suffix);
         let file = folder.join(format!("{name}.cnf"));
-        fs::write(&file, option_file(&name, host.address(), number, identity))
+        let mixed = layout.older_root().is_dir();
+        fs::write(&file, option_file(&name, host.address(), number, identity, mixed))
             .map_err(GroupError::io(format!("can't write {}", file.display())))?;
         Ok(Self {
             host: host.name().to_owned(),
@@ -107,6 +110,7 @@ impl Server {
             data: folder.join(&name),
             socket: folder.join(format!("{name}.sock")),
             error_log: folder.join(format!("{name}.err")),
+            root: super::first_root(layout),
             process: None,
         })
     }
@@ -149,7 +153,7 @@ impl Server {
             .open(&self.error_log)
             .map_err(GroupError::io(format!("can't open {}", self.error_log.display())))?;
         let child = host
-            .rooted_command("/usr/sbin/mysqld")
+            .command_in(&self.root, "/usr/sbin/mysqld")
             .arg(format!("--defaults-file={}", self.option_file))
             .stdout(Stdio::null())
             .stderr(log)
@@ -157,6 +161,19 @@ impl Server {
             .map_err(GroupError::io(format!("can't start mysqld on {}", self.host)))?;
         self.process = Some(child);
         Ok(())
+    }
+
+    /// From its next start on it listens at its own address alone, or, as by MySQL's default, at every one.
+    pub fn listen_at_own_address_alone(&self, alone: bool) -> Result<(), GroupError> {
+        let file = self.data.with_extension("cnf");
+        let failed = || GroupError::io(format!("can't rewrite {}", file.display()));
+        let text = fs::read_to_string(&file).map_err(failed())?;
+        let mut lines: Vec<&str> = text.lines().filter(|line| !line.starts_with("bind_address")).collect();
+        let bound = format!("bind_address = {}", self.address);
+        if alone {
+            lines.insert(1, &bound);
+        }
+        fs::write(&file, lines.join("\n") + "\n").map_err(failed())
     }
 
     /// Whether its process is there. A process that has ended is reaped.
@@ -275,6 +292,13 @@ impl Server {
         Ok(found.unwrap_or_default())
     }
 
+    /// Its version, as it writes it.
+    pub(crate) fn version(&self) -> Result<String, GroupError> {
+        let statement = "SELECT VERSION()";
+        let found: Option<String> = self.admin()?.query_first(statement).map_err(self.said(statement))?;
+        Ok(found.unwrap_or_default())
+    }
+
     /// Its UUID.
     pub fn uuid(&self) -> Result<String, GroupError> {
         let statement = "SELECT @@server_uuid";
@@ -321,8 +345,10 @@ pub(super) fn tail(log: &str) -> String {
 }
 
 /// MySQL's own defaults, but for what Group Replication demands, and less memory.
-fn option_file(name: &str, address: Ipv4Addr, number: u32, identity: Identity) -> String {
-    let Identity { group_name, mysql_port, group_port, .. } = identity;
+fn option_file(name: &str, address: Ipv4Addr, number: u32, identity: Identity, mixed: bool) -> String {
+    let Identity { group_name, mysql_port, .. } = identity;
+    let group_port = identity.group_port();
+    let stack = Identity::stack_options(name, mixed);
     let seeds: Vec<String> = databases().iter().map(|(_, member)| format!("{member}:{group_port}")).collect();
     let seeds = seeds.join(",");
     format!(
@@ -347,6 +373,6 @@ loose-group_replication_local_address = {address}:{group_port}
 loose-group_replication_group_seeds = {seeds}
 loose-group_replication_start_on_boot = OFF
 loose-group_replication_recovery_get_public_key = ON
-"
+{stack}"
     )
 }

@@ -19,7 +19,7 @@ pub(super) fn make(layout: &Layout, host: &Host) -> Result<(), GroupError> {
     fs::write(&statements, accounts_and_table())
         .map_err(GroupError::io(format!("can't write {}", statements.display())))?;
     let output = host
-        .rooted_command("/usr/sbin/mysqld")
+        .command_in(&super::first_root(layout), "/usr/sbin/mysqld")
         .args(["--no-defaults", "--initialize-insecure", "--user=root", "--secure-file-priv=NULL"])
         .arg(format!("--datadir=/data/{FOLDER}"))
         .args(["--init-file=/data/template.sql", "--innodb-buffer-pool-size=64M", "--mysqlx=OFF"])

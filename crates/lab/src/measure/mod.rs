@@ -4,18 +4,24 @@ pub mod budget;
 mod families;
 mod holding;
 mod interfaces;
+mod judged;
 mod log_time;
 mod reading;
+pub mod slowdown;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use oracle::Breach;
 use serde::Serialize;
 
 pub use families::apart;
 pub use holding::{Holders, Holding};
+pub use judged::{FOLLOWS_WITHIN, Judged, kept_since};
 pub use reading::{Reading, median, worst};
 pub(crate) use reading::{difference, seconds};
+
+use judged::followed_election;
 
 use crate::record::{Expects, Phase, Recorded, Recording, What};
 
@@ -57,6 +63,9 @@ pub struct Figures {
     pub lost: Option<u64>,
     /// How long two hosts held the VIP together until the next fault, the healing included. Does not apply is never said.
     pub two_holders: Reading,
+    /// How FOLLOWS is broken after the election, where nothing else stands in the way: whoever did the fault knows.
+    #[serde(skip)]
+    pub not_followed: Option<Breach>,
 }
 
 impl Figures {
@@ -98,6 +107,13 @@ pub fn figures(recording: &Recording, vip: IpAddr) -> Vec<Figures> {
             let within = |at_us: u64| at_us >= fault.injected_us && at_us < fault.end_us;
             let (elected, primary) = elected(fault, recording);
             let (vip_moved, holder) = vip_moved(fault, &holding);
+            let not_followed = match (elected, primary.as_deref()) {
+                (Reading::After(us), Some(primary)) => {
+                    let elected_us = fault.injected_us.saturating_add_signed(us);
+                    followed_election(recording, vip, primary, elected_us, fault.watched_us).err()
+                }
+                _ => None,
+            };
             let looked = recording.all().iter().any(|recorded| {
                 recorded.at_us > fault.injected_us && matches!(recorded.what, What::Verified { .. })
             });
@@ -121,14 +137,10 @@ pub fn figures(recording: &Recording, vip: IpAddr) -> Vec<Figures> {
                 })),
                 lost,
                 two_holders: Reading::between(0, holding.two_holders(fault.injected_us, fault.end_us)),
+                not_followed,
             }
         })
         .collect()
-}
-
-/// The whole time in a recording in which two hosts or more held the VIP together, microseconds; between the faults too.
-pub fn two_holders(recording: &Recording, vip: IpAddr) -> u64 {
-    Holding::of(vip, recording).two_holders(0, end(recording))
 }
 
 fn count<T>(all: impl Iterator<Item = T>) -> u64 {

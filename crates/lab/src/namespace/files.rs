@@ -3,6 +3,7 @@
 //! ```text
 //! BASE/bin/          lab, haipmgr, and the tools of the private root
 //! BASE/root/         what mysqld is chrooted into: usr and its links bound from the real or the unpacked root
+//! BASE/older/        the same of an older server, where the lab was given one; its data is BASE/root/data too
 //! BASE/root/data/    the servers' data directories, option files, error logs and sockets
 //! BASE/etc/          the machine's own /etc, which each host's /etc links to
 //! BASE/log/          the agents' standard error
@@ -75,6 +76,11 @@ impl Layout {
         self.base.join("root")
     }
 
+    /// What an older mysqld is chrooted into; there is none unless the lab was given one.
+    pub fn older_root(&self) -> PathBuf {
+        self.base.join("older")
+    }
+
     /// The servers' files, seen from outside the chroot (`/data` in it).
     pub fn data(&self) -> PathBuf {
         self.base.join("root/data")
@@ -99,13 +105,16 @@ impl Layout {
         if let Some(agent) = &outside.agent {
             bind_file(agent, &self.agent())?;
         }
-        self.build_root(&outside.mysql_root)?;
+        Self::build_root(&outside.mysql_root, &self.root())?;
+        if let Some(older) = &outside.older_root {
+            Self::build_root(older, &self.older_root())?;
+            bind(&self.data(), &self.older_root().join("data"))?;
+        }
         self.wrap_programs()
     }
 
     /// A root for mysqld that shows `source`'s programs and nothing else of it.
-    fn build_root(&self, source: &Path) -> Result<(), NamespaceError> {
-        let root = self.root();
+    fn build_root(source: &Path, root: &Path) -> Result<(), NamespaceError> {
         for folder in ["etc", "dev", "proc", "tmp", "run", "data", "root"] {
             make_folder(&root.join(folder))?;
         }

@@ -96,6 +96,8 @@ impl NamespaceError {
 pub struct Outside {
     /// The file system root that holds `usr/sbin/mysqld`: `/`, or the unpacked one.
     pub mysql_root: PathBuf,
+    /// The same of an older server, which the group is to begin with.
+    pub older_root: Option<PathBuf>,
     /// The agent's binary; `None` brings the lab up without agents.
     pub agent: Option<PathBuf>,
 }
@@ -106,11 +108,12 @@ pub struct Outside {
 pub fn isolate(outside: &Outside, arguments: &[OsString]) -> Result<u8, NamespaceError> {
     let signals = PassedOn::take()?;
     let lab = std::env::current_exe().map_err(NamespaceError::io("can't find the lab's own program"))?;
-    let needed: Vec<&Path> = [Some(&lab), Some(&outside.mysql_root), outside.agent.as_ref()]
-        .into_iter()
-        .flatten()
-        .map(PathBuf::as_path)
-        .collect();
+    let needed: Vec<&Path> =
+        [Some(&lab), Some(&outside.mysql_root), outside.older_root.as_ref(), outside.agent.as_ref()]
+            .into_iter()
+            .flatten()
+            .map(PathBuf::as_path)
+            .collect();
     let layout = Layout::choose(&needed)?;
     unshare_everything()?;
 
@@ -120,6 +123,9 @@ pub fn isolate(outside: &Outside, arguments: &[OsString]) -> Result<u8, Namespac
     let mut command = Command::new(&lab);
     command.arg("pid1").arg("--base").arg(layout.base()).arg("--lab").arg(&lab);
     command.arg("--mysql-root").arg(&outside.mysql_root);
+    if let Some(older) = &outside.older_root {
+        command.arg("--older-root").arg(older);
+    }
     if let Some(agent) = &outside.agent {
         command.arg("--agent").arg(agent);
     }

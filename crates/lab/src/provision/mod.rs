@@ -20,7 +20,7 @@ const CACHE_VARIABLE: &str = "HAIPMGR_LAB_CACHE";
 #[derive(Debug, thiserror::Error)]
 pub enum ProvisionError {
     /// The given root has no server.
-    #[error("{ROOT_VARIABLE} is {}, but there is no usr/sbin/mysqld with group_replication.so in it", root.display())]
+    #[error("there is no usr/sbin/mysqld with group_replication.so in {} (named on the command line or by {ROOT_VARIABLE})", root.display())]
     NotARoot {
         /// The folder.
         root: PathBuf,
@@ -78,8 +78,7 @@ impl ProvisionError {
 /// Finds a root with a usable `mysqld`, or unpacks one. Once unpacked it is found again at once.
 pub fn provision() -> Result<PathBuf, ProvisionError> {
     if let Some(root) = std::env::var_os(ROOT_VARIABLE) {
-        let root = PathBuf::from(root);
-        return if has_server(&root) { Ok(root) } else { Err(ProvisionError::NotARoot { root }) };
+        return given(Path::new(&root));
     }
     let machine = Path::new("/");
     if has_server(machine) && machine.join("usr/sbin/nft").exists() && is_recent("/usr/sbin/mysqld") {
@@ -91,6 +90,12 @@ pub fn provision() -> Result<PathBuf, ProvisionError> {
         apt::unpack(&cache, &root, &PACKAGES)?;
     }
     Ok(root)
+}
+
+/// A root that was named, if there is a usable `mysqld` in it.
+pub fn given(root: &Path) -> Result<PathBuf, ProvisionError> {
+    let root = root.canonicalize().unwrap_or_else(|_| root.to_owned());
+    if has_server(&root) { Ok(root) } else { Err(ProvisionError::NotARoot { root }) }
 }
 
 /// Whether the server and the plugin are there. Where the plugin is differs between distributions.
@@ -120,7 +125,7 @@ fn fingerprint() -> String {
     PACKAGES.join("+")
 }
 
-fn cache_folder() -> Result<PathBuf, ProvisionError> {
+pub(crate) fn cache_folder() -> Result<PathBuf, ProvisionError> {
     let under = |variable: &str, rest: &str| {
         std::env::var_os(variable).filter(|value| !value.is_empty()).map(|value| Path::new(&value).join(rest))
     };

@@ -101,6 +101,8 @@ pub enum What {
     HostDown,
     /// The host `who` has power again. Its witnesses must be started anew: what the old ones said no longer counts.
     HostUp,
+    /// From now on the lab has frames get lost on the network, or none any more.
+    FramesGetLost(bool),
     /// The acknowledged rows were looked for in the primary's table.
     Verified {
         /// How many were acknowledged since the last time.

@@ -3,6 +3,7 @@
 pub mod budget;
 pub mod csv;
 pub mod live;
+pub mod slowdown;
 mod standing;
 pub mod table;
 pub mod timeline;

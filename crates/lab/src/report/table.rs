@@ -110,6 +110,7 @@ pub(crate) mod tests {
             failed: 3,
             lost,
             two_holders: Reading::After(0),
+            not_followed: None,
         }
     }
 

@@ -201,7 +201,9 @@ fn each_time(state: &mut State, change: &mut impl FnMut(&mut Time)) {
         peer.waiting_since.iter_mut().for_each(&mut *change);
         peer.seen.iter_mut().for_each(|seen| change(&mut seen.asked_at));
     }
-    vips.values_mut().for_each(|vip| each_time_of_a_vip(vip, change));
+    for vip in vips.values_mut() {
+        each_time_of_a_vip(vip, change);
+    }
 }
 
 fn each_time_of_a_vip(vip: &mut VipMachine, change: &mut impl FnMut(&mut Time)) {

@@ -118,7 +118,7 @@ pub enum Process {
     StartedOutside,
 }
 
-/// Never, of things counted in ticks; of a lease: for ever.
+/// Never, of things counted in ticks; of a lease: it does not end.
 pub const NEVER: u8 = u8::MAX;
 
 /// One host.

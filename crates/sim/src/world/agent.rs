@@ -7,12 +7,13 @@ use decide::State;
 use decide::action::{Action, Outcome, VipAction};
 use decide::driver::{Driver, Next};
 use decide::event::{Event, Says};
+use decide::net::VipId;
 use decide::planted::renewal_adds_what_is_gone;
 use decide::reason::{Reason, Said, Vacant};
 use decide::time::Time;
 
 use super::segment::place_of;
-use super::{Change, Due, World, address};
+use super::{Change, Due, World, address, place_of_vip};
 use crate::group::Place;
 
 impl World {
@@ -170,9 +171,10 @@ impl World {
                 self.tell_reasons(host, &decision.reasons);
             }
             self.check_step(host, event, decision, now);
-            for reason in decision.each_reason() {
-                if let Reason::Started { because, .. } = reason {
-                    self.hosts[host].overruled = matches!(because, Vacant::Overruled(..));
+            for said in &decision.reasons {
+                if let (Reason::Started { because, .. }, Some(vip)) = (&said.reason, said.vip) {
+                    self.hosts[host].vips[place_of_vip(vip)].overruled =
+                        matches!(because, Vacant::Overruled(..));
                 }
             }
             if let Some(before) = before
@@ -202,7 +204,7 @@ impl World {
             if !matches!(reason, Reason::Holding | Reason::NotWanted(..))
                 && (reason.is_switch() || reasons.last() == Some(said))
             {
-                let words = format!("db{}: {reason}", host + 1);
+                let words = format!("db{}: {}", host + 1, said.text(&self.policy));
                 if self.story.iter().rev().take(6).all(|(_, told)| *told != words) {
                     self.tell(|| words);
                 }
@@ -227,26 +229,31 @@ impl World {
                 }
             }
             Action::LearnNeighbors => self.learn_neighbors(host, life),
-            Action::Vip(_, VipAction::SendProbe) => self.broadcast(host, Says::Probe),
-            Action::Vip(_, VipAction::AskWhoHasVip) => self.ask_who_has_vip(host),
-            Action::Vip(_, VipAction::Announce) => {
+            Action::Vip(vip, VipAction::SendProbe) => self.broadcast(host, *vip, Says::Probe),
+            Action::Vip(vip, VipAction::AskWhoHasVip) => self.ask_who_has_vip(host, *vip),
+            Action::Vip(vip, VipAction::Announce) => {
                 // The request form and the reply form.
-                self.broadcast(host, Says::Announcement);
-                self.broadcast(host, Says::Announcement);
+                self.broadcast(host, *vip, Says::Announcement);
+                self.broadcast(host, *vip, Says::Announcement);
             }
-            Action::Vip(_, VipAction::AddAddress { lifetime, .. }) => return self.add(host, *lifetime),
-            Action::Vip(_, VipAction::RenewAddress { lifetime, .. }) => return self.renew(host, *lifetime),
-            Action::Vip(_, VipAction::RemoveAddress { .. }) => {
-                self.check_flap(host);
-                if self.hosts[host].vip.is_none() {
+            Action::Vip(vip, VipAction::AddAddress { lifetime, .. }) => {
+                return self.add(host, *vip, *lifetime);
+            }
+            Action::Vip(vip, VipAction::RenewAddress { lifetime, .. }) => {
+                return self.renew(host, *vip, *lifetime);
+            }
+            Action::Vip(vip, VipAction::RemoveAddress { .. }) => {
+                let vip = place_of_vip(*vip);
+                self.check_flap(host, vip);
+                if self.hosts[host].vips[vip].here.is_none() {
                     return Outcome::Gone;
                 }
-                self.hosts[host].removed_at = Some(self.now);
-                self.set_vip(host, None);
+                self.hosts[host].vips[vip].removed_at = Some(self.now);
+                self.set_vip(host, vip, None);
             }
-            Action::Vip(_, VipAction::AnnounceRelease(to)) => {
-                self.check_release_word(host, *to);
-                self.announce_release(host, *to);
+            Action::Vip(vip, VipAction::AnnounceRelease(to)) => {
+                self.check_release_word(host, place_of_vip(*vip), *to);
+                self.announce_release(host, *vip, *to);
             }
             Action::PollEvery(every) => self.poll_every(host, *every),
             Action::ReadExpelTimeout => self.read_expel_timeout(host),
@@ -271,24 +278,26 @@ impl World {
         Outcome::Succeeded
     }
 
-    fn add(&mut self, host: Place, lifetime: Option<Duration>) -> Outcome {
-        if self.hosts[host].vip.is_some() || !self.hosts[host].interface {
+    fn add(&mut self, host: Place, vip: VipId, lifetime: Option<Duration>) -> Outcome {
+        let vip = place_of_vip(vip);
+        if self.hosts[host].vips[vip].here.is_some() || !self.hosts[host].interface {
             return Outcome::Failed("it is there already, or the interface is gone".to_owned());
         }
         let expires = lifetime.map(|lifetime| self.now + lifetime);
-        self.set_vip(host, Some(expires));
+        self.set_vip(host, vip, Some(expires));
         Outcome::Succeeded
     }
 
     /// The kernel renews what is there, and adds nothing.
-    fn renew(&mut self, host: Place, lifetime: Option<Duration>) -> Outcome {
+    fn renew(&mut self, host: Place, vip: VipId, lifetime: Option<Duration>) -> Outcome {
+        let vip = place_of_vip(vip);
         let adds = renewal_adds_what_is_gone(&self.policy.group) && self.hosts[host].interface;
-        if self.hosts[host].vip.is_none() && !adds {
+        if self.hosts[host].vips[vip].here.is_none() && !adds {
             return Outcome::Gone;
         }
-        self.check_renewal(host);
+        self.check_renewal(host, vip);
         let expires = lifetime.map(|lifetime| self.now + lifetime);
-        self.set_vip(host, Some(expires));
+        self.set_vip(host, vip, Some(expires));
         Outcome::Succeeded
     }
 

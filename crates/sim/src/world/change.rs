@@ -94,43 +94,12 @@ impl World {
         }
         self.tell(|| format!("— {change:?}"));
         match change {
-            Change::ServerEnds(host, life) if self.hosts[host].server.life == life => self.server_ends(host),
-            Change::ServerEnds(..) => {}
-            Change::ServerStarts(host) => self.server_starts(host),
-            Change::ServerSeenToStart(host, life) => {
-                if self.hosts[host].server.life == life {
-                    self.tell_of_process(host, ProcessSign::MayStart);
-                }
-            }
-            Change::ServerListens(host, life) => self.server_listens(host, life),
-            Change::ServerHasLeft(host, life) => self.server_has_left(host, life),
-            Change::ServerHangs(host) => {
-                if self.hosts[host].server.process == Process::Answers {
-                    self.hosts[host].server.process = Process::Blocks;
-                    self.unpark(host);
-                }
-            }
-            Change::ServerGoesOn(host, life) => {
-                let server = &mut self.hosts[host].server;
-                if server.life == life && server.process == Process::Blocks && !server.lies {
-                    server.process = Process::Answers;
-                    self.server_changed(host);
-                    self.unpark(host);
-                    self.answer_the_waiting(host);
-                }
-            }
-            Change::ServerTurnsAway(host, why) => {
-                self.hosts[host].server.turns_away = why;
-                self.server_changed(host);
-            }
-            Change::ServerJoins(host) => self.joins_in(host, 1, 300),
             Change::PowerOff(host) => {
                 self.agent_is_gone(host);
                 self.hosts[host].powered = false;
                 self.hosts[host].paused_until = None;
-                self.hosts[host].vip = None;
                 self.server_ends(host);
-                self.count_holders();
+                self.lose_vips(host);
             }
             Change::PowerOn(host) => {
                 if !self.hosts[host].powered {
@@ -142,13 +111,16 @@ impl World {
                 }
             }
             Change::Flush(host) => {
-                self.hosts[host].flushed_at = Some(self.now);
-                self.set_vip(host, None);
+                let vip = if self.vips.len() > 1 { self.rng.usize(0..self.vips.len()) } else { 0 };
+                self.hosts[host].vips[vip].flushed_at = Some(self.now);
+                self.set_vip(host, vip, None);
             }
             Change::InterfaceGoes(host) => {
-                self.hosts[host].flushed_at = Some(self.now);
+                self.flushed(host);
                 self.hosts[host].interface = false;
-                self.hosts[host].vip = None;
+                for vip in &mut self.hosts[host].vips {
+                    vip.here = None;
+                }
                 self.tell_addresses(host);
                 self.count_holders();
                 self.wire_up();
@@ -181,8 +153,48 @@ impl World {
                 }
             }
             Change::AgentStarts(host) => self.agent_starts(host),
+            server => self.change_server(server),
         }
         self.reassess();
+    }
+
+    fn change_server(&mut self, change: Change) {
+        match change {
+            Change::ServerEnds(host, life) if self.hosts[host].server.life == life => self.server_ends(host),
+            Change::ServerStarts(host) => self.server_starts(host),
+            Change::ServerSeenToStart(host, life) if self.hosts[host].server.life == life => {
+                self.tell_of_process(host, ProcessSign::MayStart);
+            }
+            Change::ServerListens(host, life) => self.server_listens(host, life),
+            Change::ServerHasLeft(host, life) => self.server_has_left(host, life),
+            Change::ServerHangs(host) if self.hosts[host].server.process == Process::Answers => {
+                self.hosts[host].server.process = Process::Blocks;
+                self.unpark(host);
+            }
+            Change::ServerGoesOn(host, life) => {
+                let server = &mut self.hosts[host].server;
+                if server.life == life && server.process == Process::Blocks && !server.lies {
+                    server.process = Process::Answers;
+                    self.server_changed(host);
+                    self.unpark(host);
+                    self.answer_the_waiting(host);
+                }
+            }
+            Change::ServerTurnsAway(host, why) => {
+                self.hosts[host].server.turns_away = why;
+                self.server_changed(host);
+            }
+            Change::ServerJoins(host) => self.joins_in(host, 1, 300),
+            // Meant for a process that is gone, or not about a server.
+            _ => {}
+        }
+    }
+
+    /// All VIPs leave a host, and its agent has not ordered it.
+    pub(super) fn flushed(&mut self, host: Place) {
+        for vip in &mut self.hosts[host].vips {
+            vip.flushed_at = Some(self.now);
+        }
     }
 
     /// What watches the agent's server gets stuck for so long: not even a time-out is told.
@@ -263,7 +275,9 @@ impl World {
         agent.life += 1;
         agent.giving_up = false;
         agent.agent = Some(Driver::new(&self.policy, now));
-        agent.book = Book::new(now);
+        for vip in &mut agent.vips {
+            vip.book = Book::new(now);
+        }
         agent.last_step = now;
         agent.busy_until = self.now;
         agent.loop_at = None;

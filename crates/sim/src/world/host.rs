@@ -41,8 +41,8 @@ pub struct ModelHost {
     pub(super) asker_back_at: Option<Time>,
     /// Its server.
     pub server: ModelServer,
-    /// The kernel bears the VIP, and drops it then.
-    pub vip: Option<Option<Time>>,
+    /// What it has to do with each VIP.
+    pub vips: Vec<HostVip>,
     /// What its agent last said of how things stand, and how often that changed: each change is a line in its log.
     pub stands: Option<Reason>,
     /// How often `stands` changed. Counted while a story is told.
@@ -75,22 +75,10 @@ pub struct ModelHost {
     pub(super) decided_at: Time,
     /// What it knew before, where the poll that it decides on may be left out.
     pub(super) before: Option<State>,
-    /// When its agent removed the VIP last.
-    pub(super) removed_at: Option<Time>,
     /// Its agent was told to give the VIP up.
     pub(super) giving_up: bool,
-    /// It has the VIP because `takeover_after` was over, though another answered for it.
-    pub(super) overruled: bool,
     /// The agent can't see its server's process: it is in a container.
     pub(super) process_is_hidden: bool,
-    /// When somebody else than its agent took the VIP away last.
-    pub(super) flushed_at: Option<Time>,
-    /// Since when it has the VIP.
-    pub(super) vip_since: Time,
-    /// When the kernel dropped it last, at the end of a lease.
-    pub(super) ran_out_at: Option<Time>,
-    /// What its agent was told and ordered, for the invariants.
-    pub(super) book: Book,
     /// When its agent was last told something, or looked at the time.
     pub(super) last_step: Time,
     pub(super) poll: Duration,
@@ -112,9 +100,34 @@ pub struct ModelHost {
     pub(super) ask_again: bool,
 }
 
+/// What one host has to do with one VIP.
+#[derive(Clone, Debug)]
+pub struct HostVip {
+    /// The kernel bears it, and drops it then.
+    #[allow(clippy::option_option, reason = "here or not; and if here, for ever or until then")]
+    pub here: Option<Option<Time>>,
+    /// Since when.
+    pub(super) since: Time,
+    /// When its agent removed it last.
+    pub(super) removed_at: Option<Time>,
+    /// When somebody else than its agent took it away last.
+    pub(super) flushed_at: Option<Time>,
+    /// It is here because `takeover_after` was over, though another answered for it.
+    pub(super) overruled: bool,
+    /// What its agent was told and ordered about it, for the invariants.
+    pub(super) book: Book,
+}
+
+impl HostVip {
+    fn new(now: Time) -> Self {
+        let book = Book::new(now);
+        Self { here: None, since: now, removed_at: None, flushed_at: None, overruled: false, book }
+    }
+}
+
 impl ModelHost {
     /// With power, an idle agent's place, and a server that answers.
-    pub(super) fn new(view: View, place: Place, now: Time, poll: Duration) -> Self {
+    pub(super) fn new(view: View, place: Place, now: Time, poll: Duration, vips: usize) -> Self {
         Self {
             powered: true,
             paused_until: None,
@@ -129,7 +142,7 @@ impl ModelHost {
             asker_stuck_until: None,
             asker_back_at: None,
             server: ModelServer::new(place, view),
-            vip: None,
+            vips: vec![HostVip::new(now); vips],
             stands: None,
             changes_of_mind: 0,
             gateway_lost_at: None,
@@ -146,14 +159,8 @@ impl ModelHost {
             hangs_at_a_deed: None,
             decided_at: now,
             before: None,
-            removed_at: None,
             giving_up: false,
-            overruled: false,
             process_is_hidden: false,
-            flushed_at: None,
-            ran_out_at: None,
-            vip_since: now,
-            book: Book::new(now),
             last_step: now,
             poll,
             poll_base: now,

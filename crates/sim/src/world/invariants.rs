@@ -13,7 +13,7 @@ use oracle::outside::{self, LetsGo, Overlap, SETTLE_WITHIN, Together};
 use oracle::{Breach, Broken, Excuse, Limits, Orders, Sight};
 
 use super::questions::QUERY_LIMIT;
-use super::{Due, World};
+use super::{Due, World, WorldVip};
 use crate::group::{Place, View};
 
 /// A writable primary on a whole network has the VIP after this long.
@@ -85,6 +85,10 @@ pub(super) struct Calm {
     followed: bool,
 }
 
+fn id(vip: usize) -> VipId {
+    VipId(u16::try_from(vip).unwrap_or(u16::MAX))
+}
+
 impl World {
     fn broke(&mut self, at: Time, host: Option<Place>, breach: Breach) {
         let words = match host {
@@ -104,38 +108,49 @@ impl World {
 
     /// One step of an agent, by what it was told and what it ordered.
     pub(super) fn check_step(&mut self, host: Place, event: &Event, decision: &Decision, now: Time) {
-        let sight = self.sight(host);
-        let settled = decision.each_reason().find_map(|reason| match reason {
-            Reason::DisputeWon(member) => Some(*member),
-            _ => None,
-        });
-        let orders = Orders { actions: &decision.actions, wake_at: decision.wake_at, settled };
-        let limits = Limits::of(&self.policy, VipId::FIRST);
-        let agent = &mut self.hosts[host];
-        agent.book.went_on_after(now.since(agent.last_step), now);
-        agent.last_step = now;
-        let verdict = agent.book.step(&limits, event, &orders, &sight, now);
-        self.found(host, verdict.breach.map_or(Ok(verdict.excuse), Err));
+        let still = now.since(self.hosts[host].last_step);
+        self.hosts[host].last_step = now;
+        for vip in 0..self.vips.len() {
+            let (id, sight) = (id(vip), self.sight(host, vip));
+            let settled = decision.reasons.iter().find_map(|said| match said.reason {
+                Reason::DisputeWon(member) if said.vip == Some(id) => Some(member),
+                _ => None,
+            });
+            let orders = Orders { actions: &decision.actions, wake_at: decision.wake_at, settled };
+            let book = &mut self.hosts[host].vips[vip].book;
+            book.went_on_after(still, now);
+            let verdict = book.step(&Limits::of(&self.policy, id), event, &orders, &sight, now);
+            self.found(host, verdict.breach.map_or(Ok(verdict.excuse), Err));
+        }
     }
 
+    /// The VIPs are held by the same limits.
     fn limits(&self) -> &VipPolicy {
         &self.policy.vips[&VipId::FIRST]
     }
 
-    fn sight(&self, host: Place) -> Sight {
-        let agent = &self.hosts[host];
+    fn sight(&self, host: Place, vip: usize) -> Sight {
         let slack = if self.chances.held_up > 0.0 { SLACK * 2 } else { SLACK };
-        Sight { here: Some(agent.vip.is_some()), slack }
+        Sight { here: Some(self.hosts[host].vips[vip].here.is_some()), slack }
     }
 
-    pub(super) fn count_overlap(&mut self, until: Time) {
-        let Some(Overlap { because, since }) = self.one_holder.overlap() else { return };
-        self.measured.count(because, until.since(self.now), until.since(since));
+    pub(super) fn count_overlaps(&mut self, until: Time) {
+        for vip in &self.vips {
+            if let Some(Overlap { because, since }) = vip.one_holder.overlap() {
+                self.measured.count(because, until.since(self.now), until.since(since));
+            }
+        }
     }
 
     /// ONE-HOLDER. Called whenever an address comes or goes, and whenever somebody begins or ceases to hear another.
     pub(super) fn look(&mut self) {
-        let holders = self.holders();
+        for vip in 0..self.vips.len() {
+            self.look_at_vip(vip);
+        }
+    }
+
+    fn look_at_vip(&mut self, vip: usize) {
+        let holders: Vec<Place> = self.vips[vip].holders.each().collect();
         let act = holders.iter().map(|place| self.hosts[*place].acts_since);
         // An agent that does not act settles nothing.
         let act = act.zip(&holders).map(|(since, place)| since.filter(|_| self.hosts[*place].agent_acts()));
@@ -144,11 +159,11 @@ impl World {
             holders: &holders,
             hear_since: &self.receiving_since,
             frames_lost: holders.len() > 1 && self.lossy(),
-            overruled: holders.iter().any(|place| self.hosts[*place].overruled),
+            overruled: holders.iter().any(|place| self.hosts[*place].vips[vip].overruled),
             act_since,
             settle_within: SETTLE_WITHIN + self.unproven() + self.held_up(),
         };
-        let look = self.one_holder.look(&together, self.now);
+        let look = self.vips[vip].one_holder.look(&together, self.now);
         if let Some(Overlap { because, .. }) = look.news {
             self.measured.lossy_times += u32::from(because == Some(Excuse::FramesLost));
             self.tell(|| format!("TWO HOLDERS ({})", because.map_or("nothing excuses it", Excuse::name)));
@@ -161,7 +176,7 @@ impl World {
             self.broke(self.now, None, breach);
         }
         if holders.len() < 2 {
-            self.look_whether_followed();
+            self.look_whether_followed(vip);
         }
     }
 
@@ -190,9 +205,9 @@ impl World {
     }
 
     /// NO-FLAP: an address leaves, by its agent's order or at the end of its lease.
-    pub(super) fn check_flap(&mut self, host: Place) {
+    pub(super) fn check_flap(&mut self, host: Place, vip: usize) {
         let seen = &self.hosts[host];
-        if seen.vip.is_none() {
+        if seen.vips[vip].here.is_none() {
             return;
         }
         let well_since = match self.limits().gateway_lost {
@@ -201,24 +216,24 @@ impl World {
         };
         let lets_go = LetsGo {
             well_for: well_since.map(|since| self.now.since(since.max(seen.busy_until))),
-            beside: self.holders.count() > 1
-                && self.now.since(seen.vip_since) < self.limits().dispute_limit * 2,
+            beside: self.vips[vip].holders.count() > 1
+                && self.now.since(seen.vips[vip].since) < self.limits().dispute_limit * 2,
             given_up: seen.giving_up,
         };
         self.found(host, outside::lets_go(lets_go, SETTLED_AFTER));
     }
 
     /// LEASE: the kernel is ordered to renew the VIP.
-    pub(super) fn check_renewal(&mut self, host: Place) {
+    pub(super) fn check_renewal(&mut self, host: Place, vip: usize) {
         let late = self.clock(host).since(self.hosts[host].decided_at);
-        let here = self.hosts[host].vip.is_some();
+        let here = self.hosts[host].vips[vip].here.is_some();
         self.found(host, outside::renewed(here, late).map(|()| None));
     }
 
     /// EVIDENCE: "it is free, and yours" is said.
-    pub(super) fn check_release_word(&mut self, host: Place, to: Option<Mac>) {
+    pub(super) fn check_release_word(&mut self, host: Place, vip: usize, to: Option<Mac>) {
         if to.is_some() {
-            let removed = self.hosts[host].removed_at.map(|at| self.now.since(at));
+            let removed = self.hosts[host].vips[vip].removed_at.map(|at| self.now.since(at));
             self.found(host, outside::released_to_one(removed).map(|()| None));
         }
     }
@@ -266,7 +281,11 @@ impl World {
 
     /// NO-STRAY-WRITES: no VIP where a server takes writes outside its group. An agent that does not run is bounded by its lease.
     fn look_for_stray_writes(&mut self) {
-        for place in self.holders() {
+        let each = |(vip, seen): (usize, &WorldVip)| {
+            seen.holders.each().map(move |place| (vip, place)).collect::<Vec<_>>()
+        };
+        let held: Vec<_> = self.vips.iter().enumerate().flat_map(each).collect();
+        for (vip, place) in held {
             let host = &self.hosts[place];
             let Some(acts_since) = host.acts_since.filter(|_| host.server.takes_stray_writes()) else {
                 continue;
@@ -276,14 +295,14 @@ impl World {
             let excuse = if stuck || self.chances.held_up > 0.0 {
                 Some(Excuse::NotToldYet)
             } else {
-                host.book.is_turned_away().then_some(Excuse::TurnedAway)
+                host.vips[vip].book.is_turned_away().then_some(Excuse::TurnedAway)
             };
             self.found(place, outside::strays(self.now.since(acts_since), STRAYS_AT_MOST, excuse));
         }
     }
 
     /// The writable primary, where nothing stands between it and the VIP.
-    fn calm_primary(&self) -> Option<Place> {
+    fn calm_primary(&self, vip: usize) -> Option<Place> {
         let (primary, _) = self.group.writable?;
         self.hosts[primary].well_since?;
         let awake = |place: &Place| self.hosts[*place].is_awake();
@@ -291,7 +310,7 @@ impl World {
             .filter(awake)
             .all(|place| place == primary || self.hear_each_other(primary, place));
         let held_by_agents =
-            self.hosts.iter().all(|host| !host.powered || host.vip.is_none() || host.agent_acts());
+            self.hosts.iter().all(|host| !host.powered || host.vips[vip].here.is_none() || host.agent_acts());
         let frames = !self.lossy()
             && !self.is_cut(|cut| matches!(cut, super::Cut::Stranger | super::Cut::SwitchAnswers));
         // A rival whose own server can't be heard goes on asking until it is told of a time-out; it is asked about first.
@@ -303,36 +322,40 @@ impl World {
     }
 
     fn look_whether_calm(&mut self) {
-        let primary = self.calm_primary();
-        if primary == self.calm.primary {
-            return;
-        }
-        self.calm = Calm { primary, since: self.now, followed: false };
-        if primary.is_some() {
-            self.push(self.now + self.follow_within(), Due::FollowCheck(self.now));
+        for vip in 0..self.vips.len() {
+            let primary = self.calm_primary(vip);
+            if primary == self.vips[vip].calm.primary {
+                continue;
+            }
+            self.vips[vip].calm = Calm { primary, since: self.now, followed: false };
+            if primary.is_some() {
+                self.push(self.now + self.follow_within(), Due::FollowCheck(vip, self.now));
+            }
         }
     }
 
-    fn look_whether_followed(&mut self) {
-        let Some(primary) = self.calm.primary else { return };
-        if !self.calm.followed && self.holders.has(primary) {
-            self.calm.followed = true;
-            self.followed.add(self.now.since(self.calm.since));
+    fn look_whether_followed(&mut self, vip: usize) {
+        let WorldVip { holders, calm, .. } = &mut self.vips[vip];
+        let Some(primary) = calm.primary else { return };
+        if !calm.followed && holders.has(primary) {
+            calm.followed = true;
+            self.followed.add(self.now.since(calm.since));
         }
     }
 
     /// FOLLOWS: the VIP is where the writable primary is, within the budget.
-    pub(super) fn check_followed(&mut self, since: Time) {
-        let Some(primary) = self.calm.primary.filter(|_| self.calm.since == since) else { return };
-        let holders = self.holders();
+    pub(super) fn check_followed(&mut self, vip: usize, since: Time) {
+        let WorldVip { holders, calm, .. } = &self.vips[vip];
+        let Some(primary) = calm.primary.filter(|_| calm.since == since) else { return };
+        let holders: Vec<Place> = holders.each().collect();
         let found = outside::follows(self.now.since(since), self.follow_within(), primary, &holders);
         // What was flushed a moment ago is being put back.
-        let flushed = self.hosts[primary].flushed_at.map(|at| at + self.follow_within());
+        let flushed = self.hosts[primary].vips[vip].flushed_at.map(|at| at + self.follow_within());
         match (found, flushed.filter(|until| self.now < *until)) {
             (Ok(()), _) => {}
             (Err(_), Some(until)) => {
                 self.excuses.count(Excuse::JustRemoved);
-                self.push(until, Due::FollowCheck(since));
+                self.push(until, Due::FollowCheck(vip, since));
             }
             (Err(breach), None) => self.broke(self.now, Some(primary), breach),
         }
@@ -343,8 +366,11 @@ impl World {
         if !self.broken.is_empty() {
             return;
         }
-        if self.calm.primary.is_some() && self.now.since(self.calm.since) > self.follow_within() {
-            self.check_followed(self.calm.since);
+        for vip in 0..self.vips.len() {
+            let Calm { primary, since, .. } = self.vips[vip].calm;
+            if primary.is_some() && self.now.since(since) > self.follow_within() {
+                self.check_followed(vip, since);
+            }
         }
         self.check_restored();
     }

@@ -5,43 +5,57 @@ use std::time::Duration;
 use decide::event::{Event, Fact, Host, HostAddress, Interface, Seen};
 use decide::time::Time;
 
-use super::{Due, VIP, World, address};
+use super::{Due, VIPS, World, address};
 use crate::group::Place;
 
 impl World {
-    #[allow(clippy::option_option, reason = "here or not; and if here, for ever or until then")]
-    pub(super) fn set_vip(&mut self, host: Place, vip: Option<Option<Time>>) {
-        let changes = self.hosts[host].vip.is_some() != vip.is_some();
-        self.hosts[host].vip = vip;
-        if let Some(Some(at)) = vip {
-            self.push(at, Due::Expire { host, at });
+    #[allow(clippy::option_option, reason = "here or not; and if here, without an end or until then")]
+    pub(super) fn set_vip(&mut self, host: Place, vip: usize, here: Option<Option<Time>>) {
+        let now = self.now;
+        let known = &mut self.hosts[host].vips[vip];
+        let changes = known.here.is_some() != here.is_some();
+        known.here = here;
+        if changes {
+            known.since = now;
+        }
+        if let Some(Some(at)) = here {
+            self.push(at, Due::Expire { host, vip, at });
         }
         if changes {
-            self.hosts[host].vip_since = self.now;
-            self.tell(|| format!("db{}: VIP {}", host + 1, if vip.is_some() { "up" } else { "down" }));
+            let which = if vip == 0 { "VIP" } else { "second VIP" };
+            self.tell(|| format!("db{}: {which} {}", host + 1, if here.is_some() { "up" } else { "down" }));
             self.tell_addresses(host);
             self.count_holders();
         }
     }
 
-    /// Works out anew who bears the VIP.
+    /// Works out anew who bears the VIPs.
     pub(super) fn count_holders(&mut self) {
-        let hosts = self.hosts.iter().enumerate();
-        let bears = |(place, host): (Place, &super::ModelHost)| {
-            (host.is_awake() && host.interface && host.vip.is_some()).then_some(place)
-        };
-        self.holders = hosts.filter_map(bears).collect();
+        for (number, vip) in self.vips.iter_mut().enumerate() {
+            let bears = |host: &super::ModelHost| {
+                host.is_awake() && host.interface && host.vips[number].here.is_some()
+            };
+            let hosts = self.hosts.iter().enumerate();
+            vip.holders = hosts.filter_map(|(place, host)| bears(host).then_some(place)).collect();
+        }
         self.look();
     }
 
-    pub(super) fn expire(&mut self, host: Place, at: Time) {
-        if self.hosts[host].vip == Some(Some(at)) && self.hosts[host].is_awake() {
+    pub(super) fn expire(&mut self, host: Place, vip: usize, at: Time) {
+        if self.hosts[host].vips[vip].here == Some(Some(at)) && self.hosts[host].is_awake() {
             self.tell(|| format!("db{}: the lease ran out", host + 1));
-            self.check_flap(host);
-            self.hosts[host].ran_out_at = Some(self.now);
-            self.set_vip(host, None);
+            self.check_flap(host, vip);
+            self.set_vip(host, vip, None);
             self.reassess();
         }
+    }
+
+    /// Its kernel bears no VIP any more, whoever took it away.
+    pub(super) fn lose_vips(&mut self, host: Place) {
+        for vip in &mut self.hosts[host].vips {
+            vip.here = None;
+        }
+        self.count_holders();
     }
 
     pub(super) fn tell_addresses(&mut self, host: Place) {
@@ -57,7 +71,8 @@ impl World {
         let (mut addresses, mut interfaces) = (Vec::new(), Vec::new());
         if self.hosts[host].interface {
             addresses.push(on_interface(address(host), 24));
-            addresses.extend(self.hosts[host].vip.map(|_| on_interface(VIP, 32)));
+            let here = VIPS.iter().zip(&self.hosts[host].vips).filter(|(_, vip)| vip.here.is_some());
+            addresses.extend(here.map(|(address, _)| on_interface(*address, 32)));
             interfaces.push(Interface { name: "eth0".to_owned(), running: true });
         }
         let fact = Fact::Known(Host { addresses, interfaces });
@@ -88,10 +103,12 @@ impl World {
         }
         self.tell(|| format!("db{}: goes on", host + 1));
         self.hosts[host].paused_until = None;
-        if let Some(Some(expires)) = self.hosts[host].vip {
-            let at = expires + self.hosts[host].pause_length;
-            self.hosts[host].vip = Some(Some(at));
-            self.push(at, Due::Expire { host, at });
+        for vip in 0..self.vips.len() {
+            if let Some(Some(expires)) = self.hosts[host].vips[vip].here {
+                let at = expires + self.hosts[host].pause_length;
+                self.hosts[host].vips[vip].here = Some(Some(at));
+                self.push(at, Due::Expire { host, vip, at });
+            }
         }
         let paused = i64::try_from(self.hosts[host].pause_length.as_micros()).unwrap_or(0);
         if self.hosts[host].clock_jumps {
@@ -111,7 +128,7 @@ impl World {
         self.clocks_part(host, Duration::from_micros(by_us.unsigned_abs()));
         // For its agent the machine stood still: it cannot know better.
         self.hosts[host].well_since = None;
-        self.hosts[host].flushed_at = Some(self.now);
+        self.flushed(host);
         self.wake_again(host);
         self.reassess();
     }

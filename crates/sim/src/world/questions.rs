@@ -108,7 +108,7 @@ impl World {
             let state = driver.state_mut();
             state.facts.server.asked_at = state.facts.server.asked_at.max(asked_at);
             state.facts.gateway.asked_at = state.facts.gateway.asked_at.max(asked_at);
-            agent.book.aged(asked_at);
+            agent.vips.iter_mut().for_each(|vip| vip.book.aged(asked_at));
         }
         self.next_poll(host);
     }

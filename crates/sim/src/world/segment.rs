@@ -1,6 +1,7 @@
 //! The segment: who hears whom, and what it does to frames. The group's own talk has its own matrix: its port can be cut
 //! while the clients' side lives, and the reverse.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use decide::event::{Event, Frame, Mac, Says};
 use decide::net::VipId;
 use decide::time::Time;
 
-use super::{Due, World};
+use super::{Due, World, place_of_vip};
 use crate::group::{Place, Places};
 
 /// What a fault takes from the network, until it is healed.
@@ -34,7 +35,7 @@ pub enum Cut {
     Reordered,
     /// One frame in eight is up to 2 s late.
     Late,
-    /// A host that is no member has the VIP too, answers and announces.
+    /// A host that is no member has the first VIP too, answers and announces.
     Stranger,
     /// A switch answers every probe from its cache, for whoever announced the VIP last before.
     SwitchAnswers,
@@ -62,8 +63,8 @@ pub(super) struct Segment {
     last_arrival: [[Time; 8]; 8],
     /// When frames were last lost: what that leads to takes a moment.
     pub(super) lossy_until: Option<Time>,
-    /// Who announced the VIP last.
-    pub(super) announced_by: Option<Mac>,
+    /// Who announced each VIP last.
+    pub(super) announced_by: BTreeMap<VipId, Mac>,
 }
 
 /// The address of a host.
@@ -180,36 +181,44 @@ impl World {
     }
 
     /// `AnnounceRelease`: one frame, which each host that hears it takes for its own or for another's.
-    pub(super) fn announce_release(&mut self, from: Place, to: Option<Mac>) {
+    pub(super) fn announce_release(&mut self, from: Place, vip: VipId, to: Option<Mac>) {
         for host in (0..self.hosts.len()).filter(|host| *host != from) {
             let named = to == Some(self.mac(host));
             let heard_at = self.clock(host);
-            self.send(from, host, if named { Says::Release { heard_at } } else { Says::ReleaseToOthers });
+            self.send(
+                from,
+                host,
+                vip,
+                if named { Says::Release { heard_at } } else { Says::ReleaseToOthers },
+            );
         }
     }
 
-    pub(super) fn broadcast(&mut self, from: Place, says: Says) {
+    pub(super) fn broadcast(&mut self, from: Place, vip: VipId, says: Says) {
         let mac = self.mac(from);
         if says == Says::Announcement {
-            self.segment.announced_by = Some(mac);
+            self.segment.announced_by.insert(vip, mac);
         }
         for to in (0..self.hosts.len()).filter(|to| *to != from) {
-            self.send(from, to, says);
+            self.send(from, to, vip, says);
         }
         if says == Says::Probe && self.hosts[from].is_awake() && self.hosts[from].interface {
-            if self.is_cut(|cut| cut == Cut::Stranger) && !self.segment.unheard[from].has(from) {
+            if vip == VipId::FIRST
+                && self.is_cut(|cut| cut == Cut::Stranger)
+                && !self.segment.unheard[from].has(from)
+            {
                 self.push(
                     self.now + Duration::from_micros(300),
-                    Due::Arp { to: from, from: STRANGER, says: Says::Reply },
+                    Due::Arp { to: from, vip, from: STRANGER, says: Says::Reply },
                 );
             }
             if let (true, Some(cached)) =
-                (self.is_cut(|cut| cut == Cut::SwitchAnswers), self.segment.announced_by)
+                (self.is_cut(|cut| cut == Cut::SwitchAnswers), self.segment.announced_by.get(&vip).copied())
                 && cached != mac
             {
                 self.push(
                     self.now + Duration::from_micros(100),
-                    Due::Arp { to: from, from: cached, says: Says::Reply },
+                    Due::Arp { to: from, vip, from: cached, says: Says::Reply },
                 );
             }
         }
@@ -222,14 +231,14 @@ impl World {
         for to in 0..self.hosts.len() {
             self.push(
                 self.now + Duration::from_micros(100),
-                Due::Arp { to, from: STRANGER, says: Says::Announcement },
+                Due::Arp { to, vip: VipId::FIRST, from: STRANGER, says: Says::Announcement },
             );
         }
         let again = self.between_ms(100, 2_000);
         self.push(self.now + again, Due::StrangerAnnounces(number));
     }
 
-    fn send(&mut self, from: Place, to: Place, says: Says) {
+    fn send(&mut self, from: Place, to: Place, vip: VipId, says: Says) {
         if !self.hears(to, from) || self.chance(self.chances.loss) {
             return;
         }
@@ -243,7 +252,7 @@ impl World {
                 Cut::LossFrom(host, percent) if host == from && roll < percent => return,
                 Cut::Duplicated if roll < 25 => {
                     let later = wait + self.between_us(1, 3_000);
-                    self.push(self.now + later, Due::Arp { to, from: mac, says });
+                    self.push(self.now + later, Due::Arp { to, vip, from: mac, says });
                 }
                 Cut::Reordered => {
                     wait += self.between_us(0, 5_000);
@@ -262,34 +271,35 @@ impl World {
             at = at.max(self.segment.last_arrival[from][to]);
             self.segment.last_arrival[from][to] = at;
         }
-        self.push(at, Due::Arp { to, from: mac, says });
+        self.push(at, Due::Arp { to, vip, from: mac, says });
     }
 
     /// A question from the host's own address: whoever has the VIP answers, and nobody's agent hears a claim.
-    pub(super) fn ask_who_has_vip(&mut self, from: Place) {
+    pub(super) fn ask_who_has_vip(&mut self, from: Place, vip: VipId) {
         for to in (0..self.hosts.len()).filter(|to| *to != from) {
             // The answer may be lost on its own way.
-            if self.hosts[to].vip.is_some() && self.hear_each_other(from, to) && !self.loses_frame(from) {
-                self.send(to, from, Says::Reply);
+            let has_it = self.hosts[to].vips[place_of_vip(vip)].here.is_some();
+            if has_it && self.hear_each_other(from, to) && !self.loses_frame(from) {
+                self.send(to, from, vip, Says::Reply);
             }
         }
     }
 
-    pub(super) fn arp(&mut self, to: Place, from: Mac, says: Says) {
+    pub(super) fn arp(&mut self, to: Place, vip: VipId, from: Mac, says: Says) {
         if !self.hosts[to].is_awake() || !self.hosts[to].interface {
             return;
         }
         if says == Says::Probe
-            && self.hosts[to].vip.is_some()
+            && self.hosts[to].vips[place_of_vip(vip)].here.is_some()
             && let Some(asker) = (0..self.hosts.len()).find(|place| self.mac(*place) == from)
         {
-            self.send(to, asker, Says::Reply);
+            self.send(to, asker, vip, Says::Reply);
         }
         let says = match says {
             Says::Release { .. } => Says::Release { heard_at: self.clock(to) },
             other => other,
         };
-        self.tell_agent(to, self.hosts[to].life, Event::Frame(VipId::FIRST, Frame { from, says }));
+        self.tell_agent(to, self.hosts[to].life, Event::Frame(vip, Frame { from, says }));
     }
 }
 

@@ -76,7 +76,7 @@ fn address_message(index: u32, address: IpAddr, prefix: u8) -> AddressMessage {
 
 /// What to tell the kernel, so that the address has gone after `lifetime`. It counts in whole seconds and looks for addresses
 /// that are over at most once a second (`check_lifetime` in net/ipv4/devinet.c): one of `n` seconds goes after `n` - ¼ to
-/// `n` + 1 of them. It refuses 0, and takes the largest number for "for ever".
+/// `n` + 1 of them. It refuses 0, and takes the largest number for "without an end".
 fn whole_seconds(lifetime: Duration) -> u32 {
     let seconds = lifetime.as_secs().saturating_sub(1);
     u32::try_from(seconds).unwrap_or(FOR_EVER).clamp(1, FOR_EVER - 1)

@@ -8,7 +8,6 @@ use decide::time::Time;
 use tokio::time::sleep;
 
 use super::Access;
-use super::query::Dialect;
 use super::question::{Question, Unanswered};
 use crate::clock;
 use crate::server_access::session::Session;
@@ -158,8 +157,7 @@ impl Connection {
     async fn connect(&mut self) -> Result<Ready, Failure> {
         // Apart: what a handshake needs is there for as long as the handshake.
         let session = Box::pin(self.connector.connect()).await?;
-        let question = Question::new(Dialect::of(session.version()));
-        Ok(Ready { session, question })
+        Ok(Ready { session, question: Question::new() })
     }
 
     async fn query(&self, ready: &mut Ready) -> Result<Server, Failure> {

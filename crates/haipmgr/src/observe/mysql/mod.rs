@@ -2,7 +2,7 @@
 //!
 //! | file | the one idea |
 //! |---|---|
-//! | `query.rs` | the one query, by server version, and what its rows say: pure |
+//! | `query.rs` | the one query, of what the server has, and what its rows say: pure |
 //! | `question.rs` | how it is put: as text the first time, then prepared |
 //! | `connection.rs` | one connection, made anew when it ends |
 //! | `asker.rs` | the task that owns a connection, and tells what is overdue |

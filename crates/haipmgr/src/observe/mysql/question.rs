@@ -3,13 +3,16 @@
 
 use decide::event::Server;
 
-use super::query::{COLUMNS, Dialect, Row, understand};
+use super::query::{COLUMNS, Row, query, understand};
 use crate::server_access::session::{Error, Rows, Session, Statement};
+use crate::server_access::versions::Columns;
 
 /// The question in one session.
 #[derive(Debug)]
 pub(super) struct Question {
-    dialect: Dialect,
+    /// What the server has, as far as it has not said that it has not.
+    columns: Columns,
+    text: String,
     form: Form,
     /// What the last answer to the prepared statement said: an answer of the same bytes says the same.
     last: Option<Server>,
@@ -43,14 +46,14 @@ impl From<Error> for Unanswered {
 }
 
 impl Question {
-    pub(super) fn new(dialect: Dialect) -> Self {
-        Self { dialect, form: Form::First, last: None }
+    pub(super) fn new() -> Self {
+        Self { columns: Columns::ALL, text: query(Columns::ALL), form: Form::First, last: None }
     }
 
     /// Puts it and waits for the answer.
     pub(super) async fn put(&mut self, session: &mut Session) -> Result<Server, Unanswered> {
         if matches!(self.form, Form::Answered) {
-            self.form = match session.prepare(self.dialect.query()).await {
+            self.form = match session.prepare(&self.text).await {
                 Ok(statement) => Form::Prepared(statement),
                 Err(Error::Server { .. }) => Form::Text,
                 Err(error) => return Err(error.into()),
@@ -69,7 +72,14 @@ impl Question {
                 (Err(error), _) => return Err(error.into()),
             }
         }
-        let rows = session.query(self.dialect.query()).await?;
+        let rows = loop {
+            let error = match session.query(&self.text).await {
+                Ok(rows) => break rows,
+                Err(error) => error,
+            };
+            self.columns = self.columns.after(&error).ok_or(error)?;
+            self.text = query(self.columns);
+        };
         if matches!(self.form, Form::First) {
             self.form = Form::Answered;
         }
@@ -82,6 +92,6 @@ impl Question {
         let rows = rows.ok_or_else(|| {
             Unanswered::Nonsense("the server answered with columns that were not asked for".to_owned())
         })?;
-        understand(self.dialect, rows).map_err(Unanswered::Nonsense)
+        understand(self.columns, rows).map_err(Unanswered::Nonsense)
     }
 }

@@ -15,12 +15,16 @@ use crate::clock;
 use crate::server_access::Servers;
 
 /// The least time between two polls of a server that turns the account away: each is a new connection, which costs the
-/// server a thread and the account's check, and what is amiss is for somebody to put right.
+/// server a thread, the account's check and often a line in its log, and what is amiss is for somebody to put right. Each further
+/// time it is twice as long, up to [`LONGEST_PAUSE`].
 const TURNED_AWAY_PAUSE: Duration = Duration::from_millis(500);
 
-/// The same where TLS fails: the server may count such connections (`max_connect_errors`, 100) and then block this whole
+/// Where TLS fails, from the first time: the server may count such connections (`max_connect_errors`, 100) and then block this whole
 /// host, its applications too.
-const TLS_PAUSE: Duration = Duration::from_secs(5);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// So many answers that are none, one after the other, may be those of a server that is just ending.
+const ENDING: u32 = 5;
 
 /// A server that is being watched. Dropped, the watching ends.
 pub struct ServerWatch {
@@ -44,8 +48,8 @@ impl Drop for ServerWatch {
 /// A question that has no answer after [`Limits`] is told as timed out, and again each time the limit has passed once
 /// more. Its connection stays; an answer that comes late after all is not told, and the question is put again.
 ///
-/// A server that turns the account away (password, connections used up, offline mode) is polled at most twice a second,
-/// one with which TLS fails each 5 s; [`ServerWatch::ask_now`] asks at once all the same.
+/// A server that turns the account away, with whatever error, is polled twice a second and then less and less often, one with which
+/// TLS fails each 5 s; [`ServerWatch::ask_now`] asks at once all the same.
 ///
 /// `tell` is called on the thread that speaks to servers, and must not block.
 ///
@@ -65,7 +69,7 @@ pub fn watch(
         connection: Connection::new(access),
         limits,
         number: servers.number_of_watch(),
-        tell: News { unchanged: Arc::clone(&unchanged), limits },
+        tell: News { unchanged: Arc::clone(&unchanged), limits, turned_away: 0 },
     };
     let task = servers.spawn(asker.run()).map_err(|source| CannotAsk { endpoint, source })?;
     Ok(ServerWatch { calls, unchanged, task, _servers: servers.clone() })
@@ -75,6 +79,8 @@ pub fn watch(
 struct News {
     unchanged: Arc<Unchanged>,
     limits: Limits,
+    /// So often in a row.
+    turned_away: u32,
 }
 
 impl Tell for News {
@@ -82,7 +88,7 @@ impl Tell for News {
         if is_late(&seen, told, self.limits) {
             return Next::AtOnce;
         }
-        let pause = pause_after(&seen.fact);
+        let pause = pause_after(&seen.fact, &mut self.turned_away);
         self.unchanged.take_in(seen, awaited);
         Next::Poll(pause)
     }
@@ -121,11 +127,39 @@ fn is_late(seen: &Seen<Server>, told: Option<Time>, limits: Limits) -> bool {
     }
 }
 
-fn pause_after(fact: &Fact<Server>) -> Duration {
-    match fact {
-        Fact::Unknown(Why::WrongPassword(_) | Why::TooManyConnections(_) | Why::NotAllowed(_))
-        | Fact::Known(Server::NotInGroup(NotInGroup::OfflineMode)) => TURNED_AWAY_PAUSE,
-        Fact::Unknown(Why::Tls(_)) => TLS_PAUSE,
-        Fact::Unknown(_) | Fact::Known(_) => Duration::ZERO,
+/// How long to wait after such an answer; `turned_away` counts those in a row that a new connection would not mend.
+fn pause_after(fact: &Fact<Server>, turned_away: &mut u32) -> Duration {
+    let longer = match fact {
+        Fact::Unknown(Why::Tls(_)) => return LONGEST_PAUSE,
+        Fact::Unknown(Why::Other(_)) => turned_away.checked_sub(ENDING),
+        Fact::Unknown(why) if why.server_lives() => Some(*turned_away),
+        Fact::Known(Server::NotInGroup(NotInGroup::OfflineMode)) => Some(*turned_away),
+        Fact::Unknown(_) | Fact::Known(_) => {
+            *turned_away = 0;
+            return Duration::ZERO;
+        }
+    };
+    *turned_away = turned_away.saturating_add(1);
+    longer.map_or(Duration::ZERO, |times| (TURNED_AWAY_PAUSE * 2_u32.pow(times.min(8))).min(LONGEST_PAUSE))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_turns_the_account_away_is_logged_in_to_less_and_less_often() {
+        let pauses = |fact: Fact<Server>| {
+            let mut turned_away = 0;
+            (0..12).map(|_| pause_after(&fact, &mut turned_away).as_millis()).collect::<Vec<_>>()
+        };
+        let password = pauses(Fact::Unknown(Why::WrongPassword(String::new())));
+        assert_eq!(password[..6], [500, 1000, 2000, 4000, 5000, 5000]);
+        assert_eq!(pauses(Fact::Unknown(Why::ServerError(String::new()))), password);
+        let ended = pauses(Fact::Unknown(Why::Other("the connection ended".to_owned())));
+        assert_eq!(ended[..8], [0, 0, 0, 0, 0, 500, 1000, 2000]);
+        assert_eq!(pauses(Fact::Unknown(Why::Tls(String::new())))[..2], [5000, 5000]);
+        let refused = pauses(Fact::Known(Server::Refused(String::new())));
+        assert_eq!(refused.iter().sum::<u128>(), 0, "a server that may come back is asked at once");
     }
 }

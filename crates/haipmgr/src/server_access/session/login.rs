@@ -21,14 +21,10 @@ pub(crate) struct Account<'a> {
     pub(crate) password: &'a str,
 }
 
-/// What the server said of itself.
-pub(super) struct Greeted {
-    pub(super) version: (u16, u16, u16),
-    pub(super) capabilities: CapabilityFlags,
-}
-
 /// The protocol since MySQL 3.21.
 const PROTOCOL: u8 = 10;
+/// The version that knows the character set utf8mb4: whatever a server with Group Replication calls itself, it is later.
+const KNOWS_UTF8MB4: (u16, u16, u16) = (5, 5, 3);
 /// How long a scramble is.
 const SCRAMBLE: usize = 20;
 
@@ -46,7 +42,7 @@ pub(super) async fn log_in(
     mut wire: Wire,
     account: Account<'_>,
     tls: Option<&Tls>,
-) -> Result<(Wire, Greeted)> {
+) -> Result<(Wire, CapabilityFlags)> {
     // The server does not know yet what this side can do: its error has no state then.
     let greeting = HandshakePacket::into_owned(parsed(wire.receive(CapabilityFlags::empty()).await?)?);
     let offered = greeting.capabilities();
@@ -72,7 +68,6 @@ pub(super) async fn log_in(
         wire = wire.encrypt(tls).await?;
     }
     let capabilities = wanted & offered;
-    let version = greeting.server_version_parsed().unwrap_or_default();
     let mut scramble = greeting.nonce();
     scramble.resize(SCRAMBLE, 0);
     // The greeting names the server's default, not the account's method: another one is asked for if need be.
@@ -83,7 +78,7 @@ pub(super) async fn log_in(
     let proof = method.gen_data(Some(account.password), &scramble);
     let response = HandshakeResponse::new(
         proof.as_deref(),
-        version,
+        KNOWS_UTF8MB4,
         Some(account.user.as_bytes()),
         None::<&[u8]>,
         Some(method.borrow()),
@@ -93,7 +88,7 @@ pub(super) async fn log_in(
     );
     wire.send(&bytes_of(&response)).await?;
     prove(&mut wire, capabilities, account, method, scramble).await?;
-    Ok((wire, Greeted { version, capabilities }))
+    Ok((wire, capabilities))
 }
 
 /// What `performance_schema.session_connect_attrs` shows of the connection.

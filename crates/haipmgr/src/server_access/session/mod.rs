@@ -85,13 +85,8 @@ impl Connected {
     /// Logs in, with TLS where it is given.
     pub(crate) async fn log_in(self, account: Account<'_>, tls: Option<&Tls>) -> Result<Session> {
         guard(async move {
-            let (wire, greeted) = login::log_in(self.0, account, tls).await?;
-            Ok(Session {
-                wire,
-                version: greeted.version,
-                capabilities: greeted.capabilities,
-                tls: tls.is_some(),
-            })
+            let (wire, capabilities) = login::log_in(self.0, account, tls).await?;
+            Ok(Session { wire, capabilities, tls: tls.is_some() })
         })
         .await
     }
@@ -101,7 +96,6 @@ impl Connected {
 /// for: it is to be dropped.
 pub(crate) struct Session {
     wire: Wire,
-    version: (u16, u16, u16),
     capabilities: CapabilityFlags,
     tls: bool,
 }
@@ -116,11 +110,6 @@ pub(crate) struct Statement {
 }
 
 impl Session {
-    /// The server's version; zeros where its text is no number.
-    pub(crate) fn version(&self) -> (u16, u16, u16) {
-        self.version
-    }
-
     /// Whether it has TLS.
     pub(crate) fn has_tls(&self) -> bool {
         self.tls

@@ -3,7 +3,7 @@
 
 use std::io;
 use std::net::IpAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::net::TcpStream;
@@ -13,26 +13,31 @@ use tokio_rustls::rustls::client::danger::{HandshakeSignatureValid, ServerCertVe
 use tokio_rustls::rustls::client::{Resumption, WebPkiServerVerifier};
 use tokio_rustls::rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
-use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use tokio_rustls::rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error as RustlsError, RootCertStore,
     SignatureScheme,
 };
 
 use super::{Error, Result};
+use crate::config::ClientCertificate;
 
-/// `tls_ca` can't be used.
+/// `tls_ca`, `tls_cert` or `tls_key` can't be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TlsProblem {
-    /// The file.
+    /// A file can't be read, or holds nothing of what it should.
+    #[error("{key} {}: {cause}", file.display())]
+    File {
+        /// The configuration's key.
+        key: &'static str,
+        /// What it names.
+        file: PathBuf,
+        /// What is wrong with it.
+        cause: String,
+    },
+    /// The library.
     #[error("{0}")]
-    File(#[from] io::Error),
-    /// What is in it.
-    #[error("it holds no certificate in PEM form")]
-    NoCertificate,
-    /// A certificate in it, or the library.
-    #[error("{0}")]
-    Certificate(String),
+    Library(#[from] RustlsError),
 }
 
 /// How a connection is encrypted.
@@ -42,39 +47,30 @@ pub(crate) struct Tls {
 }
 
 impl Tls {
-    /// TLS without verification, to the server at this address.
-    pub(crate) fn unverified(server: IpAddr) -> std::result::Result<Self, TlsProblem> {
-        Self::with(None, server)
-    }
-
-    /// Only with a server whose certificate was signed by an authority in this file. The file is read now.
-    pub(crate) fn verified(tls_ca: &Path, server: IpAddr) -> std::result::Result<Self, TlsProblem> {
-        let text = std::fs::read(tls_ca)?;
-        let mut roots = RootCertStore::empty();
-        for certificate in CertificateDer::pem_slice_iter(&text) {
-            let certificate = certificate.map_err(|error| TlsProblem::Certificate(error.to_string()))?;
-            roots.add(certificate).map_err(|error| TlsProblem::Certificate(error.to_string()))?;
-        }
-        if roots.is_empty() {
-            return Err(TlsProblem::NoCertificate);
-        }
-        Self::with(Some(roots), server)
-    }
-
-    fn with(roots: Option<RootCertStore>, server: IpAddr) -> std::result::Result<Self, TlsProblem> {
+    /// To the server at this address. With `tls_ca`, only where its certificate was signed by an authority in that file; without,
+    /// to any. The files are read now.
+    pub(crate) fn new(
+        tls_ca: Option<&Path>,
+        client: Option<&ClientCertificate>,
+        server: IpAddr,
+    ) -> std::result::Result<Self, TlsProblem> {
         let provider = Arc::new(ring::default_provider());
-        let chain = roots
-            .map(|roots| {
-                WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider)).build()
-            })
-            .transpose()
-            .map_err(|error| TlsProblem::Certificate(error.to_string()))?;
-        let mut config = ClientConfig::builder_with_provider(Arc::clone(&provider))
-            .with_safe_default_protocol_versions()
-            .map_err(|error| TlsProblem::Certificate(error.to_string()))?
+        let chain = tls_ca.map(|file| verifier(file, &provider)).transpose()?;
+        let config = ClientConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()?
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Verifier { chain, provider }))
-            .with_no_client_auth();
+            .with_custom_certificate_verifier(Arc::new(Verifier { chain, provider }));
+        let mut config = match client {
+            Some(client) => {
+                let key = PrivateKeyDer::from_pem_slice(&read("tls_key", &client.key)?)
+                    .map_err(|error| not_usable("tls_key", &client.key, &error))?;
+                let chain = certificates("tls_cert", &client.certificate)?;
+                config
+                    .with_client_auth_cert(chain, key)
+                    .map_err(|error| not_usable("tls_cert", &client.certificate, &error))?
+            }
+            None => config.with_no_client_auth(),
+        };
         // A connection is kept; what the next one could save of its handshake is not worth the memory.
         config.resumption = Resumption::disabled();
         Ok(Self {
@@ -90,6 +86,39 @@ impl Tls {
             _ => Error::Io(error),
         })
     }
+}
+
+fn not_usable(key: &'static str, file: &Path, cause: &impl ToString) -> TlsProblem {
+    TlsProblem::File { key, file: file.to_owned(), cause: cause.to_string() }
+}
+
+fn read(key: &'static str, file: &Path) -> std::result::Result<Vec<u8>, TlsProblem> {
+    std::fs::read(file).map_err(|cause| not_usable(key, file, &cause))
+}
+
+/// All that are in the file; there is at least one.
+fn certificates(
+    key: &'static str,
+    file: &Path,
+) -> std::result::Result<Vec<CertificateDer<'static>>, TlsProblem> {
+    let found: std::result::Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&read(key, file)?).collect();
+    match found {
+        Ok(found) if found.is_empty() => Err(not_usable(key, file, &"it holds no certificate in PEM form")),
+        found => found.map_err(|error| not_usable(key, file, &error)),
+    }
+}
+
+fn verifier(
+    tls_ca: &Path,
+    provider: &Arc<CryptoProvider>,
+) -> std::result::Result<Arc<WebPkiServerVerifier>, TlsProblem> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates("tls_ca", tls_ca)? {
+        roots.add(certificate).map_err(|error| not_usable("tls_ca", tls_ca, &error))?;
+    }
+    WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
+        .build()
+        .map_err(|error| not_usable("tls_ca", tls_ca, &error))
 }
 
 /// As `--ssl-mode=VERIFY_CA` of MySQL's own clients: the chain, not the name, for MySQL's own certificates bear none.

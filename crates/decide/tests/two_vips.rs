@@ -1,0 +1,236 @@
+//! Two VIPs in one cluster, of two families: each is taken, claimed and let go of by itself.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod model_host;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use decide::action::{Action, Outcome, StatMark, VipAction};
+use decide::driver::{Driver, Next, Settled, Stop};
+use decide::event::{Event, Fact, Frame, Gateway, HostAddress, Says, Seen, Server};
+use decide::net::VipId;
+use decide::policy::{Policy, VipPolicy};
+use decide::reason::{Reason, Said};
+use decide::time::Time;
+use model_host::{VIP, group_policy, host, hung, limits, mac, member, ms, primary};
+
+const FIRST: VipId = VipId::FIRST;
+const SECOND: VipId = VipId(1);
+const EACH: [VipId; 2] = [FIRST, SECOND];
+
+fn policy() -> Policy {
+    let mut policy = Policy::new(group_policy(), limits());
+    policy.vips.insert(SECOND, VipPolicy::new("fd77::100".parse().unwrap()));
+    policy
+}
+
+/// Member 1's agent and kernel; its server leads unless a test says otherwise.
+struct Agent {
+    policy: Policy,
+    driver: Driver,
+    now: Time,
+    server: Fact<Server>,
+    here: BTreeSet<VipId>,
+    /// Orders about these addresses fail.
+    fails: BTreeSet<VipId>,
+    /// Another host answers for these.
+    elsewhere: BTreeSet<VipId>,
+    deeds: Vec<Action>,
+    settled: Vec<Settled>,
+}
+
+impl Agent {
+    fn new() -> Self {
+        let (policy, now) = (policy(), Time(1_000_000_000));
+        let driver = Driver::new(&policy, now);
+        let none = BTreeSet::new;
+        let (deeds, settled) = (Vec::new(), Vec::new());
+        let (here, fails, elsewhere) = (none(), none(), none());
+        let mut agent =
+            Self { policy, driver, now, server: primary(), here, fails, elsewhere, deeds, settled };
+        agent.driver.push(Event::Neighbor { address: member(2), mac: mac(2) });
+        agent
+    }
+
+    fn that_holds_both() -> Self {
+        let mut agent = Self::new();
+        agent.run(Duration::from_secs(2));
+        assert_eq!(agent.here, BTreeSet::from(EACH), "{:#?}", agent.settled.last());
+        agent.deeds.clear();
+        agent.settled.clear();
+        agent
+    }
+
+    fn addresses(&self) -> Event {
+        let mut host = host("eth0", false);
+        host.addresses.extend(self.here.iter().map(|vip| {
+            let address = self.policy.address_of(*vip).unwrap();
+            let prefix = if address.is_ipv4() { 32 } else { 128 };
+            HostAddress { address, prefix, interface: "eth0".to_owned() }
+        }));
+        Event::Host(Seen { asked_at: self.now, fact: Fact::Known(host) })
+    }
+
+    fn carry_out(&mut self, action: &Action) -> Outcome {
+        let answer = match action {
+            Action::AskHost => self.addresses(),
+            Action::AskServer => Event::Server(Seen { asked_at: self.now, fact: self.server.clone() }),
+            Action::AskGateway => {
+                Event::Gateway(Seen { asked_at: self.now, fact: Fact::Known(Gateway::Reachable) })
+            }
+            Action::Vip(vip, VipAction::SendProbe) if self.elsewhere.contains(vip) => {
+                Event::Frame(*vip, Frame { from: mac(2), says: Says::Reply })
+            }
+            Action::Vip(vip, VipAction::AddAddress { .. } | VipAction::RemoveAddress { .. })
+                if self.fails.contains(vip) =>
+            {
+                return Outcome::Failed("the kernel did not answer".to_owned());
+            }
+            Action::Vip(vip, VipAction::AddAddress { .. }) => {
+                self.here.insert(*vip);
+                self.addresses()
+            }
+            Action::Vip(vip, VipAction::RemoveAddress { .. }) => {
+                self.here.remove(vip);
+                self.addresses()
+            }
+            _ => return Outcome::Succeeded,
+        };
+        self.driver.push(answer);
+        Outcome::Succeeded
+    }
+
+    /// Gives whether it has not ended. Its server is polled each 20 ms.
+    fn run(&mut self, length: Duration) -> bool {
+        let end = self.now + length;
+        while self.now < end {
+            match self.driver.next(&self.policy, self.now, |_, _| {}) {
+                Next::Decided(_) => {}
+                Next::Deed(action) => {
+                    let outcome = self.carry_out(&action);
+                    self.driver.done(outcome);
+                    self.deeds.push(action);
+                }
+                Next::Settled(settled) => self.settled.push(*settled),
+                Next::ReadUnread { addresses } => {
+                    if addresses {
+                        self.driver.push(self.addresses());
+                    }
+                }
+                Next::Wait { until } => {
+                    self.now = until.min(self.now + ms(20)).max(self.now + ms(1));
+                    self.carry_out(&Action::AskServer);
+                    self.carry_out(&Action::AskGateway);
+                }
+                Next::Ended => return false,
+            }
+        }
+        true
+    }
+
+    fn count(&self, vip: VipId, wanted: impl Fn(&VipAction) -> bool) -> usize {
+        let about = |deed: &&Action| matches!(deed, Action::Vip(of, action) if *of == vip && wanted(action));
+        self.deeds.iter().filter(about).count()
+    }
+
+    fn said(&self, wanted: impl Fn(&Said) -> bool) -> Option<String> {
+        let mut all = self.settled.iter().flat_map(|settled| &settled.decision.reasons);
+        all.find(|said| wanted(said)).map(|said| said.text(&self.policy))
+    }
+}
+
+fn adds(action: &VipAction) -> bool {
+    matches!(action, VipAction::AddAddress { .. })
+}
+
+#[test]
+fn both_are_taken_at_the_start_each_after_probes_of_its_own() {
+    let mut agent = Agent::new();
+    agent.run(Duration::from_secs(2));
+    assert_eq!(agent.here, BTreeSet::from(EACH));
+    for vip in EACH {
+        assert_eq!(agent.count(vip, adds), 1);
+        assert!(agent.count(vip, |action| *action == VipAction::SendProbe) >= 3, "{vip}");
+        assert!(agent.count(vip, |action| *action == VipAction::Announce) >= 1, "{vip}");
+    }
+    let marks = agent.deeds.iter().filter(|deed| **deed == Action::WriteStat(StatMark::Started)).count();
+    assert_eq!(marks, 1, "the state file tells of the first alone (S6)");
+}
+
+#[test]
+fn one_that_another_host_answers_for_is_waited_for_and_the_other_is_taken() {
+    for (taken, free) in [(FIRST, SECOND), (SECOND, FIRST)] {
+        let mut agent = Agent::new();
+        agent.elsewhere.insert(taken);
+        agent.run(Duration::from_secs(2));
+        assert_eq!(agent.here, BTreeSet::from([free]));
+        agent.elsewhere.clear();
+        agent.run(Duration::from_secs(2));
+        assert_eq!(agent.here, BTreeSet::from(EACH));
+    }
+}
+
+#[test]
+fn a_claim_to_one_that_nothing_can_be_learned_of_takes_that_one_alone() {
+    for (claimed, other) in [(FIRST, SECOND), (SECOND, FIRST)] {
+        let mut agent = Agent::that_holds_both();
+        agent.server = Fact::Unknown(hung());
+        agent.run(ms(100));
+        for _ in 0..40 {
+            agent.driver.push(Event::Frame(claimed, Frame { from: mac(2), says: Says::Probe }));
+            agent.run(ms(20));
+        }
+        assert_eq!(agent.here, BTreeSet::from([other]), "{:#?}", agent.settled.last());
+        assert_eq!(agent.count(other, |action| matches!(action, VipAction::AnnounceRelease(_))), 0);
+        let stopped = |said: &Said| matches!(said.reason, Reason::Stopped { .. });
+        let address = agent.policy.address_of(claimed).unwrap().to_string();
+        let words = agent.said(stopped).unwrap();
+        assert!(words.starts_with(&format!("{address}: VIP stopped on eth0")), "{words}");
+        assert_eq!(agent.said(|said| stopped(said) && said.vip == Some(other)), None);
+    }
+}
+
+#[test]
+fn an_address_that_can_not_be_added_is_not_announced_and_the_other_is() {
+    for (failed, other) in [(FIRST, SECOND), (SECOND, FIRST)] {
+        let mut agent = Agent::new();
+        agent.fails.insert(failed);
+        agent.run(Duration::from_secs(2));
+        assert_eq!(agent.here, BTreeSet::from([other]));
+        assert_eq!(agent.count(failed, |action| *action == VipAction::Announce), 0);
+        assert!(agent.count(other, |action| *action == VipAction::Announce) >= 1);
+        let marked = agent.deeds.contains(&Action::WriteStat(StatMark::Started));
+        assert_eq!(marked, failed == SECOND, "the state file tells of the first (S6)");
+        let together = agent.settled.iter().find(|settled| settled.not_started.contains(&failed)).unwrap();
+        assert_eq!(together.not_started, BTreeSet::from([failed]), "both were ordered in one decision");
+        let of_both = |vip| Action::Vip(vip, VipAction::Announce);
+        assert!(EACH.into_iter().all(|vip| together.decision.actions.contains(&of_both(vip))));
+        agent.fails.clear();
+        agent.run(Duration::from_secs(2));
+        assert_eq!(agent.here, BTreeSet::from(EACH), "it is tried again");
+    }
+}
+
+#[test]
+fn giving_up_waits_for_both() {
+    let mut agent = Agent::that_holds_both();
+    agent.fails.insert(SECOND);
+    agent.driver.stop(Stop::GiveUp);
+    assert!(agent.run(Duration::from_secs(2)), "one is still here");
+    assert_eq!(agent.here, BTreeSet::from([SECOND]));
+    assert!(!agent.driver.state().has_given_up());
+    agent.fails.clear();
+    assert!(!agent.run(Duration::from_secs(2)), "both are gone, and it ends");
+    assert!(agent.here.is_empty() && agent.driver.state().has_given_up());
+}
+
+#[test]
+fn a_reason_names_its_address_where_there_are_several_and_the_hosts_own_names_none() {
+    let said = |vip| Said { vip, reason: Reason::Holding };
+    assert_eq!(said(Some(FIRST)).text(&policy()), format!("{VIP}: VIP kept: all stages pass"));
+    assert_eq!(said(Some(SECOND)).text(&policy()), "fd77::100: VIP kept: all stages pass");
+    assert_eq!(said(None).text(&policy()), "VIP kept: all stages pass");
+    let one = Policy::new(group_policy(), limits());
+    assert_eq!(said(Some(FIRST)).text(&one), "VIP kept: all stages pass");
+}

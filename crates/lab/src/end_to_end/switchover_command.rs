@@ -1,0 +1,353 @@
+//! `haipmgr switchover` on a real group: each refusal provoked, with its exit status and sentence; what is done, and what is waited for.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Output, Stdio};
+use std::time::Duration;
+
+use mysql::prelude::Queryable;
+use mysql::{Conn, OptsBuilder};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::expect::{followed, promise, untouched};
+use super::{Broken, UnderTest};
+use crate::agents::{CONFIGURATION, write};
+use crate::experiment::Experiment;
+use crate::fault::Fault;
+use crate::group::{AGENT_USER, CLIENT_PASSWORD, CLIENT_USER, Server};
+
+/// Exit statuses (docs/switchover.md).
+const DONE: i32 = 0;
+const FAILED: i32 = 1;
+const USAGE: i32 = 2;
+const REFUSED: i32 = 4;
+const UNDER_WAY: i32 = 5;
+
+/// An idle transaction counts as one that does not end by itself from a second on; the server counts whole seconds.
+const IDLE_FOR: Duration = Duration::from_millis(2_100);
+/// Rows that the target is behind, more than it may be.
+const BEHIND: usize = 1_100;
+/// The primary, a member to switch to, and the host that the command is typed on.
+struct Places {
+    old: usize,
+    to: usize,
+    typed_on: usize,
+}
+
+impl Places {
+    fn of(experiment: &Experiment) -> Result<Self, Broken> {
+        let old = experiment.lab.group.primary()?;
+        let members = experiment.lab.segment.databases.len();
+        Ok(Self { old, to: (old + 1) % members, typed_on: (old + 2) % members })
+    }
+}
+
+fn typed(experiment: &Experiment, on: usize, arguments: &[&str]) -> Result<Output, Broken> {
+    let all: Vec<&str> = ["switchover"].iter().chain(arguments).copied().collect();
+    Ok(experiment.lab.agents[on].command(&experiment.lab.segment.databases[on], &all)?)
+}
+
+fn words(said: &Output) -> String {
+    String::from_utf8_lossy(&[said.stdout.as_slice(), said.stderr.as_slice()].concat()).into_owned()
+}
+
+/// That it ended with this status, and said all of this.
+fn says(said: &Output, status: i32, sentences: &[&str]) -> Result<(), Broken> {
+    let words = words(said);
+    promise(said.status.code() == Some(status), || format!("{}, and not {status}: {words}", said.status))?;
+    for sentence in sentences {
+        promise(words.contains(sentence), || format!("it does not say {sentence:?}: {words}"))?;
+    }
+    Ok(())
+}
+
+/// A session of a server in which these statements were run, and which stays open.
+fn session(server: &Server, statements: &[&str]) -> Result<Conn, Broken> {
+    session_of(server, "root", statements)
+}
+
+/// The same of this account.
+fn session_of(server: &Server, account: &str, statements: &[&str]) -> Result<Conn, Broken> {
+    let password = (account != "root").then_some(CLIENT_PASSWORD);
+    let options = OptsBuilder::new().user(Some(account)).pass(password).socket(server.socket().to_str());
+    let mut connection = Conn::new(options).map_err(server.said("connecting"))?;
+    for statement in statements {
+        connection.query_drop(statement).map_err(server.said(statement))?;
+    }
+    Ok(connection)
+}
+
+fn address(experiment: &Experiment, place: usize) -> String {
+    experiment.lab.segment.databases[place].address().to_string()
+}
+
+/// On the old primary, on the target and in the group: what does not end by itself, with nothing changed.
+pub(super) fn refuses(under_test: &mut UnderTest) -> Result<String, Broken> {
+    let figures = under_test.experiment.watched("haipmgr switchover, refused", |experiment| {
+        let Places { old, to, typed_on } = Places::of(experiment)?;
+        let (old_at, to_at) = (address(experiment, old), address(experiment, to));
+        let servers = experiment.lab.group.servers();
+        servers[old].run("CREATE TABLE IF NOT EXISTS lab.held (id INT PRIMARY KEY)")?;
+        let ask = |arguments: &[&str]| typed(experiment, typed_on, arguments);
+        let refused = |sentences: &[&str]| says(&ask(&["--yes", "--to", &to_at])?, REFUSED, sentences);
+
+        for (statements, sentence) in [
+            (
+                &["BEGIN", "INSERT INTO lab.held VALUES (1)"][..],
+                "is in a transaction opened by BEGIN, idle for",
+            ),
+            (
+                &["SET autocommit = 0", "BEGIN", "INSERT INTO lab.held VALUES (1)"],
+                "is in a transaction opened by BEGIN, idle for",
+            ),
+            (&["LOCK TABLES lab.held WRITE"], "holds table locks (LOCK TABLES)"),
+        ] {
+            let held = session(&servers[old], statements)?;
+            let id = held.connection_id();
+            // What is waited for is that nobody is at work on it.
+            std::thread::sleep(IDLE_FOR);
+            refused(&[
+                sentence,
+                &format!("session {id} on {old_at} does not end by itself"),
+                &format!("on {old_at}: KILL {id}"),
+            ])?;
+        }
+        for (statements, sentence) in [
+            (&["FLUSH TABLES WITH READ LOCK"][..], "holds the global read lock"),
+            (&["LOCK TABLES lab.held READ"], "holds table locks (LOCK TABLES)"),
+        ] {
+            let held = session(&servers[to], statements)?;
+            refused(&[
+                sentence,
+                &format!("{to_at} is not fit: 1 of its sessions would hold the switchover up"),
+                &format!("on {to_at}: KILL {}", held.connection_id()),
+            ])?;
+        }
+        refused_target(experiment, typed_on, old, to)?;
+        says(&ask(&["--to", &to_at])?, USAGE, &["nobody can be asked", "--yes"])?;
+        says(&ask(&["--yes", "--to", "db9"])?, REFUSED, &["db9 is no member that answers here"])?;
+        says(&ask(&["--yes", "--to", &old_at])?, DONE, &["it is the primary already; nothing was changed"])?;
+        says(&ask(&["--dry-run"])?, DONE, &["would be made the primary; nothing was changed"])?;
+        servers[old].run("DROP TABLE lab.held")?;
+        Ok::<_, Broken>(())
+    })?;
+    untouched(&under_test.experiment, &figures)
+}
+
+/// A target that is behind, does not answer, or is not ONLINE.
+fn refused_target(experiment: &Experiment, typed_on: usize, old: usize, to: usize) -> Result<(), Broken> {
+    let to_at = address(experiment, to);
+    let servers = experiment.lab.group.servers();
+    let refused = |sentence: &str| {
+        says(&typed(experiment, typed_on, &["--yes", "--to", &to_at])?, REFUSED, &[sentence])
+    };
+    {
+        let mut held = session(&servers[to], &["FLUSH TABLES WITH READ LOCK"])?;
+        let mut writer = session(&servers[old], &[])?;
+        for row in 0..BEHIND {
+            writer
+                .query_drop(format!("REPLACE INTO lab.held VALUES ({row})"))
+                .map_err(servers[old].said("REPLACE"))?;
+        }
+        refused("it is behind by")?;
+        held.query_drop("UNLOCK TABLES").map_err(servers[to].said("UNLOCK TABLES"))?;
+    }
+    servers[to].freeze()?;
+    let silent = refused(&format!("{to_at} is not fit: its server cannot be asked"));
+    servers[to].thaw()?;
+    silent?;
+    servers[to].run("STOP GROUP_REPLICATION")?;
+    let stopped = refused(&format!("{to_at} is not fit: it is not in the primary's group"));
+    servers[to].run("START GROUP_REPLICATION")?;
+    stopped
+}
+
+/// Done, with a row written through the VIP; and what it says of work that is lost, of XA and of backups, which hold nothing up.
+pub(super) fn done(under_test: &mut UnderTest) -> Result<String, Broken> {
+    let mut told = String::new();
+    let figures = under_test.experiment.dethroning("haipmgr switchover, done", |experiment, deed| {
+        let Places { old, typed_on, .. } = Places::of(experiment)?;
+        let host = &experiment.lab.segment.databases[typed_on];
+        write(host, "/etc/haipmgr/app.password", &format!("{CLIENT_PASSWORD}\n"), 0o600)?;
+        let server = &experiment.lab.group.servers()[old];
+        server.run(&format!("GRANT INSERT, DELETE ON haipmgr.written_through_vip TO '{CLIENT_USER}'@'%'"))?;
+        server.run("CREATE TABLE lab.held (id INT PRIMARY KEY)")?;
+        let lost = session(server, &["SET autocommit = 0", "INSERT INTO lab.held VALUES (1)"])?;
+        let _prepared = session(
+            server,
+            &["XA START 'x1'", "INSERT INTO lab.held VALUES (2)", "XA END 'x1'", "XA PREPARE 'x1'"],
+        )?;
+        let _backup = session(server, &["LOCK INSTANCE FOR BACKUP"])?;
+        let said = typed(
+            experiment,
+            typed_on,
+            &[
+                "--yes",
+                "--reason",
+                "a test",
+                "--write-as",
+                CLIENT_USER,
+                "--write-password-file",
+                "/etc/haipmgr/app.password",
+            ],
+        )?;
+        told = words(&said);
+        let id = lost.connection_id();
+        says(
+            &said,
+            DONE,
+            &[
+                &format!("session {id} (root@localhost) is in a transaction under autocommit = 0"),
+                "error 1290): 1 changed rows are lost",
+                "lost       the work of 1 transaction under autocommit = 0",
+                "prepared XA transactions: 0x7831",
+                "holds the backup lock (LOCK INSTANCE FOR BACKUP)",
+                "s between two rows written through the VIP",
+            ],
+        )?;
+        let new = experiment.wait_followed(old)?;
+        experiment.heals(deed);
+        let servers = experiment.lab.group.servers();
+        // Of what was prepared nothing is lost: it can still be committed where it was prepared, once that takes writes again.
+        servers[old].run("XA ROLLBACK 'x1'")?;
+        servers[new].run("DROP TABLE lab.held")?;
+        Ok::<_, Broken>(())
+    })?;
+    let gap = told.lines().find(|line| line.starts_with("gap")).unwrap_or_default();
+    Ok(format!("{}; {gap}", followed(&figures)?))
+}
+
+/// Forced past a transaction: at its limit it names the session and goes on; left alone, it still happens.
+pub(super) fn still_under_way(under_test: &mut UnderTest) -> Result<String, Broken> {
+    held_up(
+        under_test,
+        "haipmgr switchover, held up",
+        "root",
+        |experiment, Places { old, typed_on, .. }, session| {
+            let forced = ["--yes", "--force", "--timeout", "1s", "--end-sessions"];
+            let named = format!("session {session} (root@localhost) is in a transaction opened by BEGIN");
+            says(
+                &typed(experiment, *typed_on, &forced)?,
+                UNDER_WAY,
+                &[
+                    "MySQL: Primary Switch: waiting for pending transactions to finish",
+                    "1s are over, and the switchover is still under way; it can't be called off, and may still happen",
+                    &format!("held up by {}: {named}", address(experiment, *old)),
+                    &format!("not ended  session {session}: "),
+                    &format!("type on {}: KILL {session}", address(experiment, *old)),
+                    "still under way: 2s are over",
+                ],
+            )?;
+            says(&typed(experiment, *typed_on, &forced)?, REFUSED, &["a switchover is under way already"])
+        },
+    )
+}
+
+/// Ctrl-C ends the watching, and says what goes on.
+pub(super) fn interrupted(under_test: &mut UnderTest) -> Result<String, Broken> {
+    held_up(
+        under_test,
+        "haipmgr switchover, interrupted",
+        CLIENT_USER,
+        |experiment, Places { typed_on, .. }, _| {
+            let host = &experiment.lab.segment.databases[*typed_on];
+            let mut command = host.command(experiment.lab.agents[*typed_on].program());
+            command.args(["switchover", "--config", CONFIGURATION, "--yes", "--force"]);
+            command.stdout(Stdio::piped()).stderr(Stdio::piped());
+            let mut child = command.spawn().map_err(Broken::io("can't run haipmgr switchover"))?;
+            let mut lines = BufReader::new(child.stdout.take().ok_or_else(no_output)?).lines();
+            let begun = lines.any(|line| line.is_ok_and(|line| line.contains("MySQL: Primary Switch")));
+            let pid = Pid::from_raw(i32::try_from(child.id()).unwrap_or(i32::MAX));
+            kill(pid, Signal::SIGINT).map_err(|cause| Broken::io("can't interrupt haipmgr")(cause.into()))?;
+            let said = child.wait_with_output().map_err(Broken::io("can't wait for haipmgr switchover"))?;
+            promise(begun, || format!("it never said what MySQL is at: {}", words(&said)))?;
+            says(
+                &said,
+                UNDER_WAY,
+                &["you stopped watching", "can't be called off and goes on", "it may still happen"],
+            )
+        },
+    )
+}
+
+fn no_output() -> Broken {
+    Broken::NotAsPromised("haipmgr switchover has no standard output".to_owned())
+}
+
+/// Told to, it ends the session that holds it up, and is done.
+pub(super) fn ends_the_session(under_test: &mut UnderTest) -> Result<String, Broken> {
+    held_up(
+        under_test,
+        "haipmgr switchover, session ended",
+        CLIENT_USER,
+        |experiment, Places { old, typed_on, .. }, session| {
+            let server = &experiment.lab.group.servers()[*old];
+            server.run(&format!("GRANT CONNECTION_ADMIN ON *.* TO '{AGENT_USER}'@'%'"))?;
+            let forced = ["--yes", "--force", "--timeout", "1s", "--end-sessions"];
+            let said = typed(experiment, *typed_on, &forced)?;
+            says(
+                &said,
+                DONE,
+                &[&format!("ended      session {session} on {}", address(experiment, *old)), "\ngap  "],
+            )
+        },
+    )
+}
+
+/// Has a session of this account in a transaction that BEGIN opened on the primary while `work` is done, and then ends it: the
+/// switchover has happened or happens now.
+fn held_up(
+    under_test: &mut UnderTest,
+    name: &str,
+    account: &str,
+    work: impl FnOnce(&Experiment, &Places, u32) -> Result<(), Broken>,
+) -> Result<String, Broken> {
+    let figures = under_test.experiment.dethroning(name, |experiment, deed| {
+        let places = Places::of(experiment)?;
+        let server = &experiment.lab.group.servers()[places.old];
+        let statements = ["BEGIN", "INSERT INTO lab.ledger (id, note) VALUES (0, 'held')"];
+        let held = session_of(server, account, &statements)?;
+        // What is waited for is that nobody is at work on it.
+        std::thread::sleep(IDLE_FOR);
+        let outcome = work(experiment, &places, held.connection_id());
+        drop(held);
+        outcome?;
+        experiment.wait_followed(places.old)?;
+        experiment.heals(deed);
+        Ok::<_, Broken>(())
+    })?;
+    followed(&figures)
+}
+
+/// Without the procedures nothing is taken for granted, and nothing is changed.
+pub(super) fn without_procedures(under_test: &mut UnderTest) -> Result<String, Broken> {
+    let figures =
+        under_test.experiment.watched("haipmgr switchover without its procedures", |experiment| {
+            let Places { old, typed_on, .. } = Places::of(experiment)?;
+            let server = &experiment.lab.group.servers()[old];
+            for procedure in ["make_primary", "changed_rows"] {
+                server.run(&format!(
+                    "REVOKE EXECUTE ON PROCEDURE haipmgr.{procedure} FROM '{AGENT_USER}'@'%'"
+                ))?;
+            }
+            server.run(&format!("REVOKE XA_RECOVER_ADMIN ON *.* FROM '{AGENT_USER}'@'%'"))?;
+            let said = typed(experiment, typed_on, &["--yes"]);
+            let host = &experiment.lab.segment.databases[typed_on];
+            experiment.lab.group.make_agents_account(&experiment.lab.agents[typed_on].sql(host)?)?;
+            says(
+                &said?,
+                FAILED,
+                &[
+                    "prepared XA transactions are not known: the account lacks XA_RECOVER_ADMIN",
+                    "failed: nothing changed: the account may not call the procedure haipmgr.make_primary",
+                    "run what haipmgr sql prints on the primary",
+                ],
+            )
+        })?;
+    untouched(&under_test.experiment, &figures)
+}
+
+/// The command, and its gap as a client sees it.
+pub(super) fn follows(under_test: &mut UnderTest) -> Result<String, Broken> {
+    followed(&under_test.experiment.run(Fault::SwitchoverCommand)?)
+}

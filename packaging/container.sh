@@ -1,0 +1,98 @@
+# For packaging/test: a Debian root with systemd as PID 1, in mount, PID, network, UTS, IPC and cgroup namespaces of its own. To be sourced.
+# Not systemd-nspawn: it wants the machine's own systemd or its cgroup tree, which a container or a CI machine may not have.
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/haipmgr-packaging
+
+# archive SUITE: a root as Debian installs it, made once.
+archive() {
+    local tools=$cache/tools
+    mkdir -p "$cache"
+    if [ ! -e "$tools/usr/bin/mmdebstrap" ]; then
+        (cd "$cache" && apt-get -qq -o APT::Sandbox::User=root download mmdebstrap && dpkg-deb -x mmdebstrap_*.deb "$tools" && rm mmdebstrap_*.deb)
+    fi
+    [ -e "$cache/$1.tar" ] && return
+    # In a mount namespace, so that nothing stays mounted. An archive that is a snapshot has no fresh date.
+    unshare --mount --propagation private "$tools/usr/bin/mmdebstrap" --quiet --mode=root --variant=minbase \
+        --aptopt='Acquire::Check-Valid-Until "false"' --include=systemd,systemd-sysv,iproute2,logrotate,dbus \
+        "$1" "$cache/$1.part.tar" "${DEBIAN_MIRROR:-http://deb.debian.org/debian}"
+    mv "$cache/$1.part.tar" "$cache/$1.tar"
+}
+
+# boot SUITE: $root is the running container's root, $init its PID 1. $work is the caller's.
+boot() {
+    archive "$1"
+    mkdir -p "$root"
+    tar -C "$root" -xf "$cache/$1.tar"
+    ln -sf /dev/null "$root/etc/systemd/system/systemd-modules-load.service"
+    mysql_root
+    cgroups=$(awk '$3 == "cgroup2" { print $2; exit }' /proc/mounts)/haipmgr-packaging-$$
+    mkdir "$cgroups"
+    # The new namespaces' root of the cgroup tree is where the process stands that makes them.
+    setsid bash -c 'echo $$ >"$1/cgroup.procs" && exec unshare --mount --uts --ipc --net --pid --cgroup --fork --kill-child \
+        --propagation private bash packaging/container-init "$2" "$3"' _ "$cgroups" "$root" "$mysql" </dev/null >"$work/boot" 2>&1 &
+    outer=$!
+    local n
+    for n in $(seq 300); do
+        init=$(pgrep -P "$outer" -f 'systemd.unit=multi-user.target' || true)
+        if [ -n "$init" ] && inside systemctl is-active -q multi-user.target 2>/dev/null; then return; fi
+        sleep 0.1
+    done
+    cat "$work/boot" >&2
+    echo "systemd does not come up in $root" >&2
+    end_container
+    exit 1
+}
+
+inside() { nsenter --target "$init" --mount --uts --ipc --net --pid --cgroup -- env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 \
+    DEBIAN_FRONTEND=noninteractive "$@"; }
+
+end_container() {
+    kill -KILL "$outer" 2>/dev/null || true
+    wait "$outer" 2>/dev/null || true
+    local n
+    # The last processes leave a moment later.
+    for n in $(seq 50); do
+        if rmdir "$cgroups" 2>/dev/null; then break; fi
+        find "$cgroups" -depth -mindepth 1 -type d -exec rmdir {} + 2>/dev/null || true
+        sleep 0.1
+    done
+    rm -rf "$work"
+}
+
+# The lab's MySQL, read-only under what the server writes.
+mysql_root() {
+    mysql=$(ls -d "${XDG_CACHE_HOME:-$HOME/.cache}"/haipmgr-lab/root-* 2>/dev/null | head -1)
+    [ -n "$mysql" ] || { echo "there is no MySQL yet: cargo run -p haipmgr-lab -- provision" >&2; exit 1; }
+}
+
+mysql_service() {
+    inside sh -ec 'mkdir -p /opt/mysql/data /opt/mysql/tmp && cat >/opt/mysql/data/my.cnf && cat >/etc/systemd/system/mysql.service <<UNIT
+[Service]
+RootDirectory=/opt/mysql
+MountAPIVFS=yes
+ExecStartPre=/usr/sbin/mysqld --no-defaults --initialize-insecure --user=root --datadir=/data/db
+ExecStart=/usr/sbin/mysqld --defaults-file=/data/my.cnf
+TimeoutStartSec=120
+UNIT
+        systemctl daemon-reload; systemctl start mysql' <<'CNF'
+[mysqld]
+user = root
+server_id = 1
+datadir = /data/db
+socket = /data/mysql.sock
+pid_file = /data/mysql.pid
+report_host = 10.77.0.11
+secure_file_priv = NULL
+skip_name_resolve = ON
+mysqlx = OFF
+innodb_buffer_pool_size = 64M
+innodb_redo_log_capacity = 64M
+gtid_mode = ON
+enforce_gtid_consistency = ON
+plugin_load_add = group_replication.so
+loose-group_replication_group_name = 3f2504e0-4f89-11d3-9a0c-0305e82c3301
+loose-group_replication_local_address = 10.77.0.11:33061
+loose-group_replication_start_on_boot = OFF
+CNF
+}
+
+sql() { inside chroot /opt/mysql /usr/bin/mysql --no-defaults --socket /data/mysql.sock --user root --batch --execute "$1"; }
