@@ -372,7 +372,7 @@ fn a_watch_says_when_it_can_hear_and_when_it_can_not() {
     let heard = listen(&a, A);
     let says = |wanted: bool| {
         move |heard| match heard {
-            Heard::Event(Event::ReceiveUp(hearing), _) if hearing == wanted => Some(()),
+            Heard::Event(Event::ReceiveUp(_, hearing), _) if hearing == wanted => Some(()),
             _ => None,
         }
     };

@@ -81,7 +81,7 @@ fn listen_and(host: &Host, settings: NeighborSettings, first: fn(&NeighborWatch)
         });
     });
     wait_for(&take, "the word that it hears", |heard| {
-        matches!(heard, Heard::Event(Event::ReceiveUp(true))).then_some(())
+        matches!(heard, Heard::Event(Event::ReceiveUp(_, true))).then_some(())
     });
     take
 }

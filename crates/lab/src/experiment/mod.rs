@@ -340,7 +340,7 @@ impl Experiment {
     /// Where there is a VIP in each family: for each move so far, for how long the one had moved and the other had not.
     pub fn apart(&self) -> Vec<measure::Reading> {
         match *vips() {
-            [first, second] => measure::apart(&self.watch.recording(), first, second),
+            [first, second] => measure::apart(&self.watch.recording(), first, second, 0),
             _ => Vec::new(),
         }
     }

@@ -8,8 +8,8 @@ use crate::record::Recording;
 /// Two moves to one host that are further apart are not the same switch's, microseconds.
 const ONE_SWITCH: u64 = 60_000_000;
 
-/// For each move of the first VIP, how long before or after it the second one came to the same host; never, where it did not.
-pub fn apart(recording: &Recording, first: IpAddr, second: IpAddr) -> Vec<Reading> {
+/// For each move of the first VIP since then (microseconds), how long before or after it the second one came to the same host; never, where it did not.
+pub fn apart(recording: &Recording, first: IpAddr, second: IpAddr, since_us: u64) -> Vec<Reading> {
     let seconds = moves(&Holding::of(second, recording));
     let nearest = |(at_us, host): (u64, String)| {
         let to_it =
@@ -17,7 +17,8 @@ pub fn apart(recording: &Recording, first: IpAddr, second: IpAddr) -> Vec<Readin
         let apart = to_it.filter(|apart| *apart < ONE_SWITCH).min();
         apart.map_or(Reading::Never(difference(0, ONE_SWITCH)), |apart| Reading::between(0, apart))
     };
-    moves(&Holding::of(first, recording)).into_iter().map(nearest).collect()
+    let moved = moves(&Holding::of(first, recording)).into_iter();
+    moved.filter(|(at_us, _)| *at_us >= since_us).map(nearest).collect()
 }
 
 /// When it came to another host than the one that had it before, and to which.
@@ -54,6 +55,8 @@ mod tests {
         }
         all.extend([told(5_000, "db2", first, false), told(5_100, "db3", first, true)]);
         let recording = Recording::from_iter(all);
-        assert_eq!(apart(&recording, first, second), [Reading::After(300), Reading::Never(60_000_000)]);
+        let all = [Reading::After(300), Reading::Never(60_000_000)];
+        assert_eq!(apart(&recording, first, second, 0), all);
+        assert_eq!(apart(&recording, first, second, 2_000), all[1..]);
     }
 }

@@ -85,10 +85,10 @@ impl Subscriber {
         })
     }
 
-    /// Whether frames about VIPs can be heard.
+    /// Whether frames about its VIPs can be heard.
     pub(super) fn tell_receive_up(&self, hearing: bool) {
-        if !self.vips.is_empty() {
-            (self.told.tell)(Event::ReceiveUp(hearing));
+        for vip in self.vips.values() {
+            (self.told.tell)(Event::ReceiveUp(vip.id, hearing));
         }
     }
 
