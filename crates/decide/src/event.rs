@@ -32,8 +32,9 @@ pub enum Event {
     Gateway(Seen<Gateway>),
     /// A frame about this VIP that another host sent (never one of our own).
     Frame(VipId, Frame),
-    /// Whether frames can be heard on this member's interface from now on: not while the interface is down, or not there.
-    ReceiveUp(bool),
+    /// Whether frames about this VIP can be heard on this member's interface from now on: not while the interface is down, or not
+    /// there, or speaks not the VIP's family.
+    ReceiveUp(VipId, bool),
     /// A member's (or any) address was seen to belong to this MAC; told when first learned, when it
     /// changes, and when it answers a question of ours: then its host lives.
     Neighbor {

@@ -211,6 +211,11 @@ fn take_in(policy: &Policy, state: &mut State, event: &Event, now: Time, out: &m
                 machine.take_in(VipInput::Frame(*frame), at, out);
             });
         }
+        Event::ReceiveUp(vip, up) => {
+            one_vip(policy, state, *vip, now, out, |machine, at, out| {
+                machine.take_in(VipInput::ReceiveUp(*up), at, out);
+            });
+        }
         Event::Done { action: Action::Vip(vip, action), outcome: Outcome::Failed(text) } => {
             one_vip(policy, state, *vip, now, out, |machine, at, out| {
                 machine.take_in(VipInput::Failed(action, text), at, out);

@@ -9,8 +9,9 @@ use crate::step::{Decision, State, step};
 use crate::time::Time;
 
 /// The format of the lines that are written here, and the only one that is played. Format 1 had no number: its state was one list
-/// of fields. Format 2 knew of one VIP: policy, state, frames and reasons did not say which.
-pub const FORMAT: u32 = 3;
+/// of fields. Format 2 knew of one VIP: policy, state, frames and reasons did not say which. Format 3 did not say of which VIP
+/// nothing could be heard.
+pub const FORMAT: u32 = 4;
 
 /// A line of a trace.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -194,11 +194,11 @@ fn a_host_that_has_the_wanted_address_is_called_a_stranger_only_when_the_members
 #[test]
 fn a_claimant_that_cannot_hear_answers_does_not_take_the_address() {
     let mut model = ModelHost::new(Answers::all_pass(), false);
-    model.tell(Event::ReceiveUp(false));
+    model.tell(Event::ReceiveUp(VipId::FIRST, false));
     model.run(Duration::from_secs(5));
     assert!(!model.vip_here && model.said(|reason| *reason == Reason::ReceiveDown));
     assert_eq!(model.count(|action| *action == Action::Vip(VipId::FIRST, VipAction::SendProbe)), 0);
-    model.tell(Event::ReceiveUp(true));
+    model.tell(Event::ReceiveUp(VipId::FIRST, true));
     model.run(ms(150));
     assert!(model.vip_here, "{:#?}", model.reasons);
     assert!(model.count(|action| *action == Action::Vip(VipId::FIRST, VipAction::SendProbe)) >= 3);

@@ -13,7 +13,7 @@ use decide::net::VipId;
 use decide::policy::{Policy, VipPolicy};
 use decide::reason::{Reason, Said};
 use decide::time::Time;
-use model_host::{VIP, group_policy, host, hung, limits, mac, member, ms, primary};
+use model_host::{VIP, group_policy, host, hung, limits, mac, member, ms, primary, secondary};
 
 const FIRST: VipId = VipId::FIRST;
 const SECOND: VipId = VipId(1);
@@ -233,4 +233,132 @@ fn a_reason_names_its_address_where_there_are_several_and_the_hosts_own_names_no
     assert_eq!(said(None).text(&policy()), "VIP kept: all stages pass");
     let one = Policy::new(group_policy(), limits());
     assert_eq!(said(Some(FIRST)).text(&one), "VIP kept: all stages pass");
+}
+
+#[test]
+fn one_that_cannot_be_heard_is_not_taken_and_the_other_is() {
+    for (unheard, heard) in [(FIRST, SECOND), (SECOND, FIRST)] {
+        let mut agent = Agent::new();
+        agent.driver.push(Event::ReceiveUp(unheard, false));
+        agent.driver.push(Event::ReceiveUp(heard, true));
+        agent.run(Duration::from_secs(2));
+        assert_eq!(agent.here, BTreeSet::from([heard]));
+        assert_eq!(agent.count(unheard, |action| *action == VipAction::SendProbe), 0);
+        assert!(agent.said(|said| said.vip == Some(unheard) && said.reason == Reason::ReceiveDown).is_some());
+        agent.driver.push(Event::ReceiveUp(unheard, true));
+        agent.run(Duration::from_secs(2));
+        assert_eq!(agent.here, BTreeSet::from(EACH));
+        assert!(agent.count(unheard, |action| *action == VipAction::SendProbe) >= 3);
+    }
+}
+
+/// Since the deeds of a test began: in which order the VIP's connections were listed, its clients tickled and its connections closed.
+fn about_clients(agent: &Agent, vip: VipId) -> Vec<&VipAction> {
+    agent
+        .deeds
+        .iter()
+        .filter_map(|deed| match deed {
+            Action::Vip(of, action) if *of == vip => Some(action),
+            _ => None,
+        })
+        .filter(|action| {
+            matches!(
+                action,
+                VipAction::ListConnections | VipAction::TickleClients | VipAction::DestroyConnections
+            )
+        })
+        .collect()
+}
+
+/// The agent stands still until long after its leases are over, the kernel has dropped both addresses, and then goes on.
+fn slept_past_its_leases() -> Agent {
+    let mut agent = Agent::that_holds_both();
+    agent.here.clear();
+    agent.now = agent.now + Duration::from_secs(60);
+    agent
+}
+
+#[test]
+fn an_agent_that_wakes_after_its_lease_closes_what_is_connected_once_it_hears_that_another_has_the_vip() {
+    for vip in EACH {
+        let mut agent = slept_past_its_leases();
+        agent.server = secondary();
+        agent.driver.push(Event::Wake);
+        agent.run(ms(5));
+        assert_eq!(about_clients(&agent, vip), [&VipAction::ListConnections], "{vip}: first of all");
+        assert_eq!(agent.count(vip, |action| *action == VipAction::AskWhoHasVip), 1, "{vip}");
+        agent.driver.push(Event::Frame(vip, Frame { from: mac(2), says: Says::Reply }));
+        agent.run(ms(100));
+        let course = [
+            &VipAction::ListConnections,
+            &VipAction::TickleClients,
+            &VipAction::TickleClients,
+            &VipAction::DestroyConnections,
+        ];
+        assert_eq!(about_clients(&agent, vip), course, "{vip}");
+    }
+}
+
+#[test]
+fn an_ipv6_vips_connections_do_not_outlive_its_lease_by_more_than_a_second_where_nobody_is_heard_to_have_it()
+{
+    let mut agent = slept_past_its_leases();
+    agent.server = secondary();
+    agent.driver.push(Event::Wake);
+    agent.run(ms(1_100));
+    let closed = [&VipAction::ListConnections, &VipAction::DestroyConnections];
+    assert_eq!(
+        about_clients(&agent, SECOND),
+        closed,
+        "its server would go on serving from an address that is gone"
+    );
+    assert_eq!(
+        about_clients(&agent, FIRST),
+        [&VipAction::ListConnections],
+        "with IPv4 nothing leaves; it may come back"
+    );
+}
+
+#[test]
+fn an_agent_that_wakes_after_its_lease_and_takes_the_vip_again_leaves_its_connections_alone() {
+    let mut agent = slept_past_its_leases();
+    agent.driver.push(Event::Wake);
+    agent.run(Duration::from_secs(70));
+    assert_eq!(agent.here, BTreeSet::from(EACH));
+    for vip in EACH {
+        assert_eq!(agent.count(vip, |action| *action == VipAction::DestroyConnections), 0, "{vip}");
+    }
+}
+
+#[test]
+fn one_that_was_removed_by_hand_keeps_its_connections_where_it_comes_back_and_loses_them_to_another_holder() {
+    for vip in EACH {
+        let mut agent = Agent::that_holds_both();
+        agent.here.remove(&vip);
+        agent.driver.push(agent.addresses());
+        agent.run(Duration::from_secs(70));
+        assert_eq!(agent.here, BTreeSet::from(EACH));
+        assert_eq!(agent.count(vip, |action| *action == VipAction::DestroyConnections), 0, "{vip}");
+        let mut agent = Agent::that_holds_both();
+        agent.here.remove(&vip);
+        agent.elsewhere.insert(vip);
+        agent.driver.push(agent.addresses());
+        agent.run(ms(200));
+        assert_eq!(agent.count(vip, |action| *action == VipAction::DestroyConnections), 1, "{vip}");
+    }
+}
+
+#[test]
+fn a_released_ipv6_vips_connections_are_closed_in_the_same_breath_and_after_the_release_was_said() {
+    let mut agent = Agent::that_holds_both();
+    agent.driver.push(Event::Release);
+    agent.run(ms(5));
+    let place = |wanted: &dyn Fn(&VipAction) -> bool| {
+        agent.deeds.iter().position(|deed| matches!(deed, Action::Vip(SECOND, action) if wanted(action)))
+    };
+    let released = place(&|action| matches!(action, VipAction::AnnounceRelease(_))).unwrap();
+    let closed = place(&|action| *action == VipAction::DestroyConnections).unwrap();
+    assert!(released < closed, "{:#?}", agent.deeds);
+    let with_ipv4 = agent.count(FIRST, |action| *action == VipAction::DestroyConnections);
+    assert_eq!(with_ipv4, 0, "tickled once the new holder is heard");
 }

@@ -18,8 +18,8 @@ use linux::neighbor_socket::{NeighborListener, NeighborSender};
 use linux::packet_socket::PacketSocketError;
 use nix::sys::socket::{AddressFamily, LinkAddr, MsgFlags, SockFlag, SockProtocol, SockType, sendto, socket};
 use segment::{Host, INTERFACE, LIMIT, Segment, wait_for};
-use wire::NeighborMessage;
 use wire::arp::ArpFrame;
+use wire::{Family, NeighborMessage};
 
 const VIP: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 100);
 const A: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 11);
@@ -53,7 +53,7 @@ fn listen_and(host: &Host, own: Ipv4Addr, first: fn(&NeighborWatch)) -> Receiver
         };
         let (events, gateway) = (give.clone(), give.clone());
         let watch = watch(
-            settings,
+            &settings,
             move |event| {
                 let _ = events.send(Heard::Event(event, Instant::now()));
             },
@@ -372,7 +372,7 @@ fn a_watch_says_when_it_can_hear_and_when_it_can_not() {
     let heard = listen(&a, A);
     let says = |wanted: bool| {
         move |heard| match heard {
-            Heard::Event(Event::ReceiveUp(hearing), _) if hearing == wanted => Some(()),
+            Heard::Event(Event::ReceiveUp(_, hearing), _) if hearing == wanted => Some(()),
             _ => None,
         }
     };
@@ -417,7 +417,7 @@ fn an_announcer_goes_on_after_its_interface_was_replaced_or_got_a_new_mac() {
 fn a_interface_that_is_not_there_is_named() {
     let host = Host::new();
     let (none, lo) = host.run(|_| async {
-        (NeighborSender::open("eth7").map(|_| ()), NeighborListener::open("lo").map(|_| ()))
+        (NeighborSender::open("eth7").map(|_| ()), NeighborListener::open("lo", Family::V4).map(|_| ()))
     });
     assert!(matches!(none, Err(PacketSocketError::NoSuchInterface { interface }) if interface == "eth7"));
     assert!(matches!(lo, Err(PacketSocketError::NotEthernet { .. })));

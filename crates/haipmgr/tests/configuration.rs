@@ -120,6 +120,37 @@ fn no_lease_can_be_written_as_off_or_as_zero() {
 }
 
 #[test]
+fn a_cluster_may_have_vips_members_and_gateway_of_either_family_and_several_vips() {
+    let text = TOML.replace("10.77.0.254", "fe80::1").replace("10.77.0.12", "fd77::12")
+        + "[[cluster.vips]]\naddress = \"fd77::100\"\n[[cluster.vips]]\naddress = \"10.77.0.101/32\"\nrole = \"writer\"\nlease = \"off\"\n";
+    let (_written, config) = loaded("haipmgr.toml", &text);
+    let cluster = only(&config);
+    let vips: Vec<_> = cluster.policy.vips.iter().map(|(id, vip)| (id.0, vip.address, vip.lease)).collect();
+    let ten = Some(Duration::from_secs(10));
+    let wanted = [("10.77.0.100", ten), ("fd77::100", ten), ("10.77.0.101", None)];
+    let wanted: Vec<_> = (0..).zip(wanted).map(|(id, (vip, lease))| (id, address(vip), lease)).collect();
+    assert_eq!(vips, wanted);
+    assert_eq!(cluster.gateway, address("fe80::1"));
+    assert!(cluster.policy.group.members.contains_key(&address("fd77::12")));
+
+    for (what, by, words) in [
+        ("fd77::100", "10.77.0.100", "10.77.0.100 is there twice"),
+        ("fd77::100", "10.77.0.13", "the VIP and a member's own address"),
+        ("fd77::100", "fd77::100/64", "address: the prefix length /64 is refused"),
+        ("\"writer\"", "\"reader\"", "the one role is \"writer\""),
+        ("\"off\"", "\"1s\"", "lease: 1s is out of range"),
+        ("address = \"10.77", "adress = \"10.77", "did you mean \"address\"?"),
+        ("role", "rolle", "did you mean \"role\"?"),
+        ("[[cluster.vips]]\naddress = \"fd", "[cluster.vips]\naddress = \"fd", "not TOML"),
+    ] {
+        let problems = refused("haipmgr.toml", &text.replacen(what, by, 1));
+        assert!(problems.iter().any(|problem| problem.contains(words)), "{what} -> {by}: {problems:#?}");
+    }
+    let one = TOML.to_owned() + "[cluster.vips]\naddress = \"fd77::100\"\n";
+    assert!(refused("haipmgr.toml", &one).join("").contains("write [[cluster.vips]]"));
+}
+
+#[test]
 fn each_fault_is_told_with_its_line_and_what_to_write() {
     // What is replaced by what; where the fault is told; words that are in it.
     let cases: &[(&str, &str, &str, &[&str])] = &[
@@ -138,8 +169,8 @@ fn each_fault_is_told_with_its_line_and_what_to_write() {
         ("10.77.0.100/32", "10.77.0.12", "14:1:", &["the VIP and a member's own address"]),
         ("10.77.0.100/32", "10.77.0.254", "4:1:", &["the VIP and the gateway"]),
         ("10.77.0.100/32", "127.0.0.1", "4:17:", &["not an address that a host on the network can have"]),
-        ("10.77.0.100/32", "fd00::1", "4:1:", &["IPv6, which is not supported yet"]),
-        ("10.77.0.254", "fd00::254", "5:1:", &["both be IPv4 or both be IPv6"]),
+        ("10.77.0.100/32", "fd77::100/64", "4:17:", &["/64 is refused", "write \"fd77::100/128\""]),
+        ("10.77.0.100/32", "fe80::100", "4:17:", &["link-local"]),
         ("10.77.0.254", "10.77.0.13", "5:1:", &["the gateway and a member"]),
         ("\"10.77.0.11\" =", "\"db1\" =", "13:1:", &["member \"db1\" is not an IP address"]),
         (

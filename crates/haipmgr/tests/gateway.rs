@@ -222,24 +222,32 @@ fn a_interface_that_goes_and_comes_back_loses_and_finds_the_gateway_again() {
 }
 
 #[test]
-fn an_ipv6_gateway_is_probed_too() {
-    in_new_namespace(|| async {
-        let gateway = Neighbor::new();
-        cable_to(&gateway).await;
-        std::fs::write("/proc/sys/net/ipv6/conf/eth0/accept_dad", "0").unwrap();
-        gateway.set("ipv6/conf/eth0/accept_dad", "0");
-        give(&netlink(), "eth0", "fd77::11", 64).await;
-        gateway.run(|| async { give(&netlink(), "eth0", "fd77::254", 64).await });
-        let settings =
-            GatewaySettings::new("fd77::254".parse().unwrap(), "eth0", "fd77::11".parse().unwrap());
-        let mut scene = Scene::watching(gateway, settings);
-        loop {
-            if scene.next().await.0.fact == Fact::Known(Gateway::Reachable) {
-                break;
-            }
-        }
-        scene.reachable().await;
-    });
+fn a_gateway_of_either_family_is_probed_also_link_local_and_by_a_member_of_the_other() {
+    for (gateway, member) in [
+        ("fd77::254", "fd77::11"),
+        ("fd77::254", "10.77.0.11"),
+        ("fe80::fe", "fd77::11"),
+        ("fe80::fe", "10.77.0.11"),
+        ("10.77.0.254", "fd77::11"),
+    ] {
+        in_new_namespace(move || async move {
+            let router = Neighbor::new();
+            cable_to(&router).await;
+            std::fs::write("/proc/sys/net/ipv6/conf/eth0/accept_dad", "0").unwrap();
+            router.set("ipv6/conf/eth0/accept_dad", "0");
+            give(&netlink(), "eth0", "10.77.0.11", 24).await;
+            give(&netlink(), "eth0", "fd77::11", 64).await;
+            let prefix = if gateway.contains(':') { 64 } else { 24 };
+            router.run(move || async move { give(&netlink(), "eth0", gateway, prefix).await });
+            let settings = GatewaySettings::new(gateway.parse().unwrap(), "eth0", member.parse().unwrap());
+            let mut scene = Scene::watching(router, settings);
+            let answers = async { while scene.next().await.0.fact != Fact::Known(Gateway::Reachable) {} };
+            timeout(LIMIT, answers).await.unwrap_or_else(|_| {
+                panic!("{gateway} is lost to {member}: {:?}", scene.watch.trouble());
+            });
+            scene.reachable().await;
+        });
+    }
 }
 
 #[test]

@@ -19,7 +19,7 @@ use linux::neighbor_socket::NeighborListener;
 use namespace::{LIMIT, Neighbor, cable_to, forget_neighbors, give, in_new_namespace, netlink, set};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::{Instant, timeout, timeout_at};
-use wire::NeighborMessage;
+use wire::{Family, NeighborMessage};
 
 const OWN: &str = "10.77.0.11";
 const GATEWAY: &str = "10.77.0.254";
@@ -64,7 +64,7 @@ impl Cluster {
                 }
             }
         };
-        let neighbor = Arc::new(interfaces.watch(settings, |_| {}, heard, |_| {}));
+        let neighbor = Arc::new(interfaces.watch(&settings, |_| {}, heard, |_| {}));
         let (tell, facts) = unbounded_channel();
         let by_arp = Arc::clone(&neighbor);
         let settings = GatewaySettings::new(address(GATEWAY), "eth0", address(OWN));
@@ -133,7 +133,7 @@ impl Scene {
 
 /// Waits until somebody else asks for `address`, then answers ARP again.
 fn answer_from_the_second_on(address: &'static str) {
-    let listener = NeighborListener::open("eth0").unwrap();
+    let listener = NeighborListener::open("eth0", Family::V4).unwrap();
     let address: IpAddr = address.parse().unwrap();
     tokio::spawn(async move {
         loop {
@@ -211,7 +211,7 @@ fn a_gateway_that_is_known_is_asked_alone_too_in_case_that_broadcasts_are_droppe
         let mut scene = Scene::new().await;
         let (tell, mut asked) = unbounded_channel();
         scene.router.run(|| async move {
-            let listener = NeighborListener::open("eth0").unwrap();
+            let listener = NeighborListener::open("eth0", Family::V4).unwrap();
             tokio::spawn(async move {
                 while let Ok(received) = listener.receive().await {
                     let _ = tell.send(received.to_us_alone);

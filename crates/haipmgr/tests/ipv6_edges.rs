@@ -1,12 +1,12 @@
 //! The edges that know no family, with an IPv6 VIP and the real kernel: what is said of it, its connections, its late packets and
-//! its orphan SYNs. (That others' words about it are heard is to come; the configuration refuses an IPv6 VIP until then.)
+//! its orphan SYNs. What others say of it is in `ipv6_heard.rs`.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod segment;
 
 use std::io::{ErrorKind, Read};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -17,8 +17,6 @@ use haipmgr::act::late_packets::LatePackets;
 use haipmgr::act::orphan_syns::OrphanSyns;
 use haipmgr::act::sockets::{Connection, destroy, list, tickle};
 use linux::neighbor_socket::NeighborSender;
-use netlink_packet_route::address::AddressHeaderFlags;
-use nix::net::if_::if_nametoindex;
 use segment::{Host, INTERFACE, LIMIT, Segment};
 use wire::NeighborMessage;
 
@@ -49,26 +47,23 @@ impl Scene {
         let mut segment = Segment::new();
         let [a, b, client] = [A, B, CLIENT].map(|number| {
             let host = segment.join(Ipv4Addr::new(10, 77, 0, u8::try_from(number).unwrap()));
-            host.run(|_| async {
-                std::fs::write("/proc/sys/net/ipv6/conf/eth0/accept_dad", "0")
-                    .expect("no wait for an address");
-            });
-            add(&host, own(number), 64);
+            host.detect_no_duplicates();
+            host.add_address(own(number), 64);
             host
         });
-        add(&a, VIP, 128);
+        a.add_address(VIP, 128);
         let servers_ends = serve(&a);
         drop(serve(&b));
         Self { a, b, client, servers_ends, segment }
     }
 
     fn move_vip(&self) {
-        remove_vip(&self.a);
+        self.a.remove_address(VIP, 128);
         self.appear_on_b();
     }
 
     fn appear_on_b(&self) {
-        add(&self.b, VIP, 128);
+        self.b.add_address(VIP, 128);
         self.b.run(|_| async { Announcer::new(INTERFACE, VIP.into()).announce().expect("announced") });
     }
 
@@ -114,25 +109,6 @@ fn connect_to(to: SocketAddr) -> std::io::Result<TcpStream> {
     socket.bind(&SocketAddr::new(own(CLIENT).into(), 0).into())?;
     socket.connect_timeout(&to.into(), LIMIT)?;
     Ok(socket.into())
-}
-
-fn add(host: &Host, address: Ipv6Addr, prefix: u8) {
-    host.run(move |handle| async move {
-        let index = if_nametoindex(INTERFACE).expect("the interface");
-        let mut add = handle.address().add(index, IpAddr::V6(address), prefix);
-        // As a VIP is to be added: nobody is asked first whether it is a duplicate.
-        add.message_mut().header.flags = AddressHeaderFlags::Nodad;
-        add.execute().await.expect("the address is added");
-    });
-}
-
-fn remove_vip(host: &Host) {
-    host.run(|handle| async move {
-        let index = if_nametoindex(INTERFACE).expect("the interface");
-        let message =
-            rtnetlink::AddressMessageBuilder::<Ipv6Addr>::new().index(index).address(VIP, 128).build();
-        handle.address().del(message).execute().await.expect("the address is removed");
-    });
 }
 
 /// A server that accepts, and reads from each connection: the end of each read comes back.
@@ -244,7 +220,7 @@ fn a_client_that_connects_between_two_holders_is_passed_on_to_the_new_one() {
     scene.a.run(move |_| async move {
         kept.lock().unwrap().keep(INTERFACE, VIP.into(), |_| {}).expect("kept");
     });
-    remove_vip(&scene.a);
+    scene.a.remove_address(VIP, 128);
     let ended = scene.connecting();
     scene.appear_on_b();
     let (to_b, start) = (mac(&scene.b), Instant::now());

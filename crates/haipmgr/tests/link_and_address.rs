@@ -309,18 +309,99 @@ fn a_lease_ends_the_predecessors_copy_without_the_vip_ever_being_away() {
     });
 }
 
+const VIP6: &str = "fd77::100";
+
 #[test]
 fn an_ipv6_vip_is_usable_at_once_and_removed() {
     in_new_namespace(|| async {
         let neighbor = Neighbor::new();
         cable_to(&neighbor).await;
         let orders = Addresses::new();
-        orders.add("eth0", vip("fd77::100"), 128, &label(), Some(Duration::from_secs(30))).await.unwrap();
+        orders.add("eth0", vip(VIP6), 128, &label(), Some(Duration::from_secs(30))).await.unwrap();
         std::net::TcpListener::bind("[fd77::100]:3306").expect("usable at once");
         let (_watch, mut facts) = watched().await;
-        told(&mut facts, |host| has(host, "fd77::100", 128)).await;
-        orders.remove("eth0", vip("fd77::100")).await.unwrap();
-        told(&mut facts, |host| !bears(host, "fd77::100")).await;
+        told(&mut facts, |host| has(host, VIP6, 128)).await;
+        orders.remove("eth0", vip(VIP6)).await.unwrap();
+        told(&mut facts, |host| !bears(host, VIP6)).await;
+    });
+}
+
+#[test]
+fn what_the_host_sends_never_comes_from_its_ipv6_vip_also_after_a_renewal_and_without_a_lease() {
+    in_new_namespace(|| async {
+        let neighbor = Neighbor::new();
+        cable_to(&neighbor).await;
+        let orders = Addresses::new();
+        let source = || {
+            let socket = std::net::UdpSocket::bind("[::]:0").unwrap();
+            // Nearer to the VIP than to the host's own address: without more ado, the VIP would be its source.
+            socket.connect("[fd77::101]:9").unwrap();
+            socket.local_addr().unwrap().ip()
+        };
+        for lifetime in [Some(Duration::from_secs(30)), None] {
+            orders.add("eth0", vip(VIP6), 128, &label(), lifetime).await.unwrap();
+            give(&netlink(), "eth0", "fd77::11", 64).await;
+            let until = Instant::now() + LIMIT;
+            // Its own address is tentative for a while, and not chosen.
+            while source() != vip("fd77::11") {
+                assert!(Instant::now() < until, "the host sends from {}", source());
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            for _ in 0..3 {
+                assert!(orders.renew("eth0", vip(VIP6), 128, &label(), lifetime).await.unwrap());
+                assert_eq!(source(), vip("fd77::11"), "after a renewal");
+            }
+            orders.remove("eth0", vip(VIP6)).await.unwrap();
+            orders.remove("eth0", vip("fd77::11")).await.unwrap();
+        }
+    });
+}
+
+#[test]
+fn an_ipv6_lease_ends_by_itself_and_not_before_a_renewal_is_over() {
+    in_new_namespace(|| async {
+        let neighbor = Neighbor::new();
+        cable_to(&neighbor).await;
+        let (_watch, mut facts) = watched().await;
+        let orders = Addresses::new();
+        let lease = Duration::from_secs(3);
+        orders.add("eth0", vip(VIP6), 128, &label(), Some(lease)).await.unwrap();
+        told(&mut facts, |host| has(host, VIP6, 128)).await;
+        tokio::time::sleep(Duration::from_millis(1_200)).await;
+        let began = Instant::now();
+        assert!(orders.renew("eth0", vip(VIP6), 128, &label(), Some(lease)).await.unwrap());
+        let lived = told(&mut facts, |host| !bears(host, VIP6)).await - began;
+        println!("an IPv6 lease of {lease:?} lived for {lived:?} after its renewal");
+        assert!(lived > Duration::from_millis(1_700) && lived <= lease, "lived for {lived:?}");
+    });
+}
+
+#[test]
+fn an_ipv6_vip_goes_with_the_interface_down_which_is_told_and_is_put_back_after_it_is_up() {
+    in_new_namespace(|| async {
+        let neighbor = Neighbor::new();
+        cable_to(&neighbor).await;
+        let orders = Addresses::new();
+        orders.add("eth0", vip(VIP6), 128, &label(), Some(Duration::from_secs(30))).await.unwrap();
+        let (_watch, mut facts) = watched().await;
+        set_down(&netlink(), "eth0").await;
+        told(&mut facts, |host| !running(host) && !bears(host, VIP6)).await;
+        assert!(!orders.renew("eth0", vip(VIP6), 128, &label(), None).await.unwrap(), "it is gone");
+        set_up(&netlink(), "eth0").await;
+        told(&mut facts, running).await;
+        orders.add("eth0", vip(VIP6), 128, &label(), Some(Duration::from_secs(30))).await.unwrap();
+        std::net::TcpListener::bind("[fd77::100]:3306").expect("usable at once");
+    });
+}
+
+#[test]
+fn where_ipv6_is_switched_off_the_error_says_what_to_set() {
+    in_new_namespace(|| async {
+        let neighbor = Neighbor::new();
+        cable_to(&neighbor).await;
+        std::fs::write("/proc/sys/net/ipv6/conf/eth0/disable_ipv6", "1").unwrap();
+        let error = Addresses::new().add("eth0", vip(VIP6), 128, &label(), None).await.unwrap_err();
+        assert!(error.to_string().contains("net.ipv6.conf.eth0.disable_ipv6"), "{error}");
     });
 }
 
@@ -395,7 +476,7 @@ fn what_a_switch_waits_for_is_done_in_a_moment() {
 }
 
 /// Both families, by the VIP and its longest prefix.
-const FAMILIES: [(&str, u8); 2] = [(VIP, 32), ("fd77::100", 128)];
+const FAMILIES: [(&str, u8); 2] = [(VIP, 32), (VIP6, 128)];
 
 #[test]
 fn what_is_gone_is_not_renewed_into_being_for_a_while_or_for_ever() {

@@ -3,7 +3,7 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Output};
@@ -15,7 +15,7 @@ use nix::unistd::Pid;
 use crate::group::{self, AGENT_PASSWORD, AGENT_USER, Identity, Stack, stack};
 use crate::host::Host;
 use crate::namespace::Layout;
-use crate::segment::{GATEWAY, INTERFACE, VIP, databases};
+use crate::segment::{self, INTERFACE, databases};
 
 /// The agent's file, on every host.
 pub const CONFIGURATION: &str = "/etc/haipmgr/haipmgr.toml";
@@ -269,8 +269,8 @@ pub(crate) fn write(host: &Host, file: &str, content: &str, mode: u32) -> Result
 pub struct Cluster {
     /// Its name.
     pub name: &'static str,
-    /// Its VIP.
-    pub vip: Ipv4Addr,
+    /// Its VIPs, the first first.
+    pub vips: fn() -> Vec<IpAddr>,
     /// Its group.
     pub group: Identity,
     /// Seconds.
@@ -282,13 +282,19 @@ pub struct Cluster {
 }
 
 /// The lab's own cluster, with the default `sleeptime`.
-pub const LAB: Cluster =
-    Cluster { name: "lab", vip: VIP, group: group::FIRST, sleeptime: 7, sooner_elections: true, fence: None };
+pub const LAB: Cluster = Cluster {
+    name: "lab",
+    vips: segment::vips,
+    group: group::FIRST,
+    sleeptime: 7,
+    sooner_elections: true,
+    fence: None,
+};
 
 /// The same file on every host.
 pub fn configuration(clusters: &[Cluster]) -> String {
     let table = |cluster: &Cluster| {
-        let Cluster { name, vip, group, sleeptime, sooner_elections, fence } = cluster;
+        let Cluster { name, vips, group, sleeptime, sooner_elections, fence } = cluster;
         let mysql_port = group.mysql_port;
         // With the stack MYSQL there is none to be named.
         let group_port = match stack() {
@@ -300,11 +306,17 @@ pub fn configuration(clusters: &[Cluster]) -> String {
         });
         let members = databases().iter().map(|(_, address)| format!("\"{address}\" = \"{INTERFACE}\"\n"));
         let members: String = members.collect();
+        let mut vips = vips().into_iter();
+        let vip = vips.next().map_or(String::new(), |vip| vip.to_string());
+        let further: Vec<String> =
+            vips.map(|vip| format!("[[cluster.vips]]\naddress = \"{vip}\"\n")).collect();
+        let further = further.concat();
+        let gateway = segment::gateway();
         format!(
             "[[cluster]]
 name          = \"{name}\"
-vip           = \"{vip}/32\"
-gateway       = \"{GATEWAY}\"
+vip           = \"{vip}\"
+gateway       = \"{gateway}\"
 mysql_port    = {mysql_port}
 {group_port}user          = \"{AGENT_USER}\"
 password_file = \"{PASSWORD_FILE}\"
@@ -313,7 +325,7 @@ install_path  = \"{INSTALL_PATH}\"
 wake_expel = {sooner_elections}
 proven_dead   = {sooner_elections}
 {fence}[cluster.members]
-{members}
+{members}{further}
 "
         )
     };

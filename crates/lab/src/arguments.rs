@@ -9,6 +9,7 @@ use lab::cost::StandIn;
 use lab::end_to_end::Soak;
 use lab::fault::Fault;
 use lab::group::Stack;
+use lab::segment::Family;
 use lab::witness::Witness;
 
 /// A real MySQL group, a real client and real faults, on one machine, in namespaces of its own
@@ -30,6 +31,9 @@ pub(crate) struct Arguments {
     /// How many members the group has
     #[arg(long, global = true, default_value_t = 3, value_parser = clap::value_parser!(u8).range(2..=5))]
     pub(crate) members: u8,
+    /// In which family the agents keep a VIP
+    #[arg(long, global = true, value_enum, default_value_t)]
+    pub(crate) family: Family,
     /// The group's communication stack
     #[arg(long, global = true, value_enum, default_value_t = Stack::Xcom)]
     pub(crate) stack: Stack,

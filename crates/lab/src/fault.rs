@@ -1,6 +1,6 @@
 //! Each fault: how it is done to a host, and how it is undone.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use mysql::Conn;
@@ -10,7 +10,7 @@ use crate::agents::{Agent, AgentError};
 use crate::group::{AGENT_PASSWORD, AGENT_USER, Group, GroupError, Server};
 use crate::obstacle::{Obstacle, ObstacleError, Standing};
 use crate::packet_rules::{self, FilterError};
-use crate::segment::{Segment, SegmentError, VIP};
+use crate::segment::{Segment, SegmentError, vip};
 
 /// How long healing waits for the end of a server that was shut down, before it is killed. A few seconds are usual.
 const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(8);
@@ -91,7 +91,7 @@ pub enum FaultError {
     #[error(transparent)]
     Obstacle(#[from] ObstacleError),
     /// No host holds the VIP.
-    #[error("no host holds the VIP {VIP}, so that it can't be removed")]
+    #[error("no host holds the VIP {}, so that it can't be removed", vip())]
     NoHolder,
     /// `haipmgr` was told to do it, and did not.
     #[error("haipmgr {command} ended with {status}: {words}")]
@@ -359,11 +359,11 @@ pub fn holder(segment: &Segment) -> Result<Option<usize>, SegmentError> {
 
 /// The places of all hosts that have the VIP on their interface.
 pub fn holders(segment: &Segment) -> Result<Vec<usize>, SegmentError> {
-    holders_of(segment, VIP)
+    holders_of(segment, vip())
 }
 
 /// The places of all hosts that have this address on their interface.
-pub(crate) fn holders_of(segment: &Segment, vip: Ipv4Addr) -> Result<Vec<usize>, SegmentError> {
+pub(crate) fn holders_of(segment: &Segment, vip: IpAddr) -> Result<Vec<usize>, SegmentError> {
     let mut found = Vec::new();
     for (place, host) in segment.databases.iter().enumerate() {
         if segment.addresses(host)?.contains(&vip) {

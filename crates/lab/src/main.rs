@@ -13,6 +13,7 @@ use lab::cost::{self, Wanted};
 use lab::end_to_end::{Labs, Share};
 use lab::experiment::Experiment;
 use lab::fault::Fault;
+use lab::measure::{median, worst};
 use lab::namespace::{self, EnterTarget, Layout, Outside};
 use lab::report::table::{Style, table};
 use lab::report::{budget, slowdown};
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
     namespace::accept_signals();
     let arguments = Arguments::parse();
     segment::set_members(usize::from(arguments.members));
+    segment::set_family(arguments.family);
     arguments.stack.choose();
     match dispatch(arguments) {
         Ok(status) => ExitCode::from(status),
@@ -214,7 +216,7 @@ fn up(layout: &Layout, with_agents: bool, called_as: &Path) -> Result<u8, Failur
 fn guide(lab: &Lab, primary: usize, called_as: &Path) -> String {
     let program = called_as.display();
     let primary = lab.segment.databases[primary].name();
-    let (user, password, vip) = (lab::group::CLIENT_USER, lab::group::CLIENT_PASSWORD, segment::VIP);
+    let (user, password, vip) = (lab::group::CLIENT_USER, lab::group::CLIENT_PASSWORD, segment::vip());
     let log = lab::agents::LOG;
     format!(
         "
@@ -302,11 +304,22 @@ fn run(layout: &Layout, faults: &[Fault], output: &Output, company: Company) -> 
     } else {
         "Three real MySQL servers, no agents"
     };
+    let (apart, of_the_second) = (experiment.apart(), experiment.budgets_of_the_second());
     let picture = experiment.save(&output.out, title)?;
     experiment.finish();
     let style = if output.markdown { Style::Markdown } else { Style::Terminal };
     println!("{}", table(&figures, style));
     print!("{}", budget::text(&budgets));
+    if !apart.is_empty() {
+        println!("The same of the VIP in IPv6:");
+        print!("{}", budget::text(&of_the_second));
+        println!(
+            "One family had moved and the other had not: median {} s, worst {} s, {} moves",
+            median(apart.iter().copied()),
+            worst(apart.iter().copied()),
+            apart.len()
+        );
+    }
     print!("{}", slowdown::table(&slowdowns, style));
     if with_agents {
         println!(

@@ -1,11 +1,12 @@
 //! The segment: a bridge that is also the gateway, three database hosts and a client.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::OnceLock;
 
+use clap::ValueEnum;
 use futures_util::TryStreamExt as _;
 use nix::net::if_::if_nametoindex;
-use rtnetlink::packet_route::address::AddressAttribute;
+use rtnetlink::packet_route::address::{AddressAttribute, AddressHeaderFlags, AddressMessage};
 use rtnetlink::packet_route::link::{BridgeStpState, LinkAttribute};
 use rtnetlink::packet_route::neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourMessage};
 use rtnetlink::{Handle, LinkBridge, LinkUnspec, LinkVeth, RouteMessageBuilder};
@@ -17,8 +18,60 @@ use crate::namespace::Layout;
 pub const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 254);
 /// The client's address.
 pub const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 50);
-/// The virtual address that the agents keep.
+/// The virtual address that the agents keep, in IPv4.
 pub const VIP: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 100);
+
+/// In which family the agents keep a VIP.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Family {
+    /// IPv4.
+    #[default]
+    #[value(name = "4")]
+    V4,
+    /// IPv6; the members' own addresses are still IPv4.
+    #[value(name = "6")]
+    V6,
+    /// One in each; the client writes through the IPv4 one.
+    Both,
+}
+
+static FAMILY: OnceLock<Family> = OnceLock::new();
+
+/// In which family: IPv4, unless [`set_family`] said otherwise.
+pub fn family() -> Family {
+    *FAMILY.get_or_init(Family::default)
+}
+
+/// To be called before anything else of this module; later it changes nothing.
+pub fn set_family(family: Family) {
+    let _ = FAMILY.set(family);
+}
+
+/// The VIP through which the clients connect.
+pub fn vip() -> IpAddr {
+    if family() == Family::V6 { ipv6(VIP).into() } else { VIP.into() }
+}
+
+/// That one, and the one beside it where there is one in each family.
+pub fn vips() -> Vec<IpAddr> {
+    let other = (family() == Family::Both).then(|| ipv6(VIP).into());
+    [vip()].into_iter().chain(other).collect()
+}
+
+/// The gateway that the agents ask.
+pub fn gateway() -> IpAddr {
+    if family() == Family::V6 { ipv6(GATEWAY).into() } else { GATEWAY.into() }
+}
+
+/// The IPv6 address beside an IPv4 one of the segment: 10.77.0.11 has `fd77::11` beside it.
+pub fn ipv6(address: Ipv4Addr) -> Ipv6Addr {
+    let [.., last] = address.octets();
+    let last = u16::from(last);
+    // The decimal digits, as hexadecimal ones.
+    let digits = ((last / 100) << 8) | ((last / 10 % 10) << 4) | (last % 10);
+    Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, digits)
+}
+
 /// The database hosts that there can be: name and address.
 const DATABASES: [(&str, Ipv4Addr); 5] = [
     ("db1", Ipv4Addr::new(10, 77, 0, 11)),
@@ -47,6 +100,8 @@ pub fn databases() -> &'static [(&'static str, Ipv4Addr)] {
 
 /// The network's prefix length, in bits.
 pub const PREFIX: u8 = 24;
+/// The same of its IPv6 network.
+const PREFIX_V6: u8 = 64;
 /// The machine that is no member, where a fault needs one: name and address.
 const STRANGER: (&str, Ipv4Addr) = ("stranger", Ipv4Addr::new(10, 77, 0, 66));
 /// A hardware address.
@@ -142,12 +197,13 @@ impl Segment {
             let interface = index(INTERFACE)?;
             netlink.address().add(interface, host.address().into(), PREFIX).replace().execute().await?;
             netlink.link().set(LinkUnspec::new_with_index(interface).up().build()).execute().await?;
+            add_v6(netlink, interface, host.address()).await?;
             let default = RouteMessageBuilder::<Ipv4Addr>::new().gateway(GATEWAY).build();
             Ok(netlink.route().add(default).replace().execute().await?)
         })
     }
 
-    /// Sets a host's interface down. It keeps its addresses and loses its routes: [`Self::set_interface_up`] undoes that.
+    /// Sets a host's interface down. It keeps its IPv4 addresses, and loses those of IPv6 and its routes: [`Self::set_interface_up`] undoes that.
     pub fn set_interface_down(&self, host: &Host) -> Result<(), SegmentError> {
         on(host, "setting the interface down", async |netlink| {
             let down = LinkUnspec::new_with_index(index(INTERFACE)?).down().build();
@@ -155,13 +211,13 @@ impl Segment {
         })
     }
 
-    /// Takes every IPv4 address off a host's interface, its own too, and with them its routes, as a network service does that is
+    /// Takes every address but the link-local one off a host's interface, its own too, and with them its routes, as a network service does that is
     /// started anew: [`Self::set_interface_up`] is the rest of that.
     pub fn flush_addresses(&self, host: &Host) -> Result<(), SegmentError> {
         on(host, "flushing its addresses", async |netlink| {
             let interface = index(INTERFACE)?;
             // The kernel takes an address along with the first of its network: what is left is asked for anew each time.
-            while let Some((_, first)) = ipv4_addresses(netlink, interface).await?.into_iter().next() {
+            while let Some((_, first)) = addresses_of(netlink, interface).await?.into_iter().next() {
                 netlink.address().del(first).execute().await?;
             }
             Ok(())
@@ -201,11 +257,13 @@ impl Segment {
     /// Gives the gateway its address or takes it away: without it neither ARP nor echo is answered.
     pub fn set_gateway(&self, there: bool) -> Result<(), SegmentError> {
         if !there {
-            return remove_address(&self.gateway, BRIDGE, GATEWAY);
+            remove_address(&self.gateway, BRIDGE, ipv6(GATEWAY).into())?;
+            return remove_address(&self.gateway, BRIDGE, GATEWAY.into());
         }
         on(&self.gateway, "giving the gateway its address", async |netlink| {
             let bridge = index(BRIDGE)?;
-            Ok(netlink.address().add(bridge, GATEWAY.into(), PREFIX).replace().execute().await?)
+            netlink.address().add(bridge, GATEWAY.into(), PREFIX).replace().execute().await?;
+            add_v6(netlink, bridge, GATEWAY).await
         })
     }
 
@@ -218,18 +276,18 @@ impl Segment {
 
     /// Takes the VIP off a host's interface, as an operator's hand would. Not being there is an error.
     pub fn remove_vip(&self, host: &Host) -> Result<(), SegmentError> {
-        remove_address(host, INTERFACE, VIP)
+        remove_address(host, INTERFACE, vip())
     }
 
     /// Takes any other address off a host's interface. Not being there is an error.
-    pub fn remove_address(&self, host: &Host, address: Ipv4Addr) -> Result<(), SegmentError> {
-        remove_address(host, INTERFACE, address)
+    pub fn remove_address(&self, host: &Host, address: impl Into<IpAddr>) -> Result<(), SegmentError> {
+        remove_address(host, INTERFACE, address.into())
     }
 
-    /// The addresses that a host has on its interface now.
-    pub fn addresses(&self, host: &Host) -> Result<Vec<Ipv4Addr>, SegmentError> {
+    /// The addresses that a host has on its interface now, but for the link-local one.
+    pub fn addresses(&self, host: &Host) -> Result<Vec<IpAddr>, SegmentError> {
         on(host, "reading its addresses", async |netlink| {
-            let found = ipv4_addresses(netlink, index(INTERFACE)?).await?;
+            let found = addresses_of(netlink, index(INTERFACE)?).await?;
             Ok(found.into_iter().map(|(address, _)| address).collect())
         })
     }
@@ -252,7 +310,7 @@ impl Segment {
     /// Where the client sends what is for the VIP: what its kernel has learnt by ARP. None while it is asking.
     pub fn clients_way_to_the_vip(&self) -> Result<Option<Mac>, SegmentError> {
         on(&self.client, "reading its neighbors", async |netlink| {
-            let entry = among_neighbors(netlink, VIP).await?;
+            let entry = among_neighbors(netlink, vip()).await?;
             Ok(entry.and_then(|entry| {
                 entry.attributes.iter().find_map(|attribute| match attribute {
                     NeighbourAttribute::LinkLayerAddress(bytes) => Mac::try_from(bytes.as_slice()).ok(),
@@ -265,7 +323,7 @@ impl Segment {
     /// Lets the client's kernel ask anew who has the VIP, as one does that has not spoken to it for long.
     pub fn forget_clients_way_to_the_vip(&self) -> Result<(), SegmentError> {
         on(&self.client, "forgetting a neighbor", async |netlink| {
-            match among_neighbors(netlink, VIP).await? {
+            match among_neighbors(netlink, vip()).await? {
                 Some(entry) => Ok(netlink.neighbours().del(entry).execute().await?),
                 None => Ok(()),
             }
@@ -274,7 +332,7 @@ impl Segment {
 
     /// Lets the gateway's kernel ask anew, by ARP, where a host is, before it can answer it.
     pub fn forget_gateways_way_to(&self, host: &Host) -> Result<(), SegmentError> {
-        let address = host.address();
+        let address = host.address().into();
         on(&self.gateway, "forgetting a neighbor", async |netlink| {
             match among_neighbors(netlink, address).await? {
                 Some(entry) => Ok(netlink.neighbours().del(entry).execute().await?),
@@ -286,7 +344,7 @@ impl Segment {
     /// Leaves a host only its own address, as a boot does.
     pub fn forget_other_addresses(&self, host: &Host) -> Result<(), SegmentError> {
         for address in self.addresses(host)? {
-            if address != host.address() {
+            if address != IpAddr::from(host.address()) && address != IpAddr::from(ipv6(host.address())) {
                 remove_address(host, INTERFACE, address)?;
             }
         }
@@ -297,9 +355,9 @@ impl Segment {
 /// The names of the segment's hosts, as their `/etc/hosts` has them.
 pub(crate) fn hosts_file() -> String {
     let mut lines = String::from("127.0.0.1 localhost\n::1 localhost\n");
-    let others = [("gateway", GATEWAY), ("client", CLIENT), ("vip", VIP)];
+    let others = [("gateway", GATEWAY), ("client", CLIENT)];
     lines.extend(databases().iter().chain(&others).map(|(name, address)| format!("{address} {name}\n")));
-    lines
+    lines + &format!("{} vip\n", vip())
 }
 
 /// Brings `lo` up in this process's network.
@@ -311,8 +369,11 @@ pub(crate) fn raise_loopback() -> Result<(), SegmentError> {
     outcome.map_err(|step| step.named("bringing the loopback up".to_owned()))
 }
 
-async fn among_neighbors(netlink: &Handle, address: Ipv4Addr) -> Result<Option<NeighbourMessage>, Step> {
-    let wanted = NeighbourAttribute::Destination(NeighbourAddress::Inet(address));
+async fn among_neighbors(netlink: &Handle, address: IpAddr) -> Result<Option<NeighbourMessage>, Step> {
+    let wanted = NeighbourAttribute::Destination(match address {
+        IpAddr::V4(address) => NeighbourAddress::Inet(address),
+        IpAddr::V6(address) => NeighbourAddress::Inet6(address),
+    });
     let mut entries = netlink.neighbours().get().execute();
     while let Some(entry) = entries.try_next().await? {
         if entry.attributes.contains(&wanted) {
@@ -322,9 +383,9 @@ async fn among_neighbors(netlink: &Handle, address: Ipv4Addr) -> Result<Option<N
     Ok(None)
 }
 
-fn remove_address(host: &Host, interface: &str, address: Ipv4Addr) -> Result<(), SegmentError> {
+fn remove_address(host: &Host, interface: &str, address: IpAddr) -> Result<(), SegmentError> {
     on(host, "removing an address", async |netlink| {
-        let found = ipv4_addresses(netlink, index(interface)?).await?;
+        let found = addresses_of(netlink, index(interface)?).await?;
         let message = found.into_iter().find(|(found, _)| *found == address).map(|(_, message)| message);
         match message {
             Some(message) => Ok(netlink.address().del(message).execute().await?),
@@ -333,15 +394,23 @@ fn remove_address(host: &Host, interface: &str, address: Ipv4Addr) -> Result<(),
     })
 }
 
-async fn ipv4_addresses(
-    netlink: &Handle,
-    interface: u32,
-) -> Result<Vec<(Ipv4Addr, rtnetlink::packet_route::address::AddressMessage)>, Step> {
+/// Gives an interface the IPv6 address beside this one, usable at once. What is there already stays.
+async fn add_v6(netlink: &Handle, interface: u32, beside: Ipv4Addr) -> Result<(), Step> {
+    let mut add = netlink.address().add(interface, ipv6(beside).into(), PREFIX_V6).replace();
+    add.message_mut().header.flags = AddressHeaderFlags::Nodad;
+    Ok(add.execute().await?)
+}
+
+/// An interface's addresses of both families, but for the link-local one.
+async fn addresses_of(netlink: &Handle, interface: u32) -> Result<Vec<(IpAddr, AddressMessage)>, Step> {
     let mut stream = netlink.address().get().set_link_index_filter(interface).execute();
     let mut found = Vec::new();
     while let Some(message) = stream.try_next().await? {
         let address = message.attributes.iter().find_map(|attribute| match attribute {
-            AddressAttribute::Local(std::net::IpAddr::V4(address)) => Some(*address),
+            AddressAttribute::Local(address @ IpAddr::V4(_)) => Some(*address),
+            AddressAttribute::Address(IpAddr::V6(address)) if !address.is_unicast_link_local() => {
+                Some(IpAddr::from(*address))
+            }
             _ => None,
         });
         if let Some(address) = address {

@@ -17,6 +17,7 @@ const LOAD_HALF: u16 = (libc::BPF_LD | libc::BPF_H | libc::BPF_ABS) as u16;
 const LOAD_BYTE: u16 = (libc::BPF_LD | libc::BPF_B | libc::BPF_ABS) as u16;
 const LOAD_BYTE_AFTER_INDEX: u16 = (libc::BPF_LD | libc::BPF_B | libc::BPF_IND) as u16;
 const INDEX_BY_HEADER_LENGTH: u16 = (libc::BPF_LDX | libc::BPF_B | libc::BPF_MSH) as u16;
+const SUBTRACT: u16 = (libc::BPF_ALU | libc::BPF_SUB | libc::BPF_K) as u16;
 const AND: u16 = (libc::BPF_ALU | libc::BPF_AND | libc::BPF_K) as u16;
 const JUMP_IF_EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
 const JUMP_IF_ANY_BIT: u16 = (libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K) as u16;
@@ -27,8 +28,10 @@ const VLAN_TAGGED: u32 = (libc::SKF_AD_OFF + libc::SKF_AD_VLAN_TAG_PRESENT).cast
 /// Where the destination stands in a frame.
 const DESTINATION_V4: u32 = IP + 16;
 const DESTINATION_V6: u32 = IP + 24;
-/// Where the TCP header stands in an IPv6 packet without extension headers.
-const TCP_OF_V6: u32 = IP + 40;
+/// What follows the header of an IPv6 packet without extension headers.
+const AFTER_V6: u32 = IP + 40;
+/// Neighbor solicitation, an ICMP type; advertisement is the next number (RFC 4861 section 4).
+const SOLICITATION: u32 = 135;
 /// FIN, SYN, RST and ACK of TCP's flags; of these, SYN alone.
 const FLAGS: u32 = 0x17;
 const SYN: u32 = 0x02;
@@ -93,9 +96,20 @@ fn bare_syn(family_of: IpAddr) -> Vec<Condition> {
         // Behind an extension header, a fragment's too, there is another number than TCP's.
         IpAddr::V6(_) => vec![
             is(LOAD_BYTE, IP + 6, tcp),
-            Condition { loads: vec![(LOAD_BYTE, TCP_OF_V6 + 13), (AND, FLAGS)], must: Must::Be(SYN) },
+            Condition { loads: vec![(LOAD_BYTE, AFTER_V6 + 13), (AND, FLAGS)], must: Must::Be(SYN) },
         ],
     }
+}
+
+/// "A neighbor solicitation or advertisement that no router has passed on", of an IPv6 frame: of all IPv6 traffic, nothing else
+/// wakes whoever listens for it.
+pub(crate) fn neighbor_discovery() -> Vec<SockFilter> {
+    let kind = vec![(LOAD_BYTE, AFTER_V6), (SUBTRACT, SOLICITATION), (AND, !1)];
+    all_of(vec![
+        is(LOAD_BYTE, IP + 6, libc::IPPROTO_ICMPV6.cast_unsigned()),
+        is(LOAD_BYTE, IP + 7, 255),
+        Condition { loads: kind, must: Must::Be(0) },
+    ])
 }
 
 /// "Sent to this interface's own MAC, and to this address".

@@ -159,6 +159,11 @@ impl PacketSocket {
         &self.interface
     }
 
+    /// The interface's index, as it was when the socket was opened.
+    pub(crate) fn index(&self) -> u32 {
+        self.index.cast_unsigned()
+    }
+
     /// The interface's hardware address, as it was when the socket was opened.
     pub(crate) fn mac(&self) -> Mac {
         self.mac
@@ -198,8 +203,8 @@ impl PacketSocket {
     pub(crate) fn receive<const LENGTH: usize>(&self) -> io::Result<Arrived<LENGTH>> {
         let mut buffer = [MaybeUninit::new(0); LENGTH];
         let (length, from) = self.socket.recv_from(&mut buffer)?;
-        // SAFETY: every byte was initialised above, and the kernel only overwrites.
-        let bytes = buffer.map(|byte| unsafe { byte.assume_init() });
+        // SAFETY: every byte was initialised above, and the kernel only overwrites; and a MaybeUninit is laid out as what it holds.
+        let bytes = unsafe { std::mem::transmute_copy::<[MaybeUninit<u8>; LENGTH], [u8; LENGTH]>(&buffer) };
         let packet_type = read_link_address(&from).map(|address| address.sll_pkttype);
         Ok(Arrived { bytes, length, packet_type, wall_time: self.last_received_at() })
     }

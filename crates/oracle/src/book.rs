@@ -186,7 +186,10 @@ impl Book {
         self.forget_after_the_lease(limits, now);
         match event {
             // Another VIP's business.
-            Event::Frame(vip, _) | Event::Done { action: Action::Vip(vip, _), .. } if *vip != limits.id => {}
+            Event::Frame(vip, _)
+            | Event::ReceiveUp(vip, _)
+            | Event::Done { action: Action::Vip(vip, _), .. }
+                if *vip != limits.id => {}
             Event::Server(seen) => self.told_of_server(seen, now),
             Event::Peer { seen, .. } => {
                 if let Fact::Known(Server::Member(view)) = &seen.fact {
@@ -212,7 +215,7 @@ impl Book {
             {
                 self.contested_at = Some(now);
             }
-            Event::ReceiveUp(up) => {
+            Event::ReceiveUp(_, up) => {
                 self.hears_nothing = !up;
                 if self.hears_nothing {
                     self.probes = 0;

@@ -101,8 +101,8 @@ fn evidence_probes_from_before_a_pause_or_that_could_not_be_heard_prove_nothing(
     }
     let mut agent = Agent::that_wants_it();
     agent.probes(3);
-    agent.hears(&Event::ReceiveUp(false));
-    agent.hears(&Event::ReceiveUp(true));
+    agent.hears(&Event::ReceiveUp(VipId::FIRST, false));
+    agent.hears(&Event::ReceiveUp(VipId::FIRST, true));
     agent.second_check();
     breaks(&agent.takes_it(), Invariant::Evidence);
 }

@@ -4,12 +4,14 @@
 
 pub mod arp;
 mod checksum;
+mod family;
 pub mod icmp;
 mod mac;
 pub mod ndisc;
 pub mod neighbor;
 pub mod tcp;
 
+pub use family::Family;
 pub use mac::Mac;
 pub use neighbor::NeighborMessage;
 

@@ -20,7 +20,7 @@ impl Inbox {
         match event {
             Event::ClocksParted { .. } => self.clocks = Some(event),
             Event::Done { .. } => self.outcomes.push_back(event),
-            Event::Frame(..) | Event::ReceiveUp(_) => self.frames.push_back(event),
+            Event::Frame(..) | Event::ReceiveUp(..) => self.frames.push_back(event),
             Event::Host(_) => self.addresses.push_back(event),
             other => self.others.push_back(other),
         }

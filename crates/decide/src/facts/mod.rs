@@ -95,7 +95,6 @@ impl Facts {
                 self.peers.take_in(*member, seen);
             }
             Event::Gateway(seen) => return self.take_in_gateway(seen),
-            Event::ReceiveUp(up) => self.neighbors.receive_down = !up,
             Event::Neighbor { address, mac } => {
                 if policy.group.members.contains_key(address) {
                     self.neighbors.take_in(*address, *mac, now);
@@ -115,6 +114,7 @@ impl Facts {
                 return vec![News::AddressGone];
             }
             Event::Frame(..)
+            | Event::ReceiveUp(..)
             | Event::StatFile(_)
             | Event::ExpelTimeout(_)
             | Event::ExpelTimeoutLeft(_)

@@ -1,4 +1,4 @@
-//! The members' hardware addresses, and whether neighbors can be heard at all.
+//! The members' hardware addresses.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -17,9 +17,6 @@ pub struct Neighbors {
     pub alive_at: BTreeMap<IpAddr, Time>,
     /// When the members' hardware addresses were last asked for because of an unknown one.
     pub learnt_at: Option<Time>,
-    /// Neighbors can't be heard on the VIP's interface at present.
-    #[serde(default)]
-    pub receive_down: bool,
 }
 
 impl Neighbors {

@@ -87,6 +87,7 @@ impl VipMachine {
     /// The VIP is here and this agent has not put it there: it stays (S7).
     pub(crate) fn adopt(&mut self, at: VipMoment<'_>, out: &mut Output, interface: String) -> VipState {
         out.say(Reason::Adopted);
+        self.left_behind = None;
         // Another may have taken it while no agent ran here (`takeover_after`): it answers, which is a dispute.
         out.order(VipAction::AskWhoHasVip);
         let hold = Self::hold_on(at, interface);
@@ -130,7 +131,11 @@ impl VipMachine {
             {
                 self.note_removal(at, out, &hold.interface);
                 out.say(Reason::RemovedByOther(hold.interface));
-                return self.consider_claiming(at, out);
+                let next = self.consider_claiming(at, out);
+                if !matches!(next, VipState::Holding(_)) {
+                    self.remember_clients(at, out);
+                }
+                return next;
             }
             Fact::Known(None)
                 if at.now.since(hold.since) >= CONFIRM_WITHIN

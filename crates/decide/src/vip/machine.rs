@@ -16,6 +16,8 @@ pub struct VipMachine {
     pub state: VipState,
     /// Who else was last heard to hold the VIP, and has not been heard to let go since.
     pub other_holder: Option<(Mac, Time)>,
+    /// Frames about it can't be heard at present: no answer to a probe would be.
+    pub receive_down: bool,
     /// Members that were heard to claim while this agent did not, and when last: they are its rivals once it does.
     pub claimants: BTreeMap<IpAddr, Time>,
     /// A host that is no member and uses or asks for the VIP.
@@ -42,6 +44,7 @@ impl VipMachine {
         Self {
             state: VipState::Absent,
             other_holder: None,
+            receive_down: false,
             claimants: BTreeMap::new(),
             stranger: None,
             left_behind: None,

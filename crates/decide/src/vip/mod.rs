@@ -60,6 +60,8 @@ pub(crate) enum VipInput<'a> {
     News(&'a News),
     /// A frame about it.
     Frame(Frame),
+    /// Whether frames about it can be heard from now on.
+    ReceiveUp(bool),
     /// An order could not be carried out, in the words of what failed.
     Failed(&'a VipAction, &'a str),
 }
@@ -83,6 +85,7 @@ impl VipMachine {
             }
             (VipState::Holding(hold), _) => {
                 out.say(Reason::LeaseOver(hold.interface));
+                self.remember_clients(at, out);
                 VipState::Absent
             }
             (other, _) => other,
@@ -94,6 +97,7 @@ impl VipMachine {
         match input {
             VipInput::News(news) => self.take_in_news(news, at, out),
             VipInput::Frame(frame) => self.take_in_frame(at, out, frame),
+            VipInput::ReceiveUp(up) => self.receive_down = !up,
             VipInput::Failed(action, text) => self.take_in_failure(action, text, at, out),
         }
     }

@@ -119,7 +119,7 @@ impl VipMachine {
         Self::forget_what_a_pause_has_made_old(at, &mut claim);
         let fresh = Self::has_fresh_evidence(at, &mut claim);
         Self::ask_for_evidence(at, out, &mut claim);
-        if at.facts.neighbors.receive_down {
+        if self.receive_down {
             // An answer that can't be heard is not missing.
             claim.probes = 0;
             claim.released_at = None;

@@ -20,6 +20,8 @@ const TICKLE_AGAIN_AFTER: Duration = Duration::from_millis(50);
 const LEFT_BEHIND_LIMIT: Duration = Duration::from_secs(60);
 /// … and after this long where the VIP was given up on command: the agent is to end.
 const LEFT_BEHIND_LIMIT_AT_THE_END: Duration = Duration::from_secs(1);
+/// … and with IPv6: what a server sends from an address that is gone still reaches the client, which would go on reading from it.
+const LEFT_BEHIND_LIMIT_V6: Duration = Duration::from_secs(1);
 
 impl VipMachine {
     pub(crate) fn let_go(
@@ -38,6 +40,11 @@ impl VipMachine {
         let to = claimant.or(lately).and_then(|member| at.facts.neighbors.macs.get(&member).copied());
         out.order(VipAction::AnnounceRelease(to));
         out.mark_switch(StatMark::Stopped);
+        if at.policy.address.is_ipv6() {
+            // The clients are reset by it, from the address that is gone; with IPv4 nothing would leave, so that they are tickled once
+            // the new holder is heard.
+            out.order(VipAction::DestroyConnections);
+        }
         self.left_behind = Some(LeftBehind { at: at.now, tickled_at: None });
         out.say(Reason::Stopped { interface: hold.interface.clone(), because });
         out.wake(at.now + REMOVE_AGAIN_AFTER);
@@ -47,6 +54,25 @@ impl VipMachine {
             retry_at: at.now + REMOVE_AGAIN_AFTER,
         }
     }
+
+    /// The address went without this agent: its lease ran out while the agent stood still, or somebody removed it. Its clients stay
+    /// connected where it comes back here; where another has it, or nobody for too long, they are not to go on with this server.
+    pub(super) fn remember_clients(&mut self, at: VipMoment<'_>, out: &mut Output) {
+        out.order(VipAction::ListConnections);
+        self.left_behind = Some(LeftBehind { at: at.now, tickled_at: None });
+        out.wake(at.now + Self::left_behind_limit(at));
+    }
+
+    fn left_behind_limit(at: VipMoment<'_>) -> Duration {
+        if at.policy.address.is_ipv6() {
+            LEFT_BEHIND_LIMIT_V6
+        } else if at.facts.giving_up {
+            LEFT_BEHIND_LIMIT_AT_THE_END
+        } else {
+            LEFT_BEHIND_LIMIT
+        }
+    }
+
     /// Waits until the kernel shows the address gone; removes it again where it does not.
     pub(crate) fn await_removal(
         &mut self,
@@ -111,8 +137,8 @@ impl VipMachine {
     /// The clients that the VIP left behind: tickled a second time, and then closed here.
     pub(crate) fn close_left_behind(&mut self, at: VipMoment<'_>, out: &mut Output) {
         let Some(left) = self.left_behind else { return };
-        let limit = if at.facts.giving_up { LEFT_BEHIND_LIMIT_AT_THE_END } else { LEFT_BEHIND_LIMIT };
-        let due = left.tickled_at.map_or(left.at + limit, |tickled_at| tickled_at + TICKLE_AGAIN_AFTER);
+        let limit = left.at + Self::left_behind_limit(at);
+        let due = left.tickled_at.map_or(limit, |tickled_at| tickled_at + TICKLE_AGAIN_AFTER);
         if at.now < due {
             return out.wake(due);
         }

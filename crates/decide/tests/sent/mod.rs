@@ -130,7 +130,7 @@ pub fn anything() -> impl Strategy<Value = Sent> {
             suspended: Duration::from_secs(suspended),
             wall_step_ms,
         })),
-        1 => prop::bool::weighted(0.8).prop_map(|hearing| Sent::Other(Event::ReceiveUp(hearing))),
+        1 => prop::bool::weighted(0.8).prop_map(|hearing| Sent::Other(Event::ReceiveUp(VipId::FIRST, hearing))),
         8 => Just(Sent::Other(Event::Wake)),
     ]
 }

@@ -58,6 +58,18 @@ pub enum AddressError {
         #[source]
         source: NetlinkError,
     },
+    /// EACCES, of an IPv6 address.
+    #[error(
+        "cannot {doing} {address} on {interface}: IPv6 is switched off there; set net.ipv6.conf.{interface}.disable_ipv6 to 0"
+    )]
+    Ipv6Off {
+        /// What was being done.
+        doing: Doing,
+        /// The VIP.
+        address: IpAddr,
+        /// The interface.
+        interface: String,
+    },
     /// ENODEV.
     #[error(
         "cannot {doing} {address} on {interface}: this host has no interface of that name; compare `members` in the configuration with the host's interfaces"
@@ -351,6 +363,7 @@ struct Wanted<'a> {
 fn explain(doing: Doing, address: IpAddr, interface: &str, source: NetlinkError) -> AddressError {
     let interface = interface.to_owned();
     match source.number() {
+        Some(Errno::EACCES) if address.is_ipv6() => AddressError::Ipv6Off { doing, address, interface },
         Some(Errno::EPERM | Errno::EACCES) => AddressError::NotAllowed { doing, address, interface, source },
         Some(Errno::ENODEV) => AddressError::NoSuchInterface { doing, address, interface },
         Some(Errno::EEXIST) => AddressError::AlreadyThere { doing, address, interface },

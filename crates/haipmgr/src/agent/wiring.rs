@@ -126,7 +126,9 @@ impl Wiring {
             && let Some((address, interface)) = &member
         {
             // Nothing is heard before the new watch says so. Fails only when the cluster's task has ended.
-            let _ = self.frames.send(Event::ReceiveUp(false));
+            for vip in cluster.policy.vips.keys() {
+                let _ = self.frames.send(Event::ReceiveUp(*vip, false));
+            }
             self.segment = Some(self.watch_segment(cluster, *address, interface, events, journal));
             self.tell_who_looks_after(interface, cluster.policy.longest_lease().is_some(), journal);
         }
@@ -219,10 +221,11 @@ impl Wiring {
         };
         let tell_either = move |event| match event {
             // In one queue: what is heard after the silence comes after the word that it is over.
-            Event::Frame(..) | Event::ReceiveUp(_) => tell_frame(event),
+            Event::Frame(..) | Event::ReceiveUp(..) => tell_frame(event),
             other => tell(other),
         };
-        let neighbor = Arc::new(self.segments.interfaces.watch(settings, tell_either, gateway_heard, report));
+        let neighbor =
+            Arc::new(self.segments.interfaces.watch(&settings, tell_either, gateway_heard, report));
         let settings = GatewaySettings {
             interval: cluster.gateway_interval,
             misses_until_lost: cluster.gateway_misses,

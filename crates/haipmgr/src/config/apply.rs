@@ -9,9 +9,10 @@ use decide::policy::{GatewayLost, ReadOnlyPrimary};
 use super::DecisionTrace;
 use super::draft::Draft;
 use super::duration;
-use super::keys::{GATEWAY_LOST_WORDS, Key, Kind, READ_ONLY_WORDS, TRACE_WORDS};
+use super::keys::{GATEWAY_LOST_WORDS, Key, Kind, LEASE, READ_ONLY_WORDS, TRACE_WORDS};
 use super::problem::{Problems, nearest};
 use super::value::{Entry, Value};
+use super::vips::further;
 
 /// Longest name of an interface, in bytes (Linux, `IFNAMSIZ` less its end).
 const LONGEST_INTERFACE: usize = 15;
@@ -21,6 +22,9 @@ pub(super) fn apply(draft: &mut Draft, key: &'static Key, entry: &Entry, problem
     draft.given.insert(key.name, entry.key_at);
     if matches!(key.kind, Kind::Members) {
         return members(draft, entry, problems);
+    }
+    if matches!(key.kind, Kind::FurtherVips) {
+        return further(draft, entry, problems);
     }
     if let Err(text) = place(draft, &key.kind, &entry.value) {
         problems.add(entry.value_at, format!("{}: {text}", entry.key));
@@ -60,13 +64,7 @@ fn place(draft: &mut Draft, kind: &Kind, value: &Value) -> Result<(), String> {
                 if off { Duration::ZERO } else { within(length_of_time(value)?, *least, *most, None)? };
         }
         Kind::DurationOr { word, zero_is_word, least, most, at } => {
-            *at(draft) = match value {
-                Value::Text(text) if text == word => None,
-                _ => match length_of_time(value).map_err(|problem| format!("{problem}, or \"{word}\""))? {
-                    Duration::ZERO if *zero_is_word => None,
-                    length => Some(within(length, *least, *most, Some(word))?),
-                },
-            };
+            *at(draft) = length_or(value, word, *zero_is_word, *least, *most)?;
         }
         Kind::Switch(at) => {
             *at(draft) = match value {
@@ -80,7 +78,7 @@ fn place(draft: &mut Draft, kind: &Kind, value: &Value) -> Result<(), String> {
         Kind::DecisionTrace => draft.decision_trace = decision_trace(value)?,
         Kind::GatewayLost => draft.limits.gateway_lost = gateway_lost(value)?,
         Kind::ReadOnlyPrimary => draft.limits.read_only_primary = read_only_primary(value)?,
-        Kind::Members => {}
+        Kind::Members | Kind::FurtherVips => {}
     }
     Ok(())
 }
@@ -231,12 +229,39 @@ fn address_text(value: &Value) -> Result<String, String> {
     text(value, "an address in quotes, such as \"10.77.0.100\"")
 }
 
+/// A length of time, or nothing, in this word.
+fn length_or(
+    value: &Value,
+    word: &str,
+    zero_is_word: bool,
+    least: Duration,
+    most: Duration,
+) -> Result<Option<Duration>, String> {
+    if matches!(value, Value::Text(text) if text == word) {
+        return Ok(None);
+    }
+    match length_of_time(value).map_err(|problem| format!("{problem}, or \"{word}\""))? {
+        Duration::ZERO if zero_is_word => Ok(None),
+        length => within(length, least, most, Some(word)).map(Some),
+    }
+}
+
+/// A lease, or none.
+pub(super) fn lease(value: &Value) -> Result<Option<Duration>, String> {
+    length_or(value, "off", true, LEASE.0, LEASE.1)
+}
+
 /// The VIP, with or without its full prefix length.
-fn vip(value: &Value) -> Result<IpAddr, String> {
+pub(super) fn vip(value: &Value) -> Result<IpAddr, String> {
     let text = address_text(value)?;
     let (address, prefix) =
         text.split_once('/').map_or((text.as_str(), None), |(address, prefix)| (address, Some(prefix)));
     let address = host_address(address)?;
+    if matches!(address, IpAddr::V6(address) if address.is_unicast_link_local()) {
+        return Err(format!(
+            "{address} is link-local, and a different address on each network; write a global or a unique local one (fd00::/8)"
+        ));
+    }
     let full = if address.is_ipv4() { "32" } else { "128" };
     match prefix {
         Some(prefix) if prefix != full => Err(format!(

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Source;
 use super::draft::Draft;
 use super::duration;
-use super::problem::Problems;
+use super::problem::{Position, Problems};
 
 /// The lifetime in the kernel must outlast this many polls, or a late one would let the VIP lapse.
 const POLLS_PER_LEASE: u32 = 3;
@@ -16,7 +16,7 @@ pub(super) fn within_cluster(draft: &Draft, source: Source, problems: &mut Probl
     let before = problems.list().len();
     let (group, limits) = (&draft.group, &draft.limits);
     let members = &group.members;
-    if let Some(vip) = draft.vip {
+    for (place, (vip, vip_at)) in draft.all_vips().enumerate() {
         if let Some(at) = draft.member_given.get(&vip) {
             problems.add(
                 *at,
@@ -27,11 +27,13 @@ pub(super) fn within_cluster(draft: &Draft, source: Source, problems: &mut Probl
         }
         if draft.gateway == Some(vip) {
             problems.add(
-                draft.place_of("vip"),
+                vip_at,
                 format!("{vip} is the VIP and the gateway; the VIP must be an address that no host has"),
             );
         }
-        families(vip, draft, problems);
+        if draft.all_vips().take(place).any(|(earlier, _)| earlier == vip) {
+            problems.add(vip_at, format!("{vip} is there twice; remove one"));
+        }
     }
     if let Some(gateway) = draft.gateway.filter(|gateway| members.contains_key(gateway)) {
         problems.add(
@@ -63,9 +65,8 @@ pub(super) fn within_cluster(draft: &Draft, source: Source, problems: &mut Probl
     if source == Source::Toml {
         passwords(draft, problems);
     }
-    if let Some(lease) = limits.lease
-        && lease < group.poll_interval * POLLS_PER_LEASE
-    {
+    let shortest = draft.policy().vips.values().filter_map(|vip| vip.lease).min();
+    if let Some(lease) = shortest.filter(|lease| *lease < group.poll_interval * POLLS_PER_LEASE) {
         let at =
             draft.given.get("lease").or_else(|| draft.given.get("poll_interval")).copied().or(draft.begins);
         problems.add(
@@ -87,27 +88,6 @@ pub(super) fn within_cluster(draft: &Draft, source: Source, problems: &mut Probl
     let nothing_yet = problems.list().len() == before && draft.vip.is_some() && !members.is_empty();
     if nothing_yet && let Err(bad) = draft.policy().validate() {
         problems.add(draft.place_of(bad.key), bad.to_string());
-    }
-}
-
-/// All addresses are of one family, and that is IPv4: the agent does not speak IPv6's neighbor discovery yet.
-fn families(vip: IpAddr, draft: &Draft, problems: &mut Problems) {
-    if vip.is_ipv6() {
-        problems.add(
-            draft.place_of("vip"),
-            format!("the VIP {vip} is IPv6, which is not supported yet; write an IPv4 address"),
-        );
-        return;
-    }
-    let other = |address: &IpAddr| address.is_ipv4() != vip.is_ipv4();
-    for (member, at) in draft.member_given.iter().filter(|(member, _)| other(member)) {
-        problems.add(*at, format!("member {member} and the VIP {vip} must both be IPv4 or both be IPv6"));
-    }
-    if let Some(gateway) = draft.gateway.filter(other) {
-        problems.add(
-            draft.place_of("gateway"),
-            format!("the gateway {gateway} and the VIP {vip} must both be IPv4 or both be IPv6"),
-        );
     }
 }
 
@@ -182,22 +162,22 @@ fn between(earlier: &Draft, later: &Draft, problems: &mut Problems) {
             );
         }
     }
-    if let Some(vip) = later.vip {
-        if earlier.vip == Some(vip) {
+    for (vip, at) in later.all_vips() {
+        if earlier.all_vips().any(|(other, _)| other == vip) {
             problems.add(
-                later.place_of("vip"),
+                at,
                 format!("{vip} is also the VIP of cluster {first}; each cluster needs one of its own"),
             );
         }
-        claimed(vip, earlier, later, later, problems);
+        claimed(vip, earlier, later, at, problems);
     }
-    if let Some(vip) = earlier.vip {
-        claimed(vip, later, earlier, later, problems);
+    for (vip, _) in earlier.all_vips() {
+        claimed(vip, later, earlier, later.place_of("vip"), problems);
     }
 }
 
 /// Says so where `vip`, which `owner` wants, is another cluster's member or gateway.
-fn claimed(vip: IpAddr, other: &Draft, owner: &Draft, later: &Draft, problems: &mut Problems) {
+fn claimed(vip: IpAddr, other: &Draft, owner: &Draft, at: Option<Position>, problems: &mut Problems) {
     let what = if other.group.members.contains_key(&vip) {
         "a member"
     } else if other.gateway == Some(vip) {
@@ -206,7 +186,7 @@ fn claimed(vip: IpAddr, other: &Draft, owner: &Draft, later: &Draft, problems: &
         return;
     };
     problems.add(
-        later.place_of("vip"),
+        at,
         format!("{vip} is the VIP of cluster {} and {what} of cluster {}; the VIP must be an address that no host has", owner.called(), other.called()),
     );
 }

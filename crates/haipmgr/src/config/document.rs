@@ -29,6 +29,8 @@ install_path  = \"/var/lib/haipmgr/\"
 \"10.77.0.11\" = \"eth0\"
 \"10.77.0.12\" = \"eth0\"
 \"10.77.0.13\" = \"eth0\"
+[[cluster.vips]]
+address       = \"fd77::100\"
 ```
 
 A file may have several `[[cluster]]` tables: one agent serves them all. No two may have the same name, VIP or port.
@@ -107,6 +109,7 @@ fn takes(key: &Key) -> String {
         Kind::ReadOnlyPrimary => format!("`\"{}\"`", READ_ONLY_WORDS.join("\"`, `\"")),
         Kind::DecisionTrace => format!("`\"{}\"`", TRACE_WORDS.join("\"`, `\"")),
         Kind::Members => "address = interface".to_owned(),
+        Kind::FurtherVips => "tables".to_owned(),
     }
 }
 

@@ -5,15 +5,18 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use decide::net::VipId;
 use decide::policy::{GroupPolicy, Policy, VipPolicy};
 
 use super::DecisionTrace;
 use super::problem::Position;
+use super::vips::FurtherVip;
 
 /// A cluster as far as it is known. Every limit has its default or what the file says.
 pub(super) struct Draft {
     pub(super) group: GroupPolicy,
     pub(super) limits: VipPolicy,
+    pub(super) further_vips: Vec<FurtherVip>,
     pub(super) name: Option<String>,
     pub(super) vip: Option<IpAddr>,
     pub(super) gateway: Option<IpAddr>,
@@ -50,6 +53,7 @@ impl Draft {
             // The VIP has no default; `vip` says whether it was given.
             limits: VipPolicy::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
             group: GroupPolicy::new(BTreeMap::new()),
+            further_vips: Vec::new(),
             name: None,
             vip: None,
             gateway: None,
@@ -80,7 +84,16 @@ impl Draft {
     /// What the rules are given.
     pub(super) fn policy(&self) -> Policy {
         let group = GroupPolicy { fence: self.fence_command.is_some(), ..self.group.clone() };
-        Policy::new(group, self.limits.clone())
+        let mut policy = Policy::new(group, self.limits.clone());
+        let further = self.further_vips.iter().map(|vip| vip.policy(&self.limits));
+        policy.vips.extend((1..).map(VipId).zip(further));
+        policy
+    }
+
+    /// Every VIP, with where it is given.
+    pub(super) fn all_vips(&self) -> impl Iterator<Item = (IpAddr, Option<Position>)> {
+        let further = self.further_vips.iter().map(|vip| (vip.address, Some(vip.at)));
+        self.vip.map(|vip| (vip, self.place_of("vip"))).into_iter().chain(further)
     }
 
     /// Where `key` was given; else where the cluster begins.

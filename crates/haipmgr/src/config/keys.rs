@@ -64,6 +64,8 @@ pub(super) enum Kind {
     GatewayLost,
     ReadOnlyPrimary,
     Members,
+    /// `[[cluster.vips]]`.
+    FurtherVips,
 }
 
 const fn ms(millis: u64) -> Duration {
@@ -73,6 +75,9 @@ const fn ms(millis: u64) -> Duration {
 const fn s(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
+
+/// The shortest lease and the longest.
+pub(super) const LEASE: (Duration, Duration) = (s(3), s(3600));
 
 /// The words `gateway_lost` takes.
 pub(super) const GATEWAY_LOST_WORDS: [&str; 2] = ["release", "hold-with-majority"];
@@ -95,14 +100,21 @@ pub(super) const CLUSTER: &[Key] = &[
         name: "vip",
         presence: Presence::Needed,
         kind: Kind::Vip,
-        about: "The virtual IP, IPv4 at present. It is added as `/32`, which may be written after it; another prefix length is \
+        about: "The virtual IP, IPv4 or IPv6. It is added as `/32` or `/128`, which may be written after it; another prefix length is \
                 refused, because with it the kernel would add a route and could use the VIP for the host's own connections.",
+    },
+    Key {
+        name: "vips",
+        presence: Presence::Or("none"),
+        kind: Kind::FurtherVips,
+        about: "Further VIPs, each in a table `[[cluster.vips]]`: `address`, `role` (`\"writer\"`, the default: on the primary), and \
+                `lease` where it is not the cluster's. Each moves by itself. Their switches are in the log; `stat_<port>` is the first VIP's.",
     },
     Key {
         name: "gateway",
         presence: Presence::Needed,
         kind: Kind::Address(|draft| &mut draft.gateway),
-        about: "The segment's gateway. A host that can't reach it does not hold the VIP.",
+        about: "The segment's gateway, IPv4 or IPv6, link-local too. A host that can't reach it does not hold the VIP.",
     },
     Key {
         name: "mysql_port",
@@ -160,8 +172,9 @@ pub(super) const CLUSTER: &[Key] = &[
         name: "members",
         presence: Presence::Needed,
         kind: Kind::Members,
-        about: "The table `[cluster.members]`: each member's address and the interface that has it and gets the \
-                VIP. The same on every host.",
+        about: "The table `[cluster.members]`: each member's address, IPv4 or IPv6, and the interface that has it and gets the \
+                VIPs. The same on every host. For a VIP of the other family the interface needs an address of that family too: of IPv6 \
+                the link-local one will do.",
     },
     Key {
         name: "socket",
@@ -194,8 +207,8 @@ pub(super) const CLUSTER: &[Key] = &[
         kind: Kind::DurationOr {
             word: "off",
             zero_is_word: true,
-            least: s(3),
-            most: s(3600),
+            least: LEASE.0,
+            most: LEASE.1,
             at: |draft| &mut draft.limits.lease,
         },
         about: "How long the VIP stays after the agent last proved that it belongs here. If the agent is dead or hung, the \

@@ -16,6 +16,7 @@ mod problem;
 mod python_literal;
 mod toml_file;
 mod value;
+mod vips;
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};

@@ -1,7 +1,7 @@
 //! The gateway, probed all the time in the background, so that a decision never waits for a ping (stage 4, S12).
 //!
-//! ICMP echo, as long as that is answered and nobody waits. ARP as well where echo is not answered, so that a gateway that
-//! drops ICMP counts as reachable; and where somebody waits: an echo stands still for a second when the ARP request that
+//! ICMP echo, as long as that is answered and nobody waits. ARP as well (for an IPv6 gateway that means neighbor discovery, here and
+//! below) where echo is not answered, so that a gateway that drops ICMP counts as reachable; and where somebody waits: an echo stands still for a second when the ARP request that
 //! either kernel sends for it is lost, and any word of the gateway proves that it is there. The ARP frames themselves are another
 //! module's: this one says when to send, and is told when the reply is heard.
 
@@ -21,9 +21,11 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::UdpSocket;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
-use wire::icmp::{Echo, Version};
+use wire::Family;
+use wire::icmp::Echo;
 
 use crate::clock;
+use crate::observe::interface_address;
 use probes::{Order, Probes, Told};
 
 pub use shared::{Gateways, SharedGateway};
@@ -257,6 +259,20 @@ impl EchoError {
 }
 
 impl GatewaySettings {
+    /// From where: the member's own address. An IPv6 gateway is asked from the link-local one where that is of the other family, or
+    /// where a router that has only a link-local address itself could not answer. An IPv4 gateway of an IPv6 member: as the kernel
+    /// chooses.
+    fn source_address(&self) -> Result<Option<IpAddr>, EchoError> {
+        match self.gateway {
+            IpAddr::V6(gateway) if self.source.is_ipv4() || gateway.is_unicast_link_local() => {
+                let source = interface_address::link_local(&self.interface);
+                source.map(Some).ok_or_else(|| EchoError::Source(Errno::EADDRNOTAVAIL.into()))
+            }
+            IpAddr::V4(_) if self.source.is_ipv6() => Ok(None),
+            _ => Ok(Some(self.source)),
+        }
+    }
+
     fn explain(&self, error: &EchoError) -> String {
         format!("probe of the gateway {} by {} from {}: {error}", self.gateway, self.interface, self.source)
     }
@@ -265,14 +281,14 @@ impl GatewaySettings {
 /// A raw ICMP socket bound to the interface and the member's address, connected to the gateway: only its messages arrive.
 struct EchoSocket {
     socket: UdpSocket,
-    version: Version,
+    family: Family,
 }
 
 impl EchoSocket {
     fn open(settings: &GatewaySettings) -> Result<Self, EchoError> {
-        let (version, domain, protocol) = match settings.gateway {
-            IpAddr::V4(_) => (Version::V4, Domain::IPV4, Protocol::ICMPV4),
-            IpAddr::V6(_) => (Version::V6, Domain::IPV6, Protocol::ICMPV6),
+        let (domain, protocol) = match settings.gateway {
+            IpAddr::V4(_) => (Domain::IPV4, Protocol::ICMPV4),
+            IpAddr::V6(_) => (Domain::IPV6, Protocol::ICMPV6),
         };
         let socket = Socket::new(domain, Type::RAW.nonblocking().cloexec(), Some(protocol))
             .map_err(EchoError::Open)?;
@@ -287,24 +303,26 @@ impl EchoSocket {
                     .into()
             }
         };
-        socket.bind(&on_interface(settings.source).into()).map_err(EchoError::Source)?;
+        if let Some(source) = settings.source_address()? {
+            socket.bind(&on_interface(source).into()).map_err(EchoError::Source)?;
+        }
         socket.connect(&on_interface(settings.gateway).into()).map_err(EchoError::Connect)?;
         // tokio takes a raw socket safely only in this dress; on a connected one its calls are plain send and recv.
         let socket = UdpSocket::from_std(socket.into()).map_err(EchoError::Open)?;
-        Ok(Self { socket, version })
+        Ok(Self { socket, family: Family::of(settings.gateway) })
     }
 
     fn send(&self, echo: Echo) -> Result<(), EchoError> {
         // Directly, for tokio would first wait to be told that there is room.
         let socket = SockRef::from(&self.socket);
-        socket.send(&echo.request(self.version)).map(|_| ()).map_err(EchoError::Send)
+        socket.send(&echo.request(self.family)).map(|_| ()).map_err(EchoError::Send)
     }
 
     /// The next thing that has arrived, if it is an echo reply; `WouldBlock` when nothing is left.
     fn read(&self) -> io::Result<Option<Echo>> {
         let mut bytes = [0; 256];
         let length = self.socket.try_recv(&mut bytes)?;
-        Ok(bytes.get(..length).and_then(|bytes| Echo::from_reply(self.version, bytes)))
+        Ok(bytes.get(..length).and_then(|bytes| Echo::from_reply(self.family, bytes)))
     }
 
     /// Returns once something has arrived since the last `read` that found nothing.

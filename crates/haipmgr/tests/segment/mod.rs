@@ -7,7 +7,7 @@ pub(crate) mod vip;
 
 use std::fs::File;
 use std::future::Future;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::AsRawFd;
 use std::pin::Pin;
 use std::sync::mpsc;
@@ -19,7 +19,8 @@ use futures_util::TryStreamExt as _;
 use nix::ifaddrs::getifaddrs;
 use nix::net::if_::{InterfaceFlags, if_nametoindex};
 use nix::sched::{CloneFlags, unshare};
-use rtnetlink::packet_route::link::{InfoData, InfoVeth, LinkAttribute};
+use rtnetlink::packet_route::address::AddressHeaderFlags;
+use rtnetlink::packet_route::link::{InfoBridge, InfoData, InfoVeth, LinkAttribute};
 use rtnetlink::{AddressMessageBuilder, Handle, LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth};
 use tokio::runtime::Builder;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
@@ -126,20 +127,39 @@ impl Host {
         });
     }
 
-    pub fn add_address(&self, address: Ipv4Addr, prefix: u8) {
+    /// An IPv6 address as a VIP is added: nobody is asked first whether it is a duplicate.
+    pub fn add_address(&self, address: impl Into<IpAddr>, prefix: u8) {
+        let address = address.into();
         self.run(move |handle| async move {
             let index = if_nametoindex(INTERFACE).expect("the interface");
-            let add = handle.address().add(index, IpAddr::V4(address), prefix);
+            let mut add = handle.address().add(index, address, prefix);
+            if address.is_ipv6() {
+                add.message_mut().header.flags = AddressHeaderFlags::Nodad;
+            }
             add.execute().await.expect("the address is added");
         });
     }
 
-    pub fn remove_address(&self, address: Ipv4Addr, prefix: u8) {
+    pub fn remove_address(&self, address: impl Into<IpAddr>, prefix: u8) {
+        let address = address.into();
         self.run(move |handle| async move {
             let index = if_nametoindex(INTERFACE).expect("the interface");
-            let message =
-                AddressMessageBuilder::<Ipv4Addr>::new().index(index).address(address, prefix).build();
+            let message = match address {
+                IpAddr::V4(address) => {
+                    AddressMessageBuilder::<Ipv4Addr>::new().index(index).address(address, prefix).build()
+                }
+                IpAddr::V6(address) => {
+                    AddressMessageBuilder::<Ipv6Addr>::new().index(index).address(address, prefix).build()
+                }
+            };
             handle.address().del(message).execute().await.expect("the address is removed");
+        });
+    }
+
+    /// Its addresses of IPv6 are usable at once from now on, the link-local one too.
+    pub fn detect_no_duplicates(&self) {
+        self.run(|_| async {
+            std::fs::write("/proc/sys/net/ipv6/conf/eth0/accept_dad", "0").expect("the setting is written");
         });
     }
 }
@@ -182,6 +202,25 @@ impl Segment {
         });
         switch.link_up("br0");
         Self { switch, joined: 0 }
+    }
+
+    /// A switch that looks at who is in which group of IPv6, and lets through accordingly (MLD snooping, with a querier).
+    pub fn snooping() -> Self {
+        let segment = Self::new();
+        segment.switch.run(|handle| async move {
+            let index = if_nametoindex("br0").expect("the bridge");
+            // A query needs a sender.
+            let mut add = handle.address().add(index, Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1).into(), 64);
+            add.message_mut().header.flags = AddressHeaderFlags::Nodad;
+            add.execute().await.expect("the bridge has an address");
+            // It goes by what it knows once a query could have been answered: in 10 ms, where that is set before.
+            for how in [InfoBridge::MulticastQueryResponseInterval(1), InfoBridge::MulticastQuerier(true)] {
+                let how = InfoData::Bridge(vec![how]);
+                let bridge = LinkBridge::new("br0").index(index).set_info_data(how).build();
+                handle.link().change(bridge).execute().await.expect("the bridge is set");
+            }
+        });
+        segment
     }
 
     /// A host with this address, /24, on `eth0`.

@@ -186,7 +186,7 @@ fn through(
         let mut command = installed.command(*library);
         // Rows of its own: far from those of every other client and round.
         let first_row = (100 * (round + 1) + *place) * 10_000_000;
-        command.args([crate::segment::VIP.to_string(), crate::group::MYSQL_PORT.to_string()]);
+        command.args([crate::segment::vip().to_string(), crate::group::MYSQL_PORT.to_string()]);
         command.args([account(*place), PASSWORD.to_owned(), first_row.to_string()]);
         probes.push((*library, Probe::start(&lab.segment.client, command)?));
     }

@@ -1,7 +1,6 @@
 //! The agent comes, goes and dies: the VIP does not (S7), unless nobody proves it any more. One agent per host (S4).
 
 use std::fs;
-use std::net::IpAddr;
 use std::path::Path;
 use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
@@ -13,7 +12,7 @@ use crate::agents::CONFIGURATION;
 use crate::experiment::Experiment;
 use crate::host::Host;
 use crate::record::now_us;
-use crate::segment::VIP;
+use crate::segment::vip;
 
 const RESTARTS: usize = 20;
 /// What an agent says that finds the VIP up when it starts.
@@ -89,7 +88,7 @@ pub(super) fn killed(under_test: &mut UnderTest) -> Result<String, Broken> {
         wait_for_holders(experiment, &[holder], BACK_WITHIN)?;
         back = started.elapsed();
         let recording = experiment.recording();
-        let removed = changes(&recording, IpAddr::V4(VIP), killed_us).find(|(_, there)| !there);
+        let removed = changes(&recording, vip(), killed_us).find(|(_, there)| !there);
         gone = removed
             .map(|(recorded, _)| Duration::from_micros(recorded.at_us - killed_us))
             .unwrap_or_default();

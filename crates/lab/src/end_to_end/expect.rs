@@ -7,7 +7,7 @@ use super::Broken;
 use crate::experiment::Experiment;
 use crate::measure::{FOLLOWS_WITHIN, Figures, kept_since};
 use crate::record::{Recorded, Recording, What};
-use crate::segment::VIP;
+use crate::segment::vip;
 
 /// How much longer than the group's own election writes may be away here.
 const BEYOND_ELECTION: f64 = FOLLOWS_WITHIN.as_secs_f64();
@@ -55,8 +55,8 @@ pub(super) fn followed(figures: &Figures) -> Result<String, Broken> {
 pub(super) fn untouched(experiment: &Experiment, figures: &Figures) -> Result<String, Broken> {
     rows_are_there(figures)?;
     let recording = experiment.recording();
-    kept_since(&recording, IpAddr::V4(VIP), figures.injected_us).map_err(Broken::Breach)?;
-    let touched: Vec<String> = changes(&recording, IpAddr::V4(VIP), figures.injected_us)
+    kept_since(&recording, vip(), figures.injected_us).map_err(Broken::Breach)?;
+    let touched: Vec<String> = changes(&recording, vip(), figures.injected_us)
         .map(|(recorded, there)| {
             let seconds = Duration::from_micros(recorded.at_us - figures.injected_us).as_secs_f64();
             format!("{} {seconds:.3} s: {}", if there { "added" } else { "removed" }, recorded.who)

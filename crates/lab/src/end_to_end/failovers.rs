@@ -1,16 +1,17 @@
 //! The VIP follows the primary, whatever takes the old one away; and it leaves a host that is cut off.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use super::expect::{changes, followed, promise, rows_are_there};
 use super::network::{GATEWAY_LIMIT, wait_for_holders};
 use super::{Broken, UnderTest, logs};
 use crate::fault::{Fault, FaultError};
-use crate::measure::Figures;
+use crate::measure::{Figures, apart};
 use crate::packet_rules::{Trouble, disturb, mend};
-use crate::segment::VIP;
+use crate::segment::{vip, vips};
 
+/// For how long one family may have moved and the other not, on a machine that is busy with other labs. Seconds.
+const APART: f64 = 0.1;
 /// How long an address that was removed by hand may be away. Seconds.
 const BACK_WITHIN: f64 = 1.0;
 /// The same where the gateway answers ARP and no echo. Seconds.
@@ -19,7 +20,25 @@ const BACK_ON_ANY_WORD: f64 = 0.2;
 const BACK_LIMIT: Duration = Duration::from_secs(5);
 
 fn follows(under_test: &mut UnderTest, fault: Fault) -> Result<String, Broken> {
-    followed(&under_test.experiment.run(fault)?)
+    let figures = under_test.experiment.run(fault)?;
+    let words = followed(&figures)?;
+    Ok(words + &moved_together(under_test, figures.injected_us)?)
+}
+
+/// Where there is a VIP in each family: both have come to one host, at nearly the same time, at each move since then. Gives for how
+/// long the one had moved and the other had not, in words.
+fn moved_together(under_test: &UnderTest, since_us: u64) -> Result<String, Broken> {
+    let [first, second] = *vips() else { return Ok(String::new()) };
+    let moves = apart(&under_test.experiment.recording(), first, second, since_us);
+    let longest = moves.iter().map(|apart| apart.seconds()).collect::<Option<Vec<_>>>();
+    let longest = longest.and_then(|all| all.into_iter().max_by(f64::total_cmp));
+    let longest = longest.ok_or_else(|| {
+        Broken::NotAsPromised(format!("{first} and {second} have not moved to one host together: {moves:?}"))
+    })?;
+    promise(longest <= APART, || {
+        format!("{first} and {second} moved {longest:.3} s apart, which is more than {APART} s")
+    })?;
+    Ok(format!("; one family had moved and the other had not: {longest:.4} s"))
 }
 
 pub(super) fn switchover(under_test: &mut UnderTest) -> Result<String, Broken> {
@@ -124,7 +143,7 @@ pub(super) fn gateway_lost(under_test: &mut UnderTest) -> Result<String, Broken>
 
 fn let_go_after(under_test: &UnderTest, figures: &Figures) -> Option<Duration> {
     let recording = under_test.experiment.recording();
-    let mut all = changes(&recording, IpAddr::V4(VIP), figures.injected_us);
+    let mut all = changes(&recording, vip(), figures.injected_us);
     let (first, _) = all.find(|(_, there)| !there)?;
     Some(Duration::from_micros(first.at_us - figures.injected_us))
 }

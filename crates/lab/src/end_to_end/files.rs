@@ -1,7 +1,6 @@
 //! What the agent writes: the state file (S6), the log (S1), the traces.
 
 use std::fs;
-use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use super::agents::{ADOPTED, AT_WORK, start_and_hear};
@@ -12,7 +11,7 @@ use crate::experiment::Experiment;
 use crate::fault::Fault;
 use crate::measure::Holding;
 use crate::record::now_us;
-use crate::segment::VIP;
+use crate::segment::vip;
 
 const STAT_FILE: &str = "/var/lib/haipmgr/stat_3306";
 const TRACE_FILE: &str = "/var/lib/haipmgr/HAIPMGR_3306.trace.jsonl";
@@ -91,7 +90,7 @@ pub(super) fn reconfigure(experiment: &mut Experiment, clusters: &[Cluster]) -> 
 pub(super) fn grep_warn_lists_the_switches(under_test: &mut UnderTest) -> Result<String, Broken> {
     let experiment = &mut under_test.experiment;
     experiment.lab.wait_steady()?;
-    let holding = Holding::of(IpAddr::V4(VIP), &experiment.recording());
+    let holding = Holding::of(vip(), &experiment.recording());
     let (mut switches, mut lines) = (0, 0);
     for (place, host) in experiment.lab.segment.databases.iter().enumerate() {
         let name = host.name();

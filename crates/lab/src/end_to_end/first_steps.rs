@@ -10,7 +10,7 @@ use super::{Broken, UnderTest};
 use crate::agents::{CONFIGURATION, INSTALL_PATH, LAB, PASSWORD_FILE};
 use crate::experiment::Experiment;
 use crate::group::{AGENT_PASSWORD, AGENT_USER};
-use crate::segment::VIP;
+use crate::segment::vip;
 
 const NEW_FILE: &str = "/etc/haipmgr/init.toml";
 const NEW_USER: &str = "haip_of_init";
@@ -51,7 +51,7 @@ pub(super) fn init_runs(under_test: &mut UnderTest) -> Result<String, Broken> {
 }
 
 fn init_and_run(under_test: &mut UnderTest) -> Result<String, Broken> {
-    let vip = VIP.to_string();
+    let vip = vip().to_string();
     let primary = under_test.experiment.lab.wait_steady()?;
     let words =
         ["init", "--vip", &vip, "--user", NEW_USER, "--password-file", NEW_PASSWORD, "--output", NEW_FILE];

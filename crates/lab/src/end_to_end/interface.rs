@@ -9,7 +9,7 @@ use super::{Broken, UnderTest, logs};
 use crate::experiment::Experiment;
 use crate::measure::{Figures, Reading};
 use crate::record::What;
-use crate::segment::{PREFIX, VIP};
+use crate::segment::{PREFIX, VIP, vip};
 
 /// How long the VIP may take to be back on an interface that is there again with the member's address, and a copy of it to be gone. What
 /// is promised is 0.2 s; this is what a machine busy with other things must still keep. Seconds.
@@ -135,7 +135,7 @@ fn wait_for_one_vip(experiment: &Experiment, holder: usize) -> Result<(), Broken
 fn copies_stayed(under_test: &UnderTest, figures: &Figures) -> Result<Vec<Duration>, Broken> {
     let recording = under_test.experiment.recording();
     let (mut added_us, mut stayed) = (None, Vec::new());
-    for (recorded, _) in changes(&recording, IpAddr::V4(VIP), figures.injected_us) {
+    for (recorded, _) in changes(&recording, vip(), figures.injected_us) {
         match &recorded.what {
             What::AddressAdded(copy) if copy.prefix == PREFIX => added_us = Some(recorded.at_us),
             What::AddressRemoved(copy) if copy.prefix == PREFIX => {

@@ -12,12 +12,14 @@ use crate::agents::{Agent, AgentError, CONFIGURATION, LAB, configuration, config
 use crate::experiment::Experiment;
 use crate::fault::holders;
 use crate::host::Host;
-use crate::segment::VIP;
+use crate::segment::vip;
 
 /// The agent's default `lease`, and what the next holder may take after its end. Seconds.
 const MOVED_WITHIN: f64 = 10.0 + 1.5;
 /// How long `haipmgr stop --release` may take.
 const RELEASED_WITHIN: Duration = Duration::from_secs(4);
+/// How long connections with a server that no longer leads may stay when its agent goes on.
+const CLOSED_WITHIN: Duration = Duration::from_secs(2);
 /// For how long a host that is to stay without the VIP is watched.
 const NOTHING_FOR: Duration = Duration::from_secs(3);
 /// How long the VIP may take to be back when an agent is there again.
@@ -61,6 +63,56 @@ fn left_alone(
     Ok(format!("elected {}, VIP moved {}, outage {} s", figures.elected, figures.vip_moved, figures.outage))
 }
 
+/// The old holder's server lives and is a secondary now. With IPv6 it would go on serving those who are connected, from an address
+/// that is gone.
+pub(super) fn woken_after_the_lease(under_test: &mut UnderTest) -> Result<String, Broken> {
+    let mut closed = Duration::ZERO;
+    let figures =
+        under_test.experiment.dethroning("agent hung, switchover, agent goes on", |experiment, deed| {
+            let lab = &mut experiment.lab;
+            let old = lab.group.primary()?;
+            let new = (old + 1) % lab.segment.databases.len();
+            lab.agents[old].freeze()?;
+            lab.group.switch_over(new)?;
+            let moved = wait_for_holders(experiment, &[new], LEASE_LIMIT + BACK_LIMIT);
+            let before = connections(&experiment.lab.segment.databases[old]);
+            experiment.heals(deed);
+            experiment.lab.agents[old].thaw()?;
+            let since = Instant::now();
+            moved?;
+            promise(!before?.is_empty(), || {
+                format!("nobody was connected to {} through the VIP", experiment.name(old))
+            })?;
+            loop {
+                let left = connections(&experiment.lab.segment.databases[old])?;
+                closed = since.elapsed();
+                if left.is_empty() {
+                    return Ok::<_, Broken>(());
+                }
+                promise(closed <= CLOSED_WITHIN, || format!("still connected after {closed:?}: {left}"))?;
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        })?;
+    rows_are_there(&figures)?;
+    Ok(format!(
+        "VIP moved {}; the old connections were closed {closed:.0?} after the agent went on",
+        figures.vip_moved
+    ))
+}
+
+/// The VIP's TCP connections on a host, as ss names them.
+fn connections(host: &Host) -> Result<String, Broken> {
+    let vip = match vip() {
+        IpAddr::V4(vip) => format!("src {vip} or src [::ffff:{vip}]"),
+        IpAddr::V6(vip) => format!("src [{vip}]"),
+    };
+    let shown = host.command("ss").args(["-Htn", "state", "established", &vip]).output();
+    let shown = shown.map_err(Broken::io("can't run ss"))?;
+    let failed = String::from_utf8_lossy(&shown.stderr).into_owned();
+    promise(shown.status.success(), || format!("ss ended with {}: {failed}", shown.status))?;
+    Ok(String::from_utf8_lossy(&shown.stdout).trim().to_owned())
+}
+
 /// The holder's agent stands still while another host takes the VIP, and is stopped before it has read any of that: "leaves the VIP
 /// as it is" adds none.
 pub(super) fn stopped_on_old_knowledge(under_test: &mut UnderTest) -> Result<String, Broken> {
@@ -93,8 +145,8 @@ pub(super) fn stopped_on_old_knowledge(under_test: &mut UnderTest) -> Result<Str
     rows_are_there(&figures)?;
     let host = under_test.experiment.name(old);
     let recording = under_test.experiment.recording();
-    let added = changes(&recording, IpAddr::V4(VIP), figures.injected_us)
-        .any(|(seen, there)| there && seen.who == host);
+    let added =
+        changes(&recording, vip(), figures.injected_us).any(|(seen, there)| there && seen.who == host);
     promise(!added, || format!("{host} was seen with the VIP again"))?;
     Ok(format!("VIP moved {}, outage {} s; {host} never had it again", figures.vip_moved, figures.outage))
 }

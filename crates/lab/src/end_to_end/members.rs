@@ -13,7 +13,7 @@ use crate::agents::Agent;
 use crate::experiment::Experiment;
 use crate::fault::Fault;
 use crate::group::{AGENT_USER, MYSQL_PORT, Server};
-use crate::segment::VIP;
+use crate::segment::vip;
 
 /// How long a state that is to change nothing is kept up.
 const ENDURED_FOR: Duration = Duration::from_secs(3);
@@ -222,7 +222,7 @@ pub(super) fn a_thousand_refused(under_test: &mut UnderTest) -> Result<String, B
 
 fn connects() -> bool {
     let options = OptsBuilder::new()
-        .ip_or_hostname(Some(VIP.to_string()))
+        .ip_or_hostname(Some(vip().to_string()))
         .tcp_port(MYSQL_PORT)
         .user(Some(crate::group::CLIENT_USER))
         .pass(Some(crate::group::CLIENT_PASSWORD))

@@ -239,6 +239,7 @@ const TESTS: &[Test] = &[
     anytime("lease_too_long_is_refused", lease::too_long),
     anytime("agent_killed_then_mysqld", lease::agent_killed_then_server),
     anytime("agent_hung_then_mysqld_killed", lease::agent_hung_then_server),
+    anytime("agent_hung_then_switchover", lease::woken_after_the_lease),
     anytime("s4_second_agent_is_refused", agents::second_agent),
     anytime("vip_removed_by_hand", failovers::vip_removed_by_hand),
     anytime("gateway_lost", failovers::gateway_lost),

@@ -1,7 +1,7 @@
 //! What a network can do to a host: be away for a moment, carry frames one way only, lose some, carry only the group's.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use super::expect::{changes, followed, promise, rows_are_there, untouched};
@@ -10,7 +10,7 @@ use crate::experiment::Experiment;
 use crate::fault::{FaultError, holders_of};
 use crate::measure::Figures;
 use crate::packet_rules::{Trouble, disturb, mend};
-use crate::segment::VIP;
+use crate::segment::vip;
 
 /// A cut that MySQL's detector (5 s) does not see, and that the gateway's loss must outlast.
 const SHORT_CUT: Duration = Duration::from_secs(3);
@@ -162,13 +162,13 @@ pub(super) fn wait_for_holders(
     wanted: &[usize],
     limit: Duration,
 ) -> Result<Duration, Broken> {
-    wait_for_holders_of(experiment, VIP, wanted, limit)
+    wait_for_holders_of(experiment, vip(), wanted, limit)
 }
 
 /// The same of any VIP.
 pub(super) fn wait_for_holders_of(
     experiment: &Experiment,
-    vip: Ipv4Addr,
+    vip: IpAddr,
     wanted: &[usize],
     limit: Duration,
 ) -> Result<Duration, Broken> {
@@ -197,6 +197,6 @@ pub(super) fn moves(experiment: &Experiment, figures: &Figures) -> usize {
     // Two witnesses look at a host that has lost its power once: what both tell happened once.
     let mut known: BTreeMap<String, bool> = BTreeMap::new();
     let recording = experiment.recording();
-    let told = changes(&recording, IpAddr::V4(VIP), figures.injected_us);
+    let told = changes(&recording, vip(), figures.injected_us);
     told.filter(|(recorded, there)| known.insert(recorded.who.clone(), *there) != Some(*there)).count()
 }

@@ -305,6 +305,13 @@ pub(super) const OUTCOMES: &[Outcome] = &[
         "nobody yields there; the kernel's lease ends it",
     ),
     row(
+        &["agent_hung_then_switchover"],
+        "the holder's agent hangs, another member becomes primary, and the agent goes on",
+        NEW,
+        "until the lease has ended, and 1.5 s at the most",
+        "nobody yields there; when the agent goes on it closes what clients still have open with its server",
+    ),
+    row(
         &["s7_stopped_agent_leaves_the_vip_for_ever"],
         "the holder's agent is stopped, for longer than the lease",
         SAME,

@@ -15,7 +15,8 @@ use crate::measure::Judged;
 use crate::record::now_us;
 
 const OTHER_VIP: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 101);
-const OTHER: Cluster = Cluster { name: "other", vip: OTHER_VIP, group: group::SECOND, ..LAB };
+const OTHER: Cluster =
+    Cluster { name: "other", vips: || vec![OTHER_VIP.into()], group: group::SECOND, ..LAB };
 /// How long the other VIP may take to be where it belongs.
 const MOVE_LIMIT: Duration = Duration::from_secs(10);
 /// How much longer a switchover may take while the first cluster's servers stand still. An agent that waited for one of
@@ -41,7 +42,7 @@ pub(super) fn neither_blocks_the_other(under_test: &mut UnderTest) -> Result<Str
 fn prove(experiment: &Experiment, other: &Group) -> Result<String, Broken> {
     let places = other.servers().len();
     let first = other.primary()?;
-    wait_for_holders_of(experiment, OTHER_VIP, &[first], MOVE_LIMIT)?;
+    wait_for_holders_of(experiment, OTHER_VIP.into(), &[first], MOVE_LIMIT)?;
     let calm = switch_over(experiment, other, (first + 1) % places)?;
     let servers = experiment.lab.group.servers();
     let marks: Vec<_> = (0..places).map(|place| logs::mark(experiment, place)).collect();
@@ -72,7 +73,7 @@ fn prove(experiment: &Experiment, other: &Group) -> Result<String, Broken> {
 fn switch_over(experiment: &Experiment, other: &Group, to: usize) -> Result<Duration, Broken> {
     let began_us = now_us();
     other.switch_over(to)?;
-    wait_for_holders_of(experiment, OTHER_VIP, &[to], MOVE_LIMIT)?;
+    wait_for_holders_of(experiment, OTHER_VIP.into(), &[to], MOVE_LIMIT)?;
     let host = experiment.name(to);
     let since = Instant::now();
     loop {
@@ -90,7 +91,7 @@ fn switch_over(experiment: &Experiment, other: &Group, to: usize) -> Result<Dura
 fn put_back(experiment: &mut Experiment, other: &mut Group) -> Result<(), Broken> {
     other.end()?;
     reconfigure(experiment, &[LAB])?;
-    for place in holders_of(&experiment.lab.segment, OTHER_VIP)? {
+    for place in holders_of(&experiment.lab.segment, OTHER_VIP.into())? {
         let segment = &experiment.lab.segment;
         segment.remove_address(&segment.databases[place], OTHER_VIP)?;
     }

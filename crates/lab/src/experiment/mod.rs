@@ -3,7 +3,6 @@
 
 mod watch;
 
-use std::net::IpAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -18,7 +17,7 @@ use crate::record::{Expects, Phase, RecordError, Recorded, Recording, What, now_
 use crate::report::csv::{self, NotWritten};
 use crate::report::timeline::{self, NotDrawn};
 use crate::scenario::{Lab, ScenarioError};
-use crate::segment::VIP;
+use crate::segment::{vip, vips};
 
 pub use watch::Watch;
 
@@ -330,12 +329,25 @@ impl Experiment {
 
     /// The figures of all faults so far.
     pub fn figures(&self) -> Vec<Figures> {
-        measure::figures(&self.watch.recording(), IpAddr::V4(VIP))
+        measure::figures(&self.watch.recording(), vip())
     }
 
     /// Where the time of each move so far went.
     pub fn budgets(&self) -> Vec<Budget> {
-        budgets(&self.watch.recording(), IpAddr::V4(VIP))
+        budgets(&self.watch.recording(), vip())
+    }
+
+    /// Where there is a VIP in each family: for each move so far, for how long the one had moved and the other had not.
+    pub fn apart(&self) -> Vec<measure::Reading> {
+        match *vips() {
+            [first, second] => measure::apart(&self.watch.recording(), first, second, 0),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Where the time of each move of the VIP beside the client's went; nothing where there is none.
+    pub fn budgets_of_the_second(&self) -> Vec<Budget> {
+        vips().get(1).map(|vip| budgets(&self.watch.recording(), *vip)).unwrap_or_default()
     }
 
     /// By how much each fault so far that left the primary where it is slowed its commits down.
@@ -345,7 +357,12 @@ impl Experiment {
 
     /// What the oracle says of all so far, the times between faults included.
     pub fn judged(&self) -> Judged {
-        Judged::of(IpAddr::V4(VIP), &self.watch.recording())
+        let recording = self.watch.recording();
+        let mut judged = Judged::default();
+        for vip in vips() {
+            judged.add(Judged::of(vip, &recording));
+        }
+        judged
     }
 
     /// Ends the witnesses and their recording, and starts them with a new one. Gives what the oracle says of the old one.
@@ -379,7 +396,7 @@ impl Experiment {
         let picture = folder.join("timeline.svg");
         let hosts: Vec<String> =
             self.lab.segment.databases.iter().map(|host| host.name().to_owned()).collect();
-        timeline::save(&recording, &figures, &hosts, IpAddr::V4(VIP), title, &picture)?;
+        timeline::save(&recording, &figures, &hosts, vip(), title, &picture)?;
         Ok(picture)
     }
 

@@ -1,7 +1,6 @@
 //! The witnesses' processes, the thread that makes one recording of what they tell, and the live view.
 
 use std::io;
-use std::net::IpAddr;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -15,7 +14,7 @@ use crate::namespace::Layout;
 use crate::record::{Attach, Recorded, Recorder, Recording, What, now_us};
 use crate::report::live::Live;
 use crate::scenario::Lab;
-use crate::segment::{INTERFACE, VIP};
+use crate::segment::{INTERFACE, vip};
 
 /// How long the collecting thread waits for news before it draws.
 const DRAW_EVERY: Duration = Duration::from_millis(50);
@@ -70,7 +69,7 @@ impl Watch {
         let (attach, told) = (recorder.attach(), recorder.sender());
         let shared = Arc::new(Shared::default());
         let names: Vec<String> = lab.segment.databases.iter().map(|host| host.name().to_owned()).collect();
-        let live = live.then(|| Live::on_standard_output(&names, IpAddr::V4(VIP)));
+        let live = live.then(|| Live::on_standard_output(&names, vip()));
         let collector = {
             let shared = Arc::clone(&shared);
             thread::spawn(move || collect(&recorder, &shared, live))
@@ -88,13 +87,13 @@ impl Watch {
         }
         let client = &lab.segment.client;
         watch.witness("arp", client, |command| {
-            command.args(["--interface", INTERFACE, "--vip"]).arg(VIP.to_string());
+            command.args(["--interface", INTERFACE, "--vip"]).arg(vip().to_string());
         })?;
         // Without agents there is no VIP: the client goes to the servers' own addresses, and nobody is to be woken.
         let (kinds, hosts): (&[&'static str], _) = if lab.agents.is_empty() {
             (&["client"], own_addresses(lab))
         } else {
-            (&["client", "asleep"], VIP.to_string())
+            (&["client", "asleep"], vip().to_string())
         };
         for kind in kinds.iter().copied() {
             watch.witness(kind, client, |command| {

@@ -1,6 +1,7 @@
 //! A recording → figures, fault by fault. Pure: the same recording gives the same figures.
 
 pub mod budget;
+mod families;
 mod holding;
 mod interfaces;
 mod judged;
@@ -14,6 +15,7 @@ use std::net::IpAddr;
 use oracle::Breach;
 use serde::Serialize;
 
+pub use families::apart;
 pub use holding::{Holders, Holding};
 pub use judged::{FOLLOWS_WITHIN, Judged, kept_since};
 pub use reading::{Reading, median, worst};

@@ -1,4 +1,4 @@
-//! A host's IPv4 addresses, from the kernel's own notifications.
+//! A host's addresses, from the kernel's own notifications.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -15,8 +15,8 @@ use thread_priority::{
 use super::{Tell, WitnessError};
 use crate::record::{Address, Recorded, What, now_us};
 
-/// `RTMGRP_IPV4_IFADDR`, rtnetlink(7).
-const IPV4_ADDRESS_GROUP: u32 = 0x10;
+/// `RTMGRP_IPV4_IFADDR` and `RTMGRP_IPV6_IFADDR`, rtnetlink(7).
+const ADDRESS_GROUPS: u32 = 0x10 | 0x100;
 
 /// Bytes of notifications that the kernel keeps for us: thousands of them.
 const RECEIVE_BUFFER: u32 = 1 << 20;
@@ -28,7 +28,7 @@ pub(super) fn watch(who: &str, tell: &mut Tell<'_>) -> Result<(), WitnessError> 
     socket.set_rx_buf_sz(RECEIVE_BUFFER).map_err(WitnessError::kernel("enlarging the netlink buffer"))?;
     // Listening begins before the addresses are asked for, so that no change falls between the two.
     socket
-        .bind(&SocketAddr::new(0, IPV4_ADDRESS_GROUP))
+        .bind(&SocketAddr::new(0, ADDRESS_GROUPS))
         .map_err(WitnessError::kernel("listening to the kernel's addresses"))?;
     loop {
         let mut present = BTreeMap::new();
@@ -62,7 +62,7 @@ enum Ended {
 
 fn ask(socket: &Socket) -> Result<(), WitnessError> {
     let mut request = AddressMessage::default();
-    request.header.family = AddressFamily::Inet;
+    request.header.family = AddressFamily::Unspec;
     let mut header = NetlinkHeader::default();
     header.flags = NLM_F_REQUEST | NLM_F_DUMP;
     let mut message =
@@ -133,9 +133,9 @@ fn understand(message: &AddressMessage) -> Option<((u32, IpAddr, u8), Address)> 
         }
     }
     let (ip, prefix, index) = (local.or(address)?, message.header.prefix_len, message.header.index);
-    // The label is the interface's name, followed by ":" and more where somebody gave it one.
-    let interface = label
-        .and_then(|label| label.split(':').next())
-        .map_or_else(|| format!("interface {index}"), str::to_owned);
+    // The label is the interface's name, followed by ":" and more where somebody gave it one. IPv6 has none.
+    let interface = label.and_then(|label| label.split(':').next()).map(str::to_owned);
+    let name = || Some(nix::net::if_::if_indextoname(index).ok()?.to_string_lossy().into_owned());
+    let interface = interface.or_else(name).unwrap_or_else(|| format!("interface {index}"));
     Some(((index, ip, prefix), Address { address: ip, prefix, interface }))
 }

@@ -110,9 +110,6 @@ pub enum WitnessError {
         /// What the kernel said.
         cause: io::Error,
     },
-    /// The address is of a kind that the witness can't watch.
-    #[error("{0} is no IPv4 address, and ARP is for IPv4 alone")]
-    NotIpv4(IpAddr),
     /// Nobody reads what the witness prints.
     #[error("standard output can't be written: {0}")]
     Output(io::Error),

@@ -187,7 +187,7 @@ fn each_time(state: &mut State, change: &mut impl FnMut(&mut Time)) {
         spoke_again_at,
         views: _,
         peers: Peers { asked: peers, open: _ },
-        neighbors: Neighbors { macs: _, alive_at, learnt_at, receive_down: _ },
+        neighbors: Neighbors { macs: _, alive_at, learnt_at },
         process: _,
         giving_up: _,
     } = facts;
@@ -210,6 +210,7 @@ fn each_time_of_a_vip(vip: &mut VipMachine, change: &mut impl FnMut(&mut Time)) 
     let VipMachine {
         state,
         other_holder,
+        receive_down: _,
         claimants,
         stranger,
         left_behind: _,

@@ -21,7 +21,10 @@ pub(super) fn address_to_add(index: u32, wanted: Wanted<'_>) -> AddressMessage {
     message.header.scope = AddressScope::Universe;
     let mut cache = CacheInfo::default();
     cache.ifa_valid = lifetime.map_or(FOR_EVER, whole_seconds);
-    cache.ifa_preferred = cache.ifa_valid;
+    // An IPv6 address that is preferred becomes the source of all that the host sends, its group's traffic too, whatever its prefix
+    // (RFC 6724 section 5). So it is deprecated (RFC 4862 section 5.5.4) from the start, and again at each renewal. IPv4 has no such
+    // thing.
+    cache.ifa_preferred = if address.is_ipv4() { cache.ifa_valid } else { 0 };
     message.attributes.push(AddressAttribute::CacheInfo(cache));
     if address.is_ipv4() {
         message.attributes.push(AddressAttribute::Label(label.to_string()));

@@ -2,35 +2,40 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use decide::event::{Event, Frame, Mac, Says, VipId};
 use decide::time::Time;
 use linux::neighbor_socket::Received;
 use tokio::time::Instant;
-use wire::NeighborMessage;
+use wire::{Family, NeighborMessage};
 
 use super::{CHANGES_PER_SECOND, FRAMES_PER_SECOND, NeighborReport, NeighborSettings};
 use crate::clock;
 use crate::observe::token_bucket::TokenBucket;
 
-type Tell = Box<dyn Fn(Event) + Send>;
-type Heard = Box<dyn Fn(Time) + Send>;
-type Report = Box<dyn Fn(NeighborReport) + Send>;
+/// Whom one cluster's share is told to.
+pub(super) struct Told {
+    pub(super) tell: Box<dyn Fn(Event) + Send + Sync>,
+    pub(super) gateway_heard: Box<dyn Fn(Time) + Send + Sync>,
+    pub(super) report: Box<dyn Fn(NeighborReport) + Send + Sync>,
+}
 
-/// One cluster's.
+/// One cluster's, in one family.
 pub(super) struct Subscriber {
     interface: String,
+    /// One of the cluster's, of either family.
+    any_vip: IpAddr,
+    /// The VIPs that are of this family.
     vips: BTreeMap<IpAddr, AboutVip>,
-    own_address: IpAddr,
-    gateway: IpAddr,
+    /// The gateway, where it is.
+    gateway: Option<IpAddr>,
     gateway_answered: bool,
-    /// The MAC of each member other than this host, as far as it is known and was told.
+    /// The MAC of each member of this family other than this host, as far as it is known and was told.
     members: BTreeMap<IpAddr, Option<Mac>>,
     changes: TokenBucket,
     answers: TokenBucket,
-    tell: Tell,
-    gateway_heard: Heard,
-    report: Report,
+    told: Arc<Told>,
 }
 
 /// One of its VIPs, and how much is said about it.
@@ -49,90 +54,97 @@ struct Flood {
 }
 
 impl Subscriber {
-    pub(super) fn new(
-        settings: NeighborSettings,
-        tell: impl Fn(Event) + Send + 'static,
-        gateway_heard: impl Fn(Time) + Send + 'static,
-        report: impl Fn(NeighborReport) + Send + 'static,
-    ) -> Self {
-        let own_address = settings.own_address;
-        let others = settings.members.iter().filter(|member| **member != own_address);
-        let members = others.map(|member| (*member, None)).collect();
+    /// Nothing where nothing of the cluster's is of this family.
+    pub(super) fn new(settings: &NeighborSettings, family: Family, told: &Arc<Told>) -> Option<Self> {
+        let of_family = |address: &IpAddr| Family::of(*address) == family;
+        let others = settings.members.iter().filter(|member| **member != settings.own_address);
+        let members: BTreeMap<_, _> =
+            others.filter(|member| of_family(member)).map(|member| (*member, None)).collect();
         let now = Instant::now();
         let bucket = || TokenBucket::new(FRAMES_PER_SECOND, now);
-        let about = |(vip, id)| {
+        let about = |(vip, id): (&IpAddr, &VipId)| {
             let flood = Flood::default();
-            (vip, AboutVip { id, from_members: bucket(), from_strangers: bucket(), flood })
+            (*vip, AboutVip { id: *id, from_members: bucket(), from_strangers: bucket(), flood })
         };
-        Self {
-            interface: settings.interface,
-            vips: settings.vips.into_iter().map(about).collect(),
-            own_address,
-            gateway: settings.gateway,
+        let vips: BTreeMap<_, _> =
+            settings.vips.iter().filter(|(vip, _)| of_family(vip)).map(about).collect();
+        let gateway = Some(settings.gateway).filter(of_family);
+        if members.is_empty() && vips.is_empty() && gateway.is_none() {
+            return None;
+        }
+        Some(Self {
+            interface: settings.interface.clone(),
+            any_vip: *settings.vips.keys().next()?,
+            vips,
+            gateway,
             gateway_answered: false,
             members,
             changes: TokenBucket::new(CHANGES_PER_SECOND, now),
             answers: bucket(),
-            tell: Box::new(tell),
-            gateway_heard: Box::new(gateway_heard),
-            report: Box::new(report),
+            told: Arc::clone(told),
+        })
+    }
+
+    /// Whether frames about its VIPs can be heard.
+    pub(super) fn tell_receive_up(&self, hearing: bool) {
+        for vip in self.vips.values() {
+            (self.told.tell)(Event::ReceiveUp(vip.id, hearing));
         }
     }
 
-    pub(super) fn tell_receive_up(&self, hearing: bool) {
-        (self.tell)(Event::ReceiveUp(hearing));
-    }
-
+    /// Those of this family.
     pub(super) fn vips(&self) -> impl Iterator<Item = IpAddr> {
         self.vips.keys().copied()
     }
 
-    pub(super) fn gateway(&self) -> IpAddr {
+    /// Reports this of each VIP; where none is of this family, of one of the other, whose members or gateway are.
+    pub(super) fn report(&self, of: impl Fn(IpAddr) -> NeighborReport) {
+        for vip in self.vips().chain(self.vips.is_empty().then_some(self.any_vip)) {
+            (self.told.report)(of(vip));
+        }
+    }
+
+    pub(super) fn gateway(&self) -> Option<IpAddr> {
         self.gateway
     }
 
-    pub(super) fn report(&self, report: NeighborReport) {
-        (self.report)(report);
-    }
-
-    pub(super) fn members(&self) -> impl Iterator<Item = IpAddr> {
-        self.members.keys().copied()
+    /// All members, and the gateway.
+    pub(super) fn everyone(&self) -> impl Iterator<Item = IpAddr> {
+        self.members.keys().copied().chain(self.gateway)
     }
 
     /// The members whose MAC is not known, and the gateway until it has answered once.
     pub(super) fn unknown(&self) -> impl Iterator<Item = IpAddr> {
         let members = self.members.iter().filter(|(_, mac)| mac.is_none()).map(|(member, _)| *member);
-        members.chain((!self.gateway_answered).then_some(self.gateway))
+        members.chain(self.gateway.filter(|_| !self.gateway_answered))
     }
 
-    /// `asked_at`: it is the answer to a question that this host put then.
-    pub(super) fn hear(&mut self, received: &Received, asked_at: Option<Time>) {
+    /// `answer`: it is one to this host; `asked_at`: to a question that was put then.
+    pub(super) fn hear(&mut self, received: &Received, answer: bool, asked_at: Option<Time>) {
         let from = Mac(received.from.0);
         for (vip, about) in &mut self.vips {
             let Some(says) = what_it_says(received, *vip) else { continue };
             let is_member = self.members.values().any(|mac| *mac == Some(from));
             let bucket = if is_member { &mut about.from_members } else { &mut about.from_strangers };
             if bucket.take(Instant::now()) {
-                (self.tell)(Event::Frame(about.id, Frame { from, says }));
+                (self.told.tell)(Event::Frame(about.id, Frame { from, says }));
             } else {
                 about.flood.dropped += 1;
             }
         }
         let Some(sender) = received.message.sender_address() else { return };
-        let own_address = Some(self.own_address);
-        let answer = matches!(received.message, NeighborMessage::Reply { to, .. } if to == own_address);
         if let Some(known) = self.members.get_mut(&sender) {
             let bucket = if *known == Some(from) { &mut self.answers } else { &mut self.changes };
             // A change that is not told is not remembered either: the next frame brings it again.
             if (answer || *known != Some(from)) && bucket.take(Instant::now()) {
                 *known = Some(from);
-                (self.tell)(Event::Neighbor { address: sender, mac: from });
+                (self.told.tell)(Event::Neighbor { address: sender, mac: from });
             }
         }
-        if sender == self.gateway && answer {
+        if self.gateway == Some(sender) && answer {
             self.gateway_answered = true;
             if let Some(asked_at) = asked_at {
-                (self.gateway_heard)(asked_at);
+                (self.told.gateway_heard)(asked_at);
             }
         }
     }
@@ -145,11 +157,11 @@ impl Subscriber {
                 (None, 0) => {}
                 (None, _) => {
                     flood.total = Some(dropped);
-                    (self.report)(NeighborReport::Flood { vip, interface });
+                    (self.told.report)(NeighborReport::Flood { vip, interface });
                 }
                 (Some(total), 0) => {
                     flood.total = None;
-                    (self.report)(NeighborReport::FloodOver { vip, interface, dropped: total });
+                    (self.told.report)(NeighborReport::FloodOver { vip, interface, dropped: total });
                 }
                 (Some(total), _) => flood.total = Some(total + dropped),
             }
