@@ -11,7 +11,7 @@ use crate::event::{Fact, GroupView, MemberState, Why};
 use crate::facts::Facts;
 use crate::output::Output;
 use crate::planted::planted;
-use crate::policy::{GroupPolicy, VipPolicy};
+use crate::policy::{GatewayLost, GroupPolicy, ReadOnlyPrimary, VipPolicy};
 use crate::time::Time;
 
 /// Members' hardware addresses are asked for because of an unknown one at most this often; it is also their time to answer.
@@ -44,7 +44,12 @@ impl<'a> Deref for VipMoment<'a> {
 impl VipMoment<'_> {
     /// May a VIP that is here stay?
     pub(crate) fn verdict_to_keep(&self) -> Verdict {
-        self.stages().verdict_to_keep(self.policy)
+        let (gateway_lost, read_only_primary) = if self.is_paused() {
+            (GatewayLost::HoldWithMajority, ReadOnlyPrimary::Hold)
+        } else {
+            (self.policy.gateway_lost, self.policy.read_only_primary)
+        };
+        self.stages().verdict_to_keep(gateway_lost, read_only_primary)
     }
 
     /// May the VIP come here?
@@ -82,6 +87,11 @@ impl VipMoment<'_> {
 }
 
 impl Moment<'_> {
+    /// The operator has paused this agent.
+    pub(crate) fn is_paused(&self) -> bool {
+        self.facts.pause.is_on()
+    }
+
     /// The stages, as the facts stand.
     pub(crate) fn stages(&self) -> Stages {
         Stages::of(self.group, self.facts)

@@ -10,6 +10,7 @@ use crate::action::Action;
 use crate::checks::Verdict;
 use crate::moment::VipMoment;
 use crate::output::Output;
+use crate::planted::planted;
 use crate::reason::Reason;
 use crate::time::Time;
 
@@ -23,6 +24,10 @@ impl VipMachine {
             }
             Verdict::Unknown(stage, why) => {
                 out.say(Reason::NotKnown(stage, why));
+                VipState::Absent
+            }
+            Verdict::Up if Self::may_not_take(at) => {
+                out.say(Reason::Paused);
                 VipState::Absent
             }
             Verdict::Up if at.now < self.retry_at => {
@@ -53,6 +58,12 @@ impl VipMachine {
             }
         }
     }
+
+    /// The operator has paused the agent: nothing is taken.
+    pub(super) fn may_not_take(at: VipMoment<'_>) -> bool {
+        at.is_paused() && !planted!(at.group, TakeWhilePaused)
+    }
+
     /// Those who began to claim before this agent: a holder that lets go for one of them says so to all, and only one is to
     /// take it.
     fn rivals_at_first(&mut self, at: VipMoment<'_>, out: &mut Output) -> BTreeMap<IpAddr, Rival> {
