@@ -60,6 +60,11 @@ impl VipMoment<'_> {
         }
     }
 
+    /// The operator has paused the agent: nothing is taken.
+    pub(crate) fn may_not_take(&self) -> bool {
+        self.is_paused() && !planted!(self.group, TakeWhilePaused)
+    }
+
     /// The interface that bears the VIP: `None` when it is not here, `Unknown` when the host's addresses are not known. On a
     /// member only its own interface counts (`copies.rs` has the others); a host that is none lets go of it wherever it is.
     pub(crate) fn vip_interface(&self) -> Fact<Option<String>> {

@@ -11,6 +11,7 @@ pub mod fuzzing;
 pub mod journal;
 pub mod lock;
 pub mod observe;
+pub mod pause;
 pub mod recorder;
 pub mod self_protection;
 pub mod server_access;

@@ -10,7 +10,6 @@ use crate::action::Action;
 use crate::checks::Verdict;
 use crate::moment::VipMoment;
 use crate::output::Output;
-use crate::planted::planted;
 use crate::reason::Reason;
 use crate::time::Time;
 
@@ -26,7 +25,7 @@ impl VipMachine {
                 out.say(Reason::NotKnown(stage, why));
                 VipState::Absent
             }
-            Verdict::Up if Self::may_not_take(at) => {
+            Verdict::Up if at.may_not_take() => {
                 out.say(Reason::Paused);
                 VipState::Absent
             }
@@ -57,11 +56,6 @@ impl VipMachine {
                 )
             }
         }
-    }
-
-    /// The operator has paused the agent: nothing is taken.
-    pub(super) fn may_not_take(at: VipMoment<'_>) -> bool {
-        at.is_paused() && !planted!(at.group, TakeWhilePaused)
     }
 
     /// Those who began to claim before this agent: a holder that lets go for one of them says so to all, and only one is to

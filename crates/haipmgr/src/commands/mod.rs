@@ -5,6 +5,8 @@ mod check;
 mod drain;
 mod drains;
 mod init;
+mod pause;
+mod pauses;
 pub(crate) mod replay;
 mod run;
 mod stop;
@@ -67,6 +69,11 @@ enum Command {
     Drain(drain::Arguments),
     /// Take VIPs again after a drain.
     Undrain(drain::Undrained),
+    /// Pause the whole cluster's agents, or this host's: the VIP is taken nowhere and let go of nowhere by choice, until the pause ends by itself.
+    #[command(after_help = pause::EXAMPLES)]
+    Pause(pause::Arguments),
+    /// End a pause before its time.
+    Resume(pause::Resumed),
     /// Check a configuration: print its problems, or what would run. Starts and stops nothing. Exit status 1 where it does not fit
     /// this host.
     Check(File),
@@ -109,6 +116,8 @@ pub fn execute(line: CommandLine) -> ExitCode {
         Command::Switchover(arguments) => switchover::switchover(&arguments),
         Command::Drain(arguments) => drain::drain(&arguments),
         Command::Undrain(arguments) => drain::undrain(&arguments),
+        Command::Pause(arguments) => pause::pause(&arguments),
+        Command::Resume(arguments) => pause::resume(&arguments),
         Command::Check(file) => check_and_print(&file.config),
         Command::Convert { parameter_py } => print_or_refuse(config::convert(&parameter_py), &parameter_py),
         Command::Sql(file) => print_or_refuse(check::sql(&file.config), &file.config),

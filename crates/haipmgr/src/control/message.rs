@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::pause::Pause;
+
 /// No request is longer, in bytes, its end of line included.
 pub const LONGEST_REQUEST: usize = 1024;
 /// No answer is longer, in bytes, its end of line included.
@@ -28,6 +30,22 @@ pub enum Request {
         /// Of the cluster of this name only; none: of each.
         cluster: Option<String>,
     },
+    /// Take no VIP and let go of none by choice, until the pause's end or [`Request::Resume`].
+    Pause {
+        /// Of the cluster of this name only; none: of each.
+        cluster: Option<String>,
+        /// Until when, by whom, why.
+        pause: Pause,
+        /// It is the whole cluster's, and stands in its table: answer when this agent has read it there.
+        whole: bool,
+    },
+    /// The end of a pause before its time.
+    Resume {
+        /// Of the cluster of this name only; none: of each.
+        cluster: Option<String>,
+        /// The whole cluster's ends too, and no longer stands in its table: answer when this agent has read that.
+        whole: bool,
+    },
 }
 
 impl Request {
@@ -35,9 +53,11 @@ impl Request {
     pub fn cluster(&self) -> Option<&String> {
         match self {
             Self::Stop => None,
-            Self::Release { cluster } | Self::Drain { cluster } | Self::Undrain { cluster } => {
-                cluster.as_ref()
-            }
+            Self::Release { cluster }
+            | Self::Drain { cluster }
+            | Self::Undrain { cluster }
+            | Self::Pause { cluster, .. }
+            | Self::Resume { cluster, .. } => cluster.as_ref(),
         }
     }
 }
@@ -127,6 +147,12 @@ mod tests {
             Request::Release { cluster: odd.clone() },
             Request::Drain { cluster: odd },
             Request::Undrain { cluster: None },
+            Request::Pause {
+                cluster: None,
+                pause: Pause::new(u64::MAX, &"\"".repeat(200), &"\"".repeat(400)),
+                whole: true,
+            },
+            Request::Resume { cluster: None, whole: false },
         ] {
             let line = request.line().unwrap();
             assert_eq!(line.matches('\n').count(), 1, "{line}");
