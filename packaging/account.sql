@@ -52,3 +52,20 @@ GRANT EXECUTE ON PROCEDURE haipmgr.make_primary TO 'haip'@'%';
 GRANT XA_RECOVER_ADMIN ON *.* TO 'haip'@'%';
 GRANT EXECUTE ON PROCEDURE haipmgr.changed_rows TO 'haip'@'%';
 CREATE TABLE IF NOT EXISTS haipmgr.written_through_vip (id INT PRIMARY KEY, written_at TIMESTAMP(6) NOT NULL);
+
+-- For haipmgr pause of the whole cluster: a table of one row, and the two procedures that write it
+CREATE TABLE IF NOT EXISTS haipmgr.pauses (id INT PRIMARY KEY, ends_at TIMESTAMP(3) NOT NULL,
+  told_by VARCHAR(100) NOT NULL, reason VARCHAR(200) NOT NULL);
+GRANT INSERT, DELETE ON haipmgr.pauses TO 'haipmgr_definer'@'localhost';
+DROP PROCEDURE IF EXISTS haipmgr.pause;
+CREATE DEFINER = 'haipmgr_definer'@'localhost' PROCEDURE haipmgr.pause
+  (IN seconds INT UNSIGNED, IN told_by VARCHAR(100) CHARSET utf8mb4, IN reason VARCHAR(200) CHARSET utf8mb4)
+  SQL SECURITY DEFINER
+  REPLACE INTO haipmgr.pauses VALUES (1, NOW(3) + INTERVAL LEAST(seconds, 86400) SECOND, told_by, reason);
+DROP PROCEDURE IF EXISTS haipmgr.resume;
+CREATE DEFINER = 'haipmgr_definer'@'localhost' PROCEDURE haipmgr.resume()
+  SQL SECURITY DEFINER
+  DELETE FROM haipmgr.pauses LIMIT 1;
+GRANT SELECT ON haipmgr.pauses TO 'haip'@'%';
+GRANT EXECUTE ON PROCEDURE haipmgr.pause TO 'haip'@'%';
+GRANT EXECUTE ON PROCEDURE haipmgr.resume TO 'haip'@'%';

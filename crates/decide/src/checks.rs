@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::entitlement::Entitlement;
 use crate::event::{Fact, Gateway, Host, Seen, Server, ViewId, Why};
 pub use crate::findings::{Cause, Finding, Stage};
-use crate::policy::{GatewayLost, GroupPolicy, ReadOnlyPrimary, VipPolicy};
+use crate::policy::{GatewayLost, GroupPolicy, ReadOnlyPrimary};
 use crate::time::Time;
 
 /// All four, with the time at which each one's question was put.
@@ -81,15 +81,15 @@ impl Stages {
     /// May a VIP that is here stay? As to start it, but for what [`Cause::lets_keep`]. With
     /// [`GatewayLost::HoldWithMajority`] a lost gateway takes nothing away from who is entitled to keep the VIP by stage 3: where
     /// that is not known, the gateway counts. With [`ReadOnlyPrimary::Release`] a read-only primary's stage 3 counts here too.
-    pub fn verdict_to_keep(&self, policy: &VipPolicy) -> Verdict {
+    pub fn verdict_to_keep(&self, gateway_lost: GatewayLost, read_only_primary: ReadOnlyPrimary) -> Verdict {
         let entitled = match &self.primary.0 {
             Finding::Passed => true,
             Finding::Failed(cause) => cause.lets_keep(),
             Finding::Unknown(_) => false,
         };
         self.verdict(|cause| match cause {
-            Cause::GatewayLost { .. } => policy.gateway_lost == GatewayLost::Release || !entitled,
-            Cause::ReadOnly => policy.read_only_primary == ReadOnlyPrimary::Release,
+            Cause::GatewayLost { .. } => gateway_lost == GatewayLost::Release || !entitled,
+            Cause::ReadOnly => read_only_primary == ReadOnlyPrimary::Release,
             cause => !cause.lets_keep(),
         })
     }

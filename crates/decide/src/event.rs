@@ -87,6 +87,14 @@ pub enum Event {
         /// How far the wall clock was set, in milliseconds; negative: back.
         wall_step_ms: i64,
     },
+    /// The operator pauses the agent until then: it takes nothing, lets go of nothing by choice and has nobody expelled sooner, but
+    /// still yields to a claim. Told again, the last word counts; one that is over by now ends the pause.
+    Pause {
+        /// On the agent's own clock.
+        until: Time,
+    },
+    /// The pause is over before its time.
+    Resume,
     /// Nothing new but the time: `wake_at` has come.
     Wake,
 }

@@ -11,7 +11,7 @@ use crate::event::{Fact, GroupView, MemberState, Why};
 use crate::facts::Facts;
 use crate::output::Output;
 use crate::planted::planted;
-use crate::policy::{GroupPolicy, VipPolicy};
+use crate::policy::{GatewayLost, GroupPolicy, ReadOnlyPrimary, VipPolicy};
 use crate::time::Time;
 
 /// Members' hardware addresses are asked for because of an unknown one at most this often; it is also their time to answer.
@@ -44,7 +44,12 @@ impl<'a> Deref for VipMoment<'a> {
 impl VipMoment<'_> {
     /// May a VIP that is here stay?
     pub(crate) fn verdict_to_keep(&self) -> Verdict {
-        self.stages().verdict_to_keep(self.policy)
+        let (gateway_lost, read_only_primary) = if self.is_paused() {
+            (GatewayLost::HoldWithMajority, ReadOnlyPrimary::Hold)
+        } else {
+            (self.policy.gateway_lost, self.policy.read_only_primary)
+        };
+        self.stages().verdict_to_keep(gateway_lost, read_only_primary)
     }
 
     /// May the VIP come here?
@@ -53,6 +58,11 @@ impl VipMoment<'_> {
             Verdict::Unknown(..) if planted!(self.group, TakeUnknownForYes) => Verdict::Up,
             verdict => verdict,
         }
+    }
+
+    /// The operator has paused the agent: nothing is taken.
+    pub(crate) fn may_not_take(&self) -> bool {
+        self.is_paused() && !planted!(self.group, TakeWhilePaused)
     }
 
     /// The interface that bears the VIP: `None` when it is not here, `Unknown` when the host's addresses are not known. On a
@@ -82,6 +92,11 @@ impl VipMoment<'_> {
 }
 
 impl Moment<'_> {
+    /// The operator has paused this agent.
+    pub(crate) fn is_paused(&self) -> bool {
+        self.facts.pause.is_on()
+    }
+
     /// The stages, as the facts stand.
     pub(crate) fn stages(&self) -> Stages {
         Stages::of(self.group, self.facts)

@@ -86,11 +86,21 @@ mod mistakes {
         RenewLate,
         /// The word that the VIP is free names its successor however long after the removal.
         ReleaseWordAfterItsLimit,
+        /// A paused agent takes the address.
+        TakeWhilePaused,
+        /// A paused holder yields to nobody.
+        YieldToNobodyWhilePaused,
+        /// A paused holder lets go as if it were not paused.
+        LetGoWhilePaused,
+        /// A paused agent has a dead member expelled sooner.
+        ExpelWhilePaused,
+        /// A pause has no end.
+        PauseWithoutEnd,
     }
 
     impl Planted {
         /// Each.
-        pub const EACH: [Self; 25] = [
+        pub const EACH: [Self; 30] = [
             Self::SkipSecondCheck,
             Self::AcquireWithoutProbing,
             Self::TakeUnknownForYes,
@@ -116,6 +126,11 @@ mod mistakes {
             Self::RenewAddsWhatIsGone,
             Self::RenewLate,
             Self::ReleaseWordAfterItsLimit,
+            Self::TakeWhilePaused,
+            Self::YieldToNobodyWhilePaused,
+            Self::LetGoWhilePaused,
+            Self::ExpelWhilePaused,
+            Self::PauseWithoutEnd,
         ];
     }
 }

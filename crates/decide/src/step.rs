@@ -13,6 +13,7 @@ use crate::facts::{Facts, News};
 use crate::moment::{Moment, VipMoment};
 use crate::net::VipId;
 use crate::output::Output;
+use crate::planted::planted;
 use crate::policy::Policy;
 use crate::polling::Polling;
 use crate::reason::{Reason, Said};
@@ -89,6 +90,7 @@ impl Decision {
 /// Takes one event in and decides. Pure: the same arguments always give the same result.
 pub fn step(policy: &Policy, state: &mut State, event: &Event, now: Time) -> Decision {
     let mut out = Output::default();
+    follow_operator(policy, state, event, now, &mut out);
     notice_pauses(policy, state, event, now, &mut out);
     take_in(policy, state, event, now, &mut out);
     note_asked(state, now, &mut out);
@@ -167,6 +169,28 @@ fn assert_what_one_agent_can_see(machine: &VipMachine, at: VipMoment<'_>, out: &
     );
     debug_assert!(out.reasons.iter().any(|said| said.vip == out.vip), "it is said how each VIP stands");
     debug_assert!(out.wake_at.is_none_or(|wake| wake > at.now), "a wake-up that is already past");
+}
+
+/// The operator's pause begins, is changed, or ends, by a word or by itself. What was known before it ends is as good after it; what
+/// the VIP is kept in spite of is asked about once more.
+fn follow_operator(policy: &Policy, state: &mut State, event: &Event, now: Time, out: &mut Output) {
+    let was_on = state.facts.pause.is_on();
+    let changes = match *event {
+        Event::Pause { until } => state.facts.pause.take_in(Some(until), now),
+        Event::Resume => state.facts.pause.take_in(None, now),
+        _ => !planted!(policy.group, PauseWithoutEnd) && state.facts.pause.end_in_time(now),
+    };
+    if let Some(until) = state.facts.pause.until {
+        if until > now {
+            out.wake(until);
+        }
+        if changes {
+            out.say_aside(Reason::PauseBegins(until.since(now)));
+        }
+    } else if changes && was_on {
+        out.say_aside(Reason::PauseEnds);
+        each_vip(policy, state, now, out, |machine, at, out| machine.end_pause(at, out));
+    }
 }
 
 /// After a pause, of the host or of the agent alone, nothing is known any more; all is asked. Of a pause in which nothing ran, not

@@ -14,6 +14,7 @@ pub mod history;
 pub mod journal;
 pub mod lock;
 pub mod observe;
+pub mod pause;
 pub mod recorder;
 pub mod self_protection;
 pub mod server_access;

@@ -5,8 +5,8 @@ use std::time::Duration;
 use crate::claims::Claims;
 use crate::expelling::Expelling;
 use crate::inputs::{
-    Action, Event, Fact, Frame, Gateway, GroupView, HostAddress, Mac, MemberState, Outcome, Says, Seen,
-    Server, Time, ViewId, VipAction,
+    Action, Event, Fact, Frame, Gateway, GroupView, HostAddress, Mac, MemberState, NotInGroup, Outcome, Says,
+    Seen, Server, Time, ViewId, VipAction,
 };
 use crate::limits::Limits;
 
@@ -97,6 +97,12 @@ pub struct Book {
     pub(crate) gives_up: bool,
     /// It was told to stop.
     pub(crate) stops: bool,
+    /// Until when the operator has paused it.
+    pub(crate) paused_until: Option<Time>,
+    /// When a pause ended last: what it put up with counts from then.
+    pub(crate) pause_ended: Option<Time>,
+    /// Its server takes writes outside its group, by what it was told.
+    pub(crate) strays: bool,
     pub(crate) claims: Claims,
     /// What it knows of dead members, and does about them.
     pub expelling: Expelling,
@@ -138,6 +144,9 @@ impl Book {
             stood_still: None,
             gives_up: false,
             stops: false,
+            paused_until: None,
+            pause_ended: None,
+            strays: false,
             claims: Claims::default(),
             expelling: Expelling::default(),
         }
@@ -184,6 +193,7 @@ impl Book {
     pub(crate) fn told(&mut self, limits: &Limits<'_>, event: &Event, now: Time) {
         let wish = self.wish_since();
         self.forget_after_the_lease(limits, now);
+        self.told_of_pause(event, now);
         match event {
             // Another VIP's business.
             Event::Frame(vip, _)
@@ -294,6 +304,25 @@ impl Book {
         self.host_asked = self.host_asked.max(now);
     }
 
+    /// Whether the operator has paused it.
+    pub fn is_paused(&self) -> bool {
+        self.paused_until.is_some()
+    }
+
+    /// A pause ends by the operator's word, or in its time: an agent that does not act then goes by its clock when it does.
+    fn told_of_pause(&mut self, event: &Event, now: Time) {
+        let was = self.paused_until;
+        match event {
+            Event::Pause { until } => self.paused_until = Some(*until),
+            Event::Resume => self.paused_until = None,
+            _ => {}
+        }
+        self.paused_until = self.paused_until.filter(|until| *until > now);
+        if was.is_some() && self.paused_until.is_none() {
+            self.pause_ended = Some(now);
+        }
+    }
+
     /// What it was told before counts no more.
     fn clocks_parted(&mut self, suspended: Duration, now: Time) {
         self.forget(now);
@@ -317,6 +346,7 @@ impl Book {
             Fact::Known(Server::Member(view)) => view.view.clone(),
             _ => self.own_view.take(),
         };
+        self.strays = takes_stray_writes(&seen.fact);
         let word = match word(&seen.fact) {
             word if word.may_stay() && self.is_stale() => Word::Stale,
             // Whatever runs there now is not what led.
@@ -403,8 +433,15 @@ impl Book {
     /// How long a holder may go on, by what it was told. None: without an end.
     pub(crate) fn may_hold_until(&self, limits: &Limits<'_>, held_since: Time) -> Option<Time> {
         use crate::inputs::{GatewayLost, ReadOnlyPrimary};
-        let since = self.word_since.max(held_since);
+        let ended = self.pause_ended.unwrap_or(held_since);
+        let since = self.word_since.max(held_since).max(ended);
+        let paused = self.is_paused();
         let by_server = match self.word {
+            // While it is paused a holder lets go of nothing by choice. What takes stray writes is not its choice, and is
+            // another invariant's.
+            Word::Leads { .. } | Word::Silent | Word::TurnsAway | Word::Follows | Word::Dead if paused => {
+                None
+            }
             Word::Leads { writable: false } if limits.vip.read_only_primary == ReadOnlyPrimary::Release => {
                 Some(since + limits.vip.claim_wait)
             }
@@ -415,8 +452,9 @@ impl Book {
             Word::Dead => Some(since + limits.vip.linger),
             Word::NoMajority => Some(since + NO_MAJORITY_FOR),
         };
-        let gateway_since = self.gateway_since.max(held_since);
-        let by_gateway = match (self.gateway, limits.vip.gateway_lost) {
+        let gateway_since = self.gateway_since.max(held_since).max(ended);
+        let gateway_lost = if paused { GatewayLost::HoldWithMajority } else { limits.vip.gateway_lost };
+        let by_gateway = match (self.gateway, gateway_lost) {
             (Some(false), GatewayLost::Release) => Some(gateway_since),
             // Counts from when its server does not lead.
             (Some(false), GatewayLost::HoldWithMajority) => {
@@ -431,6 +469,20 @@ impl Book {
     pub fn knows_a_no(&self) -> bool {
         matches!(self.word, Word::Follows | Word::NoMajority | Word::Stale | Word::Dead)
             || self.gateway == Some(false)
+    }
+}
+
+/// It is in no group, and does not say that it is read-only.
+fn takes_stray_writes(fact: &Fact<Server>) -> bool {
+    match fact {
+        Fact::Known(Server::Member(view)) => {
+            let outside = |state| matches!(state, MemberState::Offline | MemberState::Error);
+            !view.super_read_only && view.local_member().is_none_or(|local| outside(local.state))
+        }
+        Fact::Known(Server::NotInGroup(why)) => {
+            matches!(why, NotInGroup::PluginMissing | NotInGroup::NotRunning)
+        }
+        _ => false,
     }
 }
 

@@ -32,11 +32,13 @@ pub enum Excuse {
     AnotherHasIt,
     /// FOLLOWS.
     JustRemoved,
+    /// FOLLOWS.
+    Paused,
 }
 
 impl Excuse {
     /// Each, in the order of the table.
-    pub const EACH: [Self; 13] = [
+    pub const EACH: [Self; 14] = [
         Self::Apart,
         Self::FramesLost,
         Self::Settling,
@@ -50,6 +52,7 @@ impl Excuse {
         Self::TurnedAway,
         Self::AnotherHasIt,
         Self::JustRemoved,
+        Self::Paused,
     ];
 
     /// Its name, its reason, and the heading under which that is documented.
@@ -111,6 +114,9 @@ impl Excuse {
                 "a stranger, a switch or a host without an agent answers for the address: it is not taken",
                 PROTOCOL,
             ),
+            Self::Paused => {
+                ("paused", "the operator has paused the primary's agent: it takes nothing", OPERATOR)
+            }
             Self::JustRemoved => {
                 ("just removed", "somebody removed the address a moment ago: it is being put back", JUDGED)
             }
@@ -128,6 +134,7 @@ const LEASE: &str = "When two hosts could hold the VIP";
 const PROTOCOL: &str = "Dispute: a member claims what is held here";
 const PAUSES: &str = "Pauses";
 const STOPPING: &str = "Stopping, restarting, upgrading the agent";
+const OPERATOR: &str = "Fault by fault";
 const JUDGED: &str = "How each is judged";
 
 /// How often each excuse was needed.

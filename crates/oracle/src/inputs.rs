@@ -2,8 +2,8 @@
 
 pub(crate) use decide::action::{Action, Outcome, VipAction};
 pub(crate) use decide::event::{
-    Event, Fact, Frame, Gateway, GroupView, HostAddress, Mac, Member, MemberPort, MemberState, Says, Seen,
-    Server, ViewId,
+    Event, Fact, Frame, Gateway, GroupView, HostAddress, Mac, Member, MemberPort, MemberState, NotInGroup,
+    Says, Seen, Server, ViewId,
 };
 pub(crate) use decide::net::VipId;
 pub(crate) use decide::policy::{GatewayLost, GroupPolicy, Policy, ReadOnlyPrimary, VipPolicy};

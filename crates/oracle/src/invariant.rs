@@ -27,11 +27,13 @@ pub enum Invariant {
     NoStrayWrites,
     /// WAKES
     Wakes,
+    /// PAUSED
+    Paused,
 }
 
 impl Invariant {
     /// Each.
-    pub const EACH: [Self; 10] = [
+    pub const EACH: [Self; 11] = [
         Self::OneHolder,
         Self::Evidence,
         Self::NewestView,
@@ -42,6 +44,7 @@ impl Invariant {
         Self::Restored,
         Self::NoStrayWrites,
         Self::Wakes,
+        Self::Paused,
     ];
 
     /// Its name, as everywhere.
@@ -57,6 +60,7 @@ impl Invariant {
             Self::Restored => "RESTORED",
             Self::NoStrayWrites => "NO-STRAY-WRITES",
             Self::Wakes => "WAKES",
+            Self::Paused => "PAUSED",
         }
     }
 
@@ -87,6 +91,9 @@ impl Invariant {
             }
             Self::NoStrayWrites => {
                 "The VIP does not lead clients to a server that takes writes outside the group."
+            }
+            Self::Paused => {
+                "A paused agent takes nothing, has nobody expelled sooner, and lets go only of what another claims or may have."
             }
             Self::Wakes => "An agent always says when it will look again, and that is never in the past.",
         }

@@ -118,6 +118,9 @@ impl Book {
             let words = "renews the VIP, which is not here by what it was told, or whose lease was over";
             return Verdict::breach(Invariant::Lease, words);
         }
+        if let Some(breach) = self.pause_is_broken(limits, actions) {
+            return Verdict { breach: Some(breach), ..Verdict::default() };
+        }
         let here = sight.here.unwrap_or(self.holds());
         match (here, limits.adds(actions), limits.removes(actions)) {
             (false, true, _) => self.judge_start(limits, now),
@@ -127,6 +130,21 @@ impl Book {
             (true, _, false) => self.judge_holding(limits, limits.renews(actions), sight, now),
             (false, false, _) => Verdict::default(),
         }
+    }
+
+    /// PAUSED: what a paused agent must not do, whatever it was told.
+    fn pause_is_broken(&self, limits: &Limits<'_>, actions: &[Action]) -> Option<Breach> {
+        if !self.is_paused() {
+            return None;
+        }
+        if limits.adds(actions) {
+            return Some(Breach::new(Invariant::Paused, "takes the VIP while it is paused"));
+        }
+        let sooner = |action: &Action| {
+            matches!(action, Action::SetExpelTimeout { .. } | Action::WakeExpel | Action::Fence { .. })
+        };
+        let words = "has a member expelled sooner while it is paused";
+        actions.iter().any(sooner).then(|| Breach::new(Invariant::Paused, words))
     }
 
     /// LEASE: the kernel's lifetime is never longer than the policy says; only an agent that is told to stop leaves none.
@@ -271,10 +289,17 @@ impl Book {
             let words = format!("lets go at the first word: {:?}, gateway {:?}", self.word, self.gateway);
             return Some(Breach::new(Invariant::NoFlap, words));
         }
-        if self.gateway == Some(false) {
+        let paused = self.is_paused();
+        if self.gateway == Some(false) && !(paused && self.word.may_stay()) {
             return None;
         }
         let patience = match self.word {
+            Word::Silent | Word::TurnsAway | Word::Leads { .. } | Word::TakesWrites | Word::Follows
+                if paused && !self.strays =>
+            {
+                let words = format!("lets go by choice while it is paused: {:?}", self.word);
+                return Some(Breach::new(Invariant::Paused, words));
+            }
             Word::Leads { writable: false } if limits.vip.read_only_primary == ReadOnlyPrimary::Release => {
                 return None;
             }

@@ -29,6 +29,8 @@ impl Book {
             &mut self.released_at,
             &mut self.contested_at,
             &mut self.no_since,
+            &mut self.paused_until,
+            &mut self.pause_ended,
         ]
         .into_iter()
         .flatten()
@@ -101,6 +103,16 @@ impl Book {
         self.claims.each.retain(|claim| holds && now.since(claim.since) <= CLAIM_LASTS);
         self.last_probe =
             if self.probes == 0 { NEVER } else { self.last_probe.max(oldest(limits.vip.probe_spacing)) };
+        // Whether it is over is all that counts of its end; what is far off stays far off.
+        let far = |until: Time| {
+            if until > now + Duration::from_secs(6) { now + Duration::from_secs(100) } else { until }
+        };
+        self.paused_until = self.paused_until.map(far);
+        // It puts off what is due after a patience, and the longest of those is over by then.
+        let longest = limits.vip.hung_patience.max(limits.vip.linger).max(limits.vip.claim_wait) + slack;
+        self.pause_ended = self.pause_ended.filter(|at| holds && now.since(*at) <= longest);
+        // Nothing but the pause of a holder asks for this.
+        self.strays &= holds;
         self.stood_still = self.stood_still.filter(|(at, _)| holds && now.since(*at) < limits.vip.claim_wait);
     }
 }

@@ -59,6 +59,9 @@ pub enum Fault {
     AgentRestarts { who: Who, ms: u64 },
     /// `haipmgr stop --release`: the agent gives the VIP up and ends, and is started again after `ms`.
     GivenUp { who: Who, ms: u64 },
+    /// `haipmgr pause --for`: this host's agent, or all (`who`: none), which hear of it one after the other within a second. Where
+    /// `resumed`, by a word before its time.
+    PausedByOperator { who: Option<Who>, ms: u64, resumed: bool },
     /// The virtual machine stands still; its clock shows that afterwards, or not.
     Paused { who: Who, ms: u64, clock_jumps: bool },
     /// The host's clock jumps ahead by `ms`.
@@ -137,6 +140,7 @@ impl Fault {
             | Self::AgentKilled { ms, .. }
             | Self::AgentRestarts { ms, .. }
             | Self::GivenUp { ms, .. }
+            | Self::PausedByOperator { ms, .. }
             | Self::Paused { ms, .. }
             | Self::ClockJumps { ms, .. }
             | Self::GroupPortCut { ms, .. }
@@ -267,6 +271,22 @@ impl Fault {
                 world.change_in(now, Change::AgentGivesUp(host));
                 world.change_in(after(ms.max(3_100)), Change::AgentStarts(host));
             }
+            Self::PausedByOperator { who, ms, resumed } => {
+                let hosts = match who {
+                    Some(who) => vec![place(world, who)],
+                    None => (0..world.hosts.len()).collect(),
+                };
+                let until = world.now + after(ms);
+                for host in &hosts {
+                    let hears = if who.is_some() { now } else { world.between_ms(0, 1_000) };
+                    world.change_in(hears, Change::OperatorPauses(*host, until));
+                }
+                let ends = if resumed { world.between_ms(ms / 2, ms) } else { after(ms) };
+                for host in hosts {
+                    let hears = if resumed { world.between_ms(0, 1_000) } else { now };
+                    world.change_in(ends + hears, Change::OperatorResumes(host));
+                }
+            }
             _ => self.cut(world),
         }
     }
@@ -394,6 +414,11 @@ impl fmt::Display for Fault {
             }
             Self::GivenUp { who, ms } => {
                 write!(f, "{who}'s agent is told to give the VIP up, started again after {}", seconds(ms))
+            }
+            Self::PausedByOperator { who, ms, resumed } => {
+                let whom = who.map_or("all agents".to_owned(), |who| format!("{who}'s agent"));
+                let ends = if *resumed { ", resumed before that" } else { "" };
+                write!(f, "the operator pauses {whom} for {}{ends}", seconds(ms))
             }
             Self::Paused { who, ms, clock_jumps } => {
                 write!(f, "{who} is paused for {}, {}", seconds(ms), now(clock_jumps))

@@ -162,6 +162,7 @@ impl Schedule {
         }
         end = end.max(give_backlogs(&mut Rng::with_seed(seed ^ 0x00ba_c106), &mut faults));
         end = end.max(choose_of_the_site(&mut Rng::with_seed(seed ^ 0x0517_e5e7), &mut limits, &mut faults));
+        end = end.max(let_the_operator_pause(&mut Rng::with_seed(seed ^ 0x0050_a05e), &mut faults));
         faults.sort_by_key(|timed| timed.at_ms);
         let length_ms = (end + TAIL_MS).min(LONGEST_MS);
         // Drawn apart, so that the seed's other choices are the same with and without it.
@@ -293,6 +294,26 @@ fn choose_of_the_site(rng: &mut Rng, limits: &mut Limits, faults: &mut Vec<Timed
         let to = rng.usize(0..7);
         faults.push(Timed { at_ms: at_ms + rng.u64(50..1_500), fault: Fault::Switchover { to } });
         end = end.max(at_ms + ms);
+    }
+    end
+}
+
+/// The operator pauses one agent, or all: in one schedule of six. Gives when that is over.
+fn let_the_operator_pause(rng: &mut Rng, faults: &mut Vec<Timed>) -> u64 {
+    if rng.u8(0..6) != 0 {
+        return 0;
+    }
+    let mut end = 0;
+    for _ in 0..rng.usize(1..=2) {
+        let who = match rng.u8(0..6) {
+            0 => Some(Who::Primary),
+            1 => Some(Who::Holder),
+            2 => Some(Who::Host(rng.usize(0..7))),
+            _ => None,
+        };
+        let (at_ms, ms) = (rng.u64(0..9_000), rng.u64(500..15_000));
+        faults.push(Timed { at_ms, fault: Fault::PausedByOperator { who, ms, resumed: rng.bool() } });
+        end = end.max(at_ms + ms + 1_000);
     }
     end
 }

@@ -55,4 +55,9 @@ is_caught! {
     adding_what_a_renewal_does_not_find: RenewAddsWhatIsGone, from 0;
     renewing_late: RenewLate, from 0;
     a_release_word_after_its_limit: ReleaseWordAfterItsLimit, from 0;
+    taking_while_paused: TakeWhilePaused, from 0;
+    yielding_to_nobody_while_paused: YieldToNobodyWhilePaused, from 0;
+    letting_go_while_paused: LetGoWhilePaused, from 0;
+    expelling_while_paused: ExpelWhilePaused, from 0;
+    a_pause_without_end: PauseWithoutEnd, from 0;
 }

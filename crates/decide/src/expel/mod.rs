@@ -46,9 +46,14 @@ impl ExpelState {
         if *event != Event::Stopping && at.group.elects() && at.survives() {
             self.read_timeout(at, out);
             self.meet_members(at, out);
-            self.look_at_suspects(at, out);
-            self.expel_the_dead(at, out);
-            self.wake_on_time(at, out);
+            if !at.is_paused() || planted!(at.group, ExpelWhilePaused) {
+                self.look_at_suspects(at, out);
+                self.expel_the_dead(at, out);
+                self.wake_on_time(at, out);
+            } else if let Some(changed) = &mut self.changed {
+                // The operator's word: the group keeps its own patience.
+                changed.restoring = true;
+            }
         } else if let Some(changed) = &mut self.changed {
             changed.restoring = true;
         }

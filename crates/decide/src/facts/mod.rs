@@ -5,6 +5,7 @@
 
 mod neighbors;
 mod news;
+mod pause;
 mod peers;
 pub mod process;
 mod view;
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 pub use neighbors::Neighbors;
 pub use news::News;
+pub use pause::Pause;
 pub use peers::{Open, Peer, Peers};
 pub use process::Signs;
 pub use view::Views;
@@ -56,6 +58,9 @@ pub struct Facts {
     pub process: Signs,
     /// The operator's word: every VIP is to be given up, and none is taken any more.
     pub giving_up: bool,
+    /// The operator's pause.
+    #[serde(default)]
+    pub pause: Pause,
 }
 
 impl Facts {
@@ -74,6 +79,7 @@ impl Facts {
             neighbors: Neighbors::default(),
             process: Signs::default(),
             giving_up: false,
+            pause: Pause::default(),
         }
     }
 
@@ -113,6 +119,8 @@ impl Facts {
                 }
                 return vec![News::AddressGone];
             }
+            // `step` has taken it in: it says what changes.
+            Event::Pause { .. } | Event::Resume => {}
             Event::Frame(..)
             | Event::ReceiveUp(..)
             | Event::StatFile(_)

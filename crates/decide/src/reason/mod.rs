@@ -118,6 +118,14 @@ pub enum Reason {
     StoppingUnderLease(String, Duration),
     /// The VIP is not here, and not taken any more: the agent was told to give it up.
     GivenUp,
+    /// It should be here, and is not taken: the operator has paused the agent.
+    Paused,
+    /// The operator has paused the agent, so it stays, though this stage fails.
+    HoldingPaused(Stage, Cause),
+    /// The operator pauses the agent for so long.
+    PauseBegins(Duration),
+    /// The pause is over.
+    PauseEnds,
     /// The host was suspended for so long, or the wall clock was set by so many milliseconds: all is asked anew.
     ClocksParted {
         /// How long the host was suspended.
@@ -219,6 +227,11 @@ impl fmt::Display for Reason {
                     "VIP kept so that clients are refused at once, until the new primary claims it, for linger at most: {stage} fails: {cause}"
                 )
             }
+            Self::HoldingPaused(stage, cause) => {
+                write!(f, "VIP kept while the agent is paused, until another member claims it: {stage} fails: {cause}")
+            }
+            Self::PauseBegins(length) => paused_for(f, *length),
+            Self::PauseEnds => f.write_str("the pause is over: the VIP follows the primary again"),
             Self::Disputed(member) => {
                 write!(f, "member {member} claims the VIP: asking its server and our own")
             }
@@ -263,6 +276,7 @@ impl Reason {
                 write!(f, "VIP wanted here, but member {member} claims it too: asking its server")
             }
             Self::SecondCheck => f.write_str("VIP wanted here, and nobody has it: waiting for the second check"),
+            Self::Paused => f.write_str("VIP wanted here, and not taken: the agent is paused (haipmgr resume ends that)"),
             Self::Retrying => f.write_str("VIP wanted here: adding it failed, trying again soon"),
             other => other.fmt_of_others(f),
         }
@@ -344,6 +358,15 @@ impl Reason {
             _ => Ok(()),
         }
     }
+}
+
+fn paused_for(f: &mut fmt::Formatter<'_>, length: Duration) -> fmt::Result {
+    write!(
+        f,
+        "paused for {} s: the VIP is not taken here, is let go of only where another member claims it or may have it, and no member \
+         is expelled sooner; haipmgr resume ends this",
+        length.as_secs()
+    )
 }
 
 fn stopping_for_ever(f: &mut fmt::Formatter<'_>, interface: &str) -> fmt::Result {

@@ -111,7 +111,8 @@ impl VipMachine {
         stages: &Stages,
         verdict: &Verdict,
     ) -> Settled {
-        if planted!(at.group, YieldToNobody) {
+        let deaf = at.is_paused() && planted!(at.group, YieldToNobodyWhilePaused);
+        if deaf || planted!(at.group, YieldToNobody) {
             return Settled::Stay;
         }
         let member = dispute.claimant;

@@ -180,6 +180,9 @@ impl VipMachine {
                 out.say(match (&stages.primary.0, &stages.gateway.0) {
                     (Finding::Failed(Cause::ReadOnly), _) => Reason::HoldingReadOnly,
                     (Finding::Failed(Cause::SecondaryWritable), _) => Reason::HoldingUntilClaimed,
+                    (_, Finding::Failed(cause)) if at.is_paused() => {
+                        Reason::HoldingPaused(Stage::Gateway, cause.clone())
+                    }
                     (_, gateway) if failed(gateway) => Reason::HoldingWithoutGateway,
                     _ => Reason::Holding,
                 });
@@ -193,6 +196,26 @@ impl VipMachine {
             Verdict::Down(stage, cause) => {
                 let (stage, cause) = Self::ends_soonest(at, &stages).unwrap_or((stage, cause));
                 self.recheck(at, out, hold, &stages, stage, cause)
+            }
+        }
+    }
+
+    /// The operator has paused the agent: it lets go of nothing by choice. What another claims is yielded all the same, and what
+    /// must be let go of at once ([`Leave::AtOnce`], a view older than another's) is: somebody else may have the VIP by then, unheard,
+    /// or the server takes writes that its group never gets.
+    fn stays_by_pause(at: VipMoment<'_>) -> bool {
+        at.is_paused() && !planted!(at.group, LetGoWhilePaused)
+    }
+
+    /// The operator's pause is over: a stage that fails is looked at once more, and a claim is waited for from now on. The members'
+    /// agents hear of the end one after the other, and whoever is to have the VIP may still be about to claim it.
+    pub(crate) fn end_pause(&mut self, at: VipMoment<'_>, out: &mut Output) {
+        let VipState::Holding(hold) = &mut self.state else { return };
+        if hold.recheck_since.is_some() {
+            hold.recheck_since = Some(at.now);
+            hold.down_since = hold.down_since.map(|_| at.now);
+            for question in [Action::AskHost, Action::AskServer, Action::AskGateway] {
+                out.act(question);
             }
         }
     }
@@ -211,8 +234,9 @@ impl VipMachine {
             _ if matches!(stage, Stage::Server | Stage::Primary) => Some(at.policy.hung_patience),
             _ => None,
         };
-        let since = at.facts.server_unknown_since.unwrap_or(at.now).max(hold.since);
-        if let Some(patience) = patience.filter(|_| !planted!(at.group, PatienceWithoutEnd)) {
+        let since = at.facts.pause.since(at.facts.server_unknown_since.unwrap_or(at.now).max(hold.since));
+        let endless = Self::stays_by_pause(at) || planted!(at.group, PatienceWithoutEnd);
+        if let Some(patience) = patience.filter(|_| !endless) {
             if at.now >= since + patience {
                 return self.let_go(at, out, hold, LetGo::PatienceOver(stage, why));
             }
@@ -279,7 +303,13 @@ impl VipMachine {
         }
         let keeps = matches!(cause, Cause::GatewayLost { .. }) && planted!(at.group, KeepWithoutGateway);
         let down_since = *hold.down_since.get_or_insert(recheck_since);
-        let (until, reason): (Time, fn(Stage, Cause) -> Reason) = match Self::leave(at, &cause) {
+        let leave = Self::leave(at, &cause);
+        if Self::stays_by_pause(at) && leave != Leave::AtOnce && !matches!(cause, Cause::StaleView { .. }) {
+            out.say(Reason::HoldingPaused(stage, cause));
+            Self::refresh(at, out, &mut hold, false);
+            return VipState::Holding(hold);
+        }
+        let (until, reason): (Time, fn(Stage, Cause) -> Reason) = match leave {
             Leave::AtOnce if keeps => (at.now + at.policy.linger, Reason::Rechecking),
             Leave::AtOnce => (at.now, Reason::Rechecking),
             Leave::AfterClaimWait => (down_since + at.policy.claim_wait, Reason::WaitingForClaim),

@@ -25,6 +25,10 @@ impl VipMachine {
                 out.say(Reason::NotKnown(stage, why));
                 VipState::Absent
             }
+            Verdict::Up if at.may_not_take() => {
+                out.say(Reason::Paused);
+                VipState::Absent
+            }
             Verdict::Up if at.now < self.retry_at => {
                 out.say(Reason::Retrying);
                 out.wake(self.retry_at);
@@ -53,6 +57,7 @@ impl VipMachine {
             }
         }
     }
+
     /// Those who began to claim before this agent: a holder that lets go for one of them says so to all, and only one is to
     /// take it.
     fn rivals_at_first(&mut self, at: VipMoment<'_>, out: &mut Output) -> BTreeMap<IpAddr, Rival> {

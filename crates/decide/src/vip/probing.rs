@@ -106,6 +106,11 @@ impl VipMachine {
     /// Goes on with a claim: drop it, take the address, or probe on.
     pub(crate) fn pursue(&mut self, at: VipMoment<'_>, out: &mut Output, mut claim: Claim) -> VipState {
         match at.verdict_to_start() {
+            Verdict::Up if at.may_not_take() => {
+                // A probe that is under way is called off: whoever has the address keeps it.
+                out.say(Reason::Paused);
+                return VipState::Absent;
+            }
             Verdict::Up => {}
             Verdict::Down(stage, cause) => {
                 out.say(Reason::NotWanted(stage, cause));

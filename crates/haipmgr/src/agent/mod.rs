@@ -9,6 +9,7 @@ mod expelling;
 mod historian;
 mod hosts;
 mod log_dedup;
+mod paused;
 mod vip_edges;
 mod wiring;
 
@@ -39,6 +40,7 @@ use crate::journal::Log;
 use crate::observe::link::{self, LinkWatch, PathChange};
 use crate::observe::server_process::ServerProcesses;
 use crate::observe::{arp_kept_in, listening};
+use crate::pause::Pause;
 use crate::recorder::{Lines, Recorder, Sightings};
 use crate::service_manager::{self, ServiceManager};
 use crate::trace_file::TraceFile;
@@ -48,6 +50,8 @@ use drive::{Edges, drive};
 use historian::Historian;
 use hosts::{Asked, Hosts};
 use log_dedup::LogDedup;
+pub use paused::Heard;
+use paused::Paused;
 use vip_edges::{Once, VipEdges};
 use wiring::{Segments, Wiring};
 
@@ -97,6 +101,28 @@ pub struct Orders {
     pub drained: watch::Receiver<BTreeSet<String>>,
     /// Those that have given it up.
     pub given_up: watch::Sender<BTreeSet<String>>,
+    /// Pauses.
+    pub pauses: PauseOrders,
+}
+
+/// What the agents are told of pauses, and what they have heard.
+#[derive(Clone, Debug)]
+pub struct PauseOrders {
+    /// By cluster, the last word for this host's agent. Not named: there was none since it started.
+    pub of_host: watch::Receiver<BTreeMap<String, PauseWord>>,
+    /// By cluster.
+    pub heard: watch::Sender<BTreeMap<String, Heard>>,
+    /// The number of the last word that was followed.
+    pub followed: u64,
+}
+
+/// This host's agent is paused, or no longer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PauseWord {
+    /// Counts the words: each is followed once.
+    pub number: u64,
+    /// None: it is to go on.
+    pub pause: Option<Pause>,
 }
 
 impl Orders {
@@ -107,9 +133,32 @@ impl Orders {
 
     /// A word is yet to come. For ever where nobody is there to give it.
     async fn changed(&mut self) {
-        if self.drained.changed().await.is_err() {
+        let changed = tokio::select! {
+            changed = self.drained.changed() => changed,
+            changed = self.pauses.of_host.changed() => changed,
+        };
+        if changed.is_err() {
             std::future::pending::<()>().await;
         }
+    }
+
+    /// The word for this cluster's agent, where there is one that it has not followed yet.
+    fn pause_of(&mut self, cluster: &str) -> Option<Option<Pause>> {
+        let followed = self.pauses.followed;
+        let word = self.pauses.of_host.borrow_and_update().get(cluster).cloned();
+        let word = word.filter(|word| word.number > followed)?;
+        self.pauses.followed = word.number;
+        Some(word.pause)
+    }
+
+    fn tell_heard(&self, cluster: &str, heard: &Heard) {
+        self.pauses.heard.send_if_modified(|all| {
+            let news = all.get(cluster) != Some(heard);
+            if news {
+                all.insert(cluster.to_owned(), heard.clone());
+            }
+            news
+        });
     }
 
     fn tell(&self, cluster: &str, has_given_up: bool) {
@@ -300,10 +349,14 @@ impl Agent {
         if drained {
             driver.push(Event::Release);
         }
+        let mut paused = Paused::read(self.cluster.paused_file(), self.journal.clone());
+        paused.news().into_iter().for_each(|news| driver.push(news));
+        let mut of_cluster = self.wiring.pauses();
         let mut looked_at = Instant::now();
         let (manager, place) = self.shared.manager.clone();
         while let Some(until) = drive(&mut driver, &policy, &mut self).await {
             orders.tell(&self.cluster.name, driver.state().has_given_up());
+            orders.tell_heard(&self.cluster.name, paused.heard());
             let now = clock::now();
             manager.follow(place, &policy, driver.state(), &mut self.told);
             manager.turned(place, now);
@@ -320,7 +373,11 @@ impl Agent {
                         drained = !drained;
                         driver.push(if drained { Event::Release } else { Event::Undrain });
                     }
+                    if let Some(pause) = orders.pause_of(&self.cluster.name) {
+                        paused.hear_of_host(pause);
+                    }
                 }
+                Some(pause) = of_cluster.recv() => paused.hear_of_cluster(pause),
                 event = next_of(&mut self.frames) => driver.push(event),
                 event = next_of(&mut self.inbox) => driver.push(event),
                 Some(change) = paths.recv() => self.follow_path(&change, driver.state()),
@@ -328,6 +385,7 @@ impl Agent {
                 Some(asked) = questions.recv() => drop(asked.send(self.status(driver.state()))),
                 () = sleep_until(until) => {}
             }
+            paused.news().into_iter().for_each(|news| driver.push(news));
             if self.announce_again.take(Instant::now()) {
                 self.announce_again(driver.state());
             }

@@ -21,7 +21,9 @@ use crate::observe::gateway::{GatewaySettings, Gateways, SharedGateway};
 use crate::observe::mysql::{self, ServerWatch};
 use crate::observe::neighbor::{Interfaces, NeighborReport, NeighborSettings, NeighborWatch};
 use crate::observe::network_service;
+use crate::observe::pauses::{self, PauseWatch};
 use crate::observe::server_process::{ProcessReport, ProcessWatch, ServerProcesses};
+use crate::pause::Pause;
 use crate::server_access::{Access, Endpoint, Servers};
 
 /// Which member this host is: its address and interface.
@@ -40,6 +42,9 @@ pub(super) struct Wiring {
     segments: Segments,
     member: Membership,
     server: Option<ServerWatch>,
+    pauses: Option<PauseWatch>,
+    tell_pause: mpsc::UnboundedSender<Option<Pause>>,
+    pauses_told: Option<mpsc::UnboundedReceiver<Option<Pause>>>,
     process: Option<ProcessWatch>,
     expel: Option<Expel>,
     segment: Option<Segment>,
@@ -78,10 +83,14 @@ impl fmt::Display for Mute {
 impl Wiring {
     pub(super) fn new(cluster: &Cluster, segments: Segments) -> Self {
         let (frames, inbox) = mpsc::unbounded_channel();
+        let (tell_pause, pauses_told) = mpsc::unbounded_channel();
         Self {
             segments,
             member: None,
             server: None,
+            pauses: None,
+            tell_pause,
+            pauses_told: Some(pauses_told),
             process: None,
             expel: None,
             segment: None,
@@ -96,6 +105,11 @@ impl Wiring {
     /// Where frames about the VIP arrive: apart from all else, so that they can go first. To be taken once.
     pub(super) fn frames(&mut self) -> mpsc::UnboundedReceiver<Event> {
         self.inbox.take().unwrap_or_else(|| mpsc::unbounded_channel().1)
+    }
+
+    /// Where the cluster's pause arrives, as the local server has it. To be taken once.
+    pub(super) fn pauses(&mut self) -> mpsc::UnboundedReceiver<Option<Pause>> {
+        self.pauses_told.take().unwrap_or_else(|| mpsc::unbounded_channel().1)
     }
 
     /// Follows the host's membership: starts what is missing, starts anew what changed.
@@ -173,6 +187,13 @@ impl Wiring {
         match Expel::start(&servers, access.clone(), cluster.expel_timeout_file(), told(events), report) {
             Ok(expel) => self.expel = Some(expel),
             Err(error) => journal.error(&error.to_string()),
+        }
+        let tell = self.tell_pause.clone();
+        match pauses::watch(&servers, access.clone(), move |pause| drop(tell.send(pause))) {
+            Ok(watch) => self.pauses = Some(watch),
+            Err(error) => journal.error(&format!(
+                "a pause of the whole cluster is not heard of here: cannot start a thread: {error}; raise the limit on tasks (TasksMax, ulimit -u)"
+            )),
         }
         match mysql::watch(&servers, access, self.poll_every, told(events)) {
             Ok(watch) => self.server = Some(watch),

@@ -67,7 +67,7 @@ pub(super) fn undrain(arguments: &Undrained) -> ExitCode {
 }
 
 /// Does it for the cluster that is named, or for each. The first that fails gives the exit status; the others are done all the same.
-fn each(
+pub(super) fn each(
     file: &Path,
     named: Option<&str>,
     work: impl Fn(&Path, &Cluster) -> Result<(), ExitCode>,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use crate::agent::Orders;
+use crate::agent::{Orders, PauseOrders};
 use crate::config::{Cluster, Config};
 use crate::control::Order;
 use crate::control::message::{Answer, Request};
@@ -28,7 +28,7 @@ pub(super) struct Drains {
 
 impl Drains {
     /// As the files say, with what the agents need to be told of it. A file of an earlier boot says nothing.
-    pub(super) fn begin(config: &Config, log: &Log) -> (Self, Orders) {
+    pub(super) fn begin(config: &Config, log: &Log, pauses: PauseOrders) -> (Self, Orders) {
         let boot = boot();
         let is_drained = |cluster: &&Cluster| {
             std::fs::read_to_string(cluster.drained_file())
@@ -45,7 +45,7 @@ impl Drains {
         let (drained, told) = watch::channel(drained);
         let (tell, given_up) = watch::channel(BTreeSet::new());
         let files = config.clusters.iter().map(|cluster| (cluster.name.clone(), cluster.drained_file()));
-        (Self { drained, given_up, files: files.collect() }, Orders { drained: told, given_up: tell })
+        (Self { drained, given_up, files: files.collect() }, Orders { drained: told, given_up: tell, pauses })
     }
 
     /// Does what is ordered, and answers when the VIPs are given up. Not waited for: the agents go on meanwhile.

@@ -7,6 +7,8 @@ mod drains;
 mod explain;
 mod history;
 mod init;
+mod pause;
+mod pauses;
 pub(crate) mod replay;
 mod run;
 mod status;
@@ -74,6 +76,11 @@ enum Command {
     Drain(drain::Arguments),
     /// Take VIPs again after a drain.
     Undrain(drain::Undrained),
+    /// Pause the whole cluster's agents, or this host's: the VIP is taken nowhere and let go of nowhere by choice, until the pause ends by itself.
+    #[command(after_help = pause::EXAMPLES)]
+    Pause(pause::Arguments),
+    /// End a pause before its time.
+    Resume(pause::Resumed),
     /// Every switch of a VIP that this host has seen: when, why, from whom to whom, by whom, and what its time was spent on.
     #[command(after_help = history::EXAMPLES)]
     History(history::Arguments),
@@ -124,6 +131,8 @@ pub fn execute(line: CommandLine) -> ExitCode {
         Command::Switchover(arguments) => switchover::switchover(&arguments),
         Command::Drain(arguments) => drain::drain(&arguments),
         Command::Undrain(arguments) => drain::undrain(&arguments),
+        Command::Pause(arguments) => pause::pause(&arguments),
+        Command::Resume(arguments) => pause::resume(&arguments),
         Command::History(arguments) => history::history(&arguments),
         Command::Explain(arguments) => explain::explain(&arguments),
         Command::Check(arguments) => check::check(&arguments),

@@ -8,6 +8,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
 use super::drains::Drains;
+use super::pauses::Pauses;
 use super::this_host;
 use super::timings::{self, Unfit};
 use super::{ALREADY_RUNNING, BAD_INPUT, refuse, say};
@@ -184,7 +185,8 @@ async fn until_told_to_stop(prepared: &Prepared) -> Result<String, String> {
     let manager = ServiceManager::from_environment(clusters.map(|cluster| {
         (cluster.name.as_str(), cluster.policy.vips.values().filter_map(|vip| vip.lease).min())
     }));
-    let (drains, orders) = Drains::begin(&prepared.config, &prepared.journal.agent());
+    let (pauses, pause_orders) = Pauses::begin(&prepared.config);
+    let (drains, orders) = Drains::begin(&prepared.config, &prepared.journal.agent(), pause_orders);
     let (doors, questions) = doors(&prepared.config);
     let agent = agent::run(&prepared.config, prepared.logs.clone(), &manager, stopped, orders, questions);
     tokio::pin!(agent);
@@ -220,6 +222,10 @@ async fn until_told_to_stop(prepared: &Prepared) -> Result<String, String> {
                 }
                 // The listener answers it by itself.
                 (None, Request::Status { .. }) => {}
+                (None, Request::Pause { .. } | Request::Resume { .. }) => {
+                    prepared.journal.agent().info(&format!("told by {}", in_words_of(&order)));
+                    pauses.carry_out(order);
+                }
                 (None, Request::Stop | Request::Release { .. }) => break (in_words_of(&order), Some(order)),
             },
         }
@@ -254,6 +260,8 @@ fn in_words_of(order: &Order) -> String {
         Request::Drain { .. } => "drain",
         Request::Undrain { .. } => "undrain",
         Request::Status { .. } => "status",
+        Request::Pause { .. } => "pause",
+        Request::Resume { .. } => "resume",
     };
     let cluster = order.request.cluster().map_or_else(String::new, |name| format!(" --cluster {name}"));
     format!("haipmgr {command}{cluster} ({})", order.by)
@@ -272,9 +280,15 @@ fn unknown_cluster(config: &Config, order: &Order) -> Option<String> {
 fn last_words(request: &Request, ended: &Result<NotGivenUp, String>) -> Answer {
     match (ended, request) {
         (Err(error), _) => Answer::Failed(error.clone()),
-        (Ok(_), Request::Stop | Request::Drain { .. } | Request::Undrain { .. } | Request::Status { .. }) => {
-            Answer::Done("the agent has ended; the VIP stays as it is".to_owned())
-        }
+        (
+            Ok(_),
+            Request::Stop
+            | Request::Drain { .. }
+            | Request::Undrain { .. }
+            | Request::Pause { .. }
+            | Request::Resume { .. }
+            | Request::Status { .. },
+        ) => Answer::Done("the agent has ended; the VIP stays as it is".to_owned()),
         (Ok(NotGivenUp(held)), Request::Release { .. }) if held.is_empty() => {
             Answer::Done("the VIP is given up, and the agent has ended".to_owned())
         }

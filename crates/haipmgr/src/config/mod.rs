@@ -196,6 +196,11 @@ impl Cluster {
         self.install_path.join(format!("drained_{}", self.mysql_port))
     }
 
+    /// There while this host's agent is paused: what it has heard of that.
+    pub fn paused_file(&self) -> PathBuf {
+        self.install_path.join(format!("paused_{}", self.mysql_port))
+    }
+
     /// S6: how long the state file shows a switch before it goes back to `1`: 20 × `sleeptime`.
     pub fn stat_shown_for(&self) -> Duration {
         checks::shown_for(self.policy.group.sleeptime)

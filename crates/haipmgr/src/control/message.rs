@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::report::Report;
+use crate::pause::Pause;
 
 /// What this version speaks. It is raised when an older side would take a message for something else than it is; a new request
 /// alone does not raise it.
@@ -46,6 +47,22 @@ pub enum Request {
         /// Of the cluster of this name only; none: of each.
         cluster: Option<String>,
     },
+    /// Take no VIP and let go of none by choice, until the pause's end or [`Request::Resume`].
+    Pause {
+        /// Of the cluster of this name only; none: of each.
+        cluster: Option<String>,
+        /// Until when, by whom, why.
+        pause: Pause,
+        /// It is the whole cluster's, and stands in its table: answer when this agent has read it there.
+        whole: bool,
+    },
+    /// The end of a pause before its time.
+    Resume {
+        /// Of the cluster of this name only; none: of each.
+        cluster: Option<String>,
+        /// The whole cluster's ends too, and no longer stands in its table: answer when this agent has read that.
+        whole: bool,
+    },
 }
 
 impl Request {
@@ -56,6 +73,8 @@ impl Request {
             Self::Release { cluster }
             | Self::Drain { cluster }
             | Self::Undrain { cluster }
+            | Self::Pause { cluster, .. }
+            | Self::Resume { cluster, .. }
             | Self::Status { cluster } => cluster.as_ref(),
         }
     }
@@ -64,7 +83,12 @@ impl Request {
     pub fn only_reads(&self) -> bool {
         match self {
             Self::Status { .. } => true,
-            Self::Stop | Self::Release { .. } | Self::Drain { .. } | Self::Undrain { .. } => false,
+            Self::Stop
+            | Self::Release { .. }
+            | Self::Drain { .. }
+            | Self::Undrain { .. }
+            | Self::Pause { .. }
+            | Self::Resume { .. } => false,
         }
     }
 
@@ -72,7 +96,7 @@ impl Request {
     fn is_of_version_0_1(&self) -> bool {
         match self {
             Self::Stop | Self::Release { .. } | Self::Drain { .. } | Self::Undrain { .. } => true,
-            Self::Status { .. } => false,
+            Self::Pause { .. } | Self::Resume { .. } | Self::Status { .. } => false,
         }
     }
 }
@@ -238,6 +262,12 @@ mod tests {
             Request::Release { cluster: odd.clone() },
             Request::Drain { cluster: odd.clone() },
             Request::Undrain { cluster: None },
+            Request::Pause {
+                cluster: None,
+                pause: Pause::new(u64::MAX, &"\"".repeat(200), &"\"".repeat(400)),
+                whole: true,
+            },
+            Request::Resume { cluster: None, whole: false },
             Request::Status { cluster: odd },
         ]
     }

@@ -10,5 +10,6 @@ pub mod member_port;
 pub mod mysql;
 pub mod neighbor;
 pub mod network_service;
+pub mod pauses;
 pub mod server_process;
 mod token_bucket;

@@ -121,6 +121,44 @@ pub fn switchover_sql(user: &str) -> String {
     )
 }
 
+/// Pauses the whole cluster.
+pub(crate) const PAUSE: &str = "haipmgr.pause";
+/// Ends that before its time.
+pub(crate) const RESUME: &str = "haipmgr.resume";
+/// The cluster's pause: one row, or none. It gives up waiting for a lock on the table.
+pub(crate) const PAUSED_UNTIL: &str = "SELECT /*+ MAX_EXECUTION_TIME(1000) */ \
+     CAST(UNIX_TIMESTAMP(ends_at) * 1000 AS UNSIGNED), told_by, reason FROM haipmgr.pauses WHERE id = 1";
+const PAUSES: &str = "haipmgr.pauses";
+
+/// The SQL for `haipmgr pause` and `haipmgr resume` of a whole cluster, to be run once, on the primary, after [`election_sql`], whose
+/// definer it uses: a table of one row, which the group copies to every member and every agent reads from its own server, and two
+/// procedures of one statement each that write it. A pause is no longer than a day, whoever calls them.
+///
+/// ```
+/// let sql = haipmgr::server_access::account::pause_sql("haip");
+/// assert!(sql.contains("GRANT SELECT ON haipmgr.pauses TO 'haip'@'%';"));
+/// ```
+pub fn pause_sql(user: &str) -> String {
+    let user = quoted(user);
+    format!(
+        "CREATE TABLE IF NOT EXISTS {PAUSES} (id INT PRIMARY KEY, ends_at TIMESTAMP(3) NOT NULL,\n  \
+           told_by VARCHAR(100) NOT NULL, reason VARCHAR(200) NOT NULL);\n\
+         GRANT INSERT, DELETE ON {PAUSES} TO 'haipmgr_definer'@'localhost';\n\
+         DROP PROCEDURE IF EXISTS {PAUSE};\n\
+         CREATE DEFINER = 'haipmgr_definer'@'localhost' PROCEDURE {PAUSE}\n  \
+           (IN seconds INT UNSIGNED, IN told_by VARCHAR(100) CHARSET utf8mb4, IN reason VARCHAR(200) CHARSET utf8mb4)\n  \
+           SQL SECURITY DEFINER\n  \
+           REPLACE INTO {PAUSES} VALUES (1, NOW(3) + INTERVAL LEAST(seconds, 86400) SECOND, told_by, reason);\n\
+         DROP PROCEDURE IF EXISTS {RESUME};\n\
+         CREATE DEFINER = 'haipmgr_definer'@'localhost' PROCEDURE {RESUME}()\n  \
+           SQL SECURITY DEFINER\n  \
+           DELETE FROM {PAUSES} LIMIT 1;\n\
+         GRANT SELECT ON {PAUSES} TO '{user}'@'%';\n\
+         GRANT EXECUTE ON PROCEDURE {PAUSE} TO '{user}'@'%';\n\
+         GRANT EXECUTE ON PROCEDURE {RESUME} TO '{user}'@'%';\n"
+    )
+}
+
 /// What `haipmgr switchover --write-as` writes through the VIP: one row, over and over.
 pub(crate) const WRITE: &str = "REPLACE INTO haipmgr.written_through_vip VALUES (1, NOW(6))";
 const WRITTEN: &str = "haipmgr.written_through_vip";
@@ -137,6 +175,7 @@ mod tests {
     fn a_quote_in_the_user_name_does_not_end_the_statement() {
         assert!(account_sql("o'neil").starts_with("CREATE USER 'o''neil'@'%'"));
         assert!(election_sql("o'neil").ends_with("TO 'o''neil'@'%';\n"));
+        assert!(pause_sql("o'neil").ends_with("resume TO 'o''neil'@'%';\n"));
         assert!(switchover_sql("o'neil").contains("make_primary TO 'o''neil'@'%';\n"));
     }
 }

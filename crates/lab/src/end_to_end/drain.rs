@@ -27,7 +27,7 @@ fn typed(experiment: &Experiment, on: usize, command: &str) -> Result<Output, Br
 }
 
 /// That it ended with this status, and said this.
-fn says(said: &Output, status: i32, sentence: &str) -> Result<(), Broken> {
+pub(super) fn says(said: &Output, status: i32, sentence: &str) -> Result<(), Broken> {
     let words =
         String::from_utf8_lossy(&[said.stdout.as_slice(), said.stderr.as_slice()].concat()).into_owned();
     promise(said.status.code() == Some(status) && words.contains(sentence), || {

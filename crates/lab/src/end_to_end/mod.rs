@@ -25,6 +25,7 @@ mod network;
 mod one_lab;
 #[cfg(test)]
 mod outcomes;
+mod pause;
 mod queue;
 mod secondaries;
 mod servers;
@@ -229,6 +230,9 @@ const TESTS: &[Test] = &[
     anytime("drain_then_shutdown", drain::then_shutdown),
     anytime("drained_host_takes_no_vip", drain::takes_none),
     anytime("drain_refused_leaves_the_vip", drain::refuses),
+    anytime("paused_cluster_moves_no_vip_after_kill_9", pause::cluster_then_kill_9),
+    anytime("pause_outlives_the_agent_and_ends_by_itself", pause::ends_by_itself),
+    anytime("paused_holder_yields_to_a_claim", pause::holder_yields),
     anytime("s7_agent_restart_leaves_no_gap", agents::restart),
     anytime("s7_agent_upgrade", agents::upgrade),
     anytime("s7_agent_kill_9", agents::killed_and_started),

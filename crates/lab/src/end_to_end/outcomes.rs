@@ -109,6 +109,27 @@ pub(super) const OUTCOMES: &[Outcome] = &[
         "it never makes things worse",
     ),
     row(
+        &["paused_cluster_moves_no_vip_after_kill_9"],
+        "the whole cluster is paused, and the primary's mysqld dies (`kill -9`)",
+        "the same host, until the cluster is resumed; then the new primary",
+        "clients are refused at once until then",
+        "nobody takes anything while paused (docs/pause.md); nobody is expelled sooner either, so the election takes MySQL's own time",
+    ),
+    row(
+        &["pause_outlives_the_agent_and_ends_by_itself"],
+        "a paused host's server becomes the primary, and its agent is started anew",
+        "nobody, until the pause is over",
+        "as long as that lasts",
+        "a paused agent takes nothing, and knows after a restart that it is paused",
+    ),
+    row(
+        &["paused_holder_yields_to_a_claim"],
+        "planned switchover while the old primary's host is paused",
+        NEW,
+        "a few milliseconds",
+        "a claim is yielded to, paused or not",
+    ),
+    row(
         &["s19_shutdown"],
         "`SHUTDOWN` on the primary",
         NEW,

@@ -316,6 +316,9 @@ fn events(place: Place, what: What, age: u8, vip: bool) -> Vec<Event> {
         What::Sign(sign) => Event::Process(sign),
         What::Wake => Event::Wake,
         What::Stopping => Event::Stopping,
+        // Its end is far off: when it comes is the model's choice.
+        What::OperatorPauses(true) => Event::Pause { until: NOW + TICK * 1000 },
+        What::OperatorPauses(false) => Event::Resume,
         What::RenewalGone => Event::Done {
             action: Action::Vip(
                 VipId::FIRST,

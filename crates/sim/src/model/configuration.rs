@@ -37,6 +37,8 @@ pub enum Kind {
     GatewayLost,
     /// What watches a server is stuck.
     WatcherStuck,
+    /// The operator pauses an agent, and resumes it some time.
+    OperatorPauses,
     /// A server's next answer is a wrong "no": for a moment all others seem UNREACHABLE.
     WrongNo,
     /// A server has no connection to spare.
@@ -148,6 +150,13 @@ impl Configuration {
         Self::new("a lying old primary", 2, &[Kind::Shutdown, Kind::RemovedByHand], 2, 0),
         Self::new("gateways and wrong answers", 2, &[Kind::GatewayLost, Kind::WrongNo, Kind::Occupied], 2, 0),
         Self::new("switchovers", 2, &[Kind::Switchover], 2, 0),
+        Self::new(
+            "the operator pauses agents",
+            2,
+            &[Kind::OperatorPauses, Kind::Switchover, Kind::RemovedByHand, Kind::GatewayLost],
+            2,
+            0,
+        ),
         Self::new("switchovers with a backlog", 2, &[Kind::SwitchoverWithBacklog, Kind::RemovedByHand], 2, 0),
         Self::new("switchovers, a claim is waited for for long", 2, &[Kind::Switchover], 1, 0)
             .waits_for_a_claim(16)
@@ -171,6 +180,13 @@ impl Configuration {
             "deaths, and a network that answers for others",
             3,
             &[Kind::SwitchAnswers, Kind::Kill, Kind::PowerOff],
+            2,
+            0,
+        ),
+        Self::new(
+            "the operator pauses agents, deaths",
+            3,
+            &[Kind::OperatorPauses, Kind::Kill, Kind::Shutdown],
             2,
             0,
         ),

@@ -189,6 +189,10 @@ impl Model {
                 expel(world, place, 0);
             }
             Kind::AgentPaused => host.paused = true,
+            Kind::OperatorPauses => {
+                host.paused_by_operator = true;
+                self.tell(world, place, What::OperatorPauses(true), 0);
+            }
             Kind::AgentKilled => end_agent(host),
             Kind::AgentStopped => {
                 self.stop_agent(world, place);
@@ -226,6 +230,14 @@ impl Model {
                 host.agent = Some(self.newborn());
                 host.wake = 1;
                 host.poll = (2, 2);
+                if host.paused_by_operator {
+                    // It is kept on disk, and read before all else.
+                    self.tell(world, place, What::OperatorPauses(true), 0);
+                }
+            }
+            Kind::OperatorPauses => {
+                host.paused_by_operator = false;
+                self.tell(world, place, What::OperatorPauses(false), 0);
             }
             Kind::Isolate => {
                 host.isolated = None;
@@ -341,6 +353,7 @@ fn end_agent(host: &mut Host) {
 fn has(kind: Kind, host: &Host) -> bool {
     match kind {
         Kind::AgentPaused => host.paused,
+        Kind::OperatorPauses => host.paused_by_operator && !host.paused,
         Kind::AgentKilled | Kind::AgentStopped => host.powered && host.agent.is_none(),
         Kind::Isolate => host.isolated.is_some(),
         Kind::StartedAnew => host.process == Process::Refuses,
@@ -379,7 +392,7 @@ fn can_begin(kind: Kind, world: &World, place: Place) -> bool {
         Kind::Shutdown => leads && group.members.count_ones() > 1 && host.isolated.is_none(),
         Kind::Kill | Kind::StartedAnew | Kind::Hang | Kind::GroupCut | Kind::PowerOff => leads,
         Kind::Isolate => host.powered && host.isolated.is_none() && quiet,
-        Kind::AgentPaused | Kind::AgentKilled => host.agent.is_some() && !host.paused,
+        Kind::AgentPaused | Kind::AgentKilled | Kind::OperatorPauses => host.agent.is_some() && !host.paused,
         Kind::AgentStopped => host.agent.is_some(),
         Kind::RemovedByHand => host.vip.is_some(),
         Kind::GatewayLost => host.powered && !host.gateway_lost,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use decide::expel::ExpelState;
 use decide::facts::process::Signs;
-use decide::facts::{Facts, Neighbors, Peers};
+use decide::facts::{Facts, Neighbors, Pause, Peers};
 use decide::net::VipId;
 use decide::time::Time;
 use decide::vip::{Claim, Hold, VipMachine, VipState};
@@ -76,6 +76,8 @@ pub fn bring_to_form(state: &mut State) {
     facts.spoke_again_at = facts.spoke_again_at.filter(|at| *at > ago(10));
     facts.server_unknown_since = facts.server_unknown_since.map(|at| at.max(ago(20)));
     vip.other_holder = vip.other_holder.map(|(mac, at)| (mac, at.max(ago(21))));
+    // What a paused holder put up with counts from the end of the pause, for as long as its patience at the most.
+    facts.pause.ended_at = facts.pause.ended_at.filter(|at| vip.holds() && *at > ago(20));
     // The host's addresses are read when they are told, so an answer is never older than the last: only the doubt compares.
     let doubt = match &vip.state {
         VipState::Holding(hold) => hold.recheck_since,
@@ -190,12 +192,16 @@ fn each_time(state: &mut State, change: &mut impl FnMut(&mut Time)) {
         neighbors: Neighbors { macs: _, alive_at, learnt_at },
         process: _,
         giving_up: _,
+        pause: Pause { until, ended_at },
     } = facts;
     let Polling { pace: _, next_look, stat_quiet_at: _ } = polling;
     for time in [&mut host.asked_at, &mut server.asked_at, &mut gateway.asked_at, next_look] {
         change(time);
     }
-    [server_unknown_since, spoke_at, spoke_again_at, learnt_at].into_iter().flatten().for_each(&mut *change);
+    [server_unknown_since, spoke_at, spoke_again_at, learnt_at, until, ended_at]
+        .into_iter()
+        .flatten()
+        .for_each(&mut *change);
     alive_at.values_mut().for_each(&mut *change);
     for peer in peers.values_mut() {
         peer.waiting_since.iter_mut().for_each(&mut *change);

@@ -88,6 +88,7 @@ impl Model {
             powered: true,
             agent: Some(newborn),
             paused: false,
+            paused_by_operator: false,
             wake: 0,
             poll: (1, 2),
             asking: (false, false),
@@ -244,7 +245,11 @@ impl Model {
         if excused {
             self.memories().excuses.count(Excuse::AnotherHasIt);
         }
-        world.unfollowed = if missing && !excused { world.unfollowed + 1 } else { 0 };
+        let paused = missing && world.hosts[usize::from(primary)].paused_by_operator;
+        if paused {
+            self.memories().excuses.count(Excuse::Paused);
+        }
+        world.unfollowed = if missing && !excused && !paused { world.unfollowed + 1 } else { 0 };
         if let Some(since) = &mut world.stranger {
             *since = 10.min(*since + 1);
         }

@@ -67,6 +67,8 @@ pub enum What {
     Wake,
     /// Told to stop.
     Stopping,
+    /// The operator pauses the agent, or resumes it.
+    OperatorPauses(bool),
     /// The kernel found nothing to renew.
     RenewalGone,
 }
@@ -81,7 +83,12 @@ impl What {
             Self::Peer(from, _) => (2, from),
             Self::Addresses => (3, 0),
             Self::Sign(_) => (5, 0),
-            Self::Gateway(_) | Self::Neighbors(_) | Self::Wake | Self::Stopping | Self::RenewalGone => (4, 0),
+            Self::Gateway(_)
+            | Self::Neighbors(_)
+            | Self::Wake
+            | Self::Stopping
+            | Self::OperatorPauses(_)
+            | Self::RenewalGone => (4, 0),
         }
     }
 }
@@ -131,6 +138,8 @@ pub struct Host {
     pub agent: Option<Memory>,
     /// The agent stands still.
     pub paused: bool,
+    /// The operator has paused the agent.
+    pub paused_by_operator: bool,
     /// Ticks until the agent looks by itself.
     pub wake: u8,
     /// Ticks until the next poll, and between two.

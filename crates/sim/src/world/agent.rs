@@ -33,10 +33,11 @@ impl World {
             self.hosts[host].busy_until = self.hosts[host].busy_until.max(until);
         }
         let mut at = self.now + wait;
-        // One packet socket, one netlink socket: what comes through each reaches the loop in the order of its arrival.
+        // One packet socket, one netlink socket, one word of the operator: what comes through each reaches the loop in the order of its arrival.
         let last = match event {
             Event::Frame(..) => Some(&mut self.hosts[host].last_frame),
             Event::Host(_) => Some(&mut self.hosts[host].last_addresses),
+            Event::Pause { .. } | Event::Resume => Some(&mut self.hosts[host].last_of_operator),
             _ => None,
         };
         if let Some(last) = last {

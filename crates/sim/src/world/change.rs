@@ -55,6 +55,12 @@ pub enum Change {
     },
     /// The agent is told to give the VIP up (`haipmgr stop --release`).
     AgentGivesUp(Place),
+    /// The operator pauses the agent until then, on the world's clock.
+    OperatorPauses(Place, Time),
+    /// The operator resumes it.
+    OperatorResumes(Place),
+    /// A pause has come to its end by the host's clock, unless that lags behind.
+    PauseEnds(Place),
     /// An agent starts.
     AgentStarts(Place),
 }
@@ -80,6 +86,9 @@ impl Change {
             | Self::AskerGoesOn(host)
             | Self::AgentEnds { host, .. }
             | Self::AgentGivesUp(host)
+            | Self::OperatorPauses(host, _)
+            | Self::OperatorResumes(host)
+            | Self::PauseEnds(host)
             | Self::AgentStarts(host) => Some(host),
         }
     }
@@ -152,6 +161,23 @@ impl World {
                     self.agent_goes_on(host, life);
                 }
             }
+            Change::OperatorPauses(host, until) => {
+                self.hosts[host].operator_pauses_until = Some(until);
+                let until = self.clock(host) + until.since(self.now);
+                self.tell_of_pause(host, Some(until));
+                self.change_in(self.on_world_clock(host, until).since(self.now), Change::PauseEnds(host));
+            }
+            Change::OperatorResumes(host) => {
+                self.hosts[host].operator_pauses_until = None;
+                self.tell_of_pause(host, None);
+            }
+            Change::PauseEnds(host) => {
+                if let Some(until) =
+                    self.hosts[host].paused_on_its_clock.filter(|_| self.is_paused_by_operator(host))
+                {
+                    self.change_in(self.on_world_clock(host, until).since(self.now), Change::PauseEnds(host));
+                }
+            }
             Change::AgentStarts(host) => self.agent_starts(host),
             server => self.change_server(server),
         }
@@ -188,6 +214,14 @@ impl World {
             // Meant for a process that is gone, or not about a server.
             _ => {}
         }
+    }
+
+    /// The agent is told of the operator's word: paused until then, on its clock, or not.
+    fn tell_of_pause(&mut self, host: Place, until: Option<Time>) {
+        self.unpark(host);
+        self.hosts[host].paused_on_its_clock = until;
+        let life = self.hosts[host].life;
+        self.tell_agent(host, life, until.map_or(Event::Resume, |until| Event::Pause { until }));
     }
 
     /// All VIPs leave a host, and its agent has not ordered it.
@@ -291,6 +325,12 @@ impl World {
         self.push(self.now, Due::Poll { host, life, poll });
         if let Some(original) = left {
             self.tell_agent(host, life, Event::ExpelTimeoutLeft(original));
+        }
+        let left = self.hosts[host].operator_pauses_until.map(|until| now + until.since(self.now));
+        self.hosts[host].paused_on_its_clock = left;
+        if let (Some(until), Some(driver)) = (left, &mut self.hosts[host].agent) {
+            // What is kept of it is read before anything else.
+            driver.push(Event::Pause { until });
         }
         self.tell_agent(host, life, Event::Wake);
         self.hosts[host].process_is_hidden = self.chance(0.1);

@@ -77,6 +77,10 @@ pub struct ModelHost {
     pub(super) before: Option<State>,
     /// Its agent was told to give the VIP up.
     pub(super) giving_up: bool,
+    /// The operator has paused its agent until then, on the world's clock: kept on disk and in the group.
+    pub(super) operator_pauses_until: Option<Time>,
+    /// … and so its agent was told, on its own clock.
+    pub(super) paused_on_its_clock: Option<Time>,
     /// The agent can't see its server's process: it is in a container.
     pub(super) process_is_hidden: bool,
     /// When its agent was last told something, or looked at the time.
@@ -91,6 +95,7 @@ pub struct ModelHost {
     pub(super) would_park: bool,
     pub(super) last_frame: Time,
     pub(super) last_addresses: Time,
+    pub(super) last_of_operator: Time,
     pub(super) wake_at: Time,
     pub(super) loop_at: Option<Time>,
     /// A question to its server is under way, put then: one kept connection takes one at a time.
@@ -160,6 +165,8 @@ impl ModelHost {
             decided_at: now,
             before: None,
             giving_up: false,
+            operator_pauses_until: None,
+            paused_on_its_clock: None,
             process_is_hidden: false,
             last_step: now,
             poll,
@@ -169,6 +176,7 @@ impl ModelHost {
             would_park: false,
             last_frame: now,
             last_addresses: now,
+            last_of_operator: now,
             wake_at: now,
             loop_at: None,
             question: None,

@@ -81,6 +81,8 @@ impl Measured {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Calm {
     primary: Option<Place>,
+    /// The operator has paused its agent: it does not follow.
+    paused: bool,
     since: Time,
     followed: bool,
 }
@@ -324,19 +326,26 @@ impl World {
     fn look_whether_calm(&mut self) {
         for vip in 0..self.vips.len() {
             let primary = self.calm_primary(vip);
-            if primary == self.vips[vip].calm.primary {
+            let paused = primary.is_some_and(|primary| self.is_paused_by_operator(primary));
+            let calm = &self.vips[vip].calm;
+            if (primary, paused) == (calm.primary, calm.paused) {
                 continue;
             }
-            self.vips[vip].calm = Calm { primary, since: self.now, followed: false };
+            self.vips[vip].calm = Calm { primary, paused, since: self.now, followed: false };
             if primary.is_some() {
                 self.push(self.now + self.follow_within(), Due::FollowCheck(vip, self.now));
             }
         }
     }
 
+    /// The operator has paused this host's agent.
+    pub(super) fn is_paused_by_operator(&self, host: Place) -> bool {
+        self.hosts[host].paused_on_its_clock.is_some_and(|until| until > self.clock(host))
+    }
+
     fn look_whether_followed(&mut self, vip: usize) {
         let WorldVip { holders, calm, .. } = &mut self.vips[vip];
-        let Some(primary) = calm.primary else { return };
+        let Some(primary) = calm.primary.filter(|_| !calm.paused) else { return };
         if !calm.followed && holders.has(primary) {
             calm.followed = true;
             self.followed.add(self.now.since(calm.since));
@@ -347,12 +356,14 @@ impl World {
     pub(super) fn check_followed(&mut self, vip: usize, since: Time) {
         let WorldVip { holders, calm, .. } = &self.vips[vip];
         let Some(primary) = calm.primary.filter(|_| calm.since == since) else { return };
+        let paused = calm.paused;
         let holders: Vec<Place> = holders.each().collect();
         let found = outside::follows(self.now.since(since), self.follow_within(), primary, &holders);
         // What was flushed a moment ago is being put back.
         let flushed = self.hosts[primary].vips[vip].flushed_at.map(|at| at + self.follow_within());
         match (found, flushed.filter(|until| self.now < *until)) {
             (Ok(()), _) => {}
+            (Err(_), _) if paused => self.excuses.count(Excuse::Paused),
             (Err(_), Some(until)) => {
                 self.excuses.count(Excuse::JustRemoved);
                 self.push(until, Due::FollowCheck(vip, since));
