@@ -83,6 +83,7 @@ impl Facts {
         self.server = not_asked(now);
         self.gateway = not_asked(now);
         self.server_unknown_since = Some(now);
+        self.neighbors.forget_questions();
     }
 
     /// Takes in what was seen.
@@ -95,7 +96,10 @@ impl Facts {
                 self.peers.take_in(*member, seen);
             }
             Event::Gateway(seen) => return self.take_in_gateway(seen),
-            Event::ReceiveUp(up) => self.neighbors.receive_down = !up,
+            Event::ReceiveUp(up) => {
+                self.neighbors.receive_down = !up;
+                self.neighbors.forget_questions();
+            }
             Event::Neighbor { address, mac } => {
                 if policy.group.members.contains_key(address) {
                     self.neighbors.take_in(*address, *mac, now);
@@ -128,12 +132,15 @@ impl Facts {
     }
 
     /// Notes what was asked for just now.
-    pub(crate) fn note_asked(&mut self, peers: &[IpAddr], neighbors: bool, now: Time) {
+    pub(crate) fn note_asked(&mut self, policy: &GroupPolicy, peers: &[IpAddr], neighbors: bool, now: Time) {
         for member in peers {
             self.peers.is_being_asked(*member, now);
         }
         if neighbors {
             self.neighbors.learnt_at = Some(now);
+            if policy.expels_silent_hosts() {
+                self.neighbors.note_question(now);
+            }
         }
     }
 

@@ -1,12 +1,15 @@
 //! The members' hardware addresses, and whether neighbors can be heard at all.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
 use crate::event::Mac;
 use crate::time::Time;
+
+/// So many questions are remembered: what was put longer ago than these, one a second, is of no use.
+const REMEMBERED: usize = 12;
 
 /// The hosts on the segment.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -20,12 +23,38 @@ pub struct Neighbors {
     /// Neighbors can't be heard on the VIP's interface at present.
     #[serde(default)]
     pub receive_down: bool,
+    /// When the members were last asked for their addresses, the interface receiving all the while since; only where silent hosts are
+    /// expelled.
+    #[serde(default)]
+    pub questions: VecDeque<Time>,
 }
 
 impl Neighbors {
     /// The member that owns this hardware address, another than this host.
     pub fn member_of(&self, mac: Mac) -> Option<IpAddr> {
         self.macs.iter().find(|(_, known)| **known == mac).map(|(member, _)| *member)
+    }
+
+    /// The questions that this member's host has not answered, in order; none where it was never heard to answer: then its silence
+    /// says nothing.
+    pub fn unanswered_by(&self, member: IpAddr) -> Option<impl DoubleEndedIterator<Item = Time>> {
+        let alive_at = *self.alive_at.get(&member)?;
+        Some(self.questions.iter().copied().filter(move |asked| *asked > alive_at))
+    }
+
+    pub(super) fn note_question(&mut self, now: Time) {
+        if self.receive_down || self.questions.back() == Some(&now) {
+            return;
+        }
+        if self.questions.len() >= REMEMBERED {
+            self.questions.pop_front();
+        }
+        self.questions.push_back(now);
+    }
+
+    /// Answers to what was asked before may never have been heard.
+    pub(super) fn forget_questions(&mut self) {
+        self.questions.clear();
     }
 
     pub(super) fn take_in(&mut self, member: IpAddr, mac: Mac, now: Time) {

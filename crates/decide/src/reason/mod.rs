@@ -136,6 +136,8 @@ pub enum Reason {
     },
     /// These members are dead: the group is told to expel them at once.
     ProvenDead(Vec<String>),
+    /// These members are UNREACHABLE, and their hosts silent on the segment too: the group is told to expel them at once.
+    SilentHosts(Vec<String>),
     /// `group_replication_member_expel_timeout` is being put back to this many seconds.
     RestoringExpelTimeout(u32),
     /// It can't be used, and what is lost by that.
@@ -321,6 +323,11 @@ impl Reason {
             Self::ProvenDead(members) => write!(
                 f,
                 "member {} is UNREACHABLE and proven dead: telling the group to expel it at once (group_replication_member_expel_timeout is set to 0 until then)",
+                members.join(", ")
+            ),
+            Self::SilentHosts(members) => write!(
+                f,
+                "member {} is UNREACHABLE, and its host answers nothing on this network either, while the others do: telling the group to expel it at once (silent_host = \"expel\"; group_replication_member_expel_timeout is set to 0 until then)",
                 members.join(", ")
             ),
             Self::RestoringExpelTimeout(value) => {

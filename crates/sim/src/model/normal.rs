@@ -187,7 +187,7 @@ fn each_time(state: &mut State, change: &mut impl FnMut(&mut Time)) {
         spoke_again_at,
         views: _,
         peers: Peers { asked: peers, open: _ },
-        neighbors: Neighbors { macs: _, alive_at, learnt_at, receive_down: _ },
+        neighbors: Neighbors { macs: _, alive_at, learnt_at, receive_down: _, questions },
         process: _,
         giving_up: _,
     } = facts;
@@ -196,7 +196,7 @@ fn each_time(state: &mut State, change: &mut impl FnMut(&mut Time)) {
         change(time);
     }
     [server_unknown_since, spoke_at, spoke_again_at, learnt_at].into_iter().flatten().for_each(&mut *change);
-    alive_at.values_mut().for_each(&mut *change);
+    alive_at.values_mut().chain(questions).for_each(&mut *change);
     for peer in peers.values_mut() {
         peer.waiting_since.iter_mut().for_each(&mut *change);
         peer.seen.iter_mut().for_each(|seen| change(&mut seen.asked_at));
