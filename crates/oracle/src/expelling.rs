@@ -276,8 +276,8 @@ struct Silence {
     heard: BTreeMap<IpAddr, Time>,
     /// When each server's port answered or refused last.
     port_spoke: BTreeMap<IpAddr, Time>,
-    /// When the members were asked for their addresses, each at least half a second after the one before.
-    questions: Vec<Time>,
+    /// When the members were asked for their addresses, each at least half a second after the one before, and who has answered since.
+    questions: Vec<(Time, BTreeSet<IpAddr>)>,
     last_question: Option<Time>,
     /// The other members that are ONLINE by the last answer, and how many there are, this one too.
     online: BTreeSet<String>,
@@ -287,7 +287,12 @@ struct Silence {
 impl Silence {
     fn told(&mut self, event: &Event, now: Time) {
         match event {
-            Event::Neighbor { address, .. } => drop(self.heard.insert(*address, now)),
+            Event::Neighbor { address, .. } => {
+                self.heard.insert(*address, now);
+                if let Some((_, answered)) = self.questions.last_mut() {
+                    answered.insert(*address);
+                }
+            }
             Event::ReceiveUp(_) => self.questions.clear(),
             Event::MemberPort { member, seen: Seen { fact: Fact::Known(_), asked_at } } => {
                 self.port_spoke.insert(*member, *asked_at);
@@ -304,8 +309,8 @@ impl Silence {
 
     fn asked(&mut self, now: Time) {
         self.last_question = Some(now);
-        if self.questions.last().is_none_or(|last| now.since(*last) >= QUESTIONS_APART) {
-            self.questions.push(now);
+        if self.questions.last().is_none_or(|(last, _)| now.since(*last) >= QUESTIONS_APART) {
+            self.questions.push((now, BTreeSet::new()));
         }
         let old = self.questions.len().saturating_sub(QUESTIONS_KEPT);
         self.questions.drain(..old);
@@ -315,10 +320,14 @@ impl Silence {
         self.heard.get(&address).is_some_and(|heard| *heard >= since && now.since(*heard) <= HEARD_FOR)
     }
 
-    /// It answered once, and nothing since, though asked for longer than a cable's blip, and once more since it is UNREACHABLE.
+    /// It answered once, and nothing since, though asked for longer than a cable's blip, others answering, and once more since it is
+    /// UNREACHABLE.
     fn of(&self, address: IpAddr, unreachable_since: Time, now: Time) -> bool {
         let Some(heard) = self.heard.get(&address) else { return false };
-        let unanswered: Vec<_> = self.questions.iter().filter(|asked| *asked > heard).collect();
+        let counts = |(asked, answered): &&(Time, BTreeSet<IpAddr>)| {
+            asked > heard && 2 * (1 + answered.len()) > self.members
+        };
+        let unanswered: Vec<_> = self.questions.iter().filter(counts).map(|(asked, _)| asked).collect();
         unanswered.len() >= QUESTIONS_UNANSWERED
             && unanswered.first().is_some_and(|first| now.since(**first) >= SILENT_FOR)
             && self.last_question.is_some_and(|asked| asked >= unreachable_since && asked > *heard)

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::suspects::{ExpelState, SILENT_AFTER, Suspect};
 use crate::event::MemberState;
+use crate::facts::Question;
 use crate::moment::Moment;
 use crate::output::Output;
 use crate::planted::planted;
@@ -33,7 +34,7 @@ impl ExpelState {
         }
         let newest = self.suspects.values().map(|suspect| suspect.since).max();
         let due = match (at.facts.neighbors.questions.back(), newest) {
-            (Some(asked), newest) if newest.is_none_or(|since| *asked >= since) => *asked + ASK_EVERY,
+            (Some(asked), newest) if newest.is_none_or(|since| asked.at >= since) => asked.at + ASK_EVERY,
             _ => at.now,
         };
         if at.now >= due {
@@ -53,7 +54,12 @@ impl ExpelState {
         }
         let Some(open) = at.facts.peers.open.get(id) else { return false };
         let Some(unanswered) = at.facts.neighbors.unanswered_by(open.address) else { return false };
-        let unanswered: Vec<Time> = unanswered.collect();
+        let Some(view) = at.facts.own_view() else { return false };
+        // What nobody answers says something of this host alone: its own cable may have been away.
+        let heard_by_others = |question: &&Question| is_majority(question.answered.len(), view.members.len());
+        let all = planted!(at.group, ExpelWhileNobodyIsHeard);
+        let unanswered: Vec<Time> =
+            unanswered.filter(|question| all || heard_by_others(question)).map(|question| question.at).collect();
         let for_long = unanswered.first().is_some_and(|first| at.now.since(*first) >= LONGER_THAN_A_BLIP);
         // The local server's answer shows that this agent did not stand still itself while it waited for the host's.
         let had_its_time = |asked: &Time| at.facts.server.asked_at.since(*asked) >= SILENT_AFTER;
@@ -80,8 +86,13 @@ impl ExpelState {
         let others = view.members.iter().filter(|member| {
             member.id != view.local && member.state == MemberState::Online && is_heard(&member.id)
         });
-        2 * (1 + others.count()) > view.members.len()
+        is_majority(others.count(), view.members.len())
     }
+}
+
+/// Whether this host and so many others are more than half of them.
+fn is_majority(others: usize, members: usize) -> bool {
+    2 * (1 + others) > members
 }
 
 /// How many of these questions, in order, were put at moments of their own.

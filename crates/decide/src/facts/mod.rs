@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use neighbors::Neighbors;
+pub use neighbors::{Neighbors, Question};
 pub use news::News;
 pub use peers::{Open, Peer, Peers};
 pub use process::Signs;

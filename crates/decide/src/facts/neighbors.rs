@@ -1,6 +1,6 @@
 //! The members' hardware addresses, and whether neighbors can be heard at all.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
@@ -23,10 +23,19 @@ pub struct Neighbors {
     /// Neighbors can't be heard on the VIP's interface at present.
     #[serde(default)]
     pub receive_down: bool,
-    /// When the members were last asked for their addresses, the interface receiving all the while since; only where silent hosts are
+    /// The last questions for the members' addresses, in order, the interface receiving all the while since; only where silent hosts are
     /// expelled.
     #[serde(default)]
-    pub questions: VecDeque<Time>,
+    pub questions: VecDeque<Question>,
+}
+
+/// The members were asked for their addresses.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Question {
+    /// When.
+    pub at: Time,
+    /// Who has answered since, and before the next question.
+    pub answered: BTreeSet<IpAddr>,
 }
 
 impl Neighbors {
@@ -37,19 +46,19 @@ impl Neighbors {
 
     /// The questions that this member's host has not answered, in order; none where it was never heard to answer: then its silence
     /// says nothing.
-    pub fn unanswered_by(&self, member: IpAddr) -> Option<impl DoubleEndedIterator<Item = Time>> {
+    pub fn unanswered_by(&self, member: IpAddr) -> Option<impl Iterator<Item = &Question>> {
         let alive_at = *self.alive_at.get(&member)?;
-        Some(self.questions.iter().copied().filter(move |asked| *asked > alive_at))
+        Some(self.questions.iter().filter(move |question| question.at > alive_at))
     }
 
     pub(super) fn note_question(&mut self, now: Time) {
-        if self.receive_down || self.questions.back() == Some(&now) {
+        if self.receive_down || self.questions.back().is_some_and(|last| last.at == now) {
             return;
         }
         if self.questions.len() >= REMEMBERED {
             self.questions.pop_front();
         }
-        self.questions.push_back(now);
+        self.questions.push_back(Question { at: now, answered: BTreeSet::new() });
     }
 
     /// Answers to what was asked before may never have been heard.
@@ -60,5 +69,8 @@ impl Neighbors {
     pub(super) fn take_in(&mut self, member: IpAddr, mac: Mac, now: Time) {
         self.macs.insert(member, mac);
         self.alive_at.insert(member, now);
+        if let Some(question) = self.questions.back_mut() {
+            question.answered.insert(member);
+        }
     }
 }

@@ -188,7 +188,7 @@ impl Reason {
     }
 }
 
-const UNTIL_CLAIMED: &str = "VIP kept until the new primary claims it: this server is a secondary by now and still takes writes, as in a switchover whose target has yet to apply what it had queued";
+const UNTIL_CLAIMED: &str = "VIP kept until the new primary claims it: this server is a secondary that still takes writes, while the primary applies what it had queued";
 
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

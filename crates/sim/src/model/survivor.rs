@@ -36,6 +36,8 @@ const PRELUDE: u8 = 4;
 const UNREACHABLE_AFTER: u8 = 2;
 /// So many ticks after the patience is over the group goes on without it.
 const EXPELLED_AFTER: u8 = 2;
+/// A host counts as silent after so many ticks and no sooner: a cable's blip is waited for.
+const SILENT_AFTER: u8 = 7;
 /// What the operator set, in seconds.
 const OPERATORS: u32 = 5;
 /// RESTORED: an agent that runs, and whose server answers, gives back what it owes within so many ticks.
@@ -159,7 +161,7 @@ impl Survivor {
         suspects.peek().is_some()
             && suspects.all(|number| match self.fate(number) {
                 Fate::Dead(_) => true,
-                Fate::CutOff(_) => silent_too,
+                Fate::CutOff(since) => silent_too && since >= SILENT_AFTER,
                 Fate::CutInGroup(_) | Fate::Well | Fate::Expelled => false,
             })
     }
@@ -361,7 +363,7 @@ impl Survivors {
             let over = UNREACHABLE_AFTER.saturating_add(patience).saturating_add(EXPELLED_AFTER);
             match world.fate_of(number) {
                 Fate::Dead(since) | Fate::CutOff(since) | Fate::CutInGroup(since) => {
-                    *since = since.saturating_add(1).min(over);
+                    *since = since.saturating_add(1).min(over.max(SILENT_AFTER));
                     if *since >= over && majority && !self.stubborn && !world.hangs {
                         *world.fate_of(number) = Fate::Expelled;
                         world.counter += 1;
