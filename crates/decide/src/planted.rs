@@ -80,6 +80,10 @@ mod mistakes {
         ForgetRestore,
         /// An UNREACHABLE member that is silent counts as proven dead.
         SilenceProvesDeath,
+        /// `silent_host`: the group's word that a host is silent is enough, whatever the segment says.
+        ExpelOnTheGroupsWordAlone,
+        /// `silent_host`: a host counts as silent although no other is heard either.
+        ExpelWhileNobodyIsHeard,
         /// A renewal, or "leave it as it is", adds an address that is gone.
         RenewAddsWhatIsGone,
         /// A renewal is carried out however long after it was decided.
@@ -100,7 +104,7 @@ mod mistakes {
 
     impl Planted {
         /// Each.
-        pub const EACH: [Self; 30] = [
+        pub const EACH: [Self; 32] = [
             Self::SkipSecondCheck,
             Self::AcquireWithoutProbing,
             Self::TakeUnknownForYes,
@@ -123,6 +127,8 @@ mod mistakes {
             Self::DontForgetAfterAPause,
             Self::ForgetRestore,
             Self::SilenceProvesDeath,
+            Self::ExpelOnTheGroupsWordAlone,
+            Self::ExpelWhileNobodyIsHeard,
             Self::RenewAddsWhatIsGone,
             Self::RenewLate,
             Self::ReleaseWordAfterItsLimit,

@@ -40,6 +40,10 @@ pub struct GroupPolicy {
     pub proven_dead: bool,
     /// There is a fence command: have an UNREACHABLE primary expelled at once when it succeeds.
     pub fence: bool,
+    /// What is done about an UNREACHABLE member whose host is silent on the segment too. A trace of a version without it was recorded
+    /// without.
+    #[serde(default)]
+    pub silent_host: SilentHost,
     /// A mistake that is planted in the rules.
     #[cfg(feature = "planted")]
     #[serde(skip)]
@@ -120,6 +124,18 @@ pub enum ReadOnlyPrimary {
     Release,
 }
 
+/// What the survivors do about an UNREACHABLE member that is silent on two different paths: in the group, and to their own questions on
+/// the clients' segment (`expel/silence.rs`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SilentHost {
+    /// It keeps the patience that the operator gave it: its cable may be back in a moment.
+    #[default]
+    Wait,
+    /// It serves nobody, and is expelled at once: for sites that had rather replace a host which is away for some seconds.
+    Expel,
+}
+
 /// A policy that can't be kept.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{key}: {problem}")]
@@ -143,6 +159,7 @@ impl GroupPolicy {
             wake_expel: true,
             proven_dead: true,
             fence: false,
+            silent_host: SilentHost::Wait,
             #[cfg(feature = "planted")]
             planted: None,
         }
@@ -150,7 +167,12 @@ impl GroupPolicy {
 
     /// Whether a dead member is to be expelled sooner than by MySQL alone.
     pub fn elects(&self) -> bool {
-        self.wake_expel || self.proven_dead || self.fence
+        self.wake_expel || self.proven_dead || self.fence || self.expels_silent_hosts()
+    }
+
+    /// Whether a silent host is expelled without the operator's patience.
+    pub fn expels_silent_hosts(&self) -> bool {
+        self.silent_host == SilentHost::Expel
     }
 
     fn validate(&self) -> Result<(), BadPolicy> {

@@ -93,16 +93,16 @@ pub fn step(policy: &Policy, state: &mut State, event: &Event, now: Time) -> Dec
     follow_operator(policy, state, event, now, &mut out);
     notice_pauses(policy, state, event, now, &mut out);
     take_in(policy, state, event, now, &mut out);
-    note_asked(state, now, &mut out);
+    note_asked(policy, state, now, &mut out);
     if *event == Event::Stopping {
         each_vip(policy, state, now, &mut out, VipMachine::leave_as_it_is);
     } else {
         each_vip(policy, state, now, &mut out, VipMachine::poll);
         run_due_timers(policy, state, now, &mut out);
     }
-    note_asked(state, now, &mut out);
+    note_asked(policy, state, now, &mut out);
     state.expel.poll(event, Moment { facts: &state.facts, group: &policy.group, now }, &mut out);
-    note_asked(state, now, &mut out);
+    note_asked(policy, state, now, &mut out);
     if *event != Event::Stopping {
         each_vip(policy, state, now, &mut out, |machine, at, out| {
             assert_what_one_agent_can_see(machine, at, out);
@@ -266,6 +266,7 @@ fn run_due_timers(policy: &Policy, state: &mut State, now: Time, out: &mut Outpu
 }
 
 /// What was asked for is a fact too.
-fn note_asked(state: &mut State, now: Time, out: &mut Output) {
-    state.facts.note_asked(&std::mem::take(&mut out.asked_peers), std::mem::take(&mut out.learns), now);
+fn note_asked(policy: &Policy, state: &mut State, now: Time, out: &mut Output) {
+    let (peers, neighbors) = (std::mem::take(&mut out.asked_peers), std::mem::take(&mut out.learns));
+    state.facts.note_asked(&policy.group, &peers, neighbors, now);
 }

@@ -16,13 +16,16 @@ pub struct GroupTimings {
     /// `group_replication_unreachable_majority_timeout`: a member without a majority leaves the group by itself after this
     /// long; none (0): never.
     pub unreachable_majority_timeout: Option<Duration>,
+    /// The agents have a silent host expelled without waiting for that timeout (`silent_host = "expel"`).
+    #[serde(default)]
+    pub silent_hosts_go: bool,
 }
 
 impl GroupTimings {
     /// How soon after a host has fallen silent another can have taken the VIP, its answers unheard. The election itself and
     /// the probes come on top and are left out: they can be short.
     pub fn earliest_successor(&self) -> Duration {
-        SILENT_FOR + self.expel_timeout
+        if self.silent_hosts_go { SILENT_FOR } else { SILENT_FOR + self.expel_timeout }
     }
 
     /// Whether a lease of this length ends before that.
@@ -51,6 +54,15 @@ impl std::error::Error for Overlap {}
 impl fmt::Display for Overlap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (lease, sum) = (self.lease.as_secs_f64(), self.timings.earliest_successor().as_secs());
+        if self.timings.silent_hosts_go {
+            return write!(
+                f,
+                "lease ({lease} s) is longer than the agents take to have a silent host replaced: {sum} s (UNREACHABLE; silent_host = \
+                 \"expel\"). A host whose agent is dead and that is then cut off could hold the VIP together with its new holder for up \
+                 to {} s. Write lease = \"{sum}s\" or less, or silent_host = \"wait\"",
+                lease - self.timings.earliest_successor().as_secs_f64(),
+            );
+        }
         let expel = self.timings.expel_timeout.as_secs();
         // Whole seconds, as the server takes them.
         let needed = self.lease.saturating_sub(SILENT_FOR).as_secs_f64().ceil();
@@ -72,7 +84,23 @@ mod tests {
     use super::*;
 
     fn group(expel_timeout: u64) -> GroupTimings {
-        GroupTimings { expel_timeout: Duration::from_secs(expel_timeout), unreachable_majority_timeout: None }
+        GroupTimings {
+            expel_timeout: Duration::from_secs(expel_timeout),
+            unreachable_majority_timeout: None,
+            silent_hosts_go: false,
+        }
+    }
+
+    #[test]
+    fn where_silent_hosts_are_expelled_the_expel_timeout_is_no_part_of_the_sum() {
+        let group = GroupTimings { silent_hosts_go: true, ..group(60) };
+        assert_eq!(group.allow(Duration::from_secs(5)), Ok(()));
+        let text = group.allow(Duration::from_secs(10)).unwrap_err().to_string();
+        for part in
+            ["lease (10 s)", "5 s (UNREACHABLE", "up to 5 s", "lease = \"5s\"", "silent_host = \"wait\""]
+        {
+            assert!(text.contains(part), "{part} in {text}");
+        }
     }
 
     #[test]

@@ -279,6 +279,8 @@ pub struct Cluster {
     pub sooner_elections: bool,
     /// A shell script that is their `fence_command`.
     pub fence: Option<&'static str>,
+    /// Whether they have a silent host expelled without MySQL's patience (`silent_host = "expel"`).
+    pub silent_hosts_go: bool,
 }
 
 /// The lab's own cluster, with the default `sleeptime`.
@@ -289,12 +291,13 @@ pub const LAB: Cluster = Cluster {
     sleeptime: 7,
     sooner_elections: true,
     fence: None,
+    silent_hosts_go: false,
 };
 
 /// The same file on every host.
 pub fn configuration(clusters: &[Cluster]) -> String {
     let table = |cluster: &Cluster| {
-        let Cluster { name, vips, group, sleeptime, sooner_elections, fence } = cluster;
+        let Cluster { name, vips, group, sleeptime, sooner_elections, fence, silent_hosts_go } = cluster;
         let mysql_port = group.mysql_port;
         // With the stack MYSQL there is none to be named.
         let group_port = match stack() {
@@ -304,6 +307,7 @@ pub fn configuration(clusters: &[Cluster]) -> String {
         let fence = fence.map_or(String::new(), |script| {
             format!("fence_command = [\"/bin/sh\", \"-c\", \"{script}\", \"fence\"]\n")
         });
+        let silent_host = if *silent_hosts_go { "silent_host   = \"expel\"\n" } else { "" };
         let members = databases().iter().map(|(_, address)| format!("\"{address}\" = \"{INTERFACE}\"\n"));
         let members: String = members.collect();
         let mut vips = vips().into_iter();
@@ -324,7 +328,7 @@ sleeptime     = \"{sleeptime}s\"
 install_path  = \"{INSTALL_PATH}\"
 wake_expel = {sooner_elections}
 proven_dead   = {sooner_elections}
-{fence}[cluster.members]
+{fence}{silent_host}[cluster.members]
 {members}{further}
 "
         )

@@ -83,9 +83,10 @@ fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
             go_inside(arguments.agent, arguments.no_agents, None)
         }
         Task::Up => up(&inside(arguments.inside), !arguments.no_agents, &arguments.called_as),
-        Task::Run { faults, times, beside_mysql_alone, output } => {
+        Task::Run { faults, times, beside_mysql_alone, beside_silent_host_expel, output } => {
             let all: Vec<Fault> = (0..times).flat_map(|_| faults.iter().copied()).collect();
-            let company = Company { agents: !arguments.no_agents, beside_mysql_alone };
+            let agents = !arguments.no_agents;
+            let company = Company { agents, beside_mysql_alone, beside_silent_host_expel };
             run(&inside(arguments.inside), &all, &output, company)
         }
         Task::Bench { faults, times, tools, out, evidence } => {
@@ -128,7 +129,11 @@ fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
             Ok(u8::from(tally.failed > 0))
         }
         Task::Demo { output } => {
-            let company = Company { agents: !arguments.no_agents, beside_mysql_alone: false };
+            let company = Company {
+                agents: !arguments.no_agents,
+                beside_mysql_alone: false,
+                beside_silent_host_expel: false,
+            };
             run(&inside(arguments.inside), &DEMO, &output, company)
         }
     }
@@ -241,6 +246,8 @@ struct Company {
     agents: bool,
     /// Each fault once more while all agents are stopped.
     beside_mysql_alone: bool,
+    /// Each fault once more with `silent_host = "expel"`.
+    beside_silent_host_expel: bool,
 }
 
 impl Company {
@@ -289,10 +296,16 @@ fn run(layout: &Layout, faults: &[Fault], output: &Output, company: Company) -> 
     }
     let mut failure = None;
     for fault in faults {
-        let alone = |experiment: &mut Experiment| {
-            if company.beside_mysql_alone { experiment.run_mysql_alone(*fault).map(drop) } else { Ok(()) }
+        let beside = |experiment: &mut Experiment| {
+            if company.beside_mysql_alone {
+                experiment.run_mysql_alone(*fault).map(drop)
+            } else if company.beside_silent_host_expel {
+                experiment.run_expelling_silent_hosts(*fault).map(drop)
+            } else {
+                Ok(())
+            }
         };
-        if let Err(error) = experiment.run(*fault).and_then(|_| alone(&mut experiment)) {
+        if let Err(error) = experiment.run(*fault).and_then(|_| beside(&mut experiment)) {
             failure = Some(format!("{}: {error}", fault.name()));
             break;
         }

@@ -15,6 +15,16 @@ const PROVING_REFUSALS: u32 = 2;
 /// The timeout is changed for no longer than this, while the agent looks at the time.
 const CHANGED_AT_MOST: Duration = Duration::from_secs(10);
 
+/// A host that is to count as silent has not answered for this long: longer than a cable's blip.
+const SILENT_FOR: Duration = Duration::from_millis(3_500);
+/// … though it was asked so often, each time so long after the one before.
+const QUESTIONS_UNANSWERED: usize = 3;
+const QUESTIONS_APART: Duration = Duration::from_millis(500);
+/// The others are heard, if they answered no longer ago than this.
+const HEARD_FOR: Duration = Duration::from_secs(2);
+/// As many as are put in that time, and some.
+const QUESTIONS_KEPT: usize = 24;
+
 /// The operator's value is changed here, or may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Changed {
@@ -41,6 +51,8 @@ pub struct Expelling {
     fenced: BTreeSet<IpAddr>,
     timeout: Option<u32>,
     changed: Option<Changed>,
+    /// What was heard on the segment; kept only where silent hosts are expelled.
+    silence: Silence,
 }
 
 impl Expelling {
@@ -80,8 +92,14 @@ impl Expelling {
         now: Time,
     ) -> Option<Breach> {
         self.told(event, now);
+        if policy.expels_silent_hosts() {
+            self.silence.told(event, now);
+        }
         let breach = self.judge(policy, actions, now);
         self.ordered(actions, now);
+        if policy.expels_silent_hosts() && actions.contains(&Action::LearnNeighbors) {
+            self.silence.asked(now);
+        }
         breach.or_else(|| self.owes(policy, event, now))
     }
 
@@ -218,8 +236,20 @@ impl Expelling {
         if self.suspects.is_empty() {
             return Some("nobody is UNREACHABLE".to_owned());
         }
-        let living = self.suspects.keys().find(|id| !self.is_dead(id))?;
+        let is_silent = |id: &String| policy.expels_silent_hosts() && self.is_silent(id, now);
+        let living = self.suspects.keys().find(|id| !self.is_dead(id) && !is_silent(id))?;
         Some(format!("{living} is not proven dead"))
+    }
+
+    /// Silent in the group and on the segment, and others are heard on both.
+    fn is_silent(&self, id: &str, now: Time) -> bool {
+        let Some((address, since)) = self.addresses.get(id).zip(self.suspects.get(id)) else { return false };
+        let Some(newest) = self.suspects.values().max() else { return false };
+        let heard = |id: &String| {
+            self.addresses.get(id).is_some_and(|address| self.silence.heard_since(*address, *newest, now))
+        };
+        let others = self.silence.online.iter().filter(|id| heard(id)).count();
+        self.silence.of(*address, *since, now) && 2 * (1 + others) > self.silence.members
     }
 
     fn is_dead(&self, id: &str) -> bool {
@@ -236,6 +266,72 @@ impl Expelling {
         let over = self.suspects.values().any(|since| now.since(*since) >= patience);
         (!stands || self.suspects.is_empty() || !(over || self.changed.is_some()))
             .then(|| "wakes the group before the operator's patience is over".to_owned())
+    }
+}
+
+/// What the segment says of the members' hosts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+struct Silence {
+    /// When each answered last for its own address.
+    heard: BTreeMap<IpAddr, Time>,
+    /// When each server's port answered or refused last.
+    port_spoke: BTreeMap<IpAddr, Time>,
+    /// When the members were asked for their addresses, each at least half a second after the one before, and who has answered since.
+    questions: Vec<(Time, BTreeSet<IpAddr>)>,
+    last_question: Option<Time>,
+    /// The other members that are ONLINE by the last answer, and how many there are, this one too.
+    online: BTreeSet<String>,
+    members: usize,
+}
+
+impl Silence {
+    fn told(&mut self, event: &Event, now: Time) {
+        match event {
+            Event::Neighbor { address, .. } => {
+                self.heard.insert(*address, now);
+                if let Some((_, answered)) = self.questions.last_mut() {
+                    answered.insert(*address);
+                }
+            }
+            Event::ReceiveUp(..) => self.questions.clear(),
+            Event::MemberPort { member, seen: Seen { fact: Fact::Known(_), asked_at } } => {
+                self.port_spoke.insert(*member, *asked_at);
+            }
+            Event::Server(Seen { fact: Fact::Known(Server::Member(view)), .. }) => {
+                let others = view.members.iter().filter(|member| member.id != view.local);
+                let online = others.filter(|member| member.state == MemberState::Online);
+                self.online = online.map(|member| member.id.clone()).collect();
+                self.members = view.members.len();
+            }
+            _ => {}
+        }
+    }
+
+    fn asked(&mut self, now: Time) {
+        self.last_question = Some(now);
+        if self.questions.last().is_none_or(|(last, _)| now.since(*last) >= QUESTIONS_APART) {
+            self.questions.push((now, BTreeSet::new()));
+        }
+        let old = self.questions.len().saturating_sub(QUESTIONS_KEPT);
+        self.questions.drain(..old);
+    }
+
+    fn heard_since(&self, address: IpAddr, since: Time, now: Time) -> bool {
+        self.heard.get(&address).is_some_and(|heard| *heard >= since && now.since(*heard) <= HEARD_FOR)
+    }
+
+    /// It answered once, and nothing since, though asked for longer than a cable's blip, others answering, and once more since it is
+    /// UNREACHABLE.
+    fn of(&self, address: IpAddr, unreachable_since: Time, now: Time) -> bool {
+        let Some(heard) = self.heard.get(&address) else { return false };
+        let counts = |(asked, answered): &&(Time, BTreeSet<IpAddr>)| {
+            asked > heard && 2 * (1 + answered.len()) > self.members
+        };
+        let unanswered: Vec<_> = self.questions.iter().filter(counts).map(|(asked, _)| asked).collect();
+        unanswered.len() >= QUESTIONS_UNANSWERED
+            && unanswered.first().is_some_and(|first| now.since(**first) >= SILENT_FOR)
+            && self.last_question.is_some_and(|asked| asked >= unreachable_since && asked > *heard)
+            && self.port_spoke.get(&address).is_none_or(|spoke| *spoke < unreachable_since)
     }
 }
 

@@ -4,7 +4,7 @@ use core::fmt;
 use std::time::Duration;
 
 use decide::net::VipId;
-use decide::policy::{GatewayLost, VipPolicy};
+use decide::policy::{GatewayLost, SilentHost, VipPolicy};
 use fastrand::Rng;
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +18,10 @@ const TAIL_MS: u64 = 14_000;
 const HEAD_MS: u64 = 700;
 /// One schedule in so many has a second VIP.
 const SECOND_VIP_IN: u8 = 8;
+/// One schedule in so many has `silent_host = "expel"`.
+const SILENT_HOSTS_GO_IN: u8 = 6;
+/// … and then no longer a lease than the group needs to say that a member is UNREACHABLE.
+const LEASE_WHERE_SILENT_HOSTS_GO_MS: u64 = 5_000;
 /// No schedule is longer than this.
 const LONGEST_MS: u64 = 60_000;
 
@@ -47,6 +51,9 @@ pub struct Limits {
     /// `takeover_after`; 0: off.
     #[serde(default)]
     pub takeover_after_ms: u64,
+    /// `silent_host = "expel"`.
+    #[serde(default)]
+    pub expels_silent_hosts: bool,
 }
 
 /// A schedule.
@@ -104,6 +111,7 @@ impl Schedule {
             hung_patience_ms: ms(default.hung_patience),
             holds_without_gateway: false,
             takeover_after_ms: 0,
+            expels_silent_hosts: false,
         };
         Self {
             seed,
@@ -167,6 +175,11 @@ impl Schedule {
         let length_ms = (end + TAIL_MS).min(LONGEST_MS);
         // Drawn apart, so that the seed's other choices are the same with and without it.
         let second_vip = Rng::with_seed(seed ^ 0x0005_ec09_d71b).u8(0..SECOND_VIP_IN) == 0;
+        if Rng::with_seed(seed ^ 0x0051_1e47).u8(0..SILENT_HOSTS_GO_IN) == 0 {
+            limits.expels_silent_hosts = true;
+            // What the agent does at its start: the lease ends before the group can replace a silent member.
+            limits.lease_ms = limits.lease_ms.min(LEASE_WHERE_SILENT_HOSTS_GO_MS);
+        }
         Self { limits, held_up, peer_unknown, second_vip, faults, length_ms, ..quiet }
     }
 
@@ -209,6 +222,9 @@ impl Schedule {
             policy.vips.insert(VipId(1), VipPolicy { address: VIPS[1], ..vip.clone() });
         }
         policy.vips.insert(VipId::FIRST, vip);
+        if self.limits.expels_silent_hosts {
+            policy.group.silent_host = SilentHost::Expel;
+        }
         #[cfg(feature = "planted")]
         {
             policy.group.planted = self.planted;

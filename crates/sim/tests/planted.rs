@@ -52,6 +52,8 @@ is_caught! {
     not_forgetting_after_a_pause: DontForgetAfterAPause, from 0;
     forgetting_to_restore: ForgetRestore, from 0;
     silence_that_proves_death: SilenceProvesDeath, from 0;
+    expelling_on_the_groups_word_alone: ExpelOnTheGroupsWordAlone, from 0;
+    expelling_while_nobody_is_heard: ExpelWhileNobodyIsHeard, from 0;
     adding_what_a_renewal_does_not_find: RenewAddsWhatIsGone, from 0;
     renewing_late: RenewLate, from 0;
     a_release_word_after_its_limit: ReleaseWordAfterItsLimit, from 0;

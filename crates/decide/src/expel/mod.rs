@@ -1,10 +1,12 @@
 //! The survivors' side of a death: when the group may be told to expel an UNREACHABLE member sooner than its thread
 //! looks by itself (each 15 s), and when the patience that was taken from it is given back (RESTORED).
 //!
-//! Two ways. *Wake*: the configured patience is over, so the thread is woken; nothing is changed. *Proven dead*: the
+//! Three ways. *Wake*: the configured patience is over, so the thread is woken; nothing is changed. *Proven dead*: the
 //! member's process is certainly gone (its port refuses, or its server was started again and is in no group), so there is nothing to be patient with; `group_replication_member_expel_timeout`
-//! is 0 until the member is expelled, 10 s at most.
+//! is 0 until the member is expelled, 10 s at most. *Silent host* (`silence.rs`), where the operator wants it: the host is silent on the
+//! segment too, and serves nobody; the same is done.
 
+mod silence;
 mod suspects;
 
 use std::net::IpAddr;
@@ -46,6 +48,7 @@ impl ExpelState {
         if *event != Event::Stopping && at.group.elects() && at.survives() {
             self.read_timeout(at, out);
             self.meet_members(at, out);
+            self.listen_to_hosts(at, out);
             if !at.is_paused() || planted!(at.group, ExpelWhilePaused) {
                 self.look_at_suspects(at, out);
                 self.expel_the_dead(at, out);
@@ -195,7 +198,7 @@ impl ExpelState {
     /// There are procedures, and a choice of the operator's, that make a proof useful.
     fn proof_is_of_use(&self, at: Moment<'_>) -> bool {
         let usable = matches!(&self.timeout, Some(Seen { fact: Fact::Known(_), .. }));
-        (at.group.proven_dead || at.group.fence) && usable
+        (at.group.proven_dead || at.group.fence || at.group.expels_silent_hosts()) && usable
     }
 
     fn look_at_suspects(&mut self, at: Moment<'_>, out: &mut Output) {
@@ -230,14 +233,31 @@ impl ExpelState {
         }
     }
 
+    /// There is somebody to expel, and everybody whom 0 would expel is dead, or silent everywhere: one that is only cut off keeps the
+    /// patience that the operator gave it.
+    fn all_are_to_go(&self, at: Moment<'_>) -> bool {
+        let is_to_go = |(id, suspect): (&String, &Suspect)| {
+            !suspect.given_up
+                && (suspect.is_proven_dead(at.group) || self.is_silent_everywhere(at, id, suspect))
+        };
+        !self.suspects.is_empty() && self.suspects.iter().all(is_to_go)
+    }
+
     fn expel_the_dead(&mut self, at: Moment<'_>, out: &mut Output) {
-        if self.changed.is_some() || !self.all_dead(at.group) {
+        if self.changed.is_some() || !self.all_are_to_go(at) {
             return;
         }
         // With 0 configured there is nothing to change: it is woken as soon as it is UNREACHABLE.
         let Some(original) = self.configured().filter(|seconds| *seconds > 0) else { return };
-        let names = self.suspects.values().map(|suspect| suspect.name.clone()).collect();
-        out.say_aside(Reason::ProvenDead(names));
+        let is_dead = |suspect: &&Suspect| suspect.is_proven_dead(at.group);
+        let (dead, silent): (Vec<_>, Vec<_>) = self.suspects.values().partition(is_dead);
+        for (suspects, reason) in
+            [(dead, Reason::ProvenDead as fn(Vec<String>) -> Reason), (silent, Reason::SilentHosts)]
+        {
+            if !suspects.is_empty() {
+                out.say_aside(reason(suspects.iter().map(|suspect| suspect.name.clone()).collect()));
+            }
+        }
         out.act(Action::SetExpelTimeout { original });
         self.changed =
             Some(Changed { original, since: at.now, woken_at: at.now, restoring: false, asked_at: None });
@@ -277,7 +297,7 @@ impl ExpelState {
     fn put_back(&mut self, at: Moment<'_>, out: &mut Output) {
         let Some(mut changed) = self.changed else { return };
         let over = changed.since + CHANGED_AT_MOST;
-        if !changed.restoring && self.all_dead(at.group) && at.now < over {
+        if !changed.restoring && self.all_are_to_go(at) && at.now < over {
             if at.now.since(changed.woken_at) >= AGAIN_AFTER {
                 changed.woken_at = at.now;
                 out.act(Action::WakeExpel);

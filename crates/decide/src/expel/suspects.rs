@@ -21,7 +21,7 @@ const LOOK_AGAIN_REFUSED: Duration = Duration::from_millis(20);
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 /// A member whose port has neither answered nor refused for this long is silent: a host that lives does so within a few
 /// milliseconds, and the group has not heard this one for 5 s.
-const SILENT_AFTER: Duration = Duration::from_millis(200);
+pub(super) const SILENT_AFTER: Duration = Duration::from_millis(200);
 /// A member that did not say who it is, is asked again after this, and after twice as long each time that it fails.
 const MEET_AGAIN: Duration = Duration::from_millis(250);
 /// … but after no longer than this.
@@ -217,13 +217,6 @@ impl ExpelState {
             }
             _ => None,
         }
-    }
-
-    /// There is somebody to expel, and everybody whom 0 would expel is dead: one that is only cut off keeps the patience
-    /// that the operator gave it.
-    pub(super) fn all_dead(&self, policy: &GroupPolicy) -> bool {
-        !self.suspects.is_empty()
-            && self.suspects.values().all(|suspect| suspect.is_proven_dead(policy) && !suspect.given_up)
     }
 
     pub(super) fn follow(&mut self, view: &GroupView, asked_at: Time) {

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use neighbors::Neighbors;
+pub use neighbors::{Neighbors, Question};
 pub use news::News;
 pub use pause::Pause;
 pub use peers::{Open, Peer, Peers};
@@ -89,6 +89,7 @@ impl Facts {
         self.server = not_asked(now);
         self.gateway = not_asked(now);
         self.server_unknown_since = Some(now);
+        self.neighbors.forget_questions();
     }
 
     /// Takes in what was seen.
@@ -101,6 +102,9 @@ impl Facts {
                 self.peers.take_in(*member, seen);
             }
             Event::Gateway(seen) => return self.take_in_gateway(seen),
+            Event::ReceiveUp(vip, up) => {
+                self.neighbors.receive_changes(*vip, *up);
+            }
             Event::Neighbor { address, mac } => {
                 if policy.group.members.contains_key(address) {
                     self.neighbors.take_in(*address, *mac, now);
@@ -122,7 +126,6 @@ impl Facts {
             // `step` has taken it in: it says what changes.
             Event::Pause { .. } | Event::Resume => {}
             Event::Frame(..)
-            | Event::ReceiveUp(..)
             | Event::StatFile(_)
             | Event::ExpelTimeout(_)
             | Event::ExpelTimeoutLeft(_)
@@ -136,12 +139,15 @@ impl Facts {
     }
 
     /// Notes what was asked for just now.
-    pub(crate) fn note_asked(&mut self, peers: &[IpAddr], neighbors: bool, now: Time) {
+    pub(crate) fn note_asked(&mut self, policy: &GroupPolicy, peers: &[IpAddr], neighbors: bool, now: Time) {
         for member in peers {
             self.peers.is_being_asked(*member, now);
         }
         if neighbors {
             self.neighbors.learnt_at = Some(now);
+            if policy.expels_silent_hosts() {
+                self.neighbors.note_question(now);
+            }
         }
     }
 

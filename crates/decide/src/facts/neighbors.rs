@@ -1,12 +1,16 @@
 //! The members' hardware addresses.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
 use crate::event::Mac;
+use crate::net::VipId;
 use crate::time::Time;
+
+/// So many questions are remembered: what was put longer ago than these, one a second, is of no use.
+const REMEMBERED: usize = 12;
 
 /// The hosts on the segment.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -17,6 +21,22 @@ pub struct Neighbors {
     pub alive_at: BTreeMap<IpAddr, Time>,
     /// When the members' hardware addresses were last asked for because of an unknown one.
     pub learnt_at: Option<Time>,
+    /// Of which VIPs neighbors can't be heard at present, on the VIP's interface and in its family.
+    #[serde(default)]
+    pub not_heard: BTreeSet<VipId>,
+    /// The last questions for the members' addresses, in order, everything being heard all the while since; only where silent hosts are
+    /// expelled.
+    #[serde(default)]
+    pub questions: VecDeque<Question>,
+}
+
+/// The members were asked for their addresses.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Question {
+    /// When.
+    pub at: Time,
+    /// Who has answered since, and before the next question.
+    pub answered: BTreeSet<IpAddr>,
 }
 
 impl Neighbors {
@@ -25,8 +45,43 @@ impl Neighbors {
         self.macs.iter().find(|(_, known)| **known == mac).map(|(member, _)| *member)
     }
 
+    /// The questions that this member's host has not answered, in order; none where it was never heard to answer: then its silence
+    /// says nothing.
+    pub fn unanswered_by(&self, member: IpAddr) -> Option<impl Iterator<Item = &Question>> {
+        let alive_at = *self.alive_at.get(&member)?;
+        Some(self.questions.iter().filter(move |question| question.at > alive_at))
+    }
+
+    pub(super) fn note_question(&mut self, now: Time) {
+        if !self.not_heard.is_empty() || self.questions.back().is_some_and(|last| last.at == now) {
+            return;
+        }
+        if self.questions.len() >= REMEMBERED {
+            self.questions.pop_front();
+        }
+        self.questions.push_back(Question { at: now, answered: BTreeSet::new() });
+    }
+
+    /// Answers to what was asked before may never have been heard.
+    /// What is said about this VIP can be heard, or no longer: an answer may have been missed meanwhile.
+    pub(super) fn receive_changes(&mut self, vip: VipId, up: bool) {
+        if up {
+            self.not_heard.remove(&vip);
+        } else {
+            self.not_heard.insert(vip);
+        }
+        self.forget_questions();
+    }
+
+    pub(super) fn forget_questions(&mut self) {
+        self.questions.clear();
+    }
+
     pub(super) fn take_in(&mut self, member: IpAddr, mac: Mac, now: Time) {
         self.macs.insert(member, mac);
         self.alive_at.insert(member, now);
+        if let Some(question) = self.questions.back_mut() {
+            question.answered.insert(member);
+        }
     }
 }

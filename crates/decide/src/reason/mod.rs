@@ -144,6 +144,8 @@ pub enum Reason {
     },
     /// These members are dead: the group is told to expel them at once.
     ProvenDead(Vec<String>),
+    /// These members are UNREACHABLE, and their hosts silent on the segment too: the group is told to expel them at once.
+    SilentHosts(Vec<String>),
     /// `group_replication_member_expel_timeout` is being put back to this many seconds.
     RestoringExpelTimeout(u32),
     /// It can't be used, and what is lost by that.
@@ -194,7 +196,7 @@ impl Reason {
     }
 }
 
-const UNTIL_CLAIMED: &str = "VIP kept until the new primary claims it: this server is a secondary by now and still takes writes, as in a switchover whose target has yet to apply what it had queued";
+const UNTIL_CLAIMED: &str = "VIP kept until the new primary claims it: this server is a secondary that still takes writes, while the primary applies what it had queued";
 
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -335,6 +337,11 @@ impl Reason {
             Self::ProvenDead(members) => write!(
                 f,
                 "member {} is UNREACHABLE and proven dead: telling the group to expel it at once (group_replication_member_expel_timeout is set to 0 until then)",
+                members.join(", ")
+            ),
+            Self::SilentHosts(members) => write!(
+                f,
+                "member {} is UNREACHABLE, and its host answers nothing on this network either, while the others do: telling the group to expel it at once (silent_host = \"expel\"; group_replication_member_expel_timeout is set to 0 until then)",
                 members.join(", ")
             ),
             Self::RestoringExpelTimeout(value) => {

@@ -22,6 +22,8 @@ pub struct Survivor {
     pub done: Vec<(Duration, Action)>,
     pub said: Vec<Reason>,
     pub wake_at: Time,
+    /// How often the members were asked for their addresses.
+    pub learns: usize,
 }
 
 fn concerns_expelling(action: &Action) -> bool {
@@ -46,6 +48,7 @@ impl Survivor {
             done: Vec::new(),
             said: Vec::new(),
             wake_at: START,
+            learns: 0,
         }
     }
 
@@ -68,6 +71,7 @@ impl Survivor {
         let since = self.now.since(START);
         self.done
             .extend(decision.actions.iter().filter(|a| concerns_expelling(a)).map(|a| (since, a.clone())));
+        self.learns += decision.actions.iter().filter(|action| **action == Action::LearnNeighbors).count();
         self.said.extend(decision.each_reason().cloned());
         self.wake_at = decision.wake_at;
         decision

@@ -60,18 +60,11 @@ impl LogDedup {
     pub(super) fn lines(&mut self, policy: &Policy, settled: &Settled) -> Vec<Line> {
         let (now, decision) = (settled.at, &settled.decision);
         let mut lines = Vec::new();
-        for (stage, finding, _) in decision.stages.each() {
-            if *finding == Finding::Unknown(Why::NotAskedYet) {
+        for (place, said) in decision.reasons.iter().enumerate() {
+            if was_not_asked(&said.reason) {
                 // The first moments after a start; the answer is worth a line, the question is not.
                 continue;
             }
-            let text = stage_text(stage, finding);
-            if self.stages.get(&stage).map(String::as_str) != Some(kind(&text)) && self.may_say(now, &text) {
-                self.stages.insert(stage, kind(&text).to_owned());
-                lines.push(Line::Info(text));
-            }
-        }
-        for (place, said) in decision.reasons.iter().enumerate() {
             // A start that failed is no switch; the failure says so itself, as the next event.
             if said.vip.is_some_and(|vip| settled.not_started.contains(&vip)) {
                 continue;
@@ -85,6 +78,32 @@ impl LogDedup {
             if is_said_each_time(&said.reason) || (!known && self.may_say(now, &text)) {
                 self.standing.extend(standing.map(|vip| (vip, kind(&text).to_owned())));
                 lines.push(line(&said.reason, text));
+            }
+        }
+        let mut of_stages = self.stage_lines(settled, &lines);
+        of_stages.append(&mut lines);
+        of_stages
+    }
+
+    /// What the stages say anew, but for what one of `said`, the other lines of the same decision, says too.
+    fn stage_lines(&mut self, settled: &Settled, said: &[Line]) -> Vec<Line> {
+        let mut lines = Vec::new();
+        for (stage, finding, _) in settled.decision.stages.each() {
+            if *finding == Finding::Unknown(Why::NotAskedYet) {
+                continue;
+            }
+            let text = stage_text(stage, finding);
+            let before = self.stages.get(&stage);
+            if before.map(String::as_str) == Some(kind(&text)) {
+                continue;
+            }
+            // That the agent is at work is said by the first stage; that the others pass from the start is no news.
+            let no_news = before.is_none() && *finding == Finding::Passed && stage != Stage::Member;
+            if no_news || is_said_by(said, finding) || self.may_say(settled.at, &text) {
+                self.stages.insert(stage, kind(&text).to_owned());
+                if !no_news && !is_said_by(said, finding) {
+                    lines.push(Line::Info(text));
+                }
             }
         }
         lines
@@ -125,6 +144,23 @@ fn kind(text: &str) -> &str {
     end.and_then(|end| text.get(..end)).unwrap_or(text)
 }
 
+/// Whether one of these lines, how the VIP stands, names what the stage found. A switch stands alone: what led to it is told before it.
+fn is_said_by(lines: &[Line], finding: &Finding) -> bool {
+    let found = match finding {
+        Finding::Passed => Reason::Holding.to_string(),
+        Finding::Failed(cause) => cause.to_string(),
+        Finding::Unknown(why) => why.to_string(),
+    };
+    lines.iter().any(|line| match line {
+        Line::Switch(_) => false,
+        Line::Info(text) | Line::Error(text) => text.contains(&found),
+    })
+}
+
+fn was_not_asked(reason: &Reason) -> bool {
+    matches!(reason, Reason::NotKnown(_, Why::NotAskedYet) | Reason::HoldingUnknown(_, Why::NotAskedYet))
+}
+
 /// A start of the VIP without what had ended it would be a riddle.
 fn is_said_each_time(reason: &Reason) -> bool {
     reason.is_switch() || matches!(reason, Reason::RemovedByOther(_))
@@ -150,6 +186,8 @@ fn stage_text(stage: Stage, finding: &Finding) -> String {
 
 #[cfg(test)]
 mod tests {
+    use decide::checks::Cause;
+
     use super::*;
 
     const WORDS: [&str; 2] = ["Aborted connection", "Illegal mix of collations"];
@@ -165,6 +203,25 @@ mod tests {
             said += usize::from(dedup.may_say(Time(poll * 100_000), &text));
         }
         assert!((60..=140).contains(&said), "{said} lines");
+    }
+
+    #[test]
+    fn a_stage_that_the_vips_own_line_names_gets_no_line_of_its_own() {
+        let failed = Finding::Failed(Cause::ReadOnly);
+        let named = [Line::Info(Reason::NotWanted(Stage::Primary, Cause::ReadOnly).to_string())];
+        assert!(is_said_by(&named, &failed));
+        assert!(
+            !is_said_by(&[Line::Switch(named_text(&named))], &failed),
+            "what led to a switch is told apart"
+        );
+        assert!(!is_said_by(&[], &failed));
+        assert!(!is_said_by(&named, &Finding::Passed));
+        assert!(is_said_by(&[Line::Info(Reason::Holding.to_string())], &Finding::Passed));
+    }
+
+    fn named_text(lines: &[Line]) -> String {
+        let [Line::Info(text), ..] = lines else { return String::new() };
+        text.clone()
     }
 
     #[test]

@@ -96,6 +96,9 @@ impl Settings {
     }
 
     fn host_dies(&self) -> Span {
+        if self.timings.silent_hosts_go {
+            return Self::proven();
+        }
         let by_timer = if self.agents.wakes { self.woken() } else { self.mysql_alone() };
         match self.agents.fences {
             Some(limit) => (Self::proven().0, (Self::proven().1 + limit.as_secs_f64()).min(by_timer.1)),
@@ -145,7 +148,9 @@ pub(super) fn lines(settings: &Settings) -> Vec<Line> {
 
 fn deaths(settings: &Settings) -> [Line; 3] {
     let expel = settings.expel_timeout.as_secs();
-    let by_timer = if settings.agents.wakes {
+    let by_timer = if settings.timings.silent_hosts_go {
+        "5 to 6 s until UNREACHABLE, silent on the segment too (silent_host), 1 s".to_owned()
+    } else if settings.agents.wakes {
         format!("5 to 6 s until UNREACHABLE, group_replication_member_expel_timeout ({expel} s), 1 s")
     } else {
         format!(
@@ -251,7 +256,8 @@ mod tests {
     use crate::check::line::Level;
 
     fn timings(expel_timeout: u64) -> GroupTimings {
-        GroupTimings { expel_timeout: Duration::from_secs(expel_timeout), unreachable_majority_timeout: None }
+        let expel_timeout = Duration::from_secs(expel_timeout);
+        GroupTimings { expel_timeout, unreachable_majority_timeout: None, silent_hosts_go: false }
     }
 
     fn defaults() -> Settings {
@@ -307,6 +313,13 @@ mod tests {
             }
             assert!(most - least < 7.5, "{name}: {least} to {most} says nothing");
         }
+    }
+
+    #[test]
+    fn with_silent_host_a_host_without_power_costs_no_timeout() {
+        let waiting = defaults();
+        let going = Settings { timings: GroupTimings { silent_hosts_go: true, ..timings(5) }, ..defaults() };
+        assert!(going.host_dies().1 + 5.0 <= waiting.host_dies().1, "{:?}", going.host_dies());
     }
 
     #[test]

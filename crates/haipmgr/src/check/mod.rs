@@ -218,6 +218,7 @@ fn times(cluster: &Cluster, here: &Here, found: &Found) -> Settings {
         timings: GroupTimings {
             expel_timeout: expel().min().unwrap_or_default(),
             unreachable_majority_timeout: majority.filter(|limit| !limit.is_zero()),
+            silent_hosts_go: policy.expels_silent_hosts(),
         },
         expel_timeout: expel().max().unwrap_or_default(),
         agents: Agents {

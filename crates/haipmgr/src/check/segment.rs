@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use linux::neighbor_socket::NeighborListener;
 use tokio::time::{Instant, timeout_at};
-use wire::{Mac, NeighborMessage};
+use wire::{Family, Mac, NeighborMessage};
 
 use super::line::Line;
 
@@ -21,10 +21,10 @@ pub(super) type Answers = Result<BTreeMap<IpAddr, BTreeSet<Mac>>, String>;
 
 /// Asks who has these addresses. It takes 0.45 s.
 pub(super) async fn ask(interface: &str, own: IpAddr, targets: &[IpAddr]) -> Answers {
-    let socket = NeighborListener::open(interface).map_err(|error| error.to_string())?;
+    let socket = NeighborListener::open(interface, Family::V4).map_err(|error| error.to_string())?;
     let mut answers: BTreeMap<IpAddr, BTreeSet<Mac>> = BTreeMap::new();
     for _ in 0..ROUNDS {
-        for target in targets.iter().filter(|target| target.is_ipv4()) {
+        for target in targets.iter().filter(|target| target.is_ipv4() && own.is_ipv4()) {
             let question = NeighborMessage::Question { target: *target, asker: own };
             socket.send(question, None).map_err(|error| error.to_string())?;
         }

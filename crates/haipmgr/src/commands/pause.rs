@@ -13,8 +13,8 @@ use super::drain::each;
 use super::terminal::print;
 use super::{File, REFUSED, say};
 use crate::config::{self, Cluster};
-use crate::control;
 use crate::control::message::{Answer, Request};
+use crate::control::{self, Patience};
 use crate::observe::pauses::understand;
 use crate::pause::{LONGEST, Pause, wall_ms};
 use crate::server_access::account::{PAUSE, PAUSED_UNTIL, RESUME};
@@ -236,12 +236,15 @@ async fn has(member: &mut Member, pause: Option<&Pause>, since: Instant) -> Resu
 }
 
 fn ask(socket: &Path, request: &Request) -> Result<(), ExitCode> {
-    match control::ask(socket, request) {
+    match control::ask(socket, request, Patience::ORDER) {
         Ok(Answer::Done(words)) => {
             print(&words);
             Ok(())
         }
         Ok(Answer::Failed(words)) => failed(&format!("this host's agent: {words}")),
+        Ok(Answer::Status(_)) => {
+            failed("this host's agent answered with its status, which was not asked for")
+        }
         Err(error) => failed(&format!("this host's agent: {error}")),
     }
 }

@@ -87,6 +87,9 @@ fn ask(cluster: &Cluster) -> Option<Fact<GroupSettings>> {
         let left = expel::left_behind(&cluster.expel_timeout_file());
         timings.expel_timeout = Duration::from_secs(left.unwrap_or(0).into());
     }
+    if let Fact::Known(GroupSettings { timings, .. }) = &mut answer {
+        timings.silent_hosts_go = cluster.policy.group.expels_silent_hosts();
+    }
     Some(answer)
 }
 
@@ -115,12 +118,15 @@ fn shorten(cluster: &mut Cluster, settings: &GroupSettings) -> Result<Option<Str
             for vip in cluster.policy.vips.values_mut() {
                 vip.lease = vip.lease.map(|lease| lease.min(shorter));
             }
+            let because = if timings.silent_hosts_go {
+                "silent_host is \"expel\"".to_owned()
+            } else {
+                format!("group_replication_member_expel_timeout is {} s", timings.expel_timeout.as_secs())
+            };
             Ok(Some(format!(
-                "the lease is {} and not {}, so that it ends before the group can replace a silent member: \
-                 group_replication_member_expel_timeout is {} s",
+                "the lease is {} and not {}, so that it ends before the group can replace a silent member: {because}",
                 format_duration(shorter),
                 format_duration(lease),
-                timings.expel_timeout.as_secs()
             )))
         }
     }

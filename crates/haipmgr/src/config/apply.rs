@@ -4,12 +4,12 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use decide::policy::{GatewayLost, ReadOnlyPrimary};
+use decide::policy::{GatewayLost, ReadOnlyPrimary, SilentHost};
 
 use super::DecisionTrace;
 use super::draft::Draft;
 use super::duration;
-use super::keys::{GATEWAY_LOST_WORDS, Key, Kind, LEASE, READ_ONLY_WORDS, TRACE_WORDS};
+use super::keys::{GATEWAY_LOST_WORDS, Key, Kind, LEASE, READ_ONLY_WORDS, SILENT_HOST_WORDS, TRACE_WORDS};
 use super::problem::{Problems, nearest};
 use super::value::{Entry, Value};
 use super::vips::further;
@@ -78,6 +78,7 @@ fn place(draft: &mut Draft, kind: &Kind, value: &Value) -> Result<(), String> {
         Kind::DecisionTrace => draft.decision_trace = decision_trace(value)?,
         Kind::GatewayLost => draft.limits.gateway_lost = gateway_lost(value)?,
         Kind::ReadOnlyPrimary => draft.limits.read_only_primary = read_only_primary(value)?,
+        Kind::SilentHost => draft.group.silent_host = silent_host(value)?,
         Kind::Members | Kind::FurtherVips => {}
     }
     Ok(())
@@ -107,6 +108,15 @@ fn read_only_primary(value: &Value) -> Result<ReadOnlyPrimary, String> {
     match text(value, &format!("\"{words}\""))?.as_str() {
         "hold" => Ok(ReadOnlyPrimary::Hold),
         "release" => Ok(ReadOnlyPrimary::Release),
+        other => Err(format!("\"{}\" is not \"{words}\"", other.escape_debug())),
+    }
+}
+
+fn silent_host(value: &Value) -> Result<SilentHost, String> {
+    let words = SILENT_HOST_WORDS.join("\" or \"");
+    match text(value, &format!("\"{words}\""))?.as_str() {
+        "wait" => Ok(SilentHost::Wait),
+        "expel" => Ok(SilentHost::Expel),
         other => Err(format!("\"{}\" is not \"{words}\"", other.escape_debug())),
     }
 }

@@ -2,7 +2,9 @@
 
 use super::draft::Draft;
 use super::duration;
-use super::keys::{CLUSTER, GATEWAY_LOST_WORDS, Key, Kind, Presence, READ_ONLY_WORDS, TOP, TRACE_WORDS};
+use super::keys::{
+    CLUSTER, GATEWAY_LOST_WORDS, Key, Kind, Presence, READ_ONLY_WORDS, SILENT_HOST_WORDS, TOP, TRACE_WORDS,
+};
 
 const HEAD: &str = "# Every configuration key
 
@@ -107,6 +109,7 @@ fn takes(key: &Key) -> String {
         Kind::Command(_) => "a list: program, arguments".to_owned(),
         Kind::GatewayLost => format!("`\"{}\"`", GATEWAY_LOST_WORDS.join("\"`, `\"")),
         Kind::ReadOnlyPrimary => format!("`\"{}\"`", READ_ONLY_WORDS.join("\"`, `\"")),
+        Kind::SilentHost => format!("`\"{}\"`", SILENT_HOST_WORDS.join("\"`, `\"")),
         Kind::DecisionTrace => format!("`\"{}\"`", TRACE_WORDS.join("\"`, `\"")),
         Kind::Members => "address = interface".to_owned(),
         Kind::FurtherVips => "tables".to_owned(),
@@ -129,6 +132,7 @@ fn default(key: &Key) -> String {
                 Kind::Switch(at) => format!("`{}`", at(&mut draft)),
                 Kind::GatewayLost => "`\"release\"`".to_owned(),
                 Kind::ReadOnlyPrimary => "`\"hold\"`".to_owned(),
+                Kind::SilentHost => "`\"wait\"`".to_owned(),
                 Kind::DecisionTrace => "`\"switches\"`".to_owned(),
                 _ => String::new(),
             }

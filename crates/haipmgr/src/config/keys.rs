@@ -63,6 +63,7 @@ pub(super) enum Kind {
     DecisionTrace,
     GatewayLost,
     ReadOnlyPrimary,
+    SilentHost,
     Members,
     /// `[[cluster.vips]]`.
     FurtherVips,
@@ -84,6 +85,9 @@ pub(super) const GATEWAY_LOST_WORDS: [&str; 2] = ["release", "hold-with-majority
 
 /// The words `read_only_primary` takes.
 pub(super) const READ_ONLY_WORDS: [&str; 2] = ["hold", "release"];
+
+/// The words `silent_host` takes.
+pub(super) const SILENT_HOST_WORDS: [&str; 2] = ["wait", "expel"];
 
 /// The words `decision_trace` takes.
 pub(super) const TRACE_WORDS: [&str; 3] = ["switches", "all", "off"];
@@ -386,6 +390,17 @@ pub(super) const CLUSTER: &[Key] = &[
         about: "Have an UNREACHABLE member expelled at once when its host refuses connections to the MySQL port, which was \
                 open before: the process is gone. `group_replication_member_expel_timeout` is set to 0 for that time, and then put back. \
                 Needs the same procedures.",
+    },
+    Key {
+        name: "silent_host",
+        presence: Presence::Default,
+        kind: Kind::SilentHost,
+        about: "What is done about an UNREACHABLE member whose host is silent on the VIP's network too. `\"wait\"`: it keeps the patience of \
+                `group_replication_member_expel_timeout`. `\"expel\"`: it is expelled at once, so that a host without power is replaced 5 s \
+                sooner: when it has answered no ARP question for 3.5 s, its MySQL port does not answer either, and a majority of the group, \
+                this host in it, is heard in the group and by ARP. The members are asked for their addresses each second then. A host that \
+                is away for more than 5 s and comes back by itself (a switch that restarts, a virtual machine that is being moved) is \
+                expelled too. The lease must end within 5 s then; the default lease is shortened. Needs the same procedures.",
     },
     Key {
         name: "fence_command",

@@ -117,6 +117,8 @@ fn understand(rows: Rows) -> Fact<GroupSettings> {
         timings: GroupTimings {
             expel_timeout,
             unreachable_majority_timeout: Some(majority).filter(|limit| !limit.is_zero()),
+            // The configuration's choice, and not the server's.
+            silent_hosts_go: false,
         },
         stack: stack.map(|stack| stack.to_uppercase()),
         mysql_port: values.remove("port").and_then(|text| port(&text)),

@@ -3,7 +3,7 @@
 pub mod arp_kept_in;
 pub mod gateway;
 pub mod group_settings;
-mod interface_address;
+pub(crate) mod interface_address;
 pub mod link;
 pub mod listening;
 pub mod member_port;

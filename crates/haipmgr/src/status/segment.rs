@@ -5,31 +5,61 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use linux::neighbor_socket::NeighborListener;
 use linux::packet_socket::PacketSocketError;
 use tokio::time::{Instant, sleep_until, timeout_at};
-use wire::NeighborMessage;
+use wire::{Family, NeighborMessage};
 
 use super::picture::{Answers, Known};
+use crate::observe::interface_address;
 
 /// Frames are lost: each address is asked for up to three times, and listened for until then, in milliseconds.
 const HEARD_UNTIL: [u64; 3] = [25, 70, 150];
 /// A second holder's answer is waited for at least this long.
 const AT_LEAST: Duration = Duration::from_millis(40);
 
-/// Asks for `targets` on this interface from `asker`, this host's own address there. Gives who answered for each of those that could be
-/// asked for: an address of another family than the asker's is left out.
+/// Asks for `targets` on this interface: from `own`, this host's own address there, and in the other family from an address that the
+/// interface has in it. Gives who answered for each of those that could be asked for: where there is no address to ask from, those of its
+/// family are left out.
 ///
 /// # Errors
 /// In words: the right to do it is missing, or the interface is of no use.
 pub(super) async fn ask(
     interface: &str,
+    own: IpAddr,
+    targets: &[IpAddr],
+) -> Known<BTreeMap<IpAddr, (Answers, Instant)>> {
+    let asked = Family::ALL.map(|family| async move {
+        let targets: Vec<_> =
+            targets.iter().copied().filter(|target| Family::of(*target) == family).collect();
+        match asker(interface, own, family, &targets) {
+            Some(asker) if !targets.is_empty() => ask_from(interface, asker, &targets).await,
+            _ => Ok(BTreeMap::new()),
+        }
+    });
+    let mut found = BTreeMap::new();
+    for family in join_all(asked).await {
+        found.append(&mut family?);
+    }
+    Ok(found)
+}
+
+fn asker(interface: &str, own: IpAddr, family: Family, targets: &[IpAddr]) -> Option<IpAddr> {
+    match family {
+        _ if Family::of(own) == family => Some(own),
+        Family::V4 => interface_address::ipv4_but(interface, targets),
+        Family::V6 => interface_address::link_local(interface),
+    }
+}
+
+async fn ask_from(
+    interface: &str,
     asker: IpAddr,
     targets: &[IpAddr],
 ) -> Known<BTreeMap<IpAddr, (Answers, Instant)>> {
-    let listener = NeighborListener::open(interface).map_err(|error| in_words(&error))?;
-    // By ARP alone. A question of the other family would go out as a probe.
-    let can_be_asked = |target: &&IpAddr| target.is_ipv4() && asker.is_ipv4() && **target != asker;
+    let listener = NeighborListener::open(interface, Family::of(asker)).map_err(|error| in_words(&error))?;
+    let can_be_asked = |target: &&IpAddr| **target != asker;
     let begun = Instant::now();
     let mut found: BTreeMap<IpAddr, (Answers, Instant)> =
         targets.iter().filter(can_be_asked).map(|target| (*target, (Answers::new(), begun))).collect();

@@ -80,6 +80,36 @@ fn power_off_with(under_test: &mut UnderTest, fence: &'static str, says: &str) -
     outcome
 }
 
+/// `silent_host = "expel"`: without power a host is silent in the group and by ARP, and its group does without MySQL's patience.
+pub(super) fn power_off_of_a_silent_host(under_test: &mut UnderTest) -> Result<String, Broken> {
+    let experiment = &mut under_test.experiment;
+    let all: Vec<_> = (0..experiment.lab.agents.len()).collect();
+    let marks: Vec<_> = all.iter().map(|place| logs::mark(experiment, *place)).collect();
+    let figures = experiment.run_expelling_silent_hosts(Fault::PowerOff)?;
+    let told = proven(&figures)?;
+    let said =
+        marks.iter().filter(|mark| mark.since(experiment).contains("its host answers nothing")).count();
+    promise(said > 0, || "no survivor says that the host is silent".to_owned())?;
+    Ok(told)
+}
+
+/// The same setting, and every host in turn is away for 3 s: nobody is expelled, and nothing is touched.
+pub(super) fn blip_where_silent_hosts_go(under_test: &mut UnderTest) -> Result<String, Broken> {
+    reconfigure(&mut under_test.experiment, &[Cluster { silent_hosts_go: true, ..LAB }])?;
+    let all: Vec<_> = (0..under_test.experiment.lab.agents.len()).collect();
+    let marks: Vec<_> = all.iter().map(|place| logs::mark(&under_test.experiment, *place)).collect();
+    let outcome = super::network::short_cut(under_test);
+    let said: String = marks.iter().map(|mark| mark.since(&under_test.experiment)).collect();
+    let said: Vec<&str> =
+        said.lines().filter(|line| line.contains("to expel it") || std::env::var("ALL").is_ok()).collect();
+    reconfigure(&mut under_test.experiment, &[LAB])?;
+    let told = outcome?;
+    promise(said.is_empty(), || {
+        format!("an agent told the group to expel a member that was away for 3 s:\n{}", said.join("\n"))
+    })?;
+    Ok(told)
+}
+
 /// RESTORED, whatever comes first: the agent's next start, or the member that was expelled.
 pub(super) fn expel_timeout_is_restored(under_test: &mut UnderTest) -> Result<String, Broken> {
     let mut put_back = 0;

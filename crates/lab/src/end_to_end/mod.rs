@@ -261,6 +261,8 @@ const TESTS: &[Test] = &[
     anytime("expel_timeout_is_restored_after_agent_kill_9", elections::expel_timeout_is_restored),
     anytime("fence_command_that_succeeds", elections::power_off_fenced),
     anytime("fence_command_that_fails", elections::power_off_fence_fails),
+    anytime("silent_host_without_power_is_expelled", elections::power_off_of_a_silent_host),
+    anytime("silent_host_away_for_3_s_is_waited_for", elections::blip_where_silent_hosts_go),
     anytime("group_port_cut", failovers::group_port_cut),
     anytime("group_port_refused", stacks::group_port_refused),
     anytime("member_joins_while_connections_are_used_up", stacks::joins_while_connections_are_used_up),

@@ -2,6 +2,7 @@
 //!
 //! In stretches, each with a recording of its own: an hour's is too much to look through after each fault.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
@@ -35,6 +36,8 @@ const FIELD: [&str; 8] = [
     "account_needs_a_certificate",
     "arp_kept_in_by_the_holder",
 ];
+/// So many kinds of lines are shown, of those that fill the logs.
+const LINES_SHOWN: usize = 40;
 /// An hour's log is smaller, in bytes.
 const AN_HOURS_LOG: usize = 200_000;
 
@@ -112,6 +115,7 @@ pub fn soak(layout: &Layout, kind: Soak, time: Duration, seed: u64) -> Result<Ta
     }
     judged.add(under_test.experiment.judged());
     if kind == Soak::Field {
+        print_what_is_said_most(&under_test, &logs_before);
         tally.failed += usize::from(!logs_are_small(&under_test, &logs_before, since.elapsed()));
     }
     let cost = under_test.experiment.agent_cost();
@@ -148,6 +152,26 @@ fn logs_are_small(under_test: &UnderTest, before: &[usize], time: Duration) -> b
         );
     }
     small
+}
+
+/// Prints which lines have filled the logs most, since they had those sizes: what differs by figures alone counts as the same line.
+fn print_what_is_said_most(under_test: &UnderTest, before: &[usize]) {
+    let mut said: BTreeMap<String, (usize, usize)> = BTreeMap::new();
+    for (place, before) in before.iter().enumerate() {
+        let log = logs::whole(&under_test.experiment, place);
+        for line in log.get(*before..).unwrap_or_default().lines() {
+            let kind: String = line.chars().filter(|letter| !letter.is_ascii_digit()).collect();
+            let (count, bytes) = said.entry(kind).or_default();
+            *count += 1;
+            *bytes += line.len() + 1;
+        }
+    }
+    let mut said: Vec<_> = said.into_iter().map(|(kind, (count, bytes))| (bytes, count, kind)).collect();
+    said.sort_unstable_by(|one, other| other.cmp(one));
+    println!("bytes in all logs, lines, which:");
+    for (bytes, count, kind) in said.iter().take(LINES_SHOWN) {
+        println!("{bytes:8} {count:6}  {kind}");
+    }
 }
 
 fn untouched_for(

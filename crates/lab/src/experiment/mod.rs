@@ -6,6 +6,7 @@ mod watch;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use crate::agents::{Cluster, LAB, configure};
 use crate::client::{self, NotVerified};
 use crate::fault::{Fault, FaultError, Injected};
 use crate::group::GroupError;
@@ -26,6 +27,7 @@ pub use watch::Watch;
 const WRITES_LIMIT: Duration = Duration::from_secs(20);
 /// Said of a fault beside its name.
 const MYSQL_ALONE: &str = ", MySQL alone";
+const SILENT_HOSTS_GO: &str = ", silent_host expel";
 /// How long the client writes undisturbed before a fault whose figure is the rate of commits.
 const RATE_BEFORE: Duration = Duration::from_secs(5);
 /// Inserts that are waited for before a fault, and after it before it is undone: so that each stands in a quiet stretch.
@@ -187,6 +189,28 @@ impl Experiment {
         self.remark = "";
         self.lab.start_agents()?;
         figures
+    }
+
+    /// Like [`Self::run`] while the agents have silent hosts expelled (`silent_host = "expel"`).
+    ///
+    /// # Errors
+    /// Those of [`Self::run`]; an agent does not stop or start.
+    pub fn run_expelling_silent_hosts(&mut self, fault: Fault) -> Result<Figures, ExperimentError> {
+        self.configure_agents(Cluster { silent_hosts_go: true, ..LAB })?;
+        self.remark = SILENT_HOSTS_GO;
+        let figures = self.run(fault);
+        self.remark = "";
+        self.configure_agents(LAB)?;
+        figures
+    }
+
+    fn configure_agents(&mut self, cluster: Cluster) -> Result<(), ExperimentError> {
+        self.lab.wait_steady()?;
+        self.lab.stop_agents()?;
+        for host in &self.lab.segment.databases {
+            configure(host, &[cluster]).map_err(ScenarioError::from)?;
+        }
+        Ok(self.lab.start_agents()?)
     }
 
     /// Like [`Self::run`], for tools that may not recover: that is told in the figures, and no error.

@@ -73,11 +73,15 @@ pub fn check(configuration: &Configuration, most: Option<usize>) -> Checked {
     )
 }
 
-/// Two configurations of the survivors' side: of a group that expels the dead, and of one that never does.
+/// Three configurations of the survivors' side: of a group that expels the dead, of one that never does, and of one whose silent hosts are
+/// expelled too.
 pub fn check_survivors(most: Option<usize>, plant: impl Fn(&mut Survivors)) -> impl Iterator<Item = Checked> {
-    let each = [("the survivors' side", 3, false), ("the survivors' side, nobody is expelled", 2, true)];
-    each.into_iter().map(move |(name, faults, stubborn)| {
-        let mut model = Survivors::new(faults, stubborn);
+    let each = [
+        ("the survivors' side", Survivors::new(3, false), 3),
+        ("the survivors' side, nobody is expelled", Survivors::new(2, true), 2),
+        ("the survivors' side, silent hosts go", Survivors::new(2, false).expelling_silent_hosts(), 2),
+    ];
+    each.into_iter().map(move |(name, mut model, faults)| {
         plant(&mut model);
         explore(
             model,

@@ -189,7 +189,7 @@ fn each_time(state: &mut State, change: &mut impl FnMut(&mut Time)) {
         spoke_again_at,
         views: _,
         peers: Peers { asked: peers, open: _ },
-        neighbors: Neighbors { macs: _, alive_at, learnt_at },
+        neighbors: Neighbors { macs: _, alive_at, learnt_at, not_heard: _, questions },
         process: _,
         giving_up: _,
         pause: Pause { until, ended_at },
@@ -203,6 +203,7 @@ fn each_time(state: &mut State, change: &mut impl FnMut(&mut Time)) {
         .flatten()
         .for_each(&mut *change);
     alive_at.values_mut().for_each(&mut *change);
+    questions.iter_mut().for_each(|question| change(&mut question.at));
     for peer in peers.values_mut() {
         peer.waiting_since.iter_mut().for_each(&mut *change);
         peer.seen.iter_mut().for_each(|seen| change(&mut seen.asked_at));

@@ -33,8 +33,14 @@ pub fn catch(mistake: Planted) -> Result<Caught, usize> {
     let each = Configuration::EACH.iter().map(|configuration| {
         check(&Configuration { planted: Some(mistake), ..configuration.clone() }, Some(MOST))
     });
-    // These two are the survivors' alone, and their side is apart.
-    let of_survivors = matches!(mistake, Planted::ForgetRestore | Planted::SilenceProvesDeath);
+    // These are the survivors' alone, and their side is apart.
+    let of_survivors = matches!(
+        mistake,
+        Planted::ForgetRestore
+            | Planted::SilenceProvesDeath
+            | Planted::ExpelOnTheGroupsWordAlone
+            | Planted::ExpelWhileNobodyIsHeard
+    );
     let survivors = of_survivors.then(|| check_survivors(Some(MOST), |model| model.plant(Some(mistake))));
     for checked in survivors.into_iter().flatten().chain(each) {
         if let Some((invariant, way)) = checked.broken {

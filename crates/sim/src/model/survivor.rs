@@ -4,7 +4,8 @@
 //! The same `step`, on a clock of its own: time is counted from the start, and a run has an end. What the agent asks is answered
 //! within the tick, by the truth of that tick; a silent port is silent. Between two ticks one of the faults may come or go. A member
 //! that has died, or is cut off, is UNREACHABLE a second later, and expelled a second after the group's patience is over; but a
-//! stubborn group never expels, which is what the agent's own limit is for.
+//! stubborn group never expels, which is what the agent's own limit is for. Where silent hosts are expelled (`silent_host`), the segment
+//! is asked too: a member may be cut off in the group alone, and this host may hear nobody on the segment.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr};
@@ -17,7 +18,7 @@ use decide::event::{
     Event, Fact, Gateway, GroupView, Host, HostAddress, Interface, Mac, Member, MemberPort, MemberState,
     Role, Seen, Server, ViewId, Why,
 };
-use decide::policy::{GroupPolicy, Policy, VipPolicy};
+use decide::policy::{GroupPolicy, Policy, SilentHost, VipPolicy};
 use decide::step;
 use decide::time::Time;
 
@@ -35,6 +36,8 @@ const PRELUDE: u8 = 4;
 const UNREACHABLE_AFTER: u8 = 2;
 /// So many ticks after the patience is over the group goes on without it.
 const EXPELLED_AFTER: u8 = 2;
+/// A host counts as silent after so many ticks and no sooner: a cable's blip is waited for.
+const SILENT_AFTER: u8 = 7;
 /// What the operator set, in seconds.
 const OPERATORS: u32 = 5;
 /// RESTORED: an agent that runs, and whose server answers, gives back what it owes within so many ticks.
@@ -56,6 +59,8 @@ enum Fate {
     Dead(u8),
     /// It lives, and nothing of it is heard, for so many ticks.
     CutOff(u8),
+    /// It lives, and only the group does not hear it, for so many ticks.
+    CutInGroup(u8),
     /// The group goes on without it.
     Expelled,
 }
@@ -67,6 +72,12 @@ pub enum Fault {
     Dies(u8),
     /// A member is cut off.
     CutOff(u8),
+    /// A member is cut off in the group, and its host answers on the segment.
+    CutInGroup(u8),
+    /// This host hears nobody on the segment.
+    Deaf,
+    /// … and does again.
+    Hears,
     /// … and heard again.
     Back(u8),
     /// The agent is killed, and what it remembers with it; the value to restore is on disk.
@@ -91,6 +102,8 @@ pub struct Survivor {
     others: [Fate; 2],
     counter: u64,
     hangs: bool,
+    /// This host hears nobody on the segment: no host's answer, and no port's.
+    deaf: bool,
     /// The server's own setting.
     timeout: u32,
     /// What the agent's file says is to be put back.
@@ -117,6 +130,10 @@ fn address(number: u8) -> IpAddr {
     IpAddr::V4(Ipv4Addr::new(10, 77, 0, 10 + number))
 }
 
+fn neighbor(number: u8) -> Event {
+    Event::Neighbor { address: address(number), mac: Mac([2, 0, 0, 0, 0, number]) }
+}
+
 fn id(number: u8) -> String {
     format!("uuid-{number}")
 }
@@ -135,13 +152,18 @@ impl Survivor {
     }
 
     fn is_unreachable(&self, number: u8) -> bool {
-        matches!(self.fate(number), Fate::Dead(since) | Fate::CutOff(since) if since >= UNREACHABLE_AFTER)
+        matches!(self.fate(number), Fate::Dead(since) | Fate::CutOff(since) | Fate::CutInGroup(since) if since >= UNREACHABLE_AFTER)
     }
 
-    /// There is somebody to expel, and all of them are dead in truth.
-    fn only_the_dead(&self) -> bool {
+    /// There is somebody to expel, and all of them are dead in truth; or cut off from everybody, where silent hosts are to go.
+    fn only_the_dead(&self, silent_too: bool) -> bool {
         let mut suspects = OTHERS.into_iter().filter(|number| self.is_unreachable(*number)).peekable();
-        suspects.peek().is_some() && suspects.all(|number| matches!(self.fate(number), Fate::Dead(_)))
+        suspects.peek().is_some()
+            && suspects.all(|number| match self.fate(number) {
+                Fate::Dead(_) => true,
+                Fate::CutOff(since) => silent_too && since >= SILENT_AFTER,
+                Fate::CutInGroup(_) | Fate::Well | Fate::Expelled => false,
+            })
     }
 
     fn view(&self) -> GroupView {
@@ -179,10 +201,19 @@ impl Survivor {
     fn port(&self, member: IpAddr) -> Fact<MemberPort> {
         let number = OTHERS.into_iter().find(|number| address(*number) == member);
         match number.map(|number| (number, self.fate(number))) {
-            Some((number, Fate::Well)) => Fact::Known(MemberPort::Answers(Some(id(number)))),
+            _ if self.deaf => Fact::Unknown(Why::TimedOut(TICK)),
+            Some((number, Fate::Well | Fate::CutInGroup(_))) => {
+                Fact::Known(MemberPort::Answers(Some(id(number))))
+            }
             Some((_, Fate::Dead(_))) => Fact::Known(MemberPort::Refuses),
             _ => Fact::Unknown(Why::TimedOut(TICK)),
         }
+    }
+
+    /// Who answers when the members are asked for their addresses: a kernel, whatever became of its server.
+    fn neighbors(&self) -> Vec<Event> {
+        let answers = |number: &u8| !self.deaf && !matches!(self.fate(*number), Fate::CutOff(_));
+        OTHERS.into_iter().filter(answers).map(neighbor).collect()
     }
 
     fn peer(&self, member: IpAddr) -> Fact<Server> {
@@ -200,7 +231,7 @@ impl Survivor {
     }
 
     /// Carries out what was decided, and gives what the agent is told of it.
-    fn carry_out(&mut self, action: &Action, at: Time) -> Vec<Event> {
+    fn carry_out(&mut self, action: &Action, at: Time, silent_too: bool) -> Vec<Event> {
         let done = |outcome| vec![Event::Done { action: action.clone(), outcome }];
         let refused = || Outcome::Failed("no answer".to_owned());
         match action {
@@ -216,6 +247,7 @@ impl Survivor {
                 let fact = self.port(*member);
                 vec![Event::MemberPort { member: *member, seen: Seen { asked_at: at, fact } }]
             }
+            Action::LearnNeighbors => self.neighbors(),
             Action::ReadExpelTimeout => {
                 let fact =
                     if self.hangs { Fact::Unknown(Why::TimedOut(TICK)) } else { Fact::Known(self.timeout) };
@@ -228,7 +260,7 @@ impl Survivor {
                     return done(refused());
                 }
                 self.timeout = 0;
-                if !self.only_the_dead() {
+                if !self.only_the_dead(silent_too) {
                     self.broken.get_or_insert(Invariant::Restored);
                 }
                 done(Outcome::Succeeded)
@@ -254,20 +286,34 @@ impl Survivors {
         Self { policy, faults, stubborn }
     }
 
+    /// The same, where silent hosts are expelled without the operator's patience.
+    #[must_use]
+    pub fn expelling_silent_hosts(mut self) -> Self {
+        self.policy.group.silent_host = SilentHost::Expel;
+        self
+    }
+
+    fn silent_too(&self) -> bool {
+        self.policy.group.expels_silent_hosts()
+    }
+
     /// Plants a mistake.
     #[cfg(feature = "planted")]
     pub fn plant(&mut self, mistake: Option<decide::planted::Planted>) {
         self.policy.group.planted = mistake;
     }
 
-    fn faults(world: &Survivor, push: &mut impl FnMut(Fault)) {
+    fn faults(&self, world: &Survivor, push: &mut impl FnMut(Fault)) {
         for number in OTHERS {
             match world.fate(number) {
                 Fate::Well => {
                     push(Fault::Dies(number));
                     push(Fault::CutOff(number));
+                    if self.silent_too() {
+                        push(Fault::CutInGroup(number));
+                    }
                 }
-                Fate::CutOff(_) => push(Fault::Back(number)),
+                Fate::CutOff(_) | Fate::CutInGroup(_) => push(Fault::Back(number)),
                 Fate::Dead(_) | Fate::Expelled => {}
             }
         }
@@ -276,6 +322,9 @@ impl Survivors {
         }
         if !world.hangs {
             push(Fault::Hangs);
+        }
+        if self.silent_too() && !world.deaf {
+            push(Fault::Deaf);
         }
     }
 
@@ -287,12 +336,18 @@ impl Survivors {
         if world.hangs {
             push(Fault::GoesOn);
         }
+        if world.deaf {
+            push(Fault::Hears);
+        }
     }
 
     fn begin(&self, world: &mut Survivor, fault: Fault) {
         match fault {
             Fault::Dies(number) => *world.fate_of(number) = Fate::Dead(0),
             Fault::CutOff(number) => *world.fate_of(number) = Fate::CutOff(0),
+            Fault::CutInGroup(number) => *world.fate_of(number) = Fate::CutInGroup(0),
+            Fault::Deaf => world.deaf = true,
+            Fault::Hears => world.deaf = false,
             Fault::Back(number) => *world.fate_of(number) = Fate::Well,
             Fault::AgentKilled => world.agent = None,
             Fault::AgentStarts => world.agent = Some(Arc::new(State::new(&self.policy, world.now()))),
@@ -309,8 +364,8 @@ impl Survivors {
         for number in OTHERS {
             let over = UNREACHABLE_AFTER.saturating_add(patience).saturating_add(EXPELLED_AFTER);
             match world.fate_of(number) {
-                Fate::Dead(since) | Fate::CutOff(since) => {
-                    *since = since.saturating_add(1).min(over);
+                Fate::Dead(since) | Fate::CutOff(since) | Fate::CutInGroup(since) => {
+                    *since = since.saturating_add(1).min(over.max(SILENT_AFTER));
                     if *since >= over && majority && !self.stubborn && !world.hangs {
                         *world.fate_of(number) = Fate::Expelled;
                         world.counter += 1;
@@ -343,15 +398,15 @@ impl Survivors {
             let decision = step(&self.policy, &mut state, &event, at);
             world.wake_at = decision.wake_at;
             for action in &decision.actions {
-                events.extend(world.carry_out(action, at));
+                events.extend(world.carry_out(action, at, self.silent_too()));
             }
         }
         world.broken.get_or_insert(Invariant::Wakes);
     }
 
-    fn judge(world: &mut Survivor) {
+    fn judge(&self, world: &mut Survivor) {
         let taken = world.timeout == 0 && world.agent.is_some() && !world.hangs;
-        let owes = taken && !world.only_the_dead();
+        let owes = taken && !world.only_the_dead(self.silent_too());
         world.owed = if owes { world.owed + 1 } else { 0 };
         world.kept = if taken { world.kept + 1 } else { 0 };
         for (ticks, within) in [(world.owed, GIVEN_BACK_WITHIN), (world.kept, KEPT_AT_MOST)] {
@@ -375,6 +430,7 @@ impl stateright::Model for Survivors {
             others: [Fate::Well; 2],
             counter: 5,
             hangs: false,
+            deaf: false,
             timeout: OPERATORS,
             file: None,
             owed: 0,
@@ -385,8 +441,7 @@ impl stateright::Model for Survivors {
         self.begin(&mut world, Fault::AgentStarts);
         for number in OTHERS {
             // The members' hardware addresses are learned elsewhere.
-            let neighbor = Event::Neighbor { address: address(number), mac: Mac([2, 0, 0, 0, 0, number]) };
-            self.agent_goes_on(&mut world, Some(neighbor));
+            self.agent_goes_on(&mut world, Some(neighbor(number)));
         }
         vec![world]
     }
@@ -401,7 +456,7 @@ impl stateright::Model for Survivors {
         }
         let mut push = |fault| steps.push(Some(fault));
         if world.faults > 0 && world.tick <= LAST_FAULT {
-            Self::faults(world, &mut push);
+            self.faults(world, &mut push);
         }
         Self::mends(world, &mut push);
     }
@@ -411,7 +466,7 @@ impl stateright::Model for Survivors {
         world.tick += 1;
         let mut first = None;
         if let Some(fault) = step {
-            if !matches!(fault, Fault::AgentStarts | Fault::GoesOn) {
+            if !matches!(fault, Fault::AgentStarts | Fault::GoesOn | Fault::Hears) {
                 world.faults -= 1;
             }
             self.begin(&mut world, fault);
@@ -422,7 +477,7 @@ impl stateright::Model for Survivors {
         }
         self.group_goes_on(&mut world);
         self.agent_goes_on(&mut world, first);
-        Self::judge(&mut world);
+        self.judge(&mut world);
         Some(world)
     }
 
