@@ -34,7 +34,7 @@ pub(super) fn capabilities(status: &str, is_agent: bool) -> Vec<Line> {
     };
     let missing: Vec<_> = CAPABILITIES.iter().filter(|(number, ..)| effective >> number & 1 == 0).collect();
     if !is_agent && !missing.is_empty() {
-        let why = "no agent runs here, and this command is not run as root";
+        let why = "no agent's can be seen from here, and this command is not run as root";
         return vec![Line::not_looked_at(name, why, "run haipmgr check as root")];
     }
     let line = |(_, capability, does, needed): &&(u32, &str, &str, bool)| {

@@ -1,7 +1,6 @@
 //! `haipmgr check` and `haipmgr sql`: what would run, whether it can, and the account it needs.
 
 use core::fmt::Write as _;
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -132,12 +131,10 @@ fn fits(cluster: &Cluster, host: &ThisHost, here: &Here) -> Vec<Line> {
     );
     add("arp-ignore", "this host answers ARP".to_owned(), arp, &mend);
     let leased = cluster.policy.longest_lease().is_some();
-    let interfaces: BTreeSet<&str> = [interface].into();
-    let services = interfaces.into_iter().flat_map(|interface| network_service::remarks(interface, leased));
     add(
         "network-service",
         format!("no network service removes addresses from {interface}"),
-        services.collect(),
+        network_service::remarks(interface, leased),
         "as it says; docs/manual.md, \"Network services that remove the VIP\"",
     );
     let deaf =
