@@ -96,7 +96,9 @@ mod tests {
         let group = GroupTimings { silent_hosts_go: true, ..group(60) };
         assert_eq!(group.allow(Duration::from_secs(5)), Ok(()));
         let text = group.allow(Duration::from_secs(10)).unwrap_err().to_string();
-        for part in ["lease (10 s)", "5 s (UNREACHABLE", "up to 5 s", "lease = \"5s\"", "silent_host = \"wait\""] {
+        for part in
+            ["lease (10 s)", "5 s (UNREACHABLE", "up to 5 s", "lease = \"5s\"", "silent_host = \"wait\""]
+        {
             assert!(text.contains(part), "{part} in {text}");
         }
     }

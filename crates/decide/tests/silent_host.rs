@@ -69,7 +69,13 @@ fn a_host_that_is_silent_in_the_group_and_on_the_segment_is_expelled_within_a_th
     segment.falls_silent(UNREACHABLE_AFTER);
     segment.passes(330, &[1]);
     assert_eq!(segment.expelled(), 1);
-    assert!(segment.survivor.said.iter().any(|said| matches!(said, Reason::SilentHosts(names) if names.len() == 1)));
+    assert!(
+        segment
+            .survivor
+            .said
+            .iter()
+            .any(|said| matches!(said, Reason::SilentHosts(names) if names.len() == 1))
+    );
     segment.passes(1_000, &[]);
     assert_eq!(segment.survivor.times(is_restore).len(), 1, "the patience is given back when it is gone");
 }
@@ -92,6 +98,17 @@ fn a_host_that_was_silent_for_no_longer_than_a_cables_blip_is_waited_for() {
     segment.passes(100, &[1]);
     segment.hosts = vec![1, 3];
     segment.passes(4_000, &[1]);
+    assert_eq!(segment.expelled(), 0);
+}
+
+#[test]
+fn a_host_cut_off_in_the_group_for_long_is_waited_for_when_its_cable_is_away_for_a_blip_too() {
+    let mut segment = Segment::new(expelling());
+    segment.passes(2_000, &[1]);
+    (segment.hosts, segment.port) = (vec![3], silent());
+    segment.passes(3_000, &[1]);
+    segment.hosts = vec![1, 3];
+    segment.passes(1_500, &[1]);
     assert_eq!(segment.expelled(), 0);
 }
 

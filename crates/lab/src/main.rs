@@ -127,7 +127,11 @@ fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
             Ok(u8::from(tally.failed > 0))
         }
         Task::Demo { output } => {
-            let company = Company { agents: !arguments.no_agents, beside_mysql_alone: false, beside_silent_host_expel: false };
+            let company = Company {
+                agents: !arguments.no_agents,
+                beside_mysql_alone: false,
+                beside_silent_host_expel: false,
+            };
             run(&inside(arguments.inside), &DEMO, &output, company)
         }
     }

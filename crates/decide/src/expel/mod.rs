@@ -232,7 +232,8 @@ impl ExpelState {
     /// patience that the operator gave it.
     fn all_are_to_go(&self, at: Moment<'_>) -> bool {
         let is_to_go = |(id, suspect): (&String, &Suspect)| {
-            !suspect.given_up && (suspect.is_proven_dead(at.group) || self.is_silent_everywhere(at, id, suspect))
+            !suspect.given_up
+                && (suspect.is_proven_dead(at.group) || self.is_silent_everywhere(at, id, suspect))
         };
         !self.suspects.is_empty() && self.suspects.iter().all(is_to_go)
     }

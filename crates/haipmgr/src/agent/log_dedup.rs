@@ -210,7 +210,10 @@ mod tests {
         let failed = Finding::Failed(Cause::ReadOnly);
         let named = [Line::Info(Reason::NotWanted(Stage::Primary, Cause::ReadOnly).to_string())];
         assert!(is_said_by(&named, &failed));
-        assert!(!is_said_by(&[Line::Switch(named_text(&named))], &failed), "what led to a switch is told apart");
+        assert!(
+            !is_said_by(&[Line::Switch(named_text(&named))], &failed),
+            "what led to a switch is told apart"
+        );
         assert!(!is_said_by(&[], &failed));
         assert!(!is_said_by(&named, &Finding::Passed));
         assert!(is_said_by(&[Line::Info(Reason::Holding.to_string())], &Finding::Passed));

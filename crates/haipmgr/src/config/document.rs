@@ -2,7 +2,9 @@
 
 use super::draft::Draft;
 use super::duration;
-use super::keys::{CLUSTER, GATEWAY_LOST_WORDS, Key, Kind, Presence, READ_ONLY_WORDS, SILENT_HOST_WORDS, TOP, TRACE_WORDS};
+use super::keys::{
+    CLUSTER, GATEWAY_LOST_WORDS, Key, Kind, Presence, READ_ONLY_WORDS, SILENT_HOST_WORDS, TOP, TRACE_WORDS,
+};
 
 const HEAD: &str = "# Every configuration key
 

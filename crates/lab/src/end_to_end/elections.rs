@@ -87,7 +87,8 @@ pub(super) fn power_off_of_a_silent_host(under_test: &mut UnderTest) -> Result<S
     let marks: Vec<_> = all.iter().map(|place| logs::mark(experiment, *place)).collect();
     let figures = experiment.run_expelling_silent_hosts(Fault::PowerOff)?;
     let told = proven(&figures)?;
-    let said = marks.iter().filter(|mark| mark.since(experiment).contains("its host answers nothing")).count();
+    let said =
+        marks.iter().filter(|mark| mark.since(experiment).contains("its host answers nothing")).count();
     promise(said > 0, || "no survivor says that the host is silent".to_owned())?;
     Ok(told)
 }
@@ -99,7 +100,8 @@ pub(super) fn blip_where_silent_hosts_go(under_test: &mut UnderTest) -> Result<S
     let marks: Vec<_> = all.iter().map(|place| logs::mark(&under_test.experiment, *place)).collect();
     let outcome = super::network::short_cut(under_test);
     let said: String = marks.iter().map(|mark| mark.since(&under_test.experiment)).collect();
-    let said: Vec<&str> = said.lines().filter(|line| line.contains("to expel it") || std::env::var("ALL").is_ok()).collect();
+    let said: Vec<&str> =
+        said.lines().filter(|line| line.contains("to expel it") || std::env::var("ALL").is_ok()).collect();
     reconfigure(&mut under_test.experiment, &[LAB])?;
     let told = outcome?;
     promise(said.is_empty(), || {

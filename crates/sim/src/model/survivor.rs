@@ -202,7 +202,9 @@ impl Survivor {
         let number = OTHERS.into_iter().find(|number| address(*number) == member);
         match number.map(|number| (number, self.fate(number))) {
             _ if self.deaf => Fact::Unknown(Why::TimedOut(TICK)),
-            Some((number, Fate::Well | Fate::CutInGroup(_))) => Fact::Known(MemberPort::Answers(Some(id(number)))),
+            Some((number, Fate::Well | Fate::CutInGroup(_))) => {
+                Fact::Known(MemberPort::Answers(Some(id(number))))
+            }
             Some((_, Fate::Dead(_))) => Fact::Known(MemberPort::Refuses),
             _ => Fact::Unknown(Why::TimedOut(TICK)),
         }
