@@ -103,6 +103,17 @@ fn a_host_that_was_silent_for_no_longer_than_a_cables_blip_is_waited_for() {
 }
 
 #[test]
+fn a_host_cut_off_in_the_group_for_long_is_waited_for_when_its_cable_is_away_for_a_blip_too() {
+    let mut segment = Segment::new(expelling());
+    segment.passes(2_000, &[1]);
+    (segment.hosts, segment.port) = (vec![3], silent());
+    segment.passes(3_000, &[1]);
+    segment.hosts = vec![1, 3];
+    segment.passes(1_500, &[1]);
+    assert_eq!(segment.expelled(), 0);
+}
+
+#[test]
 fn a_host_that_answers_for_its_address_is_waited_for_however_silent_its_server_is() {
     let mut segment = Segment::new(expelling());
     segment.port = silent();

@@ -331,7 +331,10 @@ impl Silence {
         unanswered.len() >= QUESTIONS_UNANSWERED
             && unanswered.first().is_some_and(|first| now.since(**first) >= SILENT_FOR)
             && self.last_question.is_some_and(|asked| asked >= unreachable_since && asked > *heard)
-            && self.port_spoke.get(&address).is_none_or(|spoke| *spoke < unreachable_since)
+            && self
+                .port_spoke
+                .get(&address)
+                .is_none_or(|spoke| unanswered.first().is_some_and(|first| spoke < *first))
     }
 }
 

@@ -14,6 +14,8 @@ use crate::time::Time;
 /// The members are asked for their addresses this often, so that it is known how long a host has been silent when the group says that it
 /// is: 5 s later.
 const ASK_EVERY: Duration = Duration::from_secs(1);
+/// … and this often while one is UNREACHABLE: a host that has just come back is heard before its silence counts as long enough.
+const ASK_EVERY_WHILE_SUSPECTED: Duration = Duration::from_millis(250);
 /// A cable that is away for 3 s, and back, is no silence (docs/faults.md).
 const LONGER_THAN_A_BLIP: Duration = Duration::from_millis(3_500);
 /// So many questions must have been put meanwhile: an agent that stood still asked none, and answers to one or two may be lost.
@@ -33,14 +35,15 @@ impl ExpelState {
             return;
         }
         let newest = self.suspects.values().map(|suspect| suspect.since).max();
+        let every = if self.suspects.is_empty() { ASK_EVERY } else { ASK_EVERY_WHILE_SUSPECTED };
         let due = match (at.facts.neighbors.questions.back(), newest) {
-            (Some(asked), newest) if newest.is_none_or(|since| asked.at >= since) => asked.at + ASK_EVERY,
+            (Some(asked), newest) if newest.is_none_or(|since| asked.at >= since) => asked.at + every,
             _ => at.now,
         };
         if at.now >= due {
             out.learn_neighbors();
         }
-        let next = if at.now >= due { at.now + ASK_EVERY } else { due };
+        let next = if at.now >= due { at.now + every } else { due };
         out.wake(if self.suspects.is_empty() { next } else { next.min(at.now + LOOK_EVERY) });
     }
 
@@ -69,7 +72,7 @@ impl ExpelState {
         for_long
             && lately
             && count_apart(&unanswered) >= UNANSWERED
-            && suspect.refusals == 0
+            && suspect.spoke_at.is_none_or(|spoke| unanswered.first().is_some_and(|first| spoke < *first))
             && suspect.is_silent(at.facts.server.asked_at)
             && (self.hears_a_majority(at) || planted!(at.group, ExpelWhileNobodyIsHeard))
     }

@@ -87,6 +87,9 @@ pub struct Suspect {
     pub refusals: u32,
     /// How often in a row its port was silent.
     pub silences: u32,
+    /// When its port was last asked that answered or refused.
+    #[serde(default)]
+    pub spoke_at: Option<Time>,
     /// Whether its server was started again.
     #[serde(default)]
     pub started_again: StartedAgain,
@@ -152,6 +155,7 @@ impl Suspect {
             next_look: since,
             refusals: 0,
             silences: 0,
+            spoke_at: None,
             started_again: StartedAgain::NotKnown,
             fence: Fence::NotRun,
             woken_at: None,
@@ -183,6 +187,9 @@ impl Suspect {
             Fact::Unknown(_) => (0, self.silences.saturating_add(1), LOOK_AGAIN),
         };
         (self.refusals, self.silences) = (refusals, silences);
+        if matches!(seen.fact, Fact::Known(_)) {
+            self.spoke_at = Some(seen.asked_at);
+        }
         if matches!(seen.fact, Fact::Known(MemberPort::Answers(_))) {
             self.started_again = StartedAgain::ToBeAsked;
         }

@@ -9,8 +9,8 @@ use crate::event::Mac;
 use crate::net::VipId;
 use crate::time::Time;
 
-/// So many questions are remembered: what was put longer ago than these, one a second, is of no use.
-const REMEMBERED: usize = 12;
+/// So many questions are remembered: four a second while a member is UNREACHABLE, for longer than a silence has to last.
+const REMEMBERED: usize = 32;
 
 /// The hosts on the segment.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -200,6 +200,20 @@ pub(super) const OUTCOMES: &[Outcome] = &[
         "as above; it also loses its gateway",
     ),
     row(
+        &["silent_host_without_power_is_expelled"],
+        "the primary's host loses its power, with `silent_host = \"expel\"`",
+        NEW,
+        "until the election (6–7 s)",
+        "the host is silent in the group and by ARP, and the others are heard on both: MySQL's expel timeout is not waited for",
+    ),
+    row(
+        &["silent_host_away_for_3_s_is_waited_for"],
+        "every cable of one host is away for 3 s, with `silent_host = \"expel\"`",
+        SAME,
+        "never; writes go on when the cable is back",
+        "a host must be silent by ARP for 3.5 s while the others answer. What nobody answers does not count: then it is this host's own cable",
+    ),
+    row(
         &["each_host_cut_off_for_3_s"],
         "every cable of one host is away for 3 s",
         SAME,
