@@ -89,8 +89,9 @@ mod tests {
         let done = Arc::new(AtomicUsize::new(0));
         for place in 0..10 {
             let done = Arc::clone(&done);
-            let in_turn =
-                move || drop(done.compare_exchange(place, place + 1, Ordering::SeqCst, Ordering::SeqCst));
+            let in_turn = move || {
+                let _ = done.compare_exchange(place, place + 1, Ordering::SeqCst, Ordering::SeqCst);
+            };
             while !hand_over(Box::new(in_turn.clone())) {
                 thread::yield_now();
             }
@@ -102,7 +103,9 @@ mod tests {
     #[test]
     fn a_flush_does_not_wait_for_a_disk_without_an_end() {
         let (go_on, wait) = mpsc::channel::<()>();
-        hand_over(Box::new(move || drop(wait.recv())));
+        hand_over(Box::new(move || {
+            let _ = wait.recv();
+        }));
         let began = std::time::Instant::now();
         flush(Duration::from_millis(10));
         assert!(began.elapsed() < Duration::from_secs(5));

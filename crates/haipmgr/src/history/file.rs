@@ -75,10 +75,8 @@ impl ReadHistory {
         for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
             match serde_json::from_slice::<Record>(line) {
                 Ok(record) if record.format == FORMAT && record.time().is_some() => self.records.push(record),
-                Ok(record) if record.format > FORMAT => self.newer += 1,
-                Ok(_) => self.broken += 1,
-                Err(_) if is_newer(line) => self.newer += 1,
-                Err(_) => self.broken += 1,
+                _ if is_newer(line) => self.newer += 1,
+                _ => self.broken += 1,
             }
         }
     }

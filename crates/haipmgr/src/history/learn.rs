@@ -10,7 +10,7 @@ use std::time::Duration;
 use decide::history::{Code, Kind, Row};
 use decide::time::Time;
 use futures_util::future::join_all;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::clock;
 use crate::config::Cluster;
@@ -19,6 +19,8 @@ use crate::server_access::{Access, Endpoint};
 
 /// For each server's answer.
 const ANSWER_LIMIT: Duration = Duration::from_millis(500);
+/// For all that is asked about an order.
+const ORDER_LIMIT: Duration = Duration::from_secs(3);
 /// The order may end, and be recorded, a moment after the VIP moved.
 const ASKED_AGAIN_AFTER: [Duration; 3] =
     [Duration::ZERO, Duration::from_millis(200), Duration::from_millis(800)];
@@ -93,7 +95,7 @@ impl Question {
         })
     }
 
-    /// Asks; 3 s at the most. To be run inside a tokio runtime.
+    /// Asks; some 5 s at the most, where servers are silent. To be run inside a tokio runtime.
     pub(crate) async fn ask(self) -> Learnt {
         let session = |access: Access| KeptSession::new(access, ANSWER_LIMIT);
         let mut learnt = Learnt::default();
@@ -103,23 +105,28 @@ impl Question {
         }
         if self.asks_order {
             all.extend(self.others.into_iter().map(session));
-            for wait in ASKED_AGAIN_AFTER {
-                sleep(wait).await;
-                let found = join_all(all.iter_mut().map(order_on)).await;
-                // What this program ordered says most; then what was ordered on this host's own server.
-                let found: Vec<_> = found.into_iter().flatten().collect();
-                learnt.order =
-                    found.iter().find(|(_, ours)| *ours).or(found.first()).map(|(order, _)| order.clone());
-                if learnt.order.is_some() {
-                    break;
-                }
-            }
+            learnt.order = timeout(ORDER_LIMIT, order_on_any(&mut all)).await.unwrap_or_default();
         }
         for session in &mut all {
             session.take_leave().await;
         }
         learnt
     }
+}
+
+/// Who ordered a switchover, by the word of any of these; this host's own server is the first.
+async fn order_on_any(all: &mut [KeptSession]) -> Option<OrderSeen> {
+    for wait in ASKED_AGAIN_AFTER {
+        sleep(wait).await;
+        let found = join_all(all.iter_mut().map(order_on)).await;
+        let found: Vec<_> = found.into_iter().flatten().collect();
+        // What this program ordered says most; then what was ordered on this host's own server.
+        let best = found.iter().find(|(_, ours)| *ours).or(found.first());
+        if let Some((order, _)) = best {
+            return Some(order.clone());
+        }
+    }
+    None
 }
 
 async fn last_write(server: &mut KeptSession) -> Option<Time> {

@@ -17,6 +17,7 @@ use std::process::ExitCode;
 use super::history::{NoHistory, all, say_what_was_not_read};
 use super::terminal::print;
 use super::{File, say};
+use crate::config::Cluster;
 use crate::history::Record;
 
 /// What `--help` ends with.
@@ -65,7 +66,7 @@ fn attempt(arguments: &Arguments) -> Result<ExitCode, NoHistory> {
         }
     };
     let cluster = config.clusters.iter().find(|cluster| cluster.name == record.cluster);
-    for line in switch::tell(record, cluster.map(|cluster| cluster.trace_file()).as_deref()) {
+    for line in switch::tell(record, cluster.map(Cluster::trace_file).as_deref()) {
         print(&line);
     }
     Ok(ExitCode::SUCCESS)
