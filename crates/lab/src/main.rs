@@ -151,6 +151,7 @@ fn test(
         let mut command = Command::new(std::env::current_exe()?);
         command.arg("test-share").arg("--agent").arg(agent).arg("--members").arg(members.to_string());
         command.arg("--stack").arg(group::stack().name());
+        command.arg("--family").arg(segment::family().name());
         command
             .arg("--starter")
             .arg(std::process::id().to_string())

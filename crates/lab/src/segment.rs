@@ -35,6 +35,17 @@ pub enum Family {
     Both,
 }
 
+impl Family {
+    /// As the command line has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::V4 => "4",
+            Self::V6 => "6",
+            Self::Both => "both",
+        }
+    }
+}
+
 static FAMILY: OnceLock<Family> = OnceLock::new();
 
 /// In which family: IPv4, unless [`set_family`] said otherwise.

@@ -78,7 +78,7 @@ pub enum Reason {
     DisputeWon(IpAddr),
     /// A host that is no member uses the VIP.
     Stranger(Mac),
-    /// A host that is no member asks for the VIP by an ARP probe.
+    /// A host that is no member asks for the VIP by a probe.
     StrangerAsks(Mac),
     /// The VIP was announced again, because this host that is no member uses it too.
     Defended(Mac),
@@ -94,7 +94,7 @@ pub enum Reason {
     Taken(Mac, Option<IpAddr>),
     /// … and this host, which is no member, has answered for it for a while.
     TakenByStranger(Mac),
-    /// … and ARP can't be heard, so nobody can be asked.
+    /// … and nothing can be heard of the VIP, so nobody can be asked.
     ReceiveDown,
     /// … and this member asks for it too.
     Rival(IpAddr),
@@ -264,7 +264,7 @@ impl Reason {
             Self::NotKnown(stage, why) => {
                 write!(f, "VIP not here, and not started: {stage} is not known: {why}")
             }
-            Self::Claiming => f.write_str("VIP wanted here: asking by ARP whether another host has it"),
+            Self::Claiming => f.write_str("VIP wanted here: asking the network whether another host has it"),
             Self::Taken(mac, Some(member)) => {
                 write!(f, "VIP wanted here, but member {member} ({mac}) still has it")
             }
@@ -273,7 +273,7 @@ impl Reason {
                 f,
                 "VIP wanted here, but {mac}, no member's interface, keeps answering for it: find that host in the switches' MAC tables and remove the address there"
             ),
-            Self::ReceiveDown => f.write_str("VIP wanted here, but ARP can't be received on its interface: waiting for the interface to come up"),
+            Self::ReceiveDown => f.write_str("VIP wanted here, but nothing can be heard of it on its interface: waiting for the interface to come up"),
             Self::Rival(member) => {
                 write!(f, "VIP wanted here, but member {member} claims it too: asking its server")
             }
@@ -293,7 +293,7 @@ impl Reason {
             ),
             Self::StrangerAsks(mac) => write!(
                 f,
-                "{mac}, no member's interface, asks by ARP probe whether the VIP is in use: this host answered that it is, and keeps the VIP"
+                "{mac}, no member's interface, asks by a probe whether the VIP is in use: this host answered that it is, and keeps the VIP"
             ),
             Self::Defended(mac) => {
                 write!(

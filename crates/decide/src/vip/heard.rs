@@ -32,6 +32,12 @@ impl VipMachine {
                 // First: a new connection's SYN is to be there before clients are told to reconnect.
                 out.order(VipAction::ForwardLatePackets(from));
                 out.order(VipAction::TickleClients);
+                if at.policy.address.is_ipv6() {
+                    // The old server would go on serving them from the address that is gone. Not sooner: a client that is reset
+                    // before the new holder is there connects to nobody.
+                    out.order(VipAction::DestroyConnections);
+                    self.left_behind = None;
+                }
             }
         }
         if let Some(stranger) = &mut self.stranger

@@ -21,7 +21,8 @@ const LEFT_BEHIND_LIMIT: Duration = Duration::from_secs(60);
 /// … and after this long where the VIP was given up on command: the agent is to end.
 const LEFT_BEHIND_LIMIT_AT_THE_END: Duration = Duration::from_secs(1);
 /// … and with IPv6: what a server sends from an address that is gone still reaches the client, which would go on reading from it.
-const LEFT_BEHIND_LIMIT_V6: Duration = Duration::from_secs(1);
+/// Long enough for an interface that is set down and up, which takes the address away for that time.
+const LEFT_BEHIND_LIMIT_V6: Duration = Duration::from_secs(3);
 
 impl VipMachine {
     pub(crate) fn let_go(
@@ -40,11 +41,6 @@ impl VipMachine {
         let to = claimant.or(lately).and_then(|member| at.facts.neighbors.macs.get(&member).copied());
         out.order(VipAction::AnnounceRelease(to));
         out.mark_switch(StatMark::Stopped);
-        if at.policy.address.is_ipv6() {
-            // The clients are reset by it, from the address that is gone; with IPv4 nothing would leave, so that they are tickled once
-            // the new holder is heard.
-            out.order(VipAction::DestroyConnections);
-        }
         self.left_behind = Some(LeftBehind { at: at.now, tickled_at: None });
         out.say(Reason::Stopped { interface: hold.interface.clone(), because });
         out.wake(at.now + REMOVE_AGAIN_AFTER);
@@ -64,10 +60,10 @@ impl VipMachine {
     }
 
     fn left_behind_limit(at: VipMoment<'_>) -> Duration {
-        if at.policy.address.is_ipv6() {
-            LEFT_BEHIND_LIMIT_V6
-        } else if at.facts.giving_up {
+        if at.facts.giving_up {
             LEFT_BEHIND_LIMIT_AT_THE_END
+        } else if at.policy.address.is_ipv6() {
+            LEFT_BEHIND_LIMIT_V6
         } else {
             LEFT_BEHIND_LIMIT
         }

@@ -60,7 +60,7 @@ pub(super) fn flushed(under_test: &mut UnderTest) -> Result<String, Broken> {
     ))
 }
 
-/// The holder's interface is set down, and up after a second. Its addresses stay.
+/// The holder's interface is set down, and up after a second. Its IPv4 addresses stay; the kernel drops the IPv6 ones.
 pub(super) fn set_down_and_up(under_test: &mut UnderTest) -> Result<String, Broken> {
     let holder = under_test.experiment.lab.wait_steady()?;
     let figures =
@@ -72,7 +72,13 @@ pub(super) fn set_down_and_up(under_test: &mut UnderTest) -> Result<String, Brok
             segment.set_interface_up(&segment.databases[holder])?;
             Ok::<_, Broken>(())
         })?;
-    let words = untouched(&under_test.experiment, &figures)?;
+    let words = if vip().is_ipv4() {
+        untouched(&under_test.experiment, &figures)?
+    } else {
+        rows_are_there(&figures)?;
+        wait_for_holders(&under_test.experiment, &[holder], WAITED_FOR)?;
+        format!("VIP back {} s after the fault, outage {} s", figures.vip_moved, figures.outage)
+    };
     let limit = WITHOUT_INTERFACE.as_secs_f64() + BEYOND_THE_INTERFACE;
     promise(figures.outage.seconds().is_some_and(|seconds| seconds <= limit), || {
         format!("the client was out for {} s, {limit} s is the limit", figures.outage)

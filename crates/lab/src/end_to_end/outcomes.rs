@@ -642,6 +642,30 @@ const WITH_MYSQL: [[&str; 3]; 5] = [
     ],
 ];
 
+/// What was seen with IPv6: the tests, what happens, and how it goes with an IPv6 VIP and with one in each family.
+const WITH_IPV6: &[[&str; 4]] = &[
+    [
+        "`switchover`",
+        "planned switchover",
+        "as with IPv4",
+        "both move, each by itself, some milliseconds apart",
+    ],
+    ["`kill_9`", "`kill -9` of the primary's mysqld", "as with IPv4", "as above"],
+    ["`vip_removed_by_hand`", "the VIP is removed by hand", "back as with IPv4", "the other stays"],
+    [
+        "`agent_hung_then_switchover`",
+        "the holder's agent hangs, another member becomes primary, and the agent goes on",
+        "as with IPv4; what clients still have open with the old server is closed when the agent goes on",
+        "as with IPv6",
+    ],
+    [
+        "`holders_interface_set_down_and_up`",
+        "the holder's interface is set down, and up again",
+        "the kernel drops the VIP at once (an IPv4 one stays); the agent puts it back when the interface is up",
+        "the IPv4 VIP stays, the IPv6 one comes back",
+    ],
+];
+
 /// The page.
 fn page() -> String {
     let mut text = String::from(
@@ -671,6 +695,18 @@ VIP in the end is the same in each; this differs:
     );
     for [fault, xcom, mysql] in WITH_MYSQL {
         text.push_str(&format!("| {fault} | {xcom} | {mysql} |\n"));
+    }
+    text.push_str(
+        "
+## With IPv6
+`lab --family 6 test NAME` shows these rows with an IPv6 VIP and gateway, `lab --family both test NAME` with one VIP in each family, members' own addresses being IPv4. The other rows have not been shown with IPv6.
+
+| shown by | what happens | an IPv6 VIP | one in each family |
+|---|---|---|---|
+",
+    );
+    for [tests, fault, alone, both] in WITH_IPV6 {
+        text.push_str(&format!("| {tests} | {fault} | {alone} | {both} |\n"));
     }
     text
 }
