@@ -337,7 +337,6 @@ fn waits_for(policy: &Policy, state: &State, now: Time) -> Vec<String> {
 fn vip_waits_for(limits: &VipPolicy, machine: &VipMachine, facts: &Facts, now: Time) -> Option<String> {
     let vip = limits.address;
     match &machine.state {
-        VipState::Absent => None,
         VipState::Claiming(claim) => Some(claim_waits_for(limits, claim, facts, now)),
         VipState::Holding(Hold { dispute: Some(dispute), .. }) => {
             let claimant = dispute.claimant;
@@ -347,7 +346,7 @@ fn vip_waits_for(limits: &VipPolicy, machine: &VipMachine, facts: &Facts, now: T
             Some(format!("a second look before {vip} is given up"))
         }
         VipState::Holding(Hold { down_since: Some(_), .. }) => Some(format!("another member to claim {vip}")),
-        VipState::Holding(_) => None,
+        VipState::Absent | VipState::Holding(_) => None,
         VipState::Releasing { interface, .. } => Some(format!("the kernel to remove {vip} from {interface}")),
     }
 }

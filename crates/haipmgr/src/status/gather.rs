@@ -148,7 +148,7 @@ fn of_segment(
 
 /// The agent, asked by one who waits.
 async fn ask_agent(socket: PathBuf, cluster: Option<String>) -> Result<Report, Agent> {
-    let patience = Patience { connect: AGENT_LIMIT / 2, answer: AGENT_LIMIT - AGENT_LIMIT / 4 };
+    let patience = Patience { connect: AGENT_LIMIT / 2, answer: AGENT_LIMIT * 3 / 4 };
     let path = socket.clone();
     let asked =
         tokio::task::spawn_blocking(move || control::ask(&socket, &Request::Status { cluster }, patience));

@@ -34,9 +34,8 @@ pub(super) fn holders(picture: &Picture, vip: IpAddr) -> Known<Vec<Holder>> {
         Err(why) => Err(why.clone()),
     };
     match (here, answers) {
-        (Err(why), Err(_)) => Err(why),
         (Ok(Some(here)), Err(_)) => Ok(vec![here]),
-        (Ok(None), Err(why)) => Err(why),
+        (Err(why), Err(_)) | (Ok(None), Err(why)) => Err(why),
         (here, Ok(answers)) => {
             let there = answers.iter().map(|(mac, age)| Holder {
                 member: member_at(picture, *mac),
