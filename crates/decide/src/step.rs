@@ -189,7 +189,7 @@ fn follow_operator(policy: &Policy, state: &mut State, event: &Event, now: Time,
         }
     } else if changes && was_on {
         out.say_aside(Reason::PauseEnds);
-        each_vip(policy, state, now, out, |machine, at, out| machine.end_pause(at, out));
+        each_vip(policy, state, now, out, VipMachine::end_pause);
     }
 }
 

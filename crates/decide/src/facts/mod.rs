@@ -123,9 +123,10 @@ impl Facts {
                 }
                 return vec![News::AddressGone];
             }
-            // `step` has taken it in: it says what changes.
-            Event::Pause { .. } | Event::Resume => {}
-            Event::Frame(..)
+            // The operator's pause is taken in by `step`, which says what it changes.
+            Event::Pause { .. }
+            | Event::Resume
+            | Event::Frame(..)
             | Event::StatFile(_)
             | Event::ExpelTimeout(_)
             | Event::ExpelTimeoutLeft(_)

@@ -143,12 +143,12 @@ impl Orders {
     }
 
     /// The word for this cluster's agent, where there is one that it has not followed yet.
-    fn pause_of(&mut self, cluster: &str) -> Option<Option<Pause>> {
+    fn pause_of(&mut self, cluster: &str) -> Option<PauseWord> {
         let followed = self.pauses.followed;
         let word = self.pauses.of_host.borrow_and_update().get(cluster).cloned();
         let word = word.filter(|word| word.number > followed)?;
         self.pauses.followed = word.number;
-        Some(word.pause)
+        Some(word)
     }
 
     fn tell_heard(&self, cluster: &str, heard: &Heard) {
@@ -373,8 +373,8 @@ impl Agent {
                         drained = !drained;
                         driver.push(if drained { Event::Release } else { Event::Undrain });
                     }
-                    if let Some(pause) = orders.pause_of(&self.cluster.name) {
-                        paused.hear_of_host(pause);
+                    if let Some(word) = orders.pause_of(&self.cluster.name) {
+                        paused.hear_of_host(word.pause);
                     }
                 }
                 Some(pause) = of_cluster.recv() => paused.hear_of_cluster(pause),

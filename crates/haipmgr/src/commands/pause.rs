@@ -72,7 +72,7 @@ pub(super) struct Resumed {
 }
 
 fn length(text: &str) -> Result<Duration, String> {
-    let length = config::parse_duration(text).map_err(|error| error.to_string())?;
+    let length = config::parse_duration(text)?;
     if length < Duration::from_secs(1) || length > LONGEST {
         return Err("a pause is from 1s to 24h long: it is to end by itself".to_owned());
     }
@@ -118,7 +118,7 @@ fn ordered_by() -> String {
 
 /// As the server takes it, whatever characters are in it.
 fn literal(text: &str) -> String {
-    let hex: String = text.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let hex = text.bytes().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
     format!("_utf8mb4 X'{hex}'")
 }
 
@@ -215,7 +215,7 @@ fn is_primary(id: &str, rows: &[Row]) -> bool {
 /// The cluster's pause, as this member has it.
 async fn row(member: &mut Member) -> Result<Option<Pause>, String> {
     let rows = member.order(PAUSED_UNTIL).await.map_err(why)?;
-    understand(&rows).ok_or_else(|| "haipmgr.pauses has a row that is not understood".to_owned())
+    understand(&rows).map_err(|odd| odd.to_string())
 }
 
 /// Waits until this member has it.

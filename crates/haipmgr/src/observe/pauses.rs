@@ -57,7 +57,7 @@ pub fn watch(
         loop {
             let wait = match server.ask(PAUSED_UNTIL).await {
                 Ok(rows) => {
-                    if let Some(pause) = understand(&rows)
+                    if let Ok(pause) = understand(&rows)
                         && told.as_ref() != Some(&pause)
                     {
                         tell(pause.clone());
@@ -77,12 +77,20 @@ pub fn watch(
     Ok(PauseWatch { task, _servers: servers.clone() })
 }
 
-/// Pure. The pause that the rows of [`PAUSED_UNTIL`] say, or that there is none; nothing where they are not understood.
-pub fn understand(rows: &Rows) -> Option<Option<Pause>> {
-    let Some(row) = rows.first() else { return Some(None) };
+/// The row has no end that is a number.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("haipmgr.pauses has a row that is not understood; make the table anew with what haipmgr sql prints")]
+pub struct NotUnderstood;
+
+/// Pure. The pause that the rows of [`PAUSED_UNTIL`] say, or that there is none.
+///
+/// # Errors
+/// They are not understood.
+pub fn understand(rows: &Rows) -> Result<Option<Pause>, NotUnderstood> {
+    let Some(row) = rows.first() else { return Ok(None) };
     let cell = |place: usize| row.get(place).and_then(Option::as_deref);
-    let until_ms = cell(0)?.parse().ok()?;
-    Some(Some(Pause::new(until_ms, cell(1).unwrap_or_default(), cell(2).unwrap_or_default())))
+    let until_ms = cell(0).and_then(|text| text.parse().ok()).ok_or(NotUnderstood)?;
+    Ok(Some(Pause::new(until_ms, cell(1).unwrap_or_default(), cell(2).unwrap_or_default())))
 }
 
 #[cfg(test)]
@@ -95,15 +103,15 @@ mod tests {
 
     #[test]
     fn no_row_is_no_pause_and_a_row_that_is_not_understood_is_neither() {
-        assert_eq!(understand(&Rows::new()), Some(None));
+        assert_eq!(understand(&Rows::new()), Ok(None));
         let row = rows(&[Some("1777636800250"), Some("root on db1"), Some("why")]);
-        assert_eq!(understand(&row), Some(Some(Pause::new(1_777_636_800_250, "root on db1", "why"))));
+        assert_eq!(understand(&row), Ok(Some(Pause::new(1_777_636_800_250, "root on db1", "why"))));
         assert_eq!(
             understand(&rows(&[Some("1777636800250")])),
-            Some(Some(Pause::new(1_777_636_800_250, "", "")))
+            Ok(Some(Pause::new(1_777_636_800_250, "", "")))
         );
         for odd in [&[None, None, None][..], &[Some("soon"), None, None], &[Some("-1"), None, None], &[]] {
-            assert_eq!(understand(&rows(odd)), None);
+            assert_eq!(understand(&rows(odd)), Err(NotUnderstood));
         }
     }
 }

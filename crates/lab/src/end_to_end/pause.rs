@@ -41,7 +41,7 @@ pub(super) fn cluster_then_kill_9(under_test: &mut UnderTest) -> Result<String, 
             stays_until_elected(experiment, old)
         });
         let resumed = typed(experiment, other, &["resume"]);
-        let moves = elected.and_then(|primary| {
+        let follows = elected.and_then(|primary| {
             moved = wait_for_holders(experiment, &[primary], MOVED_WITHIN)?;
             Ok(())
         });
@@ -50,7 +50,7 @@ pub(super) fn cluster_then_kill_9(under_test: &mut UnderTest) -> Result<String, 
         let told = typed(experiment, old, &["resume", "--host"]);
         let lab = &mut experiment.lab;
         lab.group.heal(old, &lab.segment.databases[old])?;
-        moves?;
+        follows?;
         says(&resumed?, 1, "NOT confirmed")?;
         says(&told?, 0, "resumed")
     })?;

@@ -23,6 +23,7 @@ const LARGE: &[&str] = &[
     "a switchover, twice late or lost",
     "agents pause in a switchover",
     "a switchover with a backlog, agents pause and end",
+    "the operator pauses agents, deaths",
 ];
 
 fn main() -> ExitCode {
