@@ -69,7 +69,7 @@ enum Format {
 
 pub(super) fn status(arguments: &Arguments) -> ExitCode {
     let begun = Instant::now();
-    let config = match config::load(&arguments.config) {
+    let config = match config::load_to_read(&arguments.config) {
         Ok(config) => config,
         Err(problems) => return refuse(&problems, &arguments.config),
     };

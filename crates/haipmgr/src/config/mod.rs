@@ -212,6 +212,28 @@ impl Cluster {
 /// # Errors
 /// All that is wrong, each with its place and what to write instead.
 pub fn load(path: &Path) -> Result<Config, Problems> {
+    load_for(path, Purpose::Run)
+}
+
+/// The same for a command that writes nothing: whoever types it need not be able to write to the agent's folders, nor to run its
+/// `fence_command`.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_to_read(path: &Path) -> Result<Config, Problems> {
+    load_for(path, Purpose::Read)
+}
+
+/// What a configuration is loaded for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    /// To run an agent with it.
+    Run,
+    /// To look at what it names.
+    Read,
+}
+
+fn load_for(path: &Path, purpose: Purpose) -> Result<Config, Problems> {
     let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
     let (Loaded { source, lock, drafts, exposed }, mut problems) = read(path)?;
     let mut remarks = Vec::new();
@@ -223,6 +245,9 @@ pub fn load(path: &Path) -> Result<Config, Problems> {
     }
     let mut clusters = Vec::new();
     for draft in drafts {
+        if purpose == Purpose::Run {
+            folders_and_programs(&draft, &mut problems);
+        }
         on_this_host(&draft, &mut problems);
         let password = password_of(&draft, credentials.as_deref(), &mut problems);
         clusters.extend(finish(draft, password));
@@ -321,7 +346,8 @@ fn decode(bytes: Vec<u8>, source: Source) -> Result<String, String> {
     Ok(text.strip_prefix('\u{feff}').map_or_else(|| text.clone(), str::to_owned))
 }
 
-fn on_this_host(draft: &Draft, problems: &mut Problems) {
+/// What the agent writes to and runs.
+fn folders_and_programs(draft: &Draft, problems: &mut Problems) {
     if let Some(folder) = &draft.install_path {
         let at = draft.place_of("install_path");
         let quoted = password::shell_quoted(folder);
@@ -348,6 +374,10 @@ fn on_this_host(draft: &Draft, problems: &mut Problems) {
             format!("fence_command: {program} can't be run: {}; write a program that is there", cause.desc()),
         );
     }
+}
+
+/// What is read on this host.
+fn on_this_host(draft: &Draft, problems: &mut Problems) {
     for (key, file) in [("tls_ca", &draft.tls_ca), ("tls_cert", &draft.tls_cert), ("tls_key", &draft.tls_key)]
     {
         let Some(file) = file else { continue };

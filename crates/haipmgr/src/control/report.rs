@@ -64,7 +64,7 @@ mod tests {
         let cluster = |number: usize| {
             let (high, low) = (number >> 8, number & 255);
             format!(
-                "[[cluster]]\nname=\"{number}\"\nvip=\"10.7.{high}.{low}\"\ngateway=\"10.0.0.1\"\nmysql_port={}\nuser=\"u\"\npassword=\"p\"\nmembers={{\"10.0.0.2\"=\"e\"}}\n",
+                "[[cluster]]\nname=\"{number}\"\nvip=\"10.7.{high}.{low}\"\ngateway=\"10.0.0.1\"\nmysql_port={}\nuser=\"u\"\npassword=\"p\"\ninstall_path=\"/\"\nmembers={{\"10.0.0.2\"=\"e\"}}\n",
                 number + 1_024
             )
         };
