@@ -18,8 +18,9 @@ pub const PROTOCOL: u32 = 1;
 pub const LONGEST_REQUEST: usize = 1024;
 /// No answer in words is longer, in bytes, its end of line included.
 pub const LONGEST_ANSWER: usize = 8192;
-/// No status is longer, in bytes, its end of line included: several times that of the largest configuration that is read at all.
-pub const LONGEST_STATUS: usize = 32 << 20;
+/// No status is longer, in bytes, its end of line included: more than that of the largest configuration that is read at all, with nine
+/// members in each cluster and an error in place of each answer.
+pub const LONGEST_STATUS: usize = 64 << 20;
 
 /// What is asked of an agent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
