@@ -57,7 +57,7 @@ pub(super) enum NotStopped {
 
 /// Has the agent end, with the VIPs left as they are, or given up (`release`), all or one cluster's. Gives its last words.
 pub(super) fn stop(path: &Path, release: bool, cluster: Option<String>) -> Result<String, NotStopped> {
-    let config = config::load(path)?;
+    let config = config::load_to_read(path)?;
     known(&config, cluster.as_deref())?;
     let request = if release { Request::Release { cluster } } else { Request::Stop };
     match control::ask(&config.control_socket(), &request, Patience::ORDER) {

@@ -81,9 +81,9 @@ mod tests {
         count
     }
 
-    /// With an error's words everywhere, and each name as long as it may be.
+    /// With a server's longest error everywhere, each letter of it one that JSON escapes, and each name as long as it may be.
     fn longest_status() -> Status {
-        let words = "\u{1}".repeat(LONGEST_ERROR);
+        let words = "\"".repeat(LONGEST_ERROR);
         let address: IpAddr = "fd77:1111:2222:3333:4444:5555:6666:7777".parse().unwrap();
         let stage = |stage| StageStatus {
             stage,
