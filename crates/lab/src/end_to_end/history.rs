@@ -151,7 +151,7 @@ pub(super) fn kill_9(under_test: &mut UnderTest) -> Result<String, Broken> {
     is(&came, "/by/how", "automatic")?;
     is(&came, "/from/address", &address(experiment, old))?;
     is(&left, "/to/address", &address(experiment, to))?;
-    explained(experiment, to, &came, &["mysqld died", "is UNREACHABLE in the group", "VIP started on"])?;
+    explained(experiment, to, &came, &["mysqld died", "UNREACHABLE", "VIP started on"])?;
     explained(experiment, old, &left, &["mysqld is not running", "VIP stopped on"])?;
     Ok(format!("{told}; {}", adds_up(&came, figures.outage)?))
 }
