@@ -164,6 +164,20 @@ fn the_own_cables_blip_and_another_hosts_after_it_are_no_long_silence_of_that_ho
 }
 
 #[test]
+fn an_answer_that_comes_late_does_not_make_a_question_count_that_nobody_heard() {
+    let mut segment = Segment::new(expelling());
+    (segment.hosts, segment.port) = (Vec::new(), silent());
+    segment.passes(2_500, &[]);
+    let asked_at = |segment: &Segment| segment.survivor.state.facts.neighbors.questions.back().unwrap().at;
+    while segment.survivor.now.since(asked_at(&segment)) < ms(500) {
+        segment.passes(10, &[]);
+    }
+    // Whoever asked that: the last question of this agent was put while its cable was away.
+    segment.survivor.tell(&Event::Neighbor { address: member(3), mac: Mac([2, 0, 0, 0, 0, 3]) });
+    assert!(segment.survivor.state.facts.neighbors.questions.back().unwrap().answered.is_empty());
+}
+
+#[test]
 fn what_could_not_be_heard_while_the_interface_was_down_is_no_silence() {
     let mut segment = Segment::new(expelling());
     segment.falls_silent(UNREACHABLE_AFTER - 1_000);

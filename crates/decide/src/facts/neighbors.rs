@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -11,6 +12,9 @@ use crate::time::Time;
 
 /// So many questions are remembered: four a second while a member is UNREACHABLE, for longer than a silence has to last.
 const REMEMBERED: usize = 32;
+
+/// An answer that comes later than this after a question is to another one: on a segment it takes milliseconds.
+const ANSWERED_WITHIN: Duration = Duration::from_millis(250);
 
 /// The hosts on the segment.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -80,7 +84,9 @@ impl Neighbors {
     pub(super) fn take_in(&mut self, member: IpAddr, mac: Mac, now: Time) {
         self.macs.insert(member, mac);
         self.alive_at.insert(member, now);
-        if let Some(question) = self.questions.back_mut() {
+        // Others ask by themselves too: what comes later than an answer takes is the answer to another question.
+        if let Some(question) = self.questions.back_mut().filter(|last| now.since(last.at) <= ANSWERED_WITHIN)
+        {
             question.answered.insert(member);
         }
     }
