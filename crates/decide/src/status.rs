@@ -36,6 +36,9 @@ pub struct Status {
     pub group: Option<GroupStatus>,
     /// What is waited for, a sentence each.
     pub waits_for: Vec<String>,
+    /// How long the operator's pause still lasts, in ms; none: there is none.
+    #[serde(default)]
+    pub pause_left_ms: Option<u64>,
     /// The last time that a VIP came to this host or left it, since the agent was started.
     pub last_switch: Option<SwitchStatus>,
 }
@@ -46,7 +49,9 @@ pub struct Status {
 pub enum Mode {
     /// To follow the primary.
     Running,
-    /// To give its VIPs up, and to take none.
+    /// To take no VIP and let go of none by choice, for [`Status::pause_left_ms`].
+    Paused,
+    /// To give its VIPs up, and to take none. Stands above a pause.
     Drained,
     /// Something that the reader's version does not know.
     #[serde(other)]
@@ -209,12 +214,13 @@ impl Status {
         let stages = state.stages(policy);
         let stages = stages.each().into_iter().map(|(which, found, at)| stage(which, found, now.since(at)));
         Self {
-            mode: if state.facts.giving_up { Mode::Drained } else { Mode::Running },
+            mode: mode(&state.facts),
             member: moment.own_address(),
             stages: stages.collect(),
             vips: vips.collect(),
             group: group(policy, &state.facts, now),
             waits_for: waits_for(policy, state, now),
+            pause_left_ms: state.facts.pause.until.map(|until| milliseconds(until.since(now))),
             last_switch: last_switch.map(|switch| SwitchStatus {
                 words: switch.words.clone(),
                 age_ms: milliseconds(now.since(switch.at)),
@@ -224,6 +230,16 @@ impl Status {
 }
 
 /// Whole milliseconds.
+fn mode(facts: &Facts) -> Mode {
+    if facts.giving_up {
+        Mode::Drained
+    } else if facts.pause.is_on() {
+        Mode::Paused
+    } else {
+        Mode::Running
+    }
+}
+
 fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

@@ -153,6 +153,17 @@ fn a_member_that_is_not_online_is_shown_so() {
 }
 
 #[test]
+fn a_paused_agent_says_so_and_for_how_long() {
+    let mut model = ModelHost::settled_holder();
+    let until = model.now + Duration::from_secs(90);
+    model.tell(Event::Pause { until });
+    let said = status(&model);
+    assert_eq!((said.mode, said.pause_left_ms), (Mode::Paused, Some(90_000)));
+    model.tell(Event::Resume);
+    assert_eq!((status(&model).mode, status(&model).pause_left_ms), (Mode::Running, None));
+}
+
+#[test]
 fn a_drained_agent_says_so() {
     let mut model = ModelHost::settled_holder();
     model.tell(Event::Release);

@@ -37,7 +37,7 @@ pub enum Told {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::panic)]
     use std::net::IpAddr;
 
     use decide::checks::Stage;
@@ -101,6 +101,7 @@ mod tests {
         };
         Status {
             mode: Mode::Drained,
+            pause_left_ms: Some(u64::MAX),
             member: Some(address),
             stages: [Stage::Member, Stage::Server, Stage::Primary, Stage::Gateway].map(stage).to_vec(),
             vips: vec![VipStatus {

@@ -186,6 +186,14 @@ fn about_stage(stage: &StageStatus, limits: Limits) -> Option<String> {
 fn about_mode(status: &Status) -> Option<String> {
     match status.mode {
         Mode::Running => None,
+        Mode::Paused => {
+            let left = status
+                .pause_left_ms
+                .map_or_else(String::new, |left| format!(", for another {} s", left / 1000));
+            Some(format!(
+                "the agent is paused{left}: it takes no VIP and lets go of none by choice until then, or haipmgr resume"
+            ))
+        }
         Mode::Drained => {
             Some("this host is drained: it takes no VIP until haipmgr undrain or the next boot".to_owned())
         }
@@ -313,6 +321,14 @@ mod tests {
         let mut drained = well();
         status_of(&mut drained).mode = Mode::Drained;
         says(&drained, Health::Degraded, "this host is drained");
+    }
+
+    #[test]
+    fn a_pause_is_shown_with_what_is_left_of_it() {
+        let mut paused = well();
+        let status = status_of(&mut paused);
+        (status.mode, status.pause_left_ms) = (Mode::Paused, Some(90_400));
+        says(&paused, Health::Degraded, "the agent is paused, for another 90 s");
     }
 
     #[test]

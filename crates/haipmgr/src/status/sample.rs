@@ -93,6 +93,7 @@ fn status() -> Status {
     };
     Status {
         mode: Mode::Running,
+        pause_left_ms: None,
         member: Some(ip(11)),
         stages: vec![
             stage(Stage::Member, 6_500),
