@@ -59,7 +59,7 @@ pub(crate) enum Task {
         /// Do each of them twice each time: once with agents, once with all agents stopped. Only for faults that leave the primary where it is
         #[arg(long, conflicts_with = "no_agents")]
         beside_mysql_alone: bool,
-        /// Do each of them twice each time: once as the agents are, once with silent_host = "expel"
+        /// Do each of them twice each time: once as the agents are, once with `silent_host = "expel"`
         #[arg(long, conflicts_with_all = ["no_agents", "beside_mysql_alone", "mysql_elects_alone"])]
         beside_silent_host_expel: bool,
         #[command(flatten)]

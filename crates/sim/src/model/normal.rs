@@ -197,7 +197,9 @@ fn each_time(state: &mut State, change: &mut impl FnMut(&mut Time)) {
     }
     [server_unknown_since, spoke_at, spoke_again_at, learnt_at].into_iter().flatten().for_each(&mut *change);
     alive_at.values_mut().for_each(&mut *change);
-    questions.iter_mut().for_each(|question| change(&mut question.at));
+    for question in questions {
+        change(&mut question.at);
+    }
     for peer in peers.values_mut() {
         peer.waiting_since.iter_mut().for_each(&mut *change);
         peer.seen.iter_mut().for_each(|seen| change(&mut seen.asked_at));
