@@ -203,7 +203,7 @@ fn each_time(state: &mut State, change: &mut impl FnMut(&mut Time)) {
         .flatten()
         .for_each(&mut *change);
     alive_at.values_mut().for_each(&mut *change);
-    for question in questions.iter_mut() {
+    for question in questions {
         change(&mut question.at);
     }
     for peer in peers.values_mut() {
