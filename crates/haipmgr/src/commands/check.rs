@@ -14,7 +14,7 @@ use crate::check::line::{Line, OfCluster, Report};
 use crate::check::{Here, look};
 use crate::config::{self, Cluster, Config, Problems, Source};
 use crate::observe::{arp_kept_in, listening, network_service};
-use crate::server_access::account::{account_sql, election_sql, pause_sql, switchover_sql};
+use crate::server_access::account::whole_sql;
 use crate::server_access::{Access, Endpoint};
 
 /// Shown under `check --help`.
@@ -209,18 +209,9 @@ pub(super) fn sql(path: &Path) -> Result<String, Problems> {
     for cluster in &config.clusters {
         let _never_fails = write!(
             text,
-            "-- Cluster {}: run this on its primary. Group Replication copies the account to the other members.\n{}\
-             -- So that a dead member is expelled on time (wake_expel, proven_dead): three procedures, which run with the\n\
-             -- rights of an account that nobody can log in as. They need MySQL 8.0.18 or later; everything else works without them.\n{}\
-             -- For haipmgr switchover and haipmgr drain: two more, a privilege, and a table of one row. MySQL 8.0.13 or later.\n\
-             -- Only if you want it, afterwards: for switchover --write-as APP, GRANT INSERT, DELETE ON haipmgr.written_through_vip TO 'APP'@'%',\n\
-             -- and so that switchover can end a session that holds it up, GRANT CONNECTION_ADMIN ON *.* TO this account\n{}\
-             -- For haipmgr pause of the whole cluster: a table of one row, and the two procedures that write it\n{}",
+            "-- Cluster {}: run this on its primary. Group Replication copies the account to the other members.\n{}",
             cluster.name.replace(char::is_control, " "),
-            account_sql(&cluster.user),
-            election_sql(&cluster.user),
-            switchover_sql(&cluster.user),
-            pause_sql(&cluster.user),
+            whole_sql(&cluster.user),
         );
     }
     Ok(text)

@@ -3,6 +3,24 @@
 /// Stands where the administrator is to write the password.
 pub(crate) const PASSWORD_PLACE: &str = "put the password here";
 
+/// All of it, each part with a comment that says what it is for; ends with a line's end. What `haipmgr sql` prints and `haipmgr init`
+/// writes.
+pub(crate) fn whole_sql(user: &str) -> String {
+    format!(
+        "{}\
+         -- So that a dead member is expelled on time (wake_expel, proven_dead): three procedures, which run with the\n\
+         -- rights of an account that nobody can log in as. They need MySQL 8.0.18 or later; everything else works without them.\n{}\
+         -- For haipmgr switchover and haipmgr drain: two more, a privilege, and a table of one row. MySQL 8.0.13 or later.\n\
+         -- Only if you want it, afterwards: for switchover --write-as APP, GRANT INSERT, DELETE ON haipmgr.written_through_vip TO 'APP'@'%',\n\
+         -- and so that switchover can end a session that holds it up, GRANT CONNECTION_ADMIN ON *.* TO this account\n{}\
+         -- For haipmgr pause of the whole cluster: a table of one row, and the two procedures that write it\n{}",
+        account_sql(user),
+        election_sql(user),
+        switchover_sql(user),
+        pause_sql(user),
+    )
+}
+
 /// The SQL that makes the account the agent needs, to be run once, on the primary; the group carries it to the others.
 /// The password is left for the administrator to fill in.
 ///

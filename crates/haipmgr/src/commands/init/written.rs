@@ -11,7 +11,7 @@ use core::fmt::Write as _;
 use super::Wishes;
 use super::found::Found;
 use crate::config::Password;
-use crate::server_access::account::{PASSWORD_PLACE, account_sql, election_sql};
+use crate::server_access::account::{PASSWORD_PLACE, whole_sql};
 
 /// A new password: so many of 32 letters and digits that are not taken for others, 120 bits; and an end that pleases `validate_password`.
 const LENGTH: usize = 24;
@@ -49,9 +49,8 @@ pub(super) fn file(path: &Path, text: &str, mode: u32) -> Result<(), NotWritten>
 pub(super) fn account(path: &Path, user: &str, password: &Password) -> Result<(), NotWritten> {
     let quoted = password.reveal().replace('\\', "\\\\").replace('\'', "''");
     let text = format!(
-        "-- The account of haipmgr, with its password: for root alone. Run it once, on the primary.\n{}{}",
-        account_sql(user).replace(PASSWORD_PLACE, &quoted),
-        election_sql(user)
+        "-- The account of haipmgr, with its password: for root alone. Run it once, on the primary.\n{}",
+        whole_sql(user).replace(PASSWORD_PLACE, &quoted),
     );
     file(path, &text, 0o600)
 }
