@@ -82,7 +82,7 @@ pub fn watch(
 #[error("haipmgr.pauses has a row that is not understood; make the table anew with what haipmgr sql prints")]
 pub struct NotUnderstood;
 
-/// Pure. The pause that the rows of [`PAUSED_UNTIL`] say, or that there is none.
+/// Pure. The pause that the rows of `PAUSED_UNTIL` say, or that there is none.
 ///
 /// # Errors
 /// They are not understood.
