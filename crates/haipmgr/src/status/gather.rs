@@ -23,7 +23,7 @@ const SERVER_LIMIT: Duration = Duration::from_millis(200);
 /// … and so has the agent.
 const AGENT_LIMIT: Duration = Duration::from_millis(200);
 /// The kernel answers at once.
-const KERNEL_LIMIT: Duration = Duration::from_millis(50);
+const KERNEL_LIMIT: Duration = Duration::from_millis(150);
 
 /// The clusters that are looked at, again and again.
 #[derive(Debug)]

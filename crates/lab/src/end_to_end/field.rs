@@ -208,7 +208,7 @@ pub(super) fn check_names_what_does_not_fit(under_test: &mut UnderTest) -> Resul
     let host = &lab.segment.databases[0];
     let right = configuration(&[LAB]);
     let own = format!("\"{}\" = \"{INTERFACE}\"", host.address());
-    let vip = format!("\"{VIP}/32\"");
+    let vip = format!("\"{VIP}\"");
     let wrong = [
         (own.clone(), own.replace(INTERFACE, "eth9"), &["eth9", "no such interface", "eth0 ("][..]),
         (own.clone(), own.replace(INTERFACE, "lo"), &["loopback"]),
