@@ -7,6 +7,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::line::Line;
+use crate::observe::foreign_files;
 
 /// Longest file that is read, in bytes.
 const LONGEST: u64 = 256 << 10;
@@ -50,7 +51,7 @@ pub(super) fn lines(root: &Path, vips: &[IpAddr], legacy_lock: &Path, agent: Opt
     let named: Vec<(PathBuf, IpAddr)> = PLACES
         .iter()
         .flat_map(|place| files_at(&root.join(place)))
-        .filter_map(|file| Some((read(&file)?, file)))
+        .filter_map(|file| Some((foreign_files::read(&file, LONGEST)?, file)))
         .filter_map(|(text, file)| Some((file, *vips.iter().find(|vip| names(&text, **vip))?)))
         .collect();
     for (file, vip) in &named {
@@ -127,21 +128,7 @@ fn files_at(path: &Path) -> Vec<PathBuf> {
     if !path.is_dir() {
         return vec![path.to_owned()];
     }
-    let mut files: Vec<PathBuf> = fs::read_dir(path)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .map(|entry| entry.path())
-        .take(MOST_FILES)
-        .collect();
-    files.sort();
-    files
-}
-
-/// None where it is not there, no plain file, no text, or larger than a configuration is.
-fn read(path: &Path) -> Option<String> {
-    let about = fs::metadata(path).ok()?;
-    if about.is_file() && about.len() <= LONGEST { fs::read_to_string(path).ok() } else { None }
+    foreign_files::files_in(path, MOST_FILES)
 }
 
 #[cfg(test)]

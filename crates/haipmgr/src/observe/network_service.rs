@@ -4,11 +4,14 @@
 //! and may change: what is not understood is taken for "nobody looks after it".
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
+
+use super::foreign_files;
 
 /// Longest file that is read, in bytes: theirs have some hundred.
 const LONGEST: u64 = 64 * 1024;
+/// So many files of a folder are looked at.
+const MOST_FILES: usize = 1_000;
 /// Where `NetworkManager`'s configuration is: `NetworkManager.conf(5)`.
 const NETWORK_MANAGER: [&str; 4] = [
     "usr/lib/NetworkManager/conf.d",
@@ -47,7 +50,7 @@ fn remarks_under(root: &Path, interface: &str, index: u32, leased: bool) -> Vec<
 /// those without a lifetime only. It does not spare the service's own when the carrier goes, and a host without its own
 /// address is no member: that takes `IgnoreCarrierLoss=` as well.
 fn networkd(root: &Path, interface: &str, index: u32, leased: bool) -> Option<String> {
-    let state = read(&root.join(format!("run/systemd/netif/links/{index}")))?;
+    let state = read_small(&root.join(format!("run/systemd/netif/links/{index}")))?;
     let value = |key: &str| state.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
     if matches!(value("ADMIN_STATE"), None | Some("unmanaged")) {
         return None;
@@ -89,12 +92,12 @@ fn networkd(root: &Path, interface: &str, index: u32, leased: bool) -> Option<St
 fn networkd_settings(root: &Path, file: &str) -> String {
     let folder = Path::new(file).file_name().unwrap_or_default().to_string_lossy().into_owned() + ".d";
     let mut dropins = BTreeMap::new();
-    for path in NETWORKD.iter().flat_map(|place| files_in(&root.join(place).join(&folder))) {
+    for path in NETWORKD.iter().flat_map(|place| drop_ins(&root.join(place).join(&folder))) {
         let name = path.file_name().unwrap_or_default().to_owned();
         dropins.entry(name).or_insert(path);
     }
-    let mut texts = vec![read(&under(root, file)).unwrap_or_default()];
-    texts.extend(dropins.values().filter_map(|path| read(path)));
+    let mut texts = vec![read_small(&under(root, file)).unwrap_or_default()];
+    texts.extend(dropins.values().filter_map(|path| read_small(path)));
     // A section ends with its file.
     texts.join("\n[]\n")
 }
@@ -103,14 +106,14 @@ fn networkd_settings(root: &Path, file: &str) -> String {
 /// somebody wrote one is enough. `unmanaged-devices` is read too, for what `/run` says of a device that was managed
 /// before stays there until the host is booted; it must name the interface, for many hosts have one for containers' interfaces.
 fn network_manager(root: &Path, interface: &str, index: u32) -> Option<String> {
-    let state = read(&root.join(format!("run/NetworkManager/devices/{index}")))?;
+    let state = read_small(&root.join(format!("run/NetworkManager/devices/{index}")))?;
     if !last_value(&state, "device", "managed").is_some_and(|word| is_yes(&word)) {
         return None;
     }
     let named =
         [interface.to_owned(), format!("interface-name:{interface}"), format!("interface-name:={interface}")];
     let files = NETWORK_MANAGER.iter().flat_map(|path| files_at(&root.join(path)));
-    let spared = files.filter_map(|file| read(&file)).any(|text| {
+    let spared = files.filter_map(|file| read_small(&file)).any(|text| {
         text.lines().filter_map(|line| line.split_once('=')).any(|(key, value)| {
             let value = value.trim();
             match key.trim() {
@@ -164,31 +167,25 @@ fn under(root: &Path, path: &str) -> PathBuf {
 
 /// The file itself, or the `.conf` files of a folder, in order of their names.
 fn files_at(path: &Path) -> Vec<PathBuf> {
-    if path.is_dir() { files_in(path) } else { vec![path.to_owned()] }
+    if path.is_dir() { drop_ins(path) } else { vec![path.to_owned()] }
 }
 
-/// The `.conf` files of a folder, in order of their names; none where there is no such folder.
-fn files_in(folder: &Path) -> Vec<PathBuf> {
-    let mut files: Vec<_> = fs::read_dir(folder)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .map(|entry| entry.path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "conf"))
-        .collect();
-    files.sort();
+/// A folder's drop-ins, by name.
+fn drop_ins(folder: &Path) -> Vec<PathBuf> {
+    let mut files = foreign_files::files_in(folder, MOST_FILES);
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "conf"));
     files
 }
 
-/// None where it is not there, not text, or not what it should be.
-fn read(path: &Path) -> Option<String> {
-    let about = fs::metadata(path).ok()?;
-    if about.is_file() && about.len() <= LONGEST { fs::read_to_string(path).ok() } else { None }
+fn read_small(path: &Path) -> Option<String> {
+    foreign_files::read(path, LONGEST)
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use std::fs;
+
     use super::*;
 
     /// A folder with these files, as the root of a file system.

@@ -138,8 +138,8 @@ impl Answer {
             Form::Text => parsed_with::<RowDeserializer<ServerSide, Text>>(packet, columns)?.into_inner(),
             Form::Binary => parsed_with::<RowDeserializer<ServerSide, Binary>>(packet, columns)?.into_inner(),
         };
-        // Not `Option::unwrap`: a row gives up its cells, and fails only where one was taken before.
-        Ok(row.unwrap().into_iter().map(cell).collect())
+        let cells = row.unwrap_raw().into_iter();
+        cells.map(|value| value.map(cell).ok_or_else(|| odd("a row without one of its cells"))).collect()
     }
 }
 
