@@ -10,10 +10,13 @@ archive() {
         (cd "$cache" && apt-get -qq -o APT::Sandbox::User=root download mmdebstrap && dpkg-deb -x mmdebstrap_*.deb "$tools" && rm mmdebstrap_*.deb)
     fi
     [ -e "$cache/$1.tar" ] && return
+    # The archive that this machine takes its own packages from.
+    local mirror=${DEBIAN_MIRROR:-$(apt-get indextargets --format '$(REPO_URI)' 'Label: Debian' | head -n 1)}
+    [ -n "$mirror" ] || { echo "no Debian archive is known to apt: DEBIAN_MIRROR=URL names one" >&2; exit 1; }
     # In a mount namespace, so that nothing stays mounted. An archive that is a snapshot has no fresh date.
     unshare --mount --propagation private "$tools/usr/bin/mmdebstrap" --quiet --mode=root --variant=minbase \
         --aptopt='Acquire::Check-Valid-Until "false"' --include=systemd,systemd-sysv,iproute2,logrotate,dbus \
-        "$1" "$cache/$1.part.tar" "${DEBIAN_MIRROR:-http://deb.debian.org/debian}"
+        "$1" "$cache/$1.part.tar" "$mirror"
     mv "$cache/$1.part.tar" "$cache/$1.tar"
 }
 

@@ -12,7 +12,9 @@ folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 
 unpack_mysql() {
-    local archive=${DEBIAN_ARCHIVE:-http://deb.debian.org/debian} package
+    # The archive that this machine takes its own packages from.
+    local archive=${DEBIAN_ARCHIVE:-$(apt-get indextargets --format '$(REPO_URI)' 'Label: Debian' | head -n 1)} package
+    [ -n "$archive" ] || { echo "no Debian archive is known to apt: DEBIAN_ARCHIVE=URL names one" >&2; exit 1; }
     mkdir -p "$folder"/apt/{lists,cache/archives}/partial "$folder/root"
     : >"$folder/apt/status"
     echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $archive unstable main" >"$folder/apt/sources.list"
