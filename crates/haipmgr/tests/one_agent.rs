@@ -307,7 +307,13 @@ fn a_member_of_the_socket_group_may_read_and_orders_nothing() {
             use std::os::unix::process::CommandExt as _;
             let mut command = Command::new(&program);
             command.args(words).arg("--config").arg(&file).uid(NOBODY).gid(gid).current_dir("/");
-            let Output { status, stdout, stderr } = command.output().unwrap();
+            // Another test that starts a program at this moment has inherited the copy, still open for writing.
+            let Output { status, stdout, stderr } = loop {
+                match command.output() {
+                    Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy => {}
+                    ended => break ended.unwrap(),
+                }
+            };
             (status.code(), String::from_utf8([stdout, stderr].concat()).unwrap())
         };
         // A machine that is busy with other tests may make it late, which it says.

@@ -143,9 +143,9 @@ fn of_the_cluster(
     let mut everywhere = true;
     for (address, confirmed) in &written.members {
         match confirmed {
-            Ok(()) => print(&format!(
-                "{address}  confirmed: its server has it, and its agent reads it within a second"
-            )),
+            Ok(()) => {
+                print(&format!("{address}  confirmed: its server has it, and its agent reads it within 3 s"));
+            }
             Err(why) => {
                 everywhere = false;
                 say(&format!("haipmgr: {address}  NOT confirmed: {why}"));

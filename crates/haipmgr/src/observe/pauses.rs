@@ -1,8 +1,8 @@
 //! The cluster's pause, as the local server has it: the one row of `haipmgr.pauses`, which the group copies to every member.
 //!
 //! Read each second on a connection of its own, on the thread that speaks to servers: what reads it, and whatever locks that table,
-//! is never in the way of the question about the group. Where there is no such table nobody can have paused the cluster: that
-//! is looked at twice a minute, on no kept connection.
+//! is never in the way of the question about the group. Where there is no such table, or the account may not read it, nobody can
+//! have paused the cluster, and `information_schema` is asked for it instead: an error in every few seconds would fill an audit log.
 
 use std::io;
 use std::time::Duration;
@@ -20,8 +20,11 @@ use crate::server_access::{Access, Servers};
 const READ_EVERY: Duration = Duration::from_secs(1);
 /// An answer, or a connection, is waited for no longer.
 const LIMIT: Duration = Duration::from_secs(2);
-/// Where there is no table, or the account may not read it, it is looked for this often.
-const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(30);
+/// Where there is no table, or the account may not read it, it is looked for this often: whoever has just made it pauses next.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(2);
+/// Has rows where there is a table that the account may read: `information_schema` shows no other.
+const IS_THERE: &str =
+    "SELECT 1 FROM information_schema.TABLES WHERE TABLE_SCHEMA = 'haipmgr' AND TABLE_NAME = 'pauses'";
 /// A server that does not answer, or turns the account away, is asked again after this.
 const SILENT_AGAIN: Duration = Duration::from_secs(5);
 
@@ -53,9 +56,14 @@ pub fn watch(
 ) -> io::Result<PauseWatch> {
     let mut server = KeptSession::new(access, LIMIT);
     let task = servers.spawn(async move {
-        let mut told = None;
+        let (mut told, mut is_there) = (None, true);
         loop {
-            let wait = match server.ask(PAUSED_UNTIL).await {
+            let question = if is_there { PAUSED_UNTIL } else { IS_THERE };
+            let wait = match server.ask(question).await {
+                Ok(rows) if !is_there => {
+                    is_there = !rows.is_empty();
+                    if is_there { Duration::ZERO } else { LOOK_AGAIN_AFTER }
+                }
                 Ok(rows) => {
                     if let Ok(pause) = understand(&rows)
                         && told.as_ref() != Some(&pause)
@@ -66,7 +74,7 @@ pub fn watch(
                     READ_EVERY
                 }
                 Err(unanswered) if unanswered.code.is_some_and(|code| NO_TABLE.contains(&code)) => {
-                    server.take_leave().await;
+                    is_there = false;
                     LOOK_AGAIN_AFTER
                 }
                 Err(_) => SILENT_AGAIN,

@@ -240,7 +240,7 @@ const TESTS: &[Test] = &[
     anytime("s7_stopped_agent_leaves_the_vip_for_ever", lease::stopped),
     anytime("agent_stopped_on_old_knowledge", lease::stopped_on_old_knowledge),
     anytime("stop_release_gives_the_vip_up", lease::released),
-    anytime("lease_too_long_is_refused", lease::too_long),
+    at(When::Alone, "lease_too_long_is_refused", lease::too_long),
     anytime("agent_killed_then_mysqld", lease::agent_killed_then_server),
     anytime("agent_hung_then_mysqld_killed", lease::agent_hung_then_server),
     anytime("agent_hung_then_switchover", lease::woken_after_the_lease),
