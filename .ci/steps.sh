@@ -29,7 +29,7 @@ ended() {
 }
 
 # background SECONDS TITLE COMMAND…: one after the other behind the steps, at the lowest priority: they compute, and the steps mostly wait.
-# Printed, each as one block, by await_all.
+# Printed, each as one block, by await_all. COMMAND is a function of the script, or a program: it runs in a session of its own.
 background() { queue computing "$@"; }
 # beside_it …: beside the steps, at their priority.
 beside_it() { queue waiting "$@"; }
@@ -48,9 +48,12 @@ queue() {
     (
         # A step of this kind begins when the one before it has ended.
         [ -z "$before" ] || tail --pid="$before" -f /dev/null
-        [ "$kind" != computing ] || renice -n 19 -p "$BASHPID" >/dev/null
         began=$SECONDS status=0
-        "$@" >"$folder/output" 2>&1 || status=$?
+        case $kind in
+            computing) behind "$@" ;;
+            *) "$@" ;;
+        esac >"$folder/output" 2>&1 || status=$?
+        rm -f "$folder/session"
         echo $((SECONDS - began)) >"$folder/took"
         echo "$status" >"$folder/status"
     ) &
@@ -59,12 +62,29 @@ queue() {
     [ "$kind" != computing ] || last_computing=$!
 }
 
+# Where the kernel groups processes by session (sched(7), "The autogroup feature"), a nice value counts within the session alone: what
+# computes would have as much of the processor as a whole lab, each of which is a session of its own. So it gets a session, and that the
+# lowest priority.
+behind() {
+    local words
+    printf -v words '%q ' "$@"
+    setsid --wait bash -c "$(declare -f); $(declare -p cache deny cargo_deny_version 2>/dev/null)
+        set -uo pipefail
+        echo \$\$ >'$folder/session'
+        renice -n 19 -p \$\$ >/dev/null
+        [ ! -w /proc/self/autogroup ] || echo 19 >/proc/self/autogroup
+        $words"
+}
+
 # However the script ends, nothing of it goes on.
 end_jobs() {
-    local job
+    local job session
+    # Each may have ended already.
     for job in "${jobs[@]}"; do
-        # It may have ended already.
         kill -TERM -- "-$job" 2>/dev/null || true
+    done
+    for session in target/steps/*/session; do
+        [ ! -s "$session" ] || kill -TERM -- "-$(cat "$session")" 2>/dev/null || true
     done
 }
 trap end_jobs EXIT

@@ -9,7 +9,8 @@ pub(crate) fn whole_sql(user: &str) -> String {
     format!(
         "{}\
          -- So that a dead member is expelled on time (wake_expel, proven_dead): three procedures, which run with the\n\
-         -- rights of an account that nobody can log in as. They need MySQL 8.0.18 or later; everything else works without them.\n{}\
+         -- rights of an account that nobody can log in as. They need MySQL 8.0.18 or later; everything else works without them.\n\
+         -- A procedure that is made anew is nobody's until it is granted: if agents use another account as well, run its SQL again too.\n{}\
          -- For haipmgr switchover and haipmgr drain: two more, a privilege, and a table of one row. MySQL 8.0.13 or later.\n\
          -- Only if you want it, afterwards: for switchover --write-as APP, GRANT INSERT, DELETE ON haipmgr.written_through_vip TO 'APP'@'%',\n\
          -- and so that switchover can end a session that holds it up, GRANT CONNECTION_ADMIN ON *.* TO this account\n{}\

@@ -37,17 +37,25 @@ fn read(experiment: &Experiment, place: usize, file: &str) -> Result<String, Bro
 /// Each host's agent is given the file that `haipmgr init` writes there, and the VIP stays.
 pub(super) fn init_runs(under_test: &mut UnderTest) -> Result<String, Broken> {
     let outcome = init_and_run(under_test);
-    let primary = under_test.experiment.lab.group.primary()?;
-    under_test.experiment.lab.group.servers()[primary]
-        .run(&format!("DROP USER IF EXISTS '{NEW_USER}'@'%'"))?;
-    for host in &under_test.experiment.lab.segment.databases {
+    as_before(&mut under_test.experiment)?;
+    outcome
+}
+
+/// The lab's own account has its rights again, and the agents use it, before the other goes.
+fn as_before(experiment: &mut Experiment) -> Result<(), Broken> {
+    let primary = experiment.lab.group.primary()?;
+    let sql = experiment.lab.agents[primary].sql(&experiment.lab.segment.databases[primary])?;
+    experiment.lab.group.grant_to_agents_account(&sql.replace(NEW_USER, AGENT_USER))?;
+    reconfigure(experiment, &[LAB])?;
+    let primary = experiment.lab.group.primary()?;
+    experiment.lab.group.servers()[primary].run(&format!("DROP USER IF EXISTS '{NEW_USER}'@'%'"))?;
+    for host in &experiment.lab.segment.databases {
         for file in [NEW_FILE, NEW_PASSWORD, NEW_SQL] {
             // Where the test failed, not each is there.
             let _ = fs::remove_file(host.path(file));
         }
     }
-    reconfigure(&mut under_test.experiment, &[LAB])?;
-    outcome
+    Ok(())
 }
 
 fn init_and_run(under_test: &mut UnderTest) -> Result<String, Broken> {

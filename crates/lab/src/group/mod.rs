@@ -205,6 +205,20 @@ impl Group {
         Ok(())
     }
 
+    /// Gives the agents' account again what the text that `haipmgr sql` prints gives it: a procedure that another's SQL has made anew is
+    /// nobody's until it is granted.
+    pub fn grant_to_agents_account(&self, sql: &str) -> Result<(), GroupError> {
+        let primary = &self.servers[self.primary()?];
+        let mut connection = primary.admin()?;
+        let of_agents = format!("'{AGENT_USER}'@");
+        for statement in
+            sql.split_terminator(";\n").filter(|line| line.starts_with("GRANT") && line.contains(&of_agents))
+        {
+            connection.query_drop(statement).map_err(primary.said(statement))?;
+        }
+        Ok(())
+    }
+
     /// All servers.
     pub fn servers(&self) -> &[Server] {
         &self.servers
