@@ -27,6 +27,7 @@ mod one_lab;
 mod outcomes;
 mod pause;
 mod queue;
+mod rights;
 mod secondaries;
 mod servers;
 mod side_by_side;
@@ -169,7 +170,11 @@ fn prove(
     proof: impl FnOnce(&mut UnderTest) -> Result<String, Broken>,
 ) -> Result<String, Broken> {
     let since = now_us();
-    let outcome = proof(under_test);
+    let rights = rights::of_agents(&under_test.experiment);
+    let outcome = proof(under_test).and_then(|figures| {
+        let left = rights::of_agents(&under_test.experiment);
+        rights::unchanged(rights.as_ref(), left.as_ref()).map(|()| figures)
+    });
     let judged = under_test.experiment.judged().since(since);
     if judged.broken.is_empty() {
         return outcome;

@@ -276,7 +276,7 @@ fn no_output() -> Broken {
 
 /// Told to, it ends the session that holds it up, and is done.
 pub(super) fn ends_the_session(under_test: &mut UnderTest) -> Result<String, Broken> {
-    held_up(
+    let outcome = held_up(
         under_test,
         "haipmgr switchover, session ended",
         CLIENT_USER,
@@ -291,7 +291,11 @@ pub(super) fn ends_the_session(under_test: &mut UnderTest) -> Result<String, Bro
                 &[&format!("ended      session {session} on {}", address(experiment, *old)), "\ngap  "],
             )
         },
-    )
+    );
+    let group = &under_test.experiment.lab.group;
+    group.servers()[group.primary()?]
+        .run(&format!("REVOKE IF EXISTS CONNECTION_ADMIN ON *.* FROM '{AGENT_USER}'@'%'"))?;
+    outcome
 }
 
 /// Has a session of this account in a transaction that BEGIN opened on the primary while `work` is done, and then ends it: the
