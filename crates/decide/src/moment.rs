@@ -97,6 +97,13 @@ impl Moment<'_> {
         self.facts.pause.is_on()
     }
 
+    /// The operator has paused the agent: it lets go of nothing by choice. What another claims is yielded all the same, and what
+    /// must be let go of at once (a server that takes writes which its group never gets, a view older than another's) is: somebody
+    /// else may have the VIP by then, unheard.
+    pub(crate) fn pause_keeps_vip(&self) -> bool {
+        self.is_paused() && !planted!(self.group, LetGoWhilePaused)
+    }
+
     /// The stages, as the facts stand.
     pub(crate) fn stages(&self) -> Stages {
         Stages::of(self.group, self.facts)

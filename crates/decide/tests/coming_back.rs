@@ -246,6 +246,23 @@ fn an_agent_that_stops_makes_the_address_permanent_only_while_it_hears_of_its_se
 }
 
 #[test]
+fn an_agent_that_stops_before_it_has_heard_its_server_once_leaves_the_addresss_lifetime_alone() {
+    let just_started = ModelHost::new(Answers::all_pass(), true);
+    let mut stood_still = ModelHost::settled_holder();
+    stood_still.now = stood_still.now + stood_still.vip.hung_patience + Duration::from_secs(30);
+    let wake = stood_still.now;
+    stood_still.tell(Event::Wake);
+    assert_eq!(stood_still.now, wake);
+    for mut model in [just_started, stood_still] {
+        let seen = model.host_event(model.now);
+        model.tell(seen);
+        let decision = model.tell(Event::Stopping);
+        assert_eq!(decision.actions, [], "{decision:#?}");
+        assert_eq!(decision.each_reason().last(), Some(&Reason::Stopping));
+    }
+}
+
+#[test]
 fn a_claimant_that_stood_still_for_a_moment_asks_the_network_again_before_it_takes() {
     let mut model = ModelHost::new(Answers::all_pass(), false);
     while model.count(|action| *action == Action::Vip(VipId::FIRST, VipAction::SendProbe)) < 3 {

@@ -53,6 +53,21 @@ fn a_paused_holder_keeps_the_vip_where_it_would_let_go_by_choice() {
 }
 
 #[test]
+fn a_paused_holder_whose_server_left_the_group_does_not_let_go_for_a_strangers_sake() {
+    let stranger = |model: &mut ModelHost| {
+        model.first.server = not_in_group(NotInGroup::OfflineMode);
+        model.run(ms(500));
+        model.frame(9, Says::Announcement);
+    };
+    let mut model = paused_holder();
+    stranger(&mut model);
+    assert!(keeps(model));
+    let mut model = ModelHost::settled_holder();
+    stranger(&mut model);
+    assert!(!keeps(model), "not paused");
+}
+
+#[test]
 fn a_paused_holder_lets_go_at_once_where_another_may_have_the_vip_or_writes_would_be_lost() {
     let mut alone = group(1, 1, 545, false);
     for member in alone.members.iter_mut().skip(1) {

@@ -225,7 +225,10 @@ impl Book {
     /// LEASE and NEWEST-VIEW: it goes on holding, or renews.
     fn judge_holding(&self, limits: &Limits<'_>, renews: bool, sight: &Sight, now: Time) -> Verdict {
         let heard_of = limits.vip.hung_patience.max(limits.group.poll_interval * 2) + sight.slack;
-        if renews && self.word != Word::Nothing && now.since(self.server_asked) > heard_of {
+        if renews && self.word == Word::Nothing {
+            return Verdict::breach(Invariant::Lease, "renews, and nothing was heard of its server");
+        }
+        if renews && now.since(self.server_asked) > heard_of {
             return Verdict::breach(Invariant::Lease, "renews, and nothing more is heard of its server");
         }
         let Some(until) = self.held_since.and_then(|since| self.may_hold_until(limits, since)) else {

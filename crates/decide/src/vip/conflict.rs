@@ -101,8 +101,9 @@ impl VipMachine {
                 }
                 None
             }
-            // Failed twice: neither the clients of a dead server nor a successor's claim is worth a fight.
-            Verdict::Down(stage, cause) if hold.down_since.is_some() => {
+            // Failed twice: neither the clients of a dead server nor a successor's claim is worth a fight. To let go for a stranger's
+            // sake is a choice all the same, and the operator's pause forbids those.
+            Verdict::Down(stage, cause) if hold.down_since.is_some() && !at.pause_keeps_vip() => {
                 Some(LetGo::ConflictWhileFailing(conflict.mac, *stage, cause.clone()))
             }
             // Not known: neither proof to defend it on, nor reason to let go.

@@ -200,13 +200,6 @@ impl VipMachine {
         }
     }
 
-    /// The operator has paused the agent: it lets go of nothing by choice. What another claims is yielded all the same, and what
-    /// must be let go of at once ([`Leave::AtOnce`], a view older than another's) is: somebody else may have the VIP by then, unheard,
-    /// or the server takes writes that its group never gets.
-    fn stays_by_pause(at: VipMoment<'_>) -> bool {
-        at.is_paused() && !planted!(at.group, LetGoWhilePaused)
-    }
-
     /// The operator's pause is over: a stage that fails is looked at once more, and a claim is waited for from now on. The members'
     /// agents hear of the end one after the other, and whoever is to have the VIP may still be about to claim it.
     pub(crate) fn end_pause(&mut self, at: VipMoment<'_>, out: &mut Output) {
@@ -235,7 +228,7 @@ impl VipMachine {
             _ => None,
         };
         let since = at.facts.pause.since(at.facts.server_unknown_since.unwrap_or(at.now).max(hold.since));
-        let endless = Self::stays_by_pause(at) || planted!(at.group, PatienceWithoutEnd);
+        let endless = at.pause_keeps_vip() || planted!(at.group, PatienceWithoutEnd);
         if let Some(patience) = patience.filter(|_| !endless) {
             if at.now >= since + patience {
                 return self.let_go(at, out, hold, LetGo::PatienceOver(stage, why));
@@ -304,7 +297,7 @@ impl VipMachine {
         let keeps = matches!(cause, Cause::GatewayLost { .. }) && planted!(at.group, KeepWithoutGateway);
         let down_since = *hold.down_since.get_or_insert(recheck_since);
         let leave = Self::leave(at, &cause);
-        if Self::stays_by_pause(at) && leave != Leave::AtOnce && !matches!(cause, Cause::StaleView { .. }) {
+        if at.pause_keeps_vip() && leave != Leave::AtOnce && !matches!(cause, Cause::StaleView { .. }) {
             out.say(Reason::HoldingPaused(stage, cause));
             Self::refresh(at, out, &mut hold, false);
             return VipState::Holding(hold);

@@ -6,7 +6,7 @@ use super::machine::VipMachine;
 use super::state::{Hold, LeftBehind, VipState};
 use crate::action::{Action, VipAction};
 use crate::checks::Verdict;
-use crate::event::{Fact, StatMark};
+use crate::event::{Fact, StatMark, Why};
 use crate::moment::VipMoment;
 use crate::output::Output;
 use crate::reason::{LetGo, Reason};
@@ -111,12 +111,14 @@ impl VipMachine {
     }
     /// The agent stops: the VIP stays as it is (S7), so a lease becomes an address without an end; but not where nothing
     /// has been heard of the server for so long that the lease would not be renewed either, nor while another's claim or use
-    /// of the address is not answered yet. Where it is gone, it stays gone.
+    /// of the address is not answered yet. Where it is gone, it stays gone. An agent that has not heard its server once since it
+    /// started, or stood still, has proven nothing: it orders nothing, and the address keeps the lifetime that it has.
     pub(crate) fn leave_as_it_is(&mut self, at: VipMoment<'_>, out: &mut Output) {
         let (VipState::Holding(hold), Some(lease)) = (&self.state, at.policy.lease) else {
             return out.say(Reason::Stopping);
         };
-        if hold.confirmed && at.vip_interface() == Fact::Known(None) {
+        let nothing_heard = at.facts.server.fact == Fact::Unknown(Why::NotAskedYet);
+        if nothing_heard || (hold.confirmed && at.vip_interface() == Fact::Known(None)) {
             return out.say(Reason::Stopping);
         }
         let interface = hold.interface.clone();
