@@ -17,13 +17,13 @@ const CHANGED_AT_MOST: Duration = Duration::from_secs(10);
 
 /// A host that is to count as silent has not answered for this long: longer than a cable's blip.
 const SILENT_FOR: Duration = Duration::from_millis(3_500);
-/// … though it was asked so often, each time so long after the one before.
+/// … though it was asked so often, each time so long after the one that counts before it.
 const QUESTIONS_UNANSWERED: usize = 3;
 const QUESTIONS_APART: Duration = Duration::from_millis(500);
 /// The others are heard, if they answered no longer ago than this.
 const HEARD_FOR: Duration = Duration::from_secs(2);
-/// As many as are put in that time, and some.
-const QUESTIONS_KEPT: usize = 24;
+/// As many as are put in that time, four a second, and some.
+const QUESTIONS_KEPT: usize = 40;
 
 /// The operator's value is changed here, or may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -276,7 +276,7 @@ struct Silence {
     heard: BTreeMap<IpAddr, Time>,
     /// When each server's port answered or refused last.
     port_spoke: BTreeMap<IpAddr, Time>,
-    /// When the members were asked for their addresses, each at least half a second after the one before, and who has answered since.
+    /// When the members were asked for their addresses, and who has answered since.
     questions: Vec<(Time, BTreeSet<IpAddr>)>,
     last_question: Option<Time>,
     /// The other members that are ONLINE by the last answer, and how many there are, this one too.
@@ -309,7 +309,7 @@ impl Silence {
 
     fn asked(&mut self, now: Time) {
         self.last_question = Some(now);
-        if self.questions.last().is_none_or(|(last, _)| now.since(*last) >= QUESTIONS_APART) {
+        if self.questions.last().is_none_or(|(last, _)| *last != now) {
             self.questions.push((now, BTreeSet::new()));
         }
         let old = self.questions.len().saturating_sub(QUESTIONS_KEPT);
@@ -328,7 +328,7 @@ impl Silence {
             asked > heard && 2 * (1 + answered.len()) > self.members
         };
         let unanswered: Vec<_> = self.questions.iter().filter(counts).map(|(asked, _)| asked).collect();
-        unanswered.len() >= QUESTIONS_UNANSWERED
+        put_apart(&unanswered) >= QUESTIONS_UNANSWERED
             && unanswered.first().is_some_and(|first| now.since(**first) >= SILENT_FOR)
             && self.last_question.is_some_and(|asked| asked >= unreachable_since && asked > *heard)
             && self
@@ -336,6 +336,17 @@ impl Silence {
                 .get(&address)
                 .is_none_or(|spoke| unanswered.first().is_some_and(|first| spoke < *first))
     }
+}
+
+/// How many of these questions count: of a burst all answers may be lost together.
+fn put_apart(questions: &[&Time]) -> usize {
+    let mut last: Option<Time> = None;
+    let mut counts = |asked: Time| {
+        let apart = last.is_none_or(|last| asked.since(last) >= QUESTIONS_APART);
+        last = if apart { Some(asked) } else { last };
+        apart
+    };
+    questions.iter().filter(|asked| counts(***asked)).count()
 }
 
 fn stands(view: &GroupView) -> bool {
