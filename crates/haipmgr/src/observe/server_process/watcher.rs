@@ -23,6 +23,7 @@ use super::successor::{self, Successor};
 use crate::clock;
 use crate::observe::token_bucket::TokenBucket;
 
+/// A caller has an order.
 pub(super) const CALLED: Token = Token(0);
 const LOGS: Token = Token(1);
 /// A watch's process has this and its number.
@@ -66,6 +67,7 @@ pub(super) struct Watched {
     pub(super) successor: Option<Successor>,
 }
 
+/// Its process, while it lives.
 pub(super) struct Process {
     pid: Pid,
     name: String,
@@ -73,6 +75,7 @@ pub(super) struct Process {
     log: Option<LogFile>,
 }
 
+/// What the thread has.
 pub(super) struct Watcher {
     pub(super) poll: Poll,
     pub(super) received: Receiver<Order>,
