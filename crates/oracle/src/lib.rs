@@ -18,6 +18,7 @@ mod judge;
 mod limits;
 mod normal;
 pub mod outside;
+mod word;
 
 pub use book::Book;
 pub use excuses::{Counts, Excuse};
