@@ -4,11 +4,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::action::Action;
 use crate::entitlement::Entitlement;
-use crate::event::{Fact, Server, StatMark};
+use crate::input::{Fact, Server};
 use crate::moment::Moment;
-use crate::output::Output;
+use crate::output::{Action, Output, StatMark};
 use crate::policy::GroupPolicy;
 use crate::time::Time;
 

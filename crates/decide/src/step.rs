@@ -5,18 +5,16 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::action::{Action, Outcome, VipAction};
 use crate::checks::{Stages, Verdict};
-use crate::event::{Event, Fact};
 use crate::expel::ExpelState;
 use crate::facts::{Facts, News};
+use crate::input::{Event, Fact};
 use crate::moment::{Moment, VipMoment};
 use crate::net::VipId;
-use crate::output::Output;
+use crate::output::{Action, Outcome, Output, Reason, Said, VipAction};
 use crate::planted::planted;
 use crate::policy::Policy;
 use crate::polling::Polling;
-use crate::reason::{Reason, Said};
 use crate::time::Time;
 use crate::vip::{VipInput, VipMachine, VipState};
 

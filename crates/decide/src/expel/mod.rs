@@ -14,13 +14,11 @@ use std::time::Duration;
 
 pub use suspects::{Changed, ExpelState, Fence, PortProbe, StartedAgain, Suspect};
 
-use crate::action::{Action, Outcome};
-use crate::event::{Event, Fact, Seen, Server, Why};
 use crate::facts::Open;
+use crate::input::{Event, Fact, Seen, Server, Why};
 use crate::moment::Moment;
-use crate::output::Output;
+use crate::output::{Action, Outcome, Output, Reason};
 use crate::planted::planted;
-use crate::reason::Reason;
 
 /// The group is told again this often, and the configured value read again, while a member stays UNREACHABLE.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);

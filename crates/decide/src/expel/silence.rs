@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use super::suspects::{ExpelState, SILENT_AFTER, Suspect};
-use crate::event::MemberState;
 use crate::facts::Question;
+use crate::input::MemberState;
 use crate::moment::Moment;
 use crate::output::Output;
 use crate::planted::planted;

@@ -5,12 +5,11 @@ use std::time::Duration;
 
 use super::machine::VipMachine;
 use super::state::{Conflict, Hold, Stranger};
-use crate::action::{Action, VipAction};
 use crate::checks::{Stage, Stages, Verdict};
-use crate::event::{Mac, Says};
+use crate::input::Says;
 use crate::moment::VipMoment;
-use crate::output::Output;
-use crate::reason::{LetGo, Reason};
+use crate::net::Mac;
+use crate::output::{Action, LetGo, Output, Reason, VipAction};
 
 /// RFC 5227 section 2.4 `DEFEND_INTERVAL`: a conflict that has been silent for this long is over.
 const DEFEND_INTERVAL: Duration = Duration::from_secs(10);

@@ -4,12 +4,10 @@ use std::time::Duration;
 
 use super::machine::VipMachine;
 use super::state::VipState;
-use crate::action::VipAction;
 use crate::checks::own_member;
-use crate::event::{Fact, HostAddress};
+use crate::input::{Fact, HostAddress};
 use crate::moment::VipMoment;
-use crate::output::Output;
-use crate::reason::Reason;
+use crate::output::{Output, Reason, VipAction};
 
 /// A copy that is still there this long after it was ordered away is ordered away again.
 const TIDY_EVERY: Duration = Duration::from_millis(500);

@@ -5,14 +5,13 @@ use std::time::Duration;
 
 use super::machine::VipMachine;
 use super::state::{Dispute, Hold};
-use crate::action::{Action, VipAction};
 use crate::checks::{Stage, Stages, Verdict};
 use crate::entitlement::Entitlement;
-use crate::event::{Fact, Mac, Says, Server};
+use crate::input::{Fact, Says, Server};
 use crate::moment::VipMoment;
-use crate::output::Output;
+use crate::net::Mac;
+use crate::output::{Action, LetGo, Output, Reason, VipAction};
 use crate::planted::planted;
-use crate::reason::{LetGo, Reason};
 
 /// A member that was found to have no better right is not asked about again for this long.
 const SETTLED_FOR: Duration = Duration::from_millis(200);

@@ -5,11 +5,9 @@ use std::time::Duration;
 
 use super::machine::VipMachine;
 use super::state::{Stranger, VipState};
-use crate::action::VipAction;
-use crate::event::{Frame, Says};
+use crate::input::{Frame, Says};
 use crate::moment::{LEARN_AT_MOST_EVERY, VipMoment};
-use crate::output::Output;
-use crate::reason::Reason;
+use crate::output::{Output, Reason, VipAction};
 
 /// A stranger that goes on is named again after this long.
 const NAME_STRANGER_EVERY: Duration = Duration::from_secs(60);

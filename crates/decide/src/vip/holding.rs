@@ -4,14 +4,12 @@ use std::time::Duration;
 
 use super::machine::VipMachine;
 use super::state::{Hold, VipState};
-use crate::action::{Action, VipAction};
 use crate::checks::{Cause, Finding, Stage, Stages, Verdict};
 use crate::entitlement::Entitlement;
-use crate::event::{Fact, MemberState, NotInGroup, Server, Why};
+use crate::input::{Fact, MemberState, NotInGroup, Server, Why};
 use crate::moment::VipMoment;
-use crate::output::Output;
+use crate::output::{Action, LetGo, Output, Reason, VipAction};
 use crate::planted::planted;
-use crate::reason::{LetGo, Reason};
 use crate::time::Time;
 
 /// An address that was added must show up within this time.

@@ -6,11 +6,9 @@ use std::net::IpAddr;
 
 use super::machine::VipMachine;
 use super::state::{Claim, Rival, VipState};
-use crate::action::Action;
 use crate::checks::Verdict;
 use crate::moment::VipMoment;
-use crate::output::Output;
-use crate::reason::Reason;
+use crate::output::{Action, Output, Reason};
 use crate::time::Time;
 
 impl VipMachine {

@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use super::machine::VipMachine;
 use super::state::Hold;
-use crate::action::{Action, VipAction};
-use crate::event::{Fact, Why};
+use crate::input::{Fact, Why};
 use crate::moment::VipMoment;
-use crate::output::Output;
+use crate::output::{Action, Output, VipAction};
 use crate::planted::planted;
 use crate::policy::VipPolicy;
 use crate::time::Time;

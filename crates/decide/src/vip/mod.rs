@@ -39,13 +39,11 @@ pub use state::{
     Claim, Conflict, Dispute, Hold, LeftBehind, OrphanSyns, PostClaimCheck, Rival, Stranger, VipState,
 };
 
-use crate::action::{Action, VipAction};
-use crate::event::{Event, Fact, Frame};
 use crate::facts::News;
+use crate::input::{Event, Fact, Frame};
 use crate::moment::VipMoment;
-use crate::output::Output;
+use crate::output::{Action, LetGo, Output, Reason, VipAction};
 use crate::planted::planted;
-use crate::reason::{LetGo, Reason};
 
 /// After an attempt to add the address failed, it is not asked for again for this long.
 const RETRY_AFTER_FAILURE: Duration = Duration::from_secs(1);

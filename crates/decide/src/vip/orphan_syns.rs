@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use super::machine::VipMachine;
 use super::state::{OrphanSyns, VipState};
-use crate::action::VipAction;
 use crate::checks::own_member;
-use crate::event::{Fact, GroupView, Mac, Member, MemberState, Role};
+use crate::input::{Fact, GroupView, Member, MemberState, Role};
 use crate::moment::VipMoment;
-use crate::output::Output;
+use crate::net::Mac;
+use crate::output::{Output, VipAction};
 
 /// Watched for this long after the last UNREACHABLE: the dead member is expelled, then the new primary is elected, then
 /// the VIP is claimed.

@@ -5,10 +5,8 @@ use std::time::Duration;
 
 use super::machine::VipMachine;
 use super::state::{Hold, PostClaimCheck};
-use crate::action::VipAction;
 use crate::moment::VipMoment;
-use crate::output::Output;
-use crate::reason::LetGo;
+use crate::output::{LetGo, Output, VipAction};
 
 impl VipMachine {
     /// A post-claim check that begins now.

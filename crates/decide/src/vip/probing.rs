@@ -6,14 +6,13 @@ use std::time::Duration;
 use super::lease::announce_after;
 use super::machine::VipMachine;
 use super::state::{Claim, Hold, Rival, VipState};
-use crate::action::{Action, VipAction};
 use crate::checks::{Stage, Verdict, own_member};
 use crate::entitlement::Entitlement;
-use crate::event::{Fact, Mac, Says, Server};
+use crate::input::{Fact, Says, Server};
 use crate::moment::{LEARN_AT_MOST_EVERY, VipMoment};
-use crate::output::Output;
+use crate::net::Mac;
+use crate::output::{Action, Output, Reason, StatMark, Vacant, VipAction};
 use crate::planted::planted;
-use crate::reason::{Reason, Vacant};
 use crate::time::Time;
 
 /// A claim that has been answered "taken" for this long slows its probes down.
@@ -326,7 +325,7 @@ impl VipMachine {
         if self.orphan_syns.is_some() && matches!(because, Vacant::Unanswered(_)) {
             out.order(VipAction::RefuseOrphanSyns);
         }
-        out.mark_switch(crate::event::StatMark::Started);
+        out.mark_switch(StatMark::Started);
         out.say(Reason::Started { interface: interface.clone(), because: because.clone() });
         self.left_behind = None;
         self.other_holder = None;

@@ -4,12 +4,10 @@ use std::time::Duration;
 
 use super::machine::VipMachine;
 use super::state::{Hold, LeftBehind, VipState};
-use crate::action::{Action, VipAction};
 use crate::checks::Verdict;
-use crate::event::{Fact, StatMark};
+use crate::input::Fact;
 use crate::moment::VipMoment;
-use crate::output::Output;
-use crate::reason::{LetGo, Reason};
+use crate::output::{Action, LetGo, Output, Reason, StatMark, VipAction};
 use crate::time::Time;
 
 /// An address that is still there this long after its removal is removed again.

@@ -6,14 +6,13 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use decide::State;
-use decide::action::{Action, Outcome, VipAction};
-use decide::event::{
-    Event, Fact, Frame, Gateway, GroupView, Host, HostAddress, Interface, Mac, Member, MemberState,
-    NotInGroup, ProcessSign, Role, Says, Seen, Server, ViewId, Why,
+use decide::input::{
+    Event, Fact, Frame, Gateway, GroupView, Host, HostAddress, Interface, Member, MemberState, NotInGroup,
+    ProcessSign, Role, Says, Seen, Server, ViewId, Why,
 };
-use decide::net::VipId;
+use decide::net::{Mac, VipId};
+use decide::output::{Action, Outcome, Reason, VipAction};
 use decide::policy::{GroupPolicy, Policy, VipPolicy};
-use decide::reason::Reason;
 use decide::time::Time;
 use decide::trace::Line;
 use decide::vip::VipMachine;

@@ -4,10 +4,9 @@
 use std::time::Duration;
 
 use decide::State;
-use decide::action::{Action, Outcome};
-use decide::event::{Event, Fact, GroupView, MemberPort, MemberState, Seen, Server, Why};
+use decide::input::{Event, Fact, GroupView, MemberPort, MemberState, Seen, Server, Why};
+use decide::output::{Action, Outcome, Reason};
 use decide::policy::{GroupPolicy, Policy};
-use decide::reason::Reason;
 use decide::time::Time;
 use decide::{Decision, step};
 

@@ -19,11 +19,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use decide::State;
-use decide::action::{Action, Outcome, VipAction};
 use decide::checks::{Cause, Finding};
 use decide::driver::{Driver, GIVE_UP_WITHIN, Settled, Stop};
-use decide::event::{Event, Fact, Seen, Server};
+use decide::input::{Event, Fact, Seen, Server};
 use decide::net::VipId;
+use decide::output::{Action, Outcome, VipAction};
 use decide::policy::VipPolicy;
 use decide::status::{LastSwitch, Status};
 use decide::time::Time;

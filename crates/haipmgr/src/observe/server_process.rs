@@ -27,7 +27,7 @@ use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
 use std::thread;
 use std::time::Duration;
 
-use decide::event::{Event, ProcessSign};
+use decide::input::{Event, ProcessSign};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 use rustix::process::Pid;

@@ -1,10 +1,17 @@
-//! What one decision says and orders, as it is being made.
+//! What one decision says and orders: as data, and as it is being made.
+
+pub(crate) mod findings;
+pub(crate) mod group;
+mod reason;
+pub(crate) mod vip;
 
 use std::net::IpAddr;
 
-use crate::action::{Action, StatMark, VipAction};
+pub use group::{Action, Outcome, StatMark};
+pub use reason::{LetGo, Reason, Said, Vacant};
+pub use vip::VipAction;
+
 use crate::net::VipId;
-use crate::reason::{Reason, Said};
 use crate::time::Time;
 
 /// What one decision says and orders, in order.
