@@ -17,9 +17,10 @@ mod polling;
 pub mod status;
 mod step;
 pub mod time;
+pub mod timers;
 pub mod timings;
 pub mod trace;
 pub mod vip;
 
 pub use crate::polling::{Pace, Polling};
-pub use crate::step::{Decision, State, step};
+pub use crate::step::{Decision, State, step, step_and_timers};

@@ -193,6 +193,9 @@ fn the_drawing_sees_use_lines_and_calls_of_methods() {
 #[test]
 fn a_file_is_in_the_room_of_the_longest_name_that_it_begins_with() {
     let name = |file: &str| room(file).0;
-    assert_eq!(["output/vip", "output/mod", "output/reason/because"].map(name), ["orders", "output", "output"]);
+    assert_eq!(
+        ["output/vip", "output/mod", "output/reason/because"].map(name),
+        ["orders", "output", "output"]
+    );
     assert_eq!(["vip/holding", "input/server", "timers"].map(name), ["vip", "input", "output"]);
 }

@@ -14,8 +14,8 @@
 //!                         remove, say that it is free       └──> Absent, and claimed again
 //! ```
 //!
-//! `idle`, `probing`, `holding` and `releasing` are these four; `dispute`, `conflict`, `post_claim_check` and `lease` are what
-//! goes on while it is held. What reaches it beside the facts comes in as a `VipInput`.
+//! `idle`, `probing`, `holding` and `releasing` are these four; `recheck`, `dispute`, `conflict`, `post_claim_check` and `lease` are
+//! what goes on while it is held. What reaches it beside the facts comes in as a `VipInput`.
 
 mod conflict;
 mod copies;
@@ -28,6 +28,7 @@ mod machine;
 mod orphan_syns;
 mod post_claim_check;
 mod probing;
+mod recheck;
 mod releasing;
 mod state;
 

@@ -14,6 +14,7 @@ use crate::net::Mac;
 use crate::output::{Action, Output, Reason, StatMark, Vacant, VipAction};
 use crate::planted::planted;
 use crate::time::Time;
+use crate::timers::Timer;
 
 /// A claim that has been answered "taken" for this long slows its probes down.
 const EAGER: Duration = Duration::from_secs(1);
@@ -191,7 +192,7 @@ impl VipMachine {
             out.act(Action::AskServer);
             out.act(Action::AskGateway);
         }
-        out.wake(claim.asked_at + ask_every);
+        out.wake(Timer::ClaimEvidence, claim.asked_at + ask_every);
     }
 
     /// So many unanswered probes take the address.
@@ -223,7 +224,7 @@ impl VipMachine {
             let spacing = if eager { at.policy.probe_spacing } else { at.policy.probe_spacing_when_taken };
             claim.next_probe = at.now + spacing;
         }
-        out.wake(claim.next_probe);
+        out.wake(Timer::Probe, claim.next_probe);
     }
 
     fn say_taken(at: VipMoment<'_>, out: &mut Output, claim: &Claim, mac: Mac) {
