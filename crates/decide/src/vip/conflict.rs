@@ -1,5 +1,5 @@
 //! A host that is no member and uses the VIP while it is held here (RFC 5227 section 2.4): prove again, then defend or let
-//! go. A member's frames are a dispute (`hold.rs`).
+//! go. A member's frames are a dispute (`dispute.rs`).
 
 use std::time::Duration;
 

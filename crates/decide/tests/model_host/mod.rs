@@ -14,9 +14,10 @@ use decide::net::{Mac, VipId};
 use decide::output::{Action, Outcome, Reason, VipAction};
 use decide::policy::{GroupPolicy, Policy, VipPolicy};
 use decide::time::Time;
+use decide::timers::Timer;
 use decide::trace::Line;
 use decide::vip::VipMachine;
-use decide::{Decision, step};
+use decide::{Decision, step, step_and_timers};
 use oracle::{Book, Breach, Limits, Orders, Sight};
 
 pub const VIP: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 77, 0, 100));
@@ -139,6 +140,8 @@ pub struct ModelHost {
     pub actions: Vec<(Time, Action)>,
     pub trace: Vec<Line>,
     pub last: Option<Decision>,
+    /// All that it has asked to be woken for.
+    pub timers: BTreeSet<Timer>,
     /// What it was told and ordered, for the invariants, and the first one that it broke.
     book: Book,
     last_step: Time,
@@ -180,6 +183,7 @@ impl ModelHost {
             actions: Vec::new(),
             trace: Vec::new(),
             last: None,
+            timers: BTreeSet::new(),
             book: Book::new(now),
             last_step: now,
             breach: None,
@@ -234,7 +238,8 @@ impl ModelHost {
     /// Tells the rules something now.
     pub fn tell(&mut self, event: Event) -> Decision {
         let (before, policy) = (self.state.clone(), self.policy());
-        let decision = step(&policy, &mut self.state, &event, self.now);
+        let (decision, timers) = step_and_timers(&policy, &mut self.state, &event, self.now);
+        self.timers.extend(Timer::EACH.iter().filter(|timer| timers.get(**timer).is_some()));
         let mut again = before;
         assert_eq!(step(&policy, &mut again, &event, self.now), decision, "step is not pure");
         self.book.went_on_after(self.now.since(self.last_step), self.now);
