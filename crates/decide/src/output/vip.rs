@@ -27,7 +27,7 @@ pub enum VipAction {
         lifetime: Option<Duration>,
     },
     /// Set the lifetime of the VIP on this interface anew, in place, and only where it is there: what is gone is not added,
-    /// it is [`Outcome::Gone`]. Not carried out later than [`crate::driver::RENEWAL_WITHIN`].
+    /// it is [`Gone`](crate::output::Outcome::Gone). Not carried out later than [`crate::driver::RENEWAL_WITHIN`].
     RenewAddress {
         /// The interface.
         interface: String,
