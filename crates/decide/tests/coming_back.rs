@@ -6,10 +6,9 @@ mod model_host;
 
 use std::time::Duration;
 
-use decide::action::{Action, VipAction};
-use decide::event::{Event, Fact, Gateway, MemberState, Says, Seen, Server, Why};
+use decide::input::{Event, Fact, Gateway, MemberState, Says, Seen, Server, Why};
 use decide::net::VipId;
-use decide::reason::Reason;
+use decide::output::{Action, Reason, VipAction};
 use decide::time::Time;
 use decide::vip::{Hold, VipState};
 use model_host::{Answers, ModelHost, group, member, ms, primary, secondary};

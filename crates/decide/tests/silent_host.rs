@@ -4,11 +4,10 @@
 mod model_host;
 mod survivor;
 
-use decide::action::Action;
-use decide::event::{Event, Fact, Mac, MemberPort};
-use decide::net::VipId;
+use decide::input::{Event, Fact, MemberPort};
+use decide::net::{Mac, VipId};
+use decide::output::{Action, Reason};
 use decide::policy::{GroupPolicy, SilentHost};
-use decide::reason::Reason;
 use model_host::{group_policy, member, ms};
 use survivor::{Survivor, is_restore, is_set, refuses, silent};
 

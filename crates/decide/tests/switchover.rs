@@ -6,10 +6,9 @@ mod model_host;
 
 use std::time::Duration;
 
-use decide::action::{Action, VipAction};
-use decide::event::{Fact, Gateway, MemberState, NotInGroup, Says, Server};
+use decide::input::{Fact, Gateway, MemberState, NotInGroup, Says, Server};
 use decide::net::VipId;
-use decide::reason::{LetGo, Reason};
+use decide::output::{Action, LetGo, Reason, VipAction};
 use model_host::{Answers, ModelHost, group, member, ms, not_in_group};
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -4,12 +4,13 @@
 use std::time::Duration;
 
 use super::suspects::{ExpelState, SILENT_AFTER, Suspect};
-use crate::event::MemberState;
 use crate::facts::Question;
+use crate::input::MemberState;
 use crate::moment::Moment;
 use crate::output::Output;
 use crate::planted::planted;
 use crate::time::Time;
+use crate::timers::Timer;
 
 /// The members are asked for their addresses this often, so that it is known how long a host has been silent when the group says that it
 /// is: 5 s later.
@@ -44,7 +45,10 @@ impl ExpelState {
             out.learn_neighbors();
         }
         let next = if at.now >= due { at.now + every } else { due };
-        out.wake(if self.suspects.is_empty() { next } else { next.min(at.now + LOOK_EVERY) });
+        out.wake(
+            Timer::ListenToHosts,
+            if self.suspects.is_empty() { next } else { next.min(at.now + LOOK_EVERY) },
+        );
     }
 
     /// Neither its port nor its host has answered for longer than a cable's blip, and it is not this host that is cut off.

@@ -3,10 +3,10 @@
 use std::net::IpAddr;
 
 use super::row::Code;
-use crate::event::{Fact, MemberState};
 use crate::facts::Facts;
-use crate::findings::Cause;
-use crate::reason::LetGo;
+use crate::input::{Fact, MemberState};
+use crate::output::LetGo;
+use crate::output::findings::Cause;
 
 impl Code {
     /// Why a holder let go; `facts`: what it knew then.

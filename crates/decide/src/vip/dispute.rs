@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use super::machine::VipMachine;
 use super::state::{Dispute, Hold};
-use crate::action::{Action, VipAction};
 use crate::checks::{Stage, Stages, Verdict};
 use crate::entitlement::Entitlement;
-use crate::event::{Fact, Mac, Says, Server};
+use crate::input::{Fact, Says, Server};
 use crate::moment::VipMoment;
-use crate::output::Output;
+use crate::net::Mac;
+use crate::output::{Action, LetGo, Output, Reason, VipAction};
 use crate::planted::planted;
-use crate::reason::{LetGo, Reason};
+use crate::timers::Timer;
 
 /// A member that was found to have no better right is not asked about again for this long.
 const SETTLED_FOR: Duration = Duration::from_millis(200);
@@ -164,7 +164,7 @@ impl VipMachine {
             _ if at.now >= limit => return Settled::Yield(LetGo::NothingKnown(member)),
             _ => {}
         }
-        out.wake(if at.now < own_limit { own_limit } else { limit });
+        out.wake(Timer::Dispute, if at.now < own_limit { own_limit } else { limit });
         Settled::NotYet
     }
 }

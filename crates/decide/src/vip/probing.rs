@@ -6,15 +6,15 @@ use std::time::Duration;
 use super::lease::announce_after;
 use super::machine::VipMachine;
 use super::state::{Claim, Hold, Rival, VipState};
-use crate::action::{Action, VipAction};
 use crate::checks::{Stage, Verdict, own_member};
 use crate::entitlement::Entitlement;
-use crate::event::{Fact, Mac, Says, Server};
+use crate::input::{Fact, Says, Server};
 use crate::moment::{LEARN_AT_MOST_EVERY, VipMoment};
-use crate::output::Output;
+use crate::net::Mac;
+use crate::output::{Action, Output, Reason, StatMark, Vacant, VipAction};
 use crate::planted::planted;
-use crate::reason::{Reason, Vacant};
 use crate::time::Time;
+use crate::timers::Timer;
 
 /// A claim that has been answered "taken" for this long slows its probes down.
 const EAGER: Duration = Duration::from_secs(1);
@@ -192,7 +192,7 @@ impl VipMachine {
             out.act(Action::AskServer);
             out.act(Action::AskGateway);
         }
-        out.wake(claim.asked_at + ask_every);
+        out.wake(Timer::ClaimEvidence, claim.asked_at + ask_every);
     }
 
     /// So many unanswered probes take the address.
@@ -224,7 +224,7 @@ impl VipMachine {
             let spacing = if eager { at.policy.probe_spacing } else { at.policy.probe_spacing_when_taken };
             claim.next_probe = at.now + spacing;
         }
-        out.wake(claim.next_probe);
+        out.wake(Timer::Probe, claim.next_probe);
     }
 
     fn say_taken(at: VipMoment<'_>, out: &mut Output, claim: &Claim, mac: Mac) {
@@ -326,7 +326,7 @@ impl VipMachine {
         if self.orphan_syns.is_some() && matches!(because, Vacant::Unanswered(_)) {
             out.order(VipAction::RefuseOrphanSyns);
         }
-        out.mark_switch(crate::event::StatMark::Started);
+        out.mark_switch(StatMark::Started);
         out.say(Reason::Started { interface: interface.clone(), because: because.clone() });
         self.left_behind = None;
         self.other_holder = None;

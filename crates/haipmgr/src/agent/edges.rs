@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use decide::State;
-use decide::action::{Action, Outcome};
 use decide::driver::{Driver, Settled};
-use decide::event::{Event, Fact, Seen, Server};
+use decide::input::{Event, Fact, Seen, Server};
+use decide::output::{Action, Outcome};
 use decide::status::LastSwitch;
 use decide::time::Time;
 

@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use decide::event::{Event, Fact, Host, Seen};
+use decide::input::{Event, Fact, Host, Seen};
 use tokio::sync::mpsc;
 
 use crate::observe::link::{LinkNews, LinkWatch, PathChange};

@@ -22,10 +22,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use decide::State;
-use decide::action::{Action, Outcome, VipAction};
 use decide::driver::{Driver, GIVE_UP_WITHIN, Stop};
-use decide::event::Event;
+use decide::input::Event;
 use decide::net::VipId;
+use decide::output::{Action, Outcome, VipAction};
 use decide::policy::VipPolicy;
 use decide::status::{LastSwitch, Status};
 use decide::time::Time;

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use decide::event::Event;
+use decide::input::Event;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 

@@ -28,7 +28,7 @@ use std::sync::mpsc::{self, Sender};
 use std::thread;
 use std::time::Duration;
 
-use decide::event::Event;
+use decide::input::Event;
 use mio::{Poll, Waker};
 use tokio::time::Instant;
 

@@ -2,7 +2,7 @@
 
 use super::agent::LEASE;
 use super::configuration::Kind;
-use decide::event::ProcessSign;
+use decide::input::ProcessSign;
 
 use super::messages::{put, remove, stranger_announces};
 use super::transition::{Model, STOOD_STILL};

@@ -14,7 +14,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use decide::State;
-use decide::event::{Event, Seen};
+use decide::input::{Event, Seen};
 use decide::policy::{GroupPolicy, Policy, SilentHost, VipPolicy};
 use decide::step;
 use decide::time::Time;

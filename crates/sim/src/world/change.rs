@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use decide::driver::{Driver, Stop};
-use decide::event::{Event, ProcessSign};
+use decide::input::{Event, ProcessSign};
 use decide::time::Time;
 use oracle::Book;
 

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use decide::State;
-use decide::action::{Action, Outcome};
-use decide::event::{
-    Event, Fact, Gateway, GroupView, Host, HostAddress, Interface, Mac, Member, MemberPort, MemberState,
-    Role, Seen, Server, ViewId, Why,
+use decide::input::{
+    Event, Fact, Gateway, GroupView, Host, HostAddress, Interface, Member, MemberPort, MemberState, Role,
+    Seen, Server, ViewId, Why,
 };
+use decide::net::Mac;
+use decide::output::{Action, Outcome};
 use decide::time::Time;
 use oracle::Invariant;
 

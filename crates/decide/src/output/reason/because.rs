@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::Why;
-use crate::findings::{Cause, Stage};
+use crate::input::Why;
 use crate::net::Mac;
+use crate::output::findings::{Cause, Stage};
 
 /// Why nobody else has the address.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
