@@ -17,7 +17,8 @@ use crate::timers::Timer;
 const ASK_EVERY: Duration = Duration::from_secs(1);
 /// … and this often while one is UNREACHABLE: a host that has just come back is heard before its silence counts as long enough.
 const ASK_EVERY_WHILE_SUSPECTED: Duration = Duration::from_millis(250);
-/// A cable that is away for 3 s, and back, is no silence (docs/faults.md).
+/// A cable that is away for 3 s, and back, is no silence (docs/faults.md). What others answered to a question that is not remembered, such
+/// as a probe's, counts for the one before it, up to 0.25 s earlier; the rest is to spare.
 const LONGER_THAN_A_BLIP: Duration = Duration::from_millis(3_500);
 /// So many questions must have been put meanwhile: an agent that stood still asked none, and answers to one or two may be lost.
 const UNANSWERED: usize = 3;
