@@ -102,6 +102,21 @@ fn a_host_that_was_silent_for_no_longer_than_a_cables_blip_is_waited_for() {
 }
 
 #[test]
+fn what_was_asked_before_this_host_was_cut_off_itself_says_nothing_of_a_silence_after_it() {
+    let mut segment = Segment::new(expelling());
+    // One lost answer; then nobody is heard; then the others are, and a cable is away for a blip.
+    (segment.hosts, segment.port) = (vec![3], silent());
+    segment.passes(1_000, &[]);
+    segment.hosts = vec![];
+    segment.passes(5_000, &[1]);
+    segment.hosts = vec![3];
+    segment.passes(3_000, &[1]);
+    assert_eq!(segment.expelled(), 0);
+    segment.passes(1_000, &[1]);
+    assert_eq!(segment.expelled(), 1, "silent for longer than a blip, and the other is heard all the while");
+}
+
+#[test]
 fn a_host_cut_off_in_the_group_for_long_is_waited_for_when_its_cable_is_away_for_a_blip_too() {
     let mut segment = Segment::new(expelling());
     segment.passes(2_000, &[1]);

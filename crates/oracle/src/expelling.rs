@@ -23,8 +23,10 @@ const QUESTIONS_UNANSWERED: usize = 3;
 const QUESTIONS_APART: Duration = Duration::from_millis(500);
 /// The others are heard, if they answered no longer ago than this.
 const HEARD_FOR: Duration = Duration::from_secs(2);
+/// What was before a longer time without such a question says nothing of the host: the one that asks may have been cut off itself.
+const GAP_AT_MOST: Duration = Duration::from_secs(3);
 /// Older questions are forgotten.
-const QUESTIONS_KEPT_FOR: Duration = Duration::from_secs(6);
+const QUESTIONS_KEPT_FOR: Duration = Duration::from_secs(20);
 
 /// The operator's value is changed here, or may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -329,7 +331,9 @@ impl Silence {
             asked > spoke && 2 * (1 + answered.len()) > self.members
         };
         let unanswered: Vec<_> = self.questions.iter().filter(counts).map(|(asked, _)| asked).collect();
-        put_apart(&unanswered) >= QUESTIONS_UNANSWERED
+        let gap = unanswered.windows(2).rposition(|two| two[1].since(*two[0]) > GAP_AT_MOST);
+        let unanswered = &unanswered[gap.map_or(0, |gap| gap + 1)..];
+        put_apart(unanswered) >= QUESTIONS_UNANSWERED
             && unanswered.first().is_some_and(|first| now.since(**first) >= SILENT_FOR)
             && self.last_question.is_some_and(|asked| asked >= unreachable_since && asked > *heard)
     }

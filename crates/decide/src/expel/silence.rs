@@ -24,6 +24,9 @@ const LONGER_THAN_A_BLIP: Duration = Duration::from_millis(3_500);
 const UNANSWERED: usize = 3;
 /// Two questions that are put within this time count as one: of a burst all answers may be lost together.
 const COUNTS_APART: Duration = Duration::from_millis(900);
+/// Between two questions that count lies no more than this, or nothing is known of the time between them: this host was cut off itself, or
+/// heard nobody else. One question and one answer of another may be lost.
+const GAP_AT_MOST: Duration = Duration::from_millis(2_500);
 /// The others count as heard for this long after an answer: one answer may be lost; and a host that itself hears nobody any more notices
 /// it before the silence of the others is long enough.
 const HEARD_FOR: Duration = Duration::from_secs(2);
@@ -66,10 +69,12 @@ impl ExpelState {
         // What nobody answers says something of this host alone: its own cable may have been away.
         let heard_by_others = |question: &&Question| is_majority(question.answered.len(), view.members.len());
         let all = planted!(at.group, ExpelWhileNobodyIsHeard);
-        let unanswered: Vec<Time> = unanswered
-            .filter(|question| all || heard_by_others(question))
-            .map(|question| question.at)
-            .collect();
+        let unanswered = without_gaps(
+            unanswered
+                .filter(|question| all || heard_by_others(question))
+                .map(|question| question.at)
+                .collect(),
+        );
         let for_long = unanswered.first().is_some_and(|first| at.now.since(*first) >= LONGER_THAN_A_BLIP);
         // The local server's answer shows that this agent did not stand still itself while it waited for the host's.
         let had_its_time = |asked: &Time| at.facts.server.asked_at.since(*asked) >= SILENT_AFTER;
@@ -103,6 +108,13 @@ impl ExpelState {
 /// Whether this host and so many others are more than half of them.
 fn is_majority(others: usize, members: usize) -> bool {
     2 * (1 + others) > members
+}
+
+/// The last of these questions, in order: those after the last gap.
+fn without_gaps(mut questions: Vec<Time>) -> Vec<Time> {
+    let gap = questions.windows(2).rposition(|two| two[1].since(two[0]) > GAP_AT_MOST);
+    questions.drain(..gap.map_or(0, |gap| gap + 1));
+    questions
 }
 
 /// How many of these questions, in order, were put at moments of their own.

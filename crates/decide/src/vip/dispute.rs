@@ -150,6 +150,9 @@ impl VipMachine {
                 return Settled::Yield(LetGo::OwnSilent(member));
             }
         }
+        if own_right == Some(Entitlement::Keep) && dispute.announced && Self::takes_writes(at, theirs) {
+            return Settled::Yield(LetGo::WritableThere(member));
+        }
         let (own_limit, limit) =
             (dispute.since + at.policy.own_answer_limit, dispute.since + at.policy.dispute_limit);
         // Who claims leads by its own word. Where that can't be asked about, our own server's word that it is a secondary is enough.
@@ -166,6 +169,12 @@ impl VipMachine {
         }
         out.wake(Timer::Dispute, if at.now < own_limit { own_limit } else { limit });
         Settled::NotYet
+    }
+
+    /// Two holders, for a claim was not heard: a primary that does not take writes yet, and a secondary that still does. Clients are served
+    /// there; and it yields as soon as this one takes writes, and claims.
+    fn takes_writes(at: VipMoment<'_>, theirs: Option<&Fact<Server>>) -> bool {
+        matches!(theirs, Some(Fact::Known(Server::Member(view))) if at.entitlement(view) == Entitlement::KeepUntilClaimed)
     }
 }
 
