@@ -262,6 +262,33 @@ fn an_agent_that_stops_before_it_has_heard_its_server_once_leaves_the_addresss_l
 }
 
 #[test]
+fn a_claimant_that_looks_late_sends_one_more_probe_before_it_takes_and_takes_in_the_end() {
+    let probes =
+        |model: &ModelHost| model.count(|action| *action == Action::Vip(VipId::FIRST, VipAction::SendProbe));
+    let claimant = || {
+        let mut model = ModelHost::new(Answers::all_pass(), false);
+        while probes(&model) < 3 {
+            model.run(ms(1));
+        }
+        model
+    };
+    let mut model = claimant();
+    model.now = model.now + ms(60);
+    let late = model.tell(Event::Wake);
+    assert!(!late.actions.iter().any(adds_or_renews), "{late:#?}");
+    assert_eq!(probes(&model), 4);
+    model.run(ms(25));
+    assert!(model.vip_here, "looked at in time, it is not asked for again");
+    let mut starved = claimant();
+    for _ in 0..5 {
+        starved.now = starved.now + ms(60);
+        assert!(!starved.tell(Event::Wake).actions.iter().any(adds_or_renews));
+    }
+    starved.now = starved.now + ms(60);
+    assert!(starved.tell(Event::Wake).actions.iter().any(adds_or_renews), "one that is never in time");
+}
+
+#[test]
 fn a_claimant_that_stood_still_for_a_moment_asks_the_network_again_before_it_takes() {
     let mut model = ModelHost::new(Answers::all_pass(), false);
     while model.count(|action| *action == Action::Vip(VipId::FIRST, VipAction::SendProbe)) < 3 {
