@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod copied_program;
+
 use std::fs::File;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
@@ -136,14 +138,14 @@ fn an_install_path_that_the_agent_s_user_can_t_write_to_is_refused() {
     let file = host.write("haipmgr.toml", &TOML.replace("\"FOLDER/\"", "\"/usr/\""));
     // An ordinary user, who may read the configuration and run a copy of the program.
     let program = host.path("haipmgr");
-    std::fs::copy(env!("CARGO_BIN_EXE_haipmgr"), &program).unwrap();
+    copied_program::at(&program);
     let mut command = Command::new(&program);
     if nix::unistd::geteuid().is_root() {
         std::os::unix::fs::chown(&file, Some(65534), Some(65534)).unwrap();
         std::fs::set_permissions(host.folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
         command.uid(65534).gid(65534);
     }
-    let output = command.args(["check", "--config"]).arg(&file).output().unwrap();
+    let output = copied_program::output(command.args(["check", "--config"]).arg(&file));
     let said = text(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{said}");
     assert!(

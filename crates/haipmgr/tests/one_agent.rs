@@ -1,6 +1,7 @@
 //! One agent a host and a cluster, and how it is spoken to. Real programs, in network namespaces of their own; needs root.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod copied_program;
 mod namespace;
 
 use std::io::{Read as _, Write as _};
@@ -302,18 +303,12 @@ fn a_member_of_the_socket_group_may_read_and_orders_nothing() {
         std::fs::set_permissions(files.0.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
         std::os::unix::fs::chown(&file, Some(NOBODY), Some(NOBODY)).unwrap();
         let program = files.path("program");
-        std::fs::copy(env!("CARGO_BIN_EXE_haipmgr"), &program).unwrap();
+        copied_program::at(&program);
         let as_nobody = |words: &[&str], gid: u32| {
             use std::os::unix::process::CommandExt as _;
             let mut command = Command::new(&program);
             command.args(words).arg("--config").arg(&file).uid(NOBODY).gid(gid).current_dir("/");
-            // Another test that starts a program at this moment has inherited the copy, still open for writing.
-            let Output { status, stdout, stderr } = loop {
-                match command.output() {
-                    Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy => {}
-                    ended => break ended.unwrap(),
-                }
-            };
+            let Output { status, stdout, stderr } = copied_program::output(&mut command);
             (status.code(), String::from_utf8([stdout, stderr].concat()).unwrap())
         };
         // A machine that is busy with other tests may make it late, which it says.
