@@ -1,6 +1,8 @@
 # For ./test and ./prove: steps with their times. To be sourced, with the folder of the repository as the working folder.
 steps=() passed=0 failed=() jobs=()
 mkdir -p target/steps
+# A run that was killed may have left the number of a session that is somebody else's by now.
+rm -f target/steps/*/session
 
 need() { command -v "$1" >/dev/null || { echo "$1 is missing: $2" >&2; exit 1; }; }
 

@@ -150,7 +150,8 @@ impl VipMachine {
                 return Settled::Yield(LetGo::OwnSilent(member));
             }
         }
-        if own_right == Some(Entitlement::Keep) && dispute.announced && Self::takes_writes(at, theirs) {
+        let takes_none = own_answered && own_right == Some(Entitlement::Keep);
+        if takes_none && dispute.announced && Self::takes_writes(at, theirs) {
             return Settled::Yield(LetGo::WritableThere(member));
         }
         let (own_limit, limit) =

@@ -137,7 +137,8 @@ impl VipMachine {
         let held_by = self.held_lately_by(at);
         let needed = Self::enough_probes(at, &claim, held_by);
         let enough = claim.probes >= needed;
-        // Looked at late, the last answer's absence is old: another may have added the address since, and its announcement be on its way.
+        // Looked at late, it is old news that nobody answered the last probe: another may have added the address since, and its
+        // announcement may be on its way.
         let late = at.now.since(claim.next_probe) > at.policy.probe_spacing;
         let on_time = !late || claim.probes >= needed.saturating_add(LATE_LOOKS);
         let unanswered =
