@@ -4,7 +4,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use super::Broken;
-use crate::agents;
+use crate::agents::{self, INSTALL_PATH};
 use crate::experiment::Experiment;
 
 /// How long a line may take to be in the log.
@@ -72,9 +72,22 @@ fn first_missing<'a>(written: &str, texts: &[&'a str]) -> Option<&'a str> {
 
 /// The end of each agent's log.
 pub(super) fn last_lines(experiment: &Experiment) -> String {
+    ends(experiment, |place| whole(experiment, place))
+}
+
+/// The end of each agent's log of the cluster on this MySQL port.
+pub(super) fn last_lines_of(experiment: &Experiment, mysql_port: u16) -> String {
+    let log = format!("{INSTALL_PATH}HAIPMGR_{mysql_port}.log");
+    ends(experiment, |place| {
+        // Not there is as good as empty.
+        fs::read_to_string(experiment.lab.segment.databases[place].path(&log)).unwrap_or_default()
+    })
+}
+
+fn ends(experiment: &Experiment, log_of: impl Fn(usize) -> String) -> String {
     let places = 0..experiment.lab.segment.databases.len();
     let each = places.map(|place| {
-        let log = whole(experiment, place);
+        let log = log_of(place);
         let lines: Vec<&str> = log.lines().collect();
         let shown = lines[lines.len().saturating_sub(SHOWN)..].join("\n    ");
         format!("  the agent on {} last said:\n    {shown}", experiment.name(place))

@@ -217,7 +217,7 @@ const fn at(when: When, name: &'static str, proof: Proof) -> Test {
 /// Each is begun in this order: those that take longest first, lest one lab be at one of them when the others are done.
 const TESTS: &[Test] = &[
     anytime("rolling_restart", members::rolling_restart),
-    anytime("two_clusters_on_one_agent", two_clusters::neither_blocks_the_other),
+    at(When::Alone, "two_clusters_on_one_agent", two_clusters::neither_blocks_the_other),
     anytime("arp_cache_of_a_client_poisoned", contested::cache_poisoned),
     anytime("switchover", failovers::switchover),
     anytime("switchover_statement", switchovers::statement),

@@ -63,7 +63,9 @@ fn prove(experiment: &Experiment, other: &Group) -> Result<String, Broken> {
         )
     })?;
     let judged = Judged::of_holders(IpAddr::V4(OTHER_VIP), &experiment.recording());
-    promise(judged.broken.is_empty(), || format!("the other VIP: {judged}"))?;
+    promise(judged.broken.is_empty(), || {
+        format!("the other VIP: {judged}\n{}", logs::last_lines_of(experiment, group::SECOND.mysql_port))
+    })?;
     Ok(format!(
         "the other VIP followed a switchover in {calm:.3} s, in {blocked:.3} s while the first servers stood still"
     ))
