@@ -2,7 +2,7 @@
 //! each would otherwise hear the answers to the questions of all.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use decide::event::{Event, Fact, Host, Seen};
 use tokio::sync::mpsc;
@@ -12,8 +12,15 @@ use crate::observe::link::{LinkNews, LinkWatch, PathChange};
 /// The clusters that hear of this host.
 #[derive(Default)]
 pub(super) struct Hosts {
-    clusters: Vec<(Asked, mpsc::UnboundedSender<Event>, mpsc::UnboundedSender<PathChange>)>,
+    clusters: Mutex<Vec<Hearer>>,
     last: Mutex<Option<Fact<Host>>>,
+}
+
+/// One of them.
+struct Hearer {
+    asked: Asked,
+    events: mpsc::UnboundedSender<Event>,
+    paths: mpsc::UnboundedSender<PathChange>,
 }
 
 /// Whether one cluster has a question open.
@@ -29,15 +36,21 @@ impl Asked {
 }
 
 impl Hosts {
-    /// One more cluster, which is told there; it asks with what is given back.
+    /// One more cluster, which is told there until it listens no more; it asks with what is given back.
     pub(super) fn add(
-        &mut self,
+        &self,
         events: mpsc::UnboundedSender<Event>,
         paths: mpsc::UnboundedSender<PathChange>,
     ) -> Asked {
         let asked = Asked::default();
-        self.clusters.push((asked.clone(), events, paths));
+        let mut clusters = self.lock();
+        clusters.retain(|hearer| !hearer.events.is_closed());
+        clusters.push(Hearer { asked: asked.clone(), events, paths });
         asked
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Hearer>> {
+        self.clusters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What was seen.
@@ -45,9 +58,9 @@ impl Hosts {
         match news {
             LinkNews::Host(seen) => self.tell_host(&seen),
             LinkNews::Path(change) => {
-                for (_, _, paths) in &self.clusters {
+                for hearer in self.lock().iter() {
                     // Fails only when that cluster's task has ended: nobody needs it then.
-                    let _ = paths.send(change.clone());
+                    let _ = hearer.paths.send(change.clone());
                 }
             }
         }
@@ -60,10 +73,10 @@ impl Hosts {
             *last = Some(seen.fact.clone());
         }
         drop(last);
-        for (asked, events, _) in &self.clusters {
-            if asked.0.swap(false, Ordering::SeqCst) || changed {
+        for hearer in self.lock().iter() {
+            if hearer.asked.0.swap(false, Ordering::SeqCst) || changed {
                 // Fails only when that cluster's task has ended: nobody needs it then.
-                let _ = events.send(Event::Host(seen.clone()));
+                let _ = hearer.events.send(Event::Host(seen.clone()));
             }
         }
     }
@@ -71,13 +84,14 @@ impl Hosts {
 
 #[cfg(test)]
 mod tests {
+    use decide::event::Why;
     use decide::time::Time;
 
     use super::*;
 
     #[test]
     fn a_change_is_for_all_and_an_answer_for_who_asked() {
-        let mut hosts = Hosts::default();
+        let hosts = Hosts::default();
         let (one, mut told_one) = mpsc::unbounded_channel();
         let (other, mut told_other) = mpsc::unbounded_channel();
         hosts.add(one, mpsc::unbounded_channel().0);
@@ -92,5 +106,19 @@ mod tests {
         assert_eq!(told_other.try_recv().ok(), Some(Event::Host(seen(2))));
         hosts.tell_host(&seen(3));
         assert!(told_other.try_recv().is_err(), "an answer is told once");
+    }
+
+    #[test]
+    fn a_cluster_that_has_ended_is_told_nothing_and_one_that_comes_later_is() {
+        let hosts = Hosts::default();
+        let (ended, hears_no_more) = mpsc::unbounded_channel();
+        hosts.add(ended, mpsc::unbounded_channel().0);
+        drop(hears_no_more);
+        let (later, mut told_later) = mpsc::unbounded_channel();
+        let asked = hosts.add(later, mpsc::unbounded_channel().0);
+        assert_eq!(hosts.lock().len(), 1);
+        asked.0.store(true, Ordering::SeqCst);
+        hosts.tell_host(&Seen { asked_at: Time(1), fact: Fact::Unknown(Why::NotAskedYet) });
+        assert!(told_later.try_recv().is_ok());
     }
 }

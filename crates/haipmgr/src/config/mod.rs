@@ -138,20 +138,34 @@ impl Config {
     /// Where the agent is spoken to (`haipmgr stop`): beside the lock; with a `parameter.py`, whose lock is in `/root`, beside
     /// the log.
     pub fn control_socket(&self) -> PathBuf {
-        match (self.source, self.clusters.first()) {
-            (Source::ParameterPy, Some(cluster)) => {
-                cluster.install_path.join(format!("HAIPMGR_{}.control", cluster.mysql_port))
-            }
-            _ if self.lock.extension().is_some_and(|extension| extension == "lock") => {
-                self.lock.with_extension("control")
-            }
-            _ => {
-                let mut name = self.lock.clone().into_os_string();
-                name.push(".control");
-                name.into()
-            }
+        let first = self.clusters.first().map(|cluster| (cluster.install_path.as_path(), cluster.mysql_port));
+        control_socket(self.source, &self.lock, first)
+    }
+}
+
+/// `first`: the first cluster's `install_path` and port.
+fn control_socket(source: Source, lock: &Path, first: Option<(&Path, u16)>) -> PathBuf {
+    match (source, first) {
+        (Source::ParameterPy, Some((install_path, port))) => {
+            install_path.join(format!("HAIPMGR_{port}.control"))
+        }
+        _ if lock.extension().is_some_and(|extension| extension == "lock") => lock.with_extension("control"),
+        _ => {
+            let mut name = lock.to_owned().into_os_string();
+            name.push(".control");
+            name.into()
         }
     }
+}
+
+/// Where the agent of this file is spoken to, whatever else is wrong with the file: the agent itself says what is.
+///
+/// # Errors
+/// It can't be read at all.
+pub fn control_socket_of(path: &Path) -> Result<PathBuf, Problems> {
+    let (Loaded { source, lock, drafts, .. }, _) = read(path)?;
+    let first = drafts.first().and_then(|draft| Some((draft.install_path.as_deref()?, draft.mysql_port?)));
+    Ok(control_socket(source, &lock, first))
 }
 
 impl Cluster {

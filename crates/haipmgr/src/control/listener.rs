@@ -16,7 +16,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
 
-use super::desk::{self, Door};
+use super::desk::{self, Doors};
 use super::message::{Answer, LONGEST_REQUEST, Request, Speaks, speaks};
 use crate::self_protection::as_ordinary_thread;
 
@@ -39,7 +39,7 @@ const STACK: usize = 1 << 20;
 
 /// The socket can't be had.
 #[derive(Debug, thiserror::Error)]
-#[error("haipmgr stop, drain and status do not work: cannot create the socket {}: {cause}; stop this agent with SIGTERM", path.display())]
+#[error("haipmgr stop, drain, reload and status do not work: cannot create the socket {}: {cause}; stop this agent with SIGTERM", path.display())]
 pub struct ControlError {
     path: PathBuf,
     #[source]
@@ -77,7 +77,7 @@ impl Listener {
     /// It can't be made there, or something else than a socket is in its place; or the system gives no thread.
     pub fn open(
         path: &Path,
-        doors: Vec<Door>,
+        doors: Doors,
         report: impl Fn(&str) + Send + 'static,
     ) -> Result<Self, ControlError> {
         let failed = |cause| ControlError { path: path.to_owned(), cause };
