@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use decide::event::{Event, Fact, Host, Seen};
+use decide::event::{Event, Host, Seen};
 use tokio::sync::mpsc;
 
 use crate::observe::link::{LinkNews, LinkWatch, PathChange};
@@ -13,7 +13,7 @@ use crate::observe::link::{LinkNews, LinkWatch, PathChange};
 #[derive(Default)]
 pub(super) struct Hosts {
     clusters: Mutex<Vec<Hearer>>,
-    last: Mutex<Option<Fact<Host>>>,
+    last: Mutex<Option<Seen<Host>>>,
 }
 
 /// One of them.
@@ -36,13 +36,17 @@ impl Asked {
 }
 
 impl Hosts {
-    /// One more cluster, which is told there until it listens no more; it asks with what is given back.
+    /// One more cluster, which is told there until it listens no more: at once what is known. It asks with what is given back.
     pub(super) fn add(
         &self,
         events: mpsc::UnboundedSender<Event>,
         paths: mpsc::UnboundedSender<PathChange>,
     ) -> Asked {
         let asked = Asked::default();
+        if let Some(seen) = self.last.lock().unwrap_or_else(PoisonError::into_inner).clone() {
+            // Who adds itself listens.
+            let _ = events.send(Event::Host(seen));
+        }
         let mut clusters = self.lock();
         clusters.retain(|hearer| !hearer.events.is_closed());
         clusters.push(Hearer { asked: asked.clone(), events, paths });
@@ -68,10 +72,8 @@ impl Hosts {
 
     fn tell_host(&self, seen: &Seen<Host>) {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let changed = last.as_ref() != Some(&seen.fact);
-        if changed {
-            *last = Some(seen.fact.clone());
-        }
+        let changed = last.as_ref().map(|last| &last.fact) != Some(&seen.fact);
+        *last = Some(seen.clone());
         drop(last);
         for hearer in self.lock().iter() {
             if hearer.asked.0.swap(false, Ordering::SeqCst) || changed {
@@ -84,7 +86,7 @@ impl Hosts {
 
 #[cfg(test)]
 mod tests {
-    use decide::event::Why;
+    use decide::event::{Fact, Why};
     use decide::time::Time;
 
     use super::*;
@@ -118,7 +120,11 @@ mod tests {
         let asked = hosts.add(later, mpsc::unbounded_channel().0);
         assert_eq!(hosts.lock().len(), 1);
         asked.0.store(true, Ordering::SeqCst);
-        hosts.tell_host(&Seen { asked_at: Time(1), fact: Fact::Unknown(Why::NotAskedYet) });
+        let seen = Seen { asked_at: Time(1), fact: Fact::Unknown(Why::NotAskedYet) };
+        hosts.tell_host(&seen);
         assert!(told_later.try_recv().is_ok());
+        let (last, mut told_last) = mpsc::unbounded_channel();
+        hosts.add(last, mpsc::unbounded_channel().0);
+        assert_eq!(told_last.try_recv().ok(), Some(Event::Host(seen)), "what is known is told at once");
     }
 }

@@ -52,7 +52,7 @@ pub struct Listener {
     path: PathBuf,
     orders: mpsc::Receiver<Order>,
     /// Dropped, the thread ends.
-    _stop: oneshot::Sender<()>,
+    stop: Option<oneshot::Sender<()>>,
 }
 
 /// A request of somebody who may ask.
@@ -90,6 +90,7 @@ impl Listener {
             runtime.block_on(async move {
                 let (ask, asked) = mpsc::channel(ROOM_TO_ORDER + ROOM_TO_READ);
                 tokio::select! {
+                    biased;
                     // The sender is never used, only dropped.
                     _ = stopped => {}
                     () = desk::answer_all(doors, asked) => {}
@@ -100,7 +101,7 @@ impl Listener {
         };
         let thread = std::thread::Builder::new().name("control".to_owned()).stack_size(STACK);
         thread.spawn(|| as_ordinary_thread(work)).map_err(failed)?;
-        Ok(Self { path: path.to_owned(), orders, _stop: stop })
+        Ok(Self { path: path.to_owned(), orders, stop: Some(stop) })
     }
 
     /// The next request that is not only to read. Never comes back where nobody asks.
@@ -114,6 +115,8 @@ impl Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
+        // First, or the thread makes anew what is removed here.
+        drop(self.stop.take());
         // Left behind it does no harm: nobody listens there, and the next agent puts its own in its place.
         let _ = std::fs::remove_file(&self.path);
     }
