@@ -44,8 +44,9 @@ impl Host {
         )
     }
 
-    fn write(&self, clusters: &[String]) {
-        self.write_as("haipmgr.toml", &(self.lock() + &clusters.concat()));
+    fn write(&self, clusters: &[&String]) {
+        let clusters: String = clusters.iter().map(|cluster| cluster.as_str()).collect();
+        self.write_as("haipmgr.toml", &(self.lock() + &clusters));
     }
 
     fn write_as(&self, name: &str, text: &str) {
@@ -128,13 +129,13 @@ fn a_bad_file_changes_nothing_and_every_problem_is_named() {
     in_new_namespace(|| async {
         let host = Host::new();
         let orders = host.cluster("orders", 3306, "10.77.0.100", "");
-        host.write(&[orders.clone()]);
+        host.write(&[&orders]);
         let mut agent = host.agent();
         host.wait_for_line(LOG, "VIP not wanted here: stage 1");
         std::thread::sleep(NOTHING_FOR);
         let before = host.own_lines(LOG, "orders");
         let bad = orders.replace("gateway =", "gatway =").replace("= 3306", "= 0");
-        host.write(&[bad, host.cluster("stock", 3307, "10.77.0.101", "")]);
+        host.write(&[&bad, &host.cluster("stock", 3307, "10.77.0.101", "")]);
         for more in [&["--check"][..], &[]] {
             let (status, said) = host.reload(more, "haipmgr.toml");
             assert_eq!(status, Some(2), "{said}");
@@ -157,12 +158,12 @@ fn a_cluster_comes_and_goes_and_the_other_hears_nothing_of_it() {
         let host = Host::new();
         let (orders, stock) =
             (host.cluster("orders", 3306, "10.77.0.100", ""), host.cluster("stock", 3307, "10.77.0.101", ""));
-        host.write(&[orders.clone()]);
+        host.write(&[&orders]);
         let _agent = host.agent();
         host.wait_for_line(LOG, "VIP 10.77.0.100/32");
         std::thread::sleep(NOTHING_FOR);
         let before = host.own_lines(LOG, "orders");
-        host.write(&[orders.clone(), stock.clone()]);
+        host.write(&[&orders, &stock]);
         let (status, said) = host.reload(&["--check"], "haipmgr.toml");
         assert_eq!(status, Some(0), "{said}");
         assert!(said.contains("cluster stock: new") && !host.path("HAIPMGR_3307.log").exists(), "{said}");
@@ -173,7 +174,7 @@ fn a_cluster_comes_and_goes_and_the_other_hears_nothing_of_it() {
         assert!(names().contains("haipmgr VIP 10.77.0.101"), "{}", names());
         let (_, status) = said_by(&host, &["status", "--format", "json"]);
         assert!(status.contains("stock"), "{status}");
-        host.write(&[orders]);
+        host.write(&[&orders]);
         let (status, said) = host.reload(&[], "haipmgr.toml");
         assert_eq!(status, Some(0), "{said}");
         assert!(said.contains("cluster stock: removed; VIP 10.77.0.101 is given up"), "{said}");
@@ -195,14 +196,14 @@ fn what_takes_a_restart_says_so_and_where_no_agent_is_the_status_is_3() {
     in_new_namespace(|| async {
         let host = Host::new();
         let orders = host.cluster("orders", 3306, "10.77.0.100", "");
-        host.write(&[orders.clone()]);
+        host.write(&[&orders]);
         let (status, said) = host.reload(&[], "haipmgr.toml");
         assert!(status == Some(3) && said.contains("no agent runs here"), "{status:?} {said}");
         let _agent = host.agent();
         std::fs::create_dir(host.path("elsewhere")).unwrap();
         let moved = orders.replace("/\"\n[", "/elsewhere/\"\n[");
         assert_ne!(moved, orders);
-        host.write(&[moved]);
+        host.write(&[&moved]);
         let (status, said) = host.reload(&[], "haipmgr.toml");
         assert_eq!(status, Some(1), "{said}");
         assert!(said.contains("cluster orders: install_path:") && said.contains("takes a restart"), "{said}");
@@ -221,10 +222,10 @@ fn s4_a_vip_of_another_agent_is_not_taken_in_and_nothing_is_changed() {
     in_new_namespace(|| async {
         let (host, other) = (Host::new(), Host::new());
         let orders = host.cluster("orders", 3306, "10.77.0.100", "");
-        host.write(&[orders.clone()]);
-        other.write(&[other.cluster("stock", 3307, "10.77.0.101", "")]);
+        host.write(&[&orders]);
+        other.write(&[&other.cluster("stock", 3307, "10.77.0.101", "")]);
         let (_agent, their) = (host.agent(), other.agent());
-        host.write(&[orders, host.cluster("stock", 3307, "10.77.0.101", "")]);
+        host.write(&[&orders, &host.cluster("stock", 3307, "10.77.0.101", "")]);
         let (status, said) = host.reload(&[], "haipmgr.toml");
         assert_eq!(status, Some(1), "{said}");
         assert!(said.contains("VIP 10.77.0.101") && said.contains(&their.0.id().to_string()), "{said}");
@@ -264,10 +265,10 @@ fn a_vip_that_the_file_has_no_more_leaves_the_host_and_those_beside_it_stay() {
         let host = Host::new();
         let orders = host.cluster("orders", 3306, "10.77.0.100", "");
         let both = orders.clone() + "[[cluster.vips]]\naddress = \"10.77.0.101\"\n";
-        host.write(&[both]);
+        host.write(&[&both]);
         let _agent = host.agent();
         host.wait_for_line(LOG, "10.77.0.101: VIP is up here without this agent having started it");
-        host.write(&[orders]);
+        host.write(&[&orders]);
         let (status, said) = host.reload(&[], "haipmgr.toml");
         assert_eq!(status, Some(0), "{said}");
         assert!(said.contains("cluster orders: VIP - 10.77.0.101\n"), "{said}");
@@ -287,16 +288,16 @@ fn a_cluster_that_the_file_has_no_more_takes_its_vip_with_it() {
         let _server = holder(&["10.77.0.100"]).await;
         let host = Host::new();
         let orders = host.cluster("orders", 3306, "10.77.0.100", "");
-        host.write(&[orders]);
+        host.write(&[&orders]);
         let _agent = host.agent();
         host.wait_for_line(LOG, "VIP is up here without this agent having started it");
         // Another name, the same VIP: it stays.
-        host.write(&[host.cluster("shop", 3306, "10.77.0.100", "")]);
+        host.write(&[&host.cluster("shop", 3306, "10.77.0.100", "")]);
         let (status, said) = host.reload(&[], "haipmgr.toml");
         assert_eq!(status, Some(0), "{said}");
         host.wait_for_line(LOG, "[shop] VIP is up here without this agent having started it");
         assert!(addresses().await.iter().any(|address| address == "10.77.0.100"));
-        host.write(&[host.cluster("stock", 3307, "10.77.0.102", "")]);
+        host.write(&[&host.cluster("stock", 3307, "10.77.0.102", "")]);
         let (status, said) = host.reload(&[], "haipmgr.toml");
         assert_eq!(status, Some(0), "{said}");
         assert!(addresses().await.iter().all(|address| address != "10.77.0.100"));
@@ -310,7 +311,7 @@ fn the_signal_follows_the_file_too_and_says_in_the_log_what_came_of_it() {
     in_new_namespace(|| async {
         let host = Host::new();
         let orders = host.cluster("orders", 3306, "10.77.0.100", "");
-        host.write(&[orders.clone()]);
+        host.write(&[&orders]);
         let agent = host.agent();
         host.wait_for_line(LOG, "VIP not wanted here: stage 1");
         std::thread::sleep(NOTHING_FOR);
@@ -319,10 +320,10 @@ fn the_signal_follows_the_file_too_and_says_in_the_log_what_came_of_it() {
         host.wait_for_line(LOG, "the log files are reopened (SIGHUP)");
         host.wait_for_line(LOG, "the configuration is as it was");
         assert!(host.own_lines(LOG, "orders").is_empty(), "{}", host.log(LOG));
-        host.write(&[orders.clone(), host.cluster("stock", 3307, "10.77.0.101", "")]);
+        host.write(&[&orders, &host.cluster("stock", 3307, "10.77.0.101", "")]);
         agent.signal(Signal::SIGHUP);
         host.wait_for_line(LOG, "the configuration is loaded anew: 1 new, 1 unchanged");
-        host.write(&[orders.replace("gateway =", "gatway =")]);
+        host.write(&[&orders.replace("gateway =", "gatway =")]);
         agent.signal(Signal::SIGHUP);
         host.wait_for_line(LOG, "unknown key \"gatway\"");
         host.wait_for_line(LOG, "the reload failed");
@@ -339,9 +340,9 @@ fn two_at_once_are_done_one_after_the_other() {
     in_new_namespace(|| async {
         let host = Host::new();
         let orders = host.cluster("orders", 3306, "10.77.0.100", "");
-        host.write(&[orders.clone()]);
+        host.write(&[&orders]);
         let _agent = host.agent();
-        host.write(&[orders, host.cluster("stock", 3307, "10.77.0.101", "")]);
+        host.write(&[&orders, &host.cluster("stock", 3307, "10.77.0.101", "")]);
         let begin = || {
             let mut command = host.command(&["reload"], "haipmgr.toml");
             command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()

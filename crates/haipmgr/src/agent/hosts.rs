@@ -1,12 +1,13 @@
 //! Tells each cluster of this host's addresses: a change to all, and what one asked for to that one. With a hundred clusters,
 //! each would otherwise hear the answers to the questions of all.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use decide::event::{Event, Host, Seen};
+use decide::time::Time;
 use tokio::sync::mpsc;
 
+use crate::clock;
 use crate::observe::link::{LinkNews, LinkWatch, PathChange};
 
 /// The clusters that hear of this host.
@@ -23,15 +24,25 @@ struct Hearer {
     paths: mpsc::UnboundedSender<PathChange>,
 }
 
-/// Whether one cluster has a question open.
+/// When one cluster put the question that it has open.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Asked(Arc<AtomicBool>);
+pub(super) struct Asked(Arc<Mutex<Option<Time>>>);
 
 impl Asked {
     /// Has the host looked at; the answer is for this cluster, and for the others where something has changed.
     pub(super) fn ask(&self, link: &LinkWatch) {
-        self.0.store(true, Ordering::SeqCst);
+        self.note(clock::now());
         link.ask_now();
+    }
+
+    fn note(&self, now: Time) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
+    }
+
+    /// Whether this is the answer. What was looked at before the question is none: the look that answers it is yet to come.
+    fn is_answered_by(&self, seen: &Seen<Host>) -> bool {
+        let mut asked_at = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        asked_at.take_if(|asked_at| *asked_at <= seen.asked_at).is_some()
     }
 }
 
@@ -76,7 +87,7 @@ impl Hosts {
         *last = Some(seen.clone());
         drop(last);
         for hearer in self.lock().iter() {
-            if hearer.asked.0.swap(false, Ordering::SeqCst) || changed {
+            if hearer.asked.is_answered_by(seen) || changed {
                 // Fails only when that cluster's task has ended: nobody needs it then.
                 let _ = hearer.events.send(Event::Host(seen.clone()));
             }
@@ -87,7 +98,6 @@ impl Hosts {
 #[cfg(test)]
 mod tests {
     use decide::event::{Fact, Why};
-    use decide::time::Time;
 
     use super::*;
 
@@ -102,7 +112,9 @@ mod tests {
         let seen = |at| Seen { asked_at: Time(at), fact: Fact::Known(host.clone()) };
         hosts.tell_host(&seen(1));
         assert!(told_one.try_recv().is_ok() && told_other.try_recv().is_ok());
-        asked.0.store(true, Ordering::SeqCst);
+        asked.note(Time(2));
+        hosts.tell_host(&seen(1));
+        assert!(told_other.try_recv().is_err(), "what was looked at before is no answer");
         hosts.tell_host(&seen(2));
         assert!(told_one.try_recv().is_err());
         assert_eq!(told_other.try_recv().ok(), Some(Event::Host(seen(2))));
@@ -119,7 +131,7 @@ mod tests {
         let (later, mut told_later) = mpsc::unbounded_channel();
         let asked = hosts.add(later, mpsc::unbounded_channel().0);
         assert_eq!(hosts.lock().len(), 1);
-        asked.0.store(true, Ordering::SeqCst);
+        asked.note(Time(1));
         let seen = Seen { asked_at: Time(1), fact: Fact::Unknown(Why::NotAskedYet) };
         hosts.tell_host(&seen);
         assert!(told_later.try_recv().is_ok());

@@ -243,6 +243,7 @@ const TESTS: &[Test] = &[
     anytime("reload_adds_and_removes_a_vip", reload::second_vip),
     anytime("reload_changes_a_vip", reload::vip_changed),
     anytime("reload_rotates_the_password", reload::password_rotated),
+    anytime("reload_refuses_a_password_that_nobody_knows", reload::password_refused),
     anytime("reload_adds_and_removes_a_member", reload::member_changed),
     anytime("reload_by_a_signal_of_the_same_file", reload::signal_alone),
     anytime("reload_keeps_drain_and_pause", reload::keeps_drain_and_pause),

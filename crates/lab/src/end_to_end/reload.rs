@@ -21,8 +21,10 @@ use crate::group::{AGENT_PASSWORD, AGENT_USER};
 use crate::record::now_us;
 use crate::segment;
 
-const ONE: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 110);
-const OTHER: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 111);
+/// In none of the lab's own files.
+pub(super) const ONE: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 110);
+/// Neither.
+pub(super) const OTHER: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 111);
 /// How long a VIP may take to be where it belongs.
 const MOVED_WITHIN: Duration = Duration::from_secs(3);
 const RECORDED_WITHIN: Duration = Duration::from_secs(3);
@@ -213,9 +215,10 @@ pub(super) fn password_rotated(under_test: &mut UnderTest) -> Result<String, Bro
         rotated.and(back)?;
         for mark in &marks {
             let written = mark.since(experiment);
-            for word in ["warn", "wrong user or password", "error "] {
-                let found =
-                    written.to_lowercase().lines().find(|line| line.contains(word)).map(str::to_owned);
+            for word in ["warn", "wrong user or password", " error "] {
+                let told =
+                    |line: &&str| line.to_lowercase().contains(word) && !line.contains("its error log");
+                let found = written.lines().find(told);
                 promise(found.is_none(), || {
                     format!("said of a rotated password: {}", found.unwrap_or_default())
                 })?;
@@ -227,6 +230,28 @@ pub(super) fn password_rotated(under_test: &mut UnderTest) -> Result<String, Bro
     })?;
     let pause = untouched(&under_test.experiment, &figures)?;
     Ok(format!("there and back, {told:?} lines in the logs, none of a switch or an error; {pause}"))
+}
+
+/// A password that the servers do not know: the agents stay with the one that they have, and with their sessions.
+pub(super) fn password_refused(under_test: &mut UnderTest) -> Result<String, Broken> {
+    let figures =
+        under_test.experiment.watched("reload with a password that nobody knows", |experiment| {
+            let before = sessions(experiment, 0)?;
+            let host = &experiment.lab.segment.databases[0];
+            agents::write(host, PASSWORD_FILE, "nobody-knows-this\n", 0o600)?;
+            let said = [typed(experiment, 0, &["reload", "--check"]), typed(experiment, 0, &["reload"])];
+            agents::write(host, PASSWORD_FILE, &format!("{AGENT_PASSWORD}\n"), 0o600)?;
+            for said in said {
+                let said = said?;
+                says(&said, 1, "turns the new account away: wrong user or password")?;
+                says(&said, 1, "nothing was changed")?;
+            }
+            let after = sessions(experiment, 0)?;
+            promise(before.iter().all(|session| after.contains(session)), || {
+                format!("the sessions were {before:?}, and are {after:?}")
+            })
+        })?;
+    untouched(&under_test.experiment, &figures)
 }
 
 fn rotate(experiment: &Experiment, to: &str) -> Result<(), Broken> {

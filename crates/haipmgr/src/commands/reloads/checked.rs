@@ -1,8 +1,11 @@
 //! A new configuration, looked at as a whole before anything is changed: the file, the locks, the leases.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
+use super::account;
 use super::difference::{Difference, What, needs_a_restart};
 use crate::commands::this_host;
 use crate::commands::timings::{self, Unfit};
@@ -16,6 +19,8 @@ pub(super) struct Running {
     /// As its file said.
     pub(super) written: Arc<Config>,
     pub(super) held: Held,
+    /// Of clusters whose lease is the default: as short as their groups need it.
+    pub(super) leases: BTreeMap<String, Duration>,
 }
 
 /// A configuration that can be followed.
@@ -54,6 +59,9 @@ pub(super) enum Refused {
     /// What can't be changed while the agent runs.
     #[error("{}", .0.join("\n"))]
     Restart(Vec<String>),
+    /// The new account is none.
+    #[error("{}", .0.join("\n"))]
+    Account(Vec<String>),
     /// Another file is meant.
     #[error(
         "the running agent was started with {}, and not with {named}: write there what it is to follow, or restart it with the other file", own.display()
@@ -87,22 +95,42 @@ pub(super) fn check(running: &Running, named: Option<&str>) -> Result<Checked, R
     let mut to_begin = written.clone();
     to_begin.clusters.retain(|cluster| begins.contains(&cluster.name));
     let more = lock::take_more(&to_begin, &running.held)?;
+    let logs_in_otherwise = |cluster: &&Cluster| {
+        let mut before = running.written.clusters.iter().filter(|before| before.name == cluster.name);
+        before.any(|before| account::differs(before, cluster))
+    };
+    let turned_away =
+        account::turned_away(&to_begin.clusters.iter().filter(logs_in_otherwise).collect::<Vec<_>>());
+    if !turned_away.is_empty() {
+        return Err(Refused::Account(turned_away));
+    }
     let fitted = timings::fit(&mut to_begin)?;
     let each = to_begin.clusters.into_iter().zip(fitted.lines).enumerate();
-    let each = each.map(|(place, (cluster, lines))| ToBegin {
-        remarks: this_host::remarks(&cluster),
-        cluster,
-        lines,
-        unanswered: fitted.unanswered.contains(&place),
+    let each = each.map(|(place, (mut cluster, lines))| {
+        let unanswered = fitted.unanswered.contains(&place);
+        if unanswered && !cluster.lease_given {
+            // What its server said before holds until it says otherwise.
+            let lease = running.leases.get(&cluster.name).copied();
+            as_short_as(&mut cluster, lease);
+        }
+        ToBegin { remarks: this_host::remarks(&cluster), cluster, lines, unanswered }
     });
     Ok(Checked { to_begin: each.collect(), written, difference, more })
 }
 
+fn as_short_as(cluster: &mut Cluster, lease: Option<Duration>) {
+    let Some(lease) = lease else { return };
+    for vip in cluster.policy.vips.values_mut() {
+        vip.lease = vip.lease.map(|longer| longer.min(lease));
+    }
+}
+
 /// A name that leads nowhere is no file's.
-fn is_same_file(own: &std::path::Path, named: &str) -> bool {
-    match (own.canonicalize(), std::path::Path::new(named).canonicalize()) {
+fn is_same_file(own: &Path, named: &str) -> bool {
+    let named = Path::new(named);
+    match (own.canonicalize(), named.canonicalize()) {
         (Ok(own), Ok(named)) => own == named,
-        _ => own == std::path::Path::new(named),
+        _ => own == named,
     }
 }
 
@@ -124,6 +152,7 @@ impl Refused {
                 sentences.clone(),
                 format!("that takes a restart (systemctl restart haipmgr; the VIPs stay); {UNTOUCHED}"),
             ),
+            Self::Account(sentences) => (Outcome::Failed, sentences.clone(), UNTOUCHED.to_owned()),
             other => (Outcome::Failed, vec![other.to_string()], UNTOUCHED.to_owned()),
         };
         trouble.push(last);

@@ -49,6 +49,7 @@ pub(super) async fn follow(serving: &mut Serving, checked: Checked) -> Result<Un
         serving.journal.agent().error(remark);
     }
     serving.lock.add(more);
+    say_what_changes(serving, &difference);
     let ends = difference.names(|what| matches!(what, What::Changed(_) | What::Removed));
     let mut left = serving.clusters.leave(&ends).await;
     let before: BTreeMap<_, _> = ends.iter().filter_map(|name| serving.running.remove_entry(name)).collect();
@@ -58,7 +59,7 @@ pub(super) async fn follow(serving: &mut Serving, checked: Checked) -> Result<Un
             "cluster {name}: its agent did not end in time, and was broken off: its successor goes on"
         ));
     }
-    begin(serving, to_begin, &before, logs, &difference, &left);
+    begin(serving, to_begin, &before, logs, &left);
     let given_up = give_up(serving, &difference, &before, &mut left);
     let removed = difference.names(|what| *what == What::Removed);
     for name in &removed {
@@ -94,6 +95,21 @@ impl UnderWay {
     }
 }
 
+/// In each cluster's log, before its agent ends and begins anew.
+fn say_what_changes(serving: &Serving, difference: &Difference) {
+    for change in &difference.clusters {
+        let Some(runs) = serving.running.get(&change.name) else { continue };
+        match &change.what {
+            What::Changed(words) => {
+                let words = words.join("; ");
+                runs.log.info(&format!("the configuration is loaded anew: {words}. The agent begins anew, and the VIPs that stay are left as they are"));
+            }
+            What::Removed => runs.log.info("not in the configuration any more"),
+            What::Unchanged | What::New => {}
+        }
+    }
+}
+
 /// One for each cluster that has none yet.
 fn new_logs(serving: &Serving, to_begin: &[ToBegin]) -> Result<BTreeMap<String, Log>, Refused> {
     let mut logs = BTreeMap::new();
@@ -122,7 +138,6 @@ fn begin(
     to_begin: Vec<ToBegin>,
     before: &BTreeMap<String, Runs>,
     mut logs: BTreeMap<String, Log>,
-    difference: &Difference,
     left: &BTreeMap<String, Left>,
 ) {
     let mut later = Vec::new();
@@ -130,13 +145,6 @@ fn begin(
         let name = cluster.name.clone();
         let known = before.get(&name).map(|runs| runs.log.clone());
         let Some(log) = known.or_else(|| logs.remove(&name)) else { continue };
-        let change = difference.clusters.iter().find(|change| change.name == name);
-        match change.map(|change| &change.what) {
-            Some(What::Changed(words)) => {
-                log.info(&format!("the configuration is loaded anew: {}", words.join("; ")));
-            }
-            _ => log.info("new in the configuration"),
-        }
         log.info(&in_words(&cluster));
         for line in &lines {
             log.info(line);
@@ -166,7 +174,10 @@ fn give_up(
         let goes_on = change.what != What::Removed;
         let vips: BTreeSet<_> = change.gives_up.keys().copied().collect();
         let words: Vec<_> = change.gives_up.values().map(ToString::to_string).collect();
-        was.log.info(&format!("not in the configuration any more: VIP {}", words.join(", ")));
+        was.log.info(&format!(
+            "not in the configuration any more, and given up where it is here: VIP {}",
+            words.join(", ")
+        ));
         let held = left.get(&change.name).is_some_and(|left| left.held_any(vips.iter().copied()));
         let successors = (held && goes_on).then(|| (serving.door_of(change), change.takes.clone()));
         let when = async move {

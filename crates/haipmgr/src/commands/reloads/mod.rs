@@ -3,9 +3,11 @@
 //! | file | the one idea |
 //! |---|---|
 //! | `difference.rs`, `words.rs` | what a new configuration changes, and how that is said: pure |
+//! | `account.rs` | whether the server takes an account that is new |
 //! | `checked.rs` | a new configuration, looked at before anything is changed |
 //! | `follow.rs` | which agents end and begin, and what is given up |
 
+mod account;
 mod checked;
 mod difference;
 mod follow;
@@ -77,8 +79,10 @@ impl Reloads {
             return;
         }
         let Some(asked) = self.waiting.pop_front() else { return };
-        serving.manager.reloading();
-        let running = Running { written: serving.written.clone(), held: serving.lock.held() };
+        if !asked.only_checks() {
+            serving.manager.reloading();
+        }
+        let running = serving.as_it_runs();
         let named = match &asked {
             Asked::By(order) => match &order.request {
                 Request::Reload { file, .. } => Some(file.clone()),
@@ -156,6 +160,15 @@ impl Reloads {
     }
 }
 
+impl Serving {
+    fn as_it_runs(&self) -> Running {
+        let leases = self.running.iter().filter(|(_, runs)| !runs.cluster.lease_given);
+        let leases =
+            leases.filter_map(|(name, runs)| Some((name.clone(), runs.cluster.policy.longest_lease()?)));
+        Running { written: self.written.clone(), held: self.lock.held(), leases: leases.collect() }
+    }
+}
+
 impl Asked {
     fn only_checks(&self) -> bool {
         matches!(self, Self::By(order) if matches!(order.request, Request::Reload { check: true, .. }))
@@ -189,8 +202,8 @@ fn end(asked: Asked, told: Reloaded, serving: &Serving) {
         if told.outcome != Outcome::Done {
             log.error("the reload failed, as the lines before say");
         }
+        serving.manager.reloaded();
     }
-    serving.manager.reloaded();
     if let Asked::By(order) = asked {
         // Who takes the answer slowly holds nobody up.
         tokio::spawn(async move { order.answer_and_go_on(&Answer::Reload(told)).await });
