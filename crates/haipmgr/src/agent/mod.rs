@@ -346,6 +346,12 @@ impl Agent {
                 self.look_around(driver.state());
             }
         }
+        paused.kept().await;
+        self.finish(driver, orders.pauses.followed).await
+    }
+
+    /// The loop has ended.
+    async fn finish(mut self, mut driver: Driver, followed: u64) -> Ended {
         self.historian.write_open();
         self.say_what_keeps_arp_in(driver.state());
         self.say_what_failed_at_the_end(&mut driver);
@@ -353,11 +359,10 @@ impl Agent {
             // What is not put back by then is on disk, for the next start.
             let _ = tokio::time::timeout(PUT_BACK_WITHIN, expel.flush()).await;
         }
-        paused.kept().await;
         Ended {
             has_given_up: driver.state().has_given_up(),
             held: held(driver.state()).map(|(vip, _)| vip).collect(),
-            followed: orders.pauses.followed,
+            followed,
         }
     }
 
