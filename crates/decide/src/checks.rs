@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::entitlement::Entitlement;
-use crate::event::{Fact, Gateway, Host, Seen, Server, ViewId, Why};
-pub use crate::findings::{Cause, Finding, Stage};
+use crate::input::{Fact, Gateway, Host, Seen, Server, ViewId, Why};
+pub use crate::output::findings::{Cause, Finding, Stage};
 use crate::policy::{GatewayLost, GroupPolicy, ReadOnlyPrimary};
 use crate::time::Time;
 

@@ -6,8 +6,8 @@
 //! one PRIMARY and takes none (seconds, or as long as it lasts under a backup's lock). What the old one is given to write meanwhile
 //! the group certifies and has: clients are served there, and nowhere else.
 
-use crate::event::{GroupView, MemberState, Role, ViewId};
-use crate::findings::{Cause, Finding};
+use crate::input::{GroupView, MemberState, Role, ViewId};
+use crate::output::findings::{Cause, Finding};
 use crate::planted::planted;
 use crate::policy::GroupPolicy;
 

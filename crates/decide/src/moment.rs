@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use crate::checks::{Cause, Finding, Stages, Verdict, own_member};
 use crate::entitlement::Entitlement;
-use crate::event::{Fact, GroupView, MemberState, Why};
 use crate::facts::Facts;
+use crate::input::{Fact, GroupView, MemberState, Why};
 use crate::output::Output;
 use crate::planted::planted;
 use crate::policy::{GatewayLost, GroupPolicy, ReadOnlyPrimary, VipPolicy};

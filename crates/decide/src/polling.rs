@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::action::Action;
 use crate::entitlement::Entitlement;
-use crate::event::{Fact, Server, StatMark};
+use crate::input::{Fact, Server};
 use crate::moment::Moment;
-use crate::output::Output;
+use crate::output::{Action, Output, StatMark};
 use crate::policy::GroupPolicy;
 use crate::time::Time;
+use crate::timers::Timer;
 
 /// The state file goes back to `1` after this many loops (S6).
 const LOOPS_UNTIL_QUIET: u32 = 20;
@@ -70,7 +70,7 @@ impl Polling {
                 self.stat_quiet_at = None;
                 out.act(Action::WriteStat(StatMark::Quiet));
             }
-            Some(due) => out.wake(due),
+            Some(due) => out.wake(Timer::StatFileQuiet, due),
             None => {}
         }
     }
@@ -84,7 +84,7 @@ impl Polling {
             }
             self.next_look = now + policy.sleeptime;
         }
-        out.wake(self.next_look);
+        out.wake(Timer::LookAround, self.next_look);
         due
     }
 
@@ -92,7 +92,7 @@ impl Polling {
     pub(crate) fn set_pace(&mut self, at: Moment<'_>, vips: bool, out: &mut Output) {
         let signed_until = at.facts.process.alerted_until(at.now);
         if let Some(until) = signed_until {
-            out.wake(until);
+            out.wake(Timer::SignOver, until);
         }
         let alert = vips || calls_for_short_polling(at);
         let since = alert.then(|| self.pace.alert_since.unwrap_or(at.now));
@@ -100,7 +100,7 @@ impl Polling {
         let short = at.group.alert_interval.min(at.group.poll_interval);
         let every = match since {
             Some(since) if at.now.since(since) < at.group.alert_limit => {
-                out.wake(since + at.group.alert_limit);
+                out.wake(Timer::AlertLimit, since + at.group.alert_limit);
                 short
             }
             _ if signed_until.is_some() => short,

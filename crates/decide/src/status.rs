@@ -12,8 +12,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::checks::{Cause, Finding, Stage, Verdict, own_member};
-use crate::event::{Event, Fact, GroupView, Member, MemberState, Role, Server, Why};
 use crate::facts::Facts;
+use crate::input::{Event, Fact, GroupView, Member, MemberState, Role, Server, Why};
 use crate::moment::{Moment, VipMoment};
 use crate::net::VipId;
 use crate::policy::{Policy, VipPolicy, VipRole};

@@ -5,19 +5,18 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::action::{Action, Outcome, VipAction};
 use crate::checks::{Stages, Verdict};
-use crate::event::{Event, Fact};
 use crate::expel::ExpelState;
 use crate::facts::{Facts, News};
+use crate::input::{Event, Fact};
 use crate::moment::{Moment, VipMoment};
 use crate::net::VipId;
-use crate::output::Output;
+use crate::output::{Action, Outcome, Output, Reason, Said, VipAction};
 use crate::planted::planted;
 use crate::policy::Policy;
 use crate::polling::Polling;
-use crate::reason::{Reason, Said};
 use crate::time::Time;
+use crate::timers::{Timer, Timers};
 use crate::vip::{VipInput, VipMachine, VipState};
 
 /// Everything that an agent remembers of one cluster between two events.
@@ -89,6 +88,11 @@ impl Decision {
 
 /// Takes one event in and decides. Pure: the same arguments always give the same result.
 pub fn step(policy: &Policy, state: &mut State, event: &Event, now: Time) -> Decision {
+    step_and_timers(policy, state, event, now).0
+}
+
+/// The same, and all that it asks to be woken for. A decision itself, which is written into the trace, has the earliest time alone.
+pub fn step_and_timers(policy: &Policy, state: &mut State, event: &Event, now: Time) -> (Decision, Timers) {
     let mut out = Output::default();
     follow_operator(policy, state, event, now, &mut out);
     notice_pauses(policy, state, event, now, &mut out);
@@ -145,11 +149,11 @@ fn one_vip(
     }
 }
 
-fn decide(policy: &Policy, state: &State, now: Time, out: Output) -> Decision {
-    let Output { actions, mut reasons, asides, wake_at, .. } = out;
+fn decide(policy: &Policy, state: &State, now: Time, out: Output) -> (Decision, Timers) {
+    let Output { actions, mut reasons, asides, timers, .. } = out;
     reasons.splice(0..0, asides);
-    let wake_at = wake_at.unwrap_or(now + policy.group.sleeptime);
-    Decision { actions, reasons, wake_at, stages: state.stages(policy) }
+    let wake_at = timers.next_timeout().unwrap_or(now + policy.group.sleeptime);
+    (Decision { actions, reasons, wake_at, stages: state.stages(policy) }, timers)
 }
 
 /// What must be true of one VIP on one agent after each step, whatever it was told: checked in builds with debug assertions.
@@ -168,7 +172,10 @@ fn assert_what_one_agent_can_see(machine: &VipMachine, at: VipMoment<'_>, out: &
         "who claims is entitled to start the VIP"
     );
     debug_assert!(out.reasons.iter().any(|said| said.vip == out.vip), "it is said how each VIP stands");
-    debug_assert!(out.wake_at.is_none_or(|wake| wake > at.now), "a wake-up that is already past");
+    debug_assert!(
+        out.timers.next_timeout().is_none_or(|wake| wake > at.now),
+        "a wake-up that is already past"
+    );
 }
 
 /// The operator's pause begins, is changed, or ends, by a word or by itself. What was known before it ends is as good after it; what
@@ -182,7 +189,7 @@ fn follow_operator(policy: &Policy, state: &mut State, event: &Event, now: Time,
     };
     if let Some(until) = state.facts.pause.until {
         if until > now {
-            out.wake(until);
+            out.wake(Timer::PauseEnds, until);
         }
         if changes {
             out.say_aside(Reason::PauseBegins(until.since(now)));

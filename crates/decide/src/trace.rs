@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::Event;
+use crate::input::Event;
 use crate::policy::Policy;
 use crate::step::{Decision, State, step};
 use crate::time::Time;

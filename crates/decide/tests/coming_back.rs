@@ -6,10 +6,9 @@ mod model_host;
 
 use std::time::Duration;
 
-use decide::action::{Action, VipAction};
-use decide::event::{Event, Fact, Gateway, MemberState, Says, Seen, Server, Why};
+use decide::input::{Event, Fact, Gateway, MemberState, Says, Seen, Server, Why};
 use decide::net::VipId;
-use decide::reason::Reason;
+use decide::output::{Action, Reason, VipAction};
 use decide::time::Time;
 use decide::vip::{Hold, VipState};
 use model_host::{Answers, ModelHost, group, member, ms, primary, secondary};
@@ -260,6 +259,33 @@ fn an_agent_that_stops_before_it_has_heard_its_server_once_leaves_the_addresss_l
         assert_eq!(decision.actions, [], "{decision:#?}");
         assert_eq!(decision.each_reason().last(), Some(&Reason::Stopping));
     }
+}
+
+#[test]
+fn a_claimant_that_looks_late_sends_one_more_probe_before_it_takes_and_takes_in_the_end() {
+    let probes =
+        |model: &ModelHost| model.count(|action| *action == Action::Vip(VipId::FIRST, VipAction::SendProbe));
+    let claimant = || {
+        let mut model = ModelHost::new(Answers::all_pass(), false);
+        while probes(&model) < 3 {
+            model.run(ms(1));
+        }
+        model
+    };
+    let mut model = claimant();
+    model.now = model.now + ms(60);
+    let late = model.tell(Event::Wake);
+    assert!(!late.actions.iter().any(adds_or_renews), "{late:#?}");
+    assert_eq!(probes(&model), 4);
+    model.run(ms(25));
+    assert!(model.vip_here, "looked at in time, it is not asked for again");
+    let mut starved = claimant();
+    for _ in 0..5 {
+        starved.now = starved.now + ms(60);
+        assert!(!starved.tell(Event::Wake).actions.iter().any(adds_or_renews));
+    }
+    starved.now = starved.now + ms(60);
+    assert!(starved.tell(Event::Wake).actions.iter().any(adds_or_renews), "one that is never in time");
 }
 
 #[test]

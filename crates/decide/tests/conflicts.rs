@@ -5,11 +5,10 @@ mod model_host;
 
 use std::time::Duration;
 
-use decide::action::{Action, VipAction};
-use decide::event::{Event, Fact, Gateway, Says, Server, Why};
+use decide::input::{Event, Fact, Gateway, Says, Server, Why};
 use decide::net::VipId;
+use decide::output::{Action, LetGo, Reason, Vacant, VipAction};
 use decide::policy::{GatewayLost, Policy};
-use decide::reason::{LetGo, Reason, Vacant};
 use decide::vip::VipState;
 use model_host::{Answers, ModelHost, group, group_policy, limits, mac, member, ms, secondary};
 
@@ -211,7 +210,7 @@ fn a_probe_that_was_not_sent_is_not_unanswered() {
         model.run(ms(10));
         model.tell(Event::Done {
             action: Action::Vip(VipId::FIRST, VipAction::SendProbe),
-            outcome: decide::action::Outcome::Failed("eth0 is down".to_owned()),
+            outcome: decide::output::Outcome::Failed("eth0 is down".to_owned()),
         });
     }
     assert!(!model.vip_here);

@@ -5,10 +5,9 @@ mod model_host;
 
 use std::time::Duration;
 
-use decide::action::{Action, VipAction};
-use decide::event::{Fact, Says, Server};
+use decide::input::{Fact, Says, Server};
 use decide::net::VipId;
-use decide::reason::{LetGo, Reason};
+use decide::output::{Action, LetGo, Reason, VipAction};
 use model_host::{ModelHost, group, hung, member, ms};
 
 fn leads_in(number: u8, counter: u64) -> Fact<Server> {

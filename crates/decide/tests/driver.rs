@@ -6,10 +6,10 @@ mod model_host;
 
 use std::time::Duration;
 
-use decide::action::{Action, Outcome, VipAction};
 use decide::driver::{Deeds, Driver, Next, Permit, RELEASE_WORD_WITHIN, RENEWAL_WITHIN, START_WITHIN, Stop};
-use decide::event::{Event, Fact, Frame, Gateway, Mac, Says, Seen};
-use decide::net::VipId;
+use decide::input::{Event, Fact, Frame, Gateway, Says, Seen};
+use decide::net::{Mac, VipId};
+use decide::output::{Action, Outcome, VipAction};
 use decide::policy::Policy;
 use decide::time::Time;
 use decide::vip::VipState;

@@ -7,8 +7,8 @@ mod watched_survivor;
 
 use std::net::IpAddr;
 
-use decide::action::{Action, Outcome};
-use decide::event::{Event, Fact, MemberPort, MemberState, NotInGroup, Seen, Server, Why};
+use decide::input::{Event, Fact, MemberPort, MemberState, NotInGroup, Seen, Server, Why};
+use decide::output::{Action, Outcome};
 use model_host::{group, group_policy, member, ms};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -73,14 +73,14 @@ fn a_member_that_does_not_say_who_it_is_at_first_is_asked_again_soon_and_then_pr
 #[test]
 fn a_member_that_comes_back_is_asked_who_it_is_at_once_and_so_is_one_that_has_just_come_online() {
     let mut survivor = Survivor::prepared(group_policy(), 5);
-    let row = |view: &decide::event::GroupView| view.members[0].clone();
+    let row = |view: &decide::input::GroupView| view.members[0].clone();
     let mut without = view(&[]);
     let back = row(&without);
     without.members.retain(|row| row.id != back.id);
     survivor.server(Fact::Known(Server::Member(without.clone())));
     survivor.now = survivor.now + ms(5_000);
     let mut recovering = without.clone();
-    recovering.members.push(decide::event::Member { state: decide::event::MemberState::Recovering, ..back });
+    recovering.members.push(decide::input::Member { state: decide::input::MemberState::Recovering, ..back });
     survivor.server(Fact::Known(Server::Member(recovering.clone())));
     // Its server already is in the group and still takes no connection.
     for _ in 0..80 {
@@ -139,7 +139,7 @@ fn a_dead_member_is_not_expelled_at_once_where_that_would_expel_a_silent_one_too
     let five = |number: u8| {
         let mut row = group(2, 1, 545, true).members[0].clone();
         row.id = format!("uuid-{number}");
-        row.role = decide::event::Role::Secondary;
+        row.role = decide::input::Role::Secondary;
         row
     };
     let mut survivor = Survivor::prepared(group_policy(), 5);

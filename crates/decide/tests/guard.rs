@@ -6,10 +6,9 @@ mod model_host;
 use std::time::Duration;
 
 use decide::Decision;
-use decide::action::{Action, VipAction};
-use decide::event::{Event, Says};
+use decide::input::{Event, Says};
 use decide::net::VipId;
-use decide::reason::{LetGo, Reason};
+use decide::output::{Action, LetGo, Reason, VipAction};
 use decide::time::Time;
 use decide::vip::VipState;
 use model_host::{Answers, ModelHost, mac, ms, secondary};
@@ -100,7 +99,7 @@ fn a_claim_answered_after_a_pause_that_no_clock_shows_is_settled_before_the_next
     let mut model = ModelHost::settled_holder();
     model.peers.insert(
         model_host::member(2),
-        decide::event::Fact::Known(decide::event::Server::Member(model_host::group(2, 2, 546, false))),
+        decide::input::Fact::Known(decide::input::Server::Member(model_host::group(2, 2, 546, false))),
     );
     model.frame(2, Says::Reply);
     model.run(ms(50));
@@ -272,7 +271,7 @@ fn a_vip_that_is_not_here_is_given_up_at_once() {
 #[test]
 fn a_stop_while_the_vip_should_go_leaves_it_to_its_lease_and_says_so() {
     let mut model = ModelHost::settled_holder();
-    model.first.server = decide::event::Fact::Known(decide::event::Server::Refused("refused".to_owned()));
+    model.first.server = decide::input::Fact::Known(decide::input::Server::Refused("refused".to_owned()));
     model.run(Duration::from_secs(2));
     assert!(model.vip_here, "it refuses for the clients");
     let decision = model.tell(Event::Stopping);
@@ -301,7 +300,7 @@ fn where_the_other_holders_server_can_tell_nothing_a_third_members_shows_that_th
     let mut model = ModelHost::settled_holder();
     // Member 2 leads since view 546, and its server hangs: only member 3 tells of that view.
     let third = model_host::group(3, 2, 546, true);
-    let third = decide::event::Fact::Known(decide::event::Server::Member(third));
+    let third = decide::input::Fact::Known(decide::input::Server::Member(third));
     model.peers.insert(model_host::member(3), third);
     model.frame(2, Says::Announcement);
     model.run(ms(100));

@@ -5,12 +5,12 @@ mod model_host;
 
 use std::time::Duration;
 
-use decide::action::{Action, Outcome, VipAction};
-use decide::event::{
+use decide::history::{Code, History, Kind, Row};
+use decide::input::{
     Event, Fact, Gateway, GroupView, MemberPort, MemberState, NotInGroup, ProcessSign, Says, Seen, Server,
 };
-use decide::history::{Code, History, Kind, Row};
 use decide::net::VipId;
+use decide::output::{Action, Outcome, VipAction};
 use decide::policy::{GatewayLost, Policy, ReadOnlyPrimary};
 use decide::step;
 use decide::trace::Line;

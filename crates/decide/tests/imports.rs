@@ -6,14 +6,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Each room, its files or folder, and the rooms that it may import beside itself.
+/// Each room, its files or folders, and the rooms that it may import beside itself. A file belongs to the longest name that it begins
+/// with: `output/vip` is one of the orders, `output/reason/because` is of the output.
 const TABLE: &[(&str, &[&str], &[&str])] = &[
     ("ground", &["time", "net", "timings", "planted"], &[]),
     ("policy", &["policy"], &["ground"]),
-    // What comes back of an order names the order.
-    ("orders", &["action"], &["ground"]),
-    ("input", &["event", "group_view"], &["ground", "orders"]),
-    ("output", &["output", "reason", "findings"], &["ground", "policy", "orders", "input"]),
+    // Of the output, what is below the input: what comes back of an order names the order.
+    ("orders", &["output/group", "output/vip"], &["ground"]),
+    ("input", &["input"], &["ground", "orders"]),
+    ("output", &["output", "timers"], &["ground", "policy", "orders", "input"]),
     ("facts", &["facts"], &["ground", "policy", "orders", "input"]),
     (
         "checks",
@@ -134,10 +135,13 @@ fn edges(files: &BTreeMap<String, String>) -> BTreeSet<(String, String)> {
     edges
 }
 
-fn room(file: &str) -> &'static (&'static str, &'static [&'static str], &'static [&'static str]) {
-    let top = file.split('/').next().unwrap();
-    let mut rooms = TABLE.iter().filter(|(_, files, _)| files.contains(&top));
-    rooms.next().unwrap_or_else(|| panic!("{file} has no place in the table of imports"))
+type Room = (&'static str, &'static [&'static str], &'static [&'static str]);
+
+fn room(file: &str) -> &'static Room {
+    let is_in = |name: &&&str| file == **name || file.starts_with(&format!("{name}/"));
+    let longest = |room: &&Room| room.1.iter().filter(is_in).map(|name| name.len()).max();
+    let found = TABLE.iter().filter(|room| longest(room).is_some()).max_by_key(longest);
+    found.unwrap_or_else(|| panic!("{file} has no place in the table of imports"))
 }
 
 #[test]
@@ -182,5 +186,16 @@ fn the_drawing_sees_use_lines_and_calls_of_methods() {
     let edges = edges(&files());
     let has = |from: &str, to: &str| edges.contains(&(from.to_owned(), to.to_owned()));
     assert!(has("step", "vip/mod") && has("vip/idle", "vip/state") && has("moment", "facts/mod"));
+    assert!(has("input/mod", "output/group") && has("output/reason/mod", "input/mod"));
     assert!(has("vip/holding", "vip/dispute") && has("vip/mod", "vip/probing"), "{edges:#?}");
+}
+
+#[test]
+fn a_file_is_in_the_room_of_the_longest_name_that_it_begins_with() {
+    let name = |file: &str| room(file).0;
+    assert_eq!(
+        ["output/vip", "output/mod", "output/reason/because"].map(name),
+        ["orders", "output", "output"]
+    );
+    assert_eq!(["vip/holding", "input/server", "timers"].map(name), ["vip", "input", "output"]);
 }

@@ -5,10 +5,9 @@ mod model_host;
 
 use std::time::Duration;
 
-use decide::action::{Action, VipAction};
-use decide::event::{Event, Fact, GroupView, MemberState, Says, Seen, Server, ViewId};
+use decide::input::{Event, Fact, GroupView, MemberState, Says, Seen, Server, ViewId};
+use decide::output::{Action, Reason, VipAction};
 use decide::policy::ReadOnlyPrimary;
-use decide::reason::Reason;
 use model_host::{Answers, ModelHost, group, member, ms};
 
 fn known(view: GroupView) -> Fact<Server> {

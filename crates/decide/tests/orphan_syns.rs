@@ -5,9 +5,9 @@ mod model_host;
 
 use std::time::Duration;
 
-use decide::action::{Action, VipAction};
-use decide::event::{Event, Fact, MemberPort, MemberState, Says, Seen, Server};
+use decide::input::{Event, Fact, MemberPort, MemberState, Says, Seen, Server};
 use decide::net::VipId;
+use decide::output::{Action, VipAction};
 use model_host::{Answers, ModelHost, group, mac, member, ms, primary, secondary};
 
 /// The group that member 2 leads and cannot be reached in, as member 1 shows it.

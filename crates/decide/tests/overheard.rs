@@ -5,9 +5,9 @@ mod model_host;
 
 use std::time::Duration;
 
-use decide::action::{Action, VipAction};
-use decide::event::{Event, Says};
+use decide::input::{Event, Says};
 use decide::net::VipId;
+use decide::output::{Action, VipAction};
 use model_host::{Answers, ModelHost, mac, member, ms, primary, secondary};
 
 /// Member 2 announced the VIP a moment ago; then this member became the primary.

@@ -4,10 +4,9 @@
 mod model_host;
 mod survivor;
 
-use decide::action::{Action, Outcome};
-use decide::event::{Event, Fact, NotInGroup, Seen, Server};
+use decide::input::{Event, Fact, NotInGroup, Seen, Server};
+use decide::output::{Action, Outcome, Reason};
 use decide::policy::GroupPolicy;
-use decide::reason::Reason;
 use model_host::{group_policy, member, ms};
 use survivor::{START, Survivor, is_restore, is_set, is_wake, refuses, silent, view};
 

@@ -6,9 +6,8 @@ mod survivor;
 
 use std::time::Duration;
 
-use decide::action::Action;
-use decide::event::{Event, Fact, Gateway, NotInGroup, ProcessSign, Says, Server, Why};
-use decide::reason::Reason;
+use decide::input::{Event, Fact, Gateway, NotInGroup, ProcessSign, Says, Server, Why};
+use decide::output::{Action, Reason};
 use model_host::{Answers, ModelHost, group, group_policy, hung, member, ms, not_in_group, secondary};
 use survivor::{Survivor, is_restore, is_set, is_wake, refuses};
 
@@ -71,7 +70,7 @@ fn a_paused_holder_whose_server_left_the_group_does_not_let_go_for_a_strangers_s
 fn a_paused_holder_lets_go_at_once_where_another_may_have_the_vip_or_writes_would_be_lost() {
     let mut alone = group(1, 1, 545, false);
     for member in alone.members.iter_mut().skip(1) {
-        member.state = decide::event::MemberState::Unreachable;
+        member.state = decide::input::MemberState::Unreachable;
     }
     for server in [Fact::Known(Server::Member(alone)), not_in_group(NotInGroup::NotRunning)] {
         let mut model = paused_holder();

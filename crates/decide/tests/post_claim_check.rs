@@ -5,10 +5,9 @@ mod model_host;
 
 use std::time::Duration;
 
-use decide::action::{Action, VipAction};
-use decide::event::Says;
+use decide::input::Says;
 use decide::net::VipId;
-use decide::reason::{LetGo, Reason};
+use decide::output::{Action, LetGo, Reason, VipAction};
 use model_host::{Answers, ModelHost, mac, ms};
 
 /// Leads, and has taken the VIP just now: nobody answered.

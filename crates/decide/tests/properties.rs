@@ -8,11 +8,10 @@ mod watch;
 use std::time::Duration;
 
 use decide::State;
-use decide::action::{Action, Outcome, VipAction};
-use decide::event::{Event, Fact, Frame, Gateway, Role, Says, Seen, Server, ViewId, Why};
+use decide::input::{Event, Fact, Frame, Gateway, Role, Says, Seen, Server, ViewId, Why};
 use decide::net::VipId;
+use decide::output::{Action, Outcome, Reason, VipAction};
 use decide::policy::Policy;
-use decide::reason::Reason;
 use decide::vip::VipState;
 use decide::{Decision, step};
 use model_host::{group, host, limits, mac, member, ms, policy};

@@ -5,10 +5,9 @@ mod model_host;
 
 use std::time::Duration;
 
-use decide::action::{Action, VipAction};
-use decide::event::{Event, Fact, Says, Server};
+use decide::input::{Event, Fact, Says, Server};
 use decide::net::VipId;
-use decide::reason::{Reason, Vacant};
+use decide::output::{Action, Reason, Vacant, VipAction};
 use model_host::{Answers, ModelHost, group, mac, member, ms};
 
 /// Leads, and claims the VIP, which member 2 has and answers for; member 2's server follows.

@@ -5,8 +5,8 @@ mod model_host;
 
 use std::time::Duration;
 
-use decide::action::Action;
-use decide::event::{Event, Fact, GroupView, Says, Server, ViewId};
+use decide::input::{Event, Fact, GroupView, Says, Server, ViewId};
+use decide::output::Action;
 use decide::time::Time;
 use model_host::{Answers, ModelHost, group, mac, member, ms};
 

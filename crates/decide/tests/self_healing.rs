@@ -5,10 +5,9 @@ mod model_host;
 
 use std::time::Duration;
 
-use decide::action::{Action, Outcome, VipAction};
-use decide::event::{Event, Fact, Host, HostAddress, Interface, Says, Seen};
+use decide::input::{Event, Fact, Host, HostAddress, Interface, Says, Seen};
 use decide::net::VipId;
-use decide::reason::Reason;
+use decide::output::{Action, Outcome, Reason, VipAction};
 use decide::vip::VipState;
 use model_host::{
     Answers, ModelHost, VIP, group_policy, host, hung, limits, mac, member, ms, primary, secondary,

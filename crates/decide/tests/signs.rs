@@ -5,12 +5,11 @@ mod model_host;
 
 use std::time::Duration;
 
-use decide::action::{Action, VipAction};
 use decide::checks::Cause;
-use decide::event::{Event, Fact, MemberState, NotInGroup, ProcessSign, Seen, Server, Why};
 use decide::facts::process::Signs;
+use decide::input::{Event, Fact, MemberState, NotInGroup, ProcessSign, Seen, Server, Why};
 use decide::net::VipId;
-use decide::reason::{LetGo, Reason};
+use decide::output::{Action, LetGo, Reason, VipAction};
 use model_host::{Answers, ModelHost, group, ms, not_in_group, secondary};
 
 fn quiet_secondary() -> ModelHost {

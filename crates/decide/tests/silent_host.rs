@@ -4,11 +4,10 @@
 mod model_host;
 mod survivor;
 
-use decide::action::Action;
-use decide::event::{Event, Fact, Mac, MemberPort};
-use decide::net::VipId;
+use decide::input::{Event, Fact, MemberPort};
+use decide::net::{Mac, VipId};
+use decide::output::{Action, Reason};
 use decide::policy::{GroupPolicy, SilentHost};
-use decide::reason::Reason;
 use model_host::{group_policy, member, ms};
 use survivor::{Survivor, is_restore, is_set, refuses, silent};
 
@@ -100,6 +99,21 @@ fn a_host_that_was_silent_for_no_longer_than_a_cables_blip_is_waited_for() {
     segment.hosts = vec![1, 3];
     segment.passes(4_000, &[1]);
     assert_eq!(segment.expelled(), 0);
+}
+
+#[test]
+fn what_was_asked_before_this_host_was_cut_off_itself_says_nothing_of_a_silence_after_it() {
+    let mut segment = Segment::new(expelling());
+    // One lost answer; then nobody is heard; then the others are, and a cable is away for a blip.
+    (segment.hosts, segment.port) = (vec![3], silent());
+    segment.passes(1_000, &[]);
+    segment.hosts = vec![];
+    segment.passes(5_000, &[1]);
+    segment.hosts = vec![3];
+    segment.passes(3_000, &[1]);
+    assert_eq!(segment.expelled(), 0);
+    segment.passes(1_000, &[1]);
+    assert_eq!(segment.expelled(), 1, "silent for longer than a blip, and the other is heard all the while");
 }
 
 #[test]

@@ -9,11 +9,10 @@ use std::time::Duration;
 use cell::{Stage, every_cell, second_check_is_a_new_wish};
 use decide::Decision;
 use decide::State;
-use decide::action::{Action, VipAction};
 use decide::checks::{Finding, Verdict};
-use decide::event::{Event, Fact, Gateway, MemberState, NotInGroup, Role, Server, StatMark, ViewId, Why};
+use decide::input::{Event, Fact, Gateway, MemberState, NotInGroup, Role, Server, ViewId, Why};
 use decide::net::VipId;
-use decide::reason::Reason;
+use decide::output::{Action, Reason, StatMark, VipAction};
 use decide::time::Time;
 use decide::vip::VipState;
 use model_host::{Answers, ModelHost, group, hung, member, ms, not_in_group, policy, primary, secondary};
@@ -154,7 +153,7 @@ fn s10_refused_is_a_no_and_silence_is_not_known() {
 
 #[test]
 fn s11_only_online_primary_writable_with_a_majority_in_the_newest_view_passes() {
-    let passes = |change: fn(&mut decide::event::GroupView)| {
+    let passes = |change: fn(&mut decide::input::GroupView)| {
         let mut view = group(1, 1, 545, false);
         change(&mut view);
         stages_of(&with_server(Fact::Known(Server::Member(view)))).stages.primary.0 == Finding::Passed

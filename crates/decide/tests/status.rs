@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use decide::State;
 use decide::checks::Stage;
-use decide::event::{Event, Fact, Gateway, MemberState, Role, Says, Seen, Server};
+use decide::input::{Event, Fact, Gateway, MemberState, Role, Says, Seen, Server};
 use decide::status::{Found, Has, LastSwitch, Mode, Status, Wanted};
 use decide::step;
 use decide::time::Time;

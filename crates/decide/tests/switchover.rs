@@ -6,10 +6,9 @@ mod model_host;
 
 use std::time::Duration;
 
-use decide::action::{Action, VipAction};
-use decide::event::{Fact, Gateway, MemberState, NotInGroup, Says, Server};
+use decide::input::{Fact, Gateway, MemberState, NotInGroup, Says, Server};
 use decide::net::VipId;
-use decide::reason::{LetGo, Reason};
+use decide::output::{Action, LetGo, Reason, VipAction};
 use model_host::{Answers, ModelHost, group, member, ms, not_in_group};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -80,6 +79,34 @@ fn what_its_own_server_said_before_the_claim_is_enough_to_yield_on() {
     model.frame(2, Says::Probe);
     model.run(ms(12));
     assert!(!model.vip_here, "{:#?}", model.reasons);
+}
+
+#[test]
+fn of_two_holders_the_primary_that_takes_no_writes_yet_yields_to_the_secondary_that_still_does() {
+    let read_only_primary = || {
+        let mut model = ModelHost::settled_holder();
+        model.first.server = Fact::Known(Server::Member(group(1, 1, 545, true)));
+        model.run(ms(500));
+        model
+    };
+    let mut model = read_only_primary();
+    model.peers.insert(member(2), Fact::Known(Server::Member(group(2, 1, 545, false))));
+    model.frame(2, Says::Announcement);
+    model.run(ms(50));
+    assert!(!model.vip_here, "{:#?}", model.reasons);
+    assert!(stopped(&model, |because| *because == LetGo::WritableThere(member(2))));
+    // One that has it and takes none, one that takes them by an older view, one that only asks for it: it stays.
+    for (theirs, says) in [
+        (group(2, 1, 545, true), Says::Announcement),
+        (group(2, 1, 544, false), Says::Announcement),
+        (group(2, 1, 545, false), Says::Probe),
+    ] {
+        let mut model = read_only_primary();
+        model.peers.insert(member(2), Fact::Known(Server::Member(theirs)));
+        model.frame(2, says);
+        model.run(SECOND);
+        assert!(model.vip_here, "{:#?}", model.reasons);
+    }
 }
 
 #[test]

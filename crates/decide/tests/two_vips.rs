@@ -6,12 +6,11 @@ mod model_host;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use decide::action::{Action, Outcome, StatMark, VipAction};
 use decide::driver::{Driver, Next, Settled, Stop};
-use decide::event::{Event, Fact, Frame, Gateway, HostAddress, Says, Seen, Server};
+use decide::input::{Event, Fact, Frame, Gateway, HostAddress, Says, Seen, Server};
 use decide::net::VipId;
+use decide::output::{Action, Outcome, Reason, Said, StatMark, VipAction};
 use decide::policy::{Policy, VipPolicy};
-use decide::reason::{Reason, Said};
 use decide::time::Time;
 use model_host::{VIP, group_policy, host, hung, limits, mac, member, ms, primary, secondary};
 

@@ -5,10 +5,9 @@ mod model_host;
 
 use std::time::Duration;
 
-use decide::action::{Action, VipAction};
-use decide::event::{Fact, Says, Server};
+use decide::input::{Fact, Says, Server};
 use decide::net::VipId;
-use decide::reason::Reason;
+use decide::output::{Action, Reason, VipAction};
 use model_host::{Answers, ModelHost, group, hung, member, ms};
 
 #[test]

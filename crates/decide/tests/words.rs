@@ -6,8 +6,8 @@ mod model_host;
 use std::time::Duration;
 
 use decide::checks::{Cause, Stage};
-use decide::event::{Fact, MemberState, Says, Server, StatMark, Why};
-use decide::reason::{LetGo, Reason, Vacant};
+use decide::input::{Fact, MemberState, Says, Server, Why};
+use decide::output::{LetGo, Reason, StatMark, Vacant};
 use decide::time::Time;
 use model_host::{Answers, ModelHost, group, mac, member, ms};
 

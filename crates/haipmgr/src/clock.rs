@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use decide::event::Event;
+use decide::input::Event;
 use decide::time::Time;
 use nix::time::{ClockId, clock_gettime};
 

@@ -4,7 +4,8 @@
 use std::io;
 use std::path::Path;
 
-use decide::event::{Host, Server, StatMark};
+use decide::input::{Host, Server};
+use decide::output::StatMark;
 use decide::time::Time;
 use netlink_packet_core::{NetlinkBuffer, NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::RouteNetlinkMessage;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::{iter, mem};
 
 use decide::State;
-use decide::event::{Event, Fact, Gateway, Host, Seen, Server};
+use decide::input::{Event, Fact, Gateway, Host, Seen, Server};
 use decide::policy::Policy;
 use decide::step;
 use decide::time::Time;
@@ -242,7 +242,7 @@ fn decided(policy: &Policy, now: Time, state: &mut State, event: Event) -> Line 
 mod tests {
     use std::collections::BTreeMap;
 
-    use decide::event::{Interface, NotInGroup};
+    use decide::input::{Interface, NotInGroup};
     use decide::policy::{GroupPolicy, VipPolicy};
 
     use super::*;

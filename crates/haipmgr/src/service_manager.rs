@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use decide::State;
-use decide::event::{Fact, MemberState, Role, Server};
+use decide::input::{Fact, MemberState, Role, Server};
 use decide::policy::Policy;
 use decide::time::Time;
 use decide::vip::{VipMachine, VipState};

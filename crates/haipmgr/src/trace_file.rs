@@ -90,7 +90,7 @@ pub(crate) fn is_cut_short(file: &File) -> io::Result<bool> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use decide::State;
-    use decide::event::Event;
+    use decide::input::Event;
     use decide::policy::{GroupPolicy, Policy, VipPolicy};
     use decide::time::Time;
 

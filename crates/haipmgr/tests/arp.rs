@@ -10,8 +10,8 @@ use std::os::fd::AsRawFd;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
-use decide::event::{Event, Frame, Mac, Says};
-use decide::net::VipId;
+use decide::input::{Event, Frame, Says};
+use decide::net::{Mac, VipId};
 use haipmgr::act::announce::{AnnounceError, Announcer};
 use haipmgr::observe::neighbor::{NeighborReport, NeighborSettings, NeighborWatch, watch};
 use linux::neighbor_socket::{NeighborListener, NeighborSender};

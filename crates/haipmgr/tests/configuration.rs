@@ -32,9 +32,7 @@ fn the_file_of_the_design_guide_is_accepted() {
     assert!(cluster.policy.vips[&VipId::FIRST].lease.is_some());
 }
 
-#[test]
-fn every_optional_key_is_taken() {
-    let more = r#"
+const EVERY_OPTIONAL_KEY: &str = r#"
 lease = "10s"
 linger = "off"
 claim_wait = 0
@@ -59,9 +57,12 @@ announce_interval = "30s"
 decision_trace = "all"
 socket = "/run/mysqld/mysqld.sock"
 [cluster.members]"#;
+
+#[test]
+fn every_optional_key_is_taken() {
     let (_written, config) = loaded(
         "haipmgr.toml",
-        &("lock = \"/x/y.lock\"".to_owned() + &TOML.replace("[cluster.members]", more)),
+        &("lock = \"/x/y.lock\"".to_owned() + &TOML.replace("[cluster.members]", EVERY_OPTIONAL_KEY)),
     );
     let cluster = only(&config);
     let policy = &cluster.policy;
@@ -150,92 +151,88 @@ fn a_cluster_may_have_vips_members_and_gateway_of_either_family_and_several_vips
     assert!(refused("haipmgr.toml", &one).join("").contains("write [[cluster.vips]]"));
 }
 
+/// What is replaced by what; where the fault is told; words that are in it.
+const FAULTS: &[(&str, &str, &str, &[&str])] = &[
+    ("\"7s\"", "\"7s", "10:", &["not TOML"]),
+    ("sleeptime ", "sleptime ", "10:1:", &["unknown key \"sleptime\"", "did you mean \"sleeptime\"?"]),
+    ("gateway ", "ip_gateway ", "5:1:", &["parameter.py's name", "\"gateway\""]),
+    ("user          = \"haip\"", "", "2:1:", &["cluster orders", "\"user\" is missing"]),
+    ("[[cluster]]", "lok = 1\n[[cluster]]", "2:1:", &["unknown key \"lok\"", "did you mean \"lock\"?"]),
+    ("[[cluster]]", "vip = 1\n[[cluster]]", "2:1:", &["\"vip\" belongs to a cluster", "[[cluster]]"]),
+    ("[[cluster]]", "lock = \"x\"\n[[cluster]]", "2:8:", &["lock", "whole path"]),
+    ("= 3306", "= \"3306\"", "6:17:", &["mysql_port: this is text", "without quotes"]),
+    ("= 3306", "= 0", "6:17:", &["mysql_port", "out of range", "1 to 65535"]),
+    ("= 33061", "= 133061", "7:17:", &["group_port", "out of range"]),
+    ("10.77.0.100/32", "10.77.0.100/24", "4:17:", &["/24 is refused", "write \"10.77.0.100/32\""]),
+    ("10.77.0.100/32", "db-vip", "4:17:", &["\"db-vip\" is not an IP address", "not a host name"]),
+    ("10.77.0.100/32", "10.77.0.12", "14:1:", &["the VIP and a member's own address"]),
+    ("10.77.0.100/32", "10.77.0.254", "4:1:", &["the VIP and the gateway"]),
+    ("10.77.0.100/32", "127.0.0.1", "4:17:", &["not an address that a host on the network can have"]),
+    ("10.77.0.100/32", "fd77::100/64", "4:17:", &["/64 is refused", "write \"fd77::100/128\""]),
+    ("10.77.0.100/32", "fe80::100", "4:17:", &["link-local"]),
+    ("10.77.0.254", "10.77.0.13", "5:1:", &["the gateway and a member"]),
+    ("\"10.77.0.11\" =", "\"db1\" =", "13:1:", &["member \"db1\" is not an IP address"]),
+    (
+        "\"10.77.0.11\" = \"eth0\"",
+        "\"10.77.0.11\" = 0",
+        "13:16:",
+        &["10.77.0.11", "write its name in quotes"],
+    ),
+    ("\"10.77.0.11\" = \"eth0\"", "\"10.77.0.11\" = \"\"", "13:16:", &["the interface's name is empty"]),
+    ("\"10.77.0.11\" = \"eth0\"", "\"10.77.0.11\" = \"a-interface-of-16-byt\"", "13:16:", &["over 15 bytes"]),
+    ("\"10.77.0.11\" =", "10.77.0.11 =", "13:1:", &["address in quotes"]),
+    ("\"7s\"", "\"soon\"", "10:17:", &["sleeptime", "is not a length of time", "\"7s\""]),
+    ("\"7s\"", "0", "10:17:", &["sleeptime", "out of range", "from 1s to 1h"]),
+    ("\"7s\"", "[7]", "10:17:", &["sleeptime", "is a list"]),
+    ("\"7s\"", "-7", "10:17:", &["sleeptime", "out of range"]),
+    ("\"7s\"", "7\nlease = \"1s\"", "11:9:", &["lease", "from 3s to 1h", "\"off\""]),
+    (
+        "\"7s\"",
+        "7\npoll_interval = \"5s\"",
+        "11:1:",
+        &["lease (10s) must be at least 3 times poll_interval (5s)"],
+    ),
+    (
+        "\"7s\"",
+        "7\ngateway_lost = \"hold\"",
+        "11:16:",
+        &["\"hold\" is not \"release\" or \"hold-with-majority\""],
+    ),
+    ("\"7s\"", "7\ntakeover_after = \"7s\"", "11:18:", &["takeover_after", "from 10s to 24h", "\"off\""]),
+    (
+        "\"7s\"",
+        "7\nlease = \"1m\"\ntakeover_after = \"1m\"",
+        "12:1:",
+        &["takeover_after", "at least 2s more than lease"],
+    ),
+    ("\"7s\"", "7\nprobe_count = 21", "11:15:", &["probe_count", "from 1 to 20"]),
+    (
+        "\"7s\"",
+        "7\ndecision_trace = \"none\"",
+        "11:18:",
+        &["\"none\" is not one of \"switches\", \"all\", \"off\""],
+    ),
+    ("password      =", "# ", "2:1:", &["there is no password", "password_file"]),
+    ("password      =", "password_file = \"/x\"\npassword =", "10:1:", &["both given", "only one"]),
+    (
+        "password      = \"KRj$r748Lf\"",
+        "password_file = \"/none/x\"",
+        "9:1:",
+        &["/none/x", "can't be read", "mode 600"],
+    ),
+    ("password      = \"KRj$r748Lf\"", "password_file = \"x\"", "9:17:", &["does not begin with \"/\""]),
+    ("password      = \"KRj$r748Lf\"", "password_credential = \"x\"", "9:1:", &["LoadCredential=x:FILE"]),
+    ("\"FOLDER/\"", "\"/none/x y/\"", "11:1:", &["does not exist", "mkdir -p '/none/x y/'"]),
+    ("\"FOLDER/\"", "\"/dev/null\"", "11:1:", &["is not a folder"]),
+    ("\"FOLDER/\"", "\"here/\"", "11:17:", &["write the whole path"]),
+    ("user          = \"haip\"", "user = \"\"", "8:8:", &["user", "is empty"]),
+    ("[[cluster]]", "[cluster]", "2:", &["[[cluster]] with two brackets"]),
+];
+
 #[test]
 fn each_fault_is_told_with_its_line_and_what_to_write() {
-    // What is replaced by what; where the fault is told; words that are in it.
-    let cases: &[(&str, &str, &str, &[&str])] = &[
-        ("\"7s\"", "\"7s", "10:", &["not TOML"]),
-        ("sleeptime ", "sleptime ", "10:1:", &["unknown key \"sleptime\"", "did you mean \"sleeptime\"?"]),
-        ("gateway ", "ip_gateway ", "5:1:", &["parameter.py's name", "\"gateway\""]),
-        ("user          = \"haip\"", "", "2:1:", &["cluster orders", "\"user\" is missing"]),
-        ("[[cluster]]", "lok = 1\n[[cluster]]", "2:1:", &["unknown key \"lok\"", "did you mean \"lock\"?"]),
-        ("[[cluster]]", "vip = 1\n[[cluster]]", "2:1:", &["\"vip\" belongs to a cluster", "[[cluster]]"]),
-        ("[[cluster]]", "lock = \"x\"\n[[cluster]]", "2:8:", &["lock", "whole path"]),
-        ("= 3306", "= \"3306\"", "6:17:", &["mysql_port: this is text", "without quotes"]),
-        ("= 3306", "= 0", "6:17:", &["mysql_port", "out of range", "1 to 65535"]),
-        ("= 33061", "= 133061", "7:17:", &["group_port", "out of range"]),
-        ("10.77.0.100/32", "10.77.0.100/24", "4:17:", &["/24 is refused", "write \"10.77.0.100/32\""]),
-        ("10.77.0.100/32", "db-vip", "4:17:", &["\"db-vip\" is not an IP address", "not a host name"]),
-        ("10.77.0.100/32", "10.77.0.12", "14:1:", &["the VIP and a member's own address"]),
-        ("10.77.0.100/32", "10.77.0.254", "4:1:", &["the VIP and the gateway"]),
-        ("10.77.0.100/32", "127.0.0.1", "4:17:", &["not an address that a host on the network can have"]),
-        ("10.77.0.100/32", "fd77::100/64", "4:17:", &["/64 is refused", "write \"fd77::100/128\""]),
-        ("10.77.0.100/32", "fe80::100", "4:17:", &["link-local"]),
-        ("10.77.0.254", "10.77.0.13", "5:1:", &["the gateway and a member"]),
-        ("\"10.77.0.11\" =", "\"db1\" =", "13:1:", &["member \"db1\" is not an IP address"]),
-        (
-            "\"10.77.0.11\" = \"eth0\"",
-            "\"10.77.0.11\" = 0",
-            "13:16:",
-            &["10.77.0.11", "write its name in quotes"],
-        ),
-        ("\"10.77.0.11\" = \"eth0\"", "\"10.77.0.11\" = \"\"", "13:16:", &["the interface's name is empty"]),
-        (
-            "\"10.77.0.11\" = \"eth0\"",
-            "\"10.77.0.11\" = \"a-interface-of-16-byt\"",
-            "13:16:",
-            &["over 15 bytes"],
-        ),
-        ("\"10.77.0.11\" =", "10.77.0.11 =", "13:1:", &["address in quotes"]),
-        ("\"7s\"", "\"soon\"", "10:17:", &["sleeptime", "is not a length of time", "\"7s\""]),
-        ("\"7s\"", "0", "10:17:", &["sleeptime", "out of range", "from 1s to 1h"]),
-        ("\"7s\"", "[7]", "10:17:", &["sleeptime", "is a list"]),
-        ("\"7s\"", "-7", "10:17:", &["sleeptime", "out of range"]),
-        ("\"7s\"", "7\nlease = \"1s\"", "11:9:", &["lease", "from 3s to 1h", "\"off\""]),
-        (
-            "\"7s\"",
-            "7\npoll_interval = \"5s\"",
-            "11:1:",
-            &["lease (10s) must be at least 3 times poll_interval (5s)"],
-        ),
-        (
-            "\"7s\"",
-            "7\ngateway_lost = \"hold\"",
-            "11:16:",
-            &["\"hold\" is not \"release\" or \"hold-with-majority\""],
-        ),
-        ("\"7s\"", "7\ntakeover_after = \"7s\"", "11:18:", &["takeover_after", "from 10s to 24h", "\"off\""]),
-        (
-            "\"7s\"",
-            "7\nlease = \"1m\"\ntakeover_after = \"1m\"",
-            "12:1:",
-            &["takeover_after", "at least 2s more than lease"],
-        ),
-        ("\"7s\"", "7\nprobe_count = 21", "11:15:", &["probe_count", "from 1 to 20"]),
-        (
-            "\"7s\"",
-            "7\ndecision_trace = \"none\"",
-            "11:18:",
-            &["\"none\" is not one of \"switches\", \"all\", \"off\""],
-        ),
-        ("password      =", "# ", "2:1:", &["there is no password", "password_file"]),
-        ("password      =", "password_file = \"/x\"\npassword =", "10:1:", &["both given", "only one"]),
-        (
-            "password      = \"KRj$r748Lf\"",
-            "password_file = \"/none/x\"",
-            "9:1:",
-            &["/none/x", "can't be read", "mode 600"],
-        ),
-        ("password      = \"KRj$r748Lf\"", "password_file = \"x\"", "9:17:", &["does not begin with \"/\""]),
-        ("password      = \"KRj$r748Lf\"", "password_credential = \"x\"", "9:1:", &["LoadCredential=x:FILE"]),
-        ("\"FOLDER/\"", "\"/none/x y/\"", "11:1:", &["does not exist", "mkdir -p '/none/x y/'"]),
-        ("\"FOLDER/\"", "\"/dev/null\"", "11:1:", &["is not a folder"]),
-        ("\"FOLDER/\"", "\"here/\"", "11:17:", &["write the whole path"]),
-        ("user          = \"haip\"", "user = \"\"", "8:8:", &["user", "is empty"]),
-        ("[[cluster]]", "[cluster]", "2:", &["[[cluster]] with two brackets"]),
-    ];
     let mut wrong = Vec::new();
-    for (what, by, place, words) in cases {
+    for (what, by, place, words) in FAULTS {
         assert!(TOML.contains(what), "{what}");
         let problems = refused("haipmgr.toml", &TOML.replacen(what, by, 1));
         let found = problems

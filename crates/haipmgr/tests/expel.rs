@@ -9,8 +9,8 @@ use std::path::PathBuf;
 use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
 
-use decide::action::{Action, Outcome};
-use decide::event::{Event, Fact, MemberPort, Seen, Why};
+use decide::input::{Event, Fact, MemberPort, Seen, Why};
+use decide::output::{Action, Outcome};
 use haipmgr::act::expel::Expel;
 use haipmgr::observe::member_port;
 use haipmgr::observe::mysql::{Endpoint, Servers};

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use decide::event::{Fact, Gateway, Seen, Why};
+use decide::input::{Fact, Gateway, Seen, Why};
 use haipmgr::observe::gateway::{GatewaySettings, GatewayWatch, watch};
 use namespace::{LIMIT, Neighbor, cable_to, give, in_new_namespace, index, netlink, set_down, set_up};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};

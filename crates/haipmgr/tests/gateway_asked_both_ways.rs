@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
-use decide::event::{Fact, Gateway, Seen};
+use decide::input::{Fact, Gateway, Seen};
 use decide::net::VipId;
 use decide::time::Time;
 use haipmgr::clock;

@@ -11,7 +11,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use decide::event::Mac;
+use decide::net::Mac;
 use haipmgr::act::announce::Announcer;
 use haipmgr::act::late_packets::LatePackets;
 use haipmgr::act::orphan_syns::OrphanSyns;

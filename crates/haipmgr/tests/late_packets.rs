@@ -11,7 +11,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use decide::event::Mac;
+use decide::net::Mac;
 use haipmgr::act::late_packets::{KEPT_FOR, LatePackets, LatePacketsError, PASSED_ON_FOR};
 use segment::vip::{A, PORT, VIP, appear_on, hosts, mac_of, serve, wait_for_syn};
 use segment::{Host, INTERFACE, LIMIT, Segment};

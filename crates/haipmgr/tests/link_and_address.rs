@@ -6,7 +6,7 @@ mod namespace;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use decide::event::{Fact, Host, HostAddress, Seen};
+use decide::input::{Fact, Host, HostAddress, Seen};
 use futures_util::TryStreamExt as _;
 use haipmgr::act::address::{AddressError, Addresses, Label};
 use haipmgr::observe::link::{LinkNews, LinkWatch, watch};

@@ -7,7 +7,7 @@ mod server;
 use std::net::Ipv6Addr;
 use std::time::{Duration, Instant};
 
-use decide::event::{Fact, GroupView, MemberState, NotInGroup, Role, Server as Answer, Why};
+use decide::input::{Fact, GroupView, MemberState, NotInGroup, Role, Server as Answer, Why};
 use haipmgr::config::ClientCertificate;
 use haipmgr::observe::mysql::{Access, Endpoint, Password, Peer, ask_once};
 use mysql::prelude::Queryable;

@@ -10,7 +10,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use decide::event::Mac;
+use decide::net::Mac;
 use haipmgr::act::orphan_syns::{KEPT_FOR, MOST, OrphanSyns, OrphanSynsError};
 use segment::vip::{PORT, VIP, appear_on, hosts, mac_of, serve, wait_for_syn};
 use segment::{Host, INTERFACE, LIMIT, Segment};

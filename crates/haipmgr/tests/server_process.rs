@@ -14,7 +14,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use decide::event::{Event, ProcessSign};
+use decide::input::{Event, ProcessSign};
 use haipmgr::observe::server_process::{NotFound, ProcessReport, ProcessWatch, ServerProcesses};
 use segment::{Host, LIMIT};
 use tempfile::TempDir;

@@ -1,26 +1,24 @@
 //! The lab command.
 
 mod arguments;
+mod run;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use clap::Parser as _;
-use lab::agents::{Cluster, LAB, configure};
 use lab::bench::{Bench, FAULTS, Tool};
 use lab::cost::{self, Wanted};
 use lab::end_to_end::{Labs, Share};
-use lab::experiment::Experiment;
 use lab::fault::Fault;
-use lab::measure::{median, worst};
 use lab::namespace::{self, EnterTarget, Layout, Outside};
-use lab::report::table::{Style, table};
-use lab::report::{budget, slowdown};
+use lab::report::table::Style;
 use lab::scenario::Lab;
 use lab::{clients, end_to_end, group, host, provision, segment};
 
-use self::arguments::{Arguments, Output, Task};
+use self::arguments::{Arguments, Task};
+use self::run::{Company, DEMO, run};
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -59,29 +57,13 @@ fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
         Task::Witness(witness) => Ok(witness.run().map(|()| 0)?),
         Task::PatroniShim(shim) => Ok(shim.run().map(|()| 0)?),
         Task::StandIn(stand_in) => Ok(stand_in.run().map(|()| 0)?),
-        Task::Clients { .. } if arguments.inside.is_none() => {
-            // Outside, where the package registries can be reached.
-            clients::install()?;
-            go_inside(arguments.agent, false, None)
+        Task::Test { filters, labs, out } => {
+            // Once, before the labs look for it at the same time.
+            provision::provision()?;
+            let agent = find_agent(arguments.agent)?;
+            test(&filters, labs, arguments.members, &agent, out.as_deref())
         }
-        Task::Up
-        | Task::Run { .. }
-        | Task::Bench { .. }
-        | Task::Cost { .. }
-        | Task::Demo { .. }
-        | Task::Soak { .. }
-            if arguments.inside.is_none() =>
-        {
-            go_inside(arguments.agent, arguments.no_agents, None)
-        }
-        Task::Upgrade { from } if arguments.inside.is_none() => {
-            let older = provision::given(&from)?;
-            go_inside(arguments.agent, arguments.no_agents, Some(older))
-        }
-        Task::TestShare { starter, .. } if arguments.inside.is_none() => {
-            namespace::end_with(starter)?;
-            go_inside(arguments.agent, arguments.no_agents, None)
-        }
+        task if arguments.inside.is_none() => start_over_inside(&task, arguments.agent, arguments.no_agents),
         Task::Up => up(&inside(arguments.inside), !arguments.no_agents, &arguments.called_as),
         Task::Run { faults, times, beside_mysql_alone, beside_silent_host_expel, output } => {
             let all: Vec<Fault> = (0..times).flat_map(|_| faults.iter().copied()).collect();
@@ -98,20 +80,7 @@ fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
             measure_cost(&inside(arguments.inside), wanted, out.as_deref())
         }
         Task::Clients { faults, warm, markdown } => {
-            let style = if markdown { Style::Markdown } else { Style::Terminal };
-            let wanted = clients::Wanted { faults, warm };
-            let since = std::time::Instant::now();
-            let tables = clients::run(&inside(arguments.inside), &wanted, style, &mut |step| {
-                eprintln!("{:6.1} s  {step}", since.elapsed().as_secs_f64());
-            })?;
-            print!("{tables}");
-            Ok(0)
-        }
-        Task::Test { filters, labs, out } => {
-            // Once, before the labs look for it at the same time.
-            provision::provision()?;
-            let agent = find_agent(arguments.agent)?;
-            test(&filters, labs, arguments.members, &agent, out.as_deref())
+            through_real_clients(&inside(arguments.inside), faults, warm, markdown)
         }
         Task::TestShare { queue, then, last, out, .. } => {
             let share = Share { queue, then, last };
@@ -136,6 +105,23 @@ fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
             };
             run(&inside(arguments.inside), &DEMO, &output, company)
         }
+    }
+}
+
+/// Does outside what can't be done inside, and starts over inside.
+fn start_over_inside(task: &Task, agent: Option<PathBuf>, no_agents: bool) -> Result<u8, Failure> {
+    match task {
+        Task::Clients { .. } => {
+            // Outside, where the package registries can be reached.
+            clients::install()?;
+            go_inside(agent, false, None)
+        }
+        Task::Upgrade { from } => go_inside(agent, no_agents, Some(provision::given(from)?)),
+        Task::TestShare { starter, .. } => {
+            namespace::end_with(*starter)?;
+            go_inside(agent, no_agents, None)
+        }
+        _ => go_inside(agent, no_agents, None),
     }
 }
 
@@ -237,123 +223,6 @@ Ctrl-C here ends it all and leaves nothing behind."
     )
 }
 
-/// What the demo shows, in this order.
-const DEMO: [Fault; 5] =
-    [Fault::Switchover, Fault::Shutdown, Fault::StopGroupReplication, Fault::Kill9, Fault::PowerOff];
-
-/// With whom the faults are done.
-#[derive(Clone, Copy, Debug)]
-struct Company {
-    agents: bool,
-    /// Each fault once more while all agents are stopped.
-    beside_mysql_alone: bool,
-    /// Each fault once more with `silent_host = "expel"`.
-    beside_silent_host_expel: bool,
-}
-
-impl Company {
-    fn suits(self, faults: &[Fault]) -> Result<(), Failure> {
-        let shows_the_group = |fault: &Fault| fault.moves_the_primary() || fault.is_about_a_secondary();
-        if let Some(fault) = faults.iter().find(|fault| !self.agents && !shows_the_group(fault)) {
-            let name = fault.name();
-            return Err(format!("--no-agents: {name} does nothing to the group; leave it out").into());
-        }
-        if let Some(fault) =
-            faults.iter().find(|fault| self.beside_mysql_alone && !fault.is_about_a_secondary())
-        {
-            let name = fault.name();
-            return Err(format!(
-                "--beside-mysql-alone: after {name} nobody would bring the VIP to its place; leave {name} out, or see --no-agents"
-            )
-            .into());
-        }
-        Ok(())
-    }
-}
-
-fn run(layout: &Layout, faults: &[Fault], output: &Output, company: Company) -> Result<u8, Failure> {
-    let since = std::time::Instant::now();
-    company.suits(faults)?;
-    let with_agents = company.agents;
-    let mut experiment = if with_agents {
-        Experiment::start(layout, true)?
-    } else {
-        Experiment::start_without_agents(layout, true)?
-    };
-    if let Some(seconds) = output.expel_timeout {
-        for server in experiment.lab.group.servers() {
-            // Persisted, so that a server that is killed and started again has it too.
-            server.run(&format!("SET PERSIST group_replication_member_expel_timeout = {seconds}"))?;
-        }
-    }
-    if output.mysql_elects_alone {
-        let cluster = Cluster { sooner_elections: false, ..LAB };
-        let Lab { segment, agents, .. } = &mut experiment.lab;
-        for (host, agent) in segment.databases.iter().zip(agents) {
-            configure(host, &[cluster])?;
-            agent.stop()?;
-            agent.start(host)?;
-        }
-    }
-    let mut failure = None;
-    for fault in faults {
-        let beside = |experiment: &mut Experiment| {
-            if company.beside_mysql_alone {
-                experiment.run_mysql_alone(*fault).map(drop)
-            } else if company.beside_silent_host_expel {
-                experiment.run_expelling_silent_hosts(*fault).map(drop)
-            } else {
-                Ok(())
-            }
-        };
-        if let Err(error) = experiment.run(*fault).and_then(|_| beside(&mut experiment)) {
-            failure = Some(format!("{}: {error}", fault.name()));
-            break;
-        }
-    }
-    let (figures, judged, cost) = (experiment.figures(), experiment.judged(), experiment.agent_cost());
-    let (budgets, slowdowns) = (experiment.budgets(), experiment.slowdowns());
-    let title = if with_agents {
-        "haipmgr on three real MySQL servers"
-    } else {
-        "Three real MySQL servers, no agents"
-    };
-    let (apart, of_the_second) = (experiment.apart(), experiment.budgets_of_the_second());
-    let picture = experiment.save(&output.out, title)?;
-    experiment.finish();
-    let style = if output.markdown { Style::Markdown } else { Style::Terminal };
-    println!("{}", table(&figures, style));
-    print!("{}", budget::text(&budgets));
-    if !apart.is_empty() {
-        println!("The same of the VIP in IPv6:");
-        print!("{}", budget::text(&of_the_second));
-        println!(
-            "One family had moved and the other had not: median {} s, worst {} s, {} moves",
-            median(apart.iter().copied()),
-            worst(apart.iter().copied()),
-            apart.len()
-        );
-    }
-    print!("{}", slowdown::table(&slowdowns, style));
-    if with_agents {
-        println!(
-            "All times in seconds. The whole run: {judged}. An agent took at most {:.1} MB of memory and {:.2} % of a core.",
-            lab::report::megabytes(cost.memory),
-            cost.processor * 100.0
-        );
-    } else {
-        println!(
-            "All times in seconds. No agents and no VIP: the client went to the servers' own addresses."
-        );
-    }
-    println!("{:.0} s in all. Picture: {}", since.elapsed().as_secs_f64(), picture.display());
-    match failure {
-        Some(text) => Err(text.into()),
-        None if judged.broken.is_empty() => Ok(0),
-        None => Err("an invariant is broken".into()),
-    }
-}
-
 fn bench(
     layout: &Layout,
     faults: &[Fault],
@@ -377,6 +246,23 @@ fn bench(
     println!("All times in seconds. {}", written.page.display());
     // What was measured until then is told all the same.
     outcome?;
+    Ok(0)
+}
+
+/// Real client libraries, through moves of the VIP.
+fn through_real_clients(
+    layout: &Layout,
+    faults: Vec<Fault>,
+    warm: bool,
+    markdown: bool,
+) -> Result<u8, Failure> {
+    let style = if markdown { Style::Markdown } else { Style::Terminal };
+    let wanted = clients::Wanted { faults, warm };
+    let since = std::time::Instant::now();
+    let tables = clients::run(layout, &wanted, style, &mut |step| {
+        eprintln!("{:6.1} s  {step}", since.elapsed().as_secs_f64());
+    })?;
+    print!("{tables}");
     Ok(0)
 }
 

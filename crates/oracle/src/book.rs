@@ -5,48 +5,16 @@ use std::time::Duration;
 use crate::claims::Claims;
 use crate::expelling::Expelling;
 use crate::inputs::{
-    Action, Event, Fact, Frame, Gateway, GroupView, HostAddress, Mac, MemberState, NotInGroup, Outcome, Says,
-    Seen, Server, Time, ViewId, VipAction,
+    Action, Event, Fact, Frame, Gateway, GroupView, HostAddress, Mac, MemberState, Outcome, Says, Seen,
+    Server, Time, ViewId, VipAction,
 };
 use crate::limits::Limits;
+use crate::word::{Word, takes_stray_writes};
 
 /// An agent that claims looks at the time each 200 ms at the least: one that comes back after this has stood still.
 const STANDS_STILL: Duration = Duration::from_millis(600);
 /// A server that stood still, or whose agent did, says for a moment that it lacks the majority; that is looked at once more.
 pub(crate) const NO_MAJORITY_FOR: Duration = Duration::from_millis(300);
-
-/// What an agent was last told of its own server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Word {
-    /// Nothing yet.
-    Nothing,
-    /// ONLINE, PRIMARY, with a majority, in no view that is known to be old; takes writes or not.
-    Leads {
-        /// `super_read_only` is off.
-        writable: bool,
-    },
-    /// ONLINE with a majority, a secondary, and it still takes writes: the VIP may stay until it is claimed.
-    TakesWrites,
-    /// It answers, and does not lead.
-    Follows,
-    /// ONLINE by its own word, and can't reach the majority.
-    NoMajority,
-    /// It leads by its own word, in a view that is older than one that the agent was told of.
-    Stale,
-    /// Its process is gone, or was since it last said anything of its group.
-    Dead,
-    /// It does not answer.
-    Silent,
-    /// It lives, and turns the question away.
-    TurnsAway,
-}
-
-impl Word {
-    /// A VIP that is there may stay as long as nobody claims it.
-    pub(crate) const fn may_stay(self) -> bool {
-        matches!(self, Self::Leads { .. } | Self::TakesWrites)
-    }
-}
 
 /// What one agent was told and ordered that concerns one VIP. Small and comparable, so that it can be a part of a model checker's state.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -347,7 +315,7 @@ impl Book {
             _ => self.own_view.take(),
         };
         self.strays = takes_stray_writes(&seen.fact);
-        let word = match word(&seen.fact) {
+        let word = match Word::of(&seen.fact) {
             word if word.may_stay() && self.is_stale() => Word::Stale,
             // Whatever runs there now is not what led.
             Word::Silent | Word::TurnsAway if self.started_anew => Word::Dead,
@@ -469,39 +437,5 @@ impl Book {
     pub fn knows_a_no(&self) -> bool {
         matches!(self.word, Word::Follows | Word::NoMajority | Word::Stale | Word::Dead)
             || self.gateway == Some(false)
-    }
-}
-
-/// It is in no group, and does not say that it is read-only.
-fn takes_stray_writes(fact: &Fact<Server>) -> bool {
-    match fact {
-        Fact::Known(Server::Member(view)) => {
-            let outside = |state| matches!(state, MemberState::Offline | MemberState::Error);
-            !view.super_read_only && view.local_member().is_none_or(|local| outside(local.state))
-        }
-        Fact::Known(Server::NotInGroup(why)) => {
-            matches!(why, NotInGroup::PluginMissing | NotInGroup::NotRunning)
-        }
-        _ => false,
-    }
-}
-
-fn word(fact: &Fact<Server>) -> Word {
-    match fact {
-        Fact::Unknown(why) if why.server_lives() => Word::TurnsAway,
-        Fact::Unknown(_) => Word::Silent,
-        Fact::Known(Server::Refused(_)) => Word::Dead,
-        Fact::Known(Server::NotInGroup(_)) => Word::Follows,
-        Fact::Known(Server::Member(view)) if view.is_primary() => {
-            Word::Leads { writable: !view.super_read_only }
-        }
-        Fact::Known(Server::Member(view)) => {
-            let online = view.local_member().is_some_and(|local| local.state == MemberState::Online);
-            match (online, view.has_majority()) {
-                (true, false) => Word::NoMajority,
-                (true, true) if !view.super_read_only => Word::TakesWrites,
-                _ => Word::Follows,
-            }
-        }
     }
 }

@@ -4,11 +4,12 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::book::{Book, Word};
+use crate::book::Book;
 use crate::excuses::Excuse;
 use crate::inputs::{Action, Event, ReadOnlyPrimary, Time, VipAction, VipId};
 use crate::invariant::{Breach, Invariant};
 use crate::limits::Limits;
+use crate::word::Word;
 
 /// "It is free" is to be read no later than this after it was heard: another may have taken it then.
 const WORD_HOLDS_FOR: Duration = Duration::from_millis(20);

@@ -1,7 +1,7 @@
 //! The invariants of haipmgr, each defined once, with books of their own.
 //!
-//! Two halves. [`Book`] belongs to one agent and one VIP: it reads what the agent was told ([`decide::event`]) and what it ordered
-//! ([`decide::action`]), and says whether the one follows from the other. [`outside`] looks at all hosts at once: who bears the
+//! Two halves. [`Book`] belongs to one agent and one VIP: it reads what the agent was told ([`decide::input`]) and what it ordered
+//! ([`decide::output`]), and says whether the one follows from the other. [`outside`] looks at all hosts at once: who bears the
 //! VIP, who hears whom, who is entitled to it in truth. Neither ever sees what the rules remember: a mistake in a rule's memory
 //! would be a mistake of its judge too.
 //!
@@ -18,6 +18,7 @@ mod judge;
 mod limits;
 mod normal;
 pub mod outside;
+mod word;
 
 pub use book::Book;
 pub use excuses::{Counts, Excuse};

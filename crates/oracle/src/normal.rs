@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use crate::book::{Book, NO_MAJORITY_FOR, Word};
+use crate::book::{Book, NO_MAJORITY_FOR};
 use crate::claims::CLAIM_LASTS;
 use crate::inputs::Time;
 use crate::limits::Limits;
+use crate::word::Word;
 
 impl Book {
     /// Lets the clock run, of one that always stands at the same time: everything in the book lies further back.

@@ -8,9 +8,9 @@ use std::time::Duration;
 use agent::{
     Agent, OTHER, add, breaks, excused, fine, follows, leads, member, ms, remove, renew, silent, uuid, view,
 };
-use decide::action::{Action, Outcome, VipAction};
-use decide::event::{Event, Fact, Frame, MemberPort, NotInGroup, Says, Seen, Server, Why};
+use decide::input::{Event, Fact, Frame, MemberPort, NotInGroup, Says, Seen, Server, Why};
 use decide::net::VipId;
+use decide::output::{Action, Outcome, VipAction};
 use oracle::{Excuse, Invariant, Orders};
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use decide::event::{Fact, GroupView, Member, MemberState, NotInGroup, Role, Server, ViewId, Why};
+use decide::input::{Fact, GroupView, Member, MemberState, NotInGroup, Role, Server, ViewId, Why};
 use decide::time::Time;
 
 /// A member, by its place among the hosts.

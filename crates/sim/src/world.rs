@@ -15,8 +15,8 @@ mod segment;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use decide::event::{Event, Mac, Says};
-use decide::net::VipId;
+use decide::input::{Event, Says};
+use decide::net::{Mac, VipId};
 use decide::policy::{GroupPolicy, Policy, VipPolicy};
 use decide::time::Time;
 use fastrand::Rng;

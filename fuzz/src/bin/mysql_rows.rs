@@ -2,7 +2,7 @@
 //! first byte says whose dialect.
 #![no_main]
 
-use decide::event::{Role, Server, ViewId};
+use decide::input::{Role, Server, ViewId};
 use haipmgr::fuzzing::{MYSQL_COLUMNS, mysql_rows};
 use libfuzzer_sys::fuzz_target;
 

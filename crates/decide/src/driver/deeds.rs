@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::action::{Action, Outcome, VipAction};
-use crate::event::Event;
+use crate::input::Event;
 use crate::net::VipId;
+use crate::output::group::{Action, Outcome};
+use crate::output::vip::VipAction;
 use crate::planted::planted;
 use crate::policy::GroupPolicy;
 use crate::time::Time;

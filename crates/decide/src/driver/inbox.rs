@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::event::Event;
+use crate::input::Event;
 
 /// What was seen and is yet to be taken in.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -24,9 +24,10 @@ mod inbox;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::action::{Action, Outcome, VipAction};
-use crate::event::Event;
+use crate::input::Event;
 use crate::net::VipId;
+use crate::output::group::{Action, Outcome};
+use crate::output::vip::VipAction;
 use crate::policy::Policy;
 use crate::step::{Decision, State, step};
 use crate::time::Time;

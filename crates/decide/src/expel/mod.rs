@@ -14,13 +14,12 @@ use std::time::Duration;
 
 pub use suspects::{Changed, ExpelState, Fence, PortProbe, StartedAgain, Suspect};
 
-use crate::action::{Action, Outcome};
-use crate::event::{Event, Fact, Seen, Server, Why};
 use crate::facts::Open;
+use crate::input::{Event, Fact, Seen, Server, Why};
 use crate::moment::Moment;
-use crate::output::Output;
+use crate::output::{Action, Outcome, Output, Reason};
 use crate::planted::planted;
-use crate::reason::Reason;
+use crate::timers::Timer;
 
 /// The group is told again this often, and the configured value read again, while a member stays UNREACHABLE.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
@@ -151,7 +150,7 @@ impl ExpelState {
         };
         if at.now < due {
             if !self.suspects.is_empty() {
-                out.wake(due);
+                out.wake(Timer::ReadExpelTimeout, due);
             }
             return;
         }
@@ -191,7 +190,7 @@ impl ExpelState {
                 due = now + LOOK_LOST_AFTER;
                 out.act(Action::LookAtMember(*address));
             }
-            out.wake(due);
+            out.wake(Timer::MeetMember, due);
         }
     }
 
@@ -219,9 +218,9 @@ impl ExpelState {
             if at.now >= due {
                 suspect.looking = Some(at.now);
                 out.act(Action::LookAtMember(open.address));
-                out.wake(at.now + LOOK_LOST_AFTER);
+                out.wake(Timer::LookAtSuspect, at.now + LOOK_LOST_AFTER);
             } else {
-                out.wake(due);
+                out.wake(Timer::LookAtSuspect, due);
             }
             // A host that answers or refuses needs no fence.
             let silent = suspect.is_silent(at.facts.server.asked_at);
@@ -276,7 +275,7 @@ impl ExpelState {
             let over = suspect.since + Duration::from_secs(timeout.into());
             let due = suspect.woken_at.map_or(over, |at| over.max(at + AGAIN_AFTER));
             if at.now < due {
-                out.wake(due);
+                out.wake(Timer::WakeExpel, due);
                 continue;
             }
             if suspect.wakes == 0 {
@@ -285,7 +284,7 @@ impl ExpelState {
             wake = true;
             suspect.woken_at = Some(at.now);
             suspect.wakes += 1;
-            out.wake(at.now + AGAIN_AFTER);
+            out.wake(Timer::WakeExpel, at.now + AGAIN_AFTER);
         }
         if wake {
             out.act(Action::WakeExpel);
@@ -302,9 +301,12 @@ impl ExpelState {
                 changed.woken_at = at.now;
                 out.act(Action::WakeExpel);
             }
-            out.wake(over.min(changed.woken_at + AGAIN_AFTER));
+            out.wake(Timer::ExpelTimeoutChanged, over.min(changed.woken_at + AGAIN_AFTER));
             // Where no answer comes, the last one ages.
-            out.wake(at.facts.server.asked_at + at.group.evidence_age + Duration::from_micros(1));
+            out.wake(
+                Timer::SurvivorsEvidence,
+                at.facts.server.asked_at + at.group.evidence_age + Duration::from_micros(1),
+            );
             self.changed = Some(changed);
             return;
         }
@@ -323,9 +325,9 @@ impl ExpelState {
             }
             changed.asked_at = Some(at.now);
             out.act(Action::RestoreExpelTimeout { value: changed.original });
-            out.wake(at.now + again);
+            out.wake(Timer::RestoreExpelTimeout, at.now + again);
         } else {
-            out.wake(due);
+            out.wake(Timer::RestoreExpelTimeout, due);
         }
         self.changed = Some(changed);
     }

@@ -4,24 +4,29 @@
 use std::time::Duration;
 
 use super::suspects::{ExpelState, SILENT_AFTER, Suspect};
-use crate::event::MemberState;
 use crate::facts::Question;
+use crate::input::MemberState;
 use crate::moment::Moment;
 use crate::output::Output;
 use crate::planted::planted;
 use crate::time::Time;
+use crate::timers::Timer;
 
 /// The members are asked for their addresses this often, so that it is known how long a host has been silent when the group says that it
 /// is: 5 s later.
 const ASK_EVERY: Duration = Duration::from_secs(1);
 /// … and this often while one is UNREACHABLE: a host that has just come back is heard before its silence counts as long enough.
 const ASK_EVERY_WHILE_SUSPECTED: Duration = Duration::from_millis(250);
-/// A cable that is away for 3 s, and back, is no silence (docs/faults.md).
+/// A cable that is away for 3 s, and back, is no silence (docs/faults.md). What others answered to a question that is not remembered, such
+/// as a probe's, counts for the one before it, up to 0.25 s earlier; the rest is to spare.
 const LONGER_THAN_A_BLIP: Duration = Duration::from_millis(3_500);
 /// So many questions must have been put meanwhile: an agent that stood still asked none, and answers to one or two may be lost.
 const UNANSWERED: usize = 3;
 /// Two questions that are put within this time count as one: of a burst all answers may be lost together.
 const COUNTS_APART: Duration = Duration::from_millis(900);
+/// Between two questions that count lies no more than this, or nothing is known of the time between them: this host was cut off itself, or
+/// heard nobody else. One question and one answer of another may be lost.
+const GAP_AT_MOST: Duration = Duration::from_millis(2_500);
 /// The others count as heard for this long after an answer: one answer may be lost; and a host that itself hears nobody any more notices
 /// it before the silence of the others is long enough.
 const HEARD_FOR: Duration = Duration::from_secs(2);
@@ -44,7 +49,10 @@ impl ExpelState {
             out.learn_neighbors();
         }
         let next = if at.now >= due { at.now + every } else { due };
-        out.wake(if self.suspects.is_empty() { next } else { next.min(at.now + LOOK_EVERY) });
+        out.wake(
+            Timer::ListenToHosts,
+            if self.suspects.is_empty() { next } else { next.min(at.now + LOOK_EVERY) },
+        );
     }
 
     /// Neither its port nor its host has answered for longer than a cable's blip, and it is not this host that is cut off.
@@ -61,10 +69,12 @@ impl ExpelState {
         // What nobody answers says something of this host alone: its own cable may have been away.
         let heard_by_others = |question: &&Question| is_majority(question.answered.len(), view.members.len());
         let all = planted!(at.group, ExpelWhileNobodyIsHeard);
-        let unanswered: Vec<Time> = unanswered
-            .filter(|question| all || heard_by_others(question))
-            .map(|question| question.at)
-            .collect();
+        let unanswered = without_gaps(
+            unanswered
+                .filter(|question| all || heard_by_others(question))
+                .map(|question| question.at)
+                .collect(),
+        );
         let for_long = unanswered.first().is_some_and(|first| at.now.since(*first) >= LONGER_THAN_A_BLIP);
         // The local server's answer shows that this agent did not stand still itself while it waited for the host's.
         let had_its_time = |asked: &Time| at.facts.server.asked_at.since(*asked) >= SILENT_AFTER;
@@ -98,6 +108,13 @@ impl ExpelState {
 /// Whether this host and so many others are more than half of them.
 fn is_majority(others: usize, members: usize) -> bool {
     2 * (1 + others) > members
+}
+
+/// The last of these questions, in order: those after the last gap.
+fn without_gaps(mut questions: Vec<Time>) -> Vec<Time> {
+    let gap = questions.windows(2).rposition(|two| two[1].since(two[0]) > GAP_AT_MOST);
+    questions.drain(..gap.map_or(0, |gap| gap + 1));
+    questions
 }
 
 /// How many of these questions, in order, were put at moments of their own.

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::{Fact, GroupView, Member, MemberPort, MemberState, NotInGroup, Role, Seen, Server};
 use crate::facts::Peers;
+use crate::input::{Fact, GroupView, Member, MemberPort, MemberState, NotInGroup, Role, Seen, Server};
 use crate::moment::Moment;
 use crate::planted::planted;
 use crate::policy::GroupPolicy;

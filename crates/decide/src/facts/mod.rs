@@ -22,8 +22,10 @@ pub use peers::{Open, Peer, Peers};
 pub use process::Signs;
 pub use view::Views;
 
-use crate::action::{Action, Outcome, VipAction};
-use crate::event::{Event, Fact, Gateway, GroupView, Host, Mac, Seen, Server, Why};
+use crate::input::{Event, Fact, Gateway, GroupView, Host, Seen, Server, Why};
+use crate::net::Mac;
+use crate::output::group::{Action, Outcome};
+use crate::output::vip::VipAction;
 use crate::policy::{GroupPolicy, Policy};
 use crate::time::Time;
 

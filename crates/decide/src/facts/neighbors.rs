@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::Mac;
-use crate::net::VipId;
+use crate::net::{Mac, VipId};
 use crate::time::Time;
 
 /// So many questions are remembered: four a second while a member is UNREACHABLE, for longer than a silence has to last.

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::{Fact, GroupView, MemberPort, Seen, Server};
+use crate::input::{Fact, GroupView, MemberPort, Seen, Server};
 use crate::time::Time;
 
 /// The other members' servers.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::news::News;
-use crate::event::ProcessSign;
+use crate::input::ProcessSign;
 use crate::time::Time;
 
 /// A question at once costs so much of its allowance: two a second in the long run …

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::{Fact, GroupView, MemberState, Seen, Server, ViewId};
+use crate::input::{Fact, GroupView, MemberState, Seen, Server, ViewId};
 
 /// What is known of the group's views.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]

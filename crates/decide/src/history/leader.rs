@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use super::row::Code;
-use crate::event::{GroupView, MemberState, Role};
 use crate::expel::{ExpelState, StartedAgain};
+use crate::input::{GroupView, MemberState, Role};
 use crate::time::Time;
 
 /// Another member that leads, or led until now.

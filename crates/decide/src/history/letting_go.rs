@@ -3,10 +3,10 @@
 use std::net::IpAddr;
 
 use super::row::Code;
-use crate::event::{Fact, MemberState};
 use crate::facts::Facts;
-use crate::findings::Cause;
-use crate::reason::LetGo;
+use crate::input::{Fact, MemberState};
+use crate::output::LetGo;
+use crate::output::findings::Cause;
 
 impl Code {
     /// Why a holder let go; `facts`: what it knew then.
@@ -15,6 +15,7 @@ impl Code {
             LetGo::StageFailed(_, cause) | LetGo::ClaimedWhileFailing(_, _, cause) => Self::of_cause(cause),
             LetGo::ClaimantLeads(_) => Self::of_own_word(facts),
             LetGo::OwnSecondary(_) => Self::Switchover,
+            LetGo::WritableThere(_) => Self::ReadOnly,
             LetGo::OwnSilent(_) | LetGo::NothingKnown(_) | LetGo::PatienceOver(..) => Self::ServerSilent,
             LetGo::Answered(_) | LetGo::ConflictWhileFailing(..) => Self::Conflict,
             LetGo::Told => Self::Drained,
@@ -58,6 +59,7 @@ pub(super) fn claimant(because: &LetGo) -> Option<IpAddr> {
         | LetGo::ClaimantLeads(member)
         | LetGo::OwnSilent(member)
         | LetGo::OwnSecondary(member)
+        | LetGo::WritableThere(member)
         | LetGo::NothingKnown(member)
         | LetGo::Answered(member) => Some(*member),
         LetGo::StageFailed(..)

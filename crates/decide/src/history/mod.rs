@@ -18,12 +18,11 @@ use std::time::Duration;
 
 pub use row::{Code, Kind, MOST_MARKS, Mark, Party, Row, Split};
 
-use crate::action::{Action, Outcome, VipAction};
 use crate::checks::own_member;
-use crate::event::{Event, Fact, Gateway, GroupView, ProcessSign, Server};
+use crate::input::{Event, Fact, Gateway, GroupView, ProcessSign, Server};
 use crate::net::VipId;
+use crate::output::{Action, LetGo, Outcome, Reason, Vacant, VipAction};
 use crate::policy::Policy;
-use crate::reason::{LetGo, Reason, Vacant};
 use crate::step::{Decision, State};
 use crate::time::Time;
 use crate::vip::VipState;

@@ -1,16 +1,16 @@
 //! A host that is no member and uses the VIP while it is held here (RFC 5227 section 2.4): prove again, then defend or let
-//! go. A member's frames are a dispute (`hold.rs`).
+//! go. A member's frames are a dispute (`dispute.rs`).
 
 use std::time::Duration;
 
 use super::machine::VipMachine;
 use super::state::{Conflict, Hold, Stranger};
-use crate::action::{Action, VipAction};
 use crate::checks::{Stage, Stages, Verdict};
-use crate::event::{Mac, Says};
+use crate::input::Says;
 use crate::moment::VipMoment;
-use crate::output::Output;
-use crate::reason::{LetGo, Reason};
+use crate::net::Mac;
+use crate::output::{Action, LetGo, Output, Reason, VipAction};
+use crate::timers::Timer;
 
 /// RFC 5227 section 2.4 `DEFEND_INTERVAL`: a conflict that has been silent for this long is over.
 const DEFEND_INTERVAL: Duration = Duration::from_secs(10);
@@ -85,7 +85,7 @@ impl VipMachine {
                 let every = if long { DEFEND_LATER_EVERY } else { DEFEND_AT_FIRST_EVERY };
                 let due = conflict.defended_at.map_or(at.now, |at| at + every);
                 if at.now < due {
-                    out.wake(due);
+                    out.wake(Timer::Defend, due);
                     return None;
                 }
                 conflict.defended_at = Some(at.now);

@@ -4,12 +4,11 @@ use std::time::Duration;
 
 use super::machine::VipMachine;
 use super::state::VipState;
-use crate::action::VipAction;
 use crate::checks::own_member;
-use crate::event::{Fact, HostAddress};
+use crate::input::{Fact, HostAddress};
 use crate::moment::VipMoment;
-use crate::output::Output;
-use crate::reason::Reason;
+use crate::output::{Output, Reason, VipAction};
+use crate::timers::Timer;
 
 /// A copy that is still there this long after it was ordered away is ordered away again.
 const TIDY_EVERY: Duration = Duration::from_millis(500);
@@ -44,7 +43,7 @@ impl VipMachine {
             let reason = Reason::CopyWithPrefix(hold.interface.clone(), copy.prefix);
             out.say_aside(reason);
         }
-        out.wake(at.now.max(again_at) + TIDY_EVERY);
+        out.wake(Timer::CopyReplaced, at.now.max(again_at) + TIDY_EVERY);
     }
 
     /// Removes a copy of the VIP from an interface that is not this member's: nobody holds it there, and nothing would remove it
@@ -59,11 +58,11 @@ impl VipMachine {
         };
         let again_at = self.removed_copy_at.map_or(at.now, |at| at + TIDY_EVERY);
         if at.now < again_at {
-            out.wake(again_at);
+            out.wake(Timer::CopyRemoved, again_at);
             return;
         }
         self.removed_copy_at = Some(at.now);
-        out.wake(at.now + TIDY_EVERY);
+        out.wake(Timer::CopyRemoved, at.now + TIDY_EVERY);
         out.say_aside(Reason::CopyElsewhere(interface.clone()));
         out.order(VipAction::RemoveAddress { interface });
     }

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use super::machine::VipMachine;
 use super::state::{Dispute, Hold};
-use crate::action::{Action, VipAction};
 use crate::checks::{Stage, Stages, Verdict};
 use crate::entitlement::Entitlement;
-use crate::event::{Fact, Mac, Says, Server};
+use crate::input::{Fact, Says, Server};
 use crate::moment::VipMoment;
-use crate::output::Output;
+use crate::net::Mac;
+use crate::output::{Action, LetGo, Output, Reason, VipAction};
 use crate::planted::planted;
-use crate::reason::{LetGo, Reason};
+use crate::timers::Timer;
 
 /// A member that was found to have no better right is not asked about again for this long.
 const SETTLED_FOR: Duration = Duration::from_millis(200);
@@ -150,6 +150,9 @@ impl VipMachine {
                 return Settled::Yield(LetGo::OwnSilent(member));
             }
         }
+        if own_right == Some(Entitlement::Keep) && dispute.announced && Self::takes_writes(at, theirs) {
+            return Settled::Yield(LetGo::WritableThere(member));
+        }
         let (own_limit, limit) =
             (dispute.since + at.policy.own_answer_limit, dispute.since + at.policy.dispute_limit);
         // Who claims leads by its own word. Where that can't be asked about, our own server's word that it is a secondary is enough.
@@ -164,8 +167,14 @@ impl VipMachine {
             _ if at.now >= limit => return Settled::Yield(LetGo::NothingKnown(member)),
             _ => {}
         }
-        out.wake(if at.now < own_limit { own_limit } else { limit });
+        out.wake(Timer::Dispute, if at.now < own_limit { own_limit } else { limit });
         Settled::NotYet
+    }
+
+    /// Two holders, for a claim was not heard: a primary that does not take writes yet, and a secondary that still does. Clients are served
+    /// there; and it yields as soon as this one takes writes, and claims.
+    fn takes_writes(at: VipMoment<'_>, theirs: Option<&Fact<Server>>) -> bool {
+        matches!(theirs, Some(Fact::Known(Server::Member(view))) if at.entitlement(view) == Entitlement::KeepUntilClaimed)
     }
 }
 

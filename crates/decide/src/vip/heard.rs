@@ -5,11 +5,10 @@ use std::time::Duration;
 
 use super::machine::VipMachine;
 use super::state::{Stranger, VipState};
-use crate::action::VipAction;
-use crate::event::{Frame, Says};
+use crate::input::{Frame, Says};
 use crate::moment::{LEARN_AT_MOST_EVERY, VipMoment};
-use crate::output::Output;
-use crate::reason::Reason;
+use crate::output::{Output, Reason, VipAction};
+use crate::timers::Timer;
 
 /// A stranger that goes on is named again after this long.
 const NAME_STRANGER_EVERY: Duration = Duration::from_secs(60);
@@ -93,7 +92,7 @@ impl VipMachine {
             });
             self.stranger = Some(Stranger { named_at: Some(at.now), ..stranger });
         } else if stranger.named_at.is_none() {
-            out.wake(known_at);
+            out.wake(Timer::NameStranger, known_at);
         }
     }
 }

@@ -6,12 +6,11 @@ use std::net::IpAddr;
 
 use super::machine::VipMachine;
 use super::state::{Claim, Rival, VipState};
-use crate::action::Action;
 use crate::checks::Verdict;
 use crate::moment::VipMoment;
-use crate::output::Output;
-use crate::reason::Reason;
+use crate::output::{Action, Output, Reason};
 use crate::time::Time;
+use crate::timers::Timer;
 
 impl VipMachine {
     /// The VIP is not here: claim it, where it should be.
@@ -31,7 +30,7 @@ impl VipMachine {
             }
             Verdict::Up if at.now < self.retry_at => {
                 out.say(Reason::Retrying);
-                out.wake(self.retry_at);
+                out.wake(Timer::AddAgain, self.retry_at);
                 VipState::Absent
             }
             Verdict::Up => {

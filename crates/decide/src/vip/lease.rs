@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use super::machine::VipMachine;
 use super::state::Hold;
-use crate::action::{Action, VipAction};
-use crate::event::{Fact, Why};
+use crate::input::{Fact, Why};
 use crate::moment::VipMoment;
-use crate::output::Output;
+use crate::output::{Action, Output, VipAction};
 use crate::planted::planted;
 use crate::policy::VipPolicy;
 use crate::time::Time;
+use crate::timers::Timer;
 
 /// A lease is renewed where the kernel showed the address no longer ago than this: nobody else finds it free sooner than after
 /// 60 ms, should it be gone since.
@@ -33,6 +33,15 @@ impl VipMachine {
             Self::ask_who_else(at, out, hold);
             return;
         }
+        Self::renew_when_due(at, out, hold, well);
+        if let Some(due) = hold.next_renewal.filter(|due| *due > at.now) {
+            out.wake(Timer::Renewal, due);
+        }
+        Self::make_itself_heard(at, out, hold, well);
+    }
+
+    /// Renews the lease where it is due and the kernel has just shown the address; else the kernel is asked.
+    fn renew_when_due(at: VipMoment<'_>, out: &mut Output, hold: &mut Hold, well: bool) {
         let due = hold.next_renewal.filter(|due| at.now >= *due);
         // Another's claim is settled first; the lease is thrice as long as a renewal may wait.
         let due =
@@ -52,7 +61,7 @@ impl VipMachine {
                 hold.renewal_looks = Some((looks.saturating_add(1), at.now));
             }
             out.act(Action::AskHost);
-            out.wake(at.now + RENEWED_ON_TIME);
+            out.wake(Timer::RenewalLook, at.now + RENEWED_ON_TIME);
         } else if due.is_some() {
             if Self::may_renew(at, well) {
                 if !planted!(at.group, ForgetToRenew) {
@@ -69,9 +78,10 @@ impl VipMachine {
                 out.act(Action::AskServer);
             }
         }
-        if let Some(due) = hold.next_renewal.filter(|due| *due > at.now) {
-            out.wake(due);
-        }
+    }
+
+    /// Announces, or asks who else has the VIP, when that is due; not while another's claim is being settled.
+    fn make_itself_heard(at: VipMoment<'_>, out: &mut Output, hold: &mut Hold, well: bool) {
         // One that lingers or knows nothing announces too where another may hold: whoever has the better right then knows.
         let missing = at.some_member_is_missing();
         if hold.dispute.is_some() {
@@ -93,7 +103,7 @@ impl VipMachine {
         if missing {
             hold.next_announce = hold.next_announce.min(at.now + ANNOUNCE_WHILE_ONE_IS_MISSING);
         }
-        out.wake(hold.next_announce);
+        out.wake(Timer::Announce, hold.next_announce);
     }
 
     /// A holder that can prove nothing does not announce: it asks, and whoever has taken the VIP meanwhile answers.
@@ -103,7 +113,7 @@ impl VipMachine {
             hold.next_announce = at.now + ASK_WHILE_NOTHING_IS_HEARD;
         }
         hold.next_announce = hold.next_announce.min(at.now + ASK_WHILE_NOTHING_IS_HEARD);
-        out.wake(hold.next_announce);
+        out.wake(Timer::Announce, hold.next_announce);
     }
 
     /// Whether what is known is fit to renew a lease on. An agent that stood still for a while still has what it knew before:

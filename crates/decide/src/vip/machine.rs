@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use super::state::{LeftBehind, OrphanSyns, Stranger, VipState};
-use crate::event::Mac;
+use crate::net::Mac;
 use crate::time::Time;
 
 /// One VIP, as one agent sees it.

@@ -14,8 +14,8 @@
 //!                         remove, say that it is free       └──> Absent, and claimed again
 //! ```
 //!
-//! `idle`, `probing`, `holding` and `releasing` are these four; `dispute`, `conflict`, `post_claim_check` and `lease` are what
-//! goes on while it is held. What reaches it beside the facts comes in as a `VipInput`.
+//! `idle`, `probing`, `holding` and `releasing` are these four; `recheck`, `dispute`, `conflict`, `post_claim_check` and `lease` are
+//! what goes on while it is held. What reaches it beside the facts comes in as a `VipInput`.
 
 mod conflict;
 mod copies;
@@ -28,6 +28,7 @@ mod machine;
 mod orphan_syns;
 mod post_claim_check;
 mod probing;
+mod recheck;
 mod releasing;
 mod state;
 
@@ -39,13 +40,11 @@ pub use state::{
     Claim, Conflict, Dispute, Hold, LeftBehind, OrphanSyns, PostClaimCheck, Rival, Stranger, VipState,
 };
 
-use crate::action::{Action, VipAction};
-use crate::event::{Event, Fact, Frame};
 use crate::facts::News;
+use crate::input::{Event, Fact, Frame};
 use crate::moment::VipMoment;
-use crate::output::Output;
+use crate::output::{Action, LetGo, Output, Reason, VipAction};
 use crate::planted::planted;
-use crate::reason::{LetGo, Reason};
 
 /// After an attempt to add the address failed, it is not asked for again for this long.
 const RETRY_AFTER_FAILURE: Duration = Duration::from_secs(1);

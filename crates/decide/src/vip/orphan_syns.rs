@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use super::machine::VipMachine;
 use super::state::{OrphanSyns, VipState};
-use crate::action::VipAction;
 use crate::checks::own_member;
-use crate::event::{Fact, GroupView, Mac, Member, MemberState, Role};
+use crate::input::{Fact, GroupView, Member, MemberState, Role};
 use crate::moment::VipMoment;
-use crate::output::Output;
+use crate::net::Mac;
+use crate::output::{Output, VipAction};
+use crate::timers::Timer;
 
 /// Watched for this long after the last UNREACHABLE: the dead member is expelled, then the new primary is elected, then
 /// the VIP is claimed.
@@ -28,7 +29,7 @@ impl VipMachine {
                 out.order(VipAction::EndOrphanSyns);
                 self.orphan_syns = None;
             } else {
-                out.wake(until);
+                out.wake(Timer::OrphanSyns, until);
                 self.orphan_syns = Some(OrphanSyns { suspected_at, ..watched });
             }
         } else if let Some(mac) = suspect
@@ -39,7 +40,7 @@ impl VipMachine {
             let interface = interface.to_owned();
             out.order(VipAction::WatchOrphanSyns { interface, mac });
             self.orphan_syns = Some(OrphanSyns { mac, suspected_at: at.now });
-            out.wake(at.now + STILL_AFTER);
+            out.wake(Timer::OrphanSyns, at.now + STILL_AFTER);
         }
     }
 

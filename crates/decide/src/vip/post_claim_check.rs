@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use super::machine::VipMachine;
 use super::state::{Hold, PostClaimCheck};
-use crate::action::VipAction;
 use crate::moment::VipMoment;
-use crate::output::Output;
-use crate::reason::LetGo;
+use crate::output::{LetGo, Output, VipAction};
+use crate::timers::Timer;
 
 impl VipMachine {
     /// A post-claim check that begins now.
@@ -19,7 +18,7 @@ impl VipMachine {
             next_question: at.now + Self::post_claim_spacing(at, Duration::ZERO),
             answered_by: None,
         };
-        out.wake(post_claim_check.next_question);
+        out.wake(Timer::PostClaimQuestion, post_claim_check.next_question);
         post_claim_check
     }
 
@@ -48,7 +47,7 @@ impl VipMachine {
             out.order(VipAction::AskWhoHasVip);
         }
         let next = post_claim_check.next_question;
-        out.wake(next);
+        out.wake(Timer::PostClaimQuestion, next);
         None
     }
 }

@@ -6,15 +6,15 @@ use std::time::Duration;
 use super::lease::announce_after;
 use super::machine::VipMachine;
 use super::state::{Claim, Hold, Rival, VipState};
-use crate::action::{Action, VipAction};
 use crate::checks::{Stage, Verdict, own_member};
 use crate::entitlement::Entitlement;
-use crate::event::{Fact, Mac, Says, Server};
+use crate::input::{Fact, Says, Server};
 use crate::moment::{LEARN_AT_MOST_EVERY, VipMoment};
-use crate::output::Output;
+use crate::net::Mac;
+use crate::output::{Action, Output, Reason, StatMark, Vacant, VipAction};
 use crate::planted::planted;
-use crate::reason::{Reason, Vacant};
 use crate::time::Time;
+use crate::timers::Timer;
 
 /// A claim that has been answered "taken" for this long slows its probes down.
 const EAGER: Duration = Duration::from_secs(1);
@@ -22,6 +22,9 @@ const EAGER: Duration = Duration::from_secs(1);
 /// without having let go since, where that host still answers for its own address: the missing answers may be lost frames. On a segment that loses a tenth of its frames, ten rounds in a row are lost once in
 /// ten million; three, once in 150.
 const PROBES_AFTER_AN_ANSWER: u32 = 10;
+/// A claimant that looks at its last probe's time late sends one more instead of taking the VIP, so often: a starved one is to take it in
+/// the end.
+const LATE_LOOKS: u32 = 5;
 /// A claim that is looked at later than this after its next probe was due has not heard all that was sent to it.
 const ON_TIME: Duration = Duration::from_millis(300);
 /// Another holder's server is asked for its view at most this often while it answers.
@@ -132,8 +135,13 @@ impl VipMachine {
             return VipState::Claiming(claim);
         }
         let held_by = self.held_lately_by(at);
-        let enough = claim.probes >= Self::enough_probes(at, &claim, held_by);
-        let unanswered = (enough && at.now >= claim.next_probe) || planted!(at.group, AcquireWithoutProbing);
+        let needed = Self::enough_probes(at, &claim, held_by);
+        let enough = claim.probes >= needed;
+        // Looked at late, the last answer's absence is old: another may have added the address since, and its announcement be on its way.
+        let late = at.now.since(claim.next_probe) > at.policy.probe_spacing;
+        let on_time = !late || claim.probes >= needed.saturating_add(LATE_LOOKS);
+        let unanswered =
+            (enough && on_time && at.now >= claim.next_probe) || planted!(at.group, AcquireWithoutProbing);
         let overruled = Self::held_without_right(at, &claim);
         let ready = fresh && (claim.released_at.is_some() || enough || overruled.is_some());
         claim.ready_since = ready.then(|| claim.ready_since.unwrap_or(at.now));
@@ -192,7 +200,7 @@ impl VipMachine {
             out.act(Action::AskServer);
             out.act(Action::AskGateway);
         }
-        out.wake(claim.asked_at + ask_every);
+        out.wake(Timer::ClaimEvidence, claim.asked_at + ask_every);
     }
 
     /// So many unanswered probes take the address.
@@ -224,7 +232,7 @@ impl VipMachine {
             let spacing = if eager { at.policy.probe_spacing } else { at.policy.probe_spacing_when_taken };
             claim.next_probe = at.now + spacing;
         }
-        out.wake(claim.next_probe);
+        out.wake(Timer::Probe, claim.next_probe);
     }
 
     fn say_taken(at: VipMoment<'_>, out: &mut Output, claim: &Claim, mac: Mac) {
@@ -326,7 +334,7 @@ impl VipMachine {
         if self.orphan_syns.is_some() && matches!(because, Vacant::Unanswered(_)) {
             out.order(VipAction::RefuseOrphanSyns);
         }
-        out.mark_switch(crate::event::StatMark::Started);
+        out.mark_switch(StatMark::Started);
         out.say(Reason::Started { interface: interface.clone(), because: because.clone() });
         self.left_behind = None;
         self.other_holder = None;

@@ -4,13 +4,12 @@ use std::time::Duration;
 
 use super::machine::VipMachine;
 use super::state::{Hold, LeftBehind, VipState};
-use crate::action::{Action, VipAction};
 use crate::checks::Verdict;
-use crate::event::{Fact, StatMark, Why};
+use crate::input::{Fact, Why};
 use crate::moment::VipMoment;
-use crate::output::Output;
-use crate::reason::{LetGo, Reason};
+use crate::output::{Action, LetGo, Output, Reason, StatMark, VipAction};
 use crate::time::Time;
+use crate::timers::Timer;
 
 /// An address that is still there this long after its removal is removed again.
 const REMOVE_AGAIN_AFTER: Duration = Duration::from_millis(500);
@@ -43,7 +42,7 @@ impl VipMachine {
         out.mark_switch(StatMark::Stopped);
         self.left_behind = Some(LeftBehind { at: at.now, tickled_at: None });
         out.say(Reason::Stopped { interface: hold.interface.clone(), because });
-        out.wake(at.now + REMOVE_AGAIN_AFTER);
+        out.wake(Timer::RemoveAgain, at.now + REMOVE_AGAIN_AFTER);
         VipState::Releasing {
             since: at.now,
             interface: hold.interface,
@@ -56,7 +55,7 @@ impl VipMachine {
     pub(super) fn remember_clients(&mut self, at: VipMoment<'_>, out: &mut Output) {
         out.order(VipAction::ListConnections);
         self.left_behind = Some(LeftBehind { at: at.now, tickled_at: None });
-        out.wake(at.now + Self::left_behind_limit(at));
+        out.wake(Timer::LeftBehind, at.now + Self::left_behind_limit(at));
     }
 
     fn left_behind_limit(at: VipMoment<'_>) -> Duration {
@@ -94,7 +93,7 @@ impl VipMachine {
             // yielded to.
             out.act(Action::AskServer);
             out.say(Reason::Releasing);
-            out.wake(at.now + REMOVE_AGAIN_AFTER);
+            out.wake(Timer::RemoveAgain, at.now + REMOVE_AGAIN_AFTER);
             return VipState::Releasing { since, interface, retry_at };
         }
         let retry_at = if at.now >= retry_at {
@@ -105,7 +104,7 @@ impl VipMachine {
         } else {
             retry_at
         };
-        out.wake(retry_at);
+        out.wake(Timer::RemoveAgain, retry_at);
         out.say(Reason::Releasing);
         VipState::Releasing { since, interface, retry_at }
     }
@@ -138,7 +137,7 @@ impl VipMachine {
         let limit = left.at + Self::left_behind_limit(at);
         let due = left.tickled_at.map_or(limit, |tickled_at| tickled_at + TICKLE_AGAIN_AFTER);
         if at.now < due {
-            return out.wake(due);
+            return out.wake(Timer::LeftBehind, due);
         }
         if left.tickled_at.is_some() {
             out.order(VipAction::TickleClients);

@@ -5,7 +5,8 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::{Mac, Says};
+use crate::input::Says;
+use crate::net::Mac;
 use crate::time::Time;
 
 /// A host that is no member, as far as is known, and uses or asks for the VIP.

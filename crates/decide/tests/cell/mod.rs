@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use decide::event::{Event, Fact, Gateway, Seen, Server, Why};
+use decide::input::{Event, Fact, Gateway, Seen, Server, Why};
 
 use crate::model_host::{Answers, ModelHost, host, hung, primary, secondary};
 

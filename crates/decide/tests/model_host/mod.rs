@@ -6,18 +6,18 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use decide::State;
-use decide::action::{Action, Outcome, VipAction};
-use decide::event::{
-    Event, Fact, Frame, Gateway, GroupView, Host, HostAddress, Interface, Mac, Member, MemberState,
-    NotInGroup, ProcessSign, Role, Says, Seen, Server, ViewId, Why,
+use decide::input::{
+    Event, Fact, Frame, Gateway, GroupView, Host, HostAddress, Interface, Member, MemberState, NotInGroup,
+    ProcessSign, Role, Says, Seen, Server, ViewId, Why,
 };
-use decide::net::VipId;
+use decide::net::{Mac, VipId};
+use decide::output::{Action, Outcome, Reason, VipAction};
 use decide::policy::{GroupPolicy, Policy, VipPolicy};
-use decide::reason::Reason;
 use decide::time::Time;
+use decide::timers::Timer;
 use decide::trace::Line;
 use decide::vip::VipMachine;
-use decide::{Decision, step};
+use decide::{Decision, step, step_and_timers};
 use oracle::{Book, Breach, Limits, Orders, Sight};
 
 pub const VIP: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 77, 0, 100));
@@ -140,6 +140,8 @@ pub struct ModelHost {
     pub actions: Vec<(Time, Action)>,
     pub trace: Vec<Line>,
     pub last: Option<Decision>,
+    /// All that it has asked to be woken for.
+    pub timers: BTreeSet<Timer>,
     /// What it was told and ordered, for the invariants, and the first one that it broke.
     book: Book,
     last_step: Time,
@@ -181,6 +183,7 @@ impl ModelHost {
             actions: Vec::new(),
             trace: Vec::new(),
             last: None,
+            timers: BTreeSet::new(),
             book: Book::new(now),
             last_step: now,
             breach: None,
@@ -235,7 +238,8 @@ impl ModelHost {
     /// Tells the rules something now.
     pub fn tell(&mut self, event: Event) -> Decision {
         let (before, policy) = (self.state.clone(), self.policy());
-        let decision = step(&policy, &mut self.state, &event, self.now);
+        let (decision, timers) = step_and_timers(&policy, &mut self.state, &event, self.now);
+        self.timers.extend(Timer::EACH.iter().filter(|timer| timers.get(**timer).is_some()));
         let mut again = before;
         assert_eq!(step(&policy, &mut again, &event, self.now), decision, "step is not pure");
         self.book.went_on_after(self.now.since(self.last_step), self.now);

@@ -4,8 +4,8 @@
 
 mod words;
 
-use decide::action::Action;
-use decide::event::Says;
+use decide::input::Says;
+use decide::output::Action;
 use decide::time::Time;
 use decide::trace::Line;
 use oracle::outside::{OneHolder, SETTLE_WITHIN, Together};

@@ -5,11 +5,10 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use decide::Decision;
-use decide::action::Action;
 use decide::checks::{Finding, Stage, Stages};
-use decide::event::{Event, Fact, GroupView, Member, MemberState, NotInGroup, Role, Seen, Server, ViewId};
+use decide::input::{Event, Fact, GroupView, Member, MemberState, NotInGroup, Role, Seen, Server, ViewId};
 use decide::net::VipId;
-use decide::reason::Said;
+use decide::output::{Action, Said};
 use decide::time::Time;
 use serde_json::Value;
 

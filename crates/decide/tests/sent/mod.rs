@@ -4,12 +4,11 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use decide::action::{Action, Outcome, VipAction};
-use decide::event::{
-    Event, Fact, Frame, Gateway, GroupView, MemberState, NotInGroup, Says, Seen, Server, StatMark, ViewId,
-    Why,
+use decide::input::{
+    Event, Fact, Frame, Gateway, GroupView, MemberState, NotInGroup, Says, Seen, Server, ViewId, Why,
 };
 use decide::net::VipId;
+use decide::output::{Action, Outcome, StatMark, VipAction};
 use decide::time::Time;
 use proptest::collection::vec;
 use proptest::prelude::*;

@@ -1,15 +1,16 @@
 //! The agent of a member that survives another's death, told what it sees and does.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use decide::State;
-use decide::action::{Action, Outcome};
-use decide::event::{Event, Fact, GroupView, MemberPort, MemberState, Seen, Server, Why};
+use decide::input::{Event, Fact, GroupView, MemberPort, MemberState, Seen, Server, Why};
+use decide::output::{Action, Outcome, Reason};
 use decide::policy::{GroupPolicy, Policy};
-use decide::reason::Reason;
 use decide::time::Time;
-use decide::{Decision, step};
+use decide::timers::Timer;
+use decide::{Decision, step_and_timers};
 
 use crate::model_host::{group, limits, member, ms};
 
@@ -24,6 +25,8 @@ pub struct Survivor {
     pub wake_at: Time,
     /// How often the members were asked for their addresses.
     pub learns: usize,
+    /// All that it has asked to be woken for.
+    pub timers: BTreeSet<Timer>,
 }
 
 fn concerns_expelling(action: &Action) -> bool {
@@ -49,6 +52,7 @@ impl Survivor {
             said: Vec::new(),
             wake_at: START,
             learns: 0,
+            timers: BTreeSet::new(),
         }
     }
 
@@ -67,7 +71,8 @@ impl Survivor {
     }
 
     pub fn tell(&mut self, event: &Event) -> Decision {
-        let decision = step(&self.policy, &mut self.state, event, self.now);
+        let (decision, timers) = step_and_timers(&self.policy, &mut self.state, event, self.now);
+        self.timers.extend(Timer::EACH.iter().filter(|timer| timers.get(**timer).is_some()));
         let since = self.now.since(START);
         self.done
             .extend(decision.actions.iter().filter(|a| concerns_expelling(a)).map(|a| (since, a.clone())));

@@ -4,12 +4,11 @@
 use std::time::Duration;
 
 use decide::State;
-use decide::action::{Action, VipAction};
 use decide::checks::Finding;
-use decide::event::{Event, Fact};
+use decide::input::{Event, Fact};
 use decide::net::VipId;
+use decide::output::{Action, LetGo, Reason, VipAction};
 use decide::policy::Policy;
-use decide::reason::{LetGo, Reason};
 use decide::time::Time;
 use decide::{Decision, step};
 use oracle::{Book, Invariant, Limits, Orders, Sight, Verdict};

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use decide::action::{Action, Outcome};
-use decide::event::{Event, Fact, MemberPort, MemberState, NotInGroup, Seen, Server, Why};
+use decide::input::{Event, Fact, MemberPort, MemberState, NotInGroup, Seen, Server, Why};
+use decide::output::{Action, Outcome};
 use decide::policy::GroupPolicy;
 use oracle::Expelling;
 use proptest::prelude::*;

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use decide::event::Mac;
+use decide::net::Mac;
 use linux::neighbor_socket::NeighborSender;
 use linux::packet_socket::PacketSocketError;
 use wire::NeighborMessage;

@@ -11,8 +11,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use decide::action::{Action, Outcome};
-use decide::event::{Event, Fact, Seen, Why};
+use decide::input::{Event, Fact, Seen, Why};
+use decide::output::{Action, Outcome};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 

@@ -15,7 +15,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use decide::event::Mac;
+use decide::net::Mac;
 use linux::packet_keeper::{FrameKeeper, PassedOn};
 use linux::packet_socket::PacketSocketError;
 use tokio::sync::watch;

@@ -13,7 +13,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use decide::event::Mac;
+use decide::net::Mac;
 use linux::packet_keeper::SynKeeper;
 use linux::packet_socket::PacketSocketError;
 use linux::raw_socket::RawSocket;

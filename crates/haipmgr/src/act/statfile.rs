@@ -8,7 +8,7 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use decide::event::StatMark;
+use decide::output::StatMark;
 
 /// The file can't be written or read. Nothing stops for it.
 #[derive(Debug, thiserror::Error)]

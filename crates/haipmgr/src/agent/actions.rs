@@ -4,9 +4,9 @@ use std::fmt::Display;
 use std::net::IpAddr;
 
 use decide::State;
-use decide::action::{Action, Outcome, VipAction};
-use decide::event::Event;
+use decide::input::Event;
 use decide::net::VipId;
+use decide::output::{Action, Outcome, VipAction};
 
 use super::vip_edges::failed;
 use super::{Agent, held, wiring};

@@ -2,9 +2,9 @@
 //! each. What it means is the edges' business, so that a test can put a clock and edges of its own here.
 
 use decide::State;
-use decide::action::{Action, Outcome};
 use decide::driver::{Driver, Next, Settled};
-use decide::event::Event;
+use decide::input::Event;
+use decide::output::{Action, Outcome};
 use decide::policy::Policy;
 use decide::time::Time;
 

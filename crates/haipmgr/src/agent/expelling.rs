@@ -2,8 +2,8 @@
 
 use std::net::IpAddr;
 
-use decide::action::Outcome;
-use decide::event::Event;
+use decide::input::Event;
+use decide::output::Outcome;
 
 use super::{Agent, wiring};
 use crate::act::expel::Expel;

@@ -4,9 +4,9 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use decide::action::{Action, Outcome};
-use decide::event::Event;
 use decide::history::{History, Row};
+use decide::input::Event;
+use decide::output::{Action, Outcome};
 use decide::time::Time;
 use decide::{Decision, State};
 

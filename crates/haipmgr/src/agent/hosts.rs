@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use decide::event::{Event, Host, Seen};
+use decide::input::{Event, Host, Seen};
 use decide::time::Time;
 use tokio::sync::mpsc;
 
@@ -97,7 +97,7 @@ impl Hosts {
 
 #[cfg(test)]
 mod tests {
-    use decide::event::{Fact, Why};
+    use decide::input::{Fact, Why};
 
     use super::*;
 

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use decide::checks::{Finding, Stage};
 use decide::driver::Settled;
-use decide::event::Why;
+use decide::input::Why;
 use decide::net::VipId;
+use decide::output::Reason;
 use decide::policy::Policy;
-use decide::reason::Reason;
 use decide::time::Time;
 
 use crate::journal::Log;

@@ -6,26 +6,28 @@ mod actions;
 mod announce_again;
 mod clusters;
 mod drive;
+mod edges;
 mod expelling;
 mod historian;
 mod hosts;
 mod leaving;
 mod log_dedup;
+mod look_around;
+mod orders;
 mod paused;
 mod vip_edges;
 mod wiring;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use decide::State;
-use decide::action::{Action, Outcome, VipAction};
-use decide::checks::{Cause, Finding};
-use decide::driver::{Driver, Settled, Stop};
-use decide::event::{Event, Fact, Seen, Server};
+use decide::driver::{Driver, Stop};
+use decide::input::Event;
 use decide::net::VipId;
+use decide::output::{Action, Outcome, VipAction};
 use decide::policy::VipPolicy;
 use decide::status::{LastSwitch, Status};
 use decide::time::Time;
@@ -40,8 +42,6 @@ use crate::config::Cluster;
 use crate::journal::Log;
 use crate::observe::link::{LinkError, LinkWatch, PathChange};
 use crate::observe::server_process::ServerProcesses;
-use crate::observe::{arp_kept_in, listening};
-use crate::pause::Pause;
 use crate::recorder::{Lines, Recorder, Sightings};
 use crate::service_manager::{self, ServiceManager};
 use crate::trace_file::TraceFile;
@@ -49,11 +49,12 @@ use crate::trace_file::TraceFile;
 use announce_again::AnnounceAgain;
 use clusters::Ended;
 pub use clusters::{Clusters, Left};
-use drive::{Edges, drive};
+use drive::drive;
 use historian::Historian;
 use hosts::Asked;
 pub use leaving::Leaving;
 use log_dedup::LogDedup;
+pub use orders::{End, Orders, PauseOrders, PauseWord};
 pub use paused::Heard;
 use paused::Paused;
 use vip_edges::{Once, VipEdges};
@@ -70,112 +71,8 @@ pub enum AgentError {
 /// After the word to stop, clusters have this long to leave the VIP as it is.
 const STOP_WITHIN: Duration = Duration::from_secs(2);
 
-/// At the word to stop, the kernel's answer about this host's addresses is waited for no longer than this.
-const LOOK_WITHIN: Duration = Duration::from_millis(200);
-
-const READ_ONLY: &str = "this server has been the primary and read-only for a while, and does not take the VIP: clients can't write. It may have a backlog \
-     to apply; where super_read_only stays on, switch it off on this server, and look for mysql_disable_super_read_only_if_primary in \
-     performance_schema.replication_group_member_actions";
-
 /// … and this long to put the server's setting back, where it is changed just then.
 const PUT_BACK_WITHIN: Duration = Duration::from_secs(1);
-
-/// How the agent is to end.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum End {
-    /// It is not.
-    #[default]
-    NotYet,
-    /// The VIPs stay as they are (S7).
-    LeaveVips,
-    /// The VIP of this cluster is given up, or of each where none is named; the others stay as they are.
-    GiveUp(Option<String>),
-}
-
-impl End {
-    fn gives_up(&self, cluster: &str) -> bool {
-        matches!(self, Self::GiveUp(named) if named.as_ref().is_none_or(|named| named == cluster))
-    }
-}
-
-/// What the agents are told while they run, and what they tell of it.
-#[derive(Clone, Debug)]
-pub struct Orders {
-    /// The clusters whose VIP is given up, and not taken any more, until they are not named any more.
-    pub drained: watch::Receiver<BTreeSet<String>>,
-    /// Those that have given it up.
-    pub given_up: watch::Sender<BTreeSet<String>>,
-    /// Pauses.
-    pub pauses: PauseOrders,
-}
-
-/// What the agents are told of pauses, and what they have heard.
-#[derive(Clone, Debug)]
-pub struct PauseOrders {
-    /// By cluster, the last word for this host's agent. Not named: there was none since it started.
-    pub of_host: watch::Receiver<BTreeMap<String, PauseWord>>,
-    /// By cluster.
-    pub heard: watch::Sender<BTreeMap<String, Heard>>,
-    /// The number of the last word that was followed.
-    pub followed: u64,
-}
-
-/// This host's agent is paused, or no longer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PauseWord {
-    /// Counts the words: each is followed once.
-    pub number: u64,
-    /// None: it is to go on.
-    pub pause: Option<Pause>,
-}
-
-impl Orders {
-    /// For an agent that comes after one that followed the words up to this number.
-    fn after(&self, followed: u64) -> Self {
-        Self { pauses: PauseOrders { followed, ..self.pauses.clone() }, ..self.clone() }
-    }
-
-    /// Whether this cluster is drained, as far as it was told.
-    fn is_drained(&mut self, cluster: &str) -> bool {
-        self.drained.borrow_and_update().contains(cluster)
-    }
-
-    /// A word is yet to come. For ever where nobody is there to give it.
-    async fn changed(&mut self) {
-        let changed = tokio::select! {
-            changed = self.drained.changed() => changed,
-            changed = self.pauses.of_host.changed() => changed,
-        };
-        if changed.is_err() {
-            std::future::pending::<()>().await;
-        }
-    }
-
-    /// The word for this cluster's agent, where there is one that it has not followed yet.
-    fn pause_of(&mut self, cluster: &str) -> Option<PauseWord> {
-        let followed = self.pauses.followed;
-        let word = self.pauses.of_host.borrow_and_update().get(cluster).cloned();
-        let word = word.filter(|word| word.number > followed)?;
-        self.pauses.followed = word.number;
-        Some(word)
-    }
-
-    fn tell_heard(&self, cluster: &str, heard: &Heard) {
-        self.pauses.heard.send_if_modified(|all| {
-            let news = all.get(cluster) != Some(heard);
-            if news {
-                all.insert(cluster.to_owned(), heard.clone());
-            }
-            news
-        });
-    }
-
-    fn tell(&self, cluster: &str, has_given_up: bool) {
-        self.given_up.send_if_modified(|all| {
-            if has_given_up { all.insert(cluster.to_owned()) } else { all.remove(cluster) }
-        });
-    }
-}
 
 /// Who asks one cluster's loop how it is.
 pub type Questions = mpsc::Receiver<oneshot::Sender<Status>>;
@@ -372,60 +269,6 @@ impl Agent {
         Status::of(&self.cluster.policy, state, unread.as_ref(), self.last_switch.as_ref(), clock::now())
     }
 
-    /// The way of the frames has changed: the VIP, where it is held there, is announced anew.
-    fn follow_path(&mut self, change: &PathChange, state: &State) {
-        if !held(state).any(|(_, interface)| interface == change.interface) {
-            return;
-        }
-        self.announce_again.begin(Instant::now());
-        let PathChange { interface, what } = change;
-        let text = format!("{interface}: {what}; the VIP is announced again");
-        if let Some(line) = self.log_dedup.info(clock::now(), text) {
-            line.write(&self.journal);
-        }
-    }
-
-    /// The primary that takes no writes does not take the VIP: said once it was so at two looks, for it is so for a moment at each switchover.
-    fn look_at_read_only(&mut self, state: &State) {
-        let read_only = Finding::Failed(Cause::ReadOnly) == state.stages(&self.cluster.policy).primary.0;
-        let before = std::mem::replace(&mut self.was_read_only, read_only && held(state).next().is_none());
-        if !self.was_read_only {
-            self.once.forget(READ_ONLY);
-        } else if before {
-            self.once.error(&self.journal, READ_ONLY, &READ_ONLY);
-        }
-    }
-
-    /// What nobody tells of: a removed file, a server that listens elsewhere.
-    fn look_around(&mut self, state: &State) {
-        if let Err(error) = self.stat_file.put_back() {
-            self.once.error(&self.journal, error.to_string(), &error);
-        }
-        self.look_at_read_only(state);
-        for (id, vip) in &self.cluster.policy.vips {
-            let (address, port) = (vip.address, self.cluster.mysql_port);
-            let cause = format!("nobody listens at {address}");
-            if !held(state).any(|(held, _)| held == *id) {
-                self.once.forget(&cause);
-                continue;
-            }
-            let (once, journal) = (self.once.clone(), self.journal.clone());
-            tokio::task::spawn_blocking(move || match listening::remark(address, port) {
-                Some(text) => once.error(&journal, cause, &text),
-                None => once.forget(&cause),
-            });
-        }
-    }
-
-    /// The VIP stays here without an agent, so that only the kernel's answers keep others from taking it.
-    fn say_what_keeps_arp_in(&self, state: &State) {
-        if let Some(remark) = held(state).next().and_then(|(_, interface)| arp_kept_in::remark(interface)) {
-            self.journal.error(&format!(
-                "{remark}. Without an agent here, a switchover gives the VIP two holders: end this agent with haipmgr stop --release, or mend that first"
-            ));
-        }
-    }
-
     /// The rules are asked no more.
     fn say_what_failed_at_the_end(&mut self, driver: &mut Driver) {
         for (action, outcome) in driver.failed_at_the_end() {
@@ -434,16 +277,6 @@ impl Agent {
                 (Action::Vip(_, VipAction::RenewAddress { interface, .. }), Outcome::Gone) => self.journal.error(&format!("the VIP is not on {interface} any more, and this agent has not removed it: it is not added again")),
                 _ => {}
             }
-        }
-    }
-
-    /// Starts, or starts anew, what looks at the segment, once it is known which member this host is.
-    fn rewire(&mut self, state: &State) {
-        if let Fact::Known(host) = &state.facts.host.fact {
-            let member = decide::checks::own_member(&self.cluster.policy.group, host);
-            let member = member.map(|(address, interface)| (address, interface.to_owned()));
-            let processes = self.shared.processes.as_deref();
-            self.wiring.follow(&self.cluster, member, processes, &self.events, &self.journal);
         }
     }
 }
@@ -456,95 +289,6 @@ fn held(state: &State) -> impl Iterator<Item = (VipId, &str)> {
     })
 }
 
-impl Edges for Agent {
-    fn now(&mut self) -> Time {
-        clock::now()
-    }
-
-    fn push_arrived(&mut self, driver: &mut Driver) {
-        let clocks = Clocks::read();
-        let parted = clocks.parted_since(&self.clocks);
-        self.clocks = clocks;
-        if let Some(parted) = parted {
-            driver.push(parted);
-        }
-        for queue in [&mut self.frames, &mut self.inbox].into_iter().flatten() {
-            while let Ok(event) = queue.try_recv() {
-                driver.push(event);
-            }
-        }
-        if let Some(answer) = self.wiring.unchanged_answer() {
-            driver.push_last_word(answer);
-        }
-    }
-
-    async fn push_unread(&mut self, driver: &mut Driver, addresses: bool) {
-        // Who listens is a task of the same thread, and is to be asked first.
-        tokio::task::yield_now().await;
-        if addresses {
-            let asked_at = clock::now();
-            self.shared.ask_host();
-            let answer = async {
-                while let Some(event) = next_in(&mut self.inbox).await {
-                    let is_it = matches!(&event, Event::Host(seen) if seen.asked_at >= asked_at);
-                    driver.push(event);
-                    if is_it {
-                        break;
-                    }
-                }
-            };
-            // Not answered: a renewal touches only what is there.
-            let _ = tokio::time::timeout(LOOK_WITHIN, answer).await;
-        }
-    }
-
-    fn before(&mut self, now: Time, state: &State, event: &Event) {
-        self.wall_time = jiff::Zoned::now();
-        self.decided_at = now;
-        self.lines = self.recorder.before(now, state, event, wall_clock);
-    }
-
-    fn decided(&mut self, driver: &Driver, event: &Event) {
-        match event {
-            Event::Host(_) => self.rewire(driver.state()),
-            Event::Server(Seen { fact: Fact::Known(Server::Member(_) | Server::NotInGroup(_)), .. }) => {
-                self.wiring.server_answers();
-            }
-            _ => {}
-        }
-        if let Some(decision) = driver.decision() {
-            self.historian.decided(&self.cluster, driver.state(), event, decision, self.decided_at);
-        }
-    }
-
-    async fn carry_out(&mut self, deed: &Action) -> Outcome {
-        let outcome = self.carry_out_deed(deed).await;
-        self.historian.done(deed, &outcome);
-        outcome
-    }
-
-    async fn settled(&mut self, settled: &Settled) {
-        for vip in self.vips.values_mut() {
-            vip.tidy(&self.shared.addresses).await;
-        }
-        let log = self.journal.at(self.wall_time.clone());
-        let names = self.leaving.as_ref().map_or(&self.cluster.policy, |leaving| &leaving.policy);
-        for line in self.log_dedup.lines(names, settled) {
-            line.write(&log);
-        }
-        let lines = self.lines.take();
-        self.trace.write(lines, &self.journal);
-        if settled.decision.stage_5() != 1 {
-            let switch = LastSwitch::of(&self.cluster.policy, &settled.decision, settled.at);
-            // A start that failed is none.
-            self.last_switch = switch.filter(|_| settled.not_started.is_empty()).or(self.last_switch.take());
-            let lines = self.recorder.switched(wall_clock);
-            self.trace.write(lines, &self.journal);
-        }
-        self.historian.settled(&self.cluster, || self.wiring.servers());
-    }
-}
-
 async fn next_in(queue: &mut Option<mpsc::UnboundedReceiver<Event>>) -> Option<Event> {
     queue.as_mut()?.recv().await
 }
@@ -555,8 +299,4 @@ async fn next_of(queue: &mut Option<mpsc::UnboundedReceiver<Event>>) -> Event {
         Some(event) => event,
         None => std::future::pending().await,
     }
-}
-
-fn wall_clock() -> String {
-    jiff::Zoned::now().to_string()
 }

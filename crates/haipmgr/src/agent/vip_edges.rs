@@ -7,8 +7,8 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use decide::action::Outcome;
-use decide::event::Mac;
+use decide::net::Mac;
+use decide::output::Outcome;
 use tokio::time::timeout;
 
 use crate::act::address::{Addresses, Label, full_prefix};

@@ -7,8 +7,8 @@ use std::net::IpAddr;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
-use decide::event::{Event, Mac};
-use decide::net::VipId;
+use decide::input::Event;
+use decide::net::{Mac, VipId};
 use decide::policy::VipPolicy;
 use tokio::sync::mpsc;
 

@@ -8,7 +8,8 @@
 //! | `line.rs` | a line: ok, advice or problem, its name, what mends it; as text and as JSON |
 //! | `server.rs` | the questions to a member's server, and its answers |
 //! | `account.rs` | the login, TLS, each right with its GRANT |
-//! | `group.rs` | who is in the group, its majority, what must be the same everywhere |
+//! | `group.rs` | who is in the group, its majority, what it can lose |
+//! | `alike.rs` | what must be the same on every member |
 //! | `settings.rs` | each member's settings |
 //! | `clients.rs` | accounts that a failover would lock out |
 //! | `failover.rs` | the times to expect, computed; the lease |
@@ -19,6 +20,7 @@
 
 mod account;
 mod agent;
+mod alike;
 mod clients;
 mod failover;
 mod group;

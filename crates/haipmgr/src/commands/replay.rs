@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 use decide::Decision;
-use decide::event::{Event, Fact};
+use decide::input::{Event, Fact};
 use decide::policy::Policy;
 use decide::time::Time;
 use decide::trace::{Heading, Line, Played, Replay};
@@ -166,7 +166,7 @@ fn seen(policy: Option<&Policy>, event: &Event) -> String {
     let fact = |name: &str, fact: &dyn std::fmt::Debug| format!("{name}: {fact:?}");
     match event {
         Event::Server(seen) => match &seen.fact {
-            Fact::Known(decide::event::Server::Member(view)) => format!(
+            Fact::Known(decide::input::Server::Member(view)) => format!(
                 "server: primary {}, writable {}, {} members, {} UNREACHABLE, view {}",
                 view.is_primary(),
                 !view.super_read_only,

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use decide::event::Fact;
+use decide::input::Fact;
 use decide::timings::Overlap;
 
 use super::check::local_access;

@@ -15,7 +15,48 @@ const POLLS_PER_LEASE: u32 = 3;
 pub(super) fn within_cluster(draft: &Draft, source: Source, problems: &mut Problems) {
     let before = problems.list().len();
     let (group, limits) = (&draft.group, &draft.limits);
-    let members = &group.members;
+    addresses(draft, problems);
+    for (key, missing) in [("tls_cert", "tls_key"), ("tls_key", "tls_cert")] {
+        if draft.given.contains_key(key) && !draft.given.contains_key(missing) {
+            problems.add(
+                draft.place_of(key),
+                format!("{key} needs {missing} beside it: a certificate and its private key"),
+            );
+        }
+    }
+    // A parameter.py has one key for it, which is asked for like all of them.
+    if source == Source::Toml {
+        passwords(draft, problems);
+    }
+    let shortest = draft.policy().vips.values().filter_map(|vip| vip.lease).min();
+    if let Some(lease) = shortest.filter(|lease| *lease < group.poll_interval * POLLS_PER_LEASE) {
+        let at =
+            draft.given.get("lease").or_else(|| draft.given.get("poll_interval")).copied().or(draft.begins);
+        problems.add(
+            at,
+            format!(
+                "lease ({}) must be at least {POLLS_PER_LEASE} times poll_interval ({}), or the lease ends after one late answer",
+                duration::format(lease),
+                duration::format(group.poll_interval)
+            ),
+        );
+    }
+    if limits.probe_spacing_when_taken < limits.probe_spacing {
+        problems.add(
+            draft.place_of("probe_spacing_when_taken"),
+            "probe_spacing_when_taken must not be less than probe_spacing",
+        );
+    }
+    // Whatever the table's ranges and the checks above let through, the rules' own word is the last.
+    let nothing_yet = problems.list().len() == before && draft.vip.is_some() && !group.members.is_empty();
+    if nothing_yet && let Err(bad) = draft.policy().validate() {
+        problems.add(draft.place_of(bad.key), bad.to_string());
+    }
+}
+
+/// No address may be two things: a VIP, the gateway, a member.
+fn addresses(draft: &Draft, problems: &mut Problems) {
+    let members = &draft.group.members;
     for (place, (vip, vip_at)) in draft.all_vips().enumerate() {
         if let Some(at) = draft.member_given.get(&vip) {
             problems.add(
@@ -52,42 +93,6 @@ pub(super) fn within_cluster(draft: &Draft, source: Source, problems: &mut Probl
             draft.place_of("members"),
             "no member is named; write each member's address and its interface, such as \"10.77.0.11\" = \"eth0\"",
         );
-    }
-    for (key, missing) in [("tls_cert", "tls_key"), ("tls_key", "tls_cert")] {
-        if draft.given.contains_key(key) && !draft.given.contains_key(missing) {
-            problems.add(
-                draft.place_of(key),
-                format!("{key} needs {missing} beside it: a certificate and its private key"),
-            );
-        }
-    }
-    // A parameter.py has one key for it, which is asked for like all of them.
-    if source == Source::Toml {
-        passwords(draft, problems);
-    }
-    let shortest = draft.policy().vips.values().filter_map(|vip| vip.lease).min();
-    if let Some(lease) = shortest.filter(|lease| *lease < group.poll_interval * POLLS_PER_LEASE) {
-        let at =
-            draft.given.get("lease").or_else(|| draft.given.get("poll_interval")).copied().or(draft.begins);
-        problems.add(
-            at,
-            format!(
-                "lease ({}) must be at least {POLLS_PER_LEASE} times poll_interval ({}), or the lease ends after one late answer",
-                duration::format(lease),
-                duration::format(group.poll_interval)
-            ),
-        );
-    }
-    if limits.probe_spacing_when_taken < limits.probe_spacing {
-        problems.add(
-            draft.place_of("probe_spacing_when_taken"),
-            "probe_spacing_when_taken must not be less than probe_spacing",
-        );
-    }
-    // Whatever the table's ranges and the checks above let through, the rules' own word is the last.
-    let nothing_yet = problems.list().len() == before && draft.vip.is_some() && !members.is_empty();
-    if nothing_yet && let Err(bad) = draft.policy().validate() {
-        problems.add(draft.place_of(bad.key), bad.to_string());
     }
 }
 

@@ -3,10 +3,11 @@
 use core::fmt::Write as _;
 use std::path::Path;
 
+use super::Source;
 use super::draft::Draft;
 use super::duration;
+use super::load::{Loaded, read};
 use super::problem::Problems;
-use super::{Loaded, Source, read};
 
 /// The TOML that says what this `parameter.py` says. Whether its folders and files are there is not looked at: the
 /// host that converts need not be the one that runs.

@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::{Cluster, Password, Problems, Source, convert, duration, finish, password, understand};
+use super::load::{finish, understand};
+use super::{Cluster, Password, Problems, Source, convert, duration, password};
 
 /// What a file of this content says, all but what is to be looked up on the host; a password that is in another place is
 /// empty.

@@ -10,10 +10,12 @@ mod draft;
 mod duration;
 pub(crate) mod fuzzing;
 mod keys;
+mod load;
 mod parameter_py;
 mod password;
 mod problem;
 mod python_literal;
+mod this_host;
 mod toml_file;
 mod value;
 mod vips;
@@ -23,17 +25,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use decide::policy::Policy;
-use nix::unistd::AccessFlags;
 
 pub use convert::convert;
 pub use document::{Documented, keys_of_a_cluster, keys_of_the_file, markdown};
 pub use duration::format as format_duration;
 pub(crate) use duration::parse as parse_duration;
+pub use load::{control_socket_of, load, load_to_read};
 pub use password::Password;
 pub(crate) use password::{PasswordError, from_file as password_from_file};
 pub use problem::{Position, Problem, Problems};
-
-use draft::Draft;
 
 /// The password in this file.
 ///
@@ -158,16 +158,6 @@ fn control_socket(source: Source, lock: &Path, first: Option<(&Path, u16)>) -> P
     }
 }
 
-/// Where the agent of this file is spoken to, whatever else is wrong with the file: the agent itself says what is.
-///
-/// # Errors
-/// It can't be read at all.
-pub fn control_socket_of(path: &Path) -> Result<PathBuf, Problems> {
-    let (Loaded { source, lock, drafts, .. }, _) = read(path)?;
-    let first = drafts.first().and_then(|draft| Some((draft.install_path.as_deref()?, draft.mysql_port?)));
-    Ok(control_socket(source, &lock, first))
-}
-
 impl Cluster {
     /// S5: the log.
     pub fn log_file(&self) -> PathBuf {
@@ -221,240 +211,9 @@ impl Cluster {
     }
 }
 
-/// Loads and checks `path`, and what it names on this host: password files, folders.
-///
-/// # Errors
-/// All that is wrong, each with its place and what to write instead.
-pub fn load(path: &Path) -> Result<Config, Problems> {
-    load_for(path, Purpose::Run)
-}
-
-/// The same for a command that writes nothing: whoever types it need not be able to write to the agent's folders, nor to run its
-/// `fence_command`.
-///
-/// # Errors
-/// As [`load`].
-pub fn load_to_read(path: &Path) -> Result<Config, Problems> {
-    load_for(path, Purpose::Read)
-}
-
-/// What a configuration is loaded for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Purpose {
-    /// To run an agent with it.
-    Run,
-    /// To look at what it names.
-    Read,
-}
-
-fn load_for(path: &Path, purpose: Purpose) -> Result<Config, Problems> {
-    let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
-    let (Loaded { source, lock, drafts, exposed }, mut problems) = read(path)?;
-    let mut remarks = Vec::new();
-    if let Some(text) = exposed {
-        match source {
-            Source::Toml => problems.add(None, text),
-            Source::ParameterPy => remarks.push(text),
-        }
-    }
-    let mut clusters = Vec::new();
-    for draft in drafts {
-        if purpose == Purpose::Run {
-            folders_and_programs(&draft, &mut problems);
-        }
-        on_this_host(&draft, &mut problems);
-        let password = password_of(&draft, credentials.as_deref(), &mut problems);
-        clusters.extend(finish(draft, password));
-    }
-    problems.or(Config { source, path: path.to_owned(), clusters, lock, remarks })
-}
-
-/// What a file says, before anything on the host is looked at.
-struct Loaded {
-    source: Source,
-    lock: PathBuf,
-    drafts: Vec<Draft>,
-    /// Why a password in the file itself can be read by others.
-    exposed: Option<String>,
-}
-
-/// What the file says, with what is wrong with it so far.
-///
-/// # Errors
-/// The file can't be read at all.
-fn read(path: &Path) -> Result<(Loaded, Problems), Problems> {
-    let is_python = path.extension().is_some_and(|extension| extension == "py");
-    let source = if is_python { Source::ParameterPy } else { Source::Toml };
-    let (bytes, metadata) = read_bytes(path).map_err(|text| Problems::of_file(path, text))?;
-    let (mut loaded, problems) = understand(path, source, bytes)?;
-    let holds_password = loaded.drafts.iter().any(|draft| draft.password.is_some());
-    loaded.exposed =
-        if holds_password { password::readable_by_others(path, "a password", &metadata) } else { None };
-    Ok((loaded, problems))
-}
-
-/// The same of a file's content; who else can read the file is not known here.
-///
-/// # Errors
-/// It is no text.
-fn understand(path: &Path, source: Source, bytes: Vec<u8>) -> Result<(Loaded, Problems), Problems> {
-    let text = decode(bytes, source).map_err(|text| Problems::of_file(path, text))?;
-    let mut found = Problems::new(path);
-    let problems = &mut found;
-    let (lock, drafts) = match source {
-        Source::Toml => {
-            let read = toml_file::read(&text, problems);
-            (read.lock.unwrap_or_else(|| PathBuf::from(DEFAULT_LOCK)), read.clusters)
-        }
-        Source::ParameterPy => {
-            (legacy_lock(), parameter_py::read(path, &text, problems).into_iter().collect())
-        }
-    };
-    for draft in &drafts {
-        checks::within_cluster(draft, source, problems);
-    }
-    checks::between_clusters(&drafts, problems);
-    Ok((Loaded { source, lock, drafts, exposed: None }, found))
-}
-
 /// S4: `/root/HAIPMGR<host name>.lock`, the lock of the Python program and of a `parameter.py`.
 pub fn legacy_lock() -> PathBuf {
     let host = nix::unistd::gethostname().unwrap_or_default();
     // A host name with a "/" is none; it must not lead out of the folder.
     PathBuf::from(format!("/root/HAIPMGR{}.lock", host.to_string_lossy().replace('/', "_")))
-}
-
-/// No configuration is larger, in bytes.
-const LONGEST: u64 = 256 << 10;
-
-fn read_bytes(path: &Path) -> Result<(Vec<u8>, std::fs::Metadata), String> {
-    use std::io::Read as _;
-    use std::os::unix::fs::OpenOptionsExt as _;
-    let failed = |cause: std::io::Error| format!("the configuration can't be read: {cause}");
-    let file =
-        std::fs::File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path).map_err(failed)?;
-    let metadata = file.metadata().map_err(failed)?;
-    if !metadata.is_file() || metadata.len() > LONGEST {
-        return Err(format!("the configuration must be a plain file of at most {LONGEST} bytes"));
-    }
-    let mut bytes = Vec::new();
-    file.take(LONGEST).read_to_end(&mut bytes).map_err(failed)?;
-    Ok((bytes, metadata))
-}
-
-fn decode(bytes: Vec<u8>, source: Source) -> Result<String, String> {
-    let text = match source {
-        Source::Toml => String::from_utf8(bytes).map_err(|wrong| {
-            let line = wrong
-                .as_bytes()
-                .iter()
-                .take(wrong.utf8_error().valid_up_to())
-                .filter(|byte| **byte == b'\n')
-                .count()
-                + 1;
-            format!("line {line} is not UTF-8; save the file as UTF-8")
-        })?,
-        // Comments may be in any encoding, as Python lets them; text in quotes may not.
-        Source::ParameterPy => String::from_utf8_lossy(&bytes).replace("\r\n", "\n"),
-    };
-    Ok(text.strip_prefix('\u{feff}').map_or_else(|| text.clone(), str::to_owned))
-}
-
-/// What the agent writes to and runs.
-fn folders_and_programs(draft: &Draft, problems: &mut Problems) {
-    if let Some(folder) = &draft.install_path {
-        let at = draft.place_of("install_path");
-        let quoted = password::shell_quoted(folder);
-        if !folder.exists() {
-            problems
-                .add(at, format!("the folder {} does not exist; type: mkdir -p {quoted}", folder.display()));
-        } else if !folder.is_dir() {
-            problems.add(
-                at,
-                format!("{} is not a folder; write one for the log and the state file", folder.display()),
-            );
-        } else if let Err(cause) = nix::unistd::access(folder, AccessFlags::W_OK | AccessFlags::X_OK) {
-            problems.add(
-                at,
-                format!("the folder {} can't be written to ({}); write another, or let the agent's user write to it", folder.display(), cause.desc()),
-            );
-        }
-    }
-    if let Some(program) = draft.fence_command.as_ref().and_then(|command| command.first())
-        && let Err(cause) = nix::unistd::access(program.as_str(), AccessFlags::X_OK)
-    {
-        problems.add(
-            draft.place_of("fence_command"),
-            format!("fence_command: {program} can't be run: {}; write a program that is there", cause.desc()),
-        );
-    }
-}
-
-/// What is read on this host.
-fn on_this_host(draft: &Draft, problems: &mut Problems) {
-    for (key, file) in [("tls_ca", &draft.tls_ca), ("tls_cert", &draft.tls_cert), ("tls_key", &draft.tls_key)]
-    {
-        let Some(file) = file else { continue };
-        let text = match readable(file) {
-            Err(cause) => Some(format!("{} can't be read: {cause}", file.display())),
-            Ok(metadata) if key == "tls_key" => {
-                password::readable_by_others(file, "a private key", &metadata)
-            }
-            Ok(_) => None,
-        };
-        if let Some(text) = text {
-            problems.add(draft.place_of(key), format!("{key}: {text}"));
-        }
-    }
-}
-
-fn readable(file: &Path) -> std::io::Result<std::fs::Metadata> {
-    let metadata = std::fs::metadata(file)?;
-    if !metadata.is_file() {
-        return Err(std::io::Error::other("it is not a plain file"));
-    }
-    std::fs::File::open(file).map(|_| metadata)
-}
-
-fn password_of(draft: &Draft, credentials: Option<&Path>, problems: &mut Problems) -> Option<Password> {
-    let (key, read) = if let Some(password) = &draft.password {
-        return Some(Password::new(password.clone()));
-    } else if let Some(file) = &draft.password_file {
-        ("password_file", password::from_file(file))
-    } else if let Some(name) = &draft.password_credential {
-        ("password_credential", password::from_credential(name, credentials))
-    } else {
-        return None;
-    };
-    read.map_err(|error| problems.add(draft.place_of(key), format!("{key}: {error}"))).ok()
-}
-
-/// The cluster, where nothing it needs is missing.
-fn finish(draft: Draft, password: Option<Password>) -> Option<Cluster> {
-    draft.vip?;
-    let (name, policy) = (draft.called(), draft.policy());
-    Some(Cluster {
-        name,
-        gateway: draft.gateway?,
-        gateway_interval: draft.gateway_interval,
-        gateway_misses: draft.gateway_misses,
-        mysql_port: draft.mysql_port?,
-        group_port: draft.group_port,
-        user: draft.user?,
-        password: password?,
-        socket: draft.socket,
-        tls_ca: draft.tls_ca,
-        tls_client: draft
-            .tls_cert
-            .zip(draft.tls_key)
-            .map(|(certificate, key)| ClientCertificate { certificate, key }),
-        connect_limit: draft.connect_limit,
-        query_limit: draft.query_limit,
-        install_path: draft.install_path?,
-        decision_trace: draft.decision_trace,
-        lease_given: draft.limits.lease.is_some() && draft.given.contains_key("lease"),
-        policy,
-        fence_command: draft.fence_command,
-        fence_limit: draft.fence_limit,
-    })
 }

@@ -41,7 +41,7 @@ mod tests {
     use std::net::IpAddr;
 
     use decide::checks::Stage;
-    use decide::event::{MemberState, Role};
+    use decide::input::{MemberState, Role};
     use decide::policy::VipRole;
     use decide::status::{
         Found, GroupStatus, Has, MemberStatus, Mode, StageStatus, SwitchStatus, VipStatus, Wanted,

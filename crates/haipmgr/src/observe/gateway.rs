@@ -14,7 +14,7 @@ use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use decide::event::{Fact, Gateway, Seen, Why};
+use decide::input::{Fact, Gateway, Seen, Why};
 use decide::time::Time;
 use nix::errno::Errno;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use decide::event::{Fact, NotInGroup, Server, Why};
+use decide::input::{Fact, NotInGroup, Server, Why};
 use decide::timings::GroupTimings;
 use tokio::time::timeout;
 

@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use decide::event::{Fact, Host, HostAddress, Interface, Seen, Why};
+use decide::input::{Fact, Host, HostAddress, Interface, Seen, Why};
 use decide::time::Time;
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;

@@ -4,7 +4,7 @@
 //! bare connect would count as an aborted one, and 100 of these make a server block this host (`max_connect_errors`). A
 //! refused one never reaches a server.
 
-use decide::event::{Fact, MemberPort, Seen, Server};
+use decide::input::{Fact, MemberPort, Seen, Server};
 
 use super::mysql::{Access, CannotAsk, Servers, ask_and_tell, ask_once};
 
@@ -40,7 +40,7 @@ fn of(fact: Fact<Server>) -> Fact<MemberPort> {
 mod tests {
     use std::time::Duration;
 
-    use decide::event::Why;
+    use decide::input::Why;
 
     use super::*;
 

@@ -14,7 +14,8 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use decide::event::{Event, VipId};
+use decide::input::Event;
+use decide::net::VipId;
 use decide::time::Time;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;

@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use decide::event::{Fact, Why};
+use decide::input::{Fact, Why};
 use tokio::time::{sleep, timeout};
 
 use super::failure::{Circumstances, Failure, failure, useless};

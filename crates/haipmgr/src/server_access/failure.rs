@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Endpoint;
 use super::session::Error;
-use decide::event::{Fact, NotInGroup, Server, Why};
+use decide::input::{Fact, NotInGroup, Server, Why};
 
 /// Why a question has no answer, and what becomes of the connection.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use decide::event::Why;
+use decide::input::Why;
 use tokio::time::timeout;
 
 use super::session::{Error, Rows, Session};

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use decide::event::Role;
+use decide::input::Role;
 use serde::Serialize;
 
 use super::holders::held_by;

@@ -11,7 +11,7 @@ use std::sync::mpsc::{self, Receiver};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use decide::event::{Event, Fact, GroupView, Seen, Server as Answer};
+use decide::input::{Event, Fact, GroupView, Seen, Server as Answer};
 use haipmgr::observe::mysql::{Access, Endpoint, Limits, Password, ServerWatch, Servers, account_sql, watch};
 use mysql::prelude::Queryable;
 use nix::sched::{CloneFlags, unshare};

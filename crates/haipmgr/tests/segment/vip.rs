@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, TcpListener};
 use std::time::{Duration, Instant};
 
-use decide::event::Mac;
+use decide::net::Mac;
 use haipmgr::act::announce::Announcer;
 use linux::neighbor_socket::NeighborSender;
 

@@ -118,17 +118,22 @@ pub fn soak(layout: &Layout, kind: Soak, time: Duration, seed: u64) -> Result<Ta
         print_what_is_said_most(&under_test, &logs_before);
         tally.failed += usize::from(!logs_are_small(&under_test, &logs_before, since.elapsed()));
     }
+    finish(under_test, &tally, &judged, seed, since.elapsed());
+    Ok(tally)
+}
+
+/// Ends the lab, and prints what came of all of it.
+fn finish(under_test: UnderTest, tally: &Tally, judged: &Judged, seed: u64, time: Duration) {
     let cost = under_test.experiment.agent_cost();
     under_test.experiment.finish();
     println!(
         "\nseed {seed}: {} passed, {} failed in {:.0} s; {judged}. The dearest agent: {:.1} MB, {:.2} % of a core",
         tally.passed,
         tally.failed,
-        since.elapsed().as_secs_f64(),
+        time.as_secs_f64(),
         crate::report::megabytes(cost.memory),
         cost.processor * 100.0
     );
-    Ok(tally)
 }
 
 fn log_sizes(under_test: &UnderTest) -> Vec<usize> {

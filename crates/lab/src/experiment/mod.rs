@@ -1,25 +1,27 @@
 //! A lab that is watched: witnesses on every host, a client that writes through the VIP, everything on one recording,
 //! shown live. Each fault is done, watched until writes go on, undone, and the acknowledged rows are looked for.
 
+mod agent_cost;
+mod error;
 mod watch;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::agents::{Cluster, LAB, configure};
-use crate::client::{self, NotVerified};
-use crate::fault::{Fault, FaultError, Injected};
-use crate::group::GroupError;
+use crate::client;
+use crate::fault::{Fault, Injected};
 use crate::measure::budget::{Budget, budgets};
 use crate::measure::slowdown::{Slowdown, slowdowns};
 use crate::measure::{self, Figures, Judged};
 use crate::namespace::Layout;
-use crate::record::{Expects, Phase, RecordError, Recorded, Recording, What, now_us};
-use crate::report::csv::{self, NotWritten};
-use crate::report::timeline::{self, NotDrawn};
+use crate::record::{Expects, Phase, Recorded, Recording, What, now_us};
+use crate::report::{csv, timeline};
 use crate::scenario::{Lab, ScenarioError};
 use crate::segment::{vip, vips};
 
+pub use agent_cost::AgentCost;
+pub use error::ExperimentError;
 pub use watch::Watch;
 
 /// How long the client may take to write again by default. Its own limits are 1 s to connect and
@@ -32,70 +34,6 @@ const SILENT_HOSTS_GO: &str = ", silent_host expel";
 const RATE_BEFORE: Duration = Duration::from_secs(5);
 /// Inserts that are waited for before a fault, and after it before it is undone: so that each stands in a quiet stretch.
 const QUIET_INSERTS: usize = 100;
-
-/// Why an experiment failed.
-#[derive(Debug, thiserror::Error)]
-pub enum ExperimentError {
-    /// The lab failed, or the VIP is not where it belongs.
-    #[error(transparent)]
-    Scenario(#[from] ScenarioError),
-    /// The group failed.
-    #[error(transparent)]
-    Group(#[from] GroupError),
-    /// A fault could not be done or undone.
-    #[error(transparent)]
-    Fault(#[from] FaultError),
-    /// A witness could not be started.
-    #[error("the witness {what} on {host} does not start: {cause}")]
-    Witness {
-        /// The host.
-        host: String,
-        /// Which one.
-        what: &'static str,
-        /// Why.
-        cause: std::io::Error,
-    },
-    /// The client does not write.
-    #[error("{moment}: no quiet stretch of inserts was acknowledged within {} s. {group}", limit.as_secs())]
-    NoWrites {
-        /// When that was.
-        moment: &'static str,
-        /// How long was waited.
-        limit: Duration,
-        /// What the servers say.
-        group: String,
-    },
-    /// What the lab itself told did not reach the recording.
-    #[error("the recording has not taken in what was done: its thread has ended or hangs")]
-    NothingRecorded,
-    /// The rows could not be looked for.
-    #[error(transparent)]
-    NotVerified(#[from] NotVerified),
-    /// The recording could not be written.
-    #[error(transparent)]
-    Record(#[from] RecordError),
-    /// The figures could not be written.
-    #[error(transparent)]
-    Figures(#[from] NotWritten),
-    /// The picture could not be written.
-    #[error(transparent)]
-    Picture(#[from] NotDrawn),
-    /// A file or folder could not be made.
-    #[error("{path}: {cause}")]
-    Folder {
-        /// The folder.
-        path: std::path::PathBuf,
-        /// Why.
-        cause: std::io::Error,
-    },
-}
-
-impl ExperimentError {
-    /// Whether the lab is well, and it is the agents that did not bring the VIP where it belongs.
-    pub fn is_no_recovery(&self) -> bool {
-        matches!(self, Self::NoWrites { .. } | Self::Scenario(ScenarioError::VipNotOnPrimary { .. }))
-    }
-}
 
 /// What is done to the lab, for the recording.
 #[derive(Clone, Debug)]
@@ -111,15 +49,6 @@ impl Deed {
         let (name, host, target) = (self.name.clone(), self.host.clone(), self.target.clone());
         Recorded::now("lab", What::Fault { name, host, target, expects: self.expects, phase })
     }
-}
-
-/// What a run left in memory.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct AgentCost {
-    /// The most memory an agent has had resident, bytes.
-    pub memory: u64,
-    /// The most processor time an agent has taken, as a share of one core since it was started.
-    pub processor: f64,
 }
 
 /// A lab that is up and watched.
@@ -426,7 +355,7 @@ impl Experiment {
 
     /// What the agents cost so far, the dearest of each.
     pub fn agent_cost(&self) -> AgentCost {
-        let costs = self.lab.agents.iter().filter_map(|agent| agent.pid().and_then(cost));
+        let costs = self.lab.agents.iter().filter_map(|agent| agent.pid().and_then(AgentCost::of));
         costs.fold(AgentCost::default(), |most, one| AgentCost {
             memory: most.memory.max(one.memory),
             processor: most.processor.max(one.processor),
@@ -482,26 +411,4 @@ impl Experiment {
 /// always early, or always late. By the golden ratio, which spreads any number of moments evenly.
 fn moment(fault: u32) -> Duration {
     Duration::from_secs_f64((f64::from(fault) * 0.618_034).fract())
-}
-
-fn cost(pid: u32) -> Option<AgentCost> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let kilobytes: u64 = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))?
-        .split_whitespace()
-        .next()?
-        .parse()
-        .ok()?;
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let uptime = std::fs::read_to_string("/proc/uptime").ok()?;
-    let fields: Vec<&str> = stat.rsplit_once(") ")?.1.split_whitespace().collect();
-    let ticks = |field: usize| fields.get(field)?.parse::<f64>().ok();
-    // proc(5): utime, stime and starttime are fields 14, 15 and 22 counted from 1; two are cut off here.
-    let (used, began) = (ticks(11)? + ticks(12)?, ticks(19)?);
-    let now: f64 = uptime.split_whitespace().next()?.parse().ok()?;
-    let per_second = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK).ok()??;
-    #[allow(clippy::cast_precision_loss)] // 100 on Linux
-    let per_second = per_second as f64;
-    Some(AgentCost { memory: kilobytes * 1024, processor: used / (now * per_second - began).max(1.0) })
 }

@@ -4,12 +4,12 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use decide::action::{Action, VipAction};
-use decide::event::{
-    Event, Fact, Frame, Gateway, GroupView, Host, HostAddress, Mac, Member, MemberState, Role, Says, Seen,
-    Server, ViewId, Why,
+use decide::input::{
+    Event, Fact, Frame, Gateway, GroupView, Host, HostAddress, Member, MemberState, Role, Says, Seen, Server,
+    ViewId, Why,
 };
-use decide::net::VipId;
+use decide::net::{Mac, VipId};
+use decide::output::{Action, VipAction};
 use decide::policy::{GroupPolicy, VipPolicy};
 use decide::time::Time;
 use oracle::{Book, Excuse, Invariant, Limits, Orders, Sight, Verdict};

@@ -7,15 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use decide::State;
-use decide::action::{Action, Outcome, VipAction};
-use decide::event::{
-    Event, Fact, Frame, Gateway, GroupView, Host, HostAddress, Interface, Mac, Member, MemberState, Role,
-    Says, Seen, Server, ViewId, Why,
-};
 use decide::facts::process::Process;
-use decide::net::VipId;
+use decide::input::{
+    Event, Fact, Frame, Gateway, GroupView, Host, HostAddress, Interface, Member, MemberState, Role, Says,
+    Seen, Server, ViewId, Why,
+};
+use decide::net::{Mac, VipId};
+use decide::output::{Action, Outcome, Reason, VipAction};
 use decide::policy::{GroupPolicy, Policy, VipPolicy};
-use decide::reason::Reason;
 use decide::step;
 use oracle::{Book, Counts, Excuse, Invariant, Limits, Orders, Sight};
 

@@ -2,7 +2,7 @@
 
 use super::agent::LEASE;
 use super::configuration::Kind;
-use decide::event::ProcessSign;
+use decide::input::ProcessSign;
 
 use super::messages::{put, remove, stranger_announces};
 use super::transition::{Model, STOOD_STILL};
@@ -141,12 +141,7 @@ impl Model {
         let host = &mut world.hosts[usize::from(place)];
         let leads = group.primary == place;
         match kind {
-            Kind::Switchover => {
-                group.writable = false;
-                group.pending = Pending::Elect(place);
-                let old = usize::from(group.primary);
-                world.hosts[old].shows.read_only = true;
-            }
+            Kind::Switchover => begin_switchover(world, place),
             // The roles flip at once; each server shows it when it learns of it.
             Kind::SwitchoverWithBacklog => {
                 group.yielding = Some(group.primary);
@@ -260,6 +255,14 @@ impl Model {
             | Kind::SwitchAnswers => {}
         }
     }
+}
+
+/// Nobody takes writes until the group has elected; the old primary shows that at once.
+fn begin_switchover(world: &mut World, to: Place) {
+    let group = &mut world.group;
+    group.writable = false;
+    group.pending = Pending::Elect(to);
+    world.hosts[usize::from(group.primary)].shows.read_only = true;
 }
 
 fn begin_on_the_segment(world: &mut World, kind: Kind) {

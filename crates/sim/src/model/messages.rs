@@ -1,6 +1,6 @@
 //! Messages: what an agent's orders do to the world, what they ask and who answers, and in which order it reaches an agent.
 
-use decide::event::Says;
+use decide::input::Says;
 
 use super::agent::Act;
 use super::normal::NOW;

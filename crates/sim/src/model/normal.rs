@@ -78,6 +78,19 @@ pub fn bring_to_form(state: &mut State) {
     vip.other_holder = vip.other_holder.map(|(mac, at)| (mac, at.max(ago(21))));
     // What a paused holder put up with counts from the end of the pause, for as long as its patience at the most.
     facts.pause.ended_at = facts.pause.ended_at.filter(|at| vip.holds() && *at > ago(20));
+    form_addresses(facts, vip);
+    let asked_since = form_state(facts, vip);
+    // A question put before every time that is compared with it is as good as none.
+    for peer in facts.peers.asked.values_mut() {
+        peer.waiting_since = peer.waiting_since.filter(|at| *at >= asked_since);
+        peer.seen = peer.seen.take().filter(|seen| seen.asked_at >= asked_since);
+    }
+    facts.peers.asked.retain(|_, peer| peer.waiting_since.is_some() || peer.seen.is_some());
+    forget_distances(state);
+}
+
+/// When the host's addresses were asked for.
+fn form_addresses(facts: &mut Facts, vip: &VipMachine) {
     // The host's addresses are read when they are told, so an answer is never older than the last: only the doubt compares.
     let doubt = match &vip.state {
         VipState::Holding(hold) => hold.recheck_since,
@@ -91,6 +104,10 @@ pub fn bring_to_form(state: &mut State) {
         Some(since) => since,
         None => NOW,
     };
+}
+
+/// What only one state of the VIP remembers or compares. Gives since when the questions to others may count.
+fn form_state(facts: &mut Facts, vip: &mut VipMachine) -> Time {
     let mut asked_since = ago(10);
     match &mut vip.state {
         VipState::Absent => facts.neighbors.alive_at.retain(|_, at| *at >= NOW),
@@ -112,13 +129,7 @@ pub fn bring_to_form(state: &mut State) {
             facts.neighbors.alive_at.retain(|_, at| *at >= NOW);
         }
     }
-    // A question put before every time that is compared with it is as good as none.
-    for peer in facts.peers.asked.values_mut() {
-        peer.waiting_since = peer.waiting_since.filter(|at| *at >= asked_since);
-        peer.seen = peer.seen.take().filter(|seen| seen.asked_at >= asked_since);
-    }
-    facts.peers.asked.retain(|_, peer| peer.waiting_since.is_some() || peer.seen.is_some());
-    forget_distances(state);
+    asked_since
 }
 
 fn form_claim(claim: &mut Claim) {

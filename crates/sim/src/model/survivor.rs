@@ -7,37 +7,32 @@
 //! stubborn group never expels, which is what the agent's own limit is for. Where silent hosts are expelled (`silent_host`), the segment
 //! is asked too: a member may be cut off in the group alone, and this host may hear nobody on the segment.
 
+mod world;
+
 use std::collections::{BTreeMap, VecDeque};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use decide::State;
-use decide::action::{Action, Outcome};
-use decide::event::{
-    Event, Fact, Gateway, GroupView, Host, HostAddress, Interface, Mac, Member, MemberPort, MemberState,
-    Role, Seen, Server, ViewId, Why,
-};
+use decide::input::{Event, Seen};
 use decide::policy::{GroupPolicy, Policy, SilentHost, VipPolicy};
 use decide::step;
 use decide::time::Time;
 
 use oracle::{Breach, Invariant, outside};
 
-/// One tick.
-const TICK: Duration = Duration::from_millis(500);
+use self::world::{Fate, OTHERS, SILENT_AFTER, TICK, UNREACHABLE_AFTER, address, neighbor};
+
+pub use self::world::Survivor;
+
 /// A run's length.
 const END: u8 = 48;
 /// No fault begins later than this: what it leads to is seen to its end.
 const LAST_FAULT: u8 = 20;
 /// Before the first fault: the agent gets to know its group.
 const PRELUDE: u8 = 4;
-/// After so many ticks of silence a member is UNREACHABLE (scaled: nothing happens meanwhile).
-const UNREACHABLE_AFTER: u8 = 2;
 /// So many ticks after the patience is over the group goes on without it.
 const EXPELLED_AFTER: u8 = 2;
-/// A host counts as silent after so many ticks and no sooner: a cable's blip is waited for.
-const SILENT_AFTER: u8 = 7;
 /// What the operator set, in seconds.
 const OPERATORS: u32 = 5;
 /// RESTORED: an agent that runs, and whose server answers, gives back what it owes within so many ticks.
@@ -46,24 +41,6 @@ const GIVEN_BACK_WITHIN: u8 = 4;
 const KEPT_AT_MOST: u8 = 24;
 /// So many steps in one tick, and the agent does not come to rest.
 const RESTLESS: usize = 400;
-/// Members, by number; the agent's own is the second.
-const OWN: u8 = 2;
-const OTHERS: [u8; 2] = [1, 3];
-
-/// What became of another member.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Fate {
-    /// It is well.
-    Well,
-    /// Its process is gone, its host refuses, for so many ticks.
-    Dead(u8),
-    /// It lives, and nothing of it is heard, for so many ticks.
-    CutOff(u8),
-    /// It lives, and only the group does not hear it, for so many ticks.
-    CutInGroup(u8),
-    /// The group goes on without it.
-    Expelled,
-}
 
 /// What may happen between two ticks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -93,30 +70,6 @@ pub enum Fault {
 /// A tick passes, after this.
 pub type Step = Option<Fault>;
 
-/// One state.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Survivor {
-    tick: u8,
-    agent: Option<Arc<State>>,
-    wake_at: Time,
-    others: [Fate; 2],
-    counter: u64,
-    hangs: bool,
-    /// This host hears nobody on the segment: no host's answer, and no port's.
-    deaf: bool,
-    /// The server's own setting.
-    timeout: u32,
-    /// What the agent's file says is to be put back.
-    file: Option<u32>,
-    /// For so many ticks a running agent has owed the patience.
-    owed: u8,
-    /// For so many ticks it has kept it.
-    kept: u8,
-    faults: u8,
-    /// The invariant that was broken on the way here.
-    pub broken: Option<Invariant>,
-}
-
 /// The model.
 #[derive(Debug)]
 pub struct Survivors {
@@ -124,157 +77,6 @@ pub struct Survivors {
     faults: u8,
     /// The group never expels.
     stubborn: bool,
-}
-
-fn address(number: u8) -> IpAddr {
-    IpAddr::V4(Ipv4Addr::new(10, 77, 0, 10 + number))
-}
-
-fn neighbor(number: u8) -> Event {
-    Event::Neighbor { address: address(number), mac: Mac([2, 0, 0, 0, 0, number]) }
-}
-
-fn id(number: u8) -> String {
-    format!("uuid-{number}")
-}
-
-impl Survivor {
-    fn now(&self) -> Time {
-        Time(1_000_000_000) + TICK * u32::from(self.tick)
-    }
-
-    fn fate(&self, number: u8) -> Fate {
-        self.others[usize::from(number / 2)]
-    }
-
-    fn fate_of(&mut self, number: u8) -> &mut Fate {
-        &mut self.others[usize::from(number / 2)]
-    }
-
-    fn is_unreachable(&self, number: u8) -> bool {
-        matches!(self.fate(number), Fate::Dead(since) | Fate::CutOff(since) | Fate::CutInGroup(since) if since >= UNREACHABLE_AFTER)
-    }
-
-    /// There is somebody to expel, and all of them are dead in truth; or cut off from everybody, where silent hosts are to go.
-    fn only_the_dead(&self, silent_too: bool) -> bool {
-        let mut suspects = OTHERS.into_iter().filter(|number| self.is_unreachable(*number)).peekable();
-        suspects.peek().is_some()
-            && suspects.all(|number| match self.fate(number) {
-                Fate::Dead(_) => true,
-                Fate::CutOff(since) => silent_too && since >= SILENT_AFTER,
-                Fate::CutInGroup(_) | Fate::Well | Fate::Expelled => false,
-            })
-    }
-
-    fn view(&self) -> GroupView {
-        let listed = |number: &u8| *number == OWN || self.fate(*number) != Fate::Expelled;
-        let first = [1, OWN, 3].into_iter().find(listed);
-        let row = |number: u8| Member {
-            id: id(number),
-            host: format!("db{number}"),
-            port: 3306,
-            state: if number != OWN && self.is_unreachable(number) {
-                MemberState::Unreachable
-            } else {
-                MemberState::Online
-            },
-            // Never this one: the VIP is not what this is about.
-            role: if number != OWN && Some(number) == first.or(Some(3)) {
-                Role::Primary
-            } else {
-                Role::Secondary
-            },
-        };
-        GroupView {
-            local: id(OWN),
-            super_read_only: true,
-            view: Some(ViewId::new("17635", self.counter)),
-            members: [1, OWN, 3].into_iter().filter(listed).map(row).collect(),
-        }
-    }
-
-    /// What the agent reads when it asks.
-    fn server(&self) -> Fact<Server> {
-        if self.hangs { Fact::Unknown(Why::TimedOut(TICK)) } else { Fact::Known(Server::Member(self.view())) }
-    }
-
-    fn port(&self, member: IpAddr) -> Fact<MemberPort> {
-        let number = OTHERS.into_iter().find(|number| address(*number) == member);
-        match number.map(|number| (number, self.fate(number))) {
-            _ if self.deaf => Fact::Unknown(Why::TimedOut(TICK)),
-            Some((number, Fate::Well | Fate::CutInGroup(_))) => {
-                Fact::Known(MemberPort::Answers(Some(id(number))))
-            }
-            Some((_, Fate::Dead(_))) => Fact::Known(MemberPort::Refuses),
-            _ => Fact::Unknown(Why::TimedOut(TICK)),
-        }
-    }
-
-    /// Who answers when the members are asked for their addresses: a kernel, whatever became of its server.
-    fn neighbors(&self) -> Vec<Event> {
-        let answers = |number: &u8| !self.deaf && !matches!(self.fate(*number), Fate::CutOff(_));
-        OTHERS.into_iter().filter(answers).map(neighbor).collect()
-    }
-
-    fn peer(&self, member: IpAddr) -> Fact<Server> {
-        match self.port(member) {
-            Fact::Known(MemberPort::Refuses) => Fact::Known(Server::Refused("connection refused".to_owned())),
-            _ => Fact::Unknown(Why::TimedOut(TICK)),
-        }
-    }
-
-    fn host() -> Fact<Host> {
-        Fact::Known(Host {
-            addresses: vec![HostAddress { address: address(OWN), prefix: 24, interface: "eth0".to_owned() }],
-            interfaces: vec![Interface { name: "eth0".to_owned(), running: true }],
-        })
-    }
-
-    /// Carries out what was decided, and gives what the agent is told of it.
-    fn carry_out(&mut self, action: &Action, at: Time, silent_too: bool) -> Vec<Event> {
-        let done = |outcome| vec![Event::Done { action: action.clone(), outcome }];
-        let refused = || Outcome::Failed("no answer".to_owned());
-        match action {
-            Action::AskServer => vec![Event::Server(Seen { asked_at: at, fact: self.server() })],
-            Action::AskGateway => {
-                vec![Event::Gateway(Seen { asked_at: at, fact: Fact::Known(Gateway::Reachable) })]
-            }
-            Action::AskHost => vec![Event::Host(Seen { asked_at: at, fact: Self::host() })],
-            Action::AskPeer(member) => {
-                vec![Event::Peer { member: *member, seen: Seen { asked_at: at, fact: self.peer(*member) } }]
-            }
-            Action::LookAtMember(member) => {
-                let fact = self.port(*member);
-                vec![Event::MemberPort { member: *member, seen: Seen { asked_at: at, fact } }]
-            }
-            Action::LearnNeighbors => self.neighbors(),
-            Action::ReadExpelTimeout => {
-                let fact =
-                    if self.hangs { Fact::Unknown(Why::TimedOut(TICK)) } else { Fact::Known(self.timeout) };
-                vec![Event::ExpelTimeout(Seen { asked_at: at, fact })]
-            }
-            Action::SetExpelTimeout { original } => {
-                // On disk before it is changed.
-                self.file = Some(*original);
-                if self.hangs {
-                    return done(refused());
-                }
-                self.timeout = 0;
-                if !self.only_the_dead(silent_too) {
-                    self.broken.get_or_insert(Invariant::Restored);
-                }
-                done(Outcome::Succeeded)
-            }
-            Action::RestoreExpelTimeout { .. } if self.hangs => done(refused()),
-            Action::RestoreExpelTimeout { value } => {
-                self.timeout = *value;
-                self.file = None;
-                done(Outcome::Succeeded)
-            }
-            Action::WakeExpel => done(if self.hangs { refused() } else { Outcome::Succeeded }),
-            _ => Vec::new(),
-        }
-    }
 }
 
 impl Survivors {

@@ -2,9 +2,9 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use decide::action::Outcome;
 use decide::driver::{Deeds, Permit};
 use decide::net::VipId;
+use decide::output::Outcome;
 use decide::planted::renewal_adds_what_is_gone;
 use decide::policy::Policy;
 use decide::vip::VipState;

@@ -1,6 +1,6 @@
 //! One state of the model: hosts with their kernels, servers and agents, what is under way to them, and the group in truth.
 
-use decide::event::{ProcessSign, Says};
+use decide::input::{ProcessSign, Says};
 use oracle::{Breach, Invariant, outside};
 
 /// A host, by its place.

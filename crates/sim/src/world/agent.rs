@@ -4,12 +4,11 @@
 use std::time::Duration;
 
 use decide::State;
-use decide::action::{Action, Outcome, VipAction};
 use decide::driver::{Driver, Next};
-use decide::event::{Event, Says};
+use decide::input::{Event, Says};
 use decide::net::VipId;
+use decide::output::{Action, Outcome, Reason, Said, Vacant, VipAction};
 use decide::planted::renewal_adds_what_is_gone;
-use decide::reason::{Reason, Said, Vacant};
 use decide::time::Time;
 
 use super::segment::place_of;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use decide::driver::{Driver, Stop};
-use decide::event::{Event, ProcessSign};
+use decide::input::{Event, ProcessSign};
 use decide::time::Time;
 use oracle::Book;
 
@@ -103,6 +103,27 @@ impl World {
         }
         self.tell(|| format!("— {change:?}"));
         match change {
+            Change::PowerOff(_)
+            | Change::PowerOn(_)
+            | Change::Flush(_)
+            | Change::InterfaceGoes(_)
+            | Change::InterfaceComes(_) => self.change_host(change),
+            Change::AgentGoesOn(_)
+            | Change::AskerGoesOn(_)
+            | Change::AgentEnds { .. }
+            | Change::AgentGivesUp(_)
+            | Change::OperatorPauses(..)
+            | Change::OperatorResumes(_)
+            | Change::PauseEnds(_)
+            | Change::AgentStarts(_) => self.change_agent(change),
+            server => self.change_server(server),
+        }
+        self.reassess();
+    }
+
+    /// The host's power, its addresses and its interface.
+    fn change_host(&mut self, change: Change) {
+        match change {
             Change::PowerOff(host) => {
                 self.agent_is_gone(host);
                 self.hosts[host].powered = false;
@@ -110,14 +131,12 @@ impl World {
                 self.server_ends(host);
                 self.lose_vips(host);
             }
-            Change::PowerOn(host) => {
-                if !self.hosts[host].powered {
-                    self.hosts[host].powered = true;
-                    self.hosts[host].interface = true;
-                    self.hosts[host].clock_ahead = 0;
-                    self.server_starts(host);
-                    self.agent_starts(host);
-                }
+            Change::PowerOn(host) if !self.hosts[host].powered => {
+                self.hosts[host].powered = true;
+                self.hosts[host].interface = true;
+                self.hosts[host].clock_ahead = 0;
+                self.server_starts(host);
+                self.agent_starts(host);
             }
             Change::Flush(host) => {
                 let vip = if self.vips.len() > 1 { self.rng.usize(0..self.vips.len()) } else { 0 };
@@ -140,17 +159,24 @@ impl World {
                 self.tell_addresses(host);
                 self.wire_up();
             }
-            Change::AgentGoesOn(host) => {
-                if self.hosts[host].hung_until.is_some_and(|until| until <= self.now) {
-                    self.hosts[host].hung_until = None;
-                }
+            _ => {}
+        }
+    }
+
+    /// The agent, and what the operator tells it.
+    fn change_agent(&mut self, change: Change) {
+        match change {
+            Change::AgentGoesOn(host)
+                if self.hosts[host].hung_until.is_some_and(|until| until <= self.now) =>
+            {
+                self.hosts[host].hung_until = None;
             }
-            Change::AskerGoesOn(host) => {
-                if self.hosts[host].asker_stuck_until.is_some_and(|until| until <= self.now) {
-                    self.hosts[host].asker_stuck_until = None;
-                    self.hosts[host].asker_back_at = Some(self.now);
-                    self.hosts[host].question = None;
-                }
+            Change::AskerGoesOn(host)
+                if self.hosts[host].asker_stuck_until.is_some_and(|until| until <= self.now) =>
+            {
+                self.hosts[host].asker_stuck_until = None;
+                self.hosts[host].asker_back_at = Some(self.now);
+                self.hosts[host].question = None;
             }
             Change::AgentEnds { host, told } => self.agent_ends(host, told),
             Change::AgentGivesUp(host) => {
@@ -179,9 +205,8 @@ impl World {
                 }
             }
             Change::AgentStarts(host) => self.agent_starts(host),
-            server => self.change_server(server),
+            _ => {}
         }
-        self.reassess();
     }
 
     fn change_server(&mut self, change: Change) {

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use decide::action::{Action, Outcome};
-use decide::event::{Event, Fact, Seen, Why};
+use decide::input::{Event, Fact, Seen, Why};
+use decide::output::{Action, Outcome};
 use oracle::outside;
 
 use super::World;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use decide::event::MemberState;
+use decide::input::MemberState;
 use decide::time::Time;
 
 use super::{Due, World};

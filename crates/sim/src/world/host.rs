@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use decide::State;
 use decide::driver::Driver;
-use decide::reason::Reason;
+use decide::output::Reason;
 use decide::time::Time;
 use oracle::Book;
 

@@ -4,10 +4,10 @@
 use std::time::Duration;
 
 use decide::Decision;
-use decide::event::{Event, Mac};
-use decide::net::VipId;
+use decide::input::Event;
+use decide::net::{Mac, VipId};
+use decide::output::Reason;
 use decide::policy::{GatewayLost, VipPolicy};
-use decide::reason::Reason;
 use decide::time::Time;
 use oracle::outside::{self, LetsGo, Overlap, SETTLE_WITHIN, Together};
 use oracle::{Breach, Broken, Excuse, Limits, Orders, Sight};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use decide::event::{Event, MemberState, ProcessSign};
+use decide::input::{Event, MemberState, ProcessSign};
 
 use super::host::OPERATORS_TIMEOUT;
 use super::{Change, Due, World};

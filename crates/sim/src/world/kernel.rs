@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use decide::event::{Event, Fact, Host, HostAddress, Interface, Seen};
+use decide::input::{Event, Fact, Host, HostAddress, Interface, Seen};
 use decide::time::Time;
 
 use super::{Due, VIPS, World, address};

@@ -9,8 +9,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use decide::State;
-use decide::action::Action;
-use decide::event::{Event, Fact, Gateway, MemberPort, Seen, Why};
+use decide::input::{Event, Fact, Gateway, MemberPort, Seen, Why};
+use decide::output::Action;
 use decide::time::Time;
 use oracle::{Breach, Invariant};
 

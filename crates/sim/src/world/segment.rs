@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use decide::event::{Event, Frame, Mac, Says};
-use decide::net::VipId;
+use decide::input::{Event, Frame, Says};
+use decide::net::{Mac, VipId};
 use decide::time::Time;
 
 use super::{Due, World, place_of_vip};

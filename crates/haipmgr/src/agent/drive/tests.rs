@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use decide::action::VipAction;
 use decide::driver::{HELD_UP, RENEWAL_WITHIN, START_WITHIN, Stop};
-use decide::event::{
-    Fact, Frame, Gateway, GroupView, Host, HostAddress, Interface, Mac, Member, MemberState, Role, Says,
-    Seen, Server, ViewId,
+use decide::input::{
+    Fact, Frame, Gateway, GroupView, Host, HostAddress, Interface, Member, MemberState, Role, Says, Seen,
+    Server, ViewId,
 };
-use decide::net::VipId;
+use decide::net::{Mac, VipId};
+use decide::output::VipAction;
 use decide::policy::{GroupPolicy, VipPolicy};
 use decide::vip::VipState;
 

@@ -3,13 +3,10 @@
 use std::net::IpAddr;
 
 use decide::State;
-use decide::action::{Action, VipAction};
-use decide::event::{
-    Event, Fact, Gateway, GroupView, Mac, MemberPort, MemberState, ProcessSign, Says, Server,
-};
-use decide::net::VipId;
+use decide::input::{Event, Fact, Gateway, GroupView, MemberPort, MemberState, ProcessSign, Says, Server};
+use decide::net::{Mac, VipId};
+use decide::output::{Action, Reason, VipAction};
 use decide::policy::Policy;
-use decide::reason::Reason;
 use decide::time::Time;
 
 use super::stretch::{Played, Stretch};

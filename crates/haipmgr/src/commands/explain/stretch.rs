@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 
-use decide::event::Event;
+use decide::input::Event;
 use decide::policy::Policy;
 use decide::time::Time;
 use decide::trace::{FORMAT, Line};

@@ -150,7 +150,7 @@ fn shorten(lines: &mut Vec<Line>) -> usize {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use decide::State;
-    use decide::event::{Event, Fact, Host, HostAddress, Interface, Seen};
+    use decide::input::{Event, Fact, Host, HostAddress, Interface, Seen};
     use decide::policy::{GroupPolicy, Policy, VipPolicy};
     use decide::trace;
 

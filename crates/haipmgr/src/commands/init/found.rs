@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, ToSocketAddrs as _};
 
-use decide::event::{Fact, NotInGroup, Server, Why};
+use decide::input::{Fact, NotInGroup, Server, Why};
 use tokio::time::timeout;
 
 use crate::server_access::session::{Error, Rows, Session};

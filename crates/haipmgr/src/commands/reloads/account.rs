@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use decide::event::{Fact, Why};
+use decide::input::{Fact, Why};
 
 use crate::commands::check::local_access;
 use crate::config::Cluster;

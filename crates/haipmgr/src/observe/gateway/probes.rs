@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use decide::event::Gateway;
+use decide::input::Gateway;
 use decide::time::Time;
 
 use super::GatewaySettings;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use decide::event::{Gateway, Seen};
+use decide::input::{Gateway, Seen};
 use decide::time::Time;
 
 use super::{GatewaySettings, GatewayWatch, watch};

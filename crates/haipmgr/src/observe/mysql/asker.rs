@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use decide::event::{Fact, Seen, Server, Why};
+use decide::input::{Fact, Seen, Server, Why};
 use decide::time::Time;
 use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep, sleep_until};

@@ -3,7 +3,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use decide::event::{Fact, Seen, Server, Why};
+use decide::input::{Fact, Seen, Server, Why};
 use decide::time::Time;
 use tokio::time::sleep;
 

@@ -11,7 +11,7 @@
 //! | `peer.rs` | one question to another member's server |
 //!
 //! A server never has more than one connection of a watch. A question that is not answered within its limit is
-//! told as [`Why::TimedOut`](decide::event::Why::TimedOut) and stays open: when the server lives again, that
+//! told as [`Why::TimedOut`](decide::input::Why::TimedOut) and stays open: when the server lives again, that
 //! connection is the first to know. So a hung server gathers no connections.
 
 mod asker;

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use decide::event::{Fact, Seen, Server, Why};
+use decide::input::{Fact, Seen, Server, Why};
 use tokio::runtime::Runtime;
 use tokio::time::{sleep, timeout};
 

@@ -1,6 +1,6 @@
 //! The one query, of what the server's tables have, and what its rows say. No IO.
 
-use decide::event::{GroupView, Member, MemberState, NotInGroup, Role, Server};
+use decide::input::{GroupView, Member, MemberState, NotInGroup, Role, Server};
 
 use crate::server_access::versions::Columns;
 
@@ -99,7 +99,7 @@ fn switch(text: Option<&str>, variable: &str) -> Result<bool, String> {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::panic)]
     use super::*;
-    use decide::event::ViewId;
+    use decide::input::ViewId;
 
     const TODAY: Columns = Columns::ALL;
     const V57: Columns = Columns { role: false, view: true };

@@ -1,7 +1,7 @@
 //! How the question is put in one session: the first time as text, from then on as a statement that the server has
 //! prepared. Ten times a second, that spares a server a third of what an answer costs it (docs/cost.md).
 
-use decide::event::Server;
+use decide::input::Server;
 
 use super::query::{COLUMNS, Row, query, understand};
 use crate::server_access::session::{Error, Rows, Session, Statement};

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
-use decide::event::{Event, Fact, MemberState, Seen, Server};
+use decide::input::{Event, Fact, MemberState, Seen, Server};
 
 /// What was told last, and what came since and says the same.
 pub(super) struct Unchanged {
@@ -65,7 +65,7 @@ mod tests {
     use std::sync::mpsc;
     use std::time::Duration;
 
-    use decide::event::{GroupView, Member, Role, Why};
+    use decide::input::{GroupView, Member, Role, Why};
     use decide::time::Time;
 
     use super::*;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use decide::event::{Event, Fact, NotInGroup, Seen, Server, Why};
+use decide::input::{Event, Fact, NotInGroup, Seen, Server, Why};
 use decide::time::Time;
 use tokio::task::AbortHandle;
 

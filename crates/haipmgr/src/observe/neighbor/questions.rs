@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use decide::event::Mac;
+use decide::net::Mac;
 use decide::time::Time;
 
 /// An answer that takes longer than this is taken for one to a later question: on a segment they take milliseconds.

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use decide::event::{Event, Frame, Mac, Says, VipId};
+use decide::input::{Event, Frame, Says};
+use decide::net::{Mac, VipId};
 use decide::time::Time;
 use linux::neighbor_socket::Received;
 use tokio::time::Instant;

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use decide::event::Mac;
+use decide::net::Mac;
 use linux::neighbor_socket::{NeighborListener, Received};
 use linux::packet_socket::PacketSocketError;
 use tokio::sync::mpsc;

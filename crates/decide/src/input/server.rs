@@ -1,4 +1,5 @@
-//! What a server says of itself and of its group: members, states, roles, and the view that orders two such words.
+//! What a server says of itself and of its group: members, states, roles, and the view that orders two such words; and what is met at
+//! its port.
 
 use core::fmt;
 use std::str::FromStr;
@@ -40,6 +41,16 @@ impl fmt::Display for NotInGroup {
             Self::OfflineMode => "the server is in offline mode",
         })
     }
+}
+
+/// What was met at a member's MySQL port.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MemberPort {
+    /// A server answers; its `server_uuid`, where it said it.
+    Answers(Option<String>),
+    /// The host refuses the connection: it is alive, and no process listens there.
+    Refuses,
 }
 
 /// The group as one member shows it.

@@ -1,11 +1,19 @@
-//! What one decision says and orders, as it is being made.
+//! What one decision says and orders: as data, and as it is being made.
+
+pub(crate) mod findings;
+pub(crate) mod group;
+mod reason;
+pub(crate) mod vip;
 
 use std::net::IpAddr;
 
-use crate::action::{Action, StatMark, VipAction};
+pub use group::{Action, Outcome, StatMark};
+pub use reason::{LetGo, Reason, Said, Vacant};
+pub use vip::VipAction;
+
 use crate::net::VipId;
-use crate::reason::{Reason, Said};
 use crate::time::Time;
+use crate::timers::{Timer, Timers};
 
 /// What one decision says and orders, in order.
 #[derive(Debug, Default)]
@@ -16,7 +24,7 @@ pub(crate) struct Output {
     pub(crate) reasons: Vec<Said>,
     /// Reasons that say nothing of how a VIP stands.
     pub(crate) asides: Vec<Said>,
-    pub(crate) wake_at: Option<Time>,
+    pub(crate) timers: Timers,
     /// Whose servers are asked.
     pub(crate) asked_peers: Vec<IpAddr>,
     /// The members' hardware addresses are asked for because of an unknown one.
@@ -61,9 +69,9 @@ impl Output {
         self.asides.push(Said { vip: self.vip, reason });
     }
 
-    /// Asks to be called again then, at the latest.
-    pub(crate) fn wake(&mut self, at: Time) {
-        self.wake_at = Some(self.wake_at.map_or(at, |already| already.min(at)));
+    /// Asks to be called again then, at the latest, for this.
+    pub(crate) fn wake(&mut self, timer: Timer, at: Time) {
+        self.timers.set(timer, at);
     }
 
     /// Asks a member's server.

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::Why;
-use crate::findings::{Cause, Stage};
+use crate::input::Why;
 use crate::net::Mac;
+use crate::output::findings::{Cause, Stage};
 
 /// Why nobody else has the address.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +36,8 @@ pub enum LetGo {
     OwnSilent(IpAddr),
     /// A member claimed of whose server nothing could be learned, and ours is a secondary, though it still takes writes.
     OwnSecondary(IpAddr),
+    /// Another has it too, and its server still takes writes, while ours, the primary, takes none yet.
+    WritableThere(IpAddr),
     /// A member claimed, and nothing could be learned of either server in time.
     NothingKnown(IpAddr),
     /// It was taken because nobody answered, and this member answers now: frames are lost, and it has had it all the time.
@@ -89,6 +91,12 @@ impl fmt::Display for LetGo {
                 write!(
                     f,
                     "yielded to member {member}: our server is a secondary, and nothing could be learned of its server"
+                )
+            }
+            Self::WritableThere(member) => {
+                write!(
+                    f,
+                    "member {member} has it too, and its server still takes writes, while this one, the primary, takes none yet"
                 )
             }
             Self::NothingKnown(member) => {

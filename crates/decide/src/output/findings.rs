@@ -5,7 +5,7 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::{MemberState, NotInGroup, ViewId, Why};
+use crate::input::{MemberState, NotInGroup, ViewId, Why};
 
 /// The legacy program's stages, by number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 
 pub use because::{LetGo, Vacant};
 
-use crate::event::Why;
-use crate::findings::{Cause, Stage};
+use crate::input::Why;
 use crate::net::{Mac, VipId};
+use crate::output::findings::{Cause, Stage};
 use crate::policy::Policy;
 
 /// A reason, and the VIP that it is about.

@@ -1,5 +1,10 @@
 //! What was seen. Each fact is `Known` or `Unknown(why)`, with the time at which it was asked for; an edge
-//! module builds these and decides nothing.
+//! module builds these and decides nothing. Here is what can happen; what is seen of whom is in the files beside.
+
+mod host;
+mod neighbor;
+mod process;
+mod server;
 
 use core::fmt;
 use std::net::IpAddr;
@@ -7,10 +12,13 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use crate::action::StatMark;
-use crate::action::{Action, Outcome};
-pub use crate::group_view::{GroupView, Member, MemberState, NotAView, NotInGroup, Role, Server, ViewId};
-pub use crate::net::{Mac, VipId};
+pub use host::{Host, HostAddress, Interface};
+pub use neighbor::{Frame, Gateway, Says};
+pub use process::ProcessSign;
+pub use server::{GroupView, Member, MemberPort, MemberState, NotAView, NotInGroup, Role, Server, ViewId};
+
+use crate::net::{Mac, VipId};
+use crate::output::group::{Action, Outcome, StatMark};
 use crate::time::Time;
 
 /// Something that was seen, or an invitation to look at the time.
@@ -99,21 +107,6 @@ pub enum Event {
     Wake,
 }
 
-/// What was seen of the local server's process. It says that something happened, and not what: the server's answer does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ProcessSign {
-    /// It is known and watched from now on: its end will be told, and after that its successor's start.
-    Watched,
-    /// It has ended.
-    Ended,
-    /// After its end: a process that may be its successor was started, or none would be noticed any more. It may listen soon.
-    MayStart,
-    /// It wrote to its error log. Group Replication does so when it sees a member silent or gone, when a primary is
-    /// elected, and when it is stopped.
-    WroteToItsLog,
-}
-
 /// A fact with the time at which the question was put. A fact is never younger than its question.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Seen<T> {
@@ -194,93 +187,5 @@ impl fmt::Display for Why {
             Self::Unreachable(text) => write!(f, "not reachable ({text})"),
             Self::Other(text) => f.write_str(text),
         }
-    }
-}
-
-/// What was met at a member's MySQL port.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum MemberPort {
-    /// A server answers; its `server_uuid`, where it said it.
-    Answers(Option<String>),
-    /// The host refuses the connection: it is alive, and no process listens there.
-    Refuses,
-}
-
-/// This host's addresses and interfaces.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Host {
-    /// Every address on every interface (loopback left out).
-    pub addresses: Vec<HostAddress>,
-    /// Every interface (loopback left out).
-    pub interfaces: Vec<Interface>,
-}
-
-/// One address of this host.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct HostAddress {
-    /// The address.
-    pub address: IpAddr,
-    /// Prefix length, 0–32 or 0–128.
-    pub prefix: u8,
-    /// Name of the interface that bears it.
-    pub interface: String,
-}
-
-/// One network interface.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Interface {
-    /// Its name, `eth0`.
-    pub name: String,
-    /// Administratively up and with carrier.
-    pub running: bool,
-}
-
-/// What the probes of the gateway say.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Gateway {
-    /// It answered one of the last few probes.
-    Reachable,
-    /// It missed this many in a row, as many as it takes to call it lost.
-    Lost {
-        /// Misses in a row.
-        misses: u32,
-    },
-}
-
-/// A frame about the VIP.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Frame {
-    /// The sender's hardware address.
-    pub from: Mac,
-    /// What it says.
-    pub says: Says,
-}
-
-/// What a frame about the VIP says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Says {
-    /// An ARP probe (RFC 5227 section 1.1): "may I use it?" A claim.
-    Probe,
-    /// `AnnounceRelease`, said to this host alone by the one that held the address: "it is free, and yours". The word holds for a
-    /// moment only: another may find the address free after that.
-    Release {
-        /// When this host's kernel received it, which may be long before an agent that stood still reads it.
-        heard_at: Time,
-    },
-    /// The same, said to another host or to nobody in particular, or nobody knows when.
-    ReleaseToOthers,
-    /// An ARP reply to us, from the owner of the address: "it is mine".
-    Reply,
-    /// A gratuitous ARP, request or reply form, or any other ARP with the VIP as the sender's address: "it is mine".
-    Announcement,
-}
-
-impl Says {
-    /// "It is mine": the sender uses the address.
-    pub fn is_use(self) -> bool {
-        matches!(self, Self::Reply | Self::Announcement)
     }
 }

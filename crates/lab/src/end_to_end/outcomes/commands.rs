@@ -1,0 +1,78 @@
+//! What is to come of faults: what the commands and the files say.
+
+use super::{Outcome, SAME, row};
+
+/// In the order of the page.
+pub(super) const ROWS: &[Outcome] = &[
+    row(
+        &["run_folder_cleared_then_stopped", "log_and_state_file_removed"],
+        "/run/haipmgr is cleared, or the log or the state file removed, while the agent runs",
+        SAME,
+        "never",
+        "`haipmgr stop` finds the agent by its other lock; the files are made anew",
+    ),
+    row(
+        &["check_names_what_does_not_fit_the_host"],
+        "a configuration that does not fit the host: no such interface, the network's broadcast address, a gateway elsewhere",
+        "–",
+        "–",
+        "`haipmgr check` names each and ends with status 1 (2 where no host could have it)",
+    ),
+    row(
+        &["check_finds_what_is_planted", "check_is_silent_on_a_good_group"],
+        "some forty misconfigurations of servers, account, group, host and file, one after another",
+        SAME,
+        "never",
+        "`haipmgr check` finds each by its name with what mends it, and has nothing to say of a good group (docs/check.md)",
+    ),
+    row(
+        &["history_of_a_switchover", "history_of_kill_9", "history_of_a_vip_removed_by_hand"],
+        "a switchover by name, `kill -9`, the VIP removed by hand: what `haipmgr history` and `explain` say of them",
+        "–",
+        "–",
+        "the right hosts have a line with the right code, who ordered it, and an outage within 0.1 s of the client's (docs/history.md)",
+    ),
+    row(
+        &["status_of_a_whole_group", "status_where_a_server_hangs", "status_without_an_agent"],
+        "all is well; the local mysqld hangs; no agent runs: what `haipmgr status` says",
+        SAME,
+        "never",
+        "what the lab's own witnesses saw, within 0.3 s; its exit status is 0, 1, 3 (docs/status.md)",
+    ),
+    row(
+        &["status_where_nobody_holds_the_vip"],
+        "no agent runs anywhere, and the VIP is removed by hand",
+        "nobody",
+        "until an agent runs on the primary's host",
+        "`haipmgr status` says that nobody holds it: exit status 4",
+    ),
+    row(
+        &["control_socket_abused"],
+        "the control socket gets slow, huge and malformed lines and a thousand connections",
+        SAME,
+        "never",
+        "it has a thread of its own; decisions are as quick as before, and `haipmgr status` is answered afterwards",
+    ),
+    row(
+        &["s6_stat_file_follows", "s1_grep_warn_lists_exactly_the_switches"],
+        "any of these: state file and log",
+        "–",
+        "–",
+        "S6, S1",
+    ),
+    row(
+        &["init_writes_a_file_that_runs"],
+        "the agents restarted with the file of `haipmgr init`",
+        SAME,
+        "never",
+        "the server and the kernel know all but the VIP and the account",
+    ),
+    row(
+        &["password_shows_nowhere"],
+        "any of these: files, log, trace, command line, environment",
+        "–",
+        "–",
+        "the password is in its file alone",
+    ),
+    row(&["replay_decides_as_recorded"], "any of these: the trace", "–", "–", "the rules are pure"),
+];
