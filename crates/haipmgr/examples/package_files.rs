@@ -49,7 +49,8 @@ fn page_of_the_file() -> String {
     page.text(marked(
         "`/etc/haipmgr/haipmgr.toml` is read by `haipmgr run` at its start. `haipmgr init` writes it; `haipmgr check --config FILE` \
          prints every problem with its line, and starts nothing. A file with any problem is refused: nothing is started, nothing \
-         is stopped. A length of time is a number with a unit, in quotes: `\"100ms\"`, `\"7s\"`, `\"1m\"`, `\"2h\"`. A plain number is \
+         is stopped. `haipmgr reload` has a running agent follow it: all keys but `lock`, and `install_path` and `mysql_port` of a cluster that \
+         keeps its name. A length of time is a number with a unit, in quotes: `\"100ms\"`, `\"7s\"`, `\"1m\"`, `\"2h\"`. A plain number is \
          seconds. Each `[[cluster]]` is a table of its own; one agent serves them all.",
     ));
     page.control("SH", ["KEYS OF THE WHOLE FILE"]);

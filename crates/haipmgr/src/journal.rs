@@ -62,6 +62,12 @@ impl Journal {
         Ok(Log { journal: self.clone(), cluster: Some((name.into(), sink)), at: None })
     }
 
+    /// The cluster is no more: lines that concern the agent as a whole do not go to this log any more. It may still be written to.
+    pub fn forget(&self, log: &Log) {
+        let Some((_, gone)) = &log.cluster else { return };
+        self.shared.files.lock().unwrap_or_else(PoisonError::into_inner).retain(|sink| !sink.is(gone));
+    }
+
     /// For lines that concern the agent as a whole: they go to every cluster's file.
     pub fn agent(&self) -> Log {
         Log { journal: self.clone(), cluster: None, at: None }

@@ -8,6 +8,7 @@
 
 mod name;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::net::IpAddr;
@@ -17,7 +18,7 @@ use std::path::{Path, PathBuf};
 
 use nix::fcntl::{FcntlArg, fcntl};
 
-use crate::config::Config;
+use crate::config::{Cluster, Config};
 use name::NoName;
 
 /// The folder of the lock that does not come from the configuration, where systemd names none.
@@ -26,10 +27,62 @@ const RUN_FOLDER: &str = "/run/haipmgr";
 /// The held locks; they end with this value, and at the latest with the process.
 #[derive(Debug)]
 pub struct Lock {
-    held: Vec<File>,
-    names: Vec<UnixListener>,
+    /// Those that agents of any configuration share, and the configured one.
+    _host: Vec<File>,
+    clusters: ClusterLocks,
     /// What keeps other agents from being found; for the log, as errors.
     pub remarks: Vec<String>,
+}
+
+/// The locks of clusters, by file, and of VIPs.
+#[derive(Debug, Default)]
+struct ClusterLocks {
+    files: BTreeMap<PathBuf, File>,
+    names: BTreeMap<IpAddr, UnixListener>,
+}
+
+/// Which locks of clusters and VIPs are held.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    files: BTreeSet<PathBuf>,
+    vips: BTreeSet<IpAddr>,
+}
+
+/// The locks that a new configuration needs beside those that are held.
+#[derive(Debug, Default)]
+pub struct More {
+    clusters: ClusterLocks,
+    /// As [`Lock::remarks`].
+    pub remarks: Vec<String>,
+}
+
+impl Lock {
+    /// Which of them are of clusters and VIPs.
+    pub fn held(&self) -> Held {
+        Held {
+            files: self.clusters.files.keys().cloned().collect(),
+            vips: self.clusters.names.keys().copied().collect(),
+        }
+    }
+
+    /// Holds these too from now on.
+    pub fn add(&mut self, more: More) {
+        self.clusters.files.extend(more.clusters.files);
+        self.clusters.names.extend(more.clusters.names);
+    }
+
+    /// Lets go of those of clusters and VIPs that this configuration does not have: once nothing of theirs is here any more.
+    pub fn keep_only(&mut self, config: &Config) {
+        let files: BTreeSet<_> = config.clusters.iter().map(Cluster::lock_file).collect();
+        let vips: BTreeSet<_> = config
+            .clusters
+            .iter()
+            .flat_map(|cluster| cluster.policy.vips.values())
+            .map(|vip| vip.address)
+            .collect();
+        self.clusters.files.retain(|file, _| files.contains(file));
+        self.clusters.names.retain(|vip, _| vips.contains(vip));
+    }
 }
 
 /// The lock can't be had.
@@ -72,31 +125,50 @@ pub enum LockError {
 /// # Errors
 /// Another process holds one of them, or the configured one can't be opened.
 pub fn take(config: &Config) -> Result<Lock, LockError> {
-    let mut lock = take_host(&config.lock)?;
+    let (host, mut remarks) = take_host(&config.lock)?;
+    let more = take_more(config, &Held::default())?;
+    remarks.extend(more.remarks);
+    Ok(Lock { _host: host, clusters: more.clusters, remarks })
+}
+
+/// Takes each cluster's and VIP's that is not held yet.
+///
+/// # Errors
+/// Another process holds one of them: then none is taken.
+pub fn take_more(config: &Config, held: &Held) -> Result<More, LockError> {
+    let mut more = More::default();
     for cluster in &config.clusters {
-        match take_one(&cluster.lock_file()) {
-            Ok(file) => lock.held.push(file),
-            // A folder that can't be written to, or a full disk, is no reason not to start.
-            Err(LockError::Unusable { file, cause }) => {
-                let file = file.display();
-                lock.remarks.push(format!(
-                    "a second agent for {} would not be noticed: {file} can't be opened ({cause})",
-                    cluster.vips_in_words()
-                ));
-            }
-            Err(refused) => return Err(refused),
+        let lock_file = cluster.lock_file();
+        if !held.files.contains(&lock_file) {
+            take_file(cluster, lock_file, &mut more)?;
         }
-        for vip in cluster.policy.vips.values() {
-            take_name(vip.address, &mut lock)?;
+        for vip in cluster.policy.vips.values().filter(|vip| !held.vips.contains(&vip.address)) {
+            take_name(vip.address, &mut more)?;
         }
     }
-    Ok(lock)
+    Ok(more)
+}
+
+fn take_file(cluster: &Cluster, lock_file: PathBuf, more: &mut More) -> Result<(), LockError> {
+    match take_one(&lock_file) {
+        Ok(file) => drop(more.clusters.files.insert(lock_file, file)),
+        // A folder that can't be written to, or a full disk, is no reason not to start.
+        Err(LockError::Unusable { file, cause }) => {
+            let file = file.display();
+            more.remarks.push(format!(
+                "a second agent for {} would not be noticed: {file} can't be opened ({cause})",
+                cluster.vips_in_words()
+            ));
+        }
+        Err(refused) => return Err(refused),
+    }
+    Ok(())
 }
 
 /// The name that only one agent of this network namespace can have for this VIP.
-fn take_name(vip: IpAddr, lock: &mut Lock) -> Result<(), LockError> {
+fn take_name(vip: IpAddr, more: &mut More) -> Result<(), LockError> {
     match name::take(vip) {
-        Ok(name) => lock.names.push(name),
+        Ok(name) => drop(more.clusters.names.insert(vip, name)),
         Err(NoName::Held(process)) => {
             let holder = process.map_or_else(
                 || "a process that can't be seen from here".to_owned(),
@@ -105,13 +177,16 @@ fn take_name(vip: IpAddr, lock: &mut Lock) -> Result<(), LockError> {
             return Err(LockError::Named { vip, holder });
         }
         Err(NoName::NotToBeHad(why)) => {
-            lock.remarks.push(format!("a second agent for VIP {vip} would not be noticed: {why}"));
+            more.remarks.push(format!("a second agent for VIP {vip} would not be noticed: {why}"));
         }
     }
     Ok(())
 }
 
-fn take_host(configured: &Path) -> Result<Lock, LockError> {
+/// With what keeps other agents from being found.
+type HostLocks = (Vec<File>, Vec<String>);
+
+fn take_host(configured: &Path) -> Result<HostLocks, LockError> {
     let folder =
         std::env::var_os("RUNTIME_DIRECTORY").map_or_else(|| PathBuf::from(RUN_FOLDER), PathBuf::from);
     let shared = File::open("/proc/self/ns/net")
@@ -120,7 +195,7 @@ fn take_host(configured: &Path) -> Result<Lock, LockError> {
     take_all(configured, shared, &crate::config::legacy_lock())
 }
 
-fn take_all(configured: &Path, shared: io::Result<PathBuf>, legacy: &Path) -> Result<Lock, LockError> {
+fn take_all(configured: &Path, shared: io::Result<PathBuf>, legacy: &Path) -> Result<HostLocks, LockError> {
     let mut held = vec![take_one(configured)?];
     let remark = match shared {
         Err(cause) => Some(format!("cannot read the network namespace ({cause})")),
@@ -144,7 +219,7 @@ fn take_all(configured: &Path, shared: io::Result<PathBuf>, legacy: &Path) -> Re
     }
     let remark = remark
         .map(|why| format!("a second agent with another configuration file would not be noticed: {why}"));
-    Ok(Lock { held, names: Vec::new(), remarks: remark.into_iter().collect() })
+    Ok((held, remark.into_iter().collect()))
 }
 
 fn take_one(path: &Path) -> Result<File, LockError> {
@@ -213,7 +288,7 @@ fn lock_open(file: &File, path: &Path) -> Result<(), LockError> {
 
 /// The process that holds one of the configuration's locks, and which: where what it is otherwise found by is gone.
 pub(crate) fn holder(config: &Config) -> Option<(i32, PathBuf)> {
-    let clusters = config.clusters.iter().map(crate::config::Cluster::lock_file);
+    let clusters = config.clusters.iter().map(Cluster::lock_file);
     std::iter::once(config.lock.clone()).chain(clusters).find_map(|path| {
         let file = File::open(&path).ok()?;
         let pid = match file.try_lock() {
@@ -317,7 +392,7 @@ mod tests {
     fn a_shared_lock_that_can_t_be_made_is_said_and_keeps_nothing_from_starting() {
         let f = files();
         let lock = take_all(&f.configured, Ok(PathBuf::from("/proc/none/host.lock")), &f.legacy).unwrap();
-        assert!(lock.remarks[0].contains("/proc/none/host.lock"));
+        assert!(lock.1[0].contains("/proc/none/host.lock"));
     }
 
     #[test]

@@ -4,12 +4,13 @@
 //! hears of it. A loop that stands still for a third of the shortest lease is so found out while a third of the lease is left, in
 //! which the agent is started anew and adopts the VIP. Nothing here waits: what the service manager does not take at once is lost.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::net::IpAddr;
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use decide::State;
@@ -36,21 +37,31 @@ pub struct ServiceManager {
 struct Shared {
     socket: UnixDatagram,
     address: SocketAddr,
-    /// Without a word for so long, the agent is started anew. None: the unit has no `WatchdogSec=`.
-    watchdog: Option<Duration>,
     loops: Mutex<Loops>,
 }
 
 #[derive(Debug)]
 struct Loops {
-    clusters: Vec<Cluster>,
+    /// By place.
+    clusters: BTreeMap<usize, Cluster>,
     ready: bool,
     fed_at: Option<Time>,
+    watchdog: Watchdog,
+}
+
+/// Without a word for so long, the agent is started anew.
+#[derive(Debug)]
+struct Watchdog {
+    /// The unit's `WatchdogSec=`. None: it has none.
+    unit: Option<Duration>,
+    /// What the service manager was told, once it was.
+    told: Option<Duration>,
 }
 
 #[derive(Debug)]
 struct Cluster {
     name: String,
+    lease: Option<Duration>,
     has_turned: bool,
     standing: Option<Standing>,
 }
@@ -77,54 +88,77 @@ enum Leads {
 }
 
 impl ServiceManager {
-    /// The one that `NOTIFY_SOCKET` names. `clusters`: each one's name and lease, in order. The watchdog runs where the unit has
-    /// `WatchdogSec=`; its time is then a third of the shortest lease, or what the unit says where no VIP has one.
-    pub fn from_environment<'a>(clusters: impl Iterator<Item = (&'a str, Option<Duration>)>) -> Self {
-        let clusters: Vec<_> = clusters.collect();
-        let shortest = clusters.iter().filter_map(|(_, lease)| *lease).min();
-        let watchdog = sd_notify::watchdog_enabled().map(|units| shortest.map_or(units, |lease| lease / 3));
-        let clusters = clusters.into_iter().map(|(name, _)| Cluster::new(name)).collect();
+    /// The one that `NOTIFY_SOCKET` names. The watchdog runs where the unit has `WatchdogSec=`; its time is then a third of the
+    /// shortest lease of the clusters that are there, or what the unit says where no VIP has one.
+    pub fn from_environment() -> Self {
+        let watchdog = Watchdog { unit: sd_notify::watchdog_enabled(), told: None };
         let shared = std::env::var_os("NOTIFY_SOCKET").and_then(|name| {
             let address = address(&name)?;
             let socket = UnixDatagram::unbound().ok()?;
             socket.set_nonblocking(true).ok()?;
-            let loops = Mutex::new(Loops { clusters, ready: false, fed_at: None });
-            Some(Arc::new(Shared { socket, address, watchdog, loops }))
+            let loops = Loops { clusters: BTreeMap::new(), ready: false, fed_at: None, watchdog };
+            Some(Arc::new(Shared { socket, address, loops: Mutex::new(loops) }))
         });
         Self { shared }
     }
 
+    /// A cluster whose loop is to turn from now on, in this `place` among the others, in place of whichever was there; `lease`: its
+    /// VIPs' shortest.
+    pub fn set(&self, place: usize, name: &str, lease: Option<Duration>) {
+        let cluster = Cluster { name: name.to_owned(), lease, has_turned: false, standing: None };
+        self.change(|clusters| drop(clusters.insert(place, cluster)));
+    }
+
+    /// The loop in this place ends, and none follows it there.
+    pub fn remove(&self, place: usize) {
+        self.change(|clusters| drop(clusters.remove(&place)));
+    }
+
+    fn change(&self, change: impl FnOnce(&mut BTreeMap<usize, Cluster>)) {
+        let Some(shared) = &self.shared else { return };
+        let mut loops = shared.lock();
+        let before = loops.limit();
+        change(&mut loops.clusters);
+        if loops.limit() != before {
+            // Told once each loop has turned by the new time.
+            for cluster in loops.clusters.values_mut() {
+                cluster.has_turned = false;
+            }
+        }
+    }
+
     /// The longest that a loop may wait between two turns.
     pub fn turn_within(&self) -> Duration {
-        self.shared.as_ref().and_then(|shared| shared.watchdog).map_or(Duration::MAX, |limit| limit / TURNS)
+        self.shared.as_ref().and_then(|shared| shared.lock().turn_within()).unwrap_or(Duration::MAX)
     }
 
     /// The loop of the cluster in this `place` has turned. The first turn of the last of them makes the agent ready.
     pub fn turned(&self, place: usize, now: Time) {
         let Some(shared) = &self.shared else { return };
-        let mut loops = shared.loops.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(cluster) = loops.clusters.get_mut(place) {
+        let mut loops = shared.lock();
+        if let Some(cluster) = loops.clusters.get_mut(&place) {
             cluster.has_turned = true;
         }
-        let fed_lately = loops.fed_at.is_some_and(|at| now.since(at) < self.turn_within());
-        if fed_lately || loops.clusters.iter().any(|cluster| !cluster.has_turned) {
+        let turn_within = loops.turn_within().unwrap_or(Duration::MAX);
+        let fed_lately = loops.fed_at.is_some_and(|at| now.since(at) < turn_within);
+        let is_told = loops.watchdog.told == loops.limit();
+        if (fed_lately && is_told) || loops.clusters.values().any(|cluster| !cluster.has_turned) {
             return;
         }
-        for cluster in &mut loops.clusters {
+        for cluster in loops.clusters.values_mut() {
             cluster.has_turned = false;
         }
         loops.fed_at = Some(now);
         if !std::mem::replace(&mut loops.ready, true) {
             let status = loops.in_words();
             shared.send(&[NotifyState::Ready, NotifyState::Status(&status)]);
-            if let Some(limit) = shared.watchdog {
-                shared
-                    .send(&[NotifyState::WatchdogUsec(u32::try_from(limit.as_micros()).unwrap_or(u32::MAX))]);
-            }
         }
-        if shared.watchdog.is_some() {
-            shared.send(&[NotifyState::Watchdog]);
+        let Some(limit) = loops.limit() else { return };
+        if !is_told {
+            loops.watchdog.told = Some(limit);
+            shared.send(&[NotifyState::WatchdogUsec(u32::try_from(limit.as_micros()).unwrap_or(u32::MAX))]);
         }
+        shared.send(&[NotifyState::Watchdog]);
     }
 
     /// What the cluster in this place is doing now: told where it has changed since `seen`.
@@ -134,8 +168,8 @@ impl ServiceManager {
         if seen.as_ref() == Some(&now) {
             return;
         }
-        let mut loops = shared.loops.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(cluster) = loops.clusters.get_mut(place) {
+        let mut loops = shared.lock();
+        if let Some(cluster) = loops.clusters.get_mut(&place) {
             cluster.standing = Some(now.standing());
         }
         *seen = Some(now);
@@ -144,14 +178,17 @@ impl ServiceManager {
         }
     }
 
-    /// Around what SIGHUP asks for: `systemctl reload` waits for the second of the two messages.
-    pub fn reload(&self, reload: impl FnOnce()) {
+    /// A reload begins: `systemctl reload` waits for [`Self::reloaded`].
+    pub fn reloading(&self) {
         if let (Some(shared), Ok(now)) = (&self.shared, NotifyState::monotonic_usec_now()) {
             shared.send(&[NotifyState::Reloading, now]);
-            reload();
+        }
+    }
+
+    /// … and has ended.
+    pub fn reloaded(&self) {
+        if let Some(shared) = &self.shared {
             shared.send(&[NotifyState::Ready]);
-        } else {
-            reload();
         }
     }
 
@@ -164,6 +201,10 @@ impl ServiceManager {
 }
 
 impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Loops> {
+        self.loops.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Nobody who listens, or a full queue: the watchdog is for the former, and the next word makes up for the latter.
     fn send(&self, states: &[NotifyState<'_>]) {
         let words: Vec<String> = states.iter().map(ToString::to_string).collect();
@@ -172,15 +213,27 @@ impl Shared {
 }
 
 impl Loops {
+    /// By which time the watchdog is to be fed; none: there is no watchdog.
+    fn limit(&self) -> Option<Duration> {
+        let shortest = self.clusters.values().filter_map(|cluster| cluster.lease).min();
+        self.watchdog.unit.map(|unit| shortest.map_or(unit, |lease| lease / 3))
+    }
+
+    /// As long as the service manager knows another limit, the shorter one counts.
+    fn turn_within(&self) -> Option<Duration> {
+        let limit = self.limit()?;
+        Some(self.watchdog.told.map_or(limit, |told| told.min(limit)) / TURNS)
+    }
+
     fn in_words(&self) -> String {
-        match self.clusters.as_slice() {
-            [Cluster { standing: Some(standing), .. }] => standing.words.clone(),
-            clusters if clusters.len() <= NAMED_AT_MOST => {
-                let each = clusters.iter().filter_map(Cluster::in_words);
+        let standing = || self.clusters.values().filter_map(|cluster| cluster.standing.as_ref());
+        match (self.clusters.len(), standing().next()) {
+            (1, Some(standing)) => standing.words.clone(),
+            (count, _) if count <= NAMED_AT_MOST => {
+                let each = self.clusters.values().filter_map(Cluster::in_words);
                 each.collect::<Vec<_>>().join("; ")
             }
-            clusters => {
-                let standing = || clusters.iter().filter_map(|cluster| cluster.standing.as_ref());
+            _ => {
                 let holds: usize = standing().map(|standing| standing.holds).sum();
                 format!("holds {holds} of {} VIPs", standing().map(|standing| standing.vips).sum::<usize>())
             }
@@ -189,10 +242,6 @@ impl Loops {
 }
 
 impl Cluster {
-    fn new(name: &str) -> Self {
-        Self { name: name.to_owned(), has_turned: false, standing: None }
-    }
-
     fn in_words(&self) -> Option<String> {
         let standing = self.standing.as_ref()?;
         Some(format!("{} {}", self.name, standing.words))

@@ -20,7 +20,7 @@ const GRACE: Duration = Duration::from_millis(400);
 struct Service {
     agent: Child,
     socket: UnixDatagram,
-    _files: tempfile::TempDir,
+    files: tempfile::TempDir,
 }
 
 impl Service {
@@ -52,7 +52,7 @@ impl Service {
             command.env("WATCHDOG_USEC", "10000000");
         }
         let agent = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        Self { agent, socket, _files: files }
+        Self { agent, socket, files }
     }
 
     fn hear(&self) -> Option<String> {
@@ -71,6 +71,15 @@ impl Service {
             }
         }
         panic!("nothing is heard of {words}");
+    }
+
+    /// Another lease for all, by a reload.
+    fn reload_with(&self, old: &str, new: &str) {
+        let file = self.files.path().join("haipmgr.toml");
+        let text = std::fs::read_to_string(&file).unwrap();
+        assert!(text.contains(old), "{text}");
+        std::fs::write(&file, text.replace(old, new)).unwrap();
+        self.signal(Signal::SIGHUP);
     }
 
     fn signal(&self, signal: Signal) {
@@ -162,6 +171,19 @@ fn a_reload_is_told_at_its_begin_and_at_its_end() {
         let age = now.tv_sec() * 1_000_000 + now.tv_nsec() / 1000 - stamp;
         assert!((0..10_000_000).contains(&age), "{age} µs ago");
         assert_eq!(service.hear_of("READY=1"), "READY=1");
+    });
+}
+
+#[test]
+fn a_reload_with_another_lease_changes_the_watchdogs_limit() {
+    in_new_namespace(|| async {
+        let service = Service::start(2, true);
+        assert_eq!(service.hear_of("WATCHDOG_USEC="), "WATCHDOG_USEC=1000000");
+        for (old, new, limit) in [("3s", "30s", 10), ("30s", "6s", 2)] {
+            service.reload_with(&format!("lease = \"{old}\""), &format!("lease = \"{new}\""));
+            assert_eq!(service.hear_of("WATCHDOG_USEC="), format!("WATCHDOG_USEC={limit}000000"));
+            service.hear_of("WATCHDOG=1");
+        }
     });
 }
 

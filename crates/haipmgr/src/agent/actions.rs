@@ -26,6 +26,8 @@ impl Agent {
             Action::AskPeer(member) => self.ask_peer(*member),
             Action::LearnNeighbors => self.wiring.learn_neighbors(),
             Action::PollEvery(every) => self.wiring.poll_server_every(*every),
+            // The agent that goes on marks it.
+            Action::WriteStat(_) if self.leaving.as_ref().is_some_and(|leaving| !leaving.marks) => {}
             Action::WriteStat(mark) => {
                 let written = self.stat_file.write(*mark);
                 self.report(written);

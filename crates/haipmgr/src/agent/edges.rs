@@ -88,7 +88,8 @@ impl Edges for Agent {
             vip.tidy(&self.shared.addresses).await;
         }
         let log = self.journal.at(self.wall_time.clone());
-        for line in self.log_dedup.lines(&self.cluster.policy, settled) {
+        let names = self.leaving.as_ref().map_or(&self.cluster.policy, |leaving| &leaving.policy);
+        for line in self.log_dedup.lines(names, settled) {
             line.write(&log);
         }
         let lines = self.lines.take();

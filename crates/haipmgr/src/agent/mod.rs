@@ -4,11 +4,13 @@
 
 mod actions;
 mod announce_again;
+mod clusters;
 mod drive;
 mod edges;
 mod expelling;
 mod historian;
 mod hosts;
+mod leaving;
 mod log_dedup;
 mod look_around;
 mod orders;
@@ -22,7 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use decide::State;
-use decide::driver::{Driver, GIVE_UP_WITHIN, Stop};
+use decide::driver::{Driver, Stop};
 use decide::input::Event;
 use decide::net::VipId;
 use decide::output::{Action, Outcome, VipAction};
@@ -31,24 +33,26 @@ use decide::status::{LastSwitch, Status};
 use decide::time::Time;
 use decide::vip::VipState;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use crate::act::address::Addresses;
 use crate::act::statfile::StatFile;
 use crate::clock::{self, Clocks};
-use crate::config::{Cluster, Config, Source};
+use crate::config::Cluster;
 use crate::journal::Log;
-use crate::observe::link::{self, LinkWatch, PathChange};
+use crate::observe::link::{LinkError, LinkWatch, PathChange};
 use crate::observe::server_process::ServerProcesses;
 use crate::recorder::{Lines, Recorder, Sightings};
 use crate::service_manager::{self, ServiceManager};
 use crate::trace_file::TraceFile;
 
 use announce_again::AnnounceAgain;
+use clusters::Ended;
+pub use clusters::{Clusters, Left};
 use drive::drive;
 use historian::Historian;
-use hosts::{Asked, Hosts};
+use hosts::Asked;
+pub use leaving::Leaving;
 use log_dedup::LogDedup;
 pub use orders::{End, Orders, PauseOrders, PauseWord};
 pub use paused::Heard;
@@ -61,7 +65,7 @@ use wiring::{Segments, Wiring};
 pub enum AgentError {
     /// The kernel's notifications of addresses can't be had.
     #[error(transparent)]
-    Link(#[from] link::LinkError),
+    Link(#[from] LinkError),
 }
 
 /// After the word to stop, clusters have this long to leave the VIP as it is.
@@ -76,70 +80,6 @@ pub type Questions = mpsc::Receiver<oneshot::Sender<Status>>;
 /// The clusters whose VIP was to be given up, and may still be here.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NotGivenUp(pub Vec<String>);
-
-/// Runs all clusters until `stop` says how to end. Each answers the `questions` in its place.
-///
-/// # Errors
-/// Only what keeps the agent from starting; later faults are facts that the rules decide on.
-pub async fn run(
-    config: &Config,
-    journals: Vec<Log>,
-    manager: &ServiceManager,
-    mut stop: watch::Receiver<End>,
-    orders: Orders,
-    questions: Vec<Questions>,
-) -> Result<NotGivenUp, AgentError> {
-    let mut tasks = JoinSet::new();
-    let mut hosts = Hosts::default();
-    let mut starts = Vec::new();
-    for ((cluster, journal), questions) in config.clusters.iter().zip(journals).zip(questions) {
-        let (events, inbox) = mpsc::unbounded_channel();
-        let (path, paths) = mpsc::unbounded_channel();
-        let asked = hosts.add(events.clone(), path);
-        starts.push((cluster.clone(), journal, events, (inbox, paths, questions), asked));
-    }
-    let link = Arc::new(link::watch(move |news| hosts.tell(news)).await?);
-    let (addresses, segments, sightings) = (Addresses::new(), Segments::default(), Sightings::default());
-    let processes = match ServerProcesses::start() {
-        Ok(processes) => Some(Arc::new(processes)),
-        Err(error) => {
-            for (_, journal, ..) in &starts {
-                journal.error(&format!("the local server's process can't be watched: {error}; its end is noticed at the next poll"));
-            }
-            None
-        }
-    };
-    for (place, (cluster, journal, events, told, asked)) in starts.into_iter().enumerate() {
-        let shared = Shared {
-            manager: (manager.clone(), place),
-            link: Arc::clone(&link),
-            asked,
-            addresses: addresses.clone(),
-            segments: segments.clone(),
-            sightings: sightings.clone(),
-            processes: processes.clone(),
-            // A legacy configuration's folder holds the files that its users know, and no others.
-            history: (config.source == Source::Toml).then(|| cluster.history_file()),
-        };
-        let agent = Agent::new(cluster, journal, events, shared);
-        tasks.spawn(agent.serve(told, stop.clone(), orders.clone()));
-    }
-    // An error means that the sender is gone, which is a stop too.
-    let _ = stop.wait_for(|end| *end != End::NotYet).await;
-    let end = stop.borrow().clone();
-    let told = config.clusters.iter().filter(|cluster| end.gives_up(&cluster.name));
-    let mut held: Vec<_> = told.map(|cluster| cluster.name.clone()).collect();
-    let all = async {
-        while let Some(ended) = tasks.join_next().await {
-            if let Ok(Some(given_up)) = ended {
-                held.retain(|name| *name != given_up);
-            }
-        }
-    };
-    let within = if matches!(end, End::GiveUp(_)) { GIVE_UP_WITHIN + STOP_WITHIN } else { STOP_WITHIN };
-    let _ = tokio::time::timeout(within, all).await;
-    Ok(NotGivenUp(held))
-}
 
 /// What all clusters' agents share.
 struct Shared {
@@ -163,8 +103,12 @@ impl Shared {
     }
 }
 
-/// Where one cluster hears what was seen, of changed ways of the frames, and who asks.
-type Told = (mpsc::UnboundedReceiver<Event>, mpsc::UnboundedReceiver<PathChange>, Questions);
+/// Where one cluster hears what was seen …
+type Inbox = mpsc::UnboundedReceiver<Event>;
+/// … of changed ways of the frames …
+type Paths = mpsc::UnboundedReceiver<PathChange>;
+/// … and who asks.
+type Told = (Inbox, Paths, Questions);
 
 /// One cluster's agent.
 struct Agent {
@@ -197,6 +141,8 @@ struct Agent {
     last_switch: Option<LastSwitch>,
     /// What the service manager was told last.
     told: Option<service_manager::Seen>,
+    /// It does no more than to give its VIPs up, whose names these are.
+    leaving: Option<leaving::Names>,
 }
 
 impl Agent {
@@ -224,6 +170,7 @@ impl Agent {
             clocks: Clocks::read(),
             last_switch: None,
             told: None,
+            leaving: None,
             cluster,
             journal,
             events,
@@ -231,13 +178,13 @@ impl Agent {
         }
     }
 
-    /// Until it is told to end. Gives its name where the VIP was given up.
+    /// Until it is told to end. Gives how it was then.
     async fn serve(
         mut self,
         (inbox, mut paths, mut questions): Told,
         mut stop: watch::Receiver<End>,
         mut orders: Orders,
-    ) -> Option<String> {
+    ) -> Ended {
         let mut driver = Driver::new(&self.cluster.policy, clock::now());
         self.inbox = Some(inbox);
         self.prepare();
@@ -296,11 +243,12 @@ impl Agent {
                 self.look_around(driver.state());
             }
         }
-        self.end(driver).await
+        paused.kept().await;
+        self.finish(driver, orders.pauses.followed).await
     }
 
-    /// The loop has ended: what is still to be said, written and put back.
-    async fn end(mut self, mut driver: Driver) -> Option<String> {
+    /// The loop has ended.
+    async fn finish(mut self, mut driver: Driver, followed: u64) -> Ended {
         self.historian.write_open();
         self.say_what_keeps_arp_in(driver.state());
         self.say_what_failed_at_the_end(&mut driver);
@@ -308,7 +256,11 @@ impl Agent {
             // What is not put back by then is on disk, for the next start.
             let _ = tokio::time::timeout(PUT_BACK_WITHIN, expel.flush()).await;
         }
-        driver.state().has_given_up().then_some(self.cluster.name)
+        Ended {
+            has_given_up: driver.state().has_given_up(),
+            held: held(driver.state()).map(|(vip, _)| vip).collect(),
+            followed,
+        }
     }
 
     /// As it is now, with the server's last answer, which the rules need not be woken for where it says nothing new.

@@ -57,6 +57,11 @@ pub struct PauseWord {
 }
 
 impl Orders {
+    /// For an agent that comes after one that followed the words up to this number.
+    pub(super) fn after(&self, followed: u64) -> Self {
+        Self { pauses: PauseOrders { followed, ..self.pauses.clone() }, ..self.clone() }
+    }
+
     /// Whether this cluster is drained, as far as it was told.
     pub(super) fn is_drained(&mut self, cluster: &str) -> bool {
         self.drained.borrow_and_update().contains(cluster)

@@ -4,14 +4,20 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use decide::input::Event;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use crate::clock;
 use crate::journal::Log;
 use crate::pause::{Pause, wall_ms};
+
+/// The end of an agent waits no longer than this for its file.
+const KEPT_WITHIN: Duration = Duration::from_millis(500);
 
 /// What has been heard of pauses.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +43,8 @@ pub(super) struct Paused {
     told_until_ms: Option<u64>,
     /// One write after another.
     file: Arc<Mutex<PathBuf>>,
+    /// The last of them.
+    keeping: Option<JoinHandle<()>>,
     journal: Log,
 }
 
@@ -62,7 +70,7 @@ impl Paused {
                 journal.info(&format!("still paused ({whose}) {pause}"));
             }
         }
-        Self { heard, told_until_ms: None, file: Arc::new(Mutex::new(file)), journal }
+        Self { heard, told_until_ms: None, file: Arc::new(Mutex::new(file)), keeping: None, journal }
     }
 
     /// What has been heard so far.
@@ -102,9 +110,9 @@ impl Paused {
     }
 
     /// Where the disk is slow, nothing waits for it.
-    fn keep(&self) {
+    fn keep(&mut self) {
         let (heard, file, journal) = (self.heard.clone(), Arc::clone(&self.file), self.journal.clone());
-        tokio::task::spawn_blocking(move || {
+        self.keeping = Some(tokio::task::spawn_blocking(move || {
             let file = file.blocking_lock();
             if let Err(error) = write(&file, &heard) {
                 journal.error(&format!(
@@ -112,7 +120,14 @@ impl Paused {
                     file.display()
                 ));
             }
-        });
+        }));
+    }
+
+    /// Waits until the file says what has been heard, for whoever comes next; where the disk is slow, no longer than a moment.
+    pub(super) async fn kept(&mut self) {
+        if let Some(keeping) = self.keeping.take() {
+            let _ = timeout(KEPT_WITHIN, keeping).await;
+        }
     }
 
     /// What the rules are yet to be told.

@@ -147,7 +147,7 @@ fn ask(socket: &Path, request: &Request) -> Result<(), ExitCode> {
             Ok(())
         }
         Ok(Answer::Failed(words)) => failed(&words),
-        Ok(Answer::Status(_)) => failed("the agent answered with its status, which was not asked for"),
+        Ok(Answer::Status(_) | Answer::Reload(_)) => failed("the agent answered what was not asked for"),
         Err(error) => failed(&error.to_string()),
     }
 }

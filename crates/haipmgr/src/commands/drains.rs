@@ -29,13 +29,7 @@ pub(super) struct Drains {
 impl Drains {
     /// As the files say, with what the agents need to be told of it. A file of an earlier boot says nothing.
     pub(super) fn begin(config: &Config, log: &Log, pauses: PauseOrders) -> (Self, Orders) {
-        let boot = boot();
-        let is_drained = |cluster: &&Cluster| {
-            std::fs::read_to_string(cluster.drained_file())
-                .is_ok_and(|kept| kept.trim() == boot && !boot.is_empty())
-        };
-        let drained: BTreeSet<_> =
-            config.clusters.iter().filter(is_drained).map(|cluster| cluster.name.clone()).collect();
+        let drained = kept(config);
         if !drained.is_empty() {
             log.info(&format!(
                 "drained: this host takes no VIP of {} until haipmgr undrain or the next boot",
@@ -44,8 +38,20 @@ impl Drains {
         }
         let (drained, told) = watch::channel(drained);
         let (tell, given_up) = watch::channel(BTreeSet::new());
-        let files = config.clusters.iter().map(|cluster| (cluster.name.clone(), cluster.drained_file()));
-        (Self { drained, given_up, files: files.collect() }, Orders { drained: told, given_up: tell, pauses })
+        (Self { drained, given_up, files: files(config) }, Orders { drained: told, given_up: tell, pauses })
+    }
+
+    /// The clusters are these from now on. What is drained stays so, and one that comes is as its file says.
+    pub(super) fn follow(&mut self, config: &Config) {
+        let before = std::mem::replace(&mut self.files, files(config));
+        let mut kept = kept(config);
+        kept.retain(|name| before.iter().all(|(known, _)| known != name));
+        self.drained.send_if_modified(|drained| {
+            let all = drained.clone();
+            drained.retain(|name| self.files.iter().any(|(known, _)| known == name));
+            drained.extend(kept);
+            *drained != all
+        });
     }
 
     /// Does what is ordered, and answers when the VIPs are given up. Not waited for: the agents go on meanwhile.
@@ -107,6 +113,20 @@ fn keep(about: &[(String, PathBuf)], drained: bool) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+fn files(config: &Config) -> Vec<(String, PathBuf)> {
+    config.clusters.iter().map(|cluster| (cluster.name.clone(), cluster.drained_file())).collect()
+}
+
+/// Those that are drained by their files' word.
+fn kept(config: &Config) -> BTreeSet<String> {
+    let boot = boot();
+    let is_drained = |cluster: &&Cluster| {
+        std::fs::read_to_string(cluster.drained_file())
+            .is_ok_and(|kept| kept.trim() == boot && !boot.is_empty())
+    };
+    config.clusters.iter().filter(is_drained).map(|cluster| cluster.name.clone()).collect()
 }
 
 /// The kernel's name for this boot; empty where it has none.

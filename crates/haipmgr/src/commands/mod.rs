@@ -9,8 +9,11 @@ mod history;
 mod init;
 mod pause;
 mod pauses;
+mod reload;
+mod reloads;
 pub(crate) mod replay;
 mod run;
+mod serving;
 mod status;
 mod stop;
 mod switchover;
@@ -36,7 +39,6 @@ pub const REFUSED: u8 = 4;
 pub const UNDER_WAY: u8 = 5;
 
 pub use replay::{ReplayError, Replayed, replay};
-pub use run::{Prepared, Refused, prepare};
 
 /// haipmgr keeps a virtual IP on the primary of a MySQL Group Replication cluster.
 #[derive(Debug, Parser)]
@@ -48,7 +50,8 @@ pub struct CommandLine {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the agent in the foreground. SIGTERM and SIGINT end it and leave the VIP as it is; SIGHUP reopens the logs.
+    /// Run the agent in the foreground. SIGTERM and SIGINT end it and leave the VIP as it is; SIGHUP reopens the logs, and does what
+    /// haipmgr reload does; SIGUSR1 reopens the logs alone.
     Run(File),
     /// End the agent that runs with this configuration. Leaves the VIP as it is, as SIGTERM does, unless --release is given.
     Stop {
@@ -61,6 +64,9 @@ enum Command {
         #[arg(long, value_name = "NAME", requires = "release")]
         cluster: Option<String>,
     },
+    /// Have the agent that runs read its configuration anew. The file is checked as a whole first; only what has changed is begun anew.
+    #[command(after_help = reload::EXAMPLES)]
+    Reload(reload::Arguments),
     /// Show the whole cluster, from any member's host: members, roles, who holds each VIP by its answer, and what the agent here says.
     /// Changes nothing.
     #[command(after_help = status::EXAMPLES)]
@@ -127,6 +133,7 @@ pub fn execute(line: CommandLine) -> ExitCode {
                 ExitCode::FAILURE
             }
         },
+        Command::Reload(arguments) => reload::reload(&arguments),
         Command::Status(arguments) => status::status(&arguments),
         Command::Switchover(arguments) => switchover::switchover(&arguments),
         Command::Drain(arguments) => drain::drain(&arguments),

@@ -242,7 +242,7 @@ fn ask(socket: &Path, request: &Request) -> Result<(), ExitCode> {
             Ok(())
         }
         Ok(Answer::Failed(words)) => failed(&format!("this host's agent: {words}")),
-        Ok(Answer::Status(_)) => {
+        Ok(Answer::Status(_) | Answer::Reload(_)) => {
             failed("this host's agent answered with its status, which was not asked for")
         }
         Err(error) => failed(&format!("this host's agent: {error}")),

@@ -28,8 +28,15 @@ impl Pauses {
     pub(super) fn begin(config: &Config) -> (Self, PauseOrders) {
         let (of_host, told) = watch::channel(BTreeMap::new());
         let (tell, heard) = watch::channel(BTreeMap::new());
-        let clusters = config.clusters.iter().map(|cluster| cluster.name.clone()).collect();
-        (Self { of_host, heard, clusters }, PauseOrders { of_host: told, heard: tell, followed: 0 })
+        (
+            Self { of_host, heard, clusters: names(config) },
+            PauseOrders { of_host: told, heard: tell, followed: 0 },
+        )
+    }
+
+    /// The clusters are these from now on. Each one's agent has its pause in a file.
+    pub(super) fn follow(&mut self, config: &Config) {
+        self.clusters = names(config);
     }
 
     /// Does what is ordered, and answers when it is heard. Not waited for: the agents go on meanwhile.
@@ -66,6 +73,10 @@ impl Pauses {
             order.answer_and_go_on(&answer(pause.as_ref(), in_time)).await;
         });
     }
+}
+
+fn names(config: &Config) -> BTreeSet<String> {
+    config.clusters.iter().map(|cluster| cluster.name.clone()).collect()
 }
 
 fn answer(pause: Option<&Pause>, in_time: bool) -> Answer {

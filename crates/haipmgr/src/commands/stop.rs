@@ -73,8 +73,8 @@ fn in_words(answer: Answer) -> Result<String, NotStopped> {
     match answer {
         Answer::Done(words) => Ok(words),
         Answer::Failed(words) => Err(NotStopped::Refused(words)),
-        Answer::Status(_) => {
-            Err(NotStopped::Refused("the agent answered with its status, which was not asked for".to_owned()))
+        Answer::Status(_) | Answer::Reload(_) => {
+            Err(NotStopped::Refused("the agent answered what was not asked for".to_owned()))
         }
     }
 }

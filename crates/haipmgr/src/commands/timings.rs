@@ -1,7 +1,7 @@
 //! What each cluster's local server says of its group, and whether the lease fits the group's own timings: looked at before the
 //! agent starts, and where the server does not answer then, later.
 
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, PoisonError, Weak, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -26,12 +26,12 @@ const STACK: usize = 2 << 20;
 /// A lease that outlives the group's own election.
 #[derive(Debug, thiserror::Error)]
 #[error("cluster {cluster}: {overlap}")]
-pub struct Unfit {
+pub(super) struct Unfit {
     /// The cluster's name.
-    pub cluster: String,
+    pub(super) cluster: String,
     /// The sum.
     #[source]
-    pub overlap: Overlap,
+    pub(super) overlap: Overlap,
 }
 
 /// What came of asking, for each cluster in order: lines for the log.
@@ -134,13 +134,15 @@ fn shorten(cluster: &mut Cluster, settings: &GroupSettings) -> Result<Option<Str
 
 /// Goes on asking the servers that did not answer in time, and says in the log where a lease does not fit: the agent runs, and
 /// goes on. Where the system gives no thread it is left.
-pub(super) fn look_later(mut unanswered: Vec<(Cluster, Log)>) {
+///
+/// One whose configuration is another by then is left, too.
+pub(super) fn look_later(mut unanswered: Vec<(Cluster, Log, Weak<()>)>) {
     if unanswered.is_empty() {
         return;
     }
     let _ = thread::Builder::new().name("group-settings".to_owned()).stack_size(STACK).spawn(move || {
         loop {
-            unanswered.retain(|(cluster, log)| !is_compared(cluster, log));
+            unanswered.retain(|(cluster, log, runs)| runs.strong_count() > 0 && !is_compared(cluster, log));
             if unanswered.is_empty() {
                 return;
             }

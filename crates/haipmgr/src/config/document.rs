@@ -14,6 +14,9 @@ This page is generated from the program's own table of keys; a test keeps it cur
 The same file goes on every host. `haipmgr check --config FILE` prints every problem with its line, and starts
 nothing. `haipmgr run` refuses a file with any problem: it ends with status 2; nothing is started, nothing is stopped.
 
+`haipmgr reload --config FILE` has a running agent follow the file; every key takes effect by it but three, which take a restart of the agent (the VIP
+stays): `lock`, and of a cluster that keeps its name `install_path` and `mysql_port`. What the files that a key names hold: the password is read anew; certificates are read at each new connection anyway. A systemd credential is renewed by a restart alone.
+
 A length of time is a number with a unit, in quotes: `\"100ms\"`, `\"7s\"`, `\"1m\"`, `\"2h\"`. A plain number is seconds.
 
 ```toml

@@ -7,7 +7,8 @@ use super::password::{Password, readable_by_others};
 use super::problem::Problems;
 use super::this_host::{folders_and_programs, on_this_host, password_of};
 use super::{
-    ClientCertificate, Cluster, Config, DEFAULT_LOCK, Source, checks, legacy_lock, parameter_py, toml_file,
+    ClientCertificate, Cluster, Config, DEFAULT_LOCK, Source, checks, control_socket, legacy_lock,
+    parameter_py, toml_file,
 };
 
 /// Loads and checks `path`, and what it names on this host: password files, folders.
@@ -25,6 +26,16 @@ pub fn load(path: &Path) -> Result<Config, Problems> {
 /// As [`load`].
 pub fn load_to_read(path: &Path) -> Result<Config, Problems> {
     load_for(path, Purpose::Read)
+}
+
+/// Where the agent of this file is spoken to, whatever else is wrong with the file: the agent itself says what is.
+///
+/// # Errors
+/// It can't be read at all.
+pub fn control_socket_of(path: &Path) -> Result<PathBuf, Problems> {
+    let (Loaded { source, lock, drafts, .. }, _) = read(path)?;
+    let first = drafts.first().and_then(|draft| Some((draft.install_path.as_deref()?, draft.mysql_port?)));
+    Ok(control_socket(source, &lock, first))
 }
 
 /// What a configuration is loaded for.

@@ -30,7 +30,7 @@ pub use convert::convert;
 pub use document::{Documented, keys_of_a_cluster, keys_of_the_file, markdown};
 pub use duration::format as format_duration;
 pub(crate) use duration::parse as parse_duration;
-pub use load::{load, load_to_read};
+pub use load::{control_socket_of, load, load_to_read};
 pub use password::Password;
 pub(crate) use password::{PasswordError, from_file as password_from_file};
 pub use problem::{Position, Problem, Problems};
@@ -138,18 +138,22 @@ impl Config {
     /// Where the agent is spoken to (`haipmgr stop`): beside the lock; with a `parameter.py`, whose lock is in `/root`, beside
     /// the log.
     pub fn control_socket(&self) -> PathBuf {
-        match (self.source, self.clusters.first()) {
-            (Source::ParameterPy, Some(cluster)) => {
-                cluster.install_path.join(format!("HAIPMGR_{}.control", cluster.mysql_port))
-            }
-            _ if self.lock.extension().is_some_and(|extension| extension == "lock") => {
-                self.lock.with_extension("control")
-            }
-            _ => {
-                let mut name = self.lock.clone().into_os_string();
-                name.push(".control");
-                name.into()
-            }
+        let first = self.clusters.first().map(|cluster| (cluster.install_path.as_path(), cluster.mysql_port));
+        control_socket(self.source, &self.lock, first)
+    }
+}
+
+/// `first`: the first cluster's `install_path` and port.
+fn control_socket(source: Source, lock: &Path, first: Option<(&Path, u16)>) -> PathBuf {
+    match (source, first) {
+        (Source::ParameterPy, Some((install_path, port))) => {
+            install_path.join(format!("HAIPMGR_{port}.control"))
+        }
+        _ if lock.extension().is_some_and(|extension| extension == "lock") => lock.with_extension("control"),
+        _ => {
+            let mut name = lock.to_owned().into_os_string();
+            name.push(".control");
+            name.into()
         }
     }
 }

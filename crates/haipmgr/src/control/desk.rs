@@ -4,6 +4,7 @@
 //! Whoever asks at the same time gets the same answer, and nobody is asked more often than a tenth of the time allows: however many
 //! ask, the loops lose no more than that.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use decide::status::Status;
@@ -30,8 +31,24 @@ pub struct Door {
     pub questions: mpsc::Sender<oneshot::Sender<Status>>,
 }
 
+/// The doors of all clusters that there are now, for all who have this.
+#[derive(Clone, Debug, Default)]
+pub struct Doors(Arc<Mutex<Vec<Door>>>);
+
+impl Doors {
+    /// These, and no others, from now on.
+    pub fn set(&self, doors: Vec<Door>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = doors;
+    }
+
+    /// Those that there are now.
+    pub fn all(&self) -> Vec<Door> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
 /// Answers until nobody can ask any more.
-pub(super) async fn answer_all(doors: Vec<Door>, mut orders: mpsc::Receiver<Order>) {
+pub(super) async fn answer_all(doors: Doors, mut orders: mpsc::Receiver<Order>) {
     let since = Instant::now();
     while let Some(first) = orders.recv().await {
         let mut together = vec![first];
@@ -43,7 +60,7 @@ pub(super) async fn answer_all(doors: Vec<Door>, mut orders: mpsc::Receiver<Orde
             let about = |order: &Order| order.request.cluster().is_none_or(|wanted| wanted == name);
             together.iter().any(about)
         };
-        let report = look(&doors, since, asks_for).await;
+        let report = look(&doors.all(), since, asks_for).await;
         for order in together {
             let answer = part(&report, &order.request);
             // Who takes the answer slowly keeps nobody waiting.
@@ -93,7 +110,7 @@ fn part(report: &Report, request: &Request) -> Answer {
         part.clusters.retain(|cluster| cluster.name == *wanted);
         if part.clusters.is_empty() {
             return Answer::Failed(format!(
-                "the running agent has no cluster {wanted:?}: was the configuration changed since it started? Restart it first"
+                "the running agent has no cluster {wanted:?}: was the configuration changed? haipmgr reload has it read anew"
             ));
         }
     }

@@ -16,7 +16,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
 
-use super::desk::{self, Door};
+use super::desk::{self, Doors};
 use super::message::{Answer, LONGEST_REQUEST, Request, Speaks, speaks};
 use crate::self_protection::as_ordinary_thread;
 
@@ -39,7 +39,7 @@ const STACK: usize = 1 << 20;
 
 /// The socket can't be had.
 #[derive(Debug, thiserror::Error)]
-#[error("haipmgr stop, drain and status do not work: cannot create the socket {}: {cause}; stop this agent with SIGTERM", path.display())]
+#[error("haipmgr stop, drain, reload and status do not work: cannot create the socket {}: {cause}; stop this agent with SIGTERM", path.display())]
 pub struct ControlError {
     path: PathBuf,
     #[source]
@@ -52,7 +52,7 @@ pub struct Listener {
     path: PathBuf,
     orders: mpsc::Receiver<Order>,
     /// Dropped, the thread ends.
-    _stop: oneshot::Sender<()>,
+    stop: Option<oneshot::Sender<()>>,
 }
 
 /// A request of somebody who may ask.
@@ -77,7 +77,7 @@ impl Listener {
     /// It can't be made there, or something else than a socket is in its place; or the system gives no thread.
     pub fn open(
         path: &Path,
-        doors: Vec<Door>,
+        doors: Doors,
         report: impl Fn(&str) + Send + 'static,
     ) -> Result<Self, ControlError> {
         let failed = |cause| ControlError { path: path.to_owned(), cause };
@@ -90,6 +90,7 @@ impl Listener {
             runtime.block_on(async move {
                 let (ask, asked) = mpsc::channel(ROOM_TO_ORDER + ROOM_TO_READ);
                 tokio::select! {
+                    biased;
                     // The sender is never used, only dropped.
                     _ = stopped => {}
                     () = desk::answer_all(doors, asked) => {}
@@ -100,7 +101,7 @@ impl Listener {
         };
         let thread = std::thread::Builder::new().name("control".to_owned()).stack_size(STACK);
         thread.spawn(|| as_ordinary_thread(work)).map_err(failed)?;
-        Ok(Self { path: path.to_owned(), orders, _stop: stop })
+        Ok(Self { path: path.to_owned(), orders, stop: Some(stop) })
     }
 
     /// The next request that is not only to read. Never comes back where nobody asks.
@@ -114,6 +115,8 @@ impl Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
+        // First, or the thread makes anew what is removed here.
+        drop(self.stop.take());
         // Left behind it does no harm: nobody listens there, and the next agent puts its own in its place.
         let _ = std::fs::remove_file(&self.path);
     }

@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::reloaded::Reloaded;
 use super::report::Report;
 use crate::pause::Pause;
 
@@ -64,13 +65,20 @@ pub enum Request {
         /// The whole cluster's ends too, and no longer stands in its table: answer when this agent has read that.
         whole: bool,
     },
+    /// Read the configuration anew, and follow it.
+    Reload {
+        /// The file that is meant: it must be the one that the agent was started with.
+        file: String,
+        /// Only say what would change.
+        check: bool,
+    },
 }
 
 impl Request {
     /// The cluster that it names.
     pub fn cluster(&self) -> Option<&String> {
         match self {
-            Self::Stop => None,
+            Self::Stop | Self::Reload { .. } => None,
             Self::Release { cluster }
             | Self::Drain { cluster }
             | Self::Undrain { cluster }
@@ -89,7 +97,8 @@ impl Request {
             | Self::Drain { .. }
             | Self::Undrain { .. }
             | Self::Pause { .. }
-            | Self::Resume { .. } => false,
+            | Self::Resume { .. }
+            | Self::Reload { .. } => false,
         }
     }
 
@@ -97,7 +106,7 @@ impl Request {
     fn is_of_version_0_1(&self) -> bool {
         match self {
             Self::Stop | Self::Release { .. } | Self::Drain { .. } | Self::Undrain { .. } => true,
-            Self::Pause { .. } | Self::Resume { .. } | Self::Status { .. } => false,
+            Self::Pause { .. } | Self::Resume { .. } | Self::Status { .. } | Self::Reload { .. } => false,
         }
     }
 }
@@ -112,6 +121,8 @@ pub enum Answer {
     Failed(String),
     /// How it is.
     Status(Box<Report>),
+    /// What came of a reload.
+    Reload(Reloaded),
 }
 
 /// How the other side speaks.
@@ -211,7 +222,10 @@ impl Answer {
     /// # Errors
     /// It would be longer than [`LONGEST_ANSWER`], or [`LONGEST_STATUS`].
     pub fn line(&self, to: Speaks) -> Result<String, BadMessage> {
-        let longest = if matches!(self, Self::Status(_)) { LONGEST_STATUS } else { LONGEST_ANSWER };
+        let longest = match self {
+            Self::Status(_) | Self::Reload(_) => LONGEST_STATUS,
+            Self::Done(_) | Self::Failed(_) => LONGEST_ANSWER,
+        };
         match to {
             Speaks::Version01 => line(self, longest),
             Speaks::Protocol(_) => line(&Answered { protocol: PROTOCOL, answer: self }, longest),
@@ -253,6 +267,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use proptest::prelude::*;
 
+    use super::super::reloaded::Outcome;
     use super::*;
 
     fn all() -> Vec<Request> {
@@ -269,6 +284,7 @@ mod tests {
                 whole: true,
             },
             Request::Resume { cluster: None, whole: false },
+            Request::Reload { file: "/etc/haip \"mgr\"/ü.toml".to_owned(), check: true },
             Request::Status { cluster: odd },
         ]
     }
@@ -280,6 +296,10 @@ mod tests {
             assert_eq!(line.matches('\n').count(), 1, "{line}");
             assert_eq!(Request::parse(line.as_bytes()).unwrap(), (request, Speaks::Protocol(PROTOCOL)));
         }
+        let told =
+            Reloaded { outcome: Outcome::BadFile, lines: Vec::new(), trouble: vec!["two\nlines".to_owned()] };
+        let line = Answer::Reload(told.clone()).line(Speaks::Protocol(PROTOCOL)).unwrap();
+        assert_eq!(Answer::parse(line.as_bytes()).unwrap().0, Answer::Reload(told));
         let answer = Answer::Failed("why".to_owned());
         for to in [Speaks::Version01, Speaks::Protocol(PROTOCOL)] {
             let line = answer.line(to).unwrap();

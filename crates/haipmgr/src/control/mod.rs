@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `message.rs` | requests and answers as lines of JSON: pure |
 //! | `report.rs` | what an agent says of itself: pure |
+//! | `reloaded.rs` | what an agent says of a reload: pure |
 //! | `listener.rs` | the agent's end: who is heard, and within which limits |
 //! | `desk.rs` | answers who only reads |
 //! | `client.rs` | the other end |
@@ -15,8 +16,9 @@ mod client;
 mod desk;
 mod listener;
 pub mod message;
+pub mod reloaded;
 pub mod report;
 
 pub use self::client::{ClientError, Patience, ask};
-pub use self::desk::Door;
+pub use self::desk::{Door, Doors};
 pub use self::listener::{ControlError, Listener, Order};

@@ -99,6 +99,11 @@ impl Sink {
         Ok(sink)
     }
 
+    /// Whether both are the same queue.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
+    }
+
     /// Never waits. Where the system gives no thread, the line waits for the one that a later line finds.
     pub(super) fn write(&self, line: String) {
         let mut queue = self.shared.lock();

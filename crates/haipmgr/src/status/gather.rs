@@ -163,6 +163,7 @@ async fn ask_agent(socket: PathBuf, cluster: Option<String>) -> Result<Report, A
     match asked {
         Ok(Answer::Status(report)) => Ok(*report),
         Ok(Answer::Done(words) | Answer::Failed(words)) => Err(Agent::Unknown(words)),
+        Ok(Answer::Reload(_)) => Err(Agent::Unknown("the agent answered what was not asked for".to_owned())),
         Err(ClientError::Silent { .. }) => Err(hangs()),
         Err(nobody @ ClientError::NobodyThere(_)) => Err(Agent::None(nobody.to_string())),
         Err(error) => Err(Agent::Unknown(error.to_string())),

@@ -27,6 +27,7 @@ mod one_lab;
 mod outcomes;
 mod pause;
 mod queue;
+mod reload;
 mod rights;
 mod secondaries;
 mod servers;
@@ -238,6 +239,14 @@ const TESTS: &[Test] = &[
     anytime("paused_cluster_moves_no_vip_after_kill_9", pause::cluster_then_kill_9),
     anytime("pause_outlives_the_agent_and_ends_by_itself", pause::ends_by_itself),
     anytime("paused_holder_yields_to_a_claim", pause::holder_yields),
+    anytime("reload_of_a_bad_file_changes_nothing", reload::bad_file),
+    anytime("reload_adds_and_removes_a_vip", reload::second_vip),
+    anytime("reload_changes_a_vip", reload::vip_changed),
+    anytime("reload_rotates_the_password", reload::password_rotated),
+    anytime("reload_refuses_a_password_that_nobody_knows", reload::password_refused),
+    anytime("reload_adds_and_removes_a_member", reload::member_changed),
+    anytime("reload_by_a_signal_of_the_same_file", reload::signal_alone),
+    anytime("reload_keeps_drain_and_pause", reload::keeps_drain_and_pause),
     anytime("s7_agent_restart_leaves_no_gap", agents::restart),
     anytime("s7_agent_upgrade", agents::upgrade),
     anytime("s7_agent_kill_9", agents::killed_and_started),

@@ -33,6 +33,36 @@ pub(super) const ROWS: &[Outcome] = &[
         "the address outlives the agent by its lease, and is adopted (S7)",
     ),
     row(
+        &[
+            "reload_of_a_bad_file_changes_nothing",
+            "reload_refuses_a_password_that_nobody_knows",
+            "reload_by_a_signal_of_the_same_file",
+        ],
+        "`haipmgr reload` or SIGHUP with a file that is wrong, with a password that the server does not know, or with the file that runs",
+        SAME,
+        "never",
+        "the file is looked at as a whole first; what is not to be changed is not touched, and its sessions with the servers go on",
+    ),
+    row(
+        &[
+            "reload_adds_and_removes_a_vip",
+            "reload_adds_and_removes_a_member",
+            "reload_rotates_the_password",
+            "reload_keeps_drain_and_pause",
+        ],
+        "`haipmgr reload` with another VIP, another member, another password; the host drained and its agent paused meanwhile",
+        "the same host, untouched; a VIP that is not in the file any more leaves it in good order",
+        "never",
+        "the cluster's agent begins anew and adopts what stays, as at a restart",
+    ),
+    row(
+        &["reload_changes_a_vip"],
+        "`haipmgr reload` on every host with another address for the VIP",
+        "the same host, at the new address",
+        "never: the new address is up before the old one goes",
+        "an agent of its own holds the old one until then",
+    ),
+    row(
         &["lease_ends_for_an_agent_that_is_dead"],
         "the holder's agent is dead for longer than the lease",
         "nobody, until it is back",
