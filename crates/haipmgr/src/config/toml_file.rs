@@ -18,13 +18,14 @@ const PYTHON_IN_WRONG_NAME: &str =
 /// What the file says.
 pub(super) struct Read {
     pub(super) lock: Option<PathBuf>,
+    pub(super) drain_on_shutdown: bool,
     pub(super) clusters: Vec<Draft>,
 }
 
 /// Reads `text`, and adds to `problems` all that is wrong with it by itself.
 pub(super) fn read(text: &str, problems: &mut Problems) -> Read {
     let lines = Lines::new(text);
-    let mut read = Read { lock: None, clusters: Vec::new() };
+    let mut read = Read { lock: None, drain_on_shutdown: true, clusters: Vec::new() };
     let (document, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() && text.contains("par_var") {
         problems.add(None, PYTHON_IN_WRONG_NAME);
@@ -52,6 +53,10 @@ pub(super) fn read(text: &str, problems: &mut Problems) -> Read {
             }
             ("lock", _) => {
                 problems.add(entry.value_at, "lock: write the file's whole path in quotes, from \"/\"");
+            }
+            ("drain_on_shutdown", Value::Switch(switch)) => read.drain_on_shutdown = *switch,
+            ("drain_on_shutdown", _) => {
+                problems.add(entry.value_at, "drain_on_shutdown: write true or false")
             }
             (key, _) if keys::find(key).is_some() => problems.add(
                 entry.key_at,
@@ -103,9 +108,10 @@ fn cluster(table: &DeTable<'_>, begins: Position, lines: &Lines<'_>, problems: &
         }
         match keys::find(&entry.key) {
             Some(key) => apply(&mut draft, key, &entry, problems),
-            None if entry.key == "lock" => {
-                problems
-                    .add(entry.key_at, "lock is for the whole file; write it above the first [[cluster]]");
+            None if TOP.iter().any(|key| key.name == entry.key) => {
+                let text =
+                    format!("{} is for the whole file; write it above the first [[cluster]]", entry.key);
+                problems.add(entry.key_at, text);
             }
             None => {
                 let (text, near) = match parameter_py::our_name_for(&entry.key) {

@@ -67,10 +67,7 @@ pub(super) async fn follow(serving: &mut Serving, checked: Checked) -> Result<Un
             serving.clusters.forget(left);
         }
     }
-    serving.drains.follow(&written);
-    serving.pauses.follow(&written);
-    serving.written = written.into();
-    serving.set_doors();
+    serving.follow(written);
     let gone = |(name, runs): (String, Runs)| removed.contains(&name).then_some(runs.log);
     Ok(UnderWay {
         difference,
