@@ -50,8 +50,8 @@ impl Host {
         let configuration = format!(
             "<!DOCTYPE busconfig PUBLIC \"-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN\" \
              \"http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd\">\n\
-             <busconfig><listen>{}</listen><policy context=\"default\"><allow send_destination=\"*\"/>\
-             <allow own=\"*\"/></policy></busconfig>",
+             <busconfig><listen>{}</listen><policy context=\"default\"><allow send_destination=\"*\" eavesdrop=\"true\"/>\
+             <allow eavesdrop=\"true\"/><allow own=\"*\"/></policy></busconfig>",
             host.address()
         );
         std::fs::write(host.path("bus.conf"), configuration).unwrap();
@@ -277,7 +277,8 @@ fn where_logind_refuses_or_there_is_none_or_no_bus_a_line_says_so_and_the_agent_
         host.daemon = None;
         let mut no_bus = host.agent();
         host.line("(drain_on_shutdown): no D-Bus: ").await;
-        host.until("it is asked how it is", || host.command("status").status().unwrap().code() != Some(3)).await;
+        host.until("it is asked how it is", || host.command("status").status().unwrap().code() != Some(3))
+            .await;
         assert_eq!(no_bus.0.try_wait().unwrap(), None);
         assert_eq!(host.log().matches("(drain_on_shutdown)").count(), 3, "{}", host.log());
     });
@@ -295,7 +296,8 @@ fn at_rest_its_thread_does_not_wake_up_once() {
         let switches = || {
             let tasks = std::fs::read_dir(format!("/proc/{}/task", agent.0.id())).unwrap();
             let status = tasks.map(|task| std::fs::read_to_string(task.unwrap().path().join("status")));
-            let status = status.filter_map(Result::ok).find(|status| status.starts_with("Name:\tlogind\n")).unwrap();
+            let status =
+                status.filter_map(Result::ok).find(|status| status.starts_with("Name:\tlogind\n")).unwrap();
             status.lines().find(|line| line.starts_with("voluntary_ctxt")).unwrap().to_owned()
         };
         // It goes to sleep once more after what it has just done.
