@@ -28,6 +28,7 @@ boot() {
     number=${2:-1}
     mkdir -p "$root"
     tar -C "$root" -xf "$archive.tar"
+    echo "db$number" >"$root/etc/hostname"
     ln -sf /dev/null "$root/etc/systemd/system/systemd-modules-load.service"
     mysql_root
     power_on
@@ -76,12 +77,13 @@ mysql_root() {
 }
 
 mysql_service() {
-    inside sh -ec 'mkdir -p /opt/mysql/data /opt/mysql/tmp && cat >/opt/mysql/data/my.cnf && cat >/etc/systemd/system/mysql.service <<UNIT
+    # Not RootDirectory=: with it a drop-in's ExecStop= is in that root, too.
+    inside sh -ec 'mkdir -p /opt/mysql/data /opt/mysql/tmp /opt/mysql/proc /opt/mysql/dev
+        mountpoint -q /opt/mysql/proc || { mount -t proc proc /opt/mysql/proc; mount --rbind /dev /opt/mysql/dev; }
+        cat >/opt/mysql/data/my.cnf && cat >/etc/systemd/system/mysql.service <<UNIT
 [Service]
-RootDirectory=/opt/mysql
-MountAPIVFS=yes
-ExecStartPre=-/usr/sbin/mysqld --no-defaults --initialize-insecure --user=root --datadir=/data/db
-ExecStart=/usr/sbin/mysqld --defaults-file=/data/my.cnf
+ExecStartPre=-/usr/sbin/chroot /opt/mysql /usr/sbin/mysqld --no-defaults --initialize-insecure --user=root --datadir=/data/db
+ExecStart=/usr/sbin/chroot /opt/mysql /usr/sbin/mysqld --defaults-file=/data/my.cnf
 TimeoutStartSec=120
 UNIT
         systemctl daemon-reload; systemctl start mysql' <<CNF

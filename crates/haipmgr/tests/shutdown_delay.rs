@@ -5,6 +5,7 @@ mod namespace;
 
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -58,7 +59,7 @@ impl Host {
         let file = format!("--config-file={}", host.path("bus.conf").display());
         let daemon = Command::new("dbus-daemon").args([&file, "--nofork", "--nopidfile"]).spawn();
         host.daemon = Some(Ended(daemon.expect("dbus-daemon is missing: apt-get install dbus-daemon")));
-        host.until("the bus is there", || host.path("bus").exists()).await;
+        host.until("the bus is there", || UnixStream::connect(host.path("bus")).is_ok()).await;
         host
     }
 
@@ -249,7 +250,7 @@ fn a_reload_with_drain_on_shutdown_off_lets_the_lock_go_and_one_with_it_takes_it
         for (switch, taken) in [("false", false), ("true", true)] {
             host.configure(&format!("drain_on_shutdown = {switch}\n"));
             let mut reload = host.command("reload").spawn().unwrap();
-            host.line(&format!("→ {switch}")).await;
+            host.line(&format!("drain_on_shutdown: {} → {switch}", !taken)).await;
             if taken {
                 lock = login1.given().await;
                 assert!(lock.is_held());

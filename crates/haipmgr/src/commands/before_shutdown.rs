@@ -111,7 +111,10 @@ impl Work {
                         .info("logind waits for haipmgr drain before the host goes down (drain_on_shutdown)");
                     attempts = AGAIN_AFTER.iter();
                     was_there = true;
-                    self.listen(logind).await
+                    match self.listen(logind).await {
+                        Some(why) => why,
+                        None => return,
+                    }
                 }
             };
             let again = attempts.next().filter(|_| was_there);
@@ -124,7 +127,8 @@ impl Work {
         }
     }
 
-    async fn listen(&mut self, mut logind: Logind) -> Unavailable {
+    /// None where the host goes down, and D-Bus with it.
+    async fn listen(&mut self, mut logind: Logind) -> Option<Unavailable> {
         let mut draining: Option<(JoinHandle<()>, BTreeSet<String>)> = None;
         loop {
             match logind.next().await {
@@ -141,7 +145,7 @@ impl Work {
                     drop(draining.await);
                     self.undrain(&clusters).await;
                 }
-                Err(why) => return why,
+                Err(why) => return draining.is_none().then_some(why),
             }
         }
     }

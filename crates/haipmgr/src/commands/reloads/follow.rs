@@ -92,8 +92,11 @@ impl UnderWay {
     }
 }
 
-/// In each cluster's log, before its agent ends and begins anew.
+/// What holds for all in all logs; the rest in each cluster's, before its agent ends and begins anew.
 fn say_what_changes(serving: &Serving, difference: &Difference) {
+    for words in &difference.whole_file {
+        serving.journal.agent().info(&format!("the configuration is loaded anew: {words}"));
+    }
     for change in &difference.clusters {
         let Some(runs) = serving.running.get(&change.name) else { continue };
         match &change.what {
