@@ -10,6 +10,7 @@ use futures_util::StreamExt as _;
 use serde::Serialize;
 use tokio::time::timeout;
 use zbus::message::{Body, Type};
+use zbus::names::UniqueName;
 use zbus::{Connection, DynamicType, MatchRule, MessageStream, OwnedFd, OwnedVariant, connection, fdo};
 
 const LOGIND: &str = "org.freedesktop.login1";
@@ -149,7 +150,7 @@ impl Logind {
         );
         match owner.await {
             Ok(owner) => {
-                Ok(owner.deserialize::<&str>().ok() == word.header().sender().map(|sender| sender.as_str()))
+                Ok(owner.deserialize::<&str>().ok() == word.header().sender().map(UniqueName::as_str))
             }
             Err(Unavailable::Failed(_) | Unavailable::NoLogind(_)) => Ok(false),
             Err(other) => Err(other),

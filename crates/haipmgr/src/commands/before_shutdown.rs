@@ -47,7 +47,7 @@ impl BeforeShutdown {
     pub(super) fn begin(
         config: &Config,
         drained: watch::Receiver<BTreeSet<String>>,
-        log: Log,
+        log: &Log,
     ) -> Option<Self> {
         if !config.drain_on_shutdown {
             return None;

@@ -116,7 +116,7 @@ impl Serving {
         let (drains, orders) = Drains::begin(&written, &journal.agent(), pause_orders);
         let clusters = Clusters::open(written.source, &manager, orders, &journal.agent()).await;
         let clusters = clusters.map_err(|error| error.to_string())?;
-        let before_shutdown = BeforeShutdown::begin(&written, drains.drained(), journal.agent());
+        let before_shutdown = BeforeShutdown::begin(&written, drains.drained(), &journal.agent());
         let written = Arc::new(written);
         let (running, doors) = (BTreeMap::new(), Doors::default());
         let mut serving = Self {
@@ -166,7 +166,7 @@ impl Serving {
             Some(before_shutdown) if written.drain_on_shutdown => before_shutdown.follow(&written),
             _ => {
                 let log = self.journal.agent();
-                self.before_shutdown = BeforeShutdown::begin(&written, self.drains.drained(), log);
+                self.before_shutdown = BeforeShutdown::begin(&written, self.drains.drained(), &log);
             }
         }
         self.written = written.into();

@@ -56,7 +56,7 @@ pub(super) fn read(text: &str, problems: &mut Problems) -> Read {
             }
             ("drain_on_shutdown", Value::Switch(switch)) => read.drain_on_shutdown = *switch,
             ("drain_on_shutdown", _) => {
-                problems.add(entry.value_at, "drain_on_shutdown: write true or false")
+                problems.add(entry.value_at, "drain_on_shutdown: write true or false");
             }
             (key, _) if keys::find(key).is_some() => problems.add(
                 entry.key_at,
