@@ -44,26 +44,8 @@ pub(super) fn read(text: &str, problems: &mut Problems) -> Read {
     if !errors.is_empty() {
         return read;
     }
-    let top: Vec<_> = TOP.iter().map(|key| key.name).chain(["cluster"]).collect();
     for entry in entries(document.get_ref(), &lines) {
-        match (entry.key.as_str(), &entry.value) {
-            ("cluster", _) => {}
-            ("lock", Value::Text(path)) if path.starts_with('/') && !path.ends_with('/') => {
-                read.lock = Some(PathBuf::from(path));
-            }
-            ("lock", _) => {
-                problems.add(entry.value_at, "lock: write the file's whole path in quotes, from \"/\"");
-            }
-            ("drain_on_shutdown", Value::Switch(switch)) => read.drain_on_shutdown = *switch,
-            ("drain_on_shutdown", _) => {
-                problems.add(entry.value_at, "drain_on_shutdown: write true or false");
-            }
-            (key, _) if keys::find(key).is_some() => problems.add(
-                entry.key_at,
-                format!("the key \"{key}\" belongs to a cluster; write [[cluster]] in a line above it"),
-            ),
-            (key, _) => problems.add(entry.key_at, unknown(key, &top).0),
-        }
+        of_whole_file(&entry, &mut read, problems);
     }
     let clusters =
         document.get_ref().iter().find(|(key, _)| key.get_ref() == "cluster").map(|(_, value)| value);
@@ -95,6 +77,31 @@ pub(super) fn read(text: &str, problems: &mut Problems) -> Read {
             .add(lines.position(clusters.span().start), "cluster: write [[cluster]] in a line of its own"),
     }
     read
+}
+
+/// One key beside the clusters.
+fn of_whole_file(entry: &Entry, read: &mut Read, problems: &mut Problems) {
+    match (entry.key.as_str(), &entry.value) {
+        ("cluster", _) => {}
+        ("lock", Value::Text(path)) if path.starts_with('/') && !path.ends_with('/') => {
+            read.lock = Some(PathBuf::from(path));
+        }
+        ("lock", _) => {
+            problems.add(entry.value_at, "lock: write the file's whole path in quotes, from \"/\"");
+        }
+        ("drain_on_shutdown", Value::Switch(switch)) => read.drain_on_shutdown = *switch,
+        ("drain_on_shutdown", _) => {
+            problems.add(entry.value_at, "drain_on_shutdown: write true or false");
+        }
+        (key, _) if keys::find(key).is_some() => problems.add(
+            entry.key_at,
+            format!("the key \"{key}\" belongs to a cluster; write [[cluster]] in a line above it"),
+        ),
+        (key, _) => {
+            let top: Vec<_> = TOP.iter().map(|key| key.name).chain(["cluster"]).collect();
+            problems.add(entry.key_at, unknown(key, &top).0);
+        }
+    }
 }
 
 fn cluster(table: &DeTable<'_>, begins: Position, lines: &Lines<'_>, problems: &mut Problems) -> Draft {
