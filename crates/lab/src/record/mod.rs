@@ -148,6 +148,9 @@ pub struct Role {
     pub members: u32,
     /// Those of them that are UNREACHABLE.
     pub unreachable: u32,
+    /// Those of them that are PRIMARY: more than one in multi-primary mode.
+    #[serde(default)]
+    pub primaries: u32,
 }
 
 impl Role {
@@ -156,9 +159,10 @@ impl Role {
         2 * u64::from(self.unreachable) < u64::from(self.members)
     }
 
-    /// ONLINE, PRIMARY, writable, with a majority: what an election is over with.
+    /// ONLINE, the only PRIMARY, writable, with a majority: what an election is over with. Nobody leads in multi-primary mode.
     pub fn is_writable_primary(&self) -> bool {
-        self.state == "ONLINE" && self.role == "PRIMARY" && !self.super_read_only && self.has_majority()
+        let leads = self.role == "PRIMARY" && self.primaries <= 1;
+        self.state == "ONLINE" && leads && !self.super_read_only && self.has_majority()
     }
 }
 

@@ -20,7 +20,8 @@ const RECONNECT_PAUSE: Duration = Duration::from_millis(50);
 const QUESTION: &str = "\
 SELECT COALESCE(m.MEMBER_STATE, ''), COALESCE(m.MEMBER_ROLE, ''), @@super_read_only, s.VIEW_ID, \
 (SELECT COUNT(*) FROM performance_schema.replication_group_members), \
-(SELECT COUNT(*) FROM performance_schema.replication_group_members WHERE MEMBER_STATE = 'UNREACHABLE') \
+(SELECT COUNT(*) FROM performance_schema.replication_group_members WHERE MEMBER_STATE = 'UNREACHABLE'), \
+(SELECT COUNT(*) FROM performance_schema.replication_group_members WHERE MEMBER_ROLE = 'PRIMARY') \
 FROM (SELECT @@server_uuid AS id) AS here \
 LEFT JOIN performance_schema.replication_group_members AS m ON m.MEMBER_ID = here.id \
 LEFT JOIN performance_schema.replication_group_member_stats AS s ON s.MEMBER_ID = here.id";
@@ -32,7 +33,7 @@ pub(super) struct Account {
     pub(super) password: String,
 }
 
-type Answer = (String, String, bool, Option<String>, u32, u32);
+type Answer = (String, String, bool, Option<String>, u32, u32, u32);
 
 /// Tells what the server says of itself whenever that changes, until nobody listens.
 pub(super) fn watch(who: &str, account: &Account, every: Duration) -> Result<(), WitnessError> {
@@ -67,7 +68,7 @@ fn ask(connection: &mut Option<Conn>, options: &OptsBuilder) -> Result<Role, mys
         None => connection.insert(Conn::new(options.clone())?),
     };
     let answer: Option<Answer> = connection.query_first(QUESTION)?;
-    let (state, role, super_read_only, view, members, unreachable) = answer.unwrap_or_default();
+    let (state, role, super_read_only, view, members, unreachable, primaries) = answer.unwrap_or_default();
     Ok(Role {
         state,
         role,
@@ -75,5 +76,6 @@ fn ask(connection: &mut Option<Conn>, options: &OptsBuilder) -> Result<Role, mys
         view: view.filter(|view| !view.is_empty()),
         members,
         unreachable,
+        primaries,
     })
 }
