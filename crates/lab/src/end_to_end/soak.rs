@@ -125,12 +125,14 @@ pub fn soak(layout: &Layout, kind: Soak, time: Duration, seed: u64) -> Result<Ta
 /// Ends the lab, and prints what came of all of it.
 fn finish(under_test: UnderTest, tally: &Tally, judged: &Judged, seed: u64, time: Duration) {
     let cost = under_test.experiment.agent_cost();
+    let unseen = under_test.experiment.addresses_latest();
     under_test.experiment.finish();
     println!(
-        "\nseed {seed}: {} passed, {} failed in {:.0} s; {judged}. The dearest agent: {:.1} MB, {:.2} % of a core",
+        "\nseed {seed}: {} passed, {} failed in {:.0} s; {judged} (the addresses' witness was {:.1} ms late at most). The dearest agent: {:.1} MB, {:.2} % of a core",
         tally.passed,
         tally.failed,
         time.as_secs_f64(),
+        unseen.as_secs_f64() * 1e3,
         crate::report::megabytes(cost.memory),
         cost.processor * 100.0
     );
