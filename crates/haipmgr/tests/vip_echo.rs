@@ -45,7 +45,9 @@ fn probe(host: &Host, own: Ipv4Addr, claim: Option<(Time, u32)>, members: Member
             vips: vec![VIP.into()],
             own_address: own.into(),
         };
-        let tell = move |mac| drop(give.send(mac));
+        let tell = move |mac| {
+            let _ = give.send(mac);
+        };
         let mut echo = VipEcho::new(settings, tell, |report: EchoReport| panic!("{report}"));
         echo.follow(claim);
         echo.probe_sent(|| members);
@@ -98,7 +100,10 @@ fn an_answer_that_comes_when_the_claim_is_over_is_not_told() {
             vips: vec![VIP.into()],
             own_address: A.into(),
         };
-        let mut echo = VipEcho::new(settings, move |mac| drop(give.send(mac)), |report| panic!("{report}"));
+        let tell = move |mac| {
+            let _ = give.send(mac);
+        };
+        let mut echo = VipEcho::new(settings, tell, |report| panic!("{report}"));
         echo.follow(SECOND_PROBE);
         echo.probe_sent(|| members);
         // The answer may be in the socket by now; nothing has read it.
@@ -106,16 +111,6 @@ fn an_answer_that_comes_when_the_claim_is_over_is_not_told() {
         tokio::time::sleep(SILENCE).await;
     });
     assert!(nothing(&heard));
-}
-
-#[test]
-fn a_host_that_has_the_vip_itself_hears_who_else_has_it() {
-    let mut segment = Segment::new();
-    let (a, b) = (segment.join(A), segment.join(B));
-    a.add_address(VIP, 32);
-    b.add_address(VIP, 32);
-    let heard = probe(&a, A, SECOND_PROBE, vec![(B.into(), Some(mac_of(&b)))]);
-    assert_eq!(wait_for(&heard, "B's echo, which A's kernel takes for its own", Some), mac_of(&b));
 }
 
 #[test]

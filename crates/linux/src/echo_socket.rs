@@ -1,7 +1,7 @@
 //! Echo requests about an IPv4 address to single hosts on the segment, by their MACs, and the replies.
 //!
 //! Both go by packet sockets: where they are sent no route, neighbor cache or packet rule of this host has a say, and a reply is heard
-//! although it is to a request of which the host's packet rules know nothing, and although its sender may be an address of this host's.
+//! although it is to a request of which the host's packet rules know nothing.
 
 use std::io;
 use std::net::Ipv4Addr;

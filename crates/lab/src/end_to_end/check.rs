@@ -111,7 +111,7 @@ pub(super) fn silent_on_a_good_group(under_test: &mut UnderTest) -> Result<Strin
     Ok(format!("{looked_at} lines, {slowest:.2} s at the most"))
 }
 
-/// `max_connections`, and sessions that are held open: with those of the agents and of check itself nearly all are used, and not all.
+/// `max_connections`, and how many are connected: with the one of check itself nearly all are used, and not all.
 const CONNECTIONS: usize = 40;
 const CONNECTED: usize = 35;
 /// At least so many are planted on the real group.
