@@ -246,20 +246,8 @@ impl Wiring {
             gateway: cluster.gateway,
         };
         let echoes = self.ask_by_echo(cluster, address, interface, journal);
-        let hear_by_arp: BTreeMap<VipId, Arc<EchoShared>> =
-            echoes.iter().map(|(id, echo)| (*id, echo.shared())).collect();
-        let tell_either = move |event| match event {
-            // In one queue: what is heard after the silence comes after the word that it is over.
-            Event::Frame(id, frame) => {
-                if let Some(echo) = hear_by_arp.get(&id) {
-                    let lets_go = matches!(frame.says, Says::Release { .. } | Says::ReleaseToOthers);
-                    echo.heard_by_arp(frame.from, lets_go);
-                }
-                tell_frame(event);
-            }
-            Event::ReceiveUp(..) => tell_frame(event),
-            other => tell(other),
-        };
+        let asked = echoes.iter().map(|(id, echo)| (*id, echo.shared())).collect();
+        let tell_either = frames_apart(tell_frame, tell, asked);
         let neighbor =
             Arc::new(self.segments.interfaces.watch(&settings, tell_either, gateway_heard, report));
         let settings = GatewaySettings {
@@ -423,6 +411,26 @@ impl Wiring {
         }
         self.label = Some((interface.to_owned(), label.clone()));
         label
+    }
+}
+
+/// Frames go apart from all else; whoever asked by echo hears of them too.
+fn frames_apart(
+    tell_frame: impl Fn(Event) + Send + Sync + 'static,
+    tell: impl Fn(Event) + Send + Sync + 'static,
+    asked: BTreeMap<VipId, Arc<EchoShared>>,
+) -> impl Fn(Event) + Send + Sync + 'static {
+    move |event| match event {
+        // In one queue: what is heard after the silence comes after the word that it is over.
+        Event::Frame(id, frame) => {
+            if let Some(echo) = asked.get(&id) {
+                let lets_go = matches!(frame.says, Says::Release { .. } | Says::ReleaseToOthers);
+                echo.heard_by_arp(frame.from, lets_go);
+            }
+            tell_frame(event);
+        }
+        Event::ReceiveUp(..) => tell_frame(event),
+        other => tell(other),
     }
 }
 
