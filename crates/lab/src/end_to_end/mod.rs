@@ -5,6 +5,7 @@
 //! have left is repaired; where that fails too, the lab is brought up anew, so that the tests after it still say something.
 
 mod agents;
+mod arp_kept_in;
 mod check;
 mod contested;
 mod drain;
@@ -312,7 +313,9 @@ const TESTS: &[Test] = &[
     anytime("run_folder_cleared_then_stopped", field::run_folder_cleared),
     anytime("log_and_state_file_removed", field::files_removed),
     anytime("account_needs_a_certificate", field::account_needs_certificate),
-    anytime("arp_kept_in_by_the_holder", field::arp_kept_in),
+    anytime("arp_kept_in_by_the_holder", arp_kept_in::named),
+    anytime("arp_ignored_by_a_holder_without_an_agent", arp_kept_in::ignored_without_an_agent),
+    anytime("arp_dropped_by_a_holder_without_an_agent", arp_kept_in::dropped_without_an_agent),
     anytime("new_primary_stays_read_only", field::new_primary_stays_read_only),
     anytime("primary_made_read_only", field::primary_made_read_only),
     anytime("group_goes_multi_primary_and_back", field::multi_primary),

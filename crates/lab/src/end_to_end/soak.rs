@@ -26,7 +26,7 @@ const NOT_DRAWN: [&str; 4] = [
 ];
 
 /// The field cases; not the one that removes the log, which is to be measured.
-const FIELD: [&str; 8] = [
+const FIELD: [&str; 13] = [
     "login_thrown_out_by_init_connect",
     "vip_on_a_members_loopback",
     "holders_hardware_address_changed",
@@ -35,6 +35,11 @@ const FIELD: [&str; 8] = [
     "run_folder_cleared_then_stopped",
     "account_needs_a_certificate",
     "arp_kept_in_by_the_holder",
+    "arp_ignored_by_a_holder_without_an_agent",
+    "arp_dropped_by_a_holder_without_an_agent",
+    "new_primary_stays_read_only",
+    "primary_made_read_only",
+    "group_goes_multi_primary_and_back",
 ];
 /// So many kinds of lines are shown, of those that fill the logs.
 const LINES_SHOWN: usize = 40;
