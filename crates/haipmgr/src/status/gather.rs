@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout};
 
 use super::kernel::{self, KernelAddress};
 use super::picture::{Agent, Answers, Known, Limits, OnThisHost, Picture};
-use super::segment;
+use super::segment::{self, Heard};
 use super::servers::Servers;
 use crate::config::{Cluster, Config};
 use crate::control::message::{Answer, Request};
@@ -35,7 +35,7 @@ pub(crate) struct Watched {
 }
 
 /// What is asked of the segment, on one interface.
-type Segments = BTreeMap<(String, IpAddr), Known<BTreeMap<IpAddr, (Answers, Instant)>>>;
+type Segments = BTreeMap<(String, IpAddr), Known<BTreeMap<IpAddr, Heard>>>;
 
 impl Watched {
     /// All clusters, or the one of this name; inside a tokio runtime.
@@ -60,19 +60,22 @@ impl Watched {
                 Ok(own) => own,
                 Err(_) => Err("the kernel does not answer".to_owned()),
             };
+            let read_at = Instant::now();
             let segments = ask_segments(&clusters, &own).await;
-            (own, segments)
+            (own, read_at, segments)
         };
-        let (agent, servers, (own, segments)) = join3(agent, servers, around).await;
+        let (agent, servers, (own, read_at, segments)) = join3(agent, servers, around).await;
+        // What answered at once has grown older while the others were waited for.
         let now = Instant::now();
+        let since_read = now.duration_since(read_at);
         let each = clusters.iter().zip(servers);
         each.map(|(cluster, servers)| Picture {
             cluster: cluster.name.clone(),
             vips: cluster.policy.vips.values().map(|vip| vip.address).collect(),
             own: own_member(cluster, &own).map(|(address, _)| address),
-            servers,
-            agent: of_cluster(&agent, &cluster.name),
-            kernel: vips_here(cluster, &own),
+            servers: servers.into_iter().map(|answered| answered.shown(now)).collect(),
+            agent: of_cluster(&agent, &cluster.name, now),
+            kernel: vips_here(cluster, &own, since_read),
             segment: of_segment(cluster, &own, &segments, now),
             limits: limits(cluster),
         })
@@ -98,7 +101,7 @@ fn own_member<'c>(cluster: &'c Cluster, own: &Known<Vec<KernelAddress>>) -> Opti
         .map(|(member, interface)| (*member, interface.as_str()))
 }
 
-fn vips_here(cluster: &Cluster, own: &Known<Vec<KernelAddress>>) -> Known<Vec<OnThisHost>> {
+fn vips_here(cluster: &Cluster, own: &Known<Vec<KernelAddress>>, age: Duration) -> Known<Vec<OnThisHost>> {
     let own = own.as_ref().map_err(Clone::clone)?;
     let here = own.iter().filter(|own| cluster.policy.vip_of(own.address).is_some());
     Ok(here
@@ -106,6 +109,7 @@ fn vips_here(cluster: &Cluster, own: &Known<Vec<KernelAddress>>) -> Known<Vec<On
             address: own.address,
             interface: own.interface.clone(),
             lease_left: own.left,
+            age,
         })
         .collect())
 }
@@ -140,14 +144,14 @@ fn of_segment(
         return Err("it was not asked for".to_owned());
     };
     let found = found.as_ref().map_err(Clone::clone)?;
-    let aged = |(address, (answers, heard_at)): (&IpAddr, &(Answers, Instant))| {
-        (*address, answers.keys().map(|mac| (*mac, now.duration_since(*heard_at))).collect())
+    let aged = |(address, heard): (&IpAddr, &Heard)| {
+        (*address, heard.iter().map(|(mac, at)| (*mac, now.duration_since(*at))).collect())
     };
     Ok(found.iter().map(aged).collect())
 }
 
 /// The agent, asked by one who waits.
-async fn ask_agent(socket: PathBuf, cluster: Option<String>) -> Result<Report, Agent> {
+async fn ask_agent(socket: PathBuf, cluster: Option<String>) -> Result<(Report, Instant), Agent> {
     let patience = Patience { connect: AGENT_LIMIT / 2, answer: AGENT_LIMIT * 3 / 4 };
     let path = socket.clone();
     let asked =
@@ -161,7 +165,7 @@ async fn ask_agent(socket: PathBuf, cluster: Option<String>) -> Result<Report, A
     };
     let Ok(Ok(asked)) = timeout(AGENT_LIMIT, asked).await else { return Err(hangs()) };
     match asked {
-        Ok(Answer::Status(report)) => Ok(*report),
+        Ok(Answer::Status(report)) => Ok((*report, Instant::now())),
         Ok(Answer::Done(words) | Answer::Failed(words)) => Err(Agent::Unknown(words)),
         Ok(Answer::Reload(_)) => Err(Agent::Unknown("the agent answered what was not asked for".to_owned())),
         Err(ClientError::Silent { .. }) => Err(hangs()),
@@ -170,9 +174,9 @@ async fn ask_agent(socket: PathBuf, cluster: Option<String>) -> Result<Report, A
     }
 }
 
-fn of_cluster(asked: &Result<Report, Agent>, name: &str) -> Agent {
-    let report = match asked {
-        Ok(report) => report,
+fn of_cluster(asked: &Result<(Report, Instant), Agent>, name: &str, now: Instant) -> Agent {
+    let (report, answered_at) = match asked {
+        Ok(answer) => answer,
         Err(agent) => return agent.clone(),
     };
     match report.clusters.iter().find(|cluster| cluster.name == name).map(|cluster| &cluster.told) {
@@ -180,7 +184,7 @@ fn of_cluster(asked: &Result<Report, Agent>, name: &str) -> Agent {
             version: report.version.clone(),
             pid: report.pid,
             up: Duration::from_millis(report.up_ms),
-            status: status.clone(),
+            status: Box::new(status.later(now.duration_since(*answered_at))),
         },
         Some(Told::Silent(why)) => Agent::None(why.clone()),
         None => Agent::Unknown(format!(

@@ -197,6 +197,7 @@ fn about_mode(status: &Status) -> Option<String> {
         Mode::Drained => {
             Some("this host is drained: it takes no VIP until haipmgr undrain or the next boot".to_owned())
         }
+        Mode::Ending => Some("the agent was told to stop, and is about to end".to_owned()),
         Mode::Other => Some("the agent is in a mode that this version does not know".to_owned()),
     }
 }

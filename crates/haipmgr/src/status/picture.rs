@@ -97,6 +97,8 @@ pub(crate) struct OnThisHost {
     pub(crate) interface: String,
     /// How long the kernel keeps it unless the lease is renewed; none: without an end.
     pub(crate) lease_left: Option<Duration>,
+    /// How old the kernel's answer is.
+    pub(crate) age: Duration,
 }
 
 /// Who answered for an address: each hardware address, with how old its answer is.

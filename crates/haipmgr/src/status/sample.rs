@@ -63,6 +63,7 @@ pub(super) fn well() -> Picture {
             address: vip(),
             interface: "eth0".to_owned(),
             lease_left: Some(Duration::from_secs(8)),
+            age: Duration::from_millis(15),
         }]),
         segment: Ok(BTreeMap::from([(vip(), BTreeMap::new()), (ip(12), answers(2)), (ip(13), answers(3))])),
         limits: Limits { server: Duration::from_secs(1), other: Duration::from_secs(15) },

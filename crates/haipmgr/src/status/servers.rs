@@ -31,6 +31,23 @@ struct Asked {
     task: JoinHandle<()>,
 }
 
+/// What a server said last, and whether it answers now.
+#[derive(Debug)]
+pub(super) struct Answered {
+    address: IpAddr,
+    /// With when it was asked.
+    said: Option<(Word, Instant)>,
+    silent: Option<String>,
+}
+
+impl Answered {
+    /// As it is shown now: an answer goes on growing older while other servers are waited for.
+    pub(super) fn shown(self, now: Instant) -> Server {
+        let said = self.said.map(|(word, at)| (word, now.duration_since(at)));
+        Server { address: self.address, said, silent: self.silent }
+    }
+}
+
 /// What is kept of one server.
 #[derive(Debug, Default)]
 struct Kept {
@@ -46,7 +63,7 @@ impl Servers {
     }
 
     /// Asks all of them, and waits no longer than until then.
-    pub(super) async fn ask(&mut self, until: Instant) -> Vec<Server> {
+    pub(super) async fn ask(&mut self, until: Instant) -> Vec<Answered> {
         let begun = Instant::now();
         for asked in &self.0 {
             asked.ask.notify_one();
@@ -60,7 +77,7 @@ impl Servers {
             while !newer(&asked.lock())
                 && matches!(timeout_at(until, asked.ended.changed()).await, Ok(Ok(())))
             {}
-            all.push(asked.picture(begun, until));
+            all.push(asked.answered(begun, until));
         }
         all
     }
@@ -85,7 +102,7 @@ impl Asked {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn picture(&self, begun: Instant, until: Instant) -> Server {
+    fn answered(&self, begun: Instant, until: Instant) -> Answered {
         let known = self.lock();
         let now = Instant::now();
         let answered = known.said.as_ref().is_some_and(|(_, at)| *at >= begun);
@@ -96,11 +113,7 @@ impl Asked {
                 format!("no answer within {} ms", waited.as_millis())
             })
         });
-        Server {
-            address: self.address,
-            said: known.said.as_ref().map(|(word, at)| (word.clone(), now - *at)),
-            silent,
-        }
+        Answered { address: self.address, said: known.said.clone(), silent }
     }
 }
 
