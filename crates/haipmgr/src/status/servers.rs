@@ -8,12 +8,15 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
-use super::picture::{Server, Word};
+use super::picture::{AgentShown, Known, Server, Word};
 use crate::config::Cluster;
-use crate::switchover::member::Member;
+use crate::server_access::agent_shown::QUESTION;
+use crate::switchover::member::{Member, why};
 
+/// The question about the agent that shows itself on a server has so long: what was said of the group is not held up by it.
+const AGENT_WITHIN: Duration = Duration::from_millis(80);
 /// A question that is not answered within this is given up.
 const GIVE_UP: Duration = Duration::from_secs(10);
 
@@ -125,11 +128,13 @@ async fn answer(mut member: Member, known: Arc<Mutex<Kept>>, ask: Arc<Notify>, t
         let asked_at = Instant::now();
         keep(&mut |kept| kept.waiting_since = Some(asked_at));
         let answer = member.group().await;
+        let agent = if answer.is_ok() { agent_on(&mut member).await } else { Ok(None) };
         keep(&mut |kept| {
             kept.waiting_since = None;
             match &answer {
                 Ok((id, writable, rows)) => {
-                    let word = Word { id: id.clone(), writable: *writable, rows: rows.clone() };
+                    let (id, rows, agent) = (id.clone(), rows.clone(), agent.clone());
+                    let word = Word { id, writable: *writable, rows, agent };
                     kept.said = Some((word, asked_at));
                     kept.failed = None;
                 }
@@ -137,5 +142,14 @@ async fn answer(mut member: Member, known: Arc<Mutex<Kept>>, ask: Arc<Notify>, t
             }
         });
         tell.send_modify(|ended| *ended += 1);
+    }
+}
+
+/// The agent that shows itself on this server.
+async fn agent_on(member: &mut Member) -> Known<Option<AgentShown>> {
+    match timeout(AGENT_WITHIN, member.order(QUESTION)).await {
+        Ok(Ok(rows)) => Ok(AgentShown::read(&rows)),
+        Ok(Err(unanswered)) => Err(why(unanswered)),
+        Err(_) => Err(format!("no answer within {} ms", AGENT_WITHIN.as_millis())),
     }
 }
