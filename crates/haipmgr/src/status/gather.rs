@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use futures_util::future::{join_all, join3};
+use jiff::Timestamp;
 use tokio::time::{Instant, timeout};
 
 use super::kernel::{self, KernelAddress};
@@ -49,37 +50,38 @@ impl Watched {
         }
     }
 
-    /// Looks at everything once.
-    pub(crate) async fn look(&mut self) -> Vec<Picture> {
+    /// Looks at everything once. Ages count back from the time that is given with it.
+    pub(crate) async fn look(&mut self) -> (Timestamp, Vec<Picture>) {
         let until = Instant::now() + SERVER_LIMIT;
         let agent = ask_agent(self.socket.clone(), self.named.clone());
         let clusters: Vec<Cluster> = self.clusters.iter().map(|(cluster, _)| cluster.clone()).collect();
         let servers = join_all(self.clusters.iter_mut().map(|(_, servers)| servers.ask(until)));
+        // An age counts from the question: whatever holds up an answer on its way makes the fact older, and nobody sees by how much.
+        let asked_at = Instant::now();
         let around = async {
             let own = match timeout(KERNEL_LIMIT, kernel::addresses()).await {
                 Ok(own) => own,
                 Err(_) => Err("the kernel does not answer".to_owned()),
             };
-            let read_at = Instant::now();
             let segments = ask_segments(&clusters, &own).await;
-            (own, read_at, segments)
+            (own, segments)
         };
-        let (agent, servers, (own, read_at, segments)) = join3(agent, servers, around).await;
+        let (agent, servers, (own, segments)) = join3(agent, servers, around).await;
         // What answered at once has grown older while the others were waited for.
-        let now = Instant::now();
-        let since_read = now.duration_since(read_at);
+        let (at, now) = (Timestamp::now(), Instant::now());
+        let age = now.duration_since(asked_at);
         let each = clusters.iter().zip(servers);
-        each.map(|(cluster, servers)| Picture {
+        let pictures = each.map(|(cluster, servers)| Picture {
             cluster: cluster.name.clone(),
             vips: cluster.policy.vips.values().map(|vip| vip.address).collect(),
             own: own_member(cluster, &own).map(|(address, _)| address),
             servers: servers.into_iter().map(|answered| answered.shown(now)).collect(),
-            agent: of_cluster(&agent, &cluster.name, now),
-            kernel: vips_here(cluster, &own, since_read),
+            agent: of_cluster(&agent, &cluster.name, age),
+            kernel: vips_here(cluster, &own, age),
             segment: of_segment(cluster, &own, &segments, now),
             limits: limits(cluster),
-        })
-        .collect()
+        });
+        (at, pictures.collect())
     }
 }
 
@@ -151,7 +153,7 @@ fn of_segment(
 }
 
 /// The agent, asked by one who waits.
-async fn ask_agent(socket: PathBuf, cluster: Option<String>) -> Result<(Report, Instant), Agent> {
+async fn ask_agent(socket: PathBuf, cluster: Option<String>) -> Result<Report, Agent> {
     let patience = Patience { connect: AGENT_LIMIT / 2, answer: AGENT_LIMIT * 3 / 4 };
     let path = socket.clone();
     let asked =
@@ -165,7 +167,7 @@ async fn ask_agent(socket: PathBuf, cluster: Option<String>) -> Result<(Report, 
     };
     let Ok(Ok(asked)) = timeout(AGENT_LIMIT, asked).await else { return Err(hangs()) };
     match asked {
-        Ok(Answer::Status(report)) => Ok((*report, Instant::now())),
+        Ok(Answer::Status(report)) => Ok(*report),
         Ok(Answer::Done(words) | Answer::Failed(words)) => Err(Agent::Unknown(words)),
         Ok(Answer::Reload(_)) => Err(Agent::Unknown("the agent answered what was not asked for".to_owned())),
         Err(ClientError::Silent { .. }) => Err(hangs()),
@@ -174,9 +176,10 @@ async fn ask_agent(socket: PathBuf, cluster: Option<String>) -> Result<(Report, 
     }
 }
 
-fn of_cluster(asked: &Result<(Report, Instant), Agent>, name: &str, now: Instant) -> Agent {
-    let (report, answered_at) = match asked {
-        Ok(answer) => answer,
+/// `age`: since the agent was asked.
+fn of_cluster(asked: &Result<Report, Agent>, name: &str, age: Duration) -> Agent {
+    let report = match asked {
+        Ok(report) => report,
         Err(agent) => return agent.clone(),
     };
     match report.clusters.iter().find(|cluster| cluster.name == name).map(|cluster| &cluster.told) {
@@ -184,7 +187,7 @@ fn of_cluster(asked: &Result<(Report, Instant), Agent>, name: &str, now: Instant
             version: report.version.clone(),
             pid: report.pid,
             up: Duration::from_millis(report.up_ms),
-            status: Box::new(status.later(now.duration_since(*answered_at))),
+            status: Box::new(status.later(age)),
         },
         Some(Told::Silent(why)) => Agent::None(why.clone()),
         None => Agent::Unknown(format!(

@@ -88,7 +88,7 @@ struct AgentShownJson {
     configuration: String,
 }
 
-/// All clusters, on one line. `at`: the time of the look, in UTC; `took`: how long it took.
+/// All clusters, on one line. `at`: the time from which ages count back, in UTC; `took`: how long it took.
 pub(crate) fn json(pictures: &[Picture], at: &str, took: Duration) -> Result<String, serde_json::Error> {
     let clusters: Vec<_> = pictures.iter().map(cluster).collect();
     let health = clusters.iter().map(|cluster| cluster.health).max().unwrap_or(Health::Well);

@@ -19,7 +19,8 @@ const HEARD_UNTIL: [u64; 3] = [25, 70, 150];
 /// A second holder's answer is waited for at least this long.
 const AT_LEAST: Duration = Duration::from_millis(40);
 
-/// Who answered for an address: each hardware address, with when it was heard last.
+/// Who answered for an address: each hardware address, with the time from which it was listened for. When a frame arrived is not known
+/// exactly: it may have lain in the socket.
 pub(super) type Heard = BTreeMap<Mac, Instant>;
 
 /// Asks for `targets` on this interface: from `own`, this host's own address there, and in the other family from an address that the
@@ -91,7 +92,7 @@ async fn hear(
         let received = received.map_err(|error| in_words(&error))?;
         let uses = received.message.sender_address();
         if let Some(answers) = uses.and_then(|address| found.get_mut(&address)) {
-            answers.insert(received.from, Instant::now());
+            answers.insert(received.from, begun);
         }
     }
 }

@@ -353,3 +353,159 @@ fn seen<T: Clone + PartialEq + std::fmt::Debug>(timeline: &Timeline<T>, from: u6
     let each = timeline.within(from, to).map(|(at, value)| format!("from {} {value:?}", seconds(*at)));
     each.collect::<Vec<_>>().join(", then ")
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::record::{Address, ArpKind, GroupShown, MemberShown, Recorded, Role, What};
+
+    const VIP: [u8; 4] = [10, 77, 0, 100];
+    const MS: u64 = 1_000;
+    /// db1 led until then, and db2 from then on.
+    const MOVED: u64 = 10_000 * MS;
+
+    fn told(at_us: u64, who: &str, what: What) -> Recorded {
+        Recorded { at_us, who: who.to_owned(), what }
+    }
+
+    fn role(primary: bool) -> What {
+        What::Role(Role {
+            state: "ONLINE".into(),
+            role: if primary { "PRIMARY" } else { "SECONDARY" }.into(),
+            super_read_only: !primary,
+            view: None,
+            members: 2,
+            unreachable: 0,
+        })
+    }
+
+    fn group(own: &str, primary: &str) -> What {
+        let row = |id: &str| MemberShown {
+            id: id.into(),
+            state: "ONLINE".into(),
+            role: if id == primary { "PRIMARY" } else { "SECONDARY" }.into(),
+        };
+        What::Group(GroupShown { own: own.into(), members: ["u1", "u2"].map(row).to_vec() })
+    }
+
+    /// db1 had the VIP and led, and db2 does now; `more` is told beside that.
+    fn witnessed(more: Vec<Recorded>) -> Witnessed {
+        let vip = || Address { address: VIP.into(), prefix: 32, interface: "eth0".into() };
+        let mut all = vec![
+            told(0, "db1", What::Addresses(vec![vip()])),
+            told(0, "db2", What::Addresses(Vec::new())),
+            told(0, "db1", role(true)),
+            told(0, "db2", role(false)),
+            told(0, "db1", group("u1", "u1")),
+            told(0, "db2", group("u2", "u1")),
+            told(MOVED, "db1", role(false)),
+            told(MOVED, "db2", role(true)),
+            told(MOVED, "db1", group("u1", "u2")),
+            told(MOVED, "db2", group("u2", "u2")),
+            told(MOVED + 20 * MS, "db1", What::AddressRemoved(vip())),
+            told(MOVED + 20 * MS, "db2", What::AddressAdded(vip())),
+        ];
+        all.extend(more);
+        let hosts = [("db1", "10.77.0.11"), ("db2", "10.77.0.12")];
+        Witnessed::of(hosts.map(|(name, address)| (name.to_owned(), address.to_owned())), &all)
+    }
+
+    fn look(on: usize, printed_us: u64, cluster: Value) -> Look {
+        let (drained, paused) = (Kept::No, Kept::No);
+        Look {
+            on,
+            begun_us: printed_us - 200 * MS,
+            printed_us,
+            ended_us: printed_us + MS,
+            cluster,
+            drained,
+            paused,
+        }
+    }
+
+    fn document(primary: &str, holder: &str, age_ms: u64) -> Value {
+        let member = |address: &str, id: &str| {
+            let leads = address == primary;
+            let role = if leads { "primary" } else { "secondary" };
+            json!({ "address": address, "id": id, "state": "ONLINE", "role": role, "writable": leads, "said_by": "itself", "age_ms": age_ms })
+        };
+        json!({
+            "vips": [{ "address": "10.77.0.100", "holders": [{ "member": holder, "age_ms": age_ms }] }],
+            "members": [member("10.77.0.11", "u1"), member("10.77.0.12", "u2")],
+            "status": null,
+        })
+    }
+
+    fn contradictions(look: &Look, more: Vec<Recorded>) -> Vec<String> {
+        compare(look, &witnessed(more)).contradictions
+    }
+
+    #[test]
+    fn what_was_so_within_its_age_agrees_and_what_was_over_before_is_contradicted() {
+        let later = MOVED + 3_000 * MS;
+        let new = look(0, later, document("10.77.0.12", "10.77.0.12", 150));
+        let compared = compare(&new, &witnessed(vec![]));
+        assert_eq!((compared.contradictions, compared.agreed), (vec![], 6));
+        let old = |age_ms| look(0, later, document("10.77.0.11", "10.77.0.11", age_ms));
+        assert_eq!(contradictions(&old(3_100), vec![]), [""; 0]);
+        assert_eq!(compare(&old(3_100), &witnessed(vec![])).old, 6);
+        let found = contradictions(&old(2_000), vec![]);
+        assert_eq!(found.len(), 4, "{found:#?}");
+        assert!(found[0].contains("10.77.0.11 has 10.77.0.100, 2000 ms old"), "{found:#?}");
+    }
+
+    #[test]
+    fn nobody_is_wrong_where_an_answer_came_and_is_counted_where_none_did() {
+        let later = MOVED + 3_000 * MS;
+        let mut nobody = document("10.77.0.12", "10.77.0.12", 150);
+        nobody["vips"][0]["holders"] = json!([]);
+        let from_db1 = look(0, later, nobody.clone());
+        assert_eq!(compare(&from_db1, &witnessed(vec![])).unheard, 1);
+        let answer = What::Arp { from: "02:00:00:00:00:02".into(), kind: ArpKind::Reply, about: VIP.into() };
+        let found = contradictions(&from_db1, vec![told(later - 70 * MS, "db1", answer)]);
+        assert!(found.len() == 1 && found[0].contains("02:00:00:00:00:02 answered"), "{found:?}");
+        let found = contradictions(&look(1, later, nobody), vec![]);
+        assert!(found.len() == 1 && found[0].contains("db2 had it all the while"), "{found:?}");
+    }
+
+    #[test]
+    fn the_agents_own_word_and_anothers_table_are_held_against_what_was_seen_there() {
+        let later = MOVED + 3_000 * MS;
+        let with = |stage: &str, state: &str, role: &str, mode: &str| {
+            let mut all = json!({ "vips": [], "members": [] });
+            all["status"] = json!({
+                "mode": mode,
+                "stages": [{ "stage": "primary", "found": stage, "words": "", "age_ms": 90 }],
+                "vips": [{ "address": "10.77.0.100", "state": state }],
+                "group": { "age_ms": 90, "members": [{ "id": "u2", "state": "ONLINE", "role": role }] },
+            });
+            contradictions(&look(1, later, all), vec![]).len()
+        };
+        assert_eq!(with("passed", "holding", "PRIMARY", "running"), 0);
+        assert_eq!(with("secondary", "holding", "PRIMARY", "running"), 1);
+        assert_eq!(with("passed", "absent", "PRIMARY", "running"), 1);
+        assert_eq!(with("passed", "holding", "SECONDARY", "running"), 1);
+        assert_eq!(with("passed", "holding", "PRIMARY", "drained"), 1, "no file says so");
+    }
+
+    #[test]
+    fn a_mode_is_settled_when_its_file_has_stood_for_a_second() {
+        assert_eq!(Kept::of(Some(1_500), Some(1_900)), Kept::Yes);
+        assert_eq!(Kept::of(None, None), Kept::No);
+        for (before, after) in
+            [(Some(300), Some(700)), (None, Some(100)), (Some(1_500), None), (Some(1_500), Some(20))]
+        {
+            assert_eq!(Kept::of(before, after), Kept::Unsettled);
+        }
+    }
+
+    #[test]
+    fn a_host_without_power_shows_nothing_that_counts() {
+        let later = MOVED + 3_000 * MS;
+        let down = vec![told(later - 100 * MS, "db1", What::HostDown)];
+        let wrong = look(0, later, document("10.77.0.11", "10.77.0.11", 10));
+        assert_eq!(compare(&wrong, &witnessed(down)), Compared::default());
+    }
+}
