@@ -56,6 +56,8 @@ impl Answered {
 struct Kept {
     said: Option<(Word, Instant)>,
     failed: Option<(String, Instant)>,
+    /// When that was asked for which nothing more is waited for.
+    done: Option<Instant>,
     waiting_since: Option<Instant>,
 }
 
@@ -73,10 +75,7 @@ impl Servers {
         }
         let mut all = Vec::new();
         for asked in &mut self.0 {
-            let newer = |known: &Kept| {
-                let at = [known.said.as_ref().map(|(_, at)| *at), known.failed.as_ref().map(|(_, at)| *at)];
-                at.into_iter().flatten().any(|at| at >= begun)
-            };
+            let newer = |known: &Kept| known.done.is_some_and(|asked_at| asked_at >= begun);
             while !newer(&asked.lock())
                 && matches!(timeout_at(until, asked.ended.changed()).await, Ok(Ok(())))
             {}
@@ -128,18 +127,26 @@ async fn answer(mut member: Member, known: Arc<Mutex<Kept>>, ask: Arc<Notify>, t
         let asked_at = Instant::now();
         keep(&mut |kept| kept.waiting_since = Some(asked_at));
         let answer = member.group().await;
-        let agent = if answer.is_ok() { agent_on(&mut member).await } else { Ok(None) };
+        let answers = answer.is_ok();
         keep(&mut |kept| {
             kept.waiting_since = None;
             match &answer {
                 Ok((id, writable, rows)) => {
-                    let (id, rows, agent) = (id.clone(), rows.clone(), agent.clone());
-                    let word = Word { id, writable: *writable, rows, agent };
-                    kept.said = Some((word, asked_at));
+                    let (id, rows) = (id.clone(), rows.clone());
+                    let agent = Err("its server was slow to answer".to_owned());
+                    kept.said = Some((Word { id, writable: *writable, rows, agent }, asked_at));
                     kept.failed = None;
                 }
                 Err(why) => kept.failed = Some((why.clone(), asked_at)),
             }
+        });
+        // Where it takes too long, what was said of the group is shown without it.
+        let agent = if answers { Some(agent_on(&mut member).await) } else { None };
+        keep(&mut |kept| {
+            if let (Some((word, _)), Some(agent)) = (&mut kept.said, &agent) {
+                word.agent.clone_from(agent);
+            }
+            kept.done = Some(asked_at);
         });
         tell.send_modify(|ended| *ended += 1);
     }

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use serde_json::Value;
 
-use super::witnessed::{Stands, Timeline, Witnessed, Word};
+use super::witnessed::{Stands, Timeline, Witnessed, Word, has};
 
 /// From this age on a fact is shown with it, and no longer as current, in ms.
 const OLD_MS: u64 = 1_000;
@@ -132,9 +132,8 @@ impl Comparison<'_> {
     /// No host answered. That is wrong where this host has it, or where an answer came.
     fn nobody(&mut self, vip: IpAddr) {
         let (from, to) = (self.look.begun_us, self.look.printed_us);
-        let bears = |place: usize| {
-            self.witnessed.hosts[place].addresses.throughout(from, to, |all| all.contains(&vip))
-        };
+        let bears =
+            |place: usize| self.witnessed.hosts[place].addresses.throughout(from, to, |all| has(all, vip));
         let bearer = (0..self.witnessed.hosts.len()).find(|place| bears(*place));
         let Some(bearer) = bearer else {
             self.compared.agreed += 1;
@@ -175,7 +174,7 @@ impl Comparison<'_> {
         let Some(place) = self.witnessed.place_at(member) else { return };
         let addresses = &self.witnessed.hosts[place].addresses;
         let (from, to) = self.window(age);
-        let stands = addresses.stands(from, to, |all| all.contains(&vip));
+        let stands = addresses.stands(from, to, |all| has(all, vip));
         self.judge(stands, age, || (format!("{member} has {vip}"), seen(addresses, from, to)));
     }
 
@@ -275,7 +274,7 @@ impl Comparison<'_> {
         };
         let addresses = &self.witnessed.hosts[self.look.on].addresses;
         let (from, to) = (self.look.begun_us.saturating_sub(BEFORE_US), self.look.ended_us + AFTER_US);
-        let stands = addresses.stands(from, to, |all| all.contains(&address) == is_here);
+        let stands = addresses.stands(from, to, |all| has(all, address) == is_here);
         self.judge(stands, Some(0), || {
             (format!("{address} is {} here by the agent's word", vip["state"]), seen(addresses, from, to))
         });

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use crate::record::{ArpKind, GroupShown, Recorded, Role, What};
+use crate::record::{Address, ArpKind, GroupShown, Recorded, Role, What};
 
 /// Values of one thing, each from its time (microseconds) until the next. None: not known from then on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,7 +78,8 @@ pub(super) struct Host {
     pub(super) name: String,
     /// Its address, as in the agents' `members`.
     pub(super) address: String,
-    pub(super) addresses: Timeline<BTreeSet<IpAddr>>,
+    /// The same one may be there twice, with two prefixes.
+    pub(super) addresses: Timeline<BTreeSet<Address>>,
     pub(super) word: Timeline<Word>,
     pub(super) group: Timeline<GroupShown>,
     pub(super) power: Timeline<bool>,
@@ -121,14 +122,19 @@ impl Witnessed {
     }
 }
 
+/// Whether this address is among them.
+pub(super) fn has(all: &BTreeSet<Address>, address: IpAddr) -> bool {
+    all.iter().any(|one| one.address == address)
+}
+
 impl Host {
     fn hear(&mut self, at: u64, what: &What) {
         match what {
             What::Addresses(all) => {
-                self.addresses.tell(at, Some(all.iter().map(|address| address.address).collect()));
+                self.addresses.tell(at, Some(all.iter().cloned().collect()));
             }
-            What::AddressAdded(added) => self.change_addresses(at, |all| _ = all.insert(added.address)),
-            What::AddressRemoved(gone) => self.change_addresses(at, |all| _ = all.remove(&gone.address)),
+            What::AddressAdded(added) => self.change_addresses(at, |all| _ = all.insert(added.clone())),
+            What::AddressRemoved(gone) => self.change_addresses(at, |all| _ = all.remove(gone)),
             What::Role(role) => self.word.tell(at, Some(Word::Says(role.clone()))),
             What::NoRole { .. } => {
                 self.word.tell(at, Some(Word::Silent));
@@ -151,7 +157,7 @@ impl Host {
         }
     }
 
-    fn change_addresses(&mut self, at: u64, change: impl FnOnce(&mut BTreeSet<IpAddr>)) {
+    fn change_addresses(&mut self, at: u64, change: impl FnOnce(&mut BTreeSet<Address>)) {
         let mut all = self.addresses.last().cloned().unwrap_or_default();
         change(&mut all);
         self.addresses.tell(at, Some(all));
@@ -196,6 +202,21 @@ mod tests {
     }
 
     #[test]
+    fn an_address_that_is_there_with_two_prefixes_is_there_until_both_are_gone() {
+        let vip: IpAddr = [10, 77, 0, 100].into();
+        let with = |prefix| Address { address: vip, prefix, interface: "eth0".into() };
+        let told = |at_us, what| Recorded { at_us, who: "db1".into(), what };
+        let all = [
+            told(10, What::Addresses(vec![with(32), with(24)])),
+            told(20, What::AddressRemoved(with(24))),
+            told(30, What::AddressRemoved(with(32))),
+        ];
+        let witnessed = Witnessed::of([("db1".to_owned(), "10.77.0.11".to_owned())], &all);
+        let here = |from, to| witnessed.hosts[0].addresses.stands(from, to, |all| has(all, vip));
+        assert_eq!((here(25, 26), here(35, 36)), (Stands::Agrees, Stands::Contradicted));
+    }
+
+    #[test]
     fn a_host_without_power_is_not_witnessed_until_its_witnesses_speak_again() {
         let vip: IpAddr = [10, 77, 0, 100].into();
         let address = crate::record::Address { address: vip, prefix: 32, interface: "eth0".into() };
@@ -208,7 +229,7 @@ mod tests {
         ];
         let witnessed = Witnessed::of([("db1".to_owned(), "10.77.0.11".to_owned())], &all);
         let host = &witnessed.hosts[0];
-        let here = |from, to| host.addresses.stands(from, to, |all| all.contains(&vip));
+        let here = |from, to| host.addresses.stands(from, to, |all| has(all, vip));
         assert_eq!(
             (here(15, 16), here(25, 26), here(41, 42)),
             (Stands::Agrees, Stands::NotWitnessed, Stands::Contradicted)
