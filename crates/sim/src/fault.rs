@@ -64,9 +64,6 @@ pub enum Fault {
     /// `haipmgr pause --for`: this host's agent, or all (`who`: none), which hear of it one after the other within a second. Where
     /// `resumed`, by a word before its time.
     PausedByOperator { who: Option<Who>, ms: u64, resumed: bool },
-    /// `haipmgr drain` on the host: its agent gives the VIP up and takes none, also when it is started again, until `haipmgr undrain` after
-    /// `ms`. The command moves the primary away first; here that is a fault of its own, or is left out.
-    DrainedByOperator { who: Who, ms: u64 },
     /// The virtual machine stands still; its clock shows that afterwards, or not.
     Paused { who: Who, ms: u64, clock_jumps: bool },
     /// The host's clock jumps ahead by `ms`.
@@ -146,7 +143,6 @@ impl Fault {
             | Self::AgentRestarts { ms, .. }
             | Self::GivenUp { ms, .. }
             | Self::PausedByOperator { ms, .. }
-            | Self::DrainedByOperator { ms, .. }
             | Self::Paused { ms, .. }
             | Self::ClockJumps { ms, .. }
             | Self::GroupPortCut { ms, .. }

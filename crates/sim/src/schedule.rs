@@ -16,8 +16,6 @@ use oracle::{Broken, Counts};
 const TAIL_MS: u64 = 14_000;
 /// Agents start, meet, and the first holder takes the VIP.
 const HEAD_MS: u64 = 700;
-/// In one schedule of so many the operator drains a host.
-const DRAINED_IN: u8 = 24;
 /// One schedule in so many has a second VIP.
 const SECOND_VIP_IN: u8 = 8;
 /// One schedule in so many has `silent_host = "expel"`.
@@ -173,7 +171,6 @@ impl Schedule {
         end = end.max(give_backlogs(&mut Rng::with_seed(seed ^ 0x00ba_c106), &mut faults));
         end = end.max(choose_of_the_site(&mut Rng::with_seed(seed ^ 0x0517_e5e7), &mut limits, &mut faults));
         end = end.max(let_the_operator_pause(&mut Rng::with_seed(seed ^ 0x0050_a05e), &mut faults));
-        end = end.max(let_the_operator_drain(&mut Rng::with_seed(seed ^ 0x00d2_a1ed), &mut faults));
         faults.sort_by_key(|timed| timed.at_ms);
         let length_ms = (end + TAIL_MS).min(LONGEST_MS);
         // Drawn apart, so that the seed's other choices are the same with and without it.
@@ -335,30 +332,6 @@ fn let_the_operator_pause(rng: &mut Rng, faults: &mut Vec<Timed>) -> u64 {
         end = end.max(at_ms + ms + 1_000);
     }
     end
-}
-
-/// The operator drains a host, in one schedule of [`DRAINED_IN`], drawn apart from all else: the others are what they were without it. Gives
-/// when that is over.
-fn let_the_operator_drain(rng: &mut Rng, faults: &mut Vec<Timed>) -> u64 {
-    if rng.u8(0..DRAINED_IN) != 0 {
-        return 0;
-    }
-    let (at_ms, ms) = (HEAD_MS + rng.u64(0..7_000), rng.u64(500..12_000));
-    // Mostly as the command does it: the primary goes elsewhere first, and then the VIP is given up.
-    let who = match rng.u8(0..4) {
-        0 => Who::Primary,
-        1 => Who::Host(rng.usize(0..7)),
-        _ => {
-            let to = rng.usize(0..7);
-            faults.push(Timed {
-                at_ms: at_ms.saturating_sub(rng.u64(20..800)),
-                fault: Fault::Switchover { to },
-            });
-            Who::Holder
-        }
-    };
-    faults.push(Timed { at_ms, fault: Fault::DrainedByOperator { who, ms } });
-    at_ms + ms
 }
 
 /// The target of some switchovers has yet to apply what it has queued. Gives when the last has.

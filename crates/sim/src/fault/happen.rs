@@ -142,11 +142,6 @@ impl Fault {
                     world.change_in(ends + hears, Change::OperatorResumes(host));
                 }
             }
-            Self::DrainedByOperator { who, ms } => {
-                let host = place(world, who);
-                world.change_in(now, Change::OperatorDrains { host, drained: true });
-                world.change_in(after(ms), Change::OperatorDrains { host, drained: false });
-            }
             _ => self.cut(world),
         }
     }

@@ -49,7 +49,6 @@ impl fmt::Display for Fault {
                 let ends = if *resumed { ", resumed before that" } else { "" };
                 write!(f, "the operator pauses {whom} for {lasts}{ends}")
             }
-            Self::DrainedByOperator { who, .. } => write!(f, "the operator drains {who} for {lasts}"),
             Self::Paused { who, clock_jumps, .. } => {
                 let clock = if *clock_jumps { "its clock shows it" } else { "its clock stands still too" };
                 write!(f, "{who} is paused for {lasts}, {clock}")

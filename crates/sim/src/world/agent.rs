@@ -36,9 +36,7 @@ impl World {
         let last = match event {
             Event::Frame(..) => Some(&mut self.hosts[host].last_frame),
             Event::Host(_) => Some(&mut self.hosts[host].last_addresses),
-            Event::Pause { .. } | Event::Resume | Event::Release | Event::Undrain => {
-                Some(&mut self.hosts[host].last_of_operator)
-            }
+            Event::Pause { .. } | Event::Resume => Some(&mut self.hosts[host].last_of_operator),
             _ => None,
         };
         if let Some(last) = last {

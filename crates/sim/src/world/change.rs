@@ -55,15 +55,6 @@ pub enum Change {
     },
     /// The agent is told to give the VIP up (`haipmgr stop --release`).
     AgentGivesUp(Place),
-    /// The operator drains the host, or undrains it.
-    OperatorDrains {
-        /// Which.
-        host: Place,
-        /// Drained from now on.
-        drained: bool,
-    },
-    /// The agent looks whether its host is drained: one that stands still learns how it is by then, and not what it was in between.
-    DrainIsHeard(Place),
     /// The operator pauses the agent until then, on the world's clock.
     OperatorPauses(Place, Time),
     /// The operator resumes it.
@@ -95,8 +86,6 @@ impl Change {
             | Self::AskerGoesOn(host)
             | Self::AgentEnds { host, .. }
             | Self::AgentGivesUp(host)
-            | Self::OperatorDrains { host, .. }
-            | Self::DrainIsHeard(host)
             | Self::OperatorPauses(host, _)
             | Self::OperatorResumes(host)
             | Self::PauseEnds(host)
@@ -104,9 +93,6 @@ impl Change {
         }
     }
 }
-
-/// An agent that stands still is told of the operator's word again after this.
-const HEARD_AGAIN_AFTER: Duration = Duration::from_millis(50);
 
 impl World {
     pub(super) fn change(&mut self, change: Change) {
@@ -126,8 +112,6 @@ impl World {
             | Change::AskerGoesOn(_)
             | Change::AgentEnds { .. }
             | Change::AgentGivesUp(_)
-            | Change::OperatorDrains { .. }
-            | Change::DrainIsHeard(_)
             | Change::OperatorPauses(..)
             | Change::OperatorResumes(_)
             | Change::PauseEnds(_)
@@ -203,11 +187,6 @@ impl World {
                     self.agent_goes_on(host, life);
                 }
             }
-            Change::OperatorDrains { host, drained } => {
-                self.hosts[host].drained = drained;
-                self.drain_is_heard(host);
-            }
-            Change::DrainIsHeard(host) => self.drain_is_heard(host),
             Change::OperatorPauses(host, until) => {
                 self.hosts[host].operator_pauses_until = Some(until);
                 let until = self.clock(host) + until.since(self.now);
@@ -260,23 +239,6 @@ impl World {
             // Meant for a process that is gone, or not about a server.
             _ => {}
         }
-    }
-
-    /// Whether its host is drained is told to an agent that can hear it, and again later to one that stands still. One that is about to end
-    /// hears nothing more, and one that starts knows it from the beginning.
-    fn drain_is_heard(&mut self, host: Place) {
-        let seen = &self.hosts[host];
-        let Some(agent) = &seen.agent else { return };
-        if agent.is_stopping() || seen.giving_up == seen.drained {
-            return;
-        }
-        if !seen.agent_acts() {
-            return self.change_in(HEARD_AGAIN_AFTER, Change::DrainIsHeard(host));
-        }
-        let (drained, life) = (seen.drained, seen.life);
-        self.hosts[host].giving_up = drained;
-        self.unpark(host);
-        self.tell_agent(host, life, if drained { Event::Release } else { Event::Undrain });
     }
 
     /// The agent is told of the operator's word: paused until then, on its clock, or not.
@@ -370,12 +332,8 @@ impl World {
         let poll = self.policy.group.poll_interval;
         let agent = &mut self.hosts[host];
         agent.life += 1;
-        agent.giving_up = agent.drained;
-        let mut driver = Driver::new(&self.policy, now);
-        if agent.drained {
-            driver.push(Event::Release);
-        }
-        agent.agent = Some(driver);
+        agent.giving_up = false;
+        agent.agent = Some(Driver::new(&self.policy, now));
         for vip in &mut agent.vips {
             vip.book = Book::new(now);
         }

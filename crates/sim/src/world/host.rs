@@ -77,8 +77,6 @@ pub struct ModelHost {
     pub(super) before: Option<State>,
     /// Its agent was told to give the VIP up.
     pub(super) giving_up: bool,
-    /// The operator has drained the host: kept on disk.
-    pub(super) drained: bool,
     /// The operator has paused its agent until then, on the world's clock: kept on disk and in the group.
     pub(super) operator_pauses_until: Option<Time>,
     /// … and so its agent was told, on its own clock.
@@ -167,7 +165,6 @@ impl ModelHost {
             decided_at: now,
             before: None,
             giving_up: false,
-            drained: false,
             operator_pauses_until: None,
             paused_on_its_clock: None,
             process_is_hidden: false,
