@@ -200,7 +200,7 @@ impl Wiring {
                 "a pause of the whole cluster is not heard of here: cannot start a thread: {error}; raise the limit on tasks (TasksMax, ulimit -u)"
             )),
         }
-        match mysql::watch(&servers, access, self.poll_every, told(events)) {
+        match mysql::watch(&servers, access.showing_agent(cluster), self.poll_every, told(events)) {
             Ok(watch) => self.server = Some(watch),
             Err(error) => journal.error(&error.to_string()),
         }

@@ -16,6 +16,7 @@ use self::planted::{ACCOUNT, FILES, HOST, Miswritten, Planted, SETTINGS};
 use super::agents::{AT_WORK, start_and_hear};
 use super::expect::{promise, untouched};
 use super::machine::program;
+use super::status_command::{self, Typed};
 use super::{Broken, UnderTest};
 use crate::agents::{CONFIGURATION, LAB, configuration, write};
 use crate::experiment::Experiment;
@@ -130,6 +131,7 @@ pub(super) fn finds_what_is_planted(under_test: &mut UnderTest) -> Result<String
             for miswritten in FILES {
                 found.push(check_file(experiment, on, miswritten)?);
             }
+            found.extend(other_agents(experiment, on)?);
             found.extend(members_and_agents(experiment, on)?);
             Ok::<_, Broken>(())
         })?;
@@ -225,6 +227,31 @@ fn check_file(experiment: &Experiment, on: usize, miswritten: &Miswritten) -> Re
 /// A member that is not the host on which the command is typed.
 fn other(on: usize) -> String {
     format!("10.77.0.{}", 11 + (on + 1) % 3)
+}
+
+/// The agent of another host does not run, and then runs with other limits: found from here, by `check` and by `status`.
+fn other_agents(experiment: &mut Experiment, on: usize) -> Result<Vec<&'static str>, Broken> {
+    let there = (on + 1) % experiment.lab.agents.len();
+    experiment.lab.agents[there].stop()?;
+    let without = is_found(experiment, on, CONFIGURATION, "agents", "advice")
+        .and_then(|()| typed_status(experiment, on)?.is(1, "no agent is logged in to its server"));
+    let right = configuration(&[LAB]);
+    let other = right.replace("[cluster.members]", "claim_wait = \"2s\"\n[cluster.members]");
+    write(&experiment.lab.segment.databases[there], CONFIGURATION, &other, 0o644)?;
+    let differs = start_and_hear(experiment, there, AT_WORK).and_then(|()| {
+        is_found(experiment, on, CONFIGURATION, "same-configuration", "problem")?;
+        typed_status(experiment, on)?.is(1, "differ (limits)")
+    });
+    write(&experiment.lab.segment.databases[there], CONFIGURATION, &right, 0o644)?;
+    experiment.lab.agents[there].stop()?;
+    start_and_hear(experiment, there, AT_WORK)?;
+    without?;
+    differs?;
+    Ok(vec!["agents", "same-configuration"])
+}
+
+fn typed_status(experiment: &Experiment, on: usize) -> Result<Typed, Broken> {
+    status_command::typed(experiment, on, &[])
 }
 
 /// What is done to members and agents: a host drained, an agent stopped, a server that left, one that stands still.

@@ -4,6 +4,7 @@
 //! with its last (`one_lab`). A test whose name begins with an S-number proves that row of the seed document. Where a test fails, what it may
 //! have left is repaired; where that fails too, the lab is brought up anew, so that the tests after it still say something.
 
+mod abuse;
 mod agents;
 mod arp_kept_in;
 mod check;
@@ -324,7 +325,7 @@ const TESTS: &[Test] = &[
     at(When::Alone, "status_where_nobody_holds_the_vip", status_command::nobody_holds),
     at(When::Alone, "status_of_a_whole_group", status_command::well),
     at(When::Alone, "status_where_a_server_hangs", status_command::server_hangs),
-    at(When::Alone, "control_socket_abused", status_command::socket_abused),
+    at(When::Alone, "control_socket_abused", abuse::socket_abused),
     at(When::Alone, "switchover_backlog", switchovers::backlog),
     at(When::Alone, "switchover_ddl", switchovers::ddl),
     at(When::Alone, "all_cores_busy_for_a_minute", machine::all_cores_busy),

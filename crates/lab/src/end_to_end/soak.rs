@@ -1,12 +1,25 @@
 //! The lab for as long as is wanted: at rest, with every core busy, or with one random real fault after another.
 //!
 //! In stretches, each with a recording of its own: an hour's is too much to look through after each fault.
+//!
+//! | file | the one idea |
+//! |---|---|
+//! | `soak/shown.rs` | a step with `haipmgr status` beside it, and what came of all of them |
+//! | `soak/looks.rs` | the command, typed on one host after the other |
+//! | `soak/witnessed.rs` | what the witnesses told, as values with their times: pure |
+//! | `soak/agreement.rs` | what was shown against what was witnessed: pure |
+
+mod agreement;
+mod looks;
+mod shown;
+mod witnessed;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 
+use self::shown::Shown;
 use super::expect::untouched;
 use super::machine::with_all_cores_busy;
 use super::one_lab::make_whole;
@@ -53,7 +66,7 @@ pub enum Soak {
     Rest,
     /// Every core has more to do than it can: the VIP must not be touched
     Busy,
-    /// Random faults, each held against what is to come of it
+    /// Random faults, each held against what is to come of it, and `haipmgr status` against what the lab sees
     Faults,
     /// The field cases in turn: beside what is to come of each, an hour of them leaves a log of under 200 kB
     Field,
@@ -73,6 +86,7 @@ pub fn soak(layout: &Layout, kind: Soak, time: Duration, seed: u64) -> Result<Ta
     let mut draw = Draw(seed);
     let field: Vec<_> = TESTS.iter().filter(|test| FIELD.contains(&test.name)).collect();
     let logs_before = log_sizes(&under_test);
+    let mut shown = Shown::default();
     while since.elapsed() < time {
         let left = time.saturating_sub(since.elapsed()).min(STRETCH);
         let (name, outcome) = match kind {
@@ -80,7 +94,7 @@ pub fn soak(layout: &Layout, kind: Soak, time: Duration, seed: u64) -> Result<Ta
             Soak::Busy => untouched_for(&mut under_test, "every core busy", left, true),
             Soak::Faults => {
                 let (name, proof) = draw.one();
-                (name, prove(&mut under_test, proof))
+                (name, shown.beside(&mut under_test, proof))
             }
             Soak::Field => {
                 let test = field[(tally.passed + tally.failed) % field.len().max(1)];
@@ -122,6 +136,9 @@ pub fn soak(layout: &Layout, kind: Soak, time: Duration, seed: u64) -> Result<Ta
     if kind == Soak::Field {
         print_what_is_said_most(&under_test, &logs_before);
         tally.failed += usize::from(!logs_are_small(&under_test, &logs_before, since.elapsed()));
+    }
+    if kind == Soak::Faults {
+        println!("\n{shown}");
     }
     finish(under_test, &tally, &judged, seed, since.elapsed());
     Ok(tally)

@@ -51,6 +51,8 @@ pub enum What {
         /// The reason, in the words of what failed.
         why: String,
     },
+    /// The group as the server of the host `who` shows it; told when it changes.
+    Group(GroupShown),
     /// An ARP frame about the VIP, seen by `who`.
     Arp {
         /// The sender's hardware address, `02:00:00:00:00:01`.
@@ -164,6 +166,26 @@ impl Role {
         let leads = self.role == "PRIMARY" && self.primaries <= 1;
         self.state == "ONLINE" && leads && !self.super_read_only && self.has_majority()
     }
+}
+
+/// A server's table of members.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupShown {
+    /// The server's own UUID.
+    pub own: String,
+    /// Each row of `replication_group_members`.
+    pub members: Vec<MemberShown>,
+}
+
+/// A row of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberShown {
+    /// `MEMBER_ID`.
+    pub id: String,
+    /// `MEMBER_STATE`.
+    pub state: String,
+    /// `MEMBER_ROLE`.
+    pub role: String,
 }
 
 /// What an ARP frame about an address is.
