@@ -132,8 +132,8 @@ impl Paused {
 
     /// The pause that the rules know of, where there is one.
     pub(super) fn counts(&self) -> Option<&Pause> {
-        let both = [&self.heard.host, &self.heard.cluster].into_iter().flatten();
-        both.filter(|pause| Some(pause.until_ms) == self.told_until_ms).last()
+        let mut both = [&self.heard.host, &self.heard.cluster].into_iter().flatten();
+        both.find(|pause| Some(pause.until_ms) == self.told_until_ms)
     }
 
     /// What the rules are yet to be told.
