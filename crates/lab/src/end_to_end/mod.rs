@@ -220,7 +220,6 @@ const fn at(when: When, name: &'static str, proof: Proof) -> Test {
 /// Each is begun in this order: those that take longest first, lest one lab be at one of them when the others are done.
 const TESTS: &[Test] = &[
     anytime("rolling_restart", members::rolling_restart),
-    anytime("a_nights_work", night::work),
     at(When::Alone, "two_clusters_on_one_agent", two_clusters::neither_blocks_the_other),
     anytime("arp_cache_of_a_client_poisoned", contested::cache_poisoned),
     anytime("switchover", failovers::switchover),
@@ -331,6 +330,7 @@ const TESTS: &[Test] = &[
     anytime("primary_made_read_only", field::primary_made_read_only),
     anytime("group_goes_multi_primary_and_back", field::multi_primary),
     at(When::Alone, "vip_removed_while_the_gateway_asks", failovers::removed_while_the_gateway_asks),
+    at(When::Alone, "a_nights_work", night::work),
     at(When::Alone, "status_without_an_agent", status_command::no_agent),
     at(When::Alone, "status_where_nobody_holds_the_vip", status_command::nobody_holds),
     at(When::Alone, "status_of_a_whole_group", status_command::well),
