@@ -145,7 +145,7 @@ fn the_primary_is_put_back(
         promise(said.status.code() == Some(0) && told.contains("\ngap  "), || {
             format!("{}: {told}", said.status)
         })?;
-        gap = told.lines().find(|line| line.starts_with("gap")).unwrap_or_default().to_owned();
+        told.lines().find(|line| line.starts_with("gap")).unwrap_or_default().clone_into(&mut gap);
         let (primary, there) = (experiment.lab.group.primary()?, holders(&experiment.lab.segment)?);
         promise(primary == to && there == [to], || {
             format!("done, it says, and {primary} leads, and the VIP is on {there:?}: {told}")
