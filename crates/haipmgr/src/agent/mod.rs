@@ -207,7 +207,7 @@ impl Agent {
             orders.tell(&self.cluster.name, driver.state().has_given_up());
             orders.tell_heard(&self.cluster.name, paused.heard());
             let now = clock::now();
-            manager.follow(place, &policy, driver.state(), &mut self.told);
+            manager.follow(place, (&policy, driver.state()), paused.counts(), &mut self.told);
             manager.turned(place, now);
             let until = Instant::now() + until.since(now).min(manager.turn_within());
             let until = self.announce_again.due().map_or(until, |due| due.min(until));
