@@ -377,6 +377,7 @@ mod tests {
             view: None,
             members: 2,
             unreachable: 0,
+            primaries: 1,
         })
     }
 
