@@ -114,19 +114,19 @@ mod tests {
             .collect()
     }
 
-    fn right() -> Option<AgentShown> {
-        Some(agent("0.1.0", "limits:00000001 members:00000001"))
+    fn right() -> AgentShown {
+        agent("0.1.0", "limits:00000001 members:00000001")
     }
 
     #[test]
     fn agents_that_are_alike_are_well_and_one_that_is_missing_here_is_not_told_twice() {
-        assert_eq!(found([right(), right(), right()]), []);
-        assert_eq!(found([None, right(), right()]), []);
+        assert_eq!(found([Some(right()), Some(right()), Some(right())]), []);
+        assert_eq!(found([None, Some(right()), Some(right())]), []);
     }
 
     #[test]
     fn a_host_without_an_agent_and_a_server_that_does_not_tell_are_named() {
-        let all = found([right(), None, right()]);
+        let all = found([Some(right()), None, Some(right())]);
         assert_eq!((all.len(), all[0].0, all[0].1), (1, "agents", Level::Advice));
         assert!(all[0].2.contains("agents at 10.77.0.12: no agent is logged in"), "{all:?}");
         let mut asked = all_asked();
@@ -138,14 +138,15 @@ mod tests {
 
     #[test]
     fn another_version_is_advice_and_another_configuration_a_problem_that_names_host_and_part() {
-        let all = found([right(), right(), Some(agent("0.2.0", "limits:00000001 members:00000001"))]);
+        let all =
+            found([Some(right()), Some(right()), Some(agent("0.2.0", "limits:00000001 members:00000001"))]);
         assert_eq!((all.len(), all[0].0, all[0].1), (1, "same-version", Level::Advice));
         assert!(all[0].2.contains("0.1.0 on 10.77.0.11, 10.77.0.12; 0.2.0 on 10.77.0.13"), "{all:?}");
         let other = || Some(agent("0.1.0", "limits:00000002 members:00000001"));
-        let all = found([right(), other(), right()]);
+        let all = found([Some(right()), other(), Some(right())]);
         assert_eq!((all.len(), all[0].0, all[0].1), (1, "same-configuration", Level::Problem));
         assert!(all[0].2.contains("at 10.77.0.12") && all[0].2.contains("limits differ"), "{all:?}");
-        let all = found([other(), right(), right()]);
+        let all = found([other(), Some(right()), Some(right())]);
         assert!(
             all[0].2.contains("at 10.77.0.11") && all[0].2.contains("haipmgr reload, on this host"),
             "{all:?}"
