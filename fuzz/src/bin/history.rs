@@ -15,6 +15,9 @@ fuzz_target!(|content: &[u8]| {
         assert_eq!((again.records.len(), again.broken, again.newer), (1, 0, 0), "it is one line");
         let again = &again.records[0];
         // Numbers with a fraction may lose their last digit.
-        assert_eq!((&again.id, &again.at, &again.sentence, &again.by), (&record.id, &record.at, &record.sentence, &record.by));
+        assert_eq!(
+            (&again.id, &again.at, &again.sentence, &again.by),
+            (&record.id, &record.at, &record.sentence, &record.by)
+        );
     }
 });
