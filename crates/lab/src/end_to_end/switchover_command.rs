@@ -242,17 +242,24 @@ fn a_target_that_recovers(
     std::thread::sleep(Duration::from_millis(500));
     servers[to].run("START GROUP_REPLICATION")?;
     let to_at = address(experiment, to);
-    let state = || Ok::<_, Broken>(servers[old].view()?.state_of(servers[to].address()).map(str::to_owned));
-    let since = Instant::now();
-    while state()?.as_deref() != Some("RECOVERING") {
-        promise(since.elapsed() < RECOVERS_WITHIN, || {
-            format!("{to_at} is not RECOVERING: {:?}", state().ok())
-        })?;
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    let shown_as = |wanted: &str| {
+        let state =
+            || Ok::<_, Broken>(servers[old].view()?.state_of(servers[to].address()).map(str::to_owned));
+        let since = Instant::now();
+        while state()?.as_deref() != Some(wanted) {
+            promise(since.elapsed() < RECOVERS_WITHIN, || {
+                format!("{to_at} is not {wanted}: {:?}", state().ok())
+            })?;
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Ok::<_, Broken>(())
+    };
+    shown_as("RECOVERING")?;
     let said = typed(experiment, typed_on, &["--yes", "--to", &to_at]);
     drop(held);
-    says(&said?, REFUSED, &[&format!("{to_at} is not fit: it is RECOVERING, not ONLINE")])
+    says(&said?, REFUSED, &[&format!("{to_at} is not fit: it is RECOVERING, not ONLINE")])?;
+    // What comes next is to be refused for its own reason.
+    shown_as("ONLINE")
 }
 
 /// At a terminal, which `script` makes.
