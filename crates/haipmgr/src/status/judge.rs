@@ -152,6 +152,10 @@ fn about_member(row: &MemberRow) -> Option<String> {
     let state = row.state.as_deref().map(plain);
     match (&row.silent, state) {
         (None, _) if row.is_online() && row.age.unwrap_or_default() < Duration::from_secs(1) => None,
+        (None, Some(state)) if row.is_online() => {
+            let age = ago(row.age.unwrap_or_default());
+            Some(format!("{} was {state} {age}: that is old", row.address))
+        }
         (None, Some(state)) => Some(format!("{} is {state}, not ONLINE", row.address)),
         (None, None) => Some(format!("{}: its state is {NOT_KNOWN}", row.address)),
         (Some(why), state) => {
