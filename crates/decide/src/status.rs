@@ -53,6 +53,8 @@ pub enum Mode {
     Paused,
     /// To give its VIPs up, and to take none. Stands above a pause.
     Drained,
+    /// To end; whoever runs the agent says so, for the rules know of no end.
+    Ending,
     /// Something that the reader's version does not know.
     #[serde(other)]
     Other,
@@ -227,9 +229,27 @@ impl Status {
             }),
         }
     }
+
+    /// The same so much later: each age is higher, and what is left is less.
+    #[must_use]
+    pub fn later(&self, by: Duration) -> Self {
+        let by = milliseconds(by);
+        let mut later = self.clone();
+        let grow = |age: &mut u64| *age = age.saturating_add(by);
+        let shrink = |left: &mut u64| *left = left.saturating_sub(by);
+        later.stages.iter_mut().filter_map(|stage| stage.age_ms.as_mut()).for_each(grow);
+        for vip in &mut later.vips {
+            vip.for_ms.iter_mut().chain(&mut vip.proof_age_ms).for_each(grow);
+            vip.lease_left_ms.iter_mut().for_each(shrink);
+        }
+        later.group.iter_mut().for_each(|group| grow(&mut group.age_ms));
+        later.pause_left_ms.iter_mut().for_each(shrink);
+        later.last_switch.iter_mut().for_each(|switch| grow(&mut switch.age_ms));
+        later
+    }
 }
 
-/// Whole milliseconds.
+/// The operator's word that counts.
 fn mode(facts: &Facts) -> Mode {
     if facts.giving_up {
         Mode::Drained
@@ -240,6 +260,7 @@ fn mode(facts: &Facts) -> Mode {
     }
 }
 
+/// Whole milliseconds.
 fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

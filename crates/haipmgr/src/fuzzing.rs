@@ -14,6 +14,7 @@ use netlink_packet_route::link::LinkAttribute;
 use crate::act::{expel, statfile};
 use crate::commands::replay::{ReplayError, Replayed, replay_text};
 pub use crate::config::fuzzing::{configuration, converted, length_of_time, password, passwords};
+use crate::history::ReadHistory;
 use crate::lock;
 use crate::observe::link::View;
 use crate::observe::mysql::query::{COLUMNS, understand};
@@ -87,6 +88,11 @@ pub fn stat_mark(content: &[u8]) -> io::Result<Option<StatMark>> {
 /// The process that a lock file of this content names.
 pub fn lock_holder(content: &[u8]) -> Option<i32> {
     lock::process_in(content)
+}
+
+/// What a history file of this content holds.
+pub fn history(content: &[u8]) -> ReadHistory {
+    ReadHistory::of(content)
 }
 
 /// Plays a trace of this content again.

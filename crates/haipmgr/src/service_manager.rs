@@ -20,6 +20,8 @@ use decide::time::Time;
 use decide::vip::{VipMachine, VipState};
 use sd_notify::NotifyState;
 
+use crate::pause::Pause;
+
 /// Longer lists than this are counted, not named: `systemctl status` shows one line.
 const NAMED_AT_MOST: usize = 4;
 /// A loop that has nothing to do turns this many times before the watchdog would bite.
@@ -71,12 +73,15 @@ struct Cluster {
 struct Standing {
     holds: usize,
     vips: usize,
+    /// "paused until 02:40 UTC: new disk", where the operator has paused it.
+    paused: Option<String>,
     words: String,
 }
 
 /// What a cluster's words are made of: words are made only when one of these has changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {
+    pause: Option<Pause>,
     vips: Vec<(IpAddr, &'static str)>,
     leads: Leads,
 }
@@ -161,10 +166,17 @@ impl ServiceManager {
         shared.send(&[NotifyState::Watchdog]);
     }
 
-    /// What the cluster in this place is doing now: told where it has changed since `seen`.
-    pub fn follow(&self, place: usize, policy: &Policy, state: &State, seen: &mut Option<Seen>) {
+    /// What the cluster in this place is doing now, and the operator's pause of it, where there is one: told where that has changed
+    /// since `seen`.
+    pub fn follow(
+        &self,
+        place: usize,
+        (policy, state): (&Policy, &State),
+        pause: Option<&Pause>,
+        seen: &mut Option<Seen>,
+    ) {
         let Some(shared) = &self.shared else { return };
-        let now = Seen::of(policy, state);
+        let now = Seen::of(policy, state, pause);
         if seen.as_ref() == Some(&now) {
             return;
         }
@@ -228,6 +240,7 @@ impl Loops {
     fn in_words(&self) -> String {
         let standing = || self.clusters.values().filter_map(|cluster| cluster.standing.as_ref());
         match (self.clusters.len(), standing().next()) {
+            (1, Some(Standing { paused: Some(paused), words, .. })) => format!("{paused}; {words}"),
             (1, Some(standing)) => standing.words.clone(),
             (count, _) if count <= NAMED_AT_MOST => {
                 let each = self.clusters.values().filter_map(Cluster::in_words);
@@ -235,7 +248,14 @@ impl Loops {
             }
             _ => {
                 let holds: usize = standing().map(|standing| standing.holds).sum();
-                format!("holds {holds} of {} VIPs", standing().map(|standing| standing.vips).sum::<usize>())
+                let words = format!(
+                    "holds {holds} of {} VIPs",
+                    standing().map(|standing| standing.vips).sum::<usize>()
+                );
+                match standing().filter(|standing| standing.paused.is_some()).count() {
+                    0 => words,
+                    paused => format!("{paused} of {} clusters paused; {words}", self.clusters.len()),
+                }
             }
         }
     }
@@ -243,13 +263,16 @@ impl Loops {
 
 impl Cluster {
     fn in_words(&self) -> Option<String> {
-        let standing = self.standing.as_ref()?;
-        Some(format!("{} {}", self.name, standing.words))
+        let Standing { paused, words, .. } = self.standing.as_ref()?;
+        Some(match paused {
+            Some(paused) => format!("{} ({paused}) {words}", self.name),
+            None => format!("{} {words}", self.name),
+        })
     }
 }
 
 impl Seen {
-    fn of(policy: &Policy, state: &State) -> Self {
+    fn of(policy: &Policy, state: &State, pause: Option<&Pause>) -> Self {
         let does = |machine: &VipMachine| match machine.state {
             VipState::Holding(_) => HOLDS,
             VipState::Claiming(_) => "claims",
@@ -271,18 +294,36 @@ impl Seen {
             Fact::Known(Server::Refused(_)) => Leads::Nobody("the server here refuses connections"),
             Fact::Unknown(_) => Leads::Nobody("what the server here does is not known"),
         };
-        Self { vips, leads }
+        Self { pause: pause.cloned(), vips, leads }
     }
 
     fn standing(&self) -> Standing {
         let mut words: Vec<String> = self.vips.iter().map(|(vip, does)| format!("{does} {vip}")).collect();
         words.push(match &self.leads {
-            Leads::Member(host) => format!("{} leads", host.replace(char::is_control, " ")),
+            Leads::Member(host) => format!("{} leads", one_line(host)),
             Leads::Nobody(why) => (*why).to_owned(),
         });
         let holds = self.vips.iter().filter(|(_, does)| *does == HOLDS).count();
-        Standing { holds, vips: self.vips.len(), words: words.join(", ") }
+        let paused = self.pause.as_ref().map(paused);
+        Standing { holds, vips: self.vips.len(), paused, words: words.join(", ") }
     }
+}
+
+/// "paused until 02:40 UTC: new disk". It is over by then: the end is rounded up to the next minute. No pause is longer than a day, so
+/// that the time of day says which.
+fn paused(pause: &Pause) -> String {
+    let minute = i64::try_from(pause.until_ms.div_ceil(60_000)).ok();
+    let until = minute.and_then(|minute| jiff::Timestamp::from_second(minute.checked_mul(60)?).ok());
+    let until = until.map_or_else(String::new, |until| format!(" until {}", until.strftime("%H:%M UTC")));
+    match pause.reason.as_str() {
+        "" => format!("paused{until}"),
+        reason => format!("paused{until}: {}", one_line(reason)),
+    }
+}
+
+/// Each line of what is told is a word of its own to the service manager.
+fn one_line(words: &str) -> String {
+    words.replace(char::is_control, " ")
 }
 
 /// A path, or a name in the abstract namespace after an `@`. Others (a vsock of a virtual machine) are not this agent's.
@@ -291,5 +332,26 @@ fn address(name: &OsStr) -> Option<SocketAddr> {
         [b'@', name @ ..] => SocketAddr::from_abstract_name(name).ok(),
         [b'/', ..] => SocketAddr::from_pathname(name).ok(),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pause_says_by_when_it_is_over_and_why_in_one_line() {
+        // 2026-05-01T12:00:00.250Z.
+        let pause = |reason: &str| Pause {
+            until_ms: 1_777_636_800_250,
+            by: "root on db1".to_owned(),
+            reason: reason.to_owned(),
+        };
+        assert_eq!(paused(&pause("new disk")), "paused until 12:01 UTC: new disk");
+        assert_eq!(paused(&pause("")), "paused until 12:01 UTC");
+        assert_eq!(paused(&pause("new\nMAINPID=1")), "paused until 12:01 UTC: new MAINPID=1");
+        assert_eq!(paused(&Pause { until_ms: u64::MAX, ..pause("") }), "paused");
+        let on_the_minute = Pause { until_ms: 1_777_636_800_000, ..pause("") };
+        assert_eq!(paused(&on_the_minute), "paused until 12:00 UTC");
     }
 }

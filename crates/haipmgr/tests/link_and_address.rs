@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 use decide::input::{Fact, Host, HostAddress, Seen};
 use futures_util::TryStreamExt as _;
 use haipmgr::act::address::{AddressError, Addresses, Label};
-use haipmgr::observe::link::{LinkNews, LinkWatch, watch};
+use haipmgr::observe::link::{LinkNews, LinkWatch, PathChange, watch};
 use namespace::{LIMIT, Neighbor, cable_to, give, in_new_namespace, index, netlink, set_down, set_up};
 use netlink_packet_route::address::{AddressAttribute, AddressMessage};
-use rtnetlink::LinkUnspec;
+use rtnetlink::{LinkBridge, LinkUnspec, LinkVeth};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::timeout;
 
@@ -202,11 +202,62 @@ fn interface_down_cable_out_and_a_new_name_are_told() {
     });
 }
 
+/// Reads on until this is told.
+async fn news(told: &mut UnboundedReceiver<LinkNews>, what: &str, wanted: impl Fn(&LinkNews) -> bool) {
+    let found = timeout(LIMIT, async {
+        while let Some(news) = told.recv().await {
+            if wanted(&news) {
+                return;
+            }
+        }
+    });
+    found.await.unwrap_or_else(|_| panic!("never told: {what}"));
+}
+
+fn is_path(news: &LinkNews, interface: &str, what: &'static str) -> bool {
+    *news == LinkNews::Path(PathChange { interface: interface.to_owned(), what })
+}
+
+#[test]
+fn a_carrier_that_is_back_and_another_port_of_a_bridge_are_another_way() {
+    in_new_namespace(|| async {
+        let neighbor = Neighbor::new();
+        cable_to(&neighbor).await;
+        let (sender, mut told) = unbounded_channel();
+        let _watch = watch(move |news| drop(sender.send(news))).await.unwrap();
+        let here = |up: bool| move |news: &LinkNews| matches!(news, LinkNews::Host(Seen { fact: Fact::Known(host), .. }) if running(host) == up);
+        news(&mut told, "eth0 runs", here(true)).await;
+        neighbor.run(|| async { set_down(&netlink(), "eth0").await });
+        news(&mut told, "its cable is out", here(false)).await;
+        neighbor.run(|| async { set_up(&netlink(), "eth0").await });
+        news(&mut told, "its carrier", |news| is_path(news, "eth0", "its carrier is back")).await;
+        // With a hardware address of its own, which is not a port's.
+        let netlink = netlink();
+        let bridge = LinkBridge::new("br0").address(vec![2, 0, 0, 0x77, 0, 1]).build();
+        netlink.link().add(bridge).execute().await.unwrap();
+        for port in ["port1", "port2"] {
+            let cable = LinkVeth::new(port, &format!("{port}far")).build();
+            netlink.link().add(cable).execute().await.unwrap();
+            set_up(&netlink, &format!("{port}far")).await;
+            set_up(&netlink, port).await;
+            let port_index = index(&netlink, port).await;
+            let joined =
+                LinkUnspec::new_with_index(port_index).controller(index(&netlink, "br0").await).build();
+            netlink.link().set(joined).execute().await.unwrap();
+            let of_bridge = |news: &LinkNews| {
+                is_path(news, "br0", "its ports changed")
+                    || (port == "port1" && is_path(news, "br0", "its carrier is back"))
+            };
+            news(&mut told, port, of_bridge).await;
+        }
+    });
+}
+
 #[test]
 fn a_interface_that_was_made_anew_and_looks_the_same_is_told() {
     in_new_namespace(|| async {
         let made = |netlink: rtnetlink::Handle| async move {
-            netlink.link().add(rtnetlink::LinkVeth::new("eth0", "peer0").build()).execute().await.unwrap();
+            netlink.link().add(LinkVeth::new("eth0", "peer0").build()).execute().await.unwrap();
             set_up(&netlink, "peer0").await;
             set_up(&netlink, "eth0").await;
             give(&netlink, "eth0", "10.77.0.11", 24).await;

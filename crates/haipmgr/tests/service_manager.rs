@@ -73,6 +73,17 @@ impl Service {
         panic!("nothing is heard of {words}");
     }
 
+    /// Has `haipmgr` do this with the agent's configuration, and gives what it prints.
+    fn type_in(&self, arguments: &[&str]) -> String {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_haipmgr"));
+        command.args(arguments).arg("--config").arg(self.files.path().join("haipmgr.toml"));
+        command.env("RUNTIME_DIRECTORY", self.files.path().join("run"));
+        let output = command.output().unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+        said
+    }
+
     /// Another lease for all, by a reload.
     fn reload_with(&self, old: &str, new: &str) {
         let file = self.files.path().join("haipmgr.toml");
@@ -113,6 +124,50 @@ fn with_several_clusters_each_is_named_and_with_many_they_are_counted() {
         drop(several);
         let many = Service::start(5, false);
         assert!(many.hear_of("STATUS=").ends_with("STATUS=holds 0 of 5 VIPs"));
+    });
+}
+
+#[test]
+fn a_pause_is_shown_with_its_end_and_its_reason_until_it_is_over() {
+    in_new_namespace(|| async {
+        let service = Service::start(1, false);
+        service.hear_of("READY=1");
+        let said = service.type_in(&["pause", "--host", "--for", "10m", "--reason", "new disk"]);
+        // "paused until 2026-05-01T12:00:07Z, ordered by …"
+        let until = said.split_once("until ").unwrap().1.split_once(',').unwrap().0;
+        let until: jiff::Timestamp = until.parse().unwrap();
+        // Cut to the second there, rounded up to the minute here.
+        let minute = jiff::Timestamp::from_second((until.as_second() / 60 + 1) * 60).unwrap();
+        let paused = service.hear_of("STATUS=paused");
+        let wanted = format!(
+            "STATUS=paused until {}: new disk; does not hold 10.77.0.100, ",
+            minute.strftime("%H:%M UTC")
+        );
+        assert!(paused.starts_with(&wanted), "{paused}, and not {wanted}");
+        service.type_in(&["resume", "--host"]);
+        assert!(service.hear_of("STATUS=does not hold 10.77.0.100, ").starts_with("STATUS="));
+        // And by itself.
+        service.type_in(&["pause", "--host", "--for", "1s"]);
+        service.hear_of("STATUS=paused");
+        service.hear_of("STATUS=does not hold 10.77.0.100, ");
+    });
+}
+
+#[test]
+fn of_several_clusters_the_paused_one_is_shown_and_of_many_how_many_are() {
+    in_new_namespace(|| async {
+        let several = Service::start(2, false);
+        several.hear_of("READY=1");
+        several.type_in(&["pause", "--host", "--cluster", "orders1", "--reason", "new disk"]);
+        let status = several.hear_of("paused");
+        assert!(status.starts_with("STATUS=orders0 does not hold 10.77.0.100, "), "{status}");
+        assert!(status.contains("; orders1 (paused until "), "{status}");
+        assert!(status.contains(": new disk) does not hold 10.77.0.101, "), "{status}");
+        drop(several);
+        let many = Service::start(5, false);
+        many.hear_of("READY=1");
+        many.type_in(&["pause", "--host", "--cluster", "orders3"]);
+        assert_eq!(many.hear_of("paused"), "STATUS=1 of 5 clusters paused; holds 0 of 5 VIPs");
     });
 }
 

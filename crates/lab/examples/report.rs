@@ -28,6 +28,7 @@ impl Made {
             view: None,
             members: 3,
             unreachable,
+            primaries: 1,
         };
         self.tell(at_ms, who, What::Role(role));
     }

@@ -123,6 +123,12 @@ fn at_the_host(host: &Host, incoming: &str, outgoing: &str) -> Result<(), Filter
     )
 }
 
+/// Drops what the host's kernel answers by ARP; what it asks goes out.
+pub(crate) fn drop_arp_replies(host: &Host) -> Result<(), FilterError> {
+    let out = "chain out { type filter hook output priority 0; arp operation reply drop; }";
+    filter(host, &format!("table arp lab {{\n  {out}\n}}\n"))
+}
+
 /// Takes a host's own rules away.
 pub(crate) fn remove(host: &Host) -> Result<(), FilterError> {
     filter(host, "flush ruleset\n")

@@ -3,6 +3,7 @@
 //!
 //! All `unsafe` of the project is here, in [`packet_socket`], and each block says why it is sound.
 
+pub mod echo_socket;
 pub mod neighbor_socket;
 pub mod netlink;
 mod packet_filter;

@@ -5,7 +5,7 @@
     reason = "operations of a filter are 16 bits, a header is 14 bytes"
 )]
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use socket2::SockFilter;
 use wire::{ETHERNET_HEADER, Mac};
@@ -32,6 +32,10 @@ const DESTINATION_V6: u32 = IP + 24;
 const AFTER_V6: u32 = IP + 40;
 /// Neighbor solicitation, an ICMP type; advertisement is the next number (RFC 4861 section 4).
 const SOLICITATION: u32 = 135;
+/// Where the source stands in an IPv4 frame.
+const SOURCE_V4: u32 = IP + 12;
+/// Echo reply, an ICMP type (RFC 792).
+const ECHO_REPLY: u32 = 0;
 /// FIN, SYN, RST and ACK of TCP's flags; of these, SYN alone.
 const FLAGS: u32 = 0x17;
 const SYN: u32 = 0x02;
@@ -109,6 +113,18 @@ pub(crate) fn neighbor_discovery() -> Vec<SockFilter> {
         is(LOAD_BYTE, IP + 6, libc::IPPROTO_ICMPV6.cast_unsigned()),
         is(LOAD_BYTE, IP + 7, 255),
         Condition { loads: kind, must: Must::Be(0) },
+    ])
+}
+
+/// "Sent to this interface's own MAC: an ICMP echo reply from this address, no fragment", of an IPv4 frame.
+pub(crate) fn echo_reply_of(source: Ipv4Addr) -> Vec<SockFilter> {
+    let kind = vec![(INDEX_BY_HEADER_LENGTH, IP), (LOAD_BYTE_AFTER_INDEX, IP)];
+    all_of(vec![
+        is(LOAD_WORD, PACKET_TYPE, u32::from(libc::PACKET_HOST)),
+        is(LOAD_BYTE, IP + 9, libc::IPPROTO_ICMP.cast_unsigned()),
+        is(LOAD_WORD, SOURCE_V4, source.to_bits()),
+        Condition { loads: vec![(LOAD_HALF, IP + 6)], must: Must::HaveNoBitOf(0x3fff) },
+        Condition { loads: kind, must: Must::Be(ECHO_REPLY) },
     ])
 }
 

@@ -36,12 +36,12 @@ is_caught! {
     taking_unknown_for_no: TakeUnknownForNo, from 0;
     dropping_the_majority_rule: DropMajorityRule, from 0;
     ignoring_newer_views: IgnoreNewerViews, from 0;
-    ignoring_rivals: IgnoreRivals, from 33_000;
+    ignoring_rivals: IgnoreRivals, from 23_000;
     believing_any_release: BelieveAnyRelease, from 0;
     claiming_on_after_a_pause: ClaimOnAfterAPause, from 0;
     giving_up_when_taken: GiveUpWhenTaken, from 0;
     yielding_to_nobody: YieldToNobody, from 0;
-    answering_a_claim_with_stale_evidence: AnswerClaimWithStaleEvidence, from 59_000;
+    answering_a_claim_with_stale_evidence: AnswerClaimWithStaleEvidence, from 0;
     letting_go_at_the_first_doubt: LetGoWithoutRecheck, from 0;
     lingering_over_a_new_server: LingerOverANewServer, from 0;
     keeping_without_a_gateway: KeepWithoutGateway, from 0;
@@ -61,5 +61,5 @@ is_caught! {
     yielding_to_nobody_while_paused: YieldToNobodyWhilePaused, from 0;
     letting_go_while_paused: LetGoWhilePaused, from 0;
     expelling_while_paused: ExpelWhilePaused, from 0;
-    a_pause_without_end: PauseWithoutEnd, from 0;
+    a_pause_without_end: PauseWithoutEnd, from 9_000;
 }

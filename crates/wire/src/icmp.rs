@@ -2,8 +2,10 @@
 //!
 //! The two ICMPs differ in their type numbers and in who does the checksum.
 
-use crate::Family;
+use std::net::Ipv4Addr;
+
 use crate::checksum::checksum;
+use crate::{Family, Mac};
 
 /// Type, code, checksum, identifier, sequence number.
 const HEADER: usize = 8;
@@ -13,6 +15,8 @@ const LENGTH: usize = HEADER + 8;
 const IPV4_HEADER: usize = 20;
 /// `protocol` of the IPv4 header.
 const IPV4_PROTOCOL_ICMP: u8 = 1;
+/// `EtherType` of IPv4.
+const IPV4: [u8; 2] = [8, 0];
 
 /// An echo request, or what its reply repeats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +65,22 @@ impl Echo {
         let echo = Self { sequence: u16::from_be_bytes([high, low]), mark: u64::from_be_bytes(mark) };
         (is == kind && code == 0 && sound && mark[..2] == [first, second]).then_some(echo)
     }
+
+    /// A whole frame with the request, from this interface and address to those, over IPv4. It is for the host with that MAC alone, whatever
+    /// anybody's routes say: its time to live is 1, so that a host which does not have the address passes it on to nobody.
+    pub fn frame(self, from: (Mac, Ipv4Addr), to: (Mac, Ipv4Addr)) -> Vec<u8> {
+        let message = self.request(Family::V4);
+        let length = u16::try_from(IPV4_HEADER + message.len()).unwrap_or(u16::MAX).to_be_bytes();
+        // Not to be cut up; the identification means nothing then (RFC 6864).
+        let mut header = [0x45, 0, length[0], length[1], 0, 0, 0x40, 0, 1, IPV4_PROTOCOL_ICMP, 0, 0]
+            .into_iter()
+            .chain(from.1.octets())
+            .chain(to.1.octets())
+            .collect::<Vec<u8>>();
+        let sum = checksum(&[&header]);
+        header.splice(10..12, sum);
+        [&to.0.0, &from.0.0, &IPV4[..], &header, &message].concat()
+    }
 }
 
 #[cfg(test)]
@@ -101,6 +121,21 @@ mod tests {
         let mut own_request = reply[..24].to_vec();
         own_request.extend(request);
         assert_eq!(Echo::from_reply(Family::V4, &own_request), None, "a request is no reply");
+    }
+
+    #[test]
+    fn a_frame_bears_the_request_to_one_host() {
+        let (ours, theirs) = (Mac([2, 0, 0, 0, 0, 0x11]), Mac([2, 0, 0, 0, 0, 0x12]));
+        let (own, vip) = (Ipv4Addr::new(10, 77, 0, 11), Ipv4Addr::new(10, 77, 0, 100));
+        let frame = ECHO.frame((ours, own), (theirs, vip));
+        assert_eq!(frame[..14], [2, 0, 0, 0, 0, 0x12, 2, 0, 0, 0, 0, 0x11, 8, 0]);
+        assert_eq!(
+            (frame[14 + 8], checksum(&[&frame[14..34]])),
+            (1, [0, 0]),
+            "time to live, and a sound header"
+        );
+        assert_eq!((&frame[26..30], &frame[30..34]), (&own.octets()[..], &vip.octets()[..]));
+        assert_eq!(frame[34..], ECHO.request(Family::V4));
     }
 
     #[test]

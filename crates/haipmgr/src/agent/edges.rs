@@ -72,6 +72,7 @@ impl Edges for Agent {
             }
             _ => {}
         }
+        self.wiring.follow_claims(driver.state());
         if let Some(decision) = driver.decision() {
             self.historian.decided(&self.cluster, driver.state(), event, decision, self.decided_at);
         }
@@ -87,6 +88,7 @@ impl Edges for Agent {
         for vip in self.vips.values_mut() {
             vip.tidy(&self.shared.addresses).await;
         }
+        self.wiring.close_unused_echoes();
         let log = self.journal.at(self.wall_time.clone());
         let names = self.leaving.as_ref().map_or(&self.cluster.policy, |leaving| &leaving.policy);
         for line in self.log_dedup.lines(names, settled) {

@@ -64,7 +64,7 @@ impl Agent {
     pub(super) fn say_what_keeps_arp_in(&self, state: &State) {
         if let Some(remark) = held(state).next().and_then(|(_, interface)| arp_kept_in::remark(interface)) {
             self.journal.error(&format!(
-                "{remark}. Without an agent here, a switchover gives the VIP two holders: end this agent with haipmgr stop --release, or mend that first"
+                "{remark}. Without an agent here nobody lets the VIP go after a switchover either: end this agent with haipmgr stop --release, or mend that first"
             ));
         }
     }

@@ -29,7 +29,7 @@ use decide::input::Event;
 use decide::net::VipId;
 use decide::output::{Action, Outcome, VipAction};
 use decide::policy::VipPolicy;
-use decide::status::{LastSwitch, Status};
+use decide::status::{LastSwitch, Mode, Status};
 use decide::time::Time;
 use decide::vip::VipState;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -207,7 +207,7 @@ impl Agent {
             orders.tell(&self.cluster.name, driver.state().has_given_up());
             orders.tell_heard(&self.cluster.name, paused.heard());
             let now = clock::now();
-            manager.follow(place, &policy, driver.state(), &mut self.told);
+            manager.follow(place, (&policy, driver.state()), paused.counts(), &mut self.told);
             manager.turned(place, now);
             let until = Instant::now() + until.since(now).min(manager.turn_within());
             let until = self.announce_again.due().map_or(until, |due| due.min(until));
@@ -231,7 +231,7 @@ impl Agent {
                 event = next_of(&mut self.inbox) => driver.push(event),
                 Some(change) = paths.recv() => self.follow_path(&change, driver.state()),
                 // Whoever asked may have gone.
-                Some(asked) = questions.recv() => drop(asked.send(self.status(driver.state()))),
+                Some(asked) = questions.recv() => drop(asked.send(self.status(driver.state(), told))),
                 () = sleep_until(until) => {}
             }
             paused.news().into_iter().for_each(|news| driver.push(news));
@@ -264,9 +264,14 @@ impl Agent {
     }
 
     /// As it is now, with the server's last answer, which the rules need not be woken for where it says nothing new.
-    fn status(&self, state: &State) -> Status {
+    fn status(&self, state: &State, ends: bool) -> Status {
         let unread = self.wiring.look_at_unchanged_answer();
-        Status::of(&self.cluster.policy, state, unread.as_ref(), self.last_switch.as_ref(), clock::now())
+        let policy = &self.cluster.policy;
+        let mut status = Status::of(policy, state, unread.as_ref(), self.last_switch.as_ref(), clock::now());
+        if ends {
+            status.mode = Mode::Ending;
+        }
+        status
     }
 
     /// The rules are asked no more.

@@ -130,6 +130,12 @@ impl Paused {
         }
     }
 
+    /// The pause that the rules know of, where there is one.
+    pub(super) fn counts(&self) -> Option<&Pause> {
+        let mut both = [&self.heard.host, &self.heard.cluster].into_iter().flatten();
+        both.find(|pause| Some(pause.until_ms) == self.told_until_ms)
+    }
+
     /// What the rules are yet to be told.
     pub(super) fn news(&mut self) -> Option<Event> {
         let now_ms = wall_ms();

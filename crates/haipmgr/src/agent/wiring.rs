@@ -7,9 +7,11 @@ use std::net::IpAddr;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
-use decide::input::Event;
+use decide::State;
+use decide::input::{Event, Frame, Says};
 use decide::net::{Mac, VipId};
 use decide::policy::VipPolicy;
+use decide::vip::VipState;
 use tokio::sync::mpsc;
 
 use crate::act::address::Label;
@@ -23,6 +25,7 @@ use crate::observe::neighbor::{Interfaces, NeighborReport, NeighborSettings, Nei
 use crate::observe::network_service;
 use crate::observe::pauses::{self, PauseWatch};
 use crate::observe::server_process::{ProcessReport, ProcessWatch, ServerProcesses};
+use crate::observe::vip_echo::{EchoReport, EchoSettings, Shared as EchoShared, VipEcho};
 use crate::pause::Pause;
 use crate::server_access::{Access, Endpoint, Servers};
 
@@ -60,6 +63,8 @@ struct Segment {
     gateway: Arc<SharedGateway>,
     neighbor: Arc<NeighborWatch>,
     announcers: BTreeMap<VipId, Announcer>,
+    /// Of each VIP that is of IPv4.
+    echoes: BTreeMap<VipId, VipEcho>,
 }
 
 /// The VIP can't be spoken of on the segment.
@@ -195,7 +200,7 @@ impl Wiring {
                 "a pause of the whole cluster is not heard of here: cannot start a thread: {error}; raise the limit on tasks (TasksMax, ulimit -u)"
             )),
         }
-        match mysql::watch(&servers, access, self.poll_every, told(events)) {
+        match mysql::watch(&servers, access.showing_agent(cluster), self.poll_every, told(events)) {
             Ok(watch) => self.server = Some(watch),
             Err(error) => journal.error(&error.to_string()),
         }
@@ -240,11 +245,9 @@ impl Wiring {
             members: cluster.policy.group.members.keys().copied().collect(),
             gateway: cluster.gateway,
         };
-        let tell_either = move |event| match event {
-            // In one queue: what is heard after the silence comes after the word that it is over.
-            Event::Frame(..) | Event::ReceiveUp(..) => tell_frame(event),
-            other => tell(other),
-        };
+        let echoes = self.ask_by_echo(cluster, address, interface, journal);
+        let asked = echoes.iter().map(|(id, echo)| (*id, echo.shared())).collect();
+        let tell_either = frames_apart(tell_frame, tell, asked);
         let neighbor =
             Arc::new(self.segments.interfaces.watch(&settings, tell_either, gateway_heard, report));
         let settings = GatewaySettings {
@@ -266,7 +269,34 @@ impl Wiring {
             announcer
         };
         let announcers = cluster.policy.vips.iter().map(|(id, vip)| (*id, announcer(vip))).collect();
-        Segment { gateway, neighbor, announcers }
+        Segment { gateway, neighbor, announcers, echoes }
+    }
+
+    /// What asks by echo for each VIP that is of IPv4 while it is claimed. What is answered is told as the answer to an ARP probe is.
+    fn ask_by_echo(
+        &self,
+        cluster: &Cluster,
+        own_address: IpAddr,
+        interface: &str,
+        journal: &Log,
+    ) -> BTreeMap<VipId, VipEcho> {
+        let vips = &cluster.policy.vips;
+        let all: Vec<IpAddr> = vips.values().map(|vip| vip.address).collect();
+        let echo = |(id, vip): (&VipId, &VipPolicy)| {
+            let IpAddr::V4(address) = vip.address else { return None };
+            let settings = EchoSettings {
+                interface: interface.to_owned(),
+                vip: address,
+                vips: all.clone(),
+                own_address,
+            };
+            let (frames, id, log) = (self.frames.clone(), *id, journal.clone());
+            // Sending fails only when the cluster's task has ended.
+            let tell = move |from| drop(frames.send(Event::Frame(id, Frame { from, says: Says::Reply })));
+            let report = move |report: EchoReport| log.error(&report.to_string());
+            Some((id, VipEcho::new(settings, tell, report)))
+        };
+        vips.iter().filter_map(echo).collect()
     }
 
     /// What speaks to the local server about expelling, once it is known where that is.
@@ -326,8 +356,33 @@ impl Wiring {
         }
     }
 
+    /// Who asks by echo is told which VIPs are being claimed.
+    pub(super) fn follow_claims(&mut self, state: &State) {
+        let Some(segment) = &mut self.segment else { return };
+        for (id, echo) in &mut segment.echoes {
+            let claim = match state.vips.get(id).map(|vip| &vip.state) {
+                Some(VipState::Claiming(claim)) => Some((claim.since, claim.probes)),
+                _ => None,
+            };
+            echo.follow(claim);
+        }
+    }
+
+    /// What claims that are over had opened is closed.
+    pub(super) fn close_unused_echoes(&mut self) {
+        for echo in self.segment.iter_mut().flat_map(|segment| segment.echoes.values_mut()) {
+            echo.close_unused();
+        }
+    }
+
     pub(super) fn probe(&mut self, vip: VipId) -> Result<(), Mute> {
-        self.announcer(vip)?.probe().map_err(Mute::NotSent)
+        self.announcer(vip)?.probe().map_err(Mute::NotSent)?;
+        if let Some(segment) = &mut self.segment
+            && let Some(echo) = segment.echoes.get_mut(&vip)
+        {
+            echo.probe_sent(|| segment.neighbor.members());
+        }
+        Ok(())
     }
 
     pub(super) fn announce_release(&mut self, vip: VipId, to: Option<Mac>) -> Result<(), Mute> {
@@ -356,6 +411,26 @@ impl Wiring {
         }
         self.label = Some((interface.to_owned(), label.clone()));
         label
+    }
+}
+
+/// Frames go apart from all else; whoever asked by echo hears of them too.
+fn frames_apart(
+    tell_frame: impl Fn(Event) + Send + Sync + 'static,
+    tell: impl Fn(Event) + Send + Sync + 'static,
+    asked: BTreeMap<VipId, Arc<EchoShared>>,
+) -> impl Fn(Event) + Send + Sync + 'static {
+    move |event| match event {
+        // In one queue: what is heard after the silence comes after the word that it is over.
+        Event::Frame(id, frame) => {
+            if let Some(echo) = asked.get(&id) {
+                let lets_go = matches!(frame.says, Says::Release { .. } | Says::ReleaseToOthers);
+                echo.heard_by_arp(frame.from, lets_go);
+            }
+            tell_frame(event);
+        }
+        Event::ReceiveUp(..) => tell_frame(event),
+        other => tell(other),
     }
 }
 

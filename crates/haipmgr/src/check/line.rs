@@ -9,7 +9,7 @@ use serde::Serialize;
 pub(crate) const FORMAT: u32 = 1;
 
 /// Every name that a line may have, in the order of docs/check.md.
-const NAMES: [&str; 77] = [
+const NAMES: [&str; 80] = [
     "file",
     "password-file",
     "this-host",
@@ -32,6 +32,9 @@ const NAMES: [&str; 77] = [
     "install-path",
     "expel-timeout-kept",
     "error-log",
+    "agents",
+    "same-version",
+    "same-configuration",
     "gateway",
     "vip-holder",
     "login",

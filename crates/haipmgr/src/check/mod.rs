@@ -17,9 +17,11 @@
 //! | `segment.rs` | who answers for the VIP and the gateway |
 //! | `others.rs` | who else might move the VIP here |
 //! | `agent.rs` | the agent of this host, and its files |
+//! | `agents.rs` | the agents of all members, by what each shows on its server |
 
 mod account;
 mod agent;
+mod agents;
 mod alike;
 mod clients;
 mod failover;
@@ -46,7 +48,7 @@ use self::failover::{Agents, Settings};
 use self::line::Line;
 use self::segment::{Answers, Around};
 use self::server::{Asked, Said};
-use crate::config::{Cluster, Config};
+use crate::config::{Alike, Cluster, Config};
 use crate::observe::server_process::{self, Watchable};
 use crate::server_access::{Access, Endpoint, servers};
 
@@ -83,6 +85,9 @@ pub(crate) fn look(config: &Config, cluster: &Cluster, here: &Here) -> Vec<Line>
     let error_log = server_process::watchable(here.own, cluster.mysql_port);
     let found = Found { asked, answers, running: running(config, &vips), error_log };
     let mut lines = of_this_host(cluster, here, &vips, &found);
+    if group::answered(&found.asked).next().is_some() {
+        lines.extend(agents::lines(&found.asked, here.own, &Alike::of(cluster)));
+    }
     lines.extend(of_the_segment(cluster, here, &found));
     lines.extend(of_the_group(cluster, here, &vips, &found));
     line::merged(lines)

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use futures_util::future::join_all;
 
 use crate::server_access::account::{CHANGED, USABLE_PROCEDURES};
+use crate::server_access::agent_shown::{AgentShown, QUESTION};
 use crate::server_access::kept_session::KeptSession;
 use crate::server_access::session::Rows;
 use crate::server_access::{Access, After};
@@ -61,6 +62,8 @@ pub(super) struct Said {
     pub(super) without_tls: Known<Vec<String>>,
     /// Accounts that have logged in here since its start.
     pub(super) logged_in: Known<Vec<String>>,
+    /// The agent that shows itself; none: no agent does.
+    pub(super) agent: Known<Option<AgentShown>>,
 }
 
 /// A row of `replication_group_members`.
@@ -201,6 +204,7 @@ impl Asker {
             clock_ahead: self.clock().await,
             without_tls: self.column(WITHOUT_TLS).await,
             logged_in: self.column(LOGGED_IN).await,
+            agent: self.ask(QUESTION).await.map(|rows| AgentShown::read(&rows)),
         })
     }
 
@@ -338,6 +342,7 @@ pub(super) mod tests {
             clock_ahead: Some((0.01, 0.02)),
             without_tls: Ok(vec![]),
             logged_in: Ok(vec!["haip".into(), "app".into()]),
+            agent: Ok(None),
         }
     }
 

@@ -15,9 +15,10 @@ use super::{File, REFUSED, say};
 use crate::config::{self, Cluster};
 use crate::control::message::{Answer, Request};
 use crate::control::{self, Patience};
-use crate::observe::pauses::understand;
+use crate::observe::pauses::{NO_TABLE, understand};
 use crate::pause::{LONGEST, Pause, wall_ms};
 use crate::server_access::account::{PAUSE, PAUSED_UNTIL, RESUME};
+use crate::server_access::kept_session::Unanswered;
 use crate::server_access::servers;
 use crate::switchover::member::{Known, Member, NO_SUCH_PROCEDURE, NOT_EXECUTABLE, Row, not_executable, why};
 
@@ -187,12 +188,12 @@ async fn write(cluster: &Cluster, procedure: &str, statement: &str) -> Result<Wr
         }
         return Err(ExitCode::from(REFUSED));
     };
+    let before = row(primary).await;
     if let Err(unanswered) = primary.order(statement).await {
-        let words = match unanswered.code {
-            Some(NO_SUCH_PROCEDURE | NOT_EXECUTABLE) => not_executable(procedure),
-            _ => why(unanswered),
-        };
-        return failed(&words);
+        return failed(&not_written(procedure, unanswered));
+    }
+    if let (RESUME, Ok(before)) = (procedure, &before) {
+        print(&what_is_ended(&cluster.name, before.as_ref(), wall_ms()));
     }
     let pause = match row(primary).await {
         Ok(pause) => pause,
@@ -206,6 +207,35 @@ async fn write(cluster: &Cluster, procedure: &str, statement: &str) -> Result<Wr
     Ok(Written { pause: pause.clone(), members: addresses.zip(confirmed).collect() })
 }
 
+/// Why the primary has not written it, with what to do.
+fn not_written(procedure: &str, unanswered: Unanswered) -> String {
+    match unanswered.code {
+        Some(NO_SUCH_PROCEDURE | NOT_EXECUTABLE) => {
+            format!("nothing was changed: {}", not_executable(procedure))
+        }
+        Some(_) => format!("nothing was changed: {}", with_what_to_do(unanswered)),
+        None => format!("it is not known whether the primary has it ({}): type it again", why(unanswered)),
+    }
+}
+
+/// A table that is not there, or that the account may not read, is made by the text for it.
+fn with_what_to_do(unanswered: Unanswered) -> String {
+    let mend = unanswered.code.is_some_and(|code| NO_TABLE.contains(&code));
+    let mend = if mend { "; run what haipmgr sql prints on the primary" } else { "" };
+    format!("{}{mend}", why(unanswered))
+}
+
+/// What was there to be ended.
+fn what_is_ended(cluster: &str, pause: Option<&Pause>, now_ms: u64) -> String {
+    match pause {
+        None => format!("note       the cluster {cluster} was not paused"),
+        Some(pause) if pause.left(now_ms).is_none() => {
+            format!("note       the pause of {cluster} was over already: {pause}")
+        }
+        Some(pause) => format!("ended      the pause of {cluster} {pause}"),
+    }
+}
+
 fn is_primary(id: &str, rows: &[Row]) -> bool {
     let unreachable = rows.iter().filter(|row| row.state == "UNREACHABLE").count();
     2 * unreachable < rows.len()
@@ -214,7 +244,7 @@ fn is_primary(id: &str, rows: &[Row]) -> bool {
 
 /// The cluster's pause, as this member has it.
 async fn row(member: &mut Member) -> Result<Option<Pause>, String> {
-    let rows = member.order(PAUSED_UNTIL).await.map_err(why)?;
+    let rows = member.order(PAUSED_UNTIL).await.map_err(with_what_to_do)?;
     understand(&rows).map_err(|odd| odd.to_string())
 }
 
@@ -265,6 +295,17 @@ mod tests {
         for no in ["0s", "500ms", "25h", "soon", ""] {
             assert!(length(no).is_err(), "{no}");
         }
+    }
+
+    #[test]
+    fn a_pause_that_was_not_there_or_was_over_is_not_said_to_be_ended() {
+        let pause = Pause::new(1_777_636_800_250, "root on db1", "new disk");
+        let said = |pause, now_ms| what_is_ended("orders", pause, now_ms);
+        assert!(said(None, 0).contains("orders was not paused"));
+        assert!(
+            said(Some(&pause), 1_777_636_800_250).contains("was over already: until 2026-05-01T12:00:00Z")
+        );
+        assert!(said(Some(&pause), 1_777_636_800_249).starts_with("ended      the pause of orders until"));
     }
 
     #[test]

@@ -101,9 +101,9 @@ async fn look_and_print(
     let terminal = io::stdout().is_terminal();
     let look = Look { extended: arguments.extended, colours: terminal && wants_colours() };
     loop {
-        let pictures = watched.look().await;
+        let (at, pictures) = watched.look().await;
         let health = pictures.iter().map(|picture| judge(picture).health).max().unwrap_or(Health::Well);
-        let text = rendered(arguments.format, &pictures, look, begun.elapsed())?;
+        let text = rendered(arguments.format, &pictures, look, at, begun.elapsed())?;
         let redraws = terminal && arguments.format == Format::Table && arguments.watch.is_some();
         print(&format!("{}{}", if redraws { CLEARED } else { "" }, text.trim_end()));
         let Some(seconds) = arguments.watch else { return Ok(health) };
@@ -120,9 +120,10 @@ fn rendered(
     format: Format,
     pictures: &[Picture],
     look: Look,
+    at: jiff::Timestamp,
     took: Duration,
 ) -> Result<String, serde_json::Error> {
-    let at = format!("{:.3}", jiff::Timestamp::now());
+    let at = format!("{at:.3}");
     match format {
         Format::Table => Ok(format!("{}\n{at}, looked at in {} ms", table(pictures, look), took.as_millis())),
         Format::Tsv => Ok(tsv(pictures)),

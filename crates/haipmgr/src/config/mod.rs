@@ -2,6 +2,7 @@
 //!
 //! Nothing here starts or stops anything. All that is wrong with a file is told at once, each with its line.
 
+mod alike;
 mod apply;
 mod checks;
 mod convert;
@@ -26,6 +27,7 @@ use std::time::Duration;
 
 use decide::policy::Policy;
 
+pub(crate) use alike::Alike;
 pub use convert::convert;
 pub use document::{Documented, keys_of_a_cluster, keys_of_the_file, markdown};
 pub use duration::format as format_duration;

@@ -71,6 +71,13 @@ pub fn read(path: &Path) -> Result<ReadHistory, UnreadableHistory> {
 }
 
 impl ReadHistory {
+    /// What a file of this content holds.
+    pub(crate) fn of(content: &[u8]) -> Self {
+        let mut history = Self::default();
+        history.take_in(content);
+        history
+    }
+
     fn take_in(&mut self, bytes: &[u8]) {
         for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
             match serde_json::from_slice::<Record>(line) {

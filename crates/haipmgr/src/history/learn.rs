@@ -21,6 +21,9 @@ use crate::server_access::{Access, Endpoint};
 const ANSWER_LIMIT: Duration = Duration::from_millis(500);
 /// For all that is asked about an order.
 const ORDER_LIMIT: Duration = Duration::from_secs(3);
+/// When the VIP moves, its clients log in anew, all at once. What is asked here waits until they have: a log-in and these questions
+/// cost a server as much as a client's.
+const CLIENTS_FIRST: Duration = Duration::from_millis(200);
 /// The order may end, and be recorded, a moment after the VIP moved.
 const ASKED_AGAIN_AFTER: [Duration; 3] =
     [Duration::ZERO, Duration::from_millis(200), Duration::from_millis(800)];
@@ -98,6 +101,7 @@ impl Question {
     /// Asks; some 5 s at the most, where servers are silent. To be run inside a tokio runtime.
     pub(crate) async fn ask(self) -> Learnt {
         let session = |access: Access| KeptSession::new(access, ANSWER_LIMIT);
+        sleep(CLIENTS_FIRST).await;
         let mut learnt = Learnt::default();
         let mut all: Vec<_> = std::iter::once(session(self.own)).collect();
         if let Some(own) = all.first_mut() {

@@ -1,5 +1,5 @@
-//! Whether this host's kernel is told not to answer ARP questions about an address on an interface: then no other host can see
-//! that the address is here.
+//! Whether this host's kernel is told not to answer ARP questions about an address on an interface: then other hosts can see
+//! by ICMP echo alone that the address is here.
 
 use std::path::Path;
 
@@ -22,7 +22,7 @@ fn remark_under(root: &Path, interface: &str) -> Option<String> {
             None => text.parse().ok(),
         }
     };
-    let unheard = "other hosts ask in vain whether the VIP is here, and may take it too";
+    let unheard = "other hosts see by ICMP echo alone that the VIP is here, and may take it too where that is not answered either";
     // The larger of the two counts.
     let setting = ["all", interface].into_iter().find(|of| {
         number(&format!("proc/sys/net/ipv4/conf/{of}/arp_ignore")).is_some_and(|value| value >= NO_REPLY)

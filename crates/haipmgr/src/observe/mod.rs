@@ -14,3 +14,4 @@ pub mod network_service;
 pub mod pauses;
 pub mod server_process;
 mod token_bucket;
+pub mod vip_echo;

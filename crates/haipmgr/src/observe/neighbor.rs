@@ -15,7 +15,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use decide::input::Event;
-use decide::net::VipId;
+use decide::net::{Mac, VipId};
 use decide::time::Time;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -100,6 +100,15 @@ impl NeighborWatch {
         for part in self.0.iter().filter(of_family) {
             part.ask(Question::Vip(vip));
         }
+    }
+
+    /// The other members, each with its MAC as far as it is known.
+    pub fn members(&self) -> Vec<(IpAddr, Option<Mac>)> {
+        let of_part = |part: &Part| {
+            let subscribers = part.interface.subscribers.lock();
+            subscribers.all.get(&part.number).map(|of| of.members().collect::<Vec<_>>()).unwrap_or_default()
+        };
+        self.0.iter().flat_map(of_part).collect()
     }
 
     /// The host's interfaces have changed: looks at once whether the interface is still the one that is listened to, or is there

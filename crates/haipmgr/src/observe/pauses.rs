@@ -29,7 +29,7 @@ const IS_THERE: &str =
 const SILENT_AGAIN: Duration = Duration::from_secs(5);
 
 /// `ER_BAD_DB_ERROR`, `ER_DBACCESS_DENIED_ERROR`, `ER_TABLEACCESS_DENIED_ERROR`, `ER_NO_SUCH_TABLE`
-const NO_TABLE: [u16; 4] = [1049, 1044, 1142, 1146];
+pub(crate) const NO_TABLE: [u16; 4] = [1049, 1044, 1142, 1146];
 
 /// The table is being read as long as this lives.
 pub struct PauseWatch {

@@ -65,7 +65,8 @@ impl Connector {
     }
 
     async fn connect_with(&self, tls: Option<&Tls>) -> Result<Session, Failure> {
-        let account = Account { user: &self.access.user, password: self.access.password.reveal() };
+        let Access { user, shows, .. } = &self.access;
+        let account = Account { user, password: self.access.password.reveal(), shows };
         let connected = self.open().await?;
         connected.log_in(account, tls).await.map_err(|error| self.explain(&error, tls.is_some()))
     }

@@ -3,6 +3,7 @@
 //! | file | the one idea |
 //! |---|---|
 //! | `account.rs` | the SQL that makes the account, and what it may do |
+//! | `agent_shown.rs` | what an agent shows of itself, on its connection, to whoever asks its server |
 //! | `session/` | a session with a server: login, questions, answers |
 //! | `connect.rs` | a new session: TLS or not |
 //! | `failure.rs` | what each error says of the server |
@@ -11,6 +12,7 @@
 //! | `servers.rs` | the one thread that speaks to all servers |
 
 pub mod account;
+pub(crate) mod agent_shown;
 mod connect;
 mod failure;
 pub(crate) mod kept_session;
@@ -48,6 +50,8 @@ pub struct Access {
     pub tls_client: Option<ClientCertificate>,
     /// How long to wait for it.
     pub limits: Limits,
+    /// What `performance_schema.session_connect_attrs` shows of the connections beside the program's name and process.
+    pub shows: Vec<(&'static str, String)>,
 }
 
 impl Access {
@@ -65,7 +69,14 @@ impl Access {
             tls_ca: cluster.tls_ca.clone(),
             tls_client: cluster.tls_client.clone(),
             limits: Limits { connect: cluster.connect_limit, query: cluster.query_limit },
+            shows: Vec::new(),
         }
+    }
+
+    /// The same, for the connection by which the agent of this cluster shows itself to whoever asks this server.
+    pub(crate) fn showing_agent(mut self, cluster: &Cluster) -> Self {
+        self.shows = agent_shown::AgentShown::of(cluster).attributes();
+        self
     }
 }
 
@@ -117,6 +128,7 @@ mod tests {
             tls_ca: None,
             tls_client: None,
             limits: Limits::default(),
+            shows: Vec::new(),
         };
         assert!(!format!("{access:?} {access:#?}").contains("secret"));
     }

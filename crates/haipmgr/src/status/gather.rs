@@ -7,11 +7,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use futures_util::future::{join_all, join3};
+use jiff::Timestamp;
 use tokio::time::{Instant, timeout};
 
 use super::kernel::{self, KernelAddress};
 use super::picture::{Agent, Answers, Known, Limits, OnThisHost, Picture};
-use super::segment;
+use super::segment::{self, Heard};
 use super::servers::Servers;
 use crate::config::{Cluster, Config};
 use crate::control::message::{Answer, Request};
@@ -35,7 +36,7 @@ pub(crate) struct Watched {
 }
 
 /// What is asked of the segment, on one interface.
-type Segments = BTreeMap<(String, IpAddr), Known<BTreeMap<IpAddr, (Answers, Instant)>>>;
+type Segments = BTreeMap<(String, IpAddr), Known<BTreeMap<IpAddr, Heard>>>;
 
 impl Watched {
     /// All clusters, or the one of this name; inside a tokio runtime.
@@ -49,12 +50,14 @@ impl Watched {
         }
     }
 
-    /// Looks at everything once.
-    pub(crate) async fn look(&mut self) -> Vec<Picture> {
+    /// Looks at everything once. Ages count back from the time that is given with it.
+    pub(crate) async fn look(&mut self) -> (Timestamp, Vec<Picture>) {
         let until = Instant::now() + SERVER_LIMIT;
         let agent = ask_agent(self.socket.clone(), self.named.clone());
         let clusters: Vec<Cluster> = self.clusters.iter().map(|(cluster, _)| cluster.clone()).collect();
         let servers = join_all(self.clusters.iter_mut().map(|(_, servers)| servers.ask(until)));
+        // An age counts from the question: whatever holds up an answer on its way makes the fact older, and nobody sees by how much.
+        let asked_at = Instant::now();
         let around = async {
             let own = match timeout(KERNEL_LIMIT, kernel::addresses()).await {
                 Ok(own) => own,
@@ -64,19 +67,21 @@ impl Watched {
             (own, segments)
         };
         let (agent, servers, (own, segments)) = join3(agent, servers, around).await;
-        let now = Instant::now();
+        // What answered at once has grown older while the others were waited for.
+        let (at, now) = (Timestamp::now(), Instant::now());
+        let age = now.duration_since(asked_at);
         let each = clusters.iter().zip(servers);
-        each.map(|(cluster, servers)| Picture {
+        let pictures = each.map(|(cluster, servers)| Picture {
             cluster: cluster.name.clone(),
             vips: cluster.policy.vips.values().map(|vip| vip.address).collect(),
             own: own_member(cluster, &own).map(|(address, _)| address),
-            servers,
-            agent: of_cluster(&agent, &cluster.name),
-            kernel: vips_here(cluster, &own),
+            servers: servers.into_iter().map(|answered| answered.shown(now)).collect(),
+            agent: of_cluster(&agent, &cluster.name, age),
+            kernel: vips_here(cluster, &own, age),
             segment: of_segment(cluster, &own, &segments, now),
             limits: limits(cluster),
-        })
-        .collect()
+        });
+        (at, pictures.collect())
     }
 }
 
@@ -98,7 +103,7 @@ fn own_member<'c>(cluster: &'c Cluster, own: &Known<Vec<KernelAddress>>) -> Opti
         .map(|(member, interface)| (*member, interface.as_str()))
 }
 
-fn vips_here(cluster: &Cluster, own: &Known<Vec<KernelAddress>>) -> Known<Vec<OnThisHost>> {
+fn vips_here(cluster: &Cluster, own: &Known<Vec<KernelAddress>>, age: Duration) -> Known<Vec<OnThisHost>> {
     let own = own.as_ref().map_err(Clone::clone)?;
     let here = own.iter().filter(|own| cluster.policy.vip_of(own.address).is_some());
     Ok(here
@@ -106,6 +111,7 @@ fn vips_here(cluster: &Cluster, own: &Known<Vec<KernelAddress>>) -> Known<Vec<On
             address: own.address,
             interface: own.interface.clone(),
             lease_left: own.left,
+            age,
         })
         .collect())
 }
@@ -140,8 +146,8 @@ fn of_segment(
         return Err("it was not asked for".to_owned());
     };
     let found = found.as_ref().map_err(Clone::clone)?;
-    let aged = |(address, (answers, heard_at)): (&IpAddr, &(Answers, Instant))| {
-        (*address, answers.keys().map(|mac| (*mac, now.duration_since(*heard_at))).collect())
+    let aged = |(address, heard): (&IpAddr, &Heard)| {
+        (*address, heard.iter().map(|(mac, at)| (*mac, now.duration_since(*at))).collect())
     };
     Ok(found.iter().map(aged).collect())
 }
@@ -170,7 +176,8 @@ async fn ask_agent(socket: PathBuf, cluster: Option<String>) -> Result<Report, A
     }
 }
 
-fn of_cluster(asked: &Result<Report, Agent>, name: &str) -> Agent {
+/// `age`: since the agent was asked.
+fn of_cluster(asked: &Result<Report, Agent>, name: &str, age: Duration) -> Agent {
     let report = match asked {
         Ok(report) => report,
         Err(agent) => return agent.clone(),
@@ -180,7 +187,7 @@ fn of_cluster(asked: &Result<Report, Agent>, name: &str) -> Agent {
             version: report.version.clone(),
             pid: report.pid,
             up: Duration::from_millis(report.up_ms),
-            status: status.clone(),
+            status: Box::new(status.later(age)),
         },
         Some(Told::Silent(why)) => Agent::None(why.clone()),
         None => Agent::Unknown(format!(

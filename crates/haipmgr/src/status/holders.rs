@@ -80,7 +80,7 @@ fn here(picture: &Picture, vip: IpAddr) -> Known<Option<Holder>> {
         mac: None,
         interface: Some(own.interface.clone()),
         lease_left: own.lease_left,
-        age: Duration::ZERO,
+        age: own.age,
     }))
 }
 

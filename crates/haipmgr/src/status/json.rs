@@ -75,12 +75,20 @@ struct Member {
     queue: Option<u64>,
     version: Option<String>,
     vips: Option<Vec<IpAddr>>,
+    agent: Option<AgentShownJson>,
+    agent_unknown: Option<String>,
     age_ms: Option<u64>,
     said_by: Option<SaidBy>,
     silent: Option<String>,
 }
 
-/// All clusters, on one line. `at`: the time of the look, in UTC; `took`: how long it took.
+#[derive(Serialize)]
+struct AgentShownJson {
+    version: String,
+    configuration: String,
+}
+
+/// All clusters, on one line. `at`: the time from which ages count back, in UTC; `took`: how long it took.
 pub(crate) fn json(pictures: &[Picture], at: &str, took: Duration) -> Result<String, serde_json::Error> {
     let clusters: Vec<_> = pictures.iter().map(cluster).collect();
     let health = clusters.iter().map(|cluster| cluster.health).max().unwrap_or(Health::Well);
@@ -135,6 +143,12 @@ fn vip_of(picture: &Picture, address: IpAddr) -> Vip {
 }
 
 fn member(row: MemberRow) -> Member {
+    let (agent, agent_unknown) = match row.agent {
+        Ok(agent) => (agent, None),
+        Err(why) => (None, Some(why)),
+    };
+    let agent = agent
+        .map(|agent| AgentShownJson { version: agent.version, configuration: agent.configuration.short() });
     Member {
         address: row.address,
         name: row.name,
@@ -145,6 +159,8 @@ fn member(row: MemberRow) -> Member {
         queue: row.queue,
         version: row.version,
         vips: row.vips,
+        agent,
+        agent_unknown,
         age_ms: row.age.map(milliseconds),
         said_by: row.said_by,
         silent: row.silent,
@@ -178,6 +194,8 @@ mod tests {
         assert_eq!(cluster["vips"][0]["holders"][0]["lease_left_ms"], 8_000);
         assert_eq!(cluster["members"][0]["role"], "primary");
         assert_eq!(cluster["members"][1]["said_by"], "itself");
+        assert_eq!(cluster["members"][1]["agent"]["version"], "0.1.0");
+        assert_eq!(cluster["members"][1]["agent_unknown"], Value::Null);
         assert_eq!(cluster["status"]["vips"][0]["state"], "holding");
         assert_eq!(cluster["status"]["stages"][2]["age_ms"], 80);
     }
@@ -195,6 +213,10 @@ mod tests {
         let member = &cluster["members"][1];
         assert_eq!((&member["vips"], &member["queue"]), (&Value::Null, &Value::Null));
         assert_eq!(member["said_by"], json!({ "member": "10.77.0.11" }));
+        assert_eq!(
+            (&member["agent"], &member["agent_unknown"]),
+            (&Value::Null, &json!("no answer within 200 ms"))
+        );
         assert_eq!(
             (&member["state"], &member["silent"]),
             (&json!("UNREACHABLE"), &json!("no answer within 200 ms"))

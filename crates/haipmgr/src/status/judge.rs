@@ -63,6 +63,7 @@ pub(crate) fn judge(picture: &Picture) -> Judged {
     remarks.extend(about_agent(picture));
     about_vips(picture, &rows, &mut remarks);
     remarks.extend(rows.iter().filter_map(about_member).map(|words| (Health::Degraded, words)));
+    remarks.extend(about_agents(picture, &rows).into_iter().map(|words| (Health::Degraded, words)));
     if let Some(status) = picture.status() {
         let stages = status.stages.iter().filter_map(|stage| about_stage(stage, picture.limits));
         remarks.extend(stages.map(|words| (Health::Degraded, words)));
@@ -151,6 +152,10 @@ fn about_member(row: &MemberRow) -> Option<String> {
     let state = row.state.as_deref().map(plain);
     match (&row.silent, state) {
         (None, _) if row.is_online() && row.age.unwrap_or_default() < Duration::from_secs(1) => None,
+        (None, Some(state)) if row.is_online() => {
+            let age = ago(row.age.unwrap_or_default());
+            Some(format!("{} was {state} {age}: that is old", row.address))
+        }
         (None, Some(state)) => Some(format!("{} is {state}, not ONLINE", row.address)),
         (None, None) => Some(format!("{}: its state is {NOT_KNOWN}", row.address)),
         (Some(why), state) => {
@@ -168,6 +173,30 @@ fn about_member(row: &MemberRow) -> Option<String> {
             Some(format!("{}: its server does not answer ({}); {shown}", row.address, plain(why)))
         }
     }
+}
+
+/// The agents of the other hosts, as far as their servers show them; and whether all have the same configuration.
+fn about_agents(picture: &Picture, rows: &[MemberRow]) -> Vec<String> {
+    let without = rows.iter().filter(|row| row.agent == Ok(None) && picture.own != Some(row.address));
+    let mut remarks: Vec<String> = without
+        .map(|row| format!("{}: no agent is logged in to its server: it takes no VIP there", row.address))
+        .collect();
+    let known: Vec<_> =
+        rows.iter().filter_map(|row| Some((row.address, row.agent.as_ref().ok()?.as_ref()?))).collect();
+    // This host's is the measure, or else the first.
+    let own = known.iter().find(|(address, _)| picture.own == Some(*address)).or(known.first());
+    if let Some((measure, ours)) = own {
+        remarks.extend(known.iter().filter_map(|(address, theirs)| {
+            let parts = ours.configuration.differences(&theirs.configuration);
+            (!parts.is_empty()).then(|| {
+                format!(
+                    "the configurations of {measure} and {address} differ ({}): haipmgr check says what to do",
+                    parts.join(", ")
+                )
+            })
+        }));
+    }
+    remarks
 }
 
 fn about_stage(stage: &StageStatus, limits: Limits) -> Option<String> {
@@ -197,13 +226,14 @@ fn about_mode(status: &Status) -> Option<String> {
         Mode::Drained => {
             Some("this host is drained: it takes no VIP until haipmgr undrain or the next boot".to_owned())
         }
+        Mode::Ending => Some("the agent was told to stop, and is about to end".to_owned()),
         Mode::Other => Some("the agent is in a mode that this version does not know".to_owned()),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::sample::{hangs, ip, mac, status_of, vip, well, well_from_db3};
+    use super::super::sample::{hangs, ip, mac, shown, shows, status_of, vip, well, well_from_db3};
     use super::*;
 
     fn says(picture: &Picture, health: Health, words: &str) {
@@ -274,6 +304,19 @@ mod tests {
         assert_eq!(judge(&picture).health.exit_status(), 3);
         picture.agent = Agent::Unknown("only root may".to_owned());
         says(&picture, Health::Degraded, "the agent's own word is not known: only root may");
+    }
+
+    #[test]
+    fn another_host_without_an_agent_or_with_another_configuration_is_degraded_and_another_version_is_not() {
+        let mut picture = well();
+        shows(&mut picture, 2, None);
+        says(&picture, Health::Degraded, "10.77.0.12: no agent is logged in to its server");
+        shows(&mut picture, 2, Some(shown("0.1.0", 8)));
+        says(&picture, Health::Degraded, "the configurations of 10.77.0.11 and 10.77.0.12 differ (limits)");
+        shows(&mut picture, 2, Some(shown("0.2.0", 7)));
+        assert_eq!(judge(&picture).health, Health::Well, "that is how an upgrade goes");
+        shows(&mut picture, 1, None);
+        assert_eq!(judge(&picture).health, Health::Well, "of this host's agent its own word counts");
     }
 
     #[test]

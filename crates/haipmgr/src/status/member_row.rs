@@ -7,7 +7,7 @@ use decide::input::Role;
 use serde::Serialize;
 
 use super::holders::held_by;
-use super::picture::{Picture, Row, Server};
+use super::picture::{AgentShown, Known, Picture, Row, Server};
 use super::words::ms;
 
 /// One member.
@@ -31,6 +31,8 @@ pub(super) struct MemberRow {
     pub(super) version: Option<String>,
     /// VIPs that its host answers for, or bears where it is this one; none: that could not be seen.
     pub(super) vips: Option<Vec<IpAddr>>,
+    /// The agent that shows itself on its server; none: no agent does. Why, where that is not known.
+    pub(super) agent: Known<Option<AgentShown>>,
     /// How old all of this is, but for the VIPs; none: nobody said anything of it.
     pub(super) age: Option<Duration>,
     /// Whose word it is.
@@ -87,6 +89,7 @@ fn row_of(picture: &Picture, server: &Server) -> MemberRow {
         queue: None,
         version: None,
         vips: held_by(picture, server.address),
+        agent: Err(server.silent.clone().unwrap_or_else(|| "its server was not asked".to_owned())),
         age: None,
         said_by: None,
         silent: server.silent.clone(),
@@ -96,6 +99,9 @@ fn row_of(picture: &Picture, server: &Server) -> MemberRow {
     if let Some((word, age)) = own {
         row.id = Some(word.id.clone());
         row.writable = Some(word.writable);
+        if server.silent.is_none() {
+            row.agent.clone_from(&word.agent);
+        }
         if let Some(own) = word.own() {
             row.show(own);
             row.queue = own.queue;

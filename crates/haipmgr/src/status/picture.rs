@@ -7,6 +7,7 @@ use std::time::Duration;
 use decide::status::Status;
 use wire::Mac;
 
+pub(crate) use crate::server_access::agent_shown::AgentShown;
 pub(crate) use crate::switchover::member::{Known, Row};
 
 /// One cluster, from every source that could be asked.
@@ -59,6 +60,8 @@ pub(crate) struct Word {
     pub(crate) writable: bool,
     /// The group as it shows it.
     pub(crate) rows: Vec<Row>,
+    /// The agent that shows itself on this server; none: no agent does.
+    pub(crate) agent: Known<Option<AgentShown>>,
 }
 
 impl Word {
@@ -97,6 +100,8 @@ pub(crate) struct OnThisHost {
     pub(crate) interface: String,
     /// How long the kernel keeps it unless the lease is renewed; none: without an end.
     pub(crate) lease_left: Option<Duration>,
+    /// How old the kernel's answer is.
+    pub(crate) age: Duration,
 }
 
 /// Who answered for an address: each hardware address, with how old its answer is.

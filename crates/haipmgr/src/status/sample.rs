@@ -10,7 +10,9 @@ use decide::policy::VipRole;
 use decide::status::{Found, Has, Mode, StageStatus, Status, SwitchStatus, VipStatus, Wanted};
 use wire::Mac;
 
-use super::picture::{Agent, Limits, OnThisHost, Picture, Row, Server, Word};
+use crate::config::Alike;
+
+use super::picture::{Agent, AgentShown, Limits, OnThisHost, Picture, Row, Server, Word};
 
 pub(super) fn ip(last: u8) -> IpAddr {
     IpAddr::from([10, 77, 0, last])
@@ -37,7 +39,21 @@ pub(super) fn row(number: u8) -> Row {
 
 /// What member `number`'s server says.
 pub(super) fn word(number: u8) -> Word {
-    Word { id: format!("uuid-{number}"), writable: number == 1, rows: (1..=3).map(row).collect() }
+    let rows = (1..=3).map(row).collect();
+    Word { id: format!("uuid-{number}"), writable: number == 1, rows, agent: Ok(Some(shown("0.1.0", 7))) }
+}
+
+/// An agent that shows itself, of this version, with limits of this sum.
+pub(super) fn shown(version: &str, limits: u32) -> AgentShown {
+    let configuration = Alike::parse(&format!("members:00000001 limits:{limits:08x}")).unwrap();
+    AgentShown { version: version.to_owned(), configuration }
+}
+
+/// The agent that shows itself on member `number`'s server is this one.
+pub(super) fn shows(picture: &mut Picture, number: u8, agent: Option<AgentShown>) {
+    if let Some((word, _)) = &mut picture.servers[usize::from(number) - 1].said {
+        word.agent = Ok(agent);
+    }
 }
 
 /// Typed on db1, the primary, which holds the VIP.
@@ -63,6 +79,7 @@ pub(super) fn well() -> Picture {
             address: vip(),
             interface: "eth0".to_owned(),
             lease_left: Some(Duration::from_secs(8)),
+            age: Duration::from_millis(15),
         }]),
         segment: Ok(BTreeMap::from([(vip(), BTreeMap::new()), (ip(12), answers(2)), (ip(13), answers(3))])),
         limits: Limits { server: Duration::from_secs(1), other: Duration::from_secs(15) },

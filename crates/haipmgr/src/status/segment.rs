@@ -9,9 +9,9 @@ use futures_util::future::join_all;
 use linux::neighbor_socket::NeighborListener;
 use linux::packet_socket::PacketSocketError;
 use tokio::time::{Instant, sleep_until, timeout_at};
-use wire::{Family, NeighborMessage};
+use wire::{Family, Mac, NeighborMessage};
 
-use super::picture::{Answers, Known};
+use super::picture::Known;
 use crate::observe::interface_address;
 
 /// Frames are lost: each address is asked for up to three times, and listened for until then, in milliseconds.
@@ -19,17 +19,17 @@ const HEARD_UNTIL: [u64; 3] = [25, 70, 150];
 /// A second holder's answer is waited for at least this long.
 const AT_LEAST: Duration = Duration::from_millis(40);
 
+/// Who answered for an address: each hardware address, with the time from which it was listened for. When a frame arrived is not known
+/// exactly: it may have lain in the socket.
+pub(super) type Heard = BTreeMap<Mac, Instant>;
+
 /// Asks for `targets` on this interface: from `own`, this host's own address there, and in the other family from an address that the
 /// interface has in it. Gives who answered for each of those that could be asked for: where there is no address to ask from, those of its
 /// family are left out.
 ///
 /// # Errors
 /// In words: the right to do it is missing, or the interface is of no use.
-pub(super) async fn ask(
-    interface: &str,
-    own: IpAddr,
-    targets: &[IpAddr],
-) -> Known<BTreeMap<IpAddr, (Answers, Instant)>> {
+pub(super) async fn ask(interface: &str, own: IpAddr, targets: &[IpAddr]) -> Known<BTreeMap<IpAddr, Heard>> {
     let asked = Family::ALL.map(|family| async move {
         let targets: Vec<_> =
             targets.iter().copied().filter(|target| Family::of(*target) == family).collect();
@@ -53,18 +53,14 @@ fn asker(interface: &str, own: IpAddr, family: Family, targets: &[IpAddr]) -> Op
     }
 }
 
-async fn ask_from(
-    interface: &str,
-    asker: IpAddr,
-    targets: &[IpAddr],
-) -> Known<BTreeMap<IpAddr, (Answers, Instant)>> {
+async fn ask_from(interface: &str, asker: IpAddr, targets: &[IpAddr]) -> Known<BTreeMap<IpAddr, Heard>> {
     let listener = NeighborListener::open(interface, Family::of(asker)).map_err(|error| in_words(&error))?;
     let can_be_asked = |target: &&IpAddr| **target != asker;
     let begun = Instant::now();
-    let mut found: BTreeMap<IpAddr, (Answers, Instant)> =
-        targets.iter().filter(can_be_asked).map(|target| (*target, (Answers::new(), begun))).collect();
+    let mut found: BTreeMap<IpAddr, Heard> =
+        targets.iter().filter(can_be_asked).map(|target| (*target, Heard::new())).collect();
     for heard_until in HEARD_UNTIL {
-        let unanswered = found.iter().filter(|(_, (answers, _))| answers.is_empty());
+        let unanswered = found.iter().filter(|(_, answers)| answers.is_empty());
         for target in unanswered.map(|(target, _)| *target) {
             let question = NeighborMessage::Question { target, asker };
             listener.send(question, None).map_err(|error| in_words(&error))?;
@@ -82,12 +78,12 @@ async fn ask_from(
 /// Hears until then, or until each address was answered for and a second holder has had its time. Gives whether that is so.
 async fn hear(
     listener: &NeighborListener,
-    found: &mut BTreeMap<IpAddr, (Answers, Instant)>,
+    found: &mut BTreeMap<IpAddr, Heard>,
     begun: Instant,
     until: Instant,
 ) -> Known<bool> {
     loop {
-        let all = found.values().all(|(answers, _)| !answers.is_empty());
+        let all = found.values().all(|answers| !answers.is_empty());
         if all && begun.elapsed() >= AT_LEAST {
             return Ok(true);
         }
@@ -95,9 +91,8 @@ async fn hear(
         let Ok(received) = timeout_at(until, listener.receive()).await else { return Ok(all) };
         let received = received.map_err(|error| in_words(&error))?;
         let uses = received.message.sender_address();
-        if let Some((answers, heard_at)) = uses.and_then(|address| found.get_mut(&address)) {
-            *heard_at = Instant::now();
-            answers.insert(received.from, Duration::ZERO);
+        if let Some(answers) = uses.and_then(|address| found.get_mut(&address)) {
+            answers.insert(received.from, begun);
         }
     }
 }

@@ -8,12 +8,15 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
-use super::picture::{Server, Word};
+use super::picture::{AgentShown, Known, Server, Word};
 use crate::config::Cluster;
-use crate::switchover::member::Member;
+use crate::server_access::agent_shown::QUESTION;
+use crate::switchover::member::{Member, why};
 
+/// The question about the agent that shows itself on a server has so long: what was said of the group is not held up by it.
+const AGENT_WITHIN: Duration = Duration::from_millis(80);
 /// A question that is not answered within this is given up.
 const GIVE_UP: Duration = Duration::from_secs(10);
 
@@ -31,11 +34,30 @@ struct Asked {
     task: JoinHandle<()>,
 }
 
+/// What a server said last, and whether it answers now.
+#[derive(Debug)]
+pub(super) struct Answered {
+    address: IpAddr,
+    /// With when it was asked.
+    said: Option<(Word, Instant)>,
+    silent: Option<String>,
+}
+
+impl Answered {
+    /// As it is shown now: an answer goes on growing older while other servers are waited for.
+    pub(super) fn shown(self, now: Instant) -> Server {
+        let said = self.said.map(|(word, at)| (word, now.duration_since(at)));
+        Server { address: self.address, said, silent: self.silent }
+    }
+}
+
 /// What is kept of one server.
 #[derive(Debug, Default)]
 struct Kept {
     said: Option<(Word, Instant)>,
     failed: Option<(String, Instant)>,
+    /// When that was asked for which nothing more is waited for.
+    done: Option<Instant>,
     waiting_since: Option<Instant>,
 }
 
@@ -46,21 +68,18 @@ impl Servers {
     }
 
     /// Asks all of them, and waits no longer than until then.
-    pub(super) async fn ask(&mut self, until: Instant) -> Vec<Server> {
+    pub(super) async fn ask(&mut self, until: Instant) -> Vec<Answered> {
         let begun = Instant::now();
         for asked in &self.0 {
             asked.ask.notify_one();
         }
         let mut all = Vec::new();
         for asked in &mut self.0 {
-            let newer = |known: &Kept| {
-                let at = [known.said.as_ref().map(|(_, at)| *at), known.failed.as_ref().map(|(_, at)| *at)];
-                at.into_iter().flatten().any(|at| at >= begun)
-            };
+            let newer = |known: &Kept| known.done.is_some_and(|asked_at| asked_at >= begun);
             while !newer(&asked.lock())
                 && matches!(timeout_at(until, asked.ended.changed()).await, Ok(Ok(())))
             {}
-            all.push(asked.picture(begun, until));
+            all.push(asked.answered(begun, until));
         }
         all
     }
@@ -85,7 +104,7 @@ impl Asked {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn picture(&self, begun: Instant, until: Instant) -> Server {
+    fn answered(&self, begun: Instant, until: Instant) -> Answered {
         let known = self.lock();
         let now = Instant::now();
         let answered = known.said.as_ref().is_some_and(|(_, at)| *at >= begun);
@@ -96,11 +115,7 @@ impl Asked {
                 format!("no answer within {} ms", waited.as_millis())
             })
         });
-        Server {
-            address: self.address,
-            said: known.said.as_ref().map(|(word, at)| (word.clone(), now - *at)),
-            silent,
-        }
+        Answered { address: self.address, said: known.said.clone(), silent }
     }
 }
 
@@ -112,17 +127,36 @@ async fn answer(mut member: Member, known: Arc<Mutex<Kept>>, ask: Arc<Notify>, t
         let asked_at = Instant::now();
         keep(&mut |kept| kept.waiting_since = Some(asked_at));
         let answer = member.group().await;
+        let answers = answer.is_ok();
         keep(&mut |kept| {
             kept.waiting_since = None;
             match &answer {
                 Ok((id, writable, rows)) => {
-                    let word = Word { id: id.clone(), writable: *writable, rows: rows.clone() };
-                    kept.said = Some((word, asked_at));
+                    let (id, rows) = (id.clone(), rows.clone());
+                    let agent = Err("its server was slow to answer".to_owned());
+                    kept.said = Some((Word { id, writable: *writable, rows, agent }, asked_at));
                     kept.failed = None;
                 }
                 Err(why) => kept.failed = Some((why.clone(), asked_at)),
             }
         });
+        // Where it takes too long, what was said of the group is shown without it.
+        let agent = if answers { Some(agent_on(&mut member).await) } else { None };
+        keep(&mut |kept| {
+            if let (Some((word, _)), Some(agent)) = (&mut kept.said, &agent) {
+                word.agent.clone_from(agent);
+            }
+            kept.done = Some(asked_at);
+        });
         tell.send_modify(|ended| *ended += 1);
+    }
+}
+
+/// The agent that shows itself on this server.
+async fn agent_on(member: &mut Member) -> Known<Option<AgentShown>> {
+    match timeout(AGENT_WITHIN, member.order(QUESTION)).await {
+        Ok(Ok(rows)) => Ok(AgentShown::read(&rows)),
+        Ok(Err(unanswered)) => Err(why(unanswered)),
+        Err(_) => Err(format!("no answer within {} ms", AGENT_WITHIN.as_millis())),
     }
 }

@@ -9,7 +9,7 @@ use decide::status::{VipStatus, Wanted};
 use super::holders::{Holder, holders};
 use super::judge::{Health, Judged, is_old, judge};
 use super::member_row::{MemberRole, MemberRow, SaidBy, member_rows};
-use super::picture::{Agent, Picture};
+use super::picture::{Agent, AgentShown, Picture};
 use super::words::{NOT_KNOWN, ago, if_old, length, ms, or_not_known, plain};
 
 /// How it is shown.
@@ -78,7 +78,7 @@ fn members(picture: &Picture, look: Look) -> String {
     table.load_style(ASCII_FULL_CONDENSED);
     let mut header = vec!["Member", "Host", "Role", "State", "Queue", "Version", "VIPs", "Seen"];
     if look.extended {
-        header.extend(["Writable", "Said by", "Server UUID"]);
+        header.extend(["Writable", "Agent", "Configuration", "Said by", "Server UUID"]);
     }
     table.set_header(header);
     for row in member_rows(picture) {
@@ -109,7 +109,8 @@ fn cells(row: &MemberRow, look: Look) -> Vec<String> {
     ];
     if look.extended {
         let writable = row.writable.map_or(NOT_KNOWN, |writable| if writable { "yes" } else { "no" });
-        cells.extend([writable.to_owned(), said_by(row.said_by), or_not_known(row.id.as_deref())]);
+        cells.extend([writable.to_owned(), agent_version(row), agent_configuration(row)]);
+        cells.extend([said_by(row.said_by), or_not_known(row.id.as_deref())]);
     }
     cells
 }
@@ -129,6 +130,24 @@ pub(super) fn vips(row: &MemberRow) -> String {
         None => NOT_KNOWN.to_owned(),
         Some([]) => "none".to_owned(),
         Some(vips) => vips.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
+    }
+}
+
+/// The version of the agent that shows itself on this member's server.
+pub(super) fn agent_version(row: &MemberRow) -> String {
+    of_agent(row, |agent| plain(&agent.version))
+}
+
+/// The sum of what of its configuration must be the same everywhere.
+pub(super) fn agent_configuration(row: &MemberRow) -> String {
+    of_agent(row, |agent| agent.configuration.short())
+}
+
+fn of_agent(row: &MemberRow, what: impl Fn(&AgentShown) -> String) -> String {
+    match &row.agent {
+        Ok(Some(agent)) => what(agent),
+        Ok(None) => "none".to_owned(),
+        Err(_) => NOT_KNOWN.to_owned(),
     }
 }
 

@@ -2,12 +2,25 @@
 
 use super::member_row::member_rows;
 use super::picture::Picture;
-use super::table::{role, said_by, vips};
+use super::table::{agent_configuration, agent_version, role, said_by, vips};
 use super::words::{NOT_KNOWN, or_not_known};
 
 /// The first line.
-const HEADER: [&str; 11] =
-    ["cluster", "member", "host", "role", "state", "queue", "version", "vips", "age_ms", "said_by", "silent"];
+const HEADER: [&str; 13] = [
+    "cluster",
+    "member",
+    "host",
+    "role",
+    "state",
+    "queue",
+    "version",
+    "vips",
+    "age_ms",
+    "said_by",
+    "silent",
+    "agent_version",
+    "configuration",
+];
 
 /// All members of all clusters.
 pub(crate) fn tsv(pictures: &[Picture]) -> String {
@@ -28,6 +41,8 @@ pub(crate) fn tsv(pictures: &[Picture]) -> String {
                 number(row.age.map(|age| age.as_millis())),
                 said_by(row.said_by),
                 row.silent.as_deref().map_or_else(|| "no".to_owned(), |why| or_not_known(Some(why))),
+                agent_version(&row),
+                agent_configuration(&row),
             ]
             .join("\t")
         }));
@@ -37,7 +52,7 @@ pub(crate) fn tsv(pictures: &[Picture]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::sample::{hangs, ip, well, well_from_db3};
+    use super::super::sample::{hangs, ip, shown, well, well_from_db3};
     use super::*;
 
     #[test]
@@ -46,11 +61,13 @@ mod tests {
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(
             lines[0],
-            "cluster\tmember\thost\trole\tstate\tqueue\tversion\tvips\tage_ms\tsaid_by\tsilent"
+            "cluster\tmember\thost\trole\tstate\tqueue\tversion\tvips\tage_ms\tsaid_by\tsilent\tagent_version\tconfiguration"
         );
         assert_eq!(
             lines[1],
-            "orders\tdb1\t10.77.0.11\tPrimary\tONLINE\t1\t9.7.4\t10.77.0.100\t20\titself\tno"
+            "orders\tdb1\t10.77.0.11\tPrimary\tONLINE\t1\t9.7.4\t10.77.0.100\t20\titself\tno\t0.1.0\t"
+                .to_owned()
+                + &shown("0.1.0", 7).configuration.short()
         );
         assert!(lines.iter().all(|line| line.split('\t').count() == HEADER.len()));
     }
@@ -67,11 +84,11 @@ mod tests {
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(
             lines[1],
-            "orders\tdb1\t10.77.0.11\tPrimary\tONLINE\t1\t9.7.4\tnot known\t12000\titself\tno answer within 200 ms"
+            "orders\tdb1\t10.77.0.11\tPrimary\tONLINE\t1\t9.7.4\tnot known\t12000\titself\tno answer within 200 ms\tnot known\tnot known"
         );
         assert_eq!(
             lines[2],
-            "orders\tnot known\t10.77.0.12\tnot known\tnot known\tnot known\tnot known\tnot known\tnot known\tnobody\ta tab here"
+            "orders\tnot known\t10.77.0.12\tnot known\tnot known\tnot known\tnot known\tnot known\tnot known\tnobody\ta tab here\tnot known\tnot known"
         );
     }
 }

@@ -7,7 +7,9 @@ use futures_util::future::join_all;
 
 use super::session::{SESSIONS, Session};
 use crate::config::Cluster;
-use crate::server_access::account::CHANGED;
+use crate::observe::pauses::understand;
+use crate::pause::{Pause, wall_ms};
+use crate::server_access::account::{CHANGED, PAUSED_UNTIL};
 use crate::server_access::kept_session::{KeptSession, Unanswered};
 use crate::server_access::session::Rows;
 use crate::server_access::{Access, Endpoint};
@@ -41,6 +43,8 @@ pub(crate) struct Said {
     pub(crate) stage: Option<String>,
     /// Prepared XA transactions.
     pub(crate) prepared: Known<Vec<String>>,
+    /// The cluster's pause, where there is one that is not over.
+    pub(crate) paused: Option<Pause>,
 }
 
 /// A row of `replication_group_members`, with the member's statistics.
@@ -121,6 +125,7 @@ impl Member {
                 stage: self.stage().await,
                 changed: self.changed().await,
                 prepared: self.prepared().await,
+                paused: self.paused().await,
             }),
         };
         Reading { address: self.address, said }
@@ -162,6 +167,12 @@ impl Member {
                 }
             })?;
         rows.iter().map(|row| numbers(row)).collect()
+    }
+
+    /// Where there is no table of pauses, nobody can have paused the cluster.
+    async fn paused(&mut self) -> Option<Pause> {
+        let rows = self.server.ask(PAUSED_UNTIL).await.ok()?;
+        understand(&rows).ok()?.filter(|pause| pause.left(wall_ms()).is_some())
     }
 
     async fn prepared(&mut self) -> Known<Vec<String>> {

@@ -157,7 +157,12 @@ pub(crate) fn plan(readings: &[Reading], wanted: &Wanted) -> Plan {
         .stage
         .iter()
         .map(|stage| format!("a switchover is under way already (MySQL: {stage}); wait for its end"));
-    let reasons: Vec<_> = busy.chain(reasons).collect();
+    let paused = primary.paused.iter().filter(|_| !wanted.force).map(|pause| {
+        format!(
+            "the cluster is paused {pause}: the primary would move and the VIP would not; haipmgr resume first, or give --force"
+        )
+    });
+    let reasons: Vec<_> = busy.chain(paused).chain(reasons).collect();
     let target = chosen.map(|chosen| (chosen.address, chosen.id.clone()));
     obstacles.sort_by_key(|obstacle| obstacle.weight);
     let verdict = if reasons.is_empty() { Verdict::Go } else { Verdict::Refused(reasons) };

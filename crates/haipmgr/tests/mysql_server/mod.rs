@@ -228,6 +228,7 @@ impl Server {
             tls_ca: None,
             tls_client: None,
             limits: Limits::default(),
+            shows: Vec::new(),
         }
     }
 

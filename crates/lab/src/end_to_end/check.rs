@@ -7,6 +7,8 @@ use std::collections::BTreeSet;
 use std::process::Output;
 use std::time::{Duration, Instant};
 
+use mysql::Conn;
+use mysql::prelude::Queryable;
 use serde::Deserialize;
 
 use self::planted::Deed::{self, Here, Primary, Shell};
@@ -14,9 +16,11 @@ use self::planted::{ACCOUNT, FILES, HOST, Miswritten, Planted, SETTINGS};
 use super::agents::{AT_WORK, start_and_hear};
 use super::expect::{promise, untouched};
 use super::machine::program;
+use super::status_command::{self, Typed};
 use super::{Broken, UnderTest};
 use crate::agents::{CONFIGURATION, LAB, configuration, write};
 use crate::experiment::Experiment;
+use crate::group::Server;
 
 /// What is advice on a good lab: its servers join their group when the lab says so, and not by themselves; its writing client has no TLS.
 const OF_THE_LAB: [&str; 2] = ["start-on-boot", "clients-without-tls"];
@@ -108,9 +112,9 @@ pub(super) fn silent_on_a_good_group(under_test: &mut UnderTest) -> Result<Strin
     Ok(format!("{looked_at} lines, {slowest:.2} s at the most"))
 }
 
-/// `max_connections`, and sessions that are held open: with those of the agents and of check itself nearly all are used, and not all.
+/// `max_connections`, and how many are connected: with the one of check itself nearly all are used, and not all.
 const CONNECTIONS: usize = 40;
-const SESSIONS: usize = 34;
+const CONNECTED: usize = 35;
 /// At least so many are planted on the real group.
 const AT_LEAST: usize = 30;
 
@@ -127,6 +131,7 @@ pub(super) fn finds_what_is_planted(under_test: &mut UnderTest) -> Result<String
             for miswritten in FILES {
                 found.push(check_file(experiment, on, miswritten)?);
             }
+            found.extend(other_agents(experiment, on)?);
             found.extend(members_and_agents(experiment, on)?);
             Ok::<_, Broken>(())
         })?;
@@ -224,6 +229,31 @@ fn other(on: usize) -> String {
     format!("10.77.0.{}", 11 + (on + 1) % 3)
 }
 
+/// The agent of another host does not run, and then runs with other limits: found from here, by `check` and by `status`.
+fn other_agents(experiment: &mut Experiment, on: usize) -> Result<Vec<&'static str>, Broken> {
+    let there = (on + 1) % experiment.lab.agents.len();
+    experiment.lab.agents[there].stop()?;
+    let without = is_found(experiment, on, CONFIGURATION, "agents", "advice")
+        .and_then(|()| typed_status(experiment, on)?.is(1, "no agent is logged in to its server"));
+    let right = configuration(&[LAB]);
+    let other = right.replace("[cluster.members]", "claim_wait = \"2s\"\n[cluster.members]");
+    write(&experiment.lab.segment.databases[there], CONFIGURATION, &other, 0o644)?;
+    let differs = start_and_hear(experiment, there, AT_WORK).and_then(|()| {
+        is_found(experiment, on, CONFIGURATION, "same-configuration", "problem")?;
+        typed_status(experiment, on)?.is(1, "differ (limits)")
+    });
+    write(&experiment.lab.segment.databases[there], CONFIGURATION, &right, 0o644)?;
+    experiment.lab.agents[there].stop()?;
+    start_and_hear(experiment, there, AT_WORK)?;
+    without?;
+    differs?;
+    Ok(vec!["agents", "same-configuration"])
+}
+
+fn typed_status(experiment: &Experiment, on: usize) -> Result<Typed, Broken> {
+    status_command::typed(experiment, on, &[])
+}
+
 /// What is done to members and agents: a host drained, an agent stopped, a server that left, one that stands still.
 fn members_and_agents(experiment: &mut Experiment, on: usize) -> Result<Vec<&'static str>, Broken> {
     let command = |experiment: &Experiment, word: &str| {
@@ -244,7 +274,7 @@ fn members_and_agents(experiment: &mut Experiment, on: usize) -> Result<Vec<&'st
 
     let server = &experiment.lab.group.servers()[on];
     server.run(&format!("SET GLOBAL max_connections = {CONNECTIONS}"))?;
-    let held = (0..SESSIONS).map(|_| server.admin()).collect::<Result<Vec<_>, _>>();
+    let held = crowd(server);
     let crowded = found(experiment, "max-connections", "advice");
     drop(held?);
     server.run("SET GLOBAL max_connections = DEFAULT")?;
@@ -269,4 +299,17 @@ fn members_and_agents(experiment: &mut Experiment, on: usize) -> Result<Vec<&'st
     server.thaw()?;
     hung?;
     Ok(vec!["drained", "agent", "max-connections", "login", "member-state", "members-in-group", "login"])
+}
+
+/// So many sessions more that [`CONNECTED`] are connected: with the stack MYSQL the group's connections are among them.
+fn crowd(server: &Server) -> Result<Vec<Conn>, Broken> {
+    let statement = "SELECT CAST(VARIABLE_VALUE AS UNSIGNED) FROM performance_schema.global_status \
+                     WHERE VARIABLE_NAME = 'Threads_connected'";
+    let mut first = server.admin()?;
+    let there: Option<usize> = first.query_first(statement).map_err(server.said(statement))?;
+    let mut held = vec![first];
+    for _ in there.unwrap_or_default()..CONNECTED {
+        held.push(server.admin()?);
+    }
+    Ok(held)
 }

@@ -17,6 +17,10 @@ const NOTHING_FOR: Duration = Duration::from_secs(2);
 /// How long the VIP may take to leave a host, or to be back.
 const MOVED_WITHIN: Duration = Duration::from_secs(3);
 
+/// What outlives the agent of a drained host.
+const DRAINED: &str = "/var/lib/haipmgr/drained_3306";
+const READ_LOCK: &str = "FLUSH TABLES WITH READ LOCK";
+
 /// As `systemctl stop mysql` does it with the drop-in.
 pub(super) fn then_shutdown(under_test: &mut UnderTest) -> Result<String, Broken> {
     followed(&under_test.experiment.run(Fault::DrainShutdown)?)
@@ -82,6 +86,57 @@ pub(super) fn refuses(under_test: &mut UnderTest) -> Result<String, Broken> {
         let said = typed(experiment, primary, "drain")?;
         says(&said, 4, &format!("session {} on ", held.connection_id()))?;
         says(&said, 4, "not drained: the VIP of lab stays as it is")
+    })?;
+    untouched(&under_test.experiment, &figures)
+}
+
+/// Nobody else can become the primary: the VIP stays, and so does the primary.
+pub(super) fn without_a_candidate(under_test: &mut UnderTest) -> Result<String, Broken> {
+    let figures = under_test.experiment.watched("haipmgr drain without a candidate", |experiment| {
+        let primary = experiment.lab.group.primary()?;
+        let servers = experiment.lab.group.servers();
+        let mut held = Vec::new();
+        for (_, server) in servers.iter().enumerate().filter(|(place, _)| *place != primary) {
+            let mut session = server.admin()?;
+            session.query_drop(READ_LOCK).map_err(server.said(READ_LOCK))?;
+            held.push(session);
+        }
+        let said = typed(experiment, primary, "drain");
+        drop(held);
+        let said = said?;
+        says(&said, 4, "not drained: no other member is fit to become the primary")?;
+        says(&said, 4, "not fit: 1 of its sessions would hold the switchover up")?;
+        says(&said, 4, "not drained: the VIP of lab stays as it is")
+    })?;
+    untouched(&under_test.experiment, &figures)
+}
+
+/// On a host that is not the primary's: its agent hangs, is dead, or can't write the file that outlives it.
+pub(super) fn could_not(under_test: &mut UnderTest) -> Result<String, Broken> {
+    let figures = under_test.experiment.watched("haipmgr drain, not done", |experiment| {
+        let on = (experiment.lab.group.primary()? + 1) % experiment.lab.segment.databases.len();
+        let host = &experiment.lab.segment.databases[on];
+        let other = experiment.lab.agents[on].command(host, &["drain", "--cluster", "no"])?;
+        says(&other, 2, "there is no cluster \"no\" in /etc/haipmgr/haipmgr.toml; there is: lab")?;
+        // A folder has its name.
+        let file = host.path(DRAINED);
+        std::fs::create_dir(&file).map_err(Broken::io(format!("making {}", file.display())))?;
+        let not_kept = typed(experiment, on, "drain");
+        std::fs::remove_dir(&file).map_err(Broken::io(format!("removing {}", file.display())))?;
+        says(&typed(experiment, on, "undrain")?, 0, "undrained")?;
+        let not_kept = not_kept?;
+        says(&not_kept, 1, "done, but it does not outlive the agent: /var/lib/haipmgr/drained_3306: ")?;
+        experiment.lab.agents[on].freeze()?;
+        let hung = typed(experiment, on, "drain");
+        experiment.lab.agents[on].kill()?;
+        let dead = typed(experiment, on, "drain");
+        start_and_hear(experiment, on, AT_WORK)?;
+        let (hung, dead) = (hung?, dead?);
+        for said in [&hung, &dead] {
+            says(said, 1, "not this host: no switchover is needed")?;
+        }
+        says(&hung, 1, "it is hung; end it with kill -9")?;
+        says(&dead, 1, "no agent runs here with this configuration")
     })?;
     untouched(&under_test.experiment, &figures)
 }

@@ -73,7 +73,7 @@ fn power_off_with(under_test: &mut UnderTest, fence: &'static str, says: &str) -
     let survivors = others(experiment, victim);
     let marks: Vec<_> = survivors.iter().map(|place| logs::mark(experiment, *place)).collect();
     let outcome = experiment.run(Fault::PowerOff).map_err(Broken::from).and_then(|figures| {
-        marks.iter().try_for_each(|mark| mark.wait_for(experiment, &["running fence_command", says]))?;
+        logs::wait_for_any(&marks, experiment, &["running fence_command", says])?;
         Ok(figures)
     });
     reconfigure(experiment, &[LAB])?;

@@ -13,18 +13,18 @@ use crate::fault::Fault;
 use crate::measure::Reading;
 
 /// A line is written once the servers have been asked about it, which is off the decision's path.
-const TOLD_WITHIN: Duration = Duration::from_secs(6);
+pub(super) const TOLD_WITHIN: Duration = Duration::from_secs(6);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// So near to what a client measures, in seconds. Promised is 0.1; the rest is the client's own waiting on a busy machine.
 const AS_MEASURED: f64 = 0.5;
 /// Lines of a story.
 const STORY: std::ops::RangeInclusive<usize> = 10..=30;
 
-fn typed(experiment: &Experiment, on: usize, arguments: &[&str]) -> Result<Output, Broken> {
+pub(super) fn typed(experiment: &Experiment, on: usize, arguments: &[&str]) -> Result<Output, Broken> {
     Ok(experiment.lab.agents[on].command(&experiment.lab.segment.databases[on], arguments)?)
 }
 
-fn words(said: &Output) -> String {
+pub(super) fn words(said: &Output) -> String {
     String::from_utf8_lossy(&[said.stdout.as_slice(), said.stderr.as_slice()].concat()).into_owned()
 }
 
@@ -65,7 +65,12 @@ impl Before {
 }
 
 /// The story of a switch is of the promised length and says all of this.
-fn explained(experiment: &Experiment, on: usize, switch: &Value, told: &[&str]) -> Result<(), Broken> {
+pub(super) fn explained(
+    experiment: &Experiment,
+    on: usize,
+    switch: &Value,
+    told: &[&str],
+) -> Result<(), Broken> {
     let said = typed(experiment, on, &["explain", switch["id"].as_str().unwrap_or_default()])?;
     let words = words(&said);
     promise(said.status.success() && STORY.contains(&words.lines().count()), || {
@@ -92,12 +97,12 @@ fn adds_up(switch: &Value, measured: Reading) -> Result<String, Broken> {
     ))
 }
 
-fn is(switch: &Value, field: &str, wanted: &str) -> Result<(), Broken> {
+pub(super) fn is(switch: &Value, field: &str, wanted: &str) -> Result<(), Broken> {
     let found = switch.pointer(field).and_then(Value::as_str);
     promise(found == Some(wanted), || format!("{field} is {found:?}, and not {wanted:?}: {switch:#}"))
 }
 
-fn address(experiment: &Experiment, place: usize) -> String {
+pub(super) fn address(experiment: &Experiment, place: usize) -> String {
     experiment.lab.segment.databases[place].address().to_string()
 }
 

@@ -59,6 +59,22 @@ impl Mark {
     }
 }
 
+/// Waits until one of the logs says all of these, in this order: what a survivor may leave to another that was quicker.
+pub(super) fn wait_for_any(marks: &[Mark], experiment: &Experiment, texts: &[&str]) -> Result<(), Broken> {
+    let since = Instant::now();
+    while !marks.iter().any(|mark| first_missing(&mark.since(experiment), texts).is_none()) {
+        if since.elapsed() > LINE_LIMIT {
+            return Err(Broken::NotAsPromised(format!(
+                "no log says {texts:?} within {} s; they say:\n{}",
+                LINE_LIMIT.as_secs(),
+                marks.iter().map(|mark| mark.since(experiment)).collect::<Vec<_>>().join("\n")
+            )));
+        }
+        std::thread::sleep(LOOK_EVERY);
+    }
+    Ok(())
+}
+
 fn first_missing<'a>(written: &str, texts: &[&'a str]) -> Option<&'a str> {
     let mut rest = written;
     for text in texts {

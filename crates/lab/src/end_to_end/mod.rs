@@ -4,7 +4,9 @@
 //! with its last (`one_lab`). A test whose name begins with an S-number proves that row of the seed document. Where a test fails, what it may
 //! have left is repaired; where that fails too, the lab is brought up anew, so that the tests after it still say something.
 
+mod abuse;
 mod agents;
+mod arp_kept_in;
 mod check;
 mod contested;
 mod drain;
@@ -22,11 +24,13 @@ mod machine;
 mod many_clusters;
 mod members;
 mod network;
+mod night;
 mod one_lab;
 #[cfg(test)]
 mod outcomes;
 mod pause;
 mod queue;
+mod refusals;
 mod reload;
 mod rights;
 mod secondaries;
@@ -224,21 +228,32 @@ const TESTS: &[Test] = &[
     anytime("switchover_statement", switchovers::statement),
     anytime("switchover_transaction", switchovers::transaction),
     anytime("switchover_command_refuses", switchover_command::refuses),
+    anytime("switchover_command_refuses_what_lasts", switchover_command::refuses_what_lasts),
     anytime("switchover_command_done", switchover_command::done),
     anytime("switchover_command_still_under_way", switchover_command::still_under_way),
     anytime("switchover_command_interrupted", switchover_command::interrupted),
     anytime("switchover_command_ends_the_session", switchover_command::ends_the_session),
     anytime("switchover_command_without_procedures", switchover_command::without_procedures),
     anytime("switchover_command_follows", switchover_command::follows),
+    anytime("switchover_to_a_paused_host", refusals::to_a_paused_host),
+    anytime("paused_cluster_is_neither_switched_nor_drained", refusals::while_paused),
+    anytime("what_mysql_refuses_changes_nothing", refusals::by_mysql),
+    anytime("without_a_majority_nothing_is_ordered", refusals::without_a_majority),
     at(When::Alone, "history_of_a_switchover", history::switchover),
     at(When::Alone, "history_of_kill_9", history::kill_9),
     at(When::Alone, "history_of_a_vip_removed_by_hand", history::removed_by_hand),
     anytime("drain_then_shutdown", drain::then_shutdown),
     anytime("drained_host_takes_no_vip", drain::takes_none),
     anytime("drain_refused_leaves_the_vip", drain::refuses),
+    anytime("drain_without_a_candidate_leaves_the_vip", drain::without_a_candidate),
+    anytime("drain_whose_time_is_over", refusals::drain_out_of_time),
+    anytime("drain_says_what_it_could_not_do", drain::could_not),
     anytime("paused_cluster_moves_no_vip_after_kill_9", pause::cluster_then_kill_9),
     anytime("pause_outlives_the_agent_and_ends_by_itself", pause::ends_by_itself),
     anytime("paused_holder_yields_to_a_claim", pause::holder_yields),
+    anytime("paused_holder_fault_by_fault", pause::holder_fault_by_fault),
+    anytime("pause_names_who_has_it_not", pause::names_who_has_it_not),
+    anytime("pause_without_rights_or_tables", pause::without_rights),
     anytime("reload_of_a_bad_file_changes_nothing", reload::bad_file),
     anytime("reload_adds_and_removes_a_vip", reload::second_vip),
     anytime("reload_changes_a_vip", reload::vip_changed),
@@ -312,16 +327,19 @@ const TESTS: &[Test] = &[
     anytime("run_folder_cleared_then_stopped", field::run_folder_cleared),
     anytime("log_and_state_file_removed", field::files_removed),
     anytime("account_needs_a_certificate", field::account_needs_certificate),
-    anytime("arp_kept_in_by_the_holder", field::arp_kept_in),
+    anytime("arp_kept_in_by_the_holder", arp_kept_in::named),
+    anytime("arp_ignored_by_a_holder_without_an_agent", arp_kept_in::ignored_without_an_agent),
+    anytime("arp_dropped_by_a_holder_without_an_agent", arp_kept_in::dropped_without_an_agent),
     anytime("new_primary_stays_read_only", field::new_primary_stays_read_only),
     anytime("primary_made_read_only", field::primary_made_read_only),
     anytime("group_goes_multi_primary_and_back", field::multi_primary),
     at(When::Alone, "vip_removed_while_the_gateway_asks", failovers::removed_while_the_gateway_asks),
+    at(When::Alone, "a_nights_work", night::work),
     at(When::Alone, "status_without_an_agent", status_command::no_agent),
     at(When::Alone, "status_where_nobody_holds_the_vip", status_command::nobody_holds),
     at(When::Alone, "status_of_a_whole_group", status_command::well),
     at(When::Alone, "status_where_a_server_hangs", status_command::server_hangs),
-    at(When::Alone, "control_socket_abused", status_command::socket_abused),
+    at(When::Alone, "control_socket_abused", abuse::socket_abused),
     at(When::Alone, "switchover_backlog", switchovers::backlog),
     at(When::Alone, "switchover_ddl", switchovers::ddl),
     at(When::Alone, "all_cores_busy_for_a_minute", machine::all_cores_busy),

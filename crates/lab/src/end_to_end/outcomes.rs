@@ -9,8 +9,10 @@
 //! | `outcomes/servers.rs` | accounts and connections, secondaries, the whole group, a busy machine, a full disk |
 //! | `outcomes/field.rs` | what was met in the field |
 //! | `outcomes/commands.rs` | what the commands and the files say |
+//! | `outcomes/cases.rs` | the cases that people reported, each with its tests |
 //! | `outcomes/elsewhere.rs` | what differs with the communication stack MYSQL, and with IPv6 |
 
+mod cases;
 mod commands;
 mod elsewhere;
 mod field;
@@ -20,6 +22,7 @@ mod processes;
 mod segment;
 mod servers;
 
+use self::cases::{CASES, Case};
 use self::elsewhere::{WITH_IPV6, WITH_MYSQL};
 
 /// One row.
@@ -73,6 +76,7 @@ This page is written from the table in `crates/lab/src/end_to_end/outcomes`. Ele
         let tests: Vec<String> = tests.iter().map(|test| format!("`{test}`")).collect();
         text.push_str(&format!("| {fault} | {holds} | {nobody} | {why} | {} |\n", tests.join(", ")));
     }
+    text.push_str(&reported());
     text.push_str(
         "
 ## With the communication stack MYSQL
@@ -101,12 +105,33 @@ VIP in the end is the same in each; this differs:
     text
 }
 
+/// The section about what people reported.
+fn reported() -> String {
+    let mut text = String::from(
+        "
+## Reported of virtual IPs for databases
+What people met with this and other tools, tried here, and what happens now. Tests with a file's name are `cargo test`'s.
+
+| reported | what happens now | shown by |
+|---|---|---|
+",
+    );
+    for Case { met, now, tests, kind } in CASES {
+        let tests = tests.iter().map(|test| format!("`{test}`"));
+        let kind = kind.iter().map(|[file, test]| format!("`{test}` (crates/{file})"));
+        let shown: Vec<String> = tests.chain(kind).collect();
+        text.push_str(&format!("| {met} | {now} | {} |\n", shown.join(", ")));
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::expect_used)]
     use std::path::Path;
 
     use super::super::TESTS;
+    use super::cases::CASES;
     use super::{outcomes, page};
 
     #[test]
@@ -118,6 +143,21 @@ mod tests {
         let unknown: Vec<&&str> =
             named.iter().filter(|name| !TESTS.iter().any(|test| test.name == **name)).collect();
         assert!(unknown.is_empty(), "outcomes/ names tests that are not there: {unknown:?}");
+    }
+
+    #[test]
+    fn every_reported_case_has_a_test_that_is_there() {
+        for case in CASES {
+            assert!(!case.tests.is_empty(), "nothing shows: {}", case.met);
+            for name in case.tests {
+                assert!(TESTS.iter().any(|test| test.name == *name), "there is no end-to-end test {name}");
+            }
+            for [file, name] in case.kind {
+                let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(file);
+                let text = std::fs::read_to_string(&path).expect("the test's file is there");
+                assert!(text.contains(&format!("fn {name}()")), "{file} has no test {name}");
+            }
+        }
     }
 
     #[test]

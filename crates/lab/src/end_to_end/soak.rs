@@ -1,12 +1,25 @@
 //! The lab for as long as is wanted: at rest, with every core busy, or with one random real fault after another.
 //!
 //! In stretches, each with a recording of its own: an hour's is too much to look through after each fault.
+//!
+//! | file | the one idea |
+//! |---|---|
+//! | `soak/shown.rs` | a step with `haipmgr status` beside it, and what came of all of them |
+//! | `soak/looks.rs` | the command, typed on one host after the other |
+//! | `soak/witnessed.rs` | what the witnesses told, as values with their times: pure |
+//! | `soak/agreement.rs` | what was shown against what was witnessed: pure |
+
+mod agreement;
+mod looks;
+mod shown;
+mod witnessed;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 
+use self::shown::Shown;
 use super::expect::untouched;
 use super::machine::with_all_cores_busy;
 use super::one_lab::make_whole;
@@ -26,7 +39,7 @@ const NOT_DRAWN: [&str; 4] = [
 ];
 
 /// The field cases; not the one that removes the log, which is to be measured.
-const FIELD: [&str; 8] = [
+const FIELD: [&str; 13] = [
     "login_thrown_out_by_init_connect",
     "vip_on_a_members_loopback",
     "holders_hardware_address_changed",
@@ -35,6 +48,11 @@ const FIELD: [&str; 8] = [
     "run_folder_cleared_then_stopped",
     "account_needs_a_certificate",
     "arp_kept_in_by_the_holder",
+    "arp_ignored_by_a_holder_without_an_agent",
+    "arp_dropped_by_a_holder_without_an_agent",
+    "new_primary_stays_read_only",
+    "primary_made_read_only",
+    "group_goes_multi_primary_and_back",
 ];
 /// So many kinds of lines are shown, of those that fill the logs.
 const LINES_SHOWN: usize = 40;
@@ -48,7 +66,7 @@ pub enum Soak {
     Rest,
     /// Every core has more to do than it can: the VIP must not be touched
     Busy,
-    /// Random faults, each held against what is to come of it
+    /// Random faults, each held against what is to come of it, and `haipmgr status` against what the lab sees
     Faults,
     /// The field cases in turn: beside what is to come of each, an hour of them leaves a log of under 200 kB
     Field,
@@ -68,6 +86,7 @@ pub fn soak(layout: &Layout, kind: Soak, time: Duration, seed: u64) -> Result<Ta
     let mut draw = Draw(seed);
     let field: Vec<_> = TESTS.iter().filter(|test| FIELD.contains(&test.name)).collect();
     let logs_before = log_sizes(&under_test);
+    let mut shown = Shown::default();
     while since.elapsed() < time {
         let left = time.saturating_sub(since.elapsed()).min(STRETCH);
         let (name, outcome) = match kind {
@@ -75,7 +94,7 @@ pub fn soak(layout: &Layout, kind: Soak, time: Duration, seed: u64) -> Result<Ta
             Soak::Busy => untouched_for(&mut under_test, "every core busy", left, true),
             Soak::Faults => {
                 let (name, proof) = draw.one();
-                (name, prove(&mut under_test, proof))
+                (name, shown.beside(&mut under_test, proof))
             }
             Soak::Field => {
                 let test = field[(tally.passed + tally.failed) % field.len().max(1)];
@@ -118,6 +137,9 @@ pub fn soak(layout: &Layout, kind: Soak, time: Duration, seed: u64) -> Result<Ta
         print_what_is_said_most(&under_test, &logs_before);
         tally.failed += usize::from(!logs_are_small(&under_test, &logs_before, since.elapsed()));
     }
+    if kind == Soak::Faults {
+        println!("\n{shown}");
+    }
     finish(under_test, &tally, &judged, seed, since.elapsed());
     Ok(tally)
 }
@@ -125,12 +147,14 @@ pub fn soak(layout: &Layout, kind: Soak, time: Duration, seed: u64) -> Result<Ta
 /// Ends the lab, and prints what came of all of it.
 fn finish(under_test: UnderTest, tally: &Tally, judged: &Judged, seed: u64, time: Duration) {
     let cost = under_test.experiment.agent_cost();
+    let unseen = under_test.experiment.addresses_latest();
     under_test.experiment.finish();
     println!(
-        "\nseed {seed}: {} passed, {} failed in {:.0} s; {judged}. The dearest agent: {:.1} MB, {:.2} % of a core",
+        "\nseed {seed}: {} passed, {} failed in {:.0} s; {judged} (the addresses' witness was {:.1} ms late at most). The dearest agent: {:.1} MB, {:.2} % of a core",
         tally.passed,
         tally.failed,
         time.as_secs_f64(),
+        unseen.as_secs_f64() * 1e3,
         crate::report::megabytes(cost.memory),
         cost.processor * 100.0
     );

@@ -1,8 +1,11 @@
 //! `haipmgr switchover` on a real group: each refusal provoked, with its exit status and sentence; what is done, and what is waited for.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Output, Stdio};
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use mysql::prelude::Queryable;
 use mysql::{Conn, OptsBuilder};
@@ -25,6 +28,10 @@ const UNDER_WAY: i32 = 5;
 
 /// An idle transaction counts as one that does not end by itself from a second on; the server counts whole seconds.
 const IDLE_FOR: Duration = Duration::from_millis(2_100);
+/// A statement that changes nothing, and pushes another out of the server's statement history.
+const FORGETS: &str = "DO 1";
+/// How long a member that joins may take to be seen RECOVERING.
+const RECOVERS_WITHIN: Duration = Duration::from_secs(20);
 /// Rows that the target is behind, more than it may be.
 const BEHIND: usize = 1_100;
 /// The primary, a member to switch to, and the host that the command is typed on.
@@ -160,6 +167,140 @@ fn refused_target(experiment: &Experiment, typed_on: usize, old: usize, to: usiz
     let stopped = refused(&format!("{to_at} is not fit: it is not in the primary's group"));
     servers[to].run("START GROUP_REPLICATION")?;
     stopped
+}
+
+/// What lasts in other ways: a transaction whose beginning nobody remembers, a read lock, a long statement, a member that recovers; and the
+/// person who is asked and says no.
+pub(super) fn refuses_what_lasts(under_test: &mut UnderTest) -> Result<String, Broken> {
+    let figures =
+        under_test.experiment.watched("haipmgr switchover, refused for what lasts", |experiment| {
+            let Places { old, to, typed_on } = Places::of(experiment)?;
+            let (old_at, to_at) = (address(experiment, old), address(experiment, to));
+            let server = &experiment.lab.group.servers()[old];
+            server.run("CREATE TABLE IF NOT EXISTS lab.held (id INT PRIMARY KEY)")?;
+            let ask = |arguments: &[&str]| typed(experiment, typed_on, arguments);
+            // Ten statements later the server's history has its beginning no more.
+            let mut forgotten = vec!["SET autocommit = 0", "BEGIN", "INSERT INTO lab.held VALUES (1)"];
+            forgotten.extend([FORGETS; 12]);
+            for (statements, sentence) in [
+                (forgotten.as_slice(), "under autocommit = 0, perhaps opened by BEGIN, idle for"),
+                (&["FLUSH TABLES WITH READ LOCK"][..], "holds the global read lock"),
+            ] {
+                let held = session(server, statements)?;
+                let id = held.connection_id();
+                if statements.len() > 1 {
+                    // What is waited for is that nobody is at work on it.
+                    std::thread::sleep(IDLE_FOR);
+                }
+                let named = format!("session {id} on {old_at} does not end by itself");
+                says(&ask(&["--yes", "--to", &to_at])?, REFUSED, &[sentence, &named])?;
+            }
+            a_long_statement(experiment, typed_on, old, &to_at)?;
+            server.run("DROP TABLE lab.held")?;
+            a_target_that_recovers(experiment, typed_on, old, to)?;
+            asked_and_said_no(experiment, typed_on, &to_at)?;
+            says(
+                &ask(&["--yes", "--cluster", "no"])?,
+                USAGE,
+                &["there is no cluster \"no\"", "there is: lab"],
+            )?;
+            let no_file =
+                ["--yes", "--write-as", CLIENT_USER, "--write-password-file", "/etc/haipmgr/no.password"];
+            says(&ask(&no_file)?, USAGE, &["--write-password-file: ", "/etc/haipmgr/no.password"])?;
+            let found = experiment.lab.group.primary()?;
+            promise(found == old, || format!("each was refused, and {found} leads"))
+        })?;
+    untouched(&under_test.experiment, &figures)
+}
+
+fn a_long_statement(experiment: &Experiment, typed_on: usize, old: usize, to_at: &str) -> Result<(), Broken> {
+    let server = &experiment.lab.group.servers()[old];
+    let mut busy = session(server, &[])?;
+    let id = busy.connection_id();
+    let work = std::thread::spawn(move || busy.query_drop("REPLACE INTO lab.held SELECT SLEEP(60)"));
+    // What is waited for is that it has run for longer than the limit below.
+    std::thread::sleep(IDLE_FOR);
+    let said = typed(experiment, typed_on, &["--yes", "--to", to_at, "--timeout", "1s"]);
+    server.run(&format!("KILL {id}"))?;
+    // It ends with the error of whoever was killed.
+    let _ = work.join();
+    let named = format!("session {id} on {} does not end by itself", address(experiment, old));
+    says(&said?, REFUSED, &["has run a statement that writes for", &named])
+}
+
+/// A table that its applier is to write is locked: it stays RECOVERING until that is released.
+fn a_target_that_recovers(
+    experiment: &Experiment,
+    typed_on: usize,
+    old: usize,
+    to: usize,
+) -> Result<(), Broken> {
+    let servers = experiment.lab.group.servers();
+    servers[to].run("STOP GROUP_REPLICATION")?;
+    let held = session(&servers[to], &["LOCK TABLES lab.ledger READ"])?;
+    // The client writes what it will have to catch up with.
+    std::thread::sleep(Duration::from_millis(500));
+    servers[to].run("START GROUP_REPLICATION")?;
+    let to_at = address(experiment, to);
+    let shown_as = |wanted: &str| {
+        let state =
+            || Ok::<_, Broken>(servers[old].view()?.state_of(servers[to].address()).map(str::to_owned));
+        let since = Instant::now();
+        while state()?.as_deref() != Some(wanted) {
+            promise(since.elapsed() < RECOVERS_WITHIN, || {
+                format!("{to_at} is not {wanted}: {:?}", state().ok())
+            })?;
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Ok::<_, Broken>(())
+    };
+    shown_as("RECOVERING")?;
+    let said = typed(experiment, typed_on, &["--yes", "--to", &to_at]);
+    drop(held);
+    says(&said?, REFUSED, &[&format!("{to_at} is not fit: it is RECOVERING, not ONLINE")])?;
+    // What comes next is to be refused for its own reason.
+    shown_as("ONLINE")
+}
+
+/// At a terminal, which `script` makes.
+fn asked_and_said_no(experiment: &Experiment, typed_on: usize, to_at: &str) -> Result<(), Broken> {
+    let host = &experiment.lab.segment.databases[typed_on];
+    let program = experiment.lab.agents[typed_on].program().display().to_string();
+    let line = format!("{program} switchover --config {CONFIGURATION} --to {to_at}");
+    let mut command = host.command("script");
+    command.args(["-qec", &line, "/dev/null"]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().map_err(Broken::io("can't run script"))?;
+    if let Some(mut keys) = child.stdin.take() {
+        keys.write_all(b"no\n").map_err(Broken::io("can't type"))?;
+    }
+    let said = child.wait_with_output().map_err(Broken::io("can't wait for script"))?;
+    let question = format!("make {to_at} the primary in place of");
+    says(&said, REFUSED, &[&question, "refused    by you; nothing was changed"])
+}
+
+/// A session that is at work in a transaction opened by BEGIN, one short statement after the other.
+pub(super) struct AtWork {
+    over: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
+}
+
+impl AtWork {
+    /// Its connection is closed, and nothing of it committed.
+    pub(super) fn end(self) {
+        self.over.store(true, Ordering::SeqCst);
+        let _ = self.thread.join();
+    }
+}
+
+pub(super) fn at_work(server: &Server) -> Result<AtWork, Broken> {
+    let mut held = session(server, &["BEGIN", "INSERT INTO lab.ledger (id, note) VALUES (0, 'held')"])?;
+    let over = Arc::new(AtomicBool::new(false));
+    let is_over = Arc::clone(&over);
+    let thread = std::thread::spawn(move || {
+        while !is_over.load(Ordering::SeqCst) && held.query_drop("DO SLEEP(0.2)").is_ok() {}
+    });
+    Ok(AtWork { over, thread })
 }
 
 /// Done, with a row written through the VIP; and what it says of work that is lost, of XA and of backups, which hold nothing up.

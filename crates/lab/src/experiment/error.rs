@@ -32,6 +32,9 @@ pub enum ExperimentError {
         /// Why.
         cause: std::io::Error,
     },
+    /// The hosts' addresses can't be watched.
+    #[error("the hosts' addresses can't be watched: {0}")]
+    Addresses(std::io::Error),
     /// The client does not write.
     #[error("{moment}: no quiet stretch of inserts was acknowledged within {} s. {group}", limit.as_secs())]
     NoWrites {

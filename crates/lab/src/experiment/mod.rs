@@ -280,6 +280,12 @@ impl Experiment {
         self.watch.tell(&Recorded::now("lab", What::FramesGetLost(lost)));
     }
 
+    /// How late the witness of the hosts' addresses was at most, of all the times it looked: two holders for less than that may not
+    /// be seen.
+    pub fn addresses_latest(&self) -> Duration {
+        self.watch.addresses_latest()
+    }
+
     /// The figures of all faults so far.
     pub fn figures(&self) -> Vec<Figures> {
         measure::figures(&self.watch.recording(), vip())

@@ -15,6 +15,7 @@ use crate::record::{Attach, Recorded, Recorder, Recording, What, now_us};
 use crate::report::live::Live;
 use crate::scenario::Lab;
 use crate::segment::{INTERFACE, vip};
+use crate::witness::{AllAddresses, Listener};
 
 /// How long the collecting thread waits for news before it draws.
 const DRAW_EVERY: Duration = Duration::from_millis(50);
@@ -55,6 +56,7 @@ pub struct Watch {
     shared: Arc<Shared>,
     collector: JoinHandle<()>,
     witnesses: Vec<Child>,
+    addresses: AllAddresses,
 }
 
 impl Watch {
@@ -74,7 +76,9 @@ impl Watch {
             let shared = Arc::clone(&shared);
             thread::spawn(move || collect(&recorder, &shared, live))
         };
-        let mut watch = Self { lab: layout.lab(), attach, told, shared, collector, witnesses: Vec::new() };
+        let addresses = AllAddresses::start(told.clone()).map_err(ExperimentError::Addresses)?;
+        let witnesses = Vec::new();
+        let mut watch = Self { lab: layout.lab(), attach, told, shared, collector, witnesses, addresses };
         for (place, host) in lab.segment.databases.iter().enumerate() {
             watch.look_at_addresses(host)?;
             let server = &lab.group.servers()[place];
@@ -107,9 +111,19 @@ impl Watch {
         Ok(watch)
     }
 
-    /// Starts a witness of a host's addresses: at the start, and anew when the host has power again.
-    pub(super) fn look_at_addresses(&mut self, host: &Host) -> Result<(), ExperimentError> {
-        self.witness("addresses", host, |_| {})
+    /// Looks at a host's addresses: from the start, and anew when the host has power again.
+    pub(super) fn look_at_addresses(&self, host: &Host) -> Result<(), ExperimentError> {
+        let failed = |cause| ExperimentError::Addresses(cause);
+        let opened = host.in_network(|| Listener::open(host.name()));
+        let opened = opened.map_err(|cause| failed(io::Error::other(cause)))?;
+        let listener = opened.map_err(|cause| failed(io::Error::other(cause)))?;
+        self.addresses.listen(listener);
+        Ok(())
+    }
+
+    /// How late the addresses' witness was at most: so long may two hosts have had an address together unseen.
+    pub(super) fn addresses_latest(&self) -> Duration {
+        self.addresses.latest()
     }
 
     fn witness(

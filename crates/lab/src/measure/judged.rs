@@ -17,8 +17,6 @@ use crate::record::{Phase, Recorded, Recording, What};
 pub const FOLLOWS_WITHIN: Duration = Duration::from_secs(3);
 /// NO-FLAP: a holder that has led for so long, with nothing in its way, keeps the VIP.
 const SETTLED_AFTER: Duration = Duration::from_secs(2);
-/// Two hosts' witnesses are two processes: what they tell of a moment may be so far apart. Microseconds.
-const TOLD_APART_US: u64 = 500;
 /// What a server says of itself may be told so long after it has changed: it is asked each 20 ms, and may take a second.
 /// Microseconds.
 const TOLD_LATE_US: u64 = 1_500_000;
@@ -84,7 +82,8 @@ impl Judged {
     fn one_holder(&mut self, world: &World<'_>) {
         let mut judge = OneHolder::default();
         for (start, end, hosts) in world.holding.stretches(0, world.end) {
-            if hosts.len() > 1 && end - start < TOLD_APART_US {
+            // Gone from one and there on another at one moment: their order was not seen (`witness::all_addresses`).
+            if hosts.len() > 1 && start == end {
                 continue;
             }
             let seen = Together {

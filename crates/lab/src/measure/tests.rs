@@ -35,6 +35,7 @@ fn primary(at: u64, who: &str, super_read_only: bool, unreachable: u32) -> Recor
         view: None,
         members: 3,
         unreachable,
+        primaries: 1,
     };
     ms(at, who, What::Role(role))
 }

@@ -51,6 +51,8 @@ pub enum What {
         /// The reason, in the words of what failed.
         why: String,
     },
+    /// The group as the server of the host `who` shows it; told when it changes.
+    Group(GroupShown),
     /// An ARP frame about the VIP, seen by `who`.
     Arp {
         /// The sender's hardware address, `02:00:00:00:00:01`.
@@ -148,6 +150,9 @@ pub struct Role {
     pub members: u32,
     /// Those of them that are UNREACHABLE.
     pub unreachable: u32,
+    /// Those of them that are PRIMARY: more than one in multi-primary mode.
+    #[serde(default)]
+    pub primaries: u32,
 }
 
 impl Role {
@@ -156,10 +161,31 @@ impl Role {
         2 * u64::from(self.unreachable) < u64::from(self.members)
     }
 
-    /// ONLINE, PRIMARY, writable, with a majority: what an election is over with.
+    /// ONLINE, the only PRIMARY, writable, with a majority: what an election is over with. Nobody leads in multi-primary mode.
     pub fn is_writable_primary(&self) -> bool {
-        self.state == "ONLINE" && self.role == "PRIMARY" && !self.super_read_only && self.has_majority()
+        let leads = self.role == "PRIMARY" && self.primaries <= 1;
+        self.state == "ONLINE" && leads && !self.super_read_only && self.has_majority()
     }
+}
+
+/// A server's table of members.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupShown {
+    /// The server's own UUID.
+    pub own: String,
+    /// Each row of `replication_group_members`.
+    pub members: Vec<MemberShown>,
+}
+
+/// A row of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberShown {
+    /// `MEMBER_ID`.
+    pub id: String,
+    /// `MEMBER_STATE`.
+    pub state: String,
+    /// `MEMBER_ROLE`.
+    pub role: String,
 }
 
 /// What an ARP frame about an address is.

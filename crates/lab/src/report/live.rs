@@ -308,6 +308,7 @@ mod tests {
                 view: None,
                 members: 2,
                 unreachable: 0,
+                primaries: 1,
             })
         };
         let vip = Address { address: "10.77.0.100".parse().unwrap(), prefix: 32, interface: "eth0".into() };

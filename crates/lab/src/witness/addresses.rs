@@ -1,12 +1,16 @@
 //! A host's addresses, from the kernel's own notifications.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::net::IpAddr;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::address::{AddressAttribute, AddressMessage};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use thread_priority::{
     RealtimeThreadSchedulePolicy, ThreadPriority, ThreadPriorityValue, ThreadSchedulePolicy,
     set_thread_priority_and_policy, thread_native_id,
@@ -24,25 +28,16 @@ const RECEIVE_BUFFER: u32 = 1 << 20;
 /// Tells the addresses that are there, then each change, until something fails.
 pub(super) fn watch(who: &str, tell: &mut Tell<'_>) -> Result<(), WitnessError> {
     be_prompt(who, tell)?;
-    let mut socket = Socket::new(NETLINK_ROUTE).map_err(WitnessError::kernel("opening a netlink socket"))?;
-    socket.set_rx_buf_sz(RECEIVE_BUFFER).map_err(WitnessError::kernel("enlarging the netlink buffer"))?;
-    // Listening begins before the addresses are asked for, so that no change falls between the two.
-    socket
-        .bind(&SocketAddr::new(0, ADDRESS_GROUPS))
-        .map_err(WitnessError::kernel("listening to the kernel's addresses"))?;
+    let mut listener = Listener::open(who)?;
     loop {
-        let mut present = BTreeMap::new();
-        ask(&socket)?;
-        if listen(who, &socket, &mut present, tell)? == Ended::NotificationsLost {
-            let line = "address notifications were lost; asking anew".into();
-            tell(&Recorded::now(who, What::Said { line }))?;
-        }
+        listener.wait()?;
+        listener.take_what_is_there(tell)?;
     }
 }
 
 /// Two hosts' times are compared to the millisecond while everything else competes for the processor. Without the
 /// privilege (an ordinary user's lab) it goes on with what it gets.
-fn be_prompt(who: &str, tell: &mut Tell<'_>) -> Result<(), WitnessError> {
+pub(super) fn be_prompt(who: &str, tell: &mut Tell<'_>) -> Result<(), WitnessError> {
     let Ok(value) = ThreadPriorityValue::try_from(50_u8) else { return Ok(()) };
     let policy = ThreadSchedulePolicy::Realtime(RealtimeThreadSchedulePolicy::Fifo);
     match set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Crossplatform(value), policy) {
@@ -53,11 +48,6 @@ fn be_prompt(who: &str, tell: &mut Tell<'_>) -> Result<(), WitnessError> {
             tell(&Recorded::now(who, What::Said { line }))
         }
     }
-}
-
-#[derive(PartialEq, Eq)]
-enum Ended {
-    NotificationsLost,
 }
 
 fn ask(socket: &Socket) -> Result<(), WitnessError> {
@@ -76,42 +66,79 @@ fn ask(socket: &Socket) -> Result<(), WitnessError> {
         .map_err(WitnessError::kernel("asking for the addresses"))
 }
 
-/// The dump's addresses are gathered and told as one; what comes after is told one by one.
-fn listen(
-    who: &str,
-    socket: &Socket,
-    present: &mut BTreeMap<(u32, IpAddr, u8), Address>,
-    tell: &mut Tell<'_>,
-) -> Result<Ended, WitnessError> {
-    let mut dumping = true;
-    loop {
-        let bytes = match socket.recv_from_full() {
-            Ok((bytes, _)) => bytes,
-            Err(cause) if cause.raw_os_error() == Some(libc::ENOBUFS) => return Ok(Ended::NotificationsLost),
-            Err(cause) if cause.kind() == std::io::ErrorKind::Interrupted => continue,
-            Err(cause) => return Err(WitnessError::kernel("reading the kernel's addresses")(cause)),
-        };
-        let at_us = now_us();
-        let mut rest = bytes.as_slice();
+/// A netlink socket of one host, and what it has told so far.
+pub(crate) struct Listener {
+    who: String,
+    socket: Socket,
+    present: BTreeMap<(u32, IpAddr, u8), Address>,
+    /// The first answers are gathered, and told as one.
+    dumping: bool,
+}
+
+impl Listener {
+    /// Listens to the addresses of the network namespace that the calling thread is in, and asks which are there.
+    ///
+    /// # Errors
+    /// The kernel refuses the socket.
+    pub(crate) fn open(who: &str) -> Result<Self, WitnessError> {
+        let mut socket =
+            Socket::new(NETLINK_ROUTE).map_err(WitnessError::kernel("opening a netlink socket"))?;
+        socket.set_rx_buf_sz(RECEIVE_BUFFER).map_err(WitnessError::kernel("enlarging the netlink buffer"))?;
+        socket.set_non_blocking(true).map_err(WitnessError::kernel("setting up a netlink socket"))?;
+        // Listening begins before the addresses are asked for, so that no change falls between the two.
+        socket
+            .bind(&SocketAddr::new(0, ADDRESS_GROUPS))
+            .map_err(WitnessError::kernel("listening to the kernel's addresses"))?;
+        ask(&socket)?;
+        Ok(Self { who: who.to_owned(), socket, present: BTreeMap::new(), dumping: true })
+    }
+
+    /// Whose addresses they are.
+    pub(crate) fn who(&self) -> &str {
+        &self.who
+    }
+
+    /// Waits for something to take.
+    fn wait(&self) -> Result<(), WitnessError> {
+        let mut wanted = [PollFd::new(self.as_fd(), PollFlags::POLLIN)];
+        match poll(&mut wanted, PollTimeout::NONE) {
+            Ok(_) | Err(Errno::EINTR) => Ok(()),
+            Err(cause) => Err(WitnessError::kernel("waiting for the kernel's addresses")(cause.into())),
+        }
+    }
+
+    /// Tells all that lies unread, and gives whether there was anything. Does not wait.
+    ///
+    /// # Errors
+    /// The kernel, or who is told.
+    pub(crate) fn take_what_is_there(&mut self, tell: &mut Tell<'_>) -> Result<bool, WitnessError> {
+        let mut any = false;
+        loop {
+            match self.socket.recv_from_full() {
+                Ok((bytes, _)) => self.take(&bytes, now_us(), tell)?,
+                Err(cause) if cause.kind() == io::ErrorKind::WouldBlock => return Ok(any),
+                Err(cause) if cause.kind() == io::ErrorKind::Interrupted => {}
+                Err(cause) if cause.raw_os_error() == Some(libc::ENOBUFS) => self.begin_anew(tell)?,
+                Err(cause) => return Err(WitnessError::kernel("reading the kernel's addresses")(cause)),
+            }
+            any = true;
+        }
+    }
+
+    fn begin_anew(&mut self, tell: &mut Tell<'_>) -> Result<(), WitnessError> {
+        self.present.clear();
+        self.dumping = true;
+        let line = "address notifications were lost; asking anew".into();
+        tell(&Recorded::now(self.who.as_str(), What::Said { line }))?;
+        ask(&self.socket)
+    }
+
+    fn take(&mut self, bytes: &[u8], at_us: u64, tell: &mut Tell<'_>) -> Result<(), WitnessError> {
+        let mut rest = bytes;
         while let Ok(message) = NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest) {
             let length = message.header.length as usize;
-            let what = match message.payload {
-                NetlinkPayload::Done(_) if dumping => {
-                    dumping = false;
-                    Some(What::Addresses(present.values().cloned().collect()))
-                }
-                NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewAddress(new)) => understand(&new)
-                    .filter(|(key, address)| present.insert(*key, address.clone()).is_none())
-                    .map(|(_, address)| What::AddressAdded(address))
-                    .filter(|_| !dumping),
-                NetlinkPayload::InnerMessage(RouteNetlinkMessage::DelAddress(old)) => understand(&old)
-                    .and_then(|(key, _)| present.remove(&key))
-                    .map(What::AddressRemoved)
-                    .filter(|_| !dumping),
-                _ => None,
-            };
-            if let Some(what) = what {
-                tell(&Recorded { at_us, who: who.to_owned(), what })?;
+            if let Some(what) = self.news(message.payload) {
+                tell(&Recorded { at_us, who: self.who.clone(), what })?;
             }
             // Messages of one datagram are aligned to four bytes, netlink(3).
             match rest.get(length.max(1).next_multiple_of(4)..) {
@@ -119,6 +146,31 @@ fn listen(
                 _ => break,
             }
         }
+        Ok(())
+    }
+
+    fn news(&mut self, payload: NetlinkPayload<RouteNetlinkMessage>) -> Option<What> {
+        match payload {
+            NetlinkPayload::Done(_) if self.dumping => {
+                self.dumping = false;
+                Some(What::Addresses(self.present.values().cloned().collect()))
+            }
+            NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewAddress(new)) => understand(&new)
+                .filter(|(key, address)| self.present.insert(*key, address.clone()).is_none())
+                .map(|(_, address)| What::AddressAdded(address))
+                .filter(|_| !self.dumping),
+            NetlinkPayload::InnerMessage(RouteNetlinkMessage::DelAddress(old)) => understand(&old)
+                .and_then(|(key, _)| self.present.remove(&key))
+                .map(What::AddressRemoved)
+                .filter(|_| !self.dumping),
+            _ => None,
+        }
+    }
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
     }
 }
 

@@ -1,8 +1,9 @@
 //! What looks at a run from inside a host. Each witness is a process of its own, started by the lab inside that host's
-//! namespaces. It prints one [`Recorded`] per line, as JSON, and ends when its standard input closes, when nobody
+//! namespaces; the addresses of all hosts are looked at by one thread, so that their times compare. It prints one [`Recorded`] per line, as JSON, and ends when its standard input closes, when nobody
 //! reads its output any more, or on a signal. Witnesses only tell; nothing is decided here.
 
 mod addresses;
+mod all_addresses;
 mod arp;
 mod role;
 
@@ -15,6 +16,8 @@ use std::time::Duration;
 
 use clap::Subcommand;
 
+pub(crate) use self::addresses::Listener;
+pub(crate) use self::all_addresses::AllAddresses;
 use crate::client::{self, Through};
 use crate::record::{Recorded, What};
 

@@ -9,7 +9,7 @@ use mysql::{Conn, OptsBuilder};
 
 use super::{WitnessError, tell_now};
 use crate::client::words;
-use crate::record::{Role, What};
+use crate::record::{GroupShown, MemberShown, Role, What};
 
 /// After this long without an answer the server counts as silent. A hung server hides nobody: each has its own witness.
 const ANSWER_LIMIT: Duration = Duration::from_secs(1);
@@ -20,7 +20,10 @@ const RECONNECT_PAUSE: Duration = Duration::from_millis(50);
 const QUESTION: &str = "\
 SELECT COALESCE(m.MEMBER_STATE, ''), COALESCE(m.MEMBER_ROLE, ''), @@super_read_only, s.VIEW_ID, \
 (SELECT COUNT(*) FROM performance_schema.replication_group_members), \
-(SELECT COUNT(*) FROM performance_schema.replication_group_members WHERE MEMBER_STATE = 'UNREACHABLE') \
+(SELECT COUNT(*) FROM performance_schema.replication_group_members WHERE MEMBER_STATE = 'UNREACHABLE'), \
+here.id, \
+(SELECT GROUP_CONCAT(CONCAT(MEMBER_ID, ' ', MEMBER_STATE, ' ', MEMBER_ROLE) ORDER BY MEMBER_ID) \
+FROM performance_schema.replication_group_members) \
 FROM (SELECT @@server_uuid AS id) AS here \
 LEFT JOIN performance_schema.replication_group_members AS m ON m.MEMBER_ID = here.id \
 LEFT JOIN performance_schema.replication_group_member_stats AS s ON s.MEMBER_ID = here.id";
@@ -32,7 +35,7 @@ pub(super) struct Account {
     pub(super) password: String,
 }
 
-type Answer = (String, String, bool, Option<String>, u32, u32);
+type Answer = (String, String, bool, Option<String>, u32, u32, String, Option<String>);
 
 /// Tells what the server says of itself whenever that changes, until nobody listens.
 pub(super) fn watch(who: &str, account: &Account, every: Duration) -> Result<(), WitnessError> {
@@ -43,13 +46,19 @@ pub(super) fn watch(who: &str, account: &Account, every: Duration) -> Result<(),
         .read_timeout(Some(ANSWER_LIMIT))
         .write_timeout(Some(ANSWER_LIMIT))
         .max_allowed_packet(Some(1 << 20));
-    let mut told = None;
+    let (mut told, mut shown) = (None, None);
     let mut connection = None;
     loop {
         let (what, pause) = match ask(&mut connection, &options) {
-            Ok(role) => (What::Role(role), every),
+            Ok((role, group)) => {
+                if shown.as_ref() != Some(&group) {
+                    tell_now(who, What::Group(group.clone()))?;
+                    shown = Some(group);
+                }
+                (What::Role(role), every)
+            }
             Err(cause) => {
-                connection = None;
+                (connection, shown) = (None, None);
                 (What::NoRole { why: words(&cause) }, RECONNECT_PAUSE)
             }
         };
@@ -61,19 +70,24 @@ pub(super) fn watch(who: &str, account: &Account, every: Duration) -> Result<(),
     }
 }
 
-fn ask(connection: &mut Option<Conn>, options: &OptsBuilder) -> Result<Role, mysql::Error> {
+fn ask(connection: &mut Option<Conn>, options: &OptsBuilder) -> Result<(Role, GroupShown), mysql::Error> {
     let connection = match connection {
         Some(connection) => connection,
         None => connection.insert(Conn::new(options.clone())?),
     };
     let answer: Option<Answer> = connection.query_first(QUESTION)?;
-    let (state, role, super_read_only, view, members, unreachable) = answer.unwrap_or_default();
-    Ok(Role {
-        state,
-        role,
-        super_read_only,
-        view: view.filter(|view| !view.is_empty()),
-        members,
-        unreachable,
-    })
+    let (state, role, super_read_only, view, members, unreachable, own, rows) = answer.unwrap_or_default();
+    let view = view.filter(|view| !view.is_empty());
+    let group =
+        GroupShown { own, members: rows.iter().flat_map(|rows| rows.split(',')).map(shown).collect() };
+    let primaries = group.members.iter().filter(|member| member.role == "PRIMARY").count();
+    let primaries = u32::try_from(primaries).unwrap_or(u32::MAX);
+    Ok((Role { state, role, super_read_only, view, members, unreachable, primaries }, group))
+}
+
+/// A row of the group: its three columns with blanks between.
+fn shown(row: &str) -> MemberShown {
+    let mut columns = row.splitn(3, ' ').map(str::to_owned);
+    let mut next = || columns.next().unwrap_or_default();
+    MemberShown { id: next(), state: next(), role: next() }
 }

@@ -110,6 +110,7 @@ pub(super) fn init(wishes: &Wishes) -> Result<String, NotDone> {
         tls_ca: None,
         tls_client: None,
         limits: Limits::default(),
+        shows: Vec::new(),
     };
     let found = match found::ask(access, vip, wishes.gateway) {
         Err(NotFound::TurnedAway(why)) => {

@@ -109,6 +109,11 @@ impl Subscriber {
         self.gateway
     }
 
+    /// The members of this family, each with its MAC as far as it is known.
+    pub(super) fn members(&self) -> impl Iterator<Item = (IpAddr, Option<Mac>)> {
+        self.members.iter().map(|(member, mac)| (*member, *mac))
+    }
+
     /// All members, and the gateway.
     pub(super) fn everyone(&self) -> impl Iterator<Item = IpAddr> {
         self.members.keys().copied().chain(self.gateway)

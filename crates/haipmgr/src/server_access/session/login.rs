@@ -19,6 +19,8 @@ use super::{Error, Result};
 pub(crate) struct Account<'a> {
     pub(crate) user: &'a str,
     pub(crate) password: &'a str,
+    /// What the connection shows beside the program's name and process.
+    pub(crate) shows: &'a [(&'static str, String)],
 }
 
 /// The protocol since MySQL 3.21.
@@ -83,7 +85,7 @@ pub(super) async fn log_in(
         None::<&[u8]>,
         Some(method.borrow()),
         capabilities,
-        offered.contains(CapabilityFlags::CLIENT_CONNECT_ATTRS).then(attributes),
+        offered.contains(CapabilityFlags::CLIENT_CONNECT_ATTRS).then(|| attributes(account.shows)),
         u32::try_from(LONGEST_PACKET).unwrap_or(u32::MAX),
     );
     wire.send(&bytes_of(&response)).await?;
@@ -92,9 +94,10 @@ pub(super) async fn log_in(
 }
 
 /// What `performance_schema.session_connect_attrs` shows of the connection.
-fn attributes() -> HashMap<String, String> {
+fn attributes(shows: &[(&'static str, String)]) -> HashMap<String, String> {
     let process = std::process::id().to_string();
-    HashMap::from([("program_name".to_owned(), "haipmgr".to_owned()), ("_pid".to_owned(), process)])
+    let own = [("program_name", "haipmgr".to_owned()), ("_pid", process)];
+    own.iter().chain(shows).map(|(name, value)| ((*name).to_owned(), value.clone())).collect()
 }
 
 /// Until the server accepts the account, or says why not.

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::*;
+use crate::pause::Pause;
 use crate::switchover::session::{Does, Session};
 
 const TIME: Duration = Duration::from_secs(10);
@@ -33,6 +34,7 @@ fn group() -> Vec<Reading> {
         changed: Ok(Vec::new()),
         stage: None,
         prepared: Ok(Vec::new()),
+        paused: None,
     };
     (1..=3).map(|number| Reading { address: address(number), said: Ok(said(number)) }).collect()
 }
@@ -213,6 +215,19 @@ fn without_a_primary_in_the_majority_or_beside_another_switchover_nothing_is_beg
     let mut busy = group();
     said(&mut busy, 1).stage = Some("Primary Switch: waiting for pending transactions to finish".to_owned());
     assert!(refusal(&plan(&busy, &to(None, true))).contains("a switchover is under way already"));
+}
+
+#[test]
+fn while_the_cluster_is_paused_the_vip_would_not_follow_so_that_is_refused_unless_forced() {
+    let mut paused = group();
+    said(&mut paused, 1).paused = Some(Pause::new(1_777_636_800_250, "root on db3", "new disk"));
+    let refusal = refusal(&best_of(&paused));
+    assert!(
+        refusal.contains("paused until 2026-05-01T12:00:00Z, ordered by root on db3: new disk"),
+        "{refusal}"
+    );
+    assert!(refusal.contains("haipmgr resume first"), "{refusal}");
+    assert_eq!(plan(&paused, &to(None, true)).verdict, Verdict::Go);
 }
 
 #[test]

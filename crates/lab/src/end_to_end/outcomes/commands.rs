@@ -48,10 +48,10 @@ pub(super) const ROWS: &[Outcome] = &[
     ),
     row(
         &["control_socket_abused"],
-        "the control socket gets slow, huge and malformed lines and a thousand connections",
+        "the control socket gets slow, huge and malformed lines and a thousand connections, each by itself and all at once; the disk is full",
         SAME,
         "never",
-        "it has a thread of its own; decisions are as quick as before, and `haipmgr status` is answered afterwards",
+        "it has a thread of its own; decisions are as quick as before (docs/status.md), and `haipmgr status` is answered afterwards",
     ),
     row(
         &["s6_stat_file_follows", "s1_grep_warn_lists_exactly_the_switches"],

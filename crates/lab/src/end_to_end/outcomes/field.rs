@@ -63,8 +63,16 @@ pub(super) const ROWS: &[Outcome] = &[
     row(
         &["arp_kept_in_by_the_holder"],
         "the holder's kernel answers no ARP question (`arp_ignore` = 8, NOARP)",
-        "the same host, while its agent runs",
-        "never; with the agent stopped, a switchover gives two holders",
-        "nobody can see that the address is in use. `check`, the start and the stop say so: `haipmgr stop --release` is safe",
+        SAME,
+        "never",
+        "its agent hears a claim all the same. `check`, the start and the stop say so",
+    ),
+    row(
+        &["arp_ignored_by_a_holder_without_an_agent", "arp_dropped_by_a_holder_without_an_agent"],
+        "the same, or a packet rule drops its ARP answers; its agent is stopped, and another member becomes the primary",
+        "the same host, until somebody starts its agent or removes the address there; then the new primary",
+        "nobody can write as long as that lasts",
+        "a host that answers no ARP question still answers whoever speaks to the address: a claimant asks each member by echo too. It does not take what is up elsewhere; the ERROR names \
+         the host and what to do. Where the host answers no echo either (`icmp_echo_ignore_all`, a packet rule), nothing shows that the VIP is there, and two hosts have it",
     ),
 ];

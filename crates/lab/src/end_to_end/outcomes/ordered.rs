@@ -56,11 +56,32 @@ pub(super) const ROWS: &[Outcome] = &[
         "MySQL waits, and has no word to call it off: the command ends with status 5, and the switchover still happens",
     ),
     row(
-        &["switchover_command_refuses", "switchover_command_without_procedures"],
-        "the same, refused or failed: something does not end by itself, the member is not fit, the account may not",
+        &[
+            "switchover_command_refuses",
+            "switchover_command_refuses_what_lasts",
+            "switchover_command_without_procedures",
+            "what_mysql_refuses_changes_nothing",
+            "paused_cluster_is_neither_switched_nor_drained",
+        ],
+        "the same, refused or failed: something does not end by itself, the member is not fit, the account may not, MySQL refuses, the \
+         cluster is paused",
         SAME,
         "never",
         "nothing was changed",
+    ),
+    row(
+        &["switchover_to_a_paused_host"],
+        "the same to a host whose agent alone is paused",
+        "nobody, or the old primary, until the host is resumed; then the new primary",
+        "nobody can write for as long as that lasts",
+        "no other host knows of that pause: the group has its new primary, and the command ends with status 5, for the VIP is not seen there",
+    ),
+    row(
+        &["without_a_majority_nothing_is_ordered"],
+        "both other members hang, and `switchover`, `drain`, `pause` and `resume` are typed",
+        "nobody, until they go on",
+        "as long as that lasts",
+        "the group has no majority, and writes nothing; each command says so and orders nothing",
     ),
     row(
         &["drain_then_shutdown"],
@@ -77,11 +98,22 @@ pub(super) const ROWS: &[Outcome] = &[
         "it was told to take none; the others can't write",
     ),
     row(
-        &["drain_refused_leaves_the_vip"],
+        &[
+            "drain_refused_leaves_the_vip",
+            "drain_without_a_candidate_leaves_the_vip",
+            "drain_says_what_it_could_not_do",
+        ],
         "`haipmgr drain` where the primary can't be moved away",
         SAME,
         "never",
         "it never makes things worse",
+    ),
+    row(
+        &["drain_whose_time_is_over"],
+        "the same while a transaction at work holds the switchover up until the time is over",
+        "the old primary until the transaction has ended, then the new one",
+        "a few milliseconds",
+        "nothing was given up; but a switchover that has begun can't be called off, and still happens",
     ),
     row(
         &["paused_cluster_moves_no_vip_after_kill_9"],
@@ -103,5 +135,26 @@ pub(super) const ROWS: &[Outcome] = &[
         NEW,
         "a few milliseconds",
         "a claim is yielded to, paused or not",
+    ),
+    row(
+        &["paused_holder_fault_by_fault"],
+        "the holder's host is paused, and the gateway is gone for all; its server goes offline (`offline_mode`); the VIP is removed by hand",
+        "the same host; once it is removed by hand nobody, until the pause is over",
+        "never; once it is removed, as long as the pause lasts",
+        "nothing is let go of by choice, and nothing is taken (docs/pause.md)",
+    ),
+    row(
+        &["pause_names_who_has_it_not", "pause_without_rights_or_tables"],
+        "`haipmgr pause` where a server is silent, gets nothing from the group, or lacks the rights or the table; where no agent runs",
+        SAME,
+        "never",
+        "who has it not is named; without the right or the table nothing is changed",
+    ),
+    row(
+        &["a_nights_work"],
+        "a night by the commands alone: `kill -9`, a drained host, the primary put back, a pause with a server and two agents started anew",
+        "the primary of the moment",
+        "as the rows for each say",
+        "`status`, `explain` and `history` say at each step what kernels, servers and witnesses saw",
     ),
 ];

@@ -21,7 +21,11 @@ fn fault(at_us: u64, name: &str, expects: Expects, phase: Phase) -> Recorded {
 
 fn role(at_us: u64, who: &str, role: &str, super_read_only: bool, unreachable: u32) -> Recorded {
     let (state, role) = ("ONLINE".to_owned(), role.to_owned());
-    us(at_us, who, What::Role(Role { state, role, super_read_only, view: None, members: 3, unreachable }))
+    us(
+        at_us,
+        who,
+        What::Role(Role { state, role, super_read_only, view: None, members: 3, unreachable, primaries: 1 }),
+    )
 }
 
 fn arp(at_us: u64, from: &str, kind: ArpKind) -> Recorded {
