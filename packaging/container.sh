@@ -1,37 +1,46 @@
 # For packaging/test: a Debian root with systemd as PID 1, in mount, PID, network, UTS, IPC and cgroup namespaces of its own. To be sourced.
 # Not systemd-nspawn: it wants the machine's own systemd or its cgroup tree, which a container or a CI machine may not have.
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/haipmgr-packaging
+packages=systemd,systemd-sysv,iproute2,logrotate,dbus,polkitd
 
-# archive SUITE: a root as Debian installs it, made once.
+# archive SUITE: a root as Debian installs it, made once: $archive.
 archive() {
+    archive=$cache/$1-$(printf %s "$packages" | cksum | cut -d " " -f 1)
     local tools=$cache/tools
     mkdir -p "$cache"
     if [ ! -e "$tools/usr/bin/mmdebstrap" ]; then
         (cd "$cache" && apt-get -qq -o APT::Sandbox::User=root download mmdebstrap && dpkg-deb -x mmdebstrap_*.deb "$tools" && rm mmdebstrap_*.deb)
     fi
-    [ -e "$cache/$1.tar" ] && return
+    [ -e "$archive.tar" ] && return
     # The archive that this machine takes its own packages from.
     local mirror=${DEBIAN_MIRROR:-$(apt-get indextargets --format '$(REPO_URI)' 'Label: Debian' | head -n 1)}
     [ -n "$mirror" ] || { echo "no Debian archive is known to apt: DEBIAN_MIRROR=URL names one" >&2; exit 1; }
     # In a mount namespace, so that nothing stays mounted. An archive that is a snapshot has no fresh date.
     unshare --mount --propagation private "$tools/usr/bin/mmdebstrap" --quiet --mode=root --variant=minbase \
-        --aptopt='Acquire::Check-Valid-Until "false"' --include=systemd,systemd-sysv,iproute2,logrotate,dbus \
-        "$1" "$cache/$1.part.tar" "$mirror"
-    mv "$cache/$1.part.tar" "$cache/$1.tar"
+        --aptopt='Acquire::Check-Valid-Until "false"' --include=$packages \
+        "$1" "$archive.part.tar" "$mirror"
+    mv "$archive.part.tar" "$archive.tar"
 }
 
-# boot SUITE: $root is the running container's root, $init its PID 1. $work is the caller's.
+# boot SUITE [NUMBER]: $root is the running container's root, $init its PID 1. $work is the caller's. Its host is db1, or db$NUMBER.
 boot() {
     archive "$1"
+    number=${2:-1}
     mkdir -p "$root"
-    tar -C "$root" -xf "$cache/$1.tar"
+    tar -C "$root" -xf "$archive.tar"
+    echo "db$number" >"$root/etc/hostname"
     ln -sf /dev/null "$root/etc/systemd/system/systemd-modules-load.service"
     mysql_root
-    cgroups=$(awk '$3 == "cgroup2" { print $2; exit }' /proc/mounts)/haipmgr-packaging-$$
+    power_on
+}
+
+# The container of $root, as often as is wanted; what is not in MySQL's folders is there again.
+power_on() {
+    cgroups=$(awk '$3 == "cgroup2" { print $2; exit }' /proc/mounts)/haipmgr-packaging-$$-$number
     mkdir "$cgroups"
     # The new namespaces' root of the cgroup tree is where the process stands that makes them.
     setsid bash -c 'echo $$ >"$1/cgroup.procs" && exec unshare --mount --uts --ipc --net --pid --cgroup --fork --kill-child \
-        --propagation private bash packaging/container-init "$2" "$3"' _ "$cgroups" "$root" "$mysql" </dev/null >"$work/boot" 2>&1 &
+        --propagation private bash packaging/container-init "$2" "$3" "$4"' _ "$cgroups" "$root" "$mysql" "db$number" </dev/null >"$work/boot" 2>&1 &
     outer=$!
     local n
     for n in $(seq 300); do
@@ -42,6 +51,7 @@ boot() {
     cat "$work/boot" >&2
     echo "systemd does not come up in $root" >&2
     end_container
+    rm -rf "$work"
     exit 1
 }
 
@@ -58,7 +68,6 @@ end_container() {
         find "$cgroups" -depth -mindepth 1 -type d -exec rmdir {} + 2>/dev/null || true
         sleep 0.1
     done
-    rm -rf "$work"
 }
 
 # The lab's MySQL, read-only under what the server writes.
@@ -68,22 +77,23 @@ mysql_root() {
 }
 
 mysql_service() {
-    inside sh -ec 'mkdir -p /opt/mysql/data /opt/mysql/tmp && cat >/opt/mysql/data/my.cnf && cat >/etc/systemd/system/mysql.service <<UNIT
+    # Not RootDirectory=: with it a drop-in's ExecStop= is in that root, too.
+    inside sh -ec 'mkdir -p /opt/mysql/data /opt/mysql/tmp /opt/mysql/proc /opt/mysql/dev
+        mountpoint -q /opt/mysql/proc || { mount -t proc proc /opt/mysql/proc; mount --rbind /dev /opt/mysql/dev; }
+        cat >/opt/mysql/data/my.cnf && cat >/etc/systemd/system/mysql.service <<UNIT
 [Service]
-RootDirectory=/opt/mysql
-MountAPIVFS=yes
-ExecStartPre=/usr/sbin/mysqld --no-defaults --initialize-insecure --user=root --datadir=/data/db
-ExecStart=/usr/sbin/mysqld --defaults-file=/data/my.cnf
+ExecStartPre=-/usr/sbin/chroot /opt/mysql /usr/sbin/mysqld --no-defaults --initialize-insecure --user=root --datadir=/data/db
+ExecStart=/usr/sbin/chroot /opt/mysql /usr/sbin/mysqld --defaults-file=/data/my.cnf
 TimeoutStartSec=120
 UNIT
-        systemctl daemon-reload; systemctl start mysql' <<'CNF'
+        systemctl daemon-reload; systemctl start mysql' <<CNF
 [mysqld]
 user = root
-server_id = 1
+server_id = $number
 datadir = /data/db
 socket = /data/mysql.sock
 pid_file = /data/mysql.pid
-report_host = 10.77.0.11
+report_host = 10.77.0.1$number
 secure_file_priv = NULL
 skip_name_resolve = ON
 mysqlx = OFF
@@ -93,7 +103,9 @@ gtid_mode = ON
 enforce_gtid_consistency = ON
 plugin_load_add = group_replication.so
 loose-group_replication_group_name = 3f2504e0-4f89-11d3-9a0c-0305e82c3301
-loose-group_replication_local_address = 10.77.0.11:33061
+loose-group_replication_local_address = 10.77.0.1$number:33061
+loose-group_replication_group_seeds = 10.77.0.11:33061,10.77.0.12:33061,10.77.0.13:33061
+loose-group_replication_recovery_get_public_key = ON
 loose-group_replication_start_on_boot = OFF
 CNF
 }

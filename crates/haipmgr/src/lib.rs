@@ -19,6 +19,7 @@ pub mod recorder;
 pub mod self_protection;
 pub mod server_access;
 pub mod service_manager;
+pub mod shutdown_delay;
 mod status;
 mod switchover;
 pub mod trace_file;

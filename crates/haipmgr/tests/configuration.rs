@@ -62,12 +62,14 @@ socket = "/run/mysqld/mysqld.sock"
 fn every_optional_key_is_taken() {
     let (_written, config) = loaded(
         "haipmgr.toml",
-        &("lock = \"/x/y.lock\"".to_owned() + &TOML.replace("[cluster.members]", EVERY_OPTIONAL_KEY)),
+        &("lock = \"/x/y.lock\"\ndrain_on_shutdown = false\n".to_owned()
+            + &TOML.replace("[cluster.members]", EVERY_OPTIONAL_KEY)),
     );
     let cluster = only(&config);
     let policy = &cluster.policy;
     let millis = Duration::from_millis;
     assert_eq!(config.lock, PathBuf::from("/x/y.lock"));
+    assert!(!config.drain_on_shutdown);
     assert_eq!(policy.vips[&VipId::FIRST].lease, Some(millis(10_000)));
     assert_eq!(
         (policy.vips[&VipId::FIRST].linger, policy.vips[&VipId::FIRST].claim_wait),
@@ -160,6 +162,13 @@ const FAULTS: &[(&str, &str, &str, &[&str])] = &[
     ("[[cluster]]", "lok = 1\n[[cluster]]", "2:1:", &["unknown key \"lok\"", "did you mean \"lock\"?"]),
     ("[[cluster]]", "vip = 1\n[[cluster]]", "2:1:", &["\"vip\" belongs to a cluster", "[[cluster]]"]),
     ("[[cluster]]", "lock = \"x\"\n[[cluster]]", "2:8:", &["lock", "whole path"]),
+    ("[[cluster]]", "drain_on_shutdown = 1\n[[cluster]]", "2:21:", &["drain_on_shutdown", "true or false"]),
+    (
+        "sleeptime ",
+        "drain_on_shutdown = true\nsleeptime ",
+        "10:1:",
+        &["for the whole file", "above the first [[cluster]]"],
+    ),
     ("= 3306", "= \"3306\"", "6:17:", &["mysql_port: this is text", "without quotes"]),
     ("= 3306", "= 0", "6:17:", &["mysql_port", "out of range", "1 to 65535"]),
     ("= 33061", "= 133061", "7:17:", &["group_port", "out of range"]),

@@ -129,6 +129,8 @@ impl Agent {
             let output = messages.try_clone().map_err(failed("opening the agent's message file"))?;
             // As the unit in packaging/ has it.
             command.env("MALLOC_ARENA_MAX", "1");
+            // The machine's own shutdown is none of these hosts'.
+            command.env("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nonexistent/system_bus_socket");
             command.args(&program.arguments).stdout(output).stderr(messages);
             self.processes.push(command.spawn().map_err(failed("starting the agent"))?);
         }

@@ -54,6 +54,11 @@ impl Drains {
         });
     }
 
+    /// Those that are drained, from now on.
+    pub(super) fn drained(&self) -> watch::Receiver<BTreeSet<String>> {
+        self.drained.subscribe()
+    }
+
     /// Does what is ordered, and answers when the VIPs are given up. Not waited for: the agents go on meanwhile.
     pub(super) fn carry_out(&self, order: Order) {
         let drains = matches!(order.request, Request::Drain { .. });

@@ -1,6 +1,7 @@
 //! What each command does. Exit status: 0 done, 1 failed, 2 the command line or the configuration is wrong,
 //! 3 another agent runs, 4 refused, 5 still under way. `status` has its own (`crate::status::judge`).
 
+mod before_shutdown;
 mod check;
 mod drain;
 mod drains;

@@ -6,6 +6,7 @@ use std::sync::{Arc, Weak};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
+use super::before_shutdown::BeforeShutdown;
 use super::drains::Drains;
 use super::pauses::Pauses;
 use super::reloads::{Asked, Reloads, by_signal};
@@ -32,6 +33,7 @@ pub(super) struct Serving {
     pub(super) clusters: Clusters,
     pub(super) drains: Drains,
     pub(super) pauses: Pauses,
+    before_shutdown: Option<BeforeShutdown>,
     doors: Doors,
 }
 
@@ -114,9 +116,21 @@ impl Serving {
         let (drains, orders) = Drains::begin(&written, &journal.agent(), pause_orders);
         let clusters = Clusters::open(written.source, &manager, orders, &journal.agent()).await;
         let clusters = clusters.map_err(|error| error.to_string())?;
+        let before_shutdown = BeforeShutdown::begin(&written, drains.drained(), &journal.agent());
         let written = Arc::new(written);
         let (running, doors) = (BTreeMap::new(), Doors::default());
-        let mut serving = Self { written, running, journal, lock, manager, clusters, drains, pauses, doors };
+        let mut serving = Self {
+            written,
+            running,
+            journal,
+            lock,
+            manager,
+            clusters,
+            drains,
+            pauses,
+            before_shutdown,
+            doors,
+        };
         let mut later = Vec::new();
         // No loop turns before all have begun: only then is the agent ready.
         for (cluster, log, unanswered) in to_begin {
@@ -139,9 +153,24 @@ impl Serving {
     }
 
     /// Whoever asks how the agent is, is answered by those that run, in the order of the file.
-    pub(super) fn set_doors(&self) {
+    fn set_doors(&self) {
         let door = |cluster: &Cluster| self.running.get(&cluster.name).map(|runs| runs.door.clone());
         self.doors.set(self.written.clusters.iter().filter_map(door).collect());
+    }
+
+    /// The configuration is this one from now on.
+    pub(super) fn follow(&mut self, written: Config) {
+        self.drains.follow(&written);
+        self.pauses.follow(&written);
+        match &self.before_shutdown {
+            Some(before_shutdown) if written.drain_on_shutdown => before_shutdown.follow(&written),
+            _ => {
+                let log = self.journal.agent();
+                self.before_shutdown = BeforeShutdown::begin(&written, self.drains.drained(), &log);
+            }
+        }
+        self.written = written.into();
+        self.set_doors();
     }
 
     fn listen(&self) -> Option<control::Listener> {

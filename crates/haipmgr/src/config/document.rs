@@ -3,7 +3,8 @@
 use super::draft::Draft;
 use super::duration;
 use super::keys::{
-    CLUSTER, GATEWAY_LOST_WORDS, Key, Kind, Presence, READ_ONLY_WORDS, SILENT_HOST_WORDS, TOP, TRACE_WORDS,
+    CLUSTER, GATEWAY_LOST_WORDS, Key, Kind, Presence, READ_ONLY_WORDS, SILENT_HOST_WORDS, SWITCH, TOP,
+    TRACE_WORDS,
 };
 
 const HEAD: &str = "# Every configuration key
@@ -46,7 +47,7 @@ const PARAMETER_PY: &str = "
 A file whose name ends in `.py` is read as a `parameter.py`, unchanged; nothing in it is executed. It must have exactly its ten keys. `vip`, `ip_gateway`, `mysql_port`, `user`, `sleeptime` and `install_path` mean what they mean above;
 `cluser_ip` is `members`, `inter_port` is `group_port`, `passwd` is `password`, `platfrom` is `\"linux\"`. `install_path` ends in `/`.
 With it the agent behaves as the Python program did: `lease` is `\"off\"`, `linger` is 0, and the lock is `/root/HAIPMGR<host name>.lock`.
-Everything else has the defaults above. `haipmgr convert parameter.py` prints the same configuration as TOML.
+`drain_on_shutdown` is `false`. Everything else has the defaults above. `haipmgr convert parameter.py` prints the same configuration as TOML.
 ";
 
 /// One key, as it is documented, here and in `haipmgr.toml(5)`. Code stands between backticks.
@@ -65,7 +66,7 @@ pub struct Documented {
 pub fn keys_of_the_file() -> impl Iterator<Item = Documented> {
     TOP.iter().map(|key| Documented {
         name: key.name,
-        takes: "a path".to_owned(),
+        takes: key.takes.to_owned(),
         default: key.default.to_owned(),
         about: key.about,
     })
@@ -108,7 +109,7 @@ fn takes(key: &Key) -> String {
         Kind::Count { least, most, .. } => format!("{least} to {most}"),
         Kind::Duration { least, most, .. } => range(*least, *most),
         Kind::DurationOr { word, least, most, .. } => format!("{}, or `\"{word}\"`", range(*least, *most)),
-        Kind::Switch(_) => "`true` or `false`".to_owned(),
+        Kind::Switch(_) => SWITCH.to_owned(),
         Kind::Command(_) => "a list: program, arguments".to_owned(),
         Kind::GatewayLost => format!("`\"{}\"`", GATEWAY_LOST_WORDS.join("\"`, `\"")),
         Kind::ReadOnlyPrimary => format!("`\"{}\"`", READ_ONLY_WORDS.join("\"`, `\"")),

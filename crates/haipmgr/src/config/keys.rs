@@ -427,16 +427,31 @@ pub(super) const CLUSTER: &[Key] = &[
 /// A key beside the `[[cluster]]` tables: its name, its default in words, what it means.
 pub(super) struct TopKey {
     pub(super) name: &'static str,
+    pub(super) takes: &'static str,
     pub(super) default: &'static str,
     pub(super) about: &'static str,
 }
 
 /// Every key beside the clusters.
-pub(super) const TOP: &[TopKey] = &[TopKey {
-    name: "lock",
-    default: "`\"/run/haipmgr/haipmgr.lock\"`",
-    about: "The lock file that keeps a second agent from starting on this host. Above the first `[[cluster]]`.",
-}];
+pub(super) const TOP: &[TopKey] = &[
+    TopKey {
+        name: "lock",
+        takes: "a path",
+        default: "`\"/run/haipmgr/haipmgr.lock\"`",
+        about: "The lock file that keeps a second agent from starting on this host. Above the first `[[cluster]]`.",
+    },
+    TopKey {
+        name: "drain_on_shutdown",
+        takes: SWITCH,
+        default: "`true`",
+        about: "When logind says that the host is about to go down (`systemctl reboot`, `poweroff`), the agent does what `haipmgr drain` \
+                does, and logind waits for it: up to 4.5 s with its `InhibitDelayMaxSec=5`. Where there is no D-Bus or logind, or it \
+                refuses, a line says so and nothing else changes. Above the first `[[cluster]]`.",
+    },
+];
+
+/// What a key takes that is on or off.
+pub(super) const SWITCH: &str = "`true` or `false`";
 
 /// The cluster's key of that name.
 pub(super) fn find(name: &str) -> Option<&'static Key> {

@@ -59,6 +59,9 @@ pub struct Config {
     pub clusters: Vec<Cluster>,
     /// The lock file (S4).
     pub lock: PathBuf,
+    /// What `haipmgr drain` does is done when logind says that the host goes down. Never with a `parameter.py`: the legacy program
+    /// did nothing of the kind.
+    pub drain_on_shutdown: bool,
     /// What is wrong and still does not keep the agent from running; for the log, as errors.
     pub remarks: Vec<String>,
 }

@@ -18,13 +18,14 @@ const PYTHON_IN_WRONG_NAME: &str =
 /// What the file says.
 pub(super) struct Read {
     pub(super) lock: Option<PathBuf>,
+    pub(super) drain_on_shutdown: bool,
     pub(super) clusters: Vec<Draft>,
 }
 
 /// Reads `text`, and adds to `problems` all that is wrong with it by itself.
 pub(super) fn read(text: &str, problems: &mut Problems) -> Read {
     let lines = Lines::new(text);
-    let mut read = Read { lock: None, clusters: Vec::new() };
+    let mut read = Read { lock: None, drain_on_shutdown: true, clusters: Vec::new() };
     let (document, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() && text.contains("par_var") {
         problems.add(None, PYTHON_IN_WRONG_NAME);
@@ -43,22 +44,8 @@ pub(super) fn read(text: &str, problems: &mut Problems) -> Read {
     if !errors.is_empty() {
         return read;
     }
-    let top: Vec<_> = TOP.iter().map(|key| key.name).chain(["cluster"]).collect();
     for entry in entries(document.get_ref(), &lines) {
-        match (entry.key.as_str(), &entry.value) {
-            ("cluster", _) => {}
-            ("lock", Value::Text(path)) if path.starts_with('/') && !path.ends_with('/') => {
-                read.lock = Some(PathBuf::from(path));
-            }
-            ("lock", _) => {
-                problems.add(entry.value_at, "lock: write the file's whole path in quotes, from \"/\"");
-            }
-            (key, _) if keys::find(key).is_some() => problems.add(
-                entry.key_at,
-                format!("the key \"{key}\" belongs to a cluster; write [[cluster]] in a line above it"),
-            ),
-            (key, _) => problems.add(entry.key_at, unknown(key, &top).0),
-        }
+        of_whole_file(&entry, &mut read, problems);
     }
     let clusters =
         document.get_ref().iter().find(|(key, _)| key.get_ref() == "cluster").map(|(_, value)| value);
@@ -92,6 +79,31 @@ pub(super) fn read(text: &str, problems: &mut Problems) -> Read {
     read
 }
 
+/// One key beside the clusters.
+fn of_whole_file(entry: &Entry, read: &mut Read, problems: &mut Problems) {
+    match (entry.key.as_str(), &entry.value) {
+        ("cluster", _) => {}
+        ("lock", Value::Text(path)) if path.starts_with('/') && !path.ends_with('/') => {
+            read.lock = Some(PathBuf::from(path));
+        }
+        ("lock", _) => {
+            problems.add(entry.value_at, "lock: write the file's whole path in quotes, from \"/\"");
+        }
+        ("drain_on_shutdown", Value::Switch(switch)) => read.drain_on_shutdown = *switch,
+        ("drain_on_shutdown", _) => {
+            problems.add(entry.value_at, "drain_on_shutdown: write true or false");
+        }
+        (key, _) if keys::find(key).is_some() => problems.add(
+            entry.key_at,
+            format!("the key \"{key}\" belongs to a cluster; write [[cluster]] in a line above it"),
+        ),
+        (key, _) => {
+            let top: Vec<_> = TOP.iter().map(|key| key.name).chain(["cluster"]).collect();
+            problems.add(entry.key_at, unknown(key, &top).0);
+        }
+    }
+}
+
 fn cluster(table: &DeTable<'_>, begins: Position, lines: &Lines<'_>, problems: &mut Problems) -> Draft {
     let mut draft = Draft::new(Some(begins));
     let names: Vec<_> = CLUSTER.iter().map(|key| key.name).collect();
@@ -103,9 +115,10 @@ fn cluster(table: &DeTable<'_>, begins: Position, lines: &Lines<'_>, problems: &
         }
         match keys::find(&entry.key) {
             Some(key) => apply(&mut draft, key, &entry, problems),
-            None if entry.key == "lock" => {
-                problems
-                    .add(entry.key_at, "lock is for the whole file; write it above the first [[cluster]]");
+            None if TOP.iter().any(|key| key.name == entry.key) => {
+                let text =
+                    format!("{} is for the whole file; write it above the first [[cluster]]", entry.key);
+                problems.add(entry.key_at, text);
             }
             None => {
                 let (text, near) = match parameter_py::our_name_for(&entry.key) {

@@ -90,7 +90,7 @@ pub(super) fn check(running: &Running, named: Option<&str>) -> Result<Checked, R
     if !only_by_restart.is_empty() {
         return Err(Refused::Restart(only_by_restart));
     }
-    let difference = Difference::between(&running.written.clusters, &written.clusters);
+    let difference = Difference::of_all(&running.written, &written);
     let begins = difference.names(|what| matches!(what, What::New | What::Changed(_)));
     let mut to_begin = written.clone();
     to_begin.clusters.retain(|cluster| begins.contains(&cluster.name));

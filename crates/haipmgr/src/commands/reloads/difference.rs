@@ -12,6 +12,8 @@ use crate::config::{Cluster, Config};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::commands) struct Difference {
     pub(super) clusters: Vec<Change>,
+    /// Keys of the whole file that are other, in words.
+    pub(super) whole_file: Vec<String>,
 }
 
 /// One cluster.
@@ -59,12 +61,19 @@ impl Difference {
             takes: BTreeSet::new(),
             ..change(cluster, Some(cluster))
         }));
-        Self { clusters }
+        Self { clusters, whole_file: Vec::new() }
+    }
+
+    /// Of the whole configuration, and not of its clusters alone.
+    pub(super) fn of_all(old: &Config, new: &Config) -> Self {
+        let (was, is) = (old.drain_on_shutdown, new.drain_on_shutdown);
+        let whole_file = (was != is).then(|| format!("drain_on_shutdown: {was} → {is}"));
+        Self { whole_file: whole_file.into_iter().collect(), ..Self::between(&old.clusters, &new.clusters) }
     }
 
     /// Nothing is other than it was.
     pub(super) fn is_none(&self) -> bool {
-        self.clusters.iter().all(|change| change.what == What::Unchanged)
+        self.whole_file.is_empty() && self.clusters.iter().all(|change| change.what == What::Unchanged)
     }
 
     /// The names of those of which this is so.
@@ -74,7 +83,7 @@ impl Difference {
 
     /// For the operator.
     pub(super) fn lines(&self) -> Vec<String> {
-        self.clusters.iter().flat_map(Change::lines).collect()
+        self.whole_file.iter().cloned().chain(self.clusters.iter().flat_map(Change::lines)).collect()
     }
 
     /// "1 changed, 2 unchanged".

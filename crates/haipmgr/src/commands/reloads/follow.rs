@@ -67,10 +67,7 @@ pub(super) async fn follow(serving: &mut Serving, checked: Checked) -> Result<Un
             serving.clusters.forget(left);
         }
     }
-    serving.drains.follow(&written);
-    serving.pauses.follow(&written);
-    serving.written = written.into();
-    serving.set_doors();
+    serving.follow(written);
     let gone = |(name, runs): (String, Runs)| removed.contains(&name).then_some(runs.log);
     Ok(UnderWay {
         difference,
@@ -95,8 +92,11 @@ impl UnderWay {
     }
 }
 
-/// In each cluster's log, before its agent ends and begins anew.
+/// What holds for all in all logs; the rest in each cluster's, before its agent ends and begins anew.
 fn say_what_changes(serving: &Serving, difference: &Difference) {
+    for words in &difference.whole_file {
+        serving.journal.agent().info(&format!("the configuration is loaded anew: {words}"));
+    }
     for change in &difference.clusters {
         let Some(runs) = serving.running.get(&change.name) else { continue };
         match &change.what {

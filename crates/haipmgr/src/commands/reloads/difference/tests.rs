@@ -120,6 +120,7 @@ fn config(lock: &str, text: &str) -> Config {
         path: PathBuf::from("/etc/haipmgr/haipmgr.toml"),
         clusters: clusters(text),
         lock: PathBuf::from(lock),
+        drain_on_shutdown: true,
         remarks: Vec::new(),
     }
 }
