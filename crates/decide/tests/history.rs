@@ -285,6 +285,34 @@ fn a_server_that_comes_into_its_group_as_the_primary_is_told_apart_from_a_failov
 }
 
 #[test]
+fn a_server_that_shows_no_group_for_the_moment_in_which_its_view_changes_has_not_left_it() {
+    let mut model = bystander();
+    model.first.server = unreachable_db2();
+    model.run(ms(200));
+    for _ in 0..2 {
+        let seen = Seen { asked_at: model.now, fact: Fact::Known(MemberPort::Refuses) };
+        model.tell(Event::MemberPort { member: member(2), seen });
+        model.run(ms(100));
+    }
+    model.first.server = not_in_group(NotInGroup::NotRunning);
+    model.run(ms(50));
+    model.first.server = without_db2();
+    model.run(Duration::from_secs(3));
+    let rows = rows(&model);
+    assert_eq!(named(only(&rows, Kind::Came, Code::PrimaryDied).from.as_ref()), Some("db2"));
+}
+
+#[test]
+fn a_server_that_was_in_no_group_for_longer_comes_into_one() {
+    let mut model = bystander();
+    model.first.server = not_in_group(NotInGroup::NotRunning);
+    model.run(Duration::from_secs(1));
+    model.first.server = without_db2();
+    model.run(Duration::from_secs(3));
+    assert_eq!(only(&rows(&model), Kind::Came, Code::GroupStarted).from, None);
+}
+
+#[test]
 fn a_vip_that_another_answers_for_after_it_was_taken_came_never_and_left_as_a_conflict() {
     let mut model = bystander();
     model.first.server = without_db2();

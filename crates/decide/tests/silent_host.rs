@@ -117,6 +117,21 @@ fn what_was_asked_before_this_host_was_cut_off_itself_says_nothing_of_a_silence_
 }
 
 #[test]
+fn a_silence_of_before_this_host_lost_its_majority_says_nothing_once_it_has_it_again() {
+    let mut segment = Segment::new(expelling());
+    segment.falls_silent(UNREACHABLE_AFTER);
+    // The other is out of reach as well, before member 1 has been silent for long enough since: nobody is asked.
+    segment.passes(100, &[1]);
+    segment.passes(8_000, &[1, 3]);
+    // Another host asked, and member 3's answered. What became of member 1's host meanwhile is not known.
+    segment.survivor.tell(&Event::Neighbor { address: member(3), mac: Mac([2, 0, 0, 0, 0, 3]) });
+    segment.passes(200, &[1]);
+    assert_eq!(segment.expelled(), 0);
+    segment.passes(4_000, &[1]);
+    assert_eq!(segment.expelled(), 1, "silent for longer than a blip, and the other is heard all the while");
+}
+
+#[test]
 fn a_host_cut_off_in_the_group_for_long_is_waited_for_when_its_cable_is_away_for_a_blip_too() {
     let mut segment = Segment::new(expelling());
     segment.passes(2_000, &[1]);

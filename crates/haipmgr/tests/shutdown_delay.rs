@@ -174,7 +174,7 @@ async fn serve(bus: Connection, give: UnboundedSender<Given>, refuses: Arc<Atomi
 
 async fn answer(bus: &Connection, call: &Message, give: &UnboundedSender<Given>, refuses: bool) {
     let header = call.header();
-    match header.member().map(|member| member.as_str()) {
+    match header.member().map(zbus::names::MemberName::as_str) {
         Some("Get") => {
             let asked: (String, String) = call.body().deserialize().unwrap();
             assert_eq!(asked, (MANAGER.to_owned(), "InhibitDelayMaxUSec".to_owned()));

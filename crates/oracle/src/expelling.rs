@@ -334,6 +334,7 @@ impl Silence {
         let gap = unanswered.windows(2).rposition(|two| two[1].since(*two[0]) > GAP_AT_MOST);
         let unanswered = &unanswered[gap.map_or(0, |gap| gap + 1)..];
         put_apart(unanswered) >= QUESTIONS_UNANSWERED
+            && unanswered.last().is_some_and(|last| now.since(**last) <= GAP_AT_MOST)
             && unanswered.first().is_some_and(|first| now.since(**first) >= SILENT_FOR)
             && self.last_question.is_some_and(|asked| asked >= unreachable_since && asked > *heard)
     }

@@ -24,7 +24,7 @@ const LONGER_THAN_A_BLIP: Duration = Duration::from_millis(3_500);
 const UNANSWERED: usize = 3;
 /// Two questions that are put within this time count as one: of a burst all answers may be lost together.
 const COUNTS_APART: Duration = Duration::from_millis(900);
-/// Between two questions that count lies no more than this, or nothing is known of the time between them: this host was cut off itself, or
+/// Between two questions that count, and between the last and now, lies no more than this, or nothing is known of the time between them: this host was cut off itself, or
 /// heard nobody else. One question and one answer of another may be lost.
 const GAP_AT_MOST: Duration = Duration::from_millis(2_500);
 /// The others count as heard for this long after an answer: one answer may be lost; and a host that itself hears nobody any more notices
@@ -75,6 +75,10 @@ impl ExpelState {
                 .map(|question| question.at)
                 .collect(),
         );
+        // After a time without a majority, in which nobody was asked, what was before it says nothing.
+        if unanswered.last().is_none_or(|last| at.now.since(*last) > GAP_AT_MOST) {
+            return false;
+        }
         let for_long = unanswered.first().is_some_and(|first| at.now.since(*first) >= LONGER_THAN_A_BLIP);
         // The local server's answer shows that this agent did not stand still itself while it waited for the host's.
         let had_its_time = |asked: &Time| at.facts.server.asked_at.since(*asked) >= SILENT_AFTER;

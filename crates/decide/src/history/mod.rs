@@ -33,6 +33,9 @@ use marks::Marks;
 
 /// What was seen so long before a switch of which nothing was noticed sooner is told with it.
 const TOLD_BEFORE: Duration = Duration::from_secs(30);
+/// A server that says for no longer than this that it is in no group has not left it: while a new view is put in place its tables may be
+/// empty for a moment, and nothing leaves a group and comes into it again so quickly.
+const BRIEFLY_OUTSIDE: Duration = Duration::from_millis(250);
 /// No more members than these are remembered by name.
 const MOST_NAMES: usize = 64;
 
@@ -49,7 +52,9 @@ pub struct History {
     leader: Option<Leader>,
     /// This host's server leads.
     reign: Option<Reign>,
-    /// This host's server was in no group since it was last seen in one.
+    /// Since when this host's server says that it is in no group.
+    outside_since: Option<Time>,
+    /// It was, and has come into one since; nobody was seen to lead that yet.
     was_outside: bool,
     /// The operator let this host take VIPs again.
     undrained_at: Option<Time>,
@@ -189,12 +194,21 @@ impl History {
             self.marks.add(now, word);
         }
         match fact {
-            Fact::Known(Server::Member(view)) => self.follow_view(policy, view, now),
-            Fact::Known(Server::NotInGroup(_) | Server::Refused(_)) => {
-                (self.leader, self.reign, self.was_outside) = (None, None, true);
+            Fact::Known(Server::Member(view)) => {
+                if self.outside_since.take().is_some_and(|since| now.since(since) > BRIEFLY_OUTSIDE) {
+                    self.forget_leader();
+                }
+                self.follow_view(policy, view, now);
             }
+            Fact::Known(Server::NotInGroup(_)) => drop(self.outside_since.get_or_insert(now)),
+            Fact::Known(Server::Refused(_)) => self.forget_leader(),
             Fact::Unknown(_) => {}
         }
+    }
+
+    /// This host's server was out of the group: what it comes into may be another.
+    fn forget_leader(&mut self) {
+        (self.leader, self.reign, self.was_outside) = (None, None, true);
     }
 
     fn follow_view(&mut self, policy: &Policy, view: &GroupView, now: Time) {
