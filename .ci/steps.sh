@@ -1,5 +1,5 @@
 # For ./test and ./prove: steps with their times. To be sourced, with the folder of the repository as the working folder.
-steps=() passed=0 failed=() jobs=()
+steps=() passed=0 failed=() said=() jobs=()
 mkdir -p target/steps
 # A run that was killed may have left the number of a session that is somebody else's by now.
 rm -f target/steps/*/session
@@ -8,11 +8,11 @@ need() { command -v "$1" >/dev/null || { echo "$1 is missing: $2" >&2; exit 1; }
 
 # step SECONDS TITLE COMMAND…: runs it, and goes on when it fails. SECONDS: what it takes on two idle cores.
 step() {
-    local budget=$1 title=$2 began=$SECONDS status=0
+    local budget=$1 title=$2 began=$SECONDS status=0 output=target/steps/foreground-${#steps[@]}
     shift 2
     printf '\n== %s\n' "$title"
-    "$@" || status=$?
-    ended "$budget" "$title" $((SECONDS - began)) $status
+    { "$@" || status=$?; echo "$status" >"$output.status"; } 2>&1 | tee "$output"
+    ended "$budget" "$title" $((SECONDS - began)) "$(cat "$output.status")" "$output"
 }
 
 # must …: the same; what comes after it can't do without.
@@ -23,9 +23,9 @@ must() {
 }
 
 ended() {
-    local budget=$1 title=$2 took=$3 status=$4 outcome=ok over=
+    local budget=$1 title=$2 took=$3 status=$4 output=$5 outcome=ok over=
     [ "$took" -le "$budget" ] || over=' OVER'
-    if [ "$status" = 0 ]; then passed=$((passed + 1)); else outcome=FAILED failed+=("$title"); fi
+    if [ "$status" = 0 ]; then passed=$((passed + 1)); else outcome=FAILED failed+=("$title") said+=("$output"); fi
     steps+=("$(printf '%6d s  %6d s%-5s  %-6s  %s' "$took" "$budget" "$over" "$outcome" "$title")")
     printf -- '-- %s: %s after %d s (budget %d s%s)\n' "$title" "$outcome" "$took" "$budget" "${over:+, over it}"
 }
@@ -99,14 +99,22 @@ await_all() {
         printf '\n== %s\n' "$(cat "$folder/title")"
         cat "$folder/output"
         ended "$(cat "$folder/budget")" "$(cat "$folder/title")" "$(cat "$folder/took" 2>/dev/null || echo 0)" \
-            "$(cat "$folder/status" 2>/dev/null || echo 1)"
+            "$(cat "$folder/status" 2>/dev/null || echo 1)" "$folder/output"
     done
     jobs=()
+}
+
+# What a step that failed said of it, for who sees but the end of a long output.
+say_again() {
+    printf '\n== what failed in: %s\n' "$1"
+    grep --no-group-separator -m 8 -A 40 -E '\bFAILED\b|panicked at|^error' "$2" | cut -c1-400 | head -n 120 || tail -n 20 "$2"
 }
 
 # Prints each step's time beside its budget, and ends the script.
 conclude() {
     [ ${#jobs[@]} = 0 ] || await_all
+    local number
+    for number in "${!failed[@]}"; do say_again "${failed[$number]}" "${said[$number]}"; done
     printf '\n    took    budget\n'
     printf '%s\n' "${steps[@]}"
     printf '\n%d s in all. Steps: %d passed, %d failed%s\n' "$SECONDS" "$passed" "${#failed[@]}" \
