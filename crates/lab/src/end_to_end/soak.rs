@@ -58,6 +58,8 @@ const FIELD: [&str; 13] = [
 const LINES_SHOWN: usize = 40;
 /// An hour's log is smaller, in bytes.
 const AN_HOURS_LOG: usize = 200_000;
+/// From one field case to the next.
+const FIELD_EVERY: Duration = Duration::from_mins(1);
 
 /// What is done meanwhile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -68,7 +70,7 @@ pub enum Soak {
     Busy,
     /// Random faults, each held against what is to come of it, and `haipmgr status` against what the lab sees
     Faults,
-    /// The field cases in turn: beside what is to come of each, an hour of them leaves a log of under 200 kB
+    /// The field cases in turn, one a minute: beside what is to come of each, an hour of them leaves a log of under 200 kB
     Field,
 }
 
@@ -89,6 +91,7 @@ pub fn soak(layout: &Layout, kind: Soak, time: Duration, seed: u64) -> Result<Ta
     let mut shown = Shown::default();
     while since.elapsed() < time {
         let left = time.saturating_sub(since.elapsed()).min(STRETCH);
+        let began = Instant::now();
         let (name, outcome) = match kind {
             Soak::Rest => untouched_for(&mut under_test, "at rest", left, false),
             Soak::Busy => untouched_for(&mut under_test, "every core busy", left, true),
@@ -98,7 +101,12 @@ pub fn soak(layout: &Layout, kind: Soak, time: Duration, seed: u64) -> Result<Ta
             }
             Soak::Field => {
                 let test = field[(tally.passed + tally.failed) % field.len().max(1)];
-                (test.name, prove(&mut under_test, test.proof))
+                let outcome = prove(&mut under_test, test.proof);
+                // What is said again and again while nothing changes counts too.
+                std::thread::sleep(
+                    FIELD_EVERY.saturating_sub(began.elapsed()).min(time.saturating_sub(since.elapsed())),
+                );
+                (test.name, outcome)
             }
         };
         let at = since.elapsed().as_secs_f64();
