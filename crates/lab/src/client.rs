@@ -123,6 +123,11 @@ pub(crate) fn words(error: &mysql::Error) -> String {
     }
 }
 
+/// Whether no answer came in time.
+pub(crate) fn timed_out(error: &mysql::Error) -> bool {
+    input_output(error).is_some_and(is_time_out)
+}
+
 fn is_time_out(cause: &io::Error) -> bool {
     matches!(cause.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }

@@ -29,6 +29,13 @@ pub struct Heard {
 }
 
 impl Heard {
+    /// Gives whether there was any.
+    fn forget_what_is_over(&mut self, now_ms: u64) -> bool {
+        let is_over = |pause: &mut Pause| pause.left(now_ms).is_none();
+        let (host, cluster) = (self.host.take_if(is_over), self.cluster.take_if(is_over));
+        host.is_some() || cluster.is_some()
+    }
+
     /// The pause that ends last, of those that are not over.
     fn longest(&self, now_ms: u64) -> Option<&Pause> {
         let both = [&self.host, &self.cluster].into_iter().flatten();
@@ -61,16 +68,18 @@ impl Paused {
                 Heard::default()
             }
         };
-        let now_ms = wall_ms();
-        for kept in [&mut heard.host, &mut heard.cluster] {
-            kept.take_if(|pause| pause.left(now_ms).is_none());
-        }
+        let over = heard.forget_what_is_over(wall_ms());
         for (whose, kept) in [(HOST, &heard.host), (CLUSTER, &heard.cluster)] {
             if let Some(pause) = kept {
                 journal.info(&format!("still paused ({whose}) {pause}"));
             }
         }
-        Self { heard, told_until_ms: None, file: Arc::new(Mutex::new(file)), keeping: None, journal }
+        let file = Arc::new(Mutex::new(file));
+        let mut paused = Self { heard, told_until_ms: None, file, keeping: None, journal };
+        if over {
+            paused.keep();
+        }
+        paused
     }
 
     /// What has been heard so far.
@@ -139,6 +148,10 @@ impl Paused {
     /// What the rules are yet to be told.
     pub(super) fn news(&mut self) -> Option<Event> {
         let now_ms = wall_ms();
+        // Whoever looks at its folder sees no pause that is over.
+        if self.heard.forget_what_is_over(now_ms) {
+            self.keep();
+        }
         let longest = self.heard.longest(now_ms);
         let until_ms = longest.map(|pause| pause.until_ms);
         if until_ms == self.told_until_ms {
@@ -187,6 +200,16 @@ mod tests {
         assert_eq!(until(pause(2_000), None, 1_000), Some(2_000));
         assert_eq!(until(pause(2_000), pause(1_000), 1_500), Some(2_000));
         assert_eq!(until(pause(2_000), pause(3_000), 3_000), None);
+    }
+
+    #[test]
+    fn a_pause_that_is_over_is_forgotten_and_the_other_is_not() {
+        let pause = |until_ms| Some(Pause::new(until_ms, "x", ""));
+        let mut heard = Heard { host: pause(2_000), cluster: pause(3_000) };
+        assert!(!heard.forget_what_is_over(1_999));
+        assert!(heard.forget_what_is_over(2_000));
+        assert_eq!(heard, Heard { host: None, cluster: pause(3_000) });
+        assert!(heard.forget_what_is_over(3_000) && !heard.forget_what_is_over(3_001));
     }
 
     #[test]

@@ -20,8 +20,8 @@ use crate::switchover::plan::{Plan, Verdict, Wanted};
 
 /// What `--help` ends with.
 pub(super) const EXAMPLES: &str = "Examples:
-  haipmgr drain --config FILE                     before this host, or its mysqld, is stopped
-  haipmgr drain --config FILE --timeout 60s       the same with more patience
+  haipmgr drain                     before this host, or its mysqld, is stopped
+  haipmgr drain --timeout 60s       the same with more patience
 
 The agent goes on, and takes no VIP until haipmgr undrain or the next boot.
 Exit status: 0 done; 1 failed; 2 the command line or the configuration is wrong; 4 refused; 5 the switchover is still under way.

@@ -13,9 +13,9 @@ use crate::history::{How, Outage, ReadHistory, Record, UnreadableHistory, read};
 
 /// What `--help` ends with.
 pub(super) const EXAMPLES: &str = "Examples:
-  haipmgr history --config FILE                          all that is kept, the newest last
-  haipmgr history --config FILE --since 2h               of the last two hours
-  haipmgr history --config FILE --since 2026-11-29T01:30:00+01:00 --format json
+  haipmgr history                          all that is kept, the newest last
+  haipmgr history --since 2h               of the last two hours
+  haipmgr history --since 2026-11-29T01:30:00+01:00 --format json
 
 What each code and field means: docs/history.md. The other hosts' switches are in their own histories.
 Exit status: 0 printed, also where there was no switch; 1 a history can't be read; 2 the command line or the configuration is wrong.";

@@ -115,7 +115,7 @@ enum Command {
 #[derive(Debug, clap::Args)]
 struct File {
     /// The configuration: TOML, or the Python program's parameter.py.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", default_value = "/etc/haipmgr/haipmgr.toml")]
     config: PathBuf,
 }
 

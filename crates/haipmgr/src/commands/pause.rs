@@ -31,10 +31,10 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// What `--help` ends with.
 pub(super) const EXAMPLES: &str = "Examples:
-  haipmgr pause --config FILE                                     the whole cluster, for an hour
-  haipmgr pause --config FILE --for 20m --reason 'new switch'     for twenty minutes
-  haipmgr pause --config FILE --host                              this host's agent alone; where the group has no primary, on each host
-  haipmgr resume --config FILE                                    ends it sooner
+  haipmgr pause                                     the whole cluster, for an hour
+  haipmgr pause --for 20m --reason 'new switch'     for twenty minutes
+  haipmgr pause --host                              this host's agent alone; where the group has no primary, on each host
+  haipmgr resume                                    ends it sooner
 
 A pause ends by itself, and outlives a restart of the agent. A claim is yielded to all the same: two hosts never hold the VIP.
 Exit status: 0 paused everywhere; 1 failed, or not everywhere: those are named; 2 the command line or the configuration is wrong;

@@ -13,8 +13,8 @@ use crate::control::{self, ClientError, Patience};
 
 /// What `--help` ends with.
 pub(super) const EXAMPLES: &str = "Examples:
-  haipmgr reload --config FILE --check     whether the file is good, and what would change
-  haipmgr reload --config FILE             follow it: only what has changed is begun anew, and every VIP that stays is untouched
+  haipmgr reload --check     whether the file is good, and what would change
+  haipmgr reload             follow it: only what has changed is begun anew, and every VIP that stays is untouched
   systemctl reload haipmgr                 the same
 
 After another password was written into the password file: the same command. SIGHUP does the same with a TOML file, and says in the log

@@ -1,13 +1,12 @@
 //! `haipmgr status`: the whole cluster at a glance, from any member's host.
 
 use std::io::{self, IsTerminal as _};
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use super::switchover::one_of;
 use super::terminal::print;
-use super::{BAD_INPUT, refuse, say};
+use super::{BAD_INPUT, File, refuse, say};
 use crate::config::{self, Config};
 use crate::server_access::servers;
 use crate::status::gather::Watched;
@@ -36,9 +35,8 @@ const CLEARED: &str = "\u{1b}[H\u{1b}[2J";
 /// Its arguments.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// The configuration: TOML, or the Python program's parameter.py.
-    #[arg(long, value_name = "FILE", default_value = "/etc/haipmgr/haipmgr.toml")]
-    config: PathBuf,
+    #[command(flatten)]
+    file: File,
     /// This cluster only, where the configuration has several.
     #[arg(long, value_name = "NAME")]
     cluster: Option<String>,
@@ -69,9 +67,9 @@ enum Format {
 
 pub(super) fn status(arguments: &Arguments) -> ExitCode {
     let begun = Instant::now();
-    let config = match config::load_to_read(&arguments.config) {
+    let config = match config::load_to_read(&arguments.file.config) {
         Ok(config) => config,
-        Err(problems) => return refuse(&problems, &arguments.config),
+        Err(problems) => return refuse(&problems, &arguments.file.config),
     };
     if let Some(name) = &arguments.cluster
         && let Err(error) = one_of(&config, name)

@@ -20,9 +20,9 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(2);
 
 /// What `--help` ends with.
 pub(super) const EXAMPLES: &str = "Examples:
-  haipmgr switchover --config FILE --dry-run                what would happen, and what stands in the way
-  haipmgr switchover --config FILE --to 10.77.0.12          to this member, after a question
-  haipmgr switchover --config FILE --yes --reason upgrade   to the best member, without a question
+  haipmgr switchover --dry-run                what would happen, and what stands in the way
+  haipmgr switchover --to 10.77.0.12          to this member, after a question
+  haipmgr switchover --yes --reason upgrade   to the best member, without a question
 
 Exit status: 0 done; 1 failed, nothing changed; 2 the command line or the configuration is wrong; 4 refused, nothing was tried;
 5 still under way: it may still happen.";

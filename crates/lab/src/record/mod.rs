@@ -50,6 +50,10 @@ pub enum What {
     NoRole {
         /// The reason, in the words of what failed.
         why: String,
+        /// When it was asked, where it did not answer in time: what it would have said since then nobody knows. None: it is not there, or
+        /// refuses.
+        #[serde(default)]
+        asked_us: Option<u64>,
     },
     /// The group as the server of the host `who` shows it; told when it changes.
     Group(GroupShown),

@@ -8,8 +8,8 @@ use mysql::prelude::Queryable;
 use mysql::{Conn, OptsBuilder};
 
 use super::{WitnessError, tell_now};
-use crate::client::words;
-use crate::record::{GroupShown, MemberShown, Role, What};
+use crate::client::{timed_out, words};
+use crate::record::{GroupShown, MemberShown, Role, What, now_us};
 
 /// After this long without an answer the server counts as silent. A hung server hides nobody: each has its own witness.
 const ANSWER_LIMIT: Duration = Duration::from_secs(1);
@@ -49,6 +49,7 @@ pub(super) fn watch(who: &str, account: &Account, every: Duration) -> Result<(),
     let (mut told, mut shown) = (None, None);
     let mut connection = None;
     loop {
+        let asked_us = now_us();
         let (what, pause) = match ask(&mut connection, &options) {
             Ok((role, group)) => {
                 if shown.as_ref() != Some(&group) {
@@ -59,14 +60,23 @@ pub(super) fn watch(who: &str, account: &Account, every: Duration) -> Result<(),
             }
             Err(cause) => {
                 (connection, shown) = (None, None);
-                (What::NoRole { why: words(&cause) }, RECONNECT_PAUSE)
+                let asked_us = timed_out(&cause).then_some(asked_us);
+                (What::NoRole { why: words(&cause), asked_us }, RECONNECT_PAUSE)
             }
         };
-        if told.as_ref() != Some(&what) {
+        if told.as_ref().is_none_or(|told| is_news(told, &what)) {
             tell_now(who, what.clone())?;
             told = Some(what);
         }
         thread::sleep(pause);
+    }
+}
+
+/// That it still does not answer is none.
+fn is_news(told: &What, what: &What) -> bool {
+    match (told, what) {
+        (What::NoRole { why: before, .. }, What::NoRole { why, .. }) => before != why,
+        _ => told != what,
     }
 }
 

@@ -22,9 +22,9 @@ use crate::history::Record;
 
 /// What `--help` ends with.
 pub(super) const EXAMPLES: &str = "Examples:
-  haipmgr explain --config FILE last                          the newest switch that this host has seen
-  haipmgr explain --config FILE 3306-20261129T013012.345Z     this one; haipmgr history prints the IDs
-  haipmgr explain --config FILE now                           why the VIP is where it is, and what would move it
+  haipmgr explain last                          the newest switch that this host has seen
+  haipmgr explain 3306-20261129T013012.345Z     this one; haipmgr history prints the IDs
+  haipmgr explain now                           why the VIP is where it is, and what would move it
 
 Nothing is asked of anybody: it reads the history and the trace beside the log.
 Exit status: 0 told; 1 there is no such switch, or nothing is recorded; 2 the command line or the configuration is wrong.";

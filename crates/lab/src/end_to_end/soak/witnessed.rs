@@ -136,8 +136,11 @@ impl Host {
             What::AddressAdded(added) => self.change_addresses(at, |all| _ = all.insert(added.clone())),
             What::AddressRemoved(gone) => self.change_addresses(at, |all| _ = all.remove(gone)),
             What::Role(role) => self.word.tell(at, Some(Word::Says(role.clone()))),
-            What::NoRole { .. } => {
-                self.word.tell(at, Some(Word::Silent));
+            What::NoRole { asked_us, .. } => {
+                // One that hangs may have answered others.
+                let (from, word) = asked_us.map_or((at, Some(Word::Silent)), |asked| (asked, None));
+                self.word.tell(from, word);
+                self.group.tell(from, None);
             }
             What::Group(group) => {
                 self.id = Some(group.own.clone());
@@ -191,6 +194,28 @@ mod tests {
         assert_eq!(stands(5, 15, 2), Stands::NotWitnessed, "before the first word nothing is known");
         assert!(timeline.throughout(21, 29, |held| *held == 2));
         assert!(!timeline.throughout(5, 15, |held| *held == 1));
+    }
+
+    #[test]
+    fn a_server_that_did_not_answer_in_time_is_not_witnessed_from_the_question_on() {
+        let secondary = Role {
+            state: "ONLINE".to_owned(),
+            role: "SECONDARY".to_owned(),
+            super_read_only: true,
+            view: None,
+            members: 3,
+            unreachable: 0,
+            primaries: 1,
+        };
+        let mut host = Host::default();
+        host.hear(10, &What::Role(secondary));
+        host.hear(2_000, &What::NoRole { why: "no answer in time".to_owned(), asked_us: Some(1_000) });
+        let leads = |word: &Word| matches!(word, Word::Says(role) if role.role == "PRIMARY");
+        assert_eq!(host.word.stands(500, 900, leads), Stands::Contradicted);
+        assert_eq!(host.word.stands(1_500, 1_600, leads), Stands::NotWitnessed);
+        assert_eq!(host.word.stands(2_500, 2_600, leads), Stands::NotWitnessed);
+        host.hear(3_000, &What::NoRole { why: "refused".to_owned(), asked_us: None });
+        assert_eq!(host.word.stands(3_500, 3_600, leads), Stands::Contradicted);
     }
 
     #[test]
