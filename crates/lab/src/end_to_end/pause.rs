@@ -24,6 +24,9 @@ const ELECTED_WITHIN: Duration = Duration::from_secs(40);
 /// A pause that ends by itself, in the agents' words and as a length.
 const SHORT: (&str, Duration) = ("6s", Duration::from_secs(6));
 
+/// The agent's file of a pause.
+const FILE: &str = "/var/lib/haipmgr/paused_3306";
+
 /// With it the table can be read, and the group's copy of it can't be written.
 const LOCK: &str = "LOCK TABLES haipmgr.pauses READ";
 
@@ -108,6 +111,12 @@ pub(super) fn ends_by_itself(under_test: &mut UnderTest) -> Result<String, Broke
             wait_for_holders(experiment, &[next], SHORT.1 + MOVED_WITHIN)?;
             let after = since.elapsed();
             experiment.heals(deed);
+            let file = experiment.lab.segment.databases[next].path(FILE);
+            let wait = Instant::now();
+            while file.exists() && wait.elapsed() < MOVED_WITHIN {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            promise(!file.exists(), || format!("{FILE} is still there, and the pause is over"))?;
             promise(after >= SHORT.1, || {
                 format!("paused for {}, and the VIP is taken after {after:?}", SHORT.0)
             })
