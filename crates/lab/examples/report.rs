@@ -94,7 +94,7 @@ fn made() -> Recording {
     made.address(7690, "db2", false);
     made.address(7693, "db3", true);
     made.inserts(7740, 14_000);
-    made.tell(9900, "db2", What::NoRole { why: "Connection refused".into() });
+    made.tell(9900, "db2", What::NoRole { why: "Connection refused".into(), asked_us: None });
     made.fault(11_000, "shutdown", "db2", Expects::NewPrimary, Phase::Healed);
     made.role(11_500, "db2", "", true, 0);
     made.role(12_800, "db2", "SECONDARY", true, 0);
