@@ -34,6 +34,8 @@ const ROUNDS: usize = 6;
 const GAP: f64 = 0.3;
 const STAT_FILE: &str = "/var/lib/haipmgr/stat_3306";
 const NEW_PASSWORD: &str = "Another-haip-Secret$2";
+/// Longer than any command that only looks has a session.
+const A_COMMAND: Duration = Duration::from_secs(1);
 
 fn typed(experiment: &Experiment, on: usize, words: &[&str]) -> Result<Output, Broken> {
     Ok(experiment.lab.agents[on].command(&experiment.lab.segment.databases[on], words)?)
@@ -79,6 +81,15 @@ fn sessions(experiment: &Experiment, place: usize) -> Result<Vec<u64>, Broken> {
     let statement =
         format!("SELECT ID FROM performance_schema.processlist WHERE USER = '{AGENT_USER}' ORDER BY ID");
     Ok(server.admin()?.query(&statement).map_err(server.said(&statement))?)
+}
+
+/// Those that last: a command such as `haipmgr status` has one for less than a second, and may be typed beside a test.
+fn lasting_sessions(experiment: &Experiment, place: usize) -> Result<Vec<u64>, Broken> {
+    let mut lasting = sessions(experiment, place)?;
+    std::thread::sleep(A_COMMAND);
+    let now = sessions(experiment, place)?;
+    lasting.retain(|session| now.contains(session));
+    Ok(lasting)
 }
 
 /// Lines of the cluster's own, not of the agent as a whole.
@@ -236,7 +247,7 @@ pub(super) fn password_rotated(under_test: &mut UnderTest) -> Result<String, Bro
 pub(super) fn password_refused(under_test: &mut UnderTest) -> Result<String, Broken> {
     let figures =
         under_test.experiment.watched("reload with a password that nobody knows", |experiment| {
-            let before = sessions(experiment, 0)?;
+            let before = lasting_sessions(experiment, 0)?;
             let host = &experiment.lab.segment.databases[0];
             agents::write(host, PASSWORD_FILE, "nobody-knows-this\n", 0o600)?;
             let said = [typed(experiment, 0, &["reload", "--check"]), typed(experiment, 0, &["reload"])];
@@ -324,7 +335,7 @@ pub(super) fn member_changed(under_test: &mut UnderTest) -> Result<String, Broke
 /// SIGHUP while the file is as it was: the logs are reopened, and that is all; the sessions with the servers are the same.
 pub(super) fn signal_alone(under_test: &mut UnderTest) -> Result<String, Broken> {
     let figures = under_test.experiment.watched("SIGHUP", |experiment| {
-        let before = sessions(experiment, 0)?;
+        let before = lasting_sessions(experiment, 0)?;
         let marks: Vec<_> = places(experiment).map(|place| logs::mark(experiment, place)).collect();
         for pid in pids(experiment).into_iter().flatten() {
             kill(Pid::from_raw(i32::try_from(pid).unwrap_or(i32::MAX)), Signal::SIGHUP)

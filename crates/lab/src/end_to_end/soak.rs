@@ -102,10 +102,7 @@ pub fn soak(layout: &Layout, kind: Soak, time: Duration, seed: u64) -> Result<Ta
             Soak::Field => {
                 let test = field[(tally.passed + tally.failed) % field.len().max(1)];
                 let outcome = prove(&mut under_test, test.proof);
-                // What is said again and again while nothing changes counts too.
-                std::thread::sleep(
-                    FIELD_EVERY.saturating_sub(began.elapsed()).min(time.saturating_sub(since.elapsed())),
-                );
+                std::thread::sleep(until_the_next_case(began, since, time));
                 (test.name, outcome)
             }
         };
@@ -150,6 +147,11 @@ pub fn soak(layout: &Layout, kind: Soak, time: Duration, seed: u64) -> Result<Ta
     }
     finish(under_test, &tally, &judged, seed, since.elapsed());
     Ok(tally)
+}
+
+/// What is said again and again while nothing changes counts too.
+fn until_the_next_case(began: Instant, since: Instant, time: Duration) -> Duration {
+    FIELD_EVERY.saturating_sub(began.elapsed()).min(time.saturating_sub(since.elapsed()))
 }
 
 /// Ends the lab, and prints what came of all of it.
