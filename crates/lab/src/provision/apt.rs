@@ -251,16 +251,14 @@ fn tool_failed(
     instead: &str,
 ) -> ProvisionError {
     let words = String::from_utf8_lossy(errors).trim().to_owned();
-    let advice = if words.contains("NO_PUBKEY")
-        || words.contains("EXPKEYSIG")
-        || words.contains("Missing key")
-    {
-        "\nThe machine's keys for the Debian archive are too old to check its signature. \
+    let advice =
+        if words.contains("NO_PUBKEY") || words.contains("EXPKEYSIG") || words.contains("Missing key") {
+            "\nThe machine's keys for the Debian archive are too old to check its signature. \
          Bring them up to date: apt-get install debian-archive-keyring"
-            .to_owned()
-    } else {
-        format!("\nThe machine must reach the archive that its package sources name. Or else: {instead}")
-    };
+                .to_owned()
+        } else {
+            format!("\nThe machine must reach the archive that its package sources name. Or else: {instead}")
+        };
     ProvisionError::Tool { step, status, words, advice }
 }
 

@@ -6,8 +6,8 @@ mod sources;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use self::apt::Wanted;
 pub(crate) use self::apt::Package;
+use self::apt::Wanted;
 
 /// What is unpacked. `nftables` cuts ports off; `iproute2` is for whoever enters a host and looks around; `keepalived` and
 /// `vip-manager2` are measured beside haipmgr, and `dash` runs the check script.
