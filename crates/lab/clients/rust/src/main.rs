@@ -28,10 +28,7 @@ enum Client<'a> {
 impl Client<'_> {
     fn run(&self, statement: &str) -> Outcome {
         match self {
-            Self::Mysql(pool) => with_mysql(pool, statement).map_err(|error| match error {
-                mysql::Error::MySqlError(error) => error.code.to_string(),
-                error => name(&error),
-            }),
+            Self::Mysql(pool) => with_mysql(pool, statement).map_err(|error| mysql_number(&error)),
             Self::Async(pool, runtime) => {
                 runtime.block_on(with_mysql_async(pool, statement)).map_err(|error| match error {
                     mysql_async::Error::Server(error) => error.code.to_string(),
@@ -60,12 +57,25 @@ async fn with_sqlx(pool: &sqlx::MySqlPool, statement: &str) -> sqlx::Result<bool
     Ok(sqlx::query(statement).fetch_optional(pool).await?.is_some())
 }
 
+/// It hides the operating system's errors in three of its own.
+fn mysql_number(error: &mysql::Error) -> String {
+    use mysql::{DriverError, Error};
+    use mysql_common::proto::codec::error::PacketCodecError;
+    match error {
+        Error::MySqlError(error) => error.code.to_string(),
+        Error::CodecError(PacketCodecError::Io(error)) => format!("{:?}", error.kind()),
+        Error::DriverError(DriverError::CouldNotConnect(Some((_, _, kind)))) => format!("{kind:?}"),
+        error => name(error),
+    }
+}
+
 fn sqlx_number(error: &sqlx::Error) -> String {
     let server = error
         .as_database_error()
         .and_then(|error| error.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>());
     match error {
         sqlx::Error::PoolTimedOut => "PoolTimedOut".to_owned(),
+        sqlx::Error::Configuration(_) => "Configuration".to_owned(),
         error => server.map_or_else(|| name(error), |server| server.number().to_string()),
     }
 }
@@ -102,10 +112,7 @@ impl Wanted {
                 let options = mysql::Opts::from_url(&url).map_err(|error| error.to_string())?;
                 let options = mysql::OptsBuilder::from_opts(options)
                     .pool_opts(mysql::PoolOpts::default().with_constraints(one));
-                mysql::Pool::new(options).map(Client::Mysql).map_err(|error| match error {
-                    mysql::Error::MySqlError(error) => error.code.to_string(),
-                    error => name(&error),
-                })
+                mysql::Pool::new(options).map(Client::Mysql).map_err(|error| mysql_number(&error))
             }
             Some("mysql_async") => {
                 let one = mysql_async::PoolConstraints::new(1, 1).ok_or("no pool of one")?;
