@@ -163,6 +163,8 @@ public final class Probe {
             }
         });
         inserting.start();
+        // HikariCP lends a connection without a look for half a second after its last use. This one is to idle.
+        Thread.sleep(1000);
         System.out.println("ready");
         BufferedReader lines = new BufferedReader(new InputStreamReader(System.in));
         lines.readLine();
