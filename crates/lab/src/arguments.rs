@@ -104,7 +104,8 @@ pub(crate) enum Task {
         #[arg(long)]
         out: Option<PathBuf>,
     },
-    /// Take real client libraries through moves of the VIP, and print what each of them gets. Installs them with pip and npm, once
+    /// Take real client libraries through moves of the VIP, and print what each of them gets. Installs them once, with pip,
+    /// npm, cargo and from Debian's packages
     Clients {
         /// The faults; each must move the VIP
         #[arg(default_values = ["switchover", "kill-9"])]
@@ -112,6 +113,9 @@ pub(crate) enum Task {
         /// Have each account log in to every server before
         #[arg(long)]
         warm: bool,
+        /// Only libraries with this word in their names; may be given several times
+        #[arg(long = "library", value_name = "WORD")]
+        words: Vec<String>,
         /// The tables in Markdown
         #[arg(long)]
         markdown: bool,

@@ -79,8 +79,9 @@ fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
             let wanted = Wanted { seconds, starts, clusters, flips };
             measure_cost(&inside(arguments.inside), wanted, out.as_deref())
         }
-        Task::Clients { faults, warm, markdown } => {
-            through_real_clients(&inside(arguments.inside), faults, warm, markdown)
+        Task::Clients { faults, warm, words, markdown } => {
+            let wanted = clients::Wanted { faults, warm, words };
+            through_real_clients(&inside(arguments.inside), &wanted, markdown)
         }
         Task::TestShare { queue, then, last, out, .. } => {
             let share = Share { queue, then, last };
@@ -250,16 +251,10 @@ fn bench(
 }
 
 /// Real client libraries, through moves of the VIP.
-fn through_real_clients(
-    layout: &Layout,
-    faults: Vec<Fault>,
-    warm: bool,
-    markdown: bool,
-) -> Result<u8, Failure> {
+fn through_real_clients(layout: &Layout, wanted: &clients::Wanted, markdown: bool) -> Result<u8, Failure> {
     let style = if markdown { Style::Markdown } else { Style::Terminal };
-    let wanted = clients::Wanted { faults, warm };
     let since = std::time::Instant::now();
-    let tables = clients::run(layout, &wanted, style, &mut |step| {
+    let tables = clients::run(layout, wanted, style, &mut |step| {
         eprintln!("{:6.1} s  {step}", since.elapsed().as_secs_f64());
     })?;
     print!("{tables}");

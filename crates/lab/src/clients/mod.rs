@@ -3,6 +3,7 @@
 //! Each way of using a library is a program of its own (`crates/lab/clients/`) with an account of its own, so that none finds its
 //! password in the new primary's cache because another was there before. A few of them live through the same fault.
 
+mod install;
 mod libraries;
 mod probe;
 
@@ -12,7 +13,8 @@ use comfy_table::Table;
 use comfy_table::presets::{ASCII_MARKDOWN, UTF8_BORDERS_ONLY};
 use mysql::{Conn, OptsBuilder};
 
-use self::libraries::{Installed, LIBRARIES, Library};
+use self::install::Installed;
+use self::libraries::{LIBRARIES, Library};
 use self::probe::{Probe, Said};
 use crate::fault::{Fault, FaultError};
 use crate::group::{GroupError, Server};
@@ -22,7 +24,7 @@ use crate::provision::ProvisionError;
 use crate::report::table::Style;
 use crate::scenario::{Lab, ScenarioError};
 
-pub use libraries::install;
+pub use install::install;
 
 /// How many live through one fault together: more would wait for the processor, and not for MySQL.
 const TOGETHER: usize = 4;
@@ -38,6 +40,12 @@ pub enum ClientsError {
     /// No folder for the libraries.
     #[error(transparent)]
     Provision(#[from] ProvisionError),
+    /// Not one of them could be installed.
+    #[error("no client library is installed. What stands in the way was said when it was tried")]
+    NoLibraries,
+    /// None has such a name.
+    #[error("no library has one of these words in its name: {0}")]
+    NoneNamed(String),
     /// The lab failed.
     #[error(transparent)]
     Scenario(#[from] ScenarioError),
@@ -97,6 +105,8 @@ pub struct Wanted {
     pub faults: Vec<Fault>,
     /// Whether each account has logged in to every server before, as an operator's script could have it do.
     pub warm: bool,
+    /// Only libraries with one of these words in their names; all where there is none.
+    pub words: Vec<String>,
 }
 
 /// Brings the lab up, takes every library through each fault, and gives the tables.
@@ -112,13 +122,19 @@ pub fn run(
     if let Some(fault) = wanted.faults.iter().find(|fault| !fault.moves_the_primary()) {
         return Err(ClientsError::MovesNothing(*fault));
     }
-    let installed = libraries::installed()?;
+    let installed = install::installed()?;
+    let numbered: Vec<(usize, Library)> = LIBRARIES
+        .into_iter()
+        .enumerate()
+        .filter(|(_, library)| installed.has(*library) && is_named(library.name, &wanted.words))
+        .collect();
+    if numbered.is_empty() {
+        return Err(ClientsError::NoneNamed(wanted.words.join(", ")));
+    }
     let mut lab = Lab::start(layout, true, progress)?;
     let primary = lab.wait_steady()?;
     make_accounts(&lab.group.servers()[primary])?;
     let mut text = format!("{}.\n", installed.versions());
-    let numbered: Vec<(usize, Library)> =
-        LIBRARIES.into_iter().enumerate().filter(|(_, library)| installed.has(*library)).collect();
     for (round, fault) in wanted.faults.iter().enumerate() {
         let mut rows = Vec::new();
         for few in numbered.chunks(TOGETHER) {
@@ -129,6 +145,10 @@ pub fn run(
     }
     lab.end()?;
     Ok(text)
+}
+
+fn is_named(name: &str, words: &[String]) -> bool {
+    words.is_empty() || words.iter().any(|word| name.contains(word))
 }
 
 fn account(place: usize) -> String {

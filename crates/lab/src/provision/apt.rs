@@ -20,12 +20,34 @@ const SUITE: &str = "unstable";
 /// Where Debian keeps its archive's keys.
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
-/// Puts `packages` and all they need under `root`. `root` appears only when it is complete.
-pub(super) fn unpack(cache: &Path, root: &Path, packages: &[&str]) -> Result<(), ProvisionError> {
-    let archive = machine_archive()?;
+/// What is unpacked, and what is said where it can't be.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wanted<'a> {
+    /// In a word, for the bar.
+    pub(super) name: &'static str,
+    pub(super) packages: &'a [&'a str],
+    /// Whether a root will do that is there already: another lab may have been quicker.
+    pub(super) is_complete: fn(&Path) -> bool,
+    /// What this machine lacks.
+    pub(super) lacks: &'static str,
+    /// What to do instead.
+    pub(super) advice: &'static str,
+}
+
+/// A package that was unpacked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Package {
+    pub(crate) name: String,
+    /// Upstream's, without what Debian adds to it.
+    pub(crate) version: String,
+}
+
+/// Puts what is wanted and all it needs under `root`, and says which packages that were. `root` appears only when it is complete.
+pub(super) fn unpack(cache: &Path, root: &Path, wanted: &Wanted) -> Result<Vec<Package>, ProvisionError> {
+    let archive = machine_archive(wanted)?;
     for (tool, found) in [("apt-get", in_path("apt-get")), ("dpkg-deb", in_path("dpkg-deb"))] {
         if !found {
-            return Err(ProvisionError::NoTools { tool });
+            return Err(ProvisionError::NoTools { tool, lacks: wanted.lacks, advice: wanted.advice });
         }
     }
     make_folder(cache)?;
@@ -34,55 +56,40 @@ pub(super) fn unpack(cache: &Path, root: &Path, packages: &[&str]) -> Result<(),
         .prefix("unpacking-")
         .tempdir_in(cache)
         .map_err(ProvisionError::io(format!("can't make a folder in {}", cache.display())))?;
-    // Not through the bar, which says nothing where there is no terminal.
-    eprintln!(
-        "No MySQL server with Group Replication on this machine: unpacking one into {} (once).",
-        cache.display()
-    );
     let bar = progress_bar();
-    let apt = Apt::prepare(work.path(), &archive)?;
+    let apt = Apt::prepare(work.path(), &archive, wanted.advice)?;
     bar.set_message("reading the package lists");
     apt.run(&bar, "apt-get update", &["update".into()])?;
-    bar.set_message("downloading MySQL");
+    bar.set_message(format!("downloading {}", wanted.name));
     let mut install: Vec<OsString> = vec!["--yes".into(), "install".into(), "--download-only".into()];
-    install.extend(packages.iter().map(Into::into));
+    install.extend(wanted.packages.iter().map(Into::into));
     apt.run(&bar, "apt-get install --download-only", &install)?;
 
     let unpacked = work.path().join("root");
-    make_folder(&unpacked)?;
     let archives = apt.archives()?;
-    bar.set_length(archives.len() as u64);
-    bar.set_position(0);
-    bar.set_message("unpacking");
-    for archive in &archives {
-        let mut extract = Command::new("dpkg-deb");
-        extract.arg("--extract").arg(archive).arg(&unpacked);
-        let output = extract.output().map_err(ProvisionError::io("can't run dpkg-deb"))?;
-        if !output.status.success() {
-            return Err(tool_failed("dpkg-deb --extract", output.status, &output.stderr));
-        }
-        bar.inc(1);
-    }
-    for name in ["lib", "lib64", "bin", "sbin"] {
-        let link = unpacked.join(name);
-        // The package that owns these links makes them at its configuration, which is not run.
-        if !link.exists() {
-            symlink(format!("usr/{name}"), &link)
-                .map_err(ProvisionError::io(format!("can't link {}", link.display())))?;
-        }
-    }
+    apt.extract(&bar, &archives, &unpacked)?;
     match fs::rename(&unpacked, root) {
         Ok(()) => {}
         // Another lab was quicker, and its root is as good.
-        Err(_) if super::has_server(root) => {}
+        Err(_) if (wanted.is_complete)(root) => {}
         Err(cause) => return Err(ProvisionError::io(format!("can't move to {}", root.display()))(cause)),
     }
     bar.finish_and_clear();
-    Ok(())
+    Ok(archives.iter().filter_map(|archive| package(archive.file_name()?.to_str()?)).collect())
+}
+
+/// `golang-go_2%3a1.27~1-3_amd64.deb` is version 1.27~1 of `golang-go`.
+fn package(file: &str) -> Option<Package> {
+    let mut parts = file.split('_');
+    let (name, version) = (parts.next()?, parts.next()?);
+    let version = version.split_once("%3a").map_or(version, |(_epoch, version)| version);
+    let version = version.rsplit_once('-').map_or(version, |(version, _debian)| version);
+    Some(Package { name: name.to_owned(), version: version.to_owned() })
 }
 
 /// The archive that this machine's own sources name.
-fn machine_archive() -> Result<String, ProvisionError> {
+fn machine_archive(wanted: &Wanted) -> Result<String, ProvisionError> {
+    let Wanted { lacks, advice, .. } = *wanted;
     let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
     let value = |key: &str| {
         release
@@ -91,7 +98,7 @@ fn machine_archive() -> Result<String, ProvisionError> {
             .map(|value| value.trim_matches('"'))
     };
     if value("ID") != Some("debian") {
-        return Err(ProvisionError::NoMirror { cause: "this is not Debian".to_owned() });
+        return Err(ProvisionError::NoMirror { cause: "this is not Debian".to_owned(), lacks, advice });
     }
     // Testing and unstable machines may have no code name.
     let codenames: Vec<&str> =
@@ -107,6 +114,8 @@ fn machine_archive() -> Result<String, ProvisionError> {
         .find_map(|codename| texts.iter().find_map(|text| sources::archive(text, codename)))
         .ok_or_else(|| ProvisionError::NoMirror {
             cause: format!("no source offers {}", codenames.join(" or ")),
+            lacks,
+            advice,
         })
 }
 
@@ -114,10 +123,12 @@ fn machine_archive() -> Result<String, ProvisionError> {
 struct Apt {
     folder: PathBuf,
     options: Vec<String>,
+    /// What to do where the archive can't be reached.
+    advice: &'static str,
 }
 
 impl Apt {
-    fn prepare(work: &Path, archive: &str) -> Result<Self, ProvisionError> {
+    fn prepare(work: &Path, archive: &str, advice: &'static str) -> Result<Self, ProvisionError> {
         let folder = work.join("apt");
         for part in ["lists/partial", "cache/archives/partial"] {
             make_folder(&folder.join(part))?;
@@ -150,7 +161,7 @@ impl Apt {
             // Lines like `dlstatus:1:42.5:Retrieving file 3 of 40` on standard output.
             "APT::Status-Fd=1".to_owned(),
         ];
-        Ok(Self { folder, options })
+        Ok(Self { folder, options, advice })
     }
 
     fn run(
@@ -189,7 +200,37 @@ impl Apt {
         }
         let status = child.wait().map_err(ProvisionError::io("can't wait for apt-get"))?;
         if !status.success() {
-            return Err(tool_failed(step, status, &words));
+            return Err(tool_failed(step, status, &words, self.advice));
+        }
+        Ok(())
+    }
+
+    fn extract(
+        &self,
+        bar: &ProgressBar,
+        archives: &[PathBuf],
+        unpacked: &Path,
+    ) -> Result<(), ProvisionError> {
+        make_folder(unpacked)?;
+        bar.set_length(archives.len() as u64);
+        bar.set_position(0);
+        bar.set_message("unpacking");
+        for archive in archives {
+            let mut extract = Command::new("dpkg-deb");
+            extract.arg("--extract").arg(archive).arg(unpacked);
+            let output = extract.output().map_err(ProvisionError::io("can't run dpkg-deb"))?;
+            if !output.status.success() {
+                return Err(tool_failed("dpkg-deb --extract", output.status, &output.stderr, self.advice));
+            }
+            bar.inc(1);
+        }
+        for name in ["lib", "lib64", "bin", "sbin"] {
+            let link = unpacked.join(name);
+            // The package that owns these links makes them at its configuration, which is not run.
+            if !link.exists() {
+                symlink(format!("usr/{name}"), &link)
+                    .map_err(ProvisionError::io(format!("can't link {}", link.display())))?;
+            }
         }
         Ok(())
     }
@@ -203,17 +244,21 @@ impl Apt {
     }
 }
 
-fn tool_failed(step: &'static str, status: std::process::ExitStatus, errors: &[u8]) -> ProvisionError {
+fn tool_failed(
+    step: &'static str,
+    status: std::process::ExitStatus,
+    errors: &[u8],
+    instead: &str,
+) -> ProvisionError {
     let words = String::from_utf8_lossy(errors).trim().to_owned();
-    let advice = if words.contains("NO_PUBKEY")
-        || words.contains("EXPKEYSIG")
-        || words.contains("Missing key")
-    {
-        "\nThe machine's keys for the Debian archive are too old to check its signature. \
+    let advice =
+        if words.contains("NO_PUBKEY") || words.contains("EXPKEYSIG") || words.contains("Missing key") {
+            "\nThe machine's keys for the Debian archive are too old to check its signature. \
          Bring them up to date: apt-get install debian-archive-keyring"
-    } else {
-        "\nThe machine must reach the archive that its package sources name; or install MySQL's server by other means."
-    };
+                .to_owned()
+        } else {
+            format!("\nThe machine must reach the archive that its package sources name. Or else: {instead}")
+        };
     ProvisionError::Tool { step, status, words, advice }
 }
 
@@ -241,4 +286,18 @@ fn progress_bar() -> ProgressBar {
     bar.reset_elapsed();
     bar.tick();
     bar
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Package, package};
+
+    #[test]
+    fn a_package_file_tells_its_name_and_upstream_version() {
+        let told = |name: &str, version: &str| Some(Package { name: name.into(), version: version.into() });
+        assert_eq!(package("golang-go_2%3a1.27~1_amd64.deb"), told("golang-go", "1.27~1"));
+        assert_eq!(package("libmariadb-java_3.5.10-1_all.deb"), told("libmariadb-java", "3.5.10"));
+        assert_eq!(package("a_1%3a2.0-rc1-0+deb13u1_all.deb"), told("a", "2.0-rc1"));
+        assert_eq!(package("no-package.deb"), None);
+    }
 }

@@ -6,10 +6,21 @@ mod sources;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+pub(crate) use self::apt::Package;
+use self::apt::Wanted;
+
 /// What is unpacked. `nftables` cuts ports off; `iproute2` is for whoever enters a host and looks around; `keepalived` and
 /// `vip-manager2` are measured beside haipmgr, and `dash` runs the check script.
 const PACKAGES: [&str; 7] =
     ["mysql-server-core", "mysql-client-core", "nftables", "iproute2", "keepalived", "vip-manager2", "dash"];
+
+const MYSQL: Wanted = Wanted {
+    name: "MySQL",
+    packages: &PACKAGES,
+    is_complete: has_server,
+    lacks: "this machine has no mysqld 8.0 or later with group_replication.so",
+    advice: "Install MySQL's server (it need not be started), then start again",
+};
 
 /// Points to a root that is to be used as it is, for development.
 const ROOT_VARIABLE: &str = "HAIPMGR_LAB_MYSQL_ROOT";
@@ -29,22 +40,24 @@ pub enum ProvisionError {
     #[error("there is no home folder to keep MySQL in. Set {CACHE_VARIABLE} to a folder with 1 GB of room")]
     NoCacheFolder,
     /// No package tools.
-    #[error(
-        "this machine has no mysqld 8.0 or later with group_replication.so, and no {tool} to unpack one with. \
-         Install MySQL's server (it need not be started), then start again"
-    )]
+    #[error("{lacks}, and no {tool} to unpack one with. {advice}")]
     NoTools {
         /// The program that is missing.
         tool: &'static str,
+        /// What was to be unpacked.
+        lacks: &'static str,
+        /// What to do instead.
+        advice: &'static str,
     },
     /// No mirror to take the packages from.
-    #[error(
-        "this machine has no mysqld 8.0 or later with group_replication.so, and its package sources name no Debian \
-         archive to unpack one from ({cause}). Install MySQL's server (it need not be started), then start again"
-    )]
+    #[error("{lacks}, and its package sources name no Debian archive to unpack one from ({cause}). {advice}")]
     NoMirror {
         /// What was looked for.
         cause: String,
+        /// What was to be unpacked.
+        lacks: &'static str,
+        /// What to do instead.
+        advice: &'static str,
     },
     /// The package tools failed.
     #[error("{step} failed with {status}:\n{words}{advice}")]
@@ -55,8 +68,8 @@ pub enum ProvisionError {
         status: std::process::ExitStatus,
         /// Its last words.
         words: String,
-        /// What to do, when that is known.
-        advice: &'static str,
+        /// What to do.
+        advice: String,
     },
     /// A file or process operation failed.
     #[error("{what}: {cause}")]
@@ -87,9 +100,30 @@ pub fn provision() -> Result<PathBuf, ProvisionError> {
     let cache = cache_folder()?;
     let root = cache.join(format!("root-{}", fingerprint()));
     if !has_server(&root) {
-        apt::unpack(&cache, &root, &PACKAGES)?;
+        // Not through the bar, which says nothing where there is no terminal.
+        eprintln!(
+            "No MySQL server with Group Replication on this machine: unpacking one into {} (once).",
+            cache.display()
+        );
+        apt::unpack(&cache, &root, &MYSQL)?;
     }
     Ok(root)
+}
+
+/// Unpacks a client library's Debian packages, with all they need, into a new folder, and says which those are.
+pub(crate) fn client_library(
+    root: &Path,
+    name: &'static str,
+    packages: &[&str],
+) -> Result<Vec<Package>, ProvisionError> {
+    let wanted = Wanted {
+        name,
+        packages,
+        is_complete: Path::is_dir,
+        lacks: "this machine's cache has no such client library",
+        advice: "It is measured on Debian only",
+    };
+    apt::unpack(root.parent().unwrap_or(root), root, &wanted)
 }
 
 /// A root that was named, if there is a usable `mysqld` in it.
