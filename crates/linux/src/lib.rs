@@ -1,7 +1,7 @@
 //! What only the kernel can do, below whatever observes and acts: netlink, packet sockets and their filters, raw sockets,
-//! `sock_diag`. It carries bytes, and decides nothing.
+//! `sock_diag`, who is at the other end of a Unix socket. It carries bytes, and decides nothing.
 //!
-//! All `unsafe` of the project is here, in [`packet_socket`], and each block says why it is sound.
+//! All `unsafe` of the project is here, in [`packet_socket`] and [`peer_groups`], and each block says why it is sound.
 
 pub mod echo_socket;
 pub mod neighbor_socket;
@@ -9,5 +9,6 @@ pub mod netlink;
 mod packet_filter;
 pub mod packet_keeper;
 pub mod packet_socket;
+pub mod peer_groups;
 pub mod raw_socket;
 pub mod sock_diag;

@@ -1,7 +1,7 @@
 //! Packet sockets (packet(7)): frames in and out of one network interface. Needs `CAP_NET_RAW`. What is said over them is in
 //! `neighbor_socket.rs` and `packet_keeper.rs`.
 //!
-//! The one module with `unsafe`: `sockaddr_ll` has no safe type that both builds and reads it on every kernel (that of
+//! With `unsafe`: `sockaddr_ll` has no safe type that both builds and reads it on every kernel (that of
 //! `nix` refuses the shorter form which kernels before 5.1 give), and two socket options have no safe function.
 
 #![allow(unsafe_code)]

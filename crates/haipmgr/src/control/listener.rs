@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use linux::peer_groups::peer_groups;
 use nix::unistd::Group;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
@@ -34,6 +35,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(500);
 /// Whose members may read, where the agent may give the socket to it.
 const READERS: &str = "haipmgr";
+/// Who of them may order too: members of this group.
+const OPERATORS: &str = "haipmgr-operators";
 /// Only what is touched costs memory.
 const STACK: usize = 1 << 20;
 
@@ -166,6 +169,8 @@ struct Hearing {
     questions: mpsc::Sender<Order>,
     room_to_order: Arc<Semaphore>,
     room_to_read: Arc<Semaphore>,
+    /// The operators' group, where there is one.
+    operators: Option<u32>,
 }
 
 /// Who connected, by the kernel's word.
@@ -178,13 +183,15 @@ struct Peer {
 impl Hearing {
     fn new(orders: mpsc::Sender<Order>, questions: mpsc::Sender<Order>) -> Self {
         let room = |places| Arc::new(Semaphore::new(places));
-        Self { orders, questions, room_to_order: room(ROOM_TO_ORDER), room_to_read: room(ROOM_TO_READ) }
+        let operators = Group::from_name(OPERATORS).ok().flatten().map(|group| group.gid.as_raw());
+        let (room_to_order, room_to_read) = (room(ROOM_TO_ORDER), room(ROOM_TO_READ));
+        Self { orders, questions, room_to_order, room_to_read, operators }
     }
 
     /// Hears one connection in a task of its own, if there is room.
     fn hear(&self, stream: UnixStream) {
         // Whom the kernel does not name is not heard.
-        let Ok(peer) = Peer::of(&stream) else { return };
+        let Ok(peer) = Peer::of(&stream, self.operators) else { return };
         let room = if peer.may_order { &self.room_to_order } else { &self.room_to_read };
         let Ok(place) = Arc::clone(room).try_acquire_owned() else { return };
         let (orders, questions) = (self.orders.clone(), self.questions.clone());
@@ -198,13 +205,15 @@ impl Hearing {
 }
 
 impl Peer {
-    fn of(stream: &UnixStream) -> io::Result<Self> {
+    /// `operators`: the group of those who may order, beside root and the agent's own user.
+    fn of(stream: &UnixStream, operators: Option<u32>) -> io::Result<Self> {
         let peer = stream.peer_cred()?;
         let process = peer.pid().map_or_else(|| "a process".to_owned(), |pid| format!("process {pid}"));
+        let owns = peer.uid() == 0 || peer.uid() == nix::unistd::geteuid().as_raw();
         Ok(Self {
             words: format!("{process} of user {}", peer.uid()),
             uid: peer.uid(),
-            may_order: peer.uid() == 0 || peer.uid() == nix::unistd::geteuid().as_raw(),
+            may_order: owns || operators.is_some_and(|group| is_operator(group, peer.gid(), stream)),
         })
     }
 
@@ -212,12 +221,17 @@ impl Peer {
     fn is_refused(&self, request: &Request) -> Option<String> {
         (!self.may_order && !request.only_reads()).then(|| {
             format!(
-                "user {} may not order this agent anything: only root and the agent's own user ({}) may; haipmgr status is open to the group {READERS}",
+                "user {} may not order this agent anything: only root, the agent's own user ({}) and the group {OPERATORS} may; haipmgr status is open to the group {READERS}",
                 self.uid,
                 nix::unistd::geteuid()
             )
         })
     }
+}
+
+/// Whether who connected, with this first group, is of that one. Whose groups the kernel does not tell is of none.
+fn is_operator(group: u32, first: u32, stream: &UnixStream) -> bool {
+    first == group || peer_groups(stream).is_ok_and(|groups| groups.contains(&group))
 }
 
 /// Accepts whoever connects, and makes the socket anew where it is gone.
@@ -293,4 +307,24 @@ async fn write(stream: &mut UnixStream, answer: &Answer, to: Speaks) {
     let line = answer.line(to).or_else(|_| Answer::Failed(TOO_LONG.to_owned()).line(to)).unwrap_or_default();
     // Who does not take the answer does without it.
     let _ = timeout(SPEAK_WITHIN, stream.write_all(line.as_bytes())).await;
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[tokio::test]
+    async fn a_member_of_the_operators_group_may_order_and_whoever_is_in_another_may_not() {
+        let (here, _other) = UnixStream::pair().unwrap();
+        let (own, cred) = (nix::unistd::geteuid().as_raw(), here.peer_cred().unwrap());
+        let of_none = Peer::of(&here, None).unwrap();
+        assert_eq!((of_none.uid, of_none.may_order), (own, true), "the agent's own user");
+        // The same process, as if its user were another.
+        let groups = peer_groups(&here).unwrap();
+        let is_in = |group| is_operator(group, cred.gid(), &here);
+        assert!(is_in(cred.gid()) && groups.iter().all(|group| is_in(*group)));
+        let another = (1..=u32::MAX).find(|group| *group != cred.gid() && !groups.contains(group)).unwrap();
+        assert!(!is_in(another));
+    }
 }

@@ -9,8 +9,8 @@
 //! | `desk.rs` | answers who only reads |
 //! | `client.rs` | the other end |
 //!
-//! A Unix socket in the file system. Root and the agent's own user may order; members of the group `haipmgr` may read. The kernel says
-//! who connects.
+//! A Unix socket in the file system. Root, the agent's own user and members of the group `haipmgr-operators` may order; members of the group
+//! `haipmgr` may read. The kernel says who connects.
 
 mod client;
 mod desk;
