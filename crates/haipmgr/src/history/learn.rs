@@ -31,13 +31,16 @@ const ASKED_AGAIN_AFTER: [Duration; 3] =
 /// How the comment in an order begins that this program gives.
 pub(crate) const COMMENT: &str = "/* haipmgr by ";
 
-/// The statements of open sessions that order a switchover, ended no longer than 15 s ago, this program's first.
+/// The statements of open sessions that order a switchover to whoever leads now, ended no longer than 15 s ago, this program's first. An
+/// order to another member, by its UUID, is of a switchover before that.
 const IN_SESSIONS: &str = "SELECT t.PROCESSLIST_USER, t.PROCESSLIST_HOST, LEFT(s.SQL_TEXT, 1024) FROM (\
        SELECT THREAD_ID, EVENT_ID, SQL_TEXT, MYSQL_ERRNO, TIMER_END FROM performance_schema.events_statements_current \
        UNION ALL SELECT THREAD_ID, EVENT_ID, SQL_TEXT, MYSQL_ERRNO, TIMER_END FROM performance_schema.events_statements_history) s \
      JOIN performance_schema.threads t ON t.THREAD_ID = s.THREAD_ID \
      WHERE t.PROCESSLIST_ID <> CONNECTION_ID() AND COALESCE(s.MYSQL_ERRNO, 0) = 0 \
      AND (s.SQL_TEXT LIKE 'CALL haipmgr.make\\_primary%' OR s.SQL_TEXT LIKE '%group\\_replication\\_set\\_as\\_primary%') \
+     AND (s.SQL_TEXT NOT REGEXP '[0-9a-f]{8}-[0-9a-f]{4}-' OR LOCATE((SELECT MEMBER_ID \
+       FROM performance_schema.replication_group_members WHERE MEMBER_ROLE = 'PRIMARY' LIMIT 1), s.SQL_TEXT) > 0) \
      AND (s.TIMER_END IS NULL OR s.TIMER_END > \
        (SELECT MAX(c.TIMER_START) FROM performance_schema.events_statements_current c) - 15000000000000) \
      ORDER BY s.SQL_TEXT LIKE 'CALL haipmgr.make\\_primary%' DESC, s.EVENT_ID DESC LIMIT 1";
@@ -45,7 +48,9 @@ const IN_SESSIONS: &str = "SELECT t.PROCESSLIST_USER, t.PROCESSLIST_HOST, LEFT(s
 /// The same of sessions that have ended.
 const IN_SUMMARY: &str = "SELECT QUERY_SAMPLE_TEXT FROM performance_schema.events_statements_summary_by_digest \
      WHERE LAST_SEEN >= NOW(6) - INTERVAL 15 SECOND AND QUERY_SAMPLE_SEEN >= NOW(6) - INTERVAL 15 SECOND \
-     AND QUERY_SAMPLE_TEXT LIKE 'CALL haipmgr.make\\_primary%' LIMIT 1";
+     AND QUERY_SAMPLE_TEXT LIKE 'CALL haipmgr.make\\_primary%' \
+     AND LOCATE((SELECT MEMBER_ID FROM performance_schema.replication_group_members WHERE MEMBER_ROLE = 'PRIMARY' LIMIT 1), \
+       QUERY_SAMPLE_TEXT) > 0 LIMIT 1";
 
 /// How long ago, in microseconds, this server had received the last transaction of another member.
 const LAST_WRITE: &str = "SELECT TIMESTAMPDIFF(MICROSECOND, LAST_QUEUED_TRANSACTION_END_QUEUE_TIMESTAMP, NOW(6)) \

@@ -28,6 +28,8 @@ const SILENT_FOR: Duration = Duration::from_secs(1);
 const VIP_LIMIT: Duration = Duration::from_secs(1);
 /// How long the VIP may take to follow, once the group has its new primary.
 const FOLLOW_LIMIT: Duration = Duration::from_secs(5);
+/// The agents ask who ordered it when the first clients have logged in again (`history/learn.rs`), 0.2 s after the VIP moved.
+const AGENTS_ASK_WITHIN: Duration = Duration::from_millis(500);
 /// The order itself has no limit: its end is the switchover's.
 const NO_LIMIT: Duration = Duration::from_secs(24 * 3600);
 /// For each other answer.
@@ -107,7 +109,11 @@ pub(crate) async fn carry_out(order: Order<'_>, operator: &impl Operator) -> Out
     };
     let ended = at_work.until_ordered().await;
     match ended {
-        Ended::Made => at_work.until_followed(&vip).await,
+        Ended::Made => {
+            let outcome = at_work.until_followed(&vip).await;
+            sleep(AGENTS_ASK_WITHIN).await;
+            outcome
+        }
         Ended::NothingChanged(why) => Outcome::NothingChanged(why),
         Ended::Left(why) => Outcome::UnderWay(why),
     }
@@ -140,7 +146,7 @@ impl<O: Operator> AtWork<'_, O> {
     async fn until_ordered(&mut self) -> Ended {
         let mut target = Member::one(self.order.cluster, self.order.target.0, NO_LIMIT);
         let statement = statement(&self.order.target.1, &whoever_types(), self.order.reason);
-        // Its session stays open: while it does, the new holder's agent finds there who ordered this, and why.
+        // Its session stays open: while it does, the agents find there who ordered this, and why.
         let mut call = tokio::spawn(async move { (target.order(&statement).await, target) });
         let within = self.order.within;
         loop {
