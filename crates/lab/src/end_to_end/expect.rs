@@ -17,14 +17,23 @@ pub(super) fn promise(kept: bool, what: impl FnOnce() -> String) -> Result<(), B
     if kept { Ok(()) } else { Err(Broken::NotAsPromised(what())) }
 }
 
+/// Two hosts never had the VIP.
+pub(super) fn never_two_holders(figures: &Figures) -> Result<(), Broken> {
+    match figures.two_holders.seconds() {
+        None | Some(0.0) => Ok(()),
+        Some(_) => Err(Broken::Never(format!(
+            "{}: two hosts had the VIP for {} s",
+            figures.fault, figures.two_holders
+        ))),
+    }
+}
+
 /// No acknowledged row was lost.
 pub(super) fn rows_are_there(figures: &Figures) -> Result<(), Broken> {
-    promise(figures.lost == Some(0), || {
-        figures.lost.map_or_else(
-            || "the acknowledged rows were not looked for".to_owned(),
-            |lost| format!("{lost} acknowledged rows of {} are lost", figures.acknowledged),
-        )
-    })?;
+    if let Some(lost) = figures.lost.filter(|lost| *lost > 0) {
+        return Err(Broken::Never(format!("{lost} acknowledged rows of {} are lost", figures.acknowledged)));
+    }
+    promise(figures.lost.is_some(), || "the acknowledged rows were not looked for".to_owned())?;
     promise(figures.acknowledged > 0, || "no row was acknowledged at all".to_owned())
 }
 

@@ -69,6 +69,9 @@ pub enum Broken {
     /// Something is not as promised.
     #[error("{0}")]
     NotAsPromised(String),
+    /// What is never to happen, however busy the machine is: two holders, a lost row.
+    #[error("{0}")]
+    Never(String),
     /// An invariant is broken.
     #[error("{}: {}", .0.invariant, .0.words)]
     Breach(Breach),
@@ -118,6 +121,13 @@ impl Broken {
     fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
         let what = what.into();
         move |cause| Self::Io { what, cause }
+    }
+}
+
+impl Broken {
+    /// Whether it may be a matter of time, and so of a machine that other things kept busy.
+    fn may_be_the_machine(&self) -> bool {
+        !matches!(self, Self::Never(_) | Self::Breach(_) | Self::Judged { .. })
     }
 }
 

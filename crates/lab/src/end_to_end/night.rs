@@ -9,7 +9,7 @@ use mysql::prelude::Queryable as _;
 use serde_json::Value;
 
 use super::agents::{ADOPTED, start_and_hear};
-use super::expect::{changes, followed, promise, rows_are_there, untouched};
+use super::expect::{changes, followed, never_two_holders, promise, rows_are_there, untouched};
 use super::history::{TOLD_WITHIN, address, explained, is, typed, words};
 use super::network::wait_for_holders;
 use super::{Broken, UnderTest};
@@ -181,7 +181,7 @@ fn the_cluster_is_paused_and_worked_on(
         every_server_has(experiment, None)?;
         (0..experiment.lab.agents.len()).try_for_each(|on| mode_becomes(experiment, on, "running"))
     })?;
-    one_holder(&figures)?;
+    never_two_holders(&figures)?;
     night.told.push(format!("work while paused: {}", untouched(experiment, &figures)?));
     all_is_well(experiment)
 }
@@ -272,7 +272,9 @@ fn night_as_a_whole(experiment: &mut Experiment, night: &Night) -> Result<String
     let rows: u64 = steps.iter().map(|figures| figures.acknowledged).sum();
     let together = Holding::of(vip(), &experiment.recording()).two_holders(night.began_us, now_us());
     let together = Duration::from_micros(together).as_secs_f64();
-    promise(together == 0.0, || format!("two hosts had the VIP for {together:.3} s in that night"))?;
+    if together > 0.0 {
+        return Err(Broken::Never(format!("two hosts had the VIP for {together:.3} s in that night")));
+    }
     let took = Duration::from_micros(now_us().saturating_sub(night.began_us)).as_secs();
     Ok(format!(
         "{took} s; {rows} rows, none lost; two holders {together:.3} s\n    {}",
@@ -282,14 +284,8 @@ fn night_as_a_whole(experiment: &mut Experiment, night: &Night) -> Result<String
 
 /// The VIP followed, and was never on two hosts. Gives the figures in words.
 fn moved(figures: &Figures) -> Result<String, Broken> {
-    one_holder(figures)?;
+    never_two_holders(figures)?;
     followed(figures)
-}
-
-fn one_holder(figures: &Figures) -> Result<(), Broken> {
-    promise(figures.two_holders.seconds() == Some(0.0), || {
-        format!("{}: two hosts had the VIP for {} s", figures.fault, figures.two_holders)
-    })
 }
 
 /// A member that is none of these.

@@ -18,6 +18,8 @@ pub(super) struct Told {
     pub(super) name: String,
     /// Whether it did what it should.
     pub(super) passed: bool,
+    /// Where it did not: whether a busy machine may be why.
+    pub(super) may_be_the_machine: bool,
     /// How long it took.
     pub(super) seconds: f64,
     /// The figures, or why it failed and what the agents last said: several lines.
@@ -79,11 +81,12 @@ impl OneLab {
         let since = Instant::now();
         let outcome = prove(&mut self.under_test, test.proof);
         let seconds = since.elapsed().as_secs_f64();
+        let may_be_the_machine = outcome.as_ref().is_err_and(Broken::may_be_the_machine);
         let (passed, words) = match outcome {
             Ok(figures) => (true, figures),
             Err(reason) => (false, format!("{reason}\n{}", logs::last_lines(&self.under_test.experiment))),
         };
-        let told = Told { name: test.name.to_owned(), passed, seconds, words };
+        let told = Told { name: test.name.to_owned(), passed, may_be_the_machine, seconds, words };
         // A name, a number and text: there is nothing in it that JSON has not.
         println!("{}", serde_json::to_string(&told).unwrap_or_default());
         if passed {

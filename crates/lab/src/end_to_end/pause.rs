@@ -7,7 +7,7 @@ use mysql::prelude::Queryable as _;
 
 use super::agents::{AT_WORK, start_and_hear};
 use super::drain::says;
-use super::expect::{followed, promise, rows_are_there, untouched};
+use super::expect::{followed, never_two_holders, promise, rows_are_there, untouched};
 use super::history::address;
 use super::network::{GATEWAY_LIMIT, wait_for_holders};
 use super::{Broken, UnderTest, logs};
@@ -140,9 +140,7 @@ pub(super) fn holder_yields(under_test: &mut UnderTest) -> Result<String, Broken
             says(&resumed, 0, "resumed")
         })?;
     let words = followed(&figures)?;
-    promise(figures.two_holders.seconds().is_none_or(|seconds| seconds == 0.0), || {
-        format!("two hosts had the VIP for {} s", figures.two_holders)
-    })?;
+    never_two_holders(&figures)?;
     Ok(format!("{words}; two holders {} s", figures.two_holders))
 }
 

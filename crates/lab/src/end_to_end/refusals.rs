@@ -39,7 +39,7 @@
 use std::time::{Duration, Instant};
 
 use super::drain::says;
-use super::expect::{followed, promise, rows_are_there, untouched};
+use super::expect::{followed, never_two_holders, promise, rows_are_there, untouched};
 use super::history::{address, typed};
 use super::network::wait_for_holders;
 use super::{Broken, UnderTest};
@@ -173,7 +173,7 @@ pub(super) fn to_a_paused_host(under_test: &mut UnderTest) -> Result<String, Bro
         Ok::<_, Broken>(())
     })?;
     rows_are_there(&figures)?;
-    promise(figures.two_holders.seconds() == Some(0.0), || format!("two holders {} s", figures.two_holders))?;
+    never_two_holders(&figures)?;
     Ok(format!("the VIP moved {} s after the switchover, once the host was resumed", figures.vip_moved))
 }
 
