@@ -6,8 +6,8 @@
 # and next at 10.2 s: the application waits half as long again as the outage lasts, and is told of no error meanwhile. Clients that try each 0.1 s are
 # served at 7 s. haipmgr's docs/clients.md says which setting bounds the pause.
 #
-# Needs Rust, cargo and crates.io; no server: a port of loopback that is closed, then open. Seen: refused for 7.0 s, the first connection 10.2 s after
-#   acquire() (3.2 s after the port was open), no error before.
+# Needs Rust, cargo and crates.io; no server: a port of loopback that is closed, then open. Seen: refused for 7.0 s, the first connection 10.3 s after
+#   acquire() (3.3 s after the port was open), no error before.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
