@@ -80,6 +80,17 @@ fn unreachable_db2() -> Fact<Server> {
 }
 
 /// The one row, with its code.
+/// It is UNREACHABLE, and its port refuses twice.
+fn db2_dies(model: &mut ModelHost) {
+    model.first.server = unreachable_db2();
+    model.run(ms(200));
+    for _ in 0..2 {
+        let seen = Seen { asked_at: model.now, fact: Fact::Known(MemberPort::Refuses) };
+        model.tell(Event::MemberPort { member: member(2), seen });
+        model.run(ms(100));
+    }
+}
+
 fn only(rows: &[Row], kind: Kind, code: Code) -> &Row {
     assert_eq!(rows.len(), 1, "{rows:#?}");
     assert_eq!((rows[0].kind, rows[0].code), (kind, code), "{rows:#?}");
@@ -120,13 +131,7 @@ fn a_switchover_is_one_row_that_names_both_members_and_how_long_mysql_took() {
 #[test]
 fn a_primary_whose_port_refused_twice_is_told_to_have_died() {
     let mut model = bystander();
-    model.first.server = unreachable_db2();
-    model.run(ms(200));
-    for _ in 0..2 {
-        let seen = Seen { asked_at: model.now, fact: Fact::Known(MemberPort::Refuses) };
-        model.tell(Event::MemberPort { member: member(2), seen });
-        model.run(ms(100));
-    }
+    db2_dies(&mut model);
     model.first.server = without_db2();
     model.run(Duration::from_secs(3));
     let rows = rows(&model);
@@ -287,13 +292,7 @@ fn a_server_that_comes_into_its_group_as_the_primary_is_told_apart_from_a_failov
 #[test]
 fn a_server_that_shows_no_group_for_the_moment_in_which_its_view_changes_has_not_left_it() {
     let mut model = bystander();
-    model.first.server = unreachable_db2();
-    model.run(ms(200));
-    for _ in 0..2 {
-        let seen = Seen { asked_at: model.now, fact: Fact::Known(MemberPort::Refuses) };
-        model.tell(Event::MemberPort { member: member(2), seen });
-        model.run(ms(100));
-    }
+    db2_dies(&mut model);
     model.first.server = not_in_group(NotInGroup::NotRunning);
     model.run(ms(50));
     model.first.server = without_db2();

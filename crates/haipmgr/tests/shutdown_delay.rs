@@ -195,13 +195,19 @@ async fn answer(bus: &Connection, call: &Message, give: &UnboundedSender<Given>,
     }
 }
 
+/// A host with a logind, and its agent by a configuration that says nothing of shutdowns.
+async fn with_logind() -> (Host, Login1, Ended) {
+    let host = Host::new().await;
+    let login1 = Login1::on(&host).await;
+    host.configure("");
+    let agent = host.agent();
+    (host, login1, agent)
+}
+
 #[test]
 fn the_lock_is_taken_and_let_go_of_when_the_drain_has_ended_and_taken_again_if_the_host_stays_up() {
     in_new_namespace(|| async {
-        let host = Host::new().await;
-        let mut login1 = Login1::on(&host).await;
-        host.configure("");
-        let _agent = host.agent();
+        let (host, mut login1, _agent) = with_logind().await;
         let mut lock = login1.given().await;
         let (what, who, _, mode) = &lock.asked;
         assert_eq!((what.as_str(), who.as_str(), mode.as_str()), ("shutdown", "haipmgr", "delay"));
@@ -225,10 +231,7 @@ fn the_lock_is_taken_and_let_go_of_when_the_drain_has_ended_and_taken_again_if_t
 #[test]
 fn whoever_is_not_logind_is_not_believed() {
     in_new_namespace(|| async {
-        let host = Host::new().await;
-        let mut login1 = Login1::on(&host).await;
-        host.configure("");
-        let _agent = host.agent();
+        let (host, mut login1, _agent) = with_logind().await;
         let mut lock = login1.given().await;
         says(&host.connect().await, true).await;
         // One connection's words come in their order: when this is heard, the other's have been.
@@ -242,10 +245,7 @@ fn whoever_is_not_logind_is_not_believed() {
 #[test]
 fn a_reload_with_drain_on_shutdown_off_lets_the_lock_go_and_one_with_it_takes_it_again() {
     in_new_namespace(|| async {
-        let host = Host::new().await;
-        let mut login1 = Login1::on(&host).await;
-        host.configure("");
-        let _agent = host.agent();
+        let (host, mut login1, _agent) = with_logind().await;
         let mut lock = login1.given().await;
         for (switch, taken) in [("false", false), ("true", true)] {
             host.configure(&format!("drain_on_shutdown = {switch}\n"));
