@@ -123,13 +123,9 @@ fn each_vip(
     out: &mut Output,
     mut with: impl FnMut(&mut VipMachine, VipMoment<'_>, &mut Output),
 ) {
-    let moment = Moment { facts: &state.facts, group: &policy.group, now };
-    for (id, machine) in &mut state.vips {
-        let Some(policy) = policy.vips.get(id) else { continue };
-        out.vip = Some(*id);
-        with(machine, VipMoment { moment, policy }, out);
+    for id in policy.vips.keys() {
+        one_vip(policy, state, *id, now, out, &mut with);
     }
-    out.vip = None;
 }
 
 /// The same with one VIP's machine, where there is such a VIP.
@@ -141,10 +137,11 @@ fn one_vip(
     out: &mut Output,
     with: impl FnOnce(&mut VipMachine, VipMoment<'_>, &mut Output),
 ) {
-    let moment = Moment { facts: &state.facts, group: &policy.group, now };
-    if let (Some(machine), Some(policy)) = (state.vips.get_mut(&vip), policy.vips.get(&vip)) {
+    if let (Some(machine), Some(limits)) = (state.vips.get_mut(&vip), policy.vips.get(&vip)) {
+        let knows = machine.knows(&state.facts);
+        let moment = Moment { facts: knows.as_ref().unwrap_or(&state.facts), group: &policy.group, now };
         out.vip = Some(vip);
-        with(machine, VipMoment { moment, policy }, out);
+        with(machine, VipMoment { moment, policy: limits }, out);
         out.vip = None;
     }
 }
@@ -211,12 +208,12 @@ fn notice_pauses(policy: &Policy, state: &mut State, event: &Event, now: Time, o
     each_vip(policy, state, now, out, |machine, at, _| overslept |= machine.has_overslept(at));
     if overslept {
         ask_anew(policy, state, now, out);
-        each_vip(policy, state, now, out, |machine, at, out| {
-            if machine.has_overslept(at) {
-                machine.end_oversleeping(event, at, out);
-            }
-        });
     }
+    each_vip(policy, state, now, out, |machine, at, out| {
+        if machine.lease_is_over(at) && !planted!(at.group, DontForgetAfterAPause) {
+            machine.end_lease(event, at, out);
+        }
+    });
 }
 
 fn ask_anew(policy: &Policy, state: &mut State, now: Time, out: &mut Output) {

@@ -58,7 +58,8 @@ timers! {
     Defend,
     /// `vip/post_claim_check`: who has the VIP is asked again, after a quarter of `probe_spacing`, later two and a half of it.
     PostClaimQuestion,
-    /// `vip/lease`, and `vip/holding` for a VIP that was adopted: the lease is due, each third of `lease`.
+    /// `vip/lease`, and `vip/holding` for a VIP that was adopted: the lease is due, each third of `lease`; one
+    /// that lapses is looked at twice as often.
     Renewal,
     /// `vip/lease`: it is due, and the kernel is asked for the address again after 50 ms.
     RenewalLook,

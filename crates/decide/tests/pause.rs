@@ -7,7 +7,7 @@ mod survivor;
 use std::time::Duration;
 
 use decide::input::{Event, Fact, Gateway, NotInGroup, ProcessSign, Says, Server, Why};
-use decide::output::{Action, Reason};
+use decide::output::{Action, Reason, VipAction};
 use model_host::{Answers, ModelHost, group, group_policy, hung, member, ms, not_in_group, secondary};
 use survivor::{Survivor, is_restore, is_set, is_wake, refuses};
 
@@ -157,6 +157,34 @@ fn after_the_pause_a_claim_is_waited_for_once_more() {
     assert!(model.vip_here, "the primary's agent may hear of the end a second later");
     model.run(ms(1_500));
     assert_eq!((model.vip_here, model.breach), (false, None));
+}
+
+#[test]
+fn a_paused_holder_that_does_not_lead_finds_another_that_took_the_vip_while_neither_heard_the_other() {
+    let asks = |action: &Action| matches!(action, Action::Vip(_, VipAction::AskWhoHasVip));
+    let mut model = paused_holder();
+    model.first.server = secondary();
+    model.run(ms(5_000));
+    let before = model.count(asks);
+    model.run(ms(3_000));
+    assert!(
+        (2..=4).contains(&(model.count(asks) - before)),
+        "once a second: the other does not announce for a minute"
+    );
+    model.peers.insert(member(2), Fact::Known(Server::Member(group(2, 2, 545, false))));
+    model.frame(2, Says::Reply);
+    model.run(ms(50));
+    assert_eq!((model.vip_here, model.breach), (false, None), "{:#?}", model.reasons);
+}
+
+#[test]
+fn at_the_end_of_a_pause_a_holder_that_does_not_lead_asks_at_once_who_else_has_the_vip() {
+    let mut model = paused_holder();
+    model.first.server = secondary();
+    model.run(ms(5_000));
+    let decision = model.tell(Event::Resume);
+    let asks = |action: &&Action| matches!(action, Action::Vip(_, VipAction::AskWhoHasVip));
+    assert_eq!(decision.actions.iter().filter(asks).count(), 1, "{decision:#?}");
 }
 
 #[test]

@@ -82,6 +82,32 @@ fn what_its_own_server_said_before_the_claim_is_enough_to_yield_on() {
 }
 
 #[test]
+fn of_two_holders_one_that_hears_nothing_of_its_server_yields_to_a_secondary_that_still_takes_writes() {
+    let unheard_holder = || {
+        let mut model = ModelHost::settled_holder();
+        model.server_blocks = true;
+        model.run(ms(500));
+        model.peers.insert(member(2), Fact::Known(Server::Member(group(2, 1, 545, false))));
+        model
+    };
+    let mut model = unheard_holder();
+    model.frame(2, Says::Announcement);
+    model.run(ms(150));
+    assert!(!model.vip_here, "{:#?}", model.reasons);
+    assert!(stopped(&model, |because| *because == LetGo::OwnSilent(member(2))));
+    // One that only asks for it, and one that takes none: clients are served nowhere else, or better here.
+    let mut model = unheard_holder();
+    model.frame(2, Says::Probe);
+    model.run(SECOND);
+    assert!(model.vip_here, "{:#?}", model.reasons);
+    let mut model = unheard_holder();
+    model.peers.insert(member(2), Fact::Known(Server::Member(group(2, 1, 545, true))));
+    model.frame(2, Says::Announcement);
+    model.run(SECOND);
+    assert!(model.vip_here, "{:#?}", model.reasons);
+}
+
+#[test]
 fn of_two_holders_the_primary_that_takes_no_writes_yet_yields_to_the_secondary_that_still_does() {
     let read_only_primary = || {
         let mut model = ModelHost::settled_holder();

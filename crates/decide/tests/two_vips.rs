@@ -30,6 +30,9 @@ struct Agent {
     driver: Driver,
     now: Time,
     server: Fact<Server>,
+    gateway: Fact<Gateway>,
+    /// Nothing is told of the server any more, not even a time-out.
+    unheard: bool,
     here: BTreeSet<VipId>,
     /// Orders about these addresses fail.
     fails: BTreeSet<VipId>,
@@ -46,8 +49,9 @@ impl Agent {
         let none = BTreeSet::new;
         let (deeds, settled) = (Vec::new(), Vec::new());
         let (here, fails, elsewhere) = (none(), none(), none());
+        let (server, gateway, unheard) = (primary(), Fact::Known(Gateway::Reachable), false);
         let mut agent =
-            Self { policy, driver, now, server: primary(), here, fails, elsewhere, deeds, settled };
+            Self { policy, driver, now, server, gateway, unheard, here, fails, elsewhere, deeds, settled };
         agent.driver.push(Event::Neighbor { address: member(2), mac: mac(2) });
         agent
     }
@@ -74,10 +78,9 @@ impl Agent {
     fn carry_out(&mut self, action: &Action) -> Outcome {
         let answer = match action {
             Action::AskHost => self.addresses(),
+            Action::AskServer if self.unheard => return Outcome::Succeeded,
             Action::AskServer => Event::Server(Seen { asked_at: self.now, fact: self.server.clone() }),
-            Action::AskGateway => {
-                Event::Gateway(Seen { asked_at: self.now, fact: Fact::Known(Gateway::Reachable) })
-            }
+            Action::AskGateway => Event::Gateway(Seen { asked_at: self.now, fact: self.gateway.clone() }),
             Action::Vip(vip, VipAction::SendProbe) if self.elsewhere.contains(vip) => {
                 Event::Frame(*vip, Frame { from: mac(2), says: Says::Reply })
             }
@@ -361,5 +364,40 @@ fn a_released_vips_connections_are_closed_when_the_new_holder_is_heard_with_ipv6
         agent.driver.push(Event::Frame(vip, Frame { from: mac(2), says: Says::Announcement }));
         agent.run(ms(5));
         assert_eq!(about_clients(&agent, vip), course.iter().collect::<Vec<_>>(), "{vip}");
+    }
+}
+
+#[test]
+fn a_lease_that_lapses_says_nothing_of_the_other_vip_which_a_pause_keeps_as_long_as_its_own_lease() {
+    for (lapses, other) in [(FIRST, SECOND), (SECOND, FIRST)] {
+        let mut agent = Agent::that_holds_both();
+        // Its lease is renewed at other times than the other's.
+        agent.policy.vips.get_mut(&lapses).unwrap().lease = Some(Duration::from_secs(5));
+        agent.run(Duration::from_secs(4));
+        agent.driver.push(Event::Pause { until: agent.now + Duration::from_secs(600) });
+        agent.run(ms(100));
+        agent.unheard = true;
+        agent.gateway = Fact::Known(Gateway::Lost { misses: 4 });
+        agent.deeds.clear();
+        while agent.said(|said| matches!(said.reason, Reason::LeaseOver(_))).is_none() {
+            agent.run(ms(20));
+        }
+        agent.here.remove(&lapses);
+        agent.run(ms(500));
+        let removes = |action: &VipAction| matches!(action, VipAction::RemoveAddress { .. });
+        assert_eq!(
+            (agent.count(other, removes), &agent.here),
+            (0, &BTreeSet::from([other])),
+            "{:#?}",
+            agent.settled.last()
+        );
+        // What is known of the server is as old as it was, and no ground to claim the one that is gone.
+        agent.driver.push(Event::Resume);
+        agent.gateway = Fact::Known(Gateway::Reachable);
+        agent.run(ms(500));
+        assert_eq!(agent.count(lapses, |action| *action == VipAction::SendProbe), 0);
+        agent.unheard = false;
+        agent.run(Duration::from_secs(2));
+        assert_eq!(agent.here, BTreeSet::from(EACH), "{:#?}", agent.settled.last());
     }
 }

@@ -94,6 +94,22 @@ impl Facts {
         self.neighbors.forget_questions();
     }
 
+    /// What is known by questions put at `since` or later.
+    pub(crate) fn asked_since(&self, since: Time) -> Self {
+        let mut facts = self.clone();
+        if facts.host.asked_at < since {
+            facts.host = not_asked(since);
+        }
+        if facts.server.asked_at < since {
+            facts.server = not_asked(since);
+            facts.server_unknown_since = Some(since);
+        }
+        if facts.gateway.asked_at < since {
+            facts.gateway = not_asked(since);
+        }
+        facts
+    }
+
     /// Takes in what was seen.
     pub(crate) fn take_in(&mut self, policy: &Policy, event: &Event, now: Time) -> Vec<News> {
         match event {

@@ -122,6 +122,7 @@ impl VipMachine {
         {
             return Settled::Yield(LetGo::ClaimedWhileFailing(member, *stage, cause.clone()));
         }
+        let own_limit = dispute.since + at.policy.own_answer_limit;
         let theirs = at.facts.peer_since(member, dispute.since);
         let own = at.facts.own_view();
         let own_right = own.map(|own| at.entitlement(own));
@@ -139,23 +140,24 @@ impl VipMachine {
                 (Some(theirs), Some(newest)) => newest.is_newer_than(theirs),
                 _ => false,
             };
-            if older && at.now >= dispute.since + at.policy.own_answer_limit {
+            if older && at.now >= own_limit {
                 return Settled::Stay;
             }
             let outranked = own_right.as_ref().is_some_and(|own| at.entitlement(view).is_better_than(own));
             if !older && (newer || outranked) {
                 return Settled::Yield(LetGo::ClaimantLeads(member));
             }
-            if !dispute.proven && !older && at.now >= dispute.since + at.policy.own_answer_limit {
+            if !dispute.proven && !older && at.now >= own_limit {
                 return Settled::Yield(LetGo::OwnSilent(member));
             }
         }
-        let takes_none = own_answered && own_right == Some(Entitlement::Keep);
-        if takes_none && dispute.announced && Self::takes_writes(at, theirs) {
-            return Settled::Yield(LetGo::WritableThere(member));
+        let limit = dispute.since + at.policy.dispute_limit;
+        if Self::takes_writes(at, theirs)
+            && let Some(because) =
+                Self::beside_who_takes_writes(at, dispute, own_right.as_ref(), own_answered)
+        {
+            return Settled::Yield(because);
         }
-        let (own_limit, limit) =
-            (dispute.since + at.policy.own_answer_limit, dispute.since + at.policy.dispute_limit);
         // Who claims leads by its own word. Where that can't be asked about, our own server's word that it is a secondary is enough.
         let secondary = own_right == Some(Entitlement::KeepUntilClaimed);
         match theirs {
@@ -172,8 +174,24 @@ impl VipMachine {
         Settled::NotYet
     }
 
-    /// Two holders, for a claim was not heard: a primary that does not take writes yet, and a secondary that still does. Clients are served
-    /// there; and it yields as soon as this one takes writes, and claims.
+    /// Two holders, for a claim was not heard: a primary that does not take writes yet, or of which nothing is heard, and a secondary that
+    /// still does. Clients are served there; and it yields as soon as this one takes writes, and claims.
+    fn beside_who_takes_writes(
+        at: VipMoment<'_>,
+        dispute: Dispute,
+        own_right: Option<&Entitlement>,
+        own_answered: bool,
+    ) -> Option<LetGo> {
+        let member = dispute.claimant;
+        match own_right {
+            _ if !dispute.announced => None,
+            Some(Entitlement::Keep) if own_answered => Some(LetGo::WritableThere(member)),
+            _ if own_answered || at.now < dispute.since + at.policy.own_answer_limit => None,
+            _ => Some(LetGo::OwnSilent(member)),
+        }
+    }
+
+    /// The server of the member that claims is a secondary that still takes writes.
     fn takes_writes(at: VipMoment<'_>, theirs: Option<&Fact<Server>>) -> bool {
         matches!(theirs, Some(Fact::Known(Server::Member(view))) if at.entitlement(view) == Entitlement::KeepUntilClaimed)
     }

@@ -52,6 +52,7 @@ impl VipMachine {
             announced: 0,
             next_renewal: at.policy.lease.map(|_| at.now),
             renewal_looks: None,
+            lapsing_at: None,
         }
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::machine::VipMachine;
-use super::state::Hold;
+use super::state::{Hold, VipState};
 use crate::input::{Fact, Why};
 use crate::moment::VipMoment;
 use crate::output::{Action, Output, VipAction};
@@ -30,6 +30,7 @@ impl VipMachine {
         if !at.server_is_heard_of() && !planted!(at.group, RenewWithoutProof) {
             // Not even a time-out was told: what watches the server is stuck, and what it said last proves nothing.
             out.act(Action::AskServer);
+            Self::note_lapsing(at, out, hold);
             Self::ask_who_else(at, out, hold);
             return;
         }
@@ -74,10 +75,36 @@ impl VipMachine {
                 out.order(VipAction::AskWhoHasVip);
                 hold.next_renewal = Self::next_renewal(at);
                 hold.renewal_looks = None;
+                hold.lapsing_at = None;
             } else {
                 out.act(Action::AskServer);
+                Self::note_lapsing(at, out, hold);
             }
         }
+    }
+
+    /// A lease that is due is not renewed: that this agent runs is noted until the lease is over.
+    fn note_lapsing(at: VipMoment<'_>, out: &mut Output, hold: &mut Hold) {
+        let (Some(due), Some(lease)) = (hold.next_renewal, at.policy.lease) else { return };
+        if at.now >= due {
+            hold.lapsing_at = Some(at.now);
+            out.wake(Timer::Renewal, at.now + lease / 6);
+        }
+    }
+
+    /// The kernel has dropped the address by itself: its lease was renewed last so long ago.
+    pub(crate) fn lease_is_over(&self, at: VipMoment<'_>) -> bool {
+        let (VipState::Holding(hold), Some(lease)) = (&self.state, at.policy.lease) else { return false };
+        hold.next_renewal.is_some_and(|due| at.now >= due + lease - lease / 3)
+    }
+
+    /// An agent that did not run for longer than its lease holds nothing any more, and knows nothing: the kernel dropped
+    /// the address, or the whole host was suspended, and another may have it. To renew now would be to take it unasked.
+    /// One that ran, and let the lease lapse, knows what it knew.
+    pub(crate) fn has_overslept(&self, at: VipMoment<'_>) -> bool {
+        let (VipState::Holding(hold), Some(lease)) = (&self.state, at.policy.lease) else { return false };
+        let ran = hold.lapsing_at.is_some_and(|ran| at.now.since(ran) <= lease / 3);
+        self.lease_is_over(at) && !ran && !planted!(at.group, DontForgetAfterAPause)
     }
 
     /// Announces, or asks who else has the VIP, when that is due; not while another's claim is being settled.
@@ -87,7 +114,9 @@ impl VipMachine {
         if hold.dispute.is_some() {
             return;
         }
-        if !well && at.facts.views.own.is_none() {
+        // Whatever a holder waits for whose stage fails, or is paused in spite of: another that took it while neither heard the other does
+        // not say so again soon.
+        if !well && (at.facts.views.own.is_none() || (!missing && hold.recheck_since.is_some())) {
             return Self::ask_who_else(at, out, hold);
         }
         if !(well || missing) {

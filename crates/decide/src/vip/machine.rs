@@ -6,6 +6,8 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use super::state::{LeftBehind, OrphanSyns, Stranger, VipState};
+use crate::facts::Facts;
+use crate::moment::VipMoment;
 use crate::net::Mac;
 use crate::time::Time;
 
@@ -34,6 +36,10 @@ pub struct VipMachine {
     pub tidied_at: Option<Time>,
     /// When a copy of the VIP on another interface was last ordered away.
     pub removed_copy_at: Option<Time>,
+    /// A lease of it ended then, which the agent had let lapse: what was asked before is not known for this VIP. None: all of that has
+    /// been asked since.
+    #[serde(default)]
+    pub asks_anew_since: Option<Time>,
     /// Clients that ask a dead holder for a connection are being watched for.
     pub orphan_syns: Option<OrphanSyns>,
 }
@@ -53,8 +59,21 @@ impl VipMachine {
             removals_named_at: None,
             tidied_at: None,
             removed_copy_at: None,
+            asks_anew_since: None,
             orphan_syns: None,
         }
+    }
+
+    /// What may be known for this VIP: after a lease of it lapsed, nothing that was asked before. None: all that is known.
+    pub(crate) fn knows(&self, facts: &Facts) -> Option<Facts> {
+        self.asks_anew_since.map(|since| facts.asked_since(since))
+    }
+
+    /// All that was asked before a lease of it lapsed has been asked since.
+    pub(super) fn note_what_is_asked_anew(&mut self, at: VipMoment<'_>) {
+        let stages = at.stages();
+        let old = |since: &Time| stages.each().into_iter().any(|(_, _, asked_at)| asked_at <= *since);
+        self.asks_anew_since = self.asks_anew_since.filter(old);
     }
 
     /// It is here, or is just being added.

@@ -44,7 +44,6 @@ use crate::facts::News;
 use crate::input::{Event, Fact, Frame};
 use crate::moment::VipMoment;
 use crate::output::{Action, LetGo, Output, Reason, VipAction};
-use crate::planted::planted;
 
 /// After an attempt to add the address failed, it is not asked for again for this long.
 const RETRY_AFTER_FAILURE: Duration = Duration::from_secs(1);
@@ -66,16 +65,8 @@ pub(crate) enum VipInput<'a> {
 }
 
 impl VipMachine {
-    /// An agent that did not run for longer than its lease holds nothing any more, and knows nothing: the kernel dropped
-    /// the address, or the whole host was suspended, and another may have it. To renew now would be to take it unasked.
-    pub(crate) fn has_overslept(&self, at: VipMoment<'_>) -> bool {
-        let (VipState::Holding(hold), Some(lease)) = (&self.state, at.policy.lease) else { return false };
-        let over = hold.next_renewal.is_some_and(|due| at.now >= due + lease - lease / 3);
-        over && !planted!(at.group, DontForgetAfterAPause)
-    }
-
-    /// A kernel that slept with the agent did not drop the address: then it is removed here, as the kernel would have.
-    pub(crate) fn end_oversleeping(&mut self, event: &Event, at: VipMoment<'_>, out: &mut Output) {
+    /// The lease is over. A kernel that slept with the agent did not drop the address: then it is removed here, as the kernel would have.
+    pub(crate) fn end_lease(&mut self, event: &Event, at: VipMoment<'_>, out: &mut Output) {
         self.state = match (mem::replace(&mut self.state, VipState::Absent), event) {
             (VipState::Holding(hold), Event::ClocksParted { suspended, .. })
                 if *suspended > Duration::ZERO =>
@@ -83,6 +74,10 @@ impl VipMachine {
                 self.let_go(at, out, hold, LetGo::Suspended(*suspended))
             }
             (VipState::Holding(hold), _) => {
+                for question in [Action::AskHost, Action::AskServer, Action::AskGateway] {
+                    out.act(question);
+                }
+                self.asks_anew_since = Some(at.now);
                 out.say(Reason::LeaseOver(hold.interface));
                 self.remember_clients(at, out);
                 VipState::Absent
@@ -143,6 +138,7 @@ impl VipMachine {
 
     /// Moves on, by what is known now.
     pub(crate) fn poll(&mut self, at: VipMoment<'_>, out: &mut Output) {
+        self.note_what_is_asked_anew(at);
         self.name_stranger(at, out);
         self.replace_copy(at, out);
         self.advance(at, out);

@@ -355,6 +355,7 @@ impl VipMachine {
             announced: 1,
             next_renewal: Self::next_renewal(at),
             renewal_looks: None,
+            lapsing_at: None,
         })
     }
 }

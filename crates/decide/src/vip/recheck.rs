@@ -184,6 +184,7 @@ impl VipMachine {
     pub(crate) fn end_pause(&mut self, at: VipMoment<'_>, out: &mut Output) {
         let VipState::Holding(hold) = &mut self.state else { return };
         if hold.recheck_since.is_some() {
+            out.order(VipAction::AskWhoHasVip);
             hold.recheck_since = Some(at.now);
             hold.down_since = hold.down_since.map(|_| at.now);
             for question in [Action::AskHost, Action::AskServer, Action::AskGateway] {

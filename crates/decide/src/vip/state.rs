@@ -122,6 +122,10 @@ pub struct Hold {
     /// How often, and when last, the kernel was asked for the address since that was due.
     #[serde(default)]
     pub renewal_looks: Option<(u32, Time)>,
+    /// When the agent last ran and did not renew a lease that was due, because what it knew was not fit for that: the lease lapses,
+    /// and when it is over the agent has not stood still.
+    #[serde(default)]
+    pub lapsing_at: Option<Time>,
 }
 
 /// A member's claim against a holder.

@@ -239,9 +239,11 @@ fn each_time_of_a_vip(vip: &mut VipMachine, change: &mut impl FnMut(&mut Time)) 
         removals_named_at: _,
         tidied_at: _,
         removed_copy_at: _,
+        asks_anew_since,
         orphan_syns: _,
     } = vip;
     change(retry_at);
+    asks_anew_since.iter_mut().for_each(&mut *change);
     claimants.values_mut().for_each(&mut *change);
     if let Some((_, at)) = other_holder {
         change(at);
@@ -300,10 +302,11 @@ fn each_time_of_a_hold(hold: &mut Hold, change: &mut impl FnMut(&mut Time)) {
         announced: _,
         next_renewal,
         renewal_looks,
+        lapsing_at,
     } = hold;
     change(since);
     change(next_announce);
-    [recheck_since, down_since, next_renewal].into_iter().flatten().for_each(&mut *change);
+    [recheck_since, down_since, next_renewal, lapsing_at].into_iter().flatten().for_each(&mut *change);
     if let Some((_, at)) = renewal_looks {
         change(at);
     }

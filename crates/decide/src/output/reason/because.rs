@@ -32,7 +32,8 @@ pub enum LetGo {
     ClaimedWhileFailing(IpAddr, Stage, Cause),
     /// A member claimed, and its server is the writable primary in a newer view, or in this view while ours is not.
     ClaimantLeads(IpAddr),
-    /// A member claimed, its server is the writable primary, and our own server did not answer in time.
+    /// A member claimed, its server is the writable primary, and our own server did not answer in time; or it has it too, and its
+    /// server still takes writes.
     OwnSilent(IpAddr),
     /// A member claimed of whose server nothing could be learned, and ours is a secondary, though it still takes writes.
     OwnSecondary(IpAddr),
@@ -84,7 +85,7 @@ impl fmt::Display for LetGo {
             Self::OwnSilent(member) => {
                 write!(
                     f,
-                    "yielded to member {member}: its server is the primary, and our own did not answer in time"
+                    "yielded to member {member}: its server takes writes, and our own did not answer in time"
                 )
             }
             Self::OwnSecondary(member) => {
