@@ -9,6 +9,7 @@ mod sink;
 
 use std::io;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -26,6 +27,19 @@ struct Shared {
     files: Mutex<Vec<Sink>>,
     /// Standard error is the systemd journal, which has its own time stamps.
     systemd: bool,
+    /// Lines so far, by level.
+    lines: [AtomicU64; 3],
+}
+
+/// Lines written since the start, by level.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lines {
+    /// What changed.
+    pub info: u64,
+    /// What a person should look at.
+    pub error: u64,
+    /// Switches of a VIP.
+    pub switch: u64,
 }
 
 /// Where one cluster's lines, or those of the agent as a whole, go.
@@ -46,7 +60,14 @@ impl Journal {
     pub fn start() -> io::Result<Self> {
         let systemd = sink::standard_error_is_systemd(std::env::var("JOURNAL_STREAM").ok().as_deref());
         let standard_error = Sink::start("log-stderr", stderr_opener(), None)?;
-        Ok(Self { shared: Arc::new(Shared { standard_error, files: Mutex::new(Vec::new()), systemd }) })
+        Ok(Self {
+            shared: Arc::new(Shared {
+                standard_error,
+                files: Mutex::new(Vec::new()),
+                systemd,
+                lines: Default::default(),
+            }),
+        })
     }
 
     /// Adds a cluster's log file (S5). A file that can't be opened stops nothing: it is said on standard error, and tried
@@ -71,6 +92,13 @@ impl Journal {
     /// For lines that concern the agent as a whole: they go to every cluster's file.
     pub fn agent(&self) -> Log {
         Log { journal: self.clone(), cluster: None, at: None }
+    }
+
+    /// How many lines were written, whether or not there was room for each.
+    pub fn lines(&self) -> Lines {
+        let [info, error, switch] = [Level::Info, Level::Error, Level::Switch]
+            .map(|level| self.shared.lines[level as usize].load(Ordering::Relaxed));
+        Lines { info, error, switch }
     }
 
     /// Opens the files anew before the next line, for logrotate (SIGHUP).
@@ -115,6 +143,7 @@ impl Log {
     /// Never waits: a line that finds its queue full is counted instead.
     fn write(&self, level: Level, text: &str) {
         let shared = &self.journal.shared;
+        shared.lines[level as usize].fetch_add(1, Ordering::Relaxed);
         let name = self.cluster.as_ref().map(|(name, _)| &**name);
         let stamp = self.at.as_ref().map_or_else(Stamp::now, Stamp::of);
         shared.standard_error.write(line::for_standard_error(level, &stamp, name, text, shared.systemd));

@@ -11,6 +11,7 @@ mod file_writer;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod history;
+pub mod http;
 pub mod journal;
 pub mod lock;
 pub mod observe;
@@ -22,5 +23,6 @@ pub mod service_manager;
 pub mod shutdown_delay;
 mod status;
 mod switchover;
+pub mod tally;
 pub mod trace_file;
 pub mod version;

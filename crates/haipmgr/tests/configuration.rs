@@ -62,7 +62,7 @@ socket = "/run/mysqld/mysqld.sock"
 fn every_optional_key_is_taken() {
     let (_written, config) = loaded(
         "haipmgr.toml",
-        &("lock = \"/x/y.lock\"\ndrain_on_shutdown = false\n".to_owned()
+        &("lock = \"/x/y.lock\"\ndrain_on_shutdown = false\nlisten = \"[::1]:9640\"\n".to_owned()
             + &TOML.replace("[cluster.members]", EVERY_OPTIONAL_KEY)),
     );
     let cluster = only(&config);
@@ -70,6 +70,7 @@ fn every_optional_key_is_taken() {
     let millis = Duration::from_millis;
     assert_eq!(config.lock, PathBuf::from("/x/y.lock"));
     assert!(!config.drain_on_shutdown);
+    assert_eq!(config.listen.as_ref().map(|listen| listen.at.to_string()).as_deref(), Some("[::1]:9640"));
     assert_eq!(policy.vips[&VipId::FIRST].lease, Some(millis(10_000)));
     assert_eq!(
         (policy.vips[&VipId::FIRST].linger, policy.vips[&VipId::FIRST].claim_wait),
@@ -168,6 +169,51 @@ const FAULTS: &[(&str, &str, &str, &[&str])] = &[
         "drain_on_shutdown = true\nsleeptime ",
         "10:1:",
         &["for the whole file", "above the first [[cluster]]"],
+    ),
+    (
+        "[[cluster]]",
+        "listen = 9640\n[[cluster]]",
+        "2:10:",
+        &["listen: this is a whole number", "\"127.0.0.1:9640\""],
+    ),
+    ("[[cluster]]", "listen = \"localhost:9640\"\n[[cluster]]", "2:10:", &["is no address with a port"]),
+    ("[[cluster]]", "listen = \"127.0.0.1:0\"\n[[cluster]]", "2:10:", &["is no address with a port"]),
+    (
+        "[[cluster]]",
+        "listen = \"10.77.0.11:9640\"\n[[cluster]]",
+        "2:10:",
+        &["no loopback address", "listen_beyond_this_host = true"],
+    ),
+    (
+        "[[cluster]]",
+        "listen_beyond_this_host = true\nlisten = \"[::]:9640\"\n[[cluster]]",
+        "3:10:",
+        &["other hosts can ask there", "listen_tls_cert", "listen_token_file"],
+    ),
+    ("[[cluster]]", "listen_beyond_this_host = 1\n[[cluster]]", "2:27:", &["true or false"]),
+    (
+        "[[cluster]]",
+        "listen_token_file = \"/t\"\n[[cluster]]",
+        "2:21:",
+        &["there is no \"listen\"", "listen = \"127.0.0.1:9640\""],
+    ),
+    (
+        "[[cluster]]",
+        "listen = \"127.0.0.1:9640\"\nlisten_tls_cert = \"/c\"\n[[cluster]]",
+        "3:19:",
+        &["listen_tls_cert", "write listen_tls_key too"],
+    ),
+    (
+        "[[cluster]]",
+        "listen = \"127.0.0.1:9640\"\nlisten_tls_key = \"key\"\n[[cluster]]",
+        "3:18:",
+        &["listen_tls_key", "whole path"],
+    ),
+    (
+        "[[cluster]]",
+        "listen = \"127.0.0.1:9640\"\nlisten_token_file = \"/nowhere/token\"\n[[cluster]]",
+        "3:21:",
+        &["listen_token_file", "/nowhere/token can't be read"],
     ),
     ("= 3306", "= \"3306\"", "6:17:", &["mysql_port: this is text", "without quotes"]),
     ("= 3306", "= 0", "6:17:", &["mysql_port", "out of range", "1 to 65535"]),

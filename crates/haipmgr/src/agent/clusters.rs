@@ -21,6 +21,7 @@ use crate::observe::link::{self, LinkWatch};
 use crate::observe::server_process::ServerProcesses;
 use crate::recorder::Sightings;
 use crate::service_manager::ServiceManager;
+use crate::tally::Tally;
 
 /// All clusters' agents, and what they share.
 pub struct Clusters {
@@ -109,13 +110,14 @@ impl Clusters {
     }
 
     /// Begins one cluster's agent, in the place of the one that has `left`, where one has. It answers `questions`.
-    pub fn begin(&mut self, cluster: Cluster, journal: Log, questions: Questions, left: &Left) {
+    /// What happens is counted in `tally`.
+    pub fn begin(&mut self, cluster: Cluster, journal: Log, questions: Questions, tally: Tally, left: &Left) {
         let place = left.place.unwrap_or(self.next_place);
         self.next_place = self.next_place.max(place + 1);
         let leases = cluster.policy.vips.values().filter_map(|vip| vip.lease);
         self.manager.set(place, &cluster.name, leases.min());
         let (name, (stop, stopped)) = (cluster.name.clone(), watch::channel(End::NotYet));
-        let (agent, inbox, paths) = self.agent(cluster, journal, place, self.processes.clone());
+        let (agent, inbox, paths) = self.agent(cluster, journal, place, self.processes.clone(), tally);
         let orders = self.orders.after(left.ended.followed);
         let running = tokio::spawn(agent.serve((inbox, paths, questions), stopped, orders));
         self.tasks.insert(name, Task { place, running, stop });
@@ -127,6 +129,7 @@ impl Clusters {
         journal: Log,
         place: usize,
         processes: Option<Arc<ServerProcesses>>,
+        tally: Tally,
     ) -> (Agent, Inbox, Paths) {
         let (events, inbox) = mpsc::unbounded_channel();
         let (path, paths) = mpsc::unbounded_channel();
@@ -142,6 +145,7 @@ impl Clusters {
             processes,
             // A legacy configuration's folder holds the files that its users know, and no others.
             history: (self.source == Source::Toml).then(|| cluster.history_file()),
+            tally,
         };
         (Agent::new(cluster, journal, events, shared), inbox, paths)
     }
@@ -182,7 +186,7 @@ impl Clusters {
         when: impl Future<Output = ()> + Send + 'static,
     ) -> JoinHandle<bool> {
         let (cluster, names) = leaving.parts();
-        let (mut agent, inbox, _) = self.agent(cluster, journal, usize::MAX, None);
+        let (mut agent, inbox, _) = self.agent(cluster, journal, usize::MAX, None, Tally::default());
         agent.leaving = Some(names);
         tokio::spawn(agent.give_up(inbox, when))
     }

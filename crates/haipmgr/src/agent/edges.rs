@@ -74,6 +74,7 @@ impl Edges for Agent {
         }
         self.wiring.follow_claims(driver.state());
         if let Some(decision) = driver.decision() {
+            self.tally.looked(&decision.stages);
             self.historian.decided(&self.cluster, driver.state(), event, decision, self.decided_at);
         }
     }
@@ -81,6 +82,7 @@ impl Edges for Agent {
     async fn carry_out(&mut self, deed: &Action) -> Outcome {
         let outcome = self.carry_out_deed(deed).await;
         self.historian.done(deed, &outcome);
+        self.tally.done(deed);
         outcome
     }
 

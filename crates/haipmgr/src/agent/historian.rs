@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use decide::history::{History, Row};
+use decide::history::{History, Kind, Row};
 use decide::input::Event;
 use decide::output::{Action, Outcome};
 use decide::time::Time;
@@ -17,6 +17,7 @@ use crate::history::learn::Question;
 use crate::history::{Record, Written, append};
 use crate::journal::Log;
 use crate::server_access::Servers;
+use crate::tally::Tally;
 
 /// A line that is being learnt more of. Whoever takes it writes it.
 type Open = Arc<Mutex<Option<Record>>>;
@@ -27,12 +28,13 @@ pub(super) struct Historian {
     /// None: no history is kept.
     path: Option<PathBuf>,
     journal: Log,
+    tally: Tally,
     open: Vec<Open>,
 }
 
 impl Historian {
-    pub(super) fn new(path: Option<PathBuf>, journal: Log) -> Self {
-        Self { history: History::default(), path, journal, open: Vec::new() }
+    pub(super) fn new(path: Option<PathBuf>, journal: Log, tally: Tally) -> Self {
+        Self { history: History::default(), path, journal, tally, open: Vec::new() }
     }
 
     /// A step was made; its orders follow.
@@ -83,17 +85,17 @@ impl Historian {
             },
         );
         let Some(question) = Question::about(&row, cluster) else {
-            write(path, record, self.journal.clone());
+            write(path, record, self.journal.clone(), &self.tally);
             return;
         };
         let open: Open = Arc::new(Mutex::new(Some(record)));
         self.open.push(Arc::clone(&open));
-        let journal = self.journal.clone();
+        let (journal, tally) = (self.journal.clone(), self.tally.clone());
         let asked = servers.spawn(async move {
             let learnt = question.ask().await;
             if let Some(mut record) = take(&open) {
                 record.learn(&row, &learnt);
-                write(path, record, journal);
+                write(path, record, journal, &tally);
             }
         });
         if asked.is_err() {
@@ -105,7 +107,7 @@ impl Historian {
     pub(super) fn write_open(&mut self) {
         let Some(path) = &self.path else { return };
         for record in self.open.drain(..).filter_map(|open| take(&open)) {
-            write(path.clone(), record, self.journal.clone());
+            write(path.clone(), record, self.journal.clone(), &self.tally);
         }
     }
 }
@@ -114,8 +116,27 @@ fn take(open: &Open) -> Option<Record> {
     open.lock().unwrap_or_else(PoisonError::into_inner).take()
 }
 
-fn write(path: PathBuf, record: Record, journal: Log) {
+fn count(record: &Record, tally: &Tally) {
+    let kind = match record.kind {
+        Kind::Came => "came",
+        Kind::Left => "left",
+    };
+    let parts = record.outage.iter().flat_map(|outage| {
+        [
+            ("noticed", outage.noticed_ms),
+            ("elected", outage.elected_ms),
+            ("claimed", outage.claimed_ms),
+            ("announced", outage.announced_ms),
+            ("total", Some(outage.total_ms)),
+        ]
+    });
+    let parts: Vec<_> = parts.filter_map(|(part, ms)| Some((part, ms?))).collect();
+    tally.switched(record.vip, kind, &record.code, &parts);
+}
+
+fn write(path: PathBuf, record: Record, journal: Log, tally: &Tally) {
     let record = record.finished();
+    count(&record, tally);
     let lost = journal.clone();
     let handed_over = file_writer::hand_over(Box::new(move || {
         if let Err(error) = append(&path, &record) {

@@ -44,6 +44,7 @@ use crate::observe::link::{LinkError, LinkWatch, PathChange};
 use crate::observe::server_process::ServerProcesses;
 use crate::recorder::{Lines, Recorder, Sightings};
 use crate::service_manager::{self, ServiceManager};
+use crate::tally::Tally;
 use crate::trace_file::TraceFile;
 
 use announce_again::AnnounceAgain;
@@ -95,6 +96,7 @@ struct Shared {
     processes: Option<Arc<ServerProcesses>>,
     /// This cluster's history; none: none is kept.
     history: Option<PathBuf>,
+    tally: Tally,
 }
 
 impl Shared {
@@ -118,6 +120,7 @@ struct Agent {
     recorder: Recorder,
     trace: TraceFile,
     historian: Historian,
+    tally: Tally,
     /// To itself: every watch tells through a clone of this.
     events: mpsc::UnboundedSender<Event>,
     shared: Shared,
@@ -147,7 +150,7 @@ struct Agent {
 
 impl Agent {
     fn new(cluster: Cluster, journal: Log, events: mpsc::UnboundedSender<Event>, shared: Shared) -> Self {
-        let mut wiring = Wiring::new(&cluster, shared.segments.clone());
+        let mut wiring = Wiring::new(&cluster, shared.segments.clone(), shared.tally.clone());
         let once = Once::default();
         let edges = |vip: &VipPolicy| VipEdges::new(vip.address, journal.clone(), once.clone());
         let vips = cluster.policy.vips.iter().map(|(id, vip)| (*id, edges(vip))).collect();
@@ -160,7 +163,8 @@ impl Agent {
             log_dedup: LogDedup::default(),
             recorder: Recorder::new(cluster.decision_trace, cluster.policy.clone(), shared.sightings.clone()),
             trace: TraceFile::new(cluster.trace_file()),
-            historian: Historian::new(shared.history.clone(), journal.clone()),
+            historian: Historian::new(shared.history.clone(), journal.clone(), shared.tally.clone()),
+            tally: shared.tally.clone(),
             stat_file: StatFile::new(cluster.stat_file()),
             wiring,
             vips,

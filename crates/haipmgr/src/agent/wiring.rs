@@ -28,6 +28,7 @@ use crate::observe::server_process::{ProcessReport, ProcessWatch, ServerProcesse
 use crate::observe::vip_echo::{EchoReport, EchoSettings, Shared as EchoShared, VipEcho};
 use crate::pause::Pause;
 use crate::server_access::{Access, Endpoint, Servers};
+use crate::tally::Tally;
 
 /// Which member this host is: its address and interface.
 type Membership = Option<(IpAddr, String)>;
@@ -45,6 +46,7 @@ pub(super) struct Wiring {
     segments: Segments,
     member: Membership,
     server: Option<ServerWatch>,
+    tally: Tally,
     pauses: Option<PauseWatch>,
     tell_pause: mpsc::UnboundedSender<Option<Pause>>,
     pauses_told: Option<mpsc::UnboundedReceiver<Option<Pause>>>,
@@ -86,13 +88,14 @@ impl fmt::Display for Mute {
 }
 
 impl Wiring {
-    pub(super) fn new(cluster: &Cluster, segments: Segments) -> Self {
+    pub(super) fn new(cluster: &Cluster, segments: Segments, tally: Tally) -> Self {
         let (frames, inbox) = mpsc::unbounded_channel();
         let (tell_pause, pauses_told) = mpsc::unbounded_channel();
         Self {
             segments,
             member: None,
             server: None,
+            tally,
             pauses: None,
             tell_pause,
             pauses_told: Some(pauses_told),
@@ -200,7 +203,13 @@ impl Wiring {
                 "a pause of the whole cluster is not heard of here: cannot start a thread: {error}; raise the limit on tasks (TasksMax, ulimit -u)"
             )),
         }
-        match mysql::watch(&servers, access.showing_agent(cluster), self.poll_every, told(events)) {
+        match mysql::watch(
+            &servers,
+            access.showing_agent(cluster),
+            self.poll_every,
+            self.tally.clone(),
+            told(events),
+        ) {
             Ok(watch) => self.server = Some(watch),
             Err(error) => journal.error(&error.to_string()),
         }

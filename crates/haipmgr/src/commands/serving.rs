@@ -16,9 +16,11 @@ use crate::agent::{Clusters, End, Left, NotGivenUp};
 use crate::config::{Cluster, Config};
 use crate::control::message::{Answer, Request};
 use crate::control::{self, Door, Doors, Order};
+use crate::http::Http;
 use crate::journal::{Journal, Log};
 use crate::lock::Lock;
 use crate::service_manager::ServiceManager;
+use crate::tally::Tally;
 
 /// What runs, and all that is told what runs.
 pub(super) struct Serving {
@@ -35,6 +37,7 @@ pub(super) struct Serving {
     pub(super) pauses: Pauses,
     before_shutdown: Option<BeforeShutdown>,
     doors: Doors,
+    http: Option<Http>,
 }
 
 /// One cluster that runs.
@@ -130,6 +133,7 @@ impl Serving {
             pauses,
             before_shutdown,
             doors,
+            http: None,
         };
         let mut later = Vec::new();
         // No loop turns before all have begun: only then is the agent ready.
@@ -139,14 +143,18 @@ impl Serving {
         }
         timings::look_later(later);
         serving.set_doors();
+        serving.answer_over_http();
         Ok(serving)
     }
 
     /// Begins one cluster's agent, in the place of the one that has `left`.
     pub(super) fn begin(&mut self, cluster: Cluster, log: Log, left: &Left) -> &Runs {
         let (questions, asked) = mpsc::channel(1);
-        let door = Door { cluster: cluster.name.clone(), questions };
-        self.clusters.begin(cluster.clone(), log.clone(), asked, left);
+        // A cluster that is begun anew by a reload goes on counting.
+        let tally =
+            self.running.get(&cluster.name).map_or_else(Tally::default, |runs| runs.door.tally.clone());
+        let door = Door { cluster: cluster.name.clone(), questions, tally: tally.clone() };
+        self.clusters.begin(cluster.clone(), log.clone(), asked, tally, left);
         let name = cluster.name.clone();
         let runs = Runs { cluster, log, door, still: Arc::default() };
         self.running.entry(name).insert_entry(runs).into_mut()
@@ -171,6 +179,17 @@ impl Serving {
         }
         self.written = written.into();
         self.set_doors();
+        self.answer_over_http();
+    }
+
+    /// Begun anew with each configuration: it may name other clusters, another place, or a certificate that was renewed.
+    fn answer_over_http(&mut self) {
+        drop(self.http.take());
+        let Some(listen) = &self.written.listen else { return };
+        match Http::begin(listen, Arc::clone(&self.written), self.doors.clone(), self.journal.clone()) {
+            Ok(http) => self.http = Some(http),
+            Err(error) => self.journal.agent().error(&error.to_string()),
+        }
     }
 
     fn listen(&self) -> Option<control::Listener> {

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::draft::Draft;
+use super::listen::ListenDraft;
 use super::password::{Password, readable_by_others};
 use super::problem::Problems;
 use super::this_host::{folders_and_programs, on_this_host, password_of};
@@ -49,7 +50,7 @@ enum Purpose {
 
 fn load_for(path: &Path, purpose: Purpose) -> Result<Config, Problems> {
     let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
-    let (Loaded { source, lock, drain_on_shutdown, drafts, exposed }, mut problems) = read(path)?;
+    let (Loaded { source, lock, drain_on_shutdown, listen, drafts, exposed }, mut problems) = read(path)?;
     let mut remarks = Vec::new();
     if let Some(text) = exposed {
         match source {
@@ -66,7 +67,8 @@ fn load_for(path: &Path, purpose: Purpose) -> Result<Config, Problems> {
         let password = password_of(&draft, credentials.as_deref(), &mut problems);
         clusters.extend(finish(draft, password));
     }
-    problems.or(Config { source, path: path.to_owned(), clusters, lock, drain_on_shutdown, remarks })
+    let listen = listen.finish(&mut problems);
+    problems.or(Config { source, path: path.to_owned(), clusters, lock, drain_on_shutdown, listen, remarks })
 }
 
 /// What a file says, before anything on the host is looked at.
@@ -74,6 +76,7 @@ pub(super) struct Loaded {
     pub(super) source: Source,
     pub(super) lock: PathBuf,
     pub(super) drain_on_shutdown: bool,
+    pub(super) listen: ListenDraft,
     pub(super) drafts: Vec<Draft>,
     /// Why a password in the file itself can be read by others.
     pub(super) exposed: Option<String>,
@@ -105,21 +108,22 @@ pub(super) fn understand(
     let text = decode(bytes, source).map_err(|text| Problems::of_file(path, text))?;
     let mut found = Problems::new(path);
     let problems = &mut found;
-    let (lock, drain_on_shutdown, drafts) = match source {
+    let (lock, drain_on_shutdown, listen, drafts) = match source {
         Source::Toml => {
             let read = toml_file::read(&text, problems);
             let lock = read.lock.unwrap_or_else(|| PathBuf::from(DEFAULT_LOCK));
-            (lock, read.drain_on_shutdown, read.clusters)
+            (lock, read.drain_on_shutdown, read.listen, read.clusters)
         }
         Source::ParameterPy => {
-            (legacy_lock(), false, parameter_py::read(path, &text, problems).into_iter().collect())
+            let draft = parameter_py::read(path, &text, problems);
+            (legacy_lock(), false, ListenDraft::default(), draft.into_iter().collect())
         }
     };
     for draft in &drafts {
         checks::within_cluster(draft, source, problems);
     }
     checks::between_clusters(&drafts, problems);
-    Ok((Loaded { source, lock, drain_on_shutdown, drafts, exposed: None }, found))
+    Ok((Loaded { source, lock, drain_on_shutdown, listen, drafts, exposed: None }, found))
 }
 
 /// No configuration is larger, in bytes.

@@ -11,6 +11,7 @@ mod draft;
 mod duration;
 pub(crate) mod fuzzing;
 mod keys;
+mod listen;
 mod load;
 mod parameter_py;
 mod password;
@@ -32,6 +33,7 @@ pub use convert::convert;
 pub use document::{Documented, keys_of_a_cluster, keys_of_the_file, markdown};
 pub use duration::format as format_duration;
 pub(crate) use duration::parse as parse_duration;
+pub use listen::{Listen, ListenAt, ServerCertificate};
 pub use load::{control_socket_of, load, load_to_read};
 pub use password::Password;
 pub(crate) use password::{PasswordError, from_file as password_from_file};
@@ -62,6 +64,8 @@ pub struct Config {
     /// What `haipmgr drain` does is done when logind says that the host goes down. Never with a `parameter.py`: the legacy program
     /// did nothing of the kind.
     pub drain_on_shutdown: bool,
+    /// Where the agent answers over HTTP; none: nowhere.
+    pub listen: Option<Listen>,
     /// What is wrong and still does not keep the agent from running; for the log, as errors.
     pub remarks: Vec<String>,
 }

@@ -8,6 +8,7 @@ use toml::de::{DeTable, DeValue};
 use super::apply::{apply, unknown};
 use super::draft::Draft;
 use super::keys::{self, CLUSTER, Presence, TOP};
+use super::listen::ListenDraft;
 use super::parameter_py;
 use super::problem::{Lines, Position, Problems};
 use super::value::{Entry, Value};
@@ -19,13 +20,15 @@ const PYTHON_IN_WRONG_NAME: &str =
 pub(super) struct Read {
     pub(super) lock: Option<PathBuf>,
     pub(super) drain_on_shutdown: bool,
+    pub(super) listen: ListenDraft,
     pub(super) clusters: Vec<Draft>,
 }
 
 /// Reads `text`, and adds to `problems` all that is wrong with it by itself.
 pub(super) fn read(text: &str, problems: &mut Problems) -> Read {
     let lines = Lines::new(text);
-    let mut read = Read { lock: None, drain_on_shutdown: true, clusters: Vec::new() };
+    let listen = ListenDraft::default();
+    let mut read = Read { lock: None, drain_on_shutdown: true, listen, clusters: Vec::new() };
     let (document, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() && text.contains("par_var") {
         problems.add(None, PYTHON_IN_WRONG_NAME);
@@ -45,8 +48,11 @@ pub(super) fn read(text: &str, problems: &mut Problems) -> Read {
         return read;
     }
     for entry in entries(document.get_ref(), &lines) {
-        of_whole_file(&entry, &mut read, problems);
+        if !read.listen.take(&entry, problems) {
+            of_whole_file(&entry, &mut read, problems);
+        }
     }
+    read.listen.check(problems);
     let clusters =
         document.get_ref().iter().find(|(key, _)| key.get_ref() == "cluster").map(|(_, value)| value);
     let Some(clusters) = clusters else {

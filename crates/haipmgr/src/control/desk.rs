@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::listener::Order;
 use super::message::{Answer, Request};
 use super::report::{ClusterReport, Report, Told};
+use crate::tally::Tally;
 
 /// A loop that does not answer within this is held up.
 const LOOP_WITHIN: Duration = Duration::from_millis(100);
@@ -29,6 +30,8 @@ pub struct Door {
     pub cluster: String,
     /// Where its loop is asked. It answers when it next has nothing to do for the VIP.
     pub questions: mpsc::Sender<oneshot::Sender<Status>>,
+    /// What has happened there.
+    pub tally: Tally,
 }
 
 /// The doors of all clusters that there are now, for all who have this.
@@ -71,7 +74,7 @@ pub(super) async fn answer_all(doors: Doors, mut orders: mpsc::Receiver<Order>) 
 }
 
 /// One cluster after the other, so that no loop has to wait for the pictures of all others.
-async fn look(doors: &[Door], since: Instant, is_wanted: impl Fn(&str) -> bool) -> Report {
+pub(crate) async fn look(doors: &[Door], since: Instant, is_wanted: impl Fn(&str) -> bool) -> Report {
     let mut clusters = Vec::new();
     for door in doors.iter().filter(|door| is_wanted(&door.cluster)) {
         clusters.push(ClusterReport { name: door.cluster.clone(), told: ask(door).await });
@@ -124,7 +127,7 @@ mod tests {
 
     fn door(name: &str) -> (Door, mpsc::Receiver<oneshot::Sender<Status>>) {
         let (questions, asked) = mpsc::channel(1);
-        (Door { cluster: name.to_owned(), questions }, asked)
+        (Door { cluster: name.to_owned(), questions, tally: Tally::default() }, asked)
     }
 
     #[tokio::test]

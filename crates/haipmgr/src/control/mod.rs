@@ -20,5 +20,6 @@ pub mod reloaded;
 pub mod report;
 
 pub use self::client::{ClientError, Patience, ask};
+pub(crate) use self::desk::look;
 pub use self::desk::{Door, Doors};
 pub use self::listener::{ControlError, Listener, Order};

@@ -108,6 +108,12 @@ pub(crate) struct OnThisHost {
 pub(crate) type Answers = BTreeMap<Mac, Duration>;
 
 impl Picture {
+    /// How many transactions this host's server has in its applier's queue, by its own word.
+    pub(crate) fn own_queue(&self) -> Option<u64> {
+        let server = self.servers.iter().find(|server| Some(server.address) == self.own)?;
+        server.said.as_ref().filter(|_| server.silent.is_none())?.0.own()?.queue
+    }
+
     /// The agent's word on this cluster.
     pub(crate) fn status(&self) -> Option<&Status> {
         match &self.agent {

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use decide::input::{Event, Fact, GroupView, Seen, Server as Answer};
 use haipmgr::observe::mysql::{Access, Endpoint, Limits, Password, ServerWatch, Servers, account_sql, watch};
+use haipmgr::tally::Tally;
 use mysql::prelude::Queryable;
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::{Signal, kill};
@@ -270,7 +271,7 @@ impl Watched {
     pub fn new(access: Access, every: Duration) -> Self {
         let (sender, seen) = mpsc::channel();
         // Its own thread, which is in the server's network namespace.
-        let watch = watch(&Servers::default(), access, every, move |event| {
+        let watch = watch(&Servers::default(), access, every, Tally::default(), move |event| {
             if let Event::Server(seen) = event {
                 let _ = sender.send((Instant::now(), seen));
             }

@@ -67,8 +67,16 @@ impl Difference {
     /// Of the whole configuration, and not of its clusters alone.
     pub(super) fn of_all(old: &Config, new: &Config) -> Self {
         let (was, is) = (old.drain_on_shutdown, new.drain_on_shutdown);
-        let whole_file = (was != is).then(|| format!("drain_on_shutdown: {was} → {is}"));
-        Self { whole_file: whole_file.into_iter().collect(), ..Self::between(&old.clusters, &new.clusters) }
+        let drain = (was != is).then(|| format!("drain_on_shutdown: {was} → {is}"));
+        let place = |config: &Config| {
+            config.listen.as_ref().map_or_else(|| "nowhere".to_owned(), |listen| listen.at.to_string())
+        };
+        let listen = (old.listen != new.listen).then(|| match (place(old), place(new)) {
+            (was, is) if was == is => format!("listen: {is}, with another token or certificate"),
+            (was, is) => format!("listen: {was} → {is}"),
+        });
+        let whole_file = drain.into_iter().chain(listen).collect();
+        Self { whole_file, ..Self::between(&old.clusters, &new.clusters) }
     }
 
     /// Nothing is other than it was.

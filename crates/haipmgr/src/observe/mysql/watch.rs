@@ -13,6 +13,7 @@ use super::unchanged::Unchanged;
 use super::{Access, CannotAsk, Limits};
 use crate::clock;
 use crate::server_access::Servers;
+use crate::tally::Tally;
 
 /// The least time between two polls of a server that turns the account away: each is a new connection, which costs the
 /// server a thread, the account's check and often a line in its log, and what is amiss is for somebody to put right. Each further
@@ -51,7 +52,7 @@ impl Drop for ServerWatch {
 /// A server that turns the account away, with whatever error, is polled twice a second and then less and less often, one with which
 /// TLS fails each 5 s; [`ServerWatch::ask_now`] asks at once all the same.
 ///
-/// `tell` is called on the thread that speaks to servers, and must not block.
+/// How long each answer took is counted in `tally`. `tell` is called on the thread that speaks to servers, and must not block.
 ///
 /// # Errors
 /// The system gave no thread or no descriptor. That the server can't be reached is no error: it is told.
@@ -59,6 +60,7 @@ pub fn watch(
     servers: &Servers,
     access: Access,
     every: Duration,
+    tally: Tally,
     tell: impl Fn(Event) + Send + Sync + 'static,
 ) -> Result<ServerWatch, CannotAsk> {
     let (endpoint, limits) = (access.endpoint.clone(), access.limits);
@@ -69,7 +71,7 @@ pub fn watch(
         connection: Connection::new(access),
         limits,
         number: servers.number_of_watch(),
-        tell: News { unchanged: Arc::clone(&unchanged), limits, turned_away: 0 },
+        tell: News { unchanged: Arc::clone(&unchanged), limits, tally, turned_away: 0 },
     };
     let task = servers.spawn(asker.run()).map_err(|source| CannotAsk { endpoint, source })?;
     Ok(ServerWatch { calls, unchanged, task, _servers: servers.clone() })
@@ -79,6 +81,7 @@ pub fn watch(
 struct News {
     unchanged: Arc<Unchanged>,
     limits: Limits,
+    tally: Tally,
     /// So often in a row.
     turned_away: u32,
 }
@@ -87,6 +90,9 @@ impl Tell for News {
     fn answered(&mut self, Answer { seen, told, awaited }: Answer) -> Next {
         if is_late(&seen, told, self.limits) {
             return Next::AtOnce;
+        }
+        if let Fact::Known(_) = seen.fact {
+            self.tally.polled(clock::now().since(seen.asked_at));
         }
         let pause = pause_after(&seen.fact, &mut self.turned_away);
         self.unchanged.take_in(seen, awaited);

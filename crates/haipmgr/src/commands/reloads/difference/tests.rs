@@ -121,6 +121,7 @@ fn config(lock: &str, text: &str) -> Config {
         clusters: clusters(text),
         lock: PathBuf::from(lock),
         drain_on_shutdown: true,
+        listen: None,
         remarks: Vec::new(),
     }
 }
