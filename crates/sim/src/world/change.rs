@@ -226,6 +226,7 @@ impl World {
                 let server = &mut self.hosts[host].server;
                 if server.life == life && server.process == Process::Blocks && !server.lies {
                     server.process = Process::Answers;
+                    self.hosts[host].went_on_at = self.now;
                     self.server_changed(host);
                     self.unpark(host);
                     self.answer_the_waiting(host);

@@ -63,6 +63,8 @@ pub struct ModelHost {
     pub(super) all_reachable_since: Time,
     /// Since when the agent has run, neither stopped nor paused.
     pub(super) acts_since: Option<Time>,
+    /// When its server last went on after it had hung.
+    pub(super) went_on_at: Time,
     /// Since when the agent has run undisturbed beside a server that answers: it can put back what it changed.
     pub fit_since: Option<Time>,
     /// This host's clock is ahead of the world's by so many microseconds, or behind it.
@@ -158,6 +160,7 @@ impl ModelHost {
             expel_on_disk: None,
             all_reachable_since: now,
             acts_since: None,
+            went_on_at: Time(0),
             fit_since: None,
             clock_ahead: 0,
             starts_again: false,

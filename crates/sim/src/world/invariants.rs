@@ -299,7 +299,9 @@ impl World {
             } else {
                 host.vips[vip].book.is_turned_away().then_some(Excuse::TurnedAway)
             };
-            self.found(place, outside::strays(self.now.since(acts_since), STRAYS_AT_MOST, excuse));
+            // While its server hangs, an agent that has just started can't learn of it; and the server takes nothing.
+            let since = acts_since.max(host.went_on_at);
+            self.found(place, outside::strays(self.now.since(since), STRAYS_AT_MOST, excuse));
         }
     }
 
