@@ -11,6 +11,7 @@ mod file_writer;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod history;
+pub mod hooks;
 pub mod http;
 pub mod journal;
 pub mod lock;

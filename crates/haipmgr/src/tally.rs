@@ -39,6 +39,8 @@ pub struct Counts {
     pub unknowns: BTreeMap<(&'static str, &'static str), u64>,
     /// How long the local server's answers took.
     pub polls: Histogram,
+    /// Hooks: which, and what came of it, in a word.
+    pub hooks: BTreeMap<(&'static str, &'static str), u64>,
 }
 
 /// How often which time was taken.
@@ -115,6 +117,11 @@ impl Tally {
             }
             *before = now;
         }
+    }
+
+    /// A hook was run, or not.
+    pub(crate) fn hook(&self, hook: &'static str, outcome: &'static str) {
+        *self.lock().counts.hooks.entry((hook, outcome)).or_default() += 1;
     }
 
     /// The local server's answer to a question took so long.

@@ -283,6 +283,8 @@ pub struct Cluster {
     pub fence: Option<&'static str>,
     /// Whether they have a silent host expelled without MySQL's patience (`silent_host = "expel"`).
     pub silent_hosts_go: bool,
+    /// Further keys of the cluster, as lines of the file.
+    pub more: &'static str,
 }
 
 /// The lab's own cluster, with the default `sleeptime`.
@@ -294,12 +296,14 @@ pub const LAB: Cluster = Cluster {
     sooner_elections: true,
     fence: None,
     silent_hosts_go: false,
+    more: "",
 };
 
 /// The same file on every host.
 pub fn configuration(clusters: &[Cluster]) -> String {
     let table = |cluster: &Cluster| {
-        let Cluster { name, vips, group, sleeptime, sooner_elections, fence, silent_hosts_go } = cluster;
+        let Cluster { name, vips, group, sleeptime, sooner_elections, fence, silent_hosts_go, more } =
+            cluster;
         let mysql_port = group.mysql_port;
         // With the stack MYSQL there is none to be named.
         let group_port = match stack() {
@@ -330,7 +334,7 @@ sleeptime     = \"{sleeptime}s\"
 install_path  = \"{INSTALL_PATH}\"
 wake_expel = {sooner_elections}
 proven_dead   = {sooner_elections}
-{fence}{silent_host}[cluster.members]
+{fence}{silent_host}{more}[cluster.members]
 {members}{further}
 "
         )

@@ -10,8 +10,11 @@ use decide::status::LastSwitch;
 use decide::time::Time;
 
 use super::drive::Edges;
+use super::log_dedup::Line;
 use super::{Agent, next_in};
 use crate::clock::{self, Clocks};
+use crate::config::Happening;
+use crate::hooks::Message;
 
 /// At the word to stop, the kernel's answer about this host's addresses is waited for no longer than this.
 const LOOK_WITHIN: Duration = Duration::from_millis(200);
@@ -95,6 +98,7 @@ impl Edges for Agent {
         let names = self.leaving.as_ref().map_or(&self.cluster.policy, |leaving| &leaving.policy);
         for line in self.log_dedup.lines(names, settled) {
             line.write(&log);
+            self.have_run(&line);
         }
         let lines = self.lines.take();
         self.trace.write(lines, &self.journal);
@@ -110,6 +114,19 @@ impl Edges for Agent {
 }
 
 impl Agent {
+    /// The hook for what a line of the log says, where there is one.
+    fn have_run(&self, line: &Line) {
+        let (hook, text) = match line {
+            Line::Conflict(text) => (Happening::OnConflict, text),
+            Line::Error(text) => (Happening::OnTrouble, text),
+            Line::Switch(_) | Line::Info(_) => return,
+        };
+        self.hooks.tell(hook, |host| {
+            let at = format!("{:.3}", self.wall_time.timestamp());
+            Message::of_words(hook, host, &self.cluster.name, at, text.clone())
+        });
+    }
+
     /// Starts, or starts anew, what looks at the segment, once it is known which member this host is.
     fn rewire(&mut self, state: &State) {
         if let Fact::Known(host) = &state.facts.host.fact {

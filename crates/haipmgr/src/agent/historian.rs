@@ -11,10 +11,11 @@ use decide::time::Time;
 use decide::{Decision, State};
 
 use crate::clock;
-use crate::config::Cluster;
+use crate::config::{Cluster, Happening};
 use crate::file_writer;
 use crate::history::learn::Question;
 use crate::history::{Record, Written, append};
+use crate::hooks::{Hooks, Message};
 use crate::journal::Log;
 use crate::server_access::Servers;
 use crate::tally::Tally;
@@ -27,14 +28,21 @@ pub(super) struct Historian {
     history: History,
     /// None: no history is kept.
     path: Option<PathBuf>,
-    journal: Log,
-    tally: Tally,
+    listeners: Listeners,
     open: Vec<Open>,
 }
 
+/// Who hears of each switch beside the file.
+#[derive(Clone)]
+pub(super) struct Listeners {
+    pub(super) journal: Log,
+    pub(super) tally: Tally,
+    pub(super) hooks: Hooks,
+}
+
 impl Historian {
-    pub(super) fn new(path: Option<PathBuf>, journal: Log, tally: Tally) -> Self {
-        Self { history: History::default(), path, journal, tally, open: Vec::new() }
+    pub(super) fn new(path: Option<PathBuf>, listeners: Listeners) -> Self {
+        Self { history: History::default(), path, listeners, open: Vec::new() }
     }
 
     /// A step was made; its orders follow.
@@ -85,17 +93,17 @@ impl Historian {
             },
         );
         let Some(question) = Question::about(&row, cluster) else {
-            write(path, record, self.journal.clone(), &self.tally);
+            self.listeners.tell(path, record);
             return;
         };
         let open: Open = Arc::new(Mutex::new(Some(record)));
         self.open.push(Arc::clone(&open));
-        let (journal, tally) = (self.journal.clone(), self.tally.clone());
+        let listeners = self.listeners.clone();
         let asked = servers.spawn(async move {
             let learnt = question.ask().await;
             if let Some(mut record) = take(&open) {
                 record.learn(&row, &learnt);
-                write(path, record, journal, &tally);
+                listeners.tell(path, record);
             }
         });
         if asked.is_err() {
@@ -107,7 +115,7 @@ impl Historian {
     pub(super) fn write_open(&mut self) {
         let Some(path) = &self.path else { return };
         for record in self.open.drain(..).filter_map(|open| take(&open)) {
-            write(path.clone(), record, self.journal.clone(), &self.tally);
+            self.listeners.tell(path.clone(), record);
         }
     }
 }
@@ -134,16 +142,24 @@ fn count(record: &Record, tally: &Tally) {
     tally.switched(record.vip, kind, &record.code, &parts);
 }
 
-fn write(path: PathBuf, record: Record, journal: Log, tally: &Tally) {
-    let record = record.finished();
-    count(&record, tally);
-    let lost = journal.clone();
-    let handed_over = file_writer::hand_over(Box::new(move || {
-        if let Err(error) = append(&path, &record) {
-            journal.error(&format!("the history {} can't be written: {error}", path.display()));
+impl Listeners {
+    /// Writes it, counts it, and has its hook run.
+    fn tell(&self, path: PathBuf, record: Record) {
+        let record = record.finished();
+        count(&record, &self.tally);
+        let hook = match record.kind {
+            Kind::Came => Happening::OnAcquire,
+            Kind::Left => Happening::OnRelease,
+        };
+        self.hooks.tell(hook, |host| Message::of_switch(hook, host, record.clone()));
+        let journal = self.journal.clone();
+        let handed_over = file_writer::hand_over(Box::new(move || {
+            if let Err(error) = append(&path, &record) {
+                journal.error(&format!("the history {} can't be written: {error}", path.display()));
+            }
+        }));
+        if !handed_over {
+            self.journal.error("a line of the history is lost: the disk is too slow");
         }
-    }));
-    if !handed_over {
-        lost.error("a line of the history is lost: the disk is too slow");
     }
 }

@@ -28,6 +28,8 @@ pub(super) enum Line {
     Switch(String),
     Info(String),
     Error(String),
+    /// An error: another host uses a VIP, or answers for it, that has no business with it.
+    Conflict(String),
 }
 
 impl Line {
@@ -35,7 +37,7 @@ impl Line {
         match self {
             Self::Switch(text) => journal.switch(text),
             Self::Info(text) => journal.info(text),
-            Self::Error(text) => journal.error(text),
+            Self::Error(text) | Self::Conflict(text) => journal.error(text),
         }
     }
 }
@@ -153,7 +155,7 @@ fn is_said_by(lines: &[Line], finding: &Finding) -> bool {
     };
     lines.iter().any(|line| match line {
         Line::Switch(_) => false,
-        Line::Info(text) | Line::Error(text) => text.contains(&found),
+        Line::Info(text) | Line::Error(text) | Line::Conflict(text) => text.contains(&found),
     })
 }
 
@@ -169,6 +171,8 @@ fn is_said_each_time(reason: &Reason) -> bool {
 fn line(reason: &Reason, text: String) -> Line {
     if reason.is_switch() {
         Line::Switch(text)
+    } else if matches!(reason, Reason::Stranger(_) | Reason::TakenByStranger(_)) {
+        Line::Conflict(text)
     } else if reason.is_error() {
         Line::Error(text)
     } else {

@@ -39,6 +39,7 @@ use crate::act::address::Addresses;
 use crate::act::statfile::StatFile;
 use crate::clock::{self, Clocks};
 use crate::config::Cluster;
+use crate::hooks::Hooks;
 use crate::journal::Log;
 use crate::observe::link::{LinkError, LinkWatch, PathChange};
 use crate::observe::server_process::ServerProcesses;
@@ -51,7 +52,7 @@ use announce_again::AnnounceAgain;
 use clusters::Ended;
 pub use clusters::{Clusters, Left};
 use drive::drive;
-use historian::Historian;
+use historian::{Historian, Listeners};
 use hosts::Asked;
 pub use leaving::Leaving;
 use log_dedup::LogDedup;
@@ -121,6 +122,7 @@ struct Agent {
     trace: TraceFile,
     historian: Historian,
     tally: Tally,
+    hooks: Hooks,
     /// To itself: every watch tells through a clone of this.
     events: mpsc::UnboundedSender<Event>,
     shared: Shared,
@@ -150,6 +152,7 @@ struct Agent {
 
 impl Agent {
     fn new(cluster: Cluster, journal: Log, events: mpsc::UnboundedSender<Event>, shared: Shared) -> Self {
+        let hooks = Hooks::begin(&cluster.hooks, cluster.hook_limit, &journal, &shared.tally);
         let mut wiring = Wiring::new(&cluster, shared.segments.clone(), shared.tally.clone());
         let once = Once::default();
         let edges = |vip: &VipPolicy| VipEdges::new(vip.address, journal.clone(), once.clone());
@@ -163,8 +166,12 @@ impl Agent {
             log_dedup: LogDedup::default(),
             recorder: Recorder::new(cluster.decision_trace, cluster.policy.clone(), shared.sightings.clone()),
             trace: TraceFile::new(cluster.trace_file()),
-            historian: Historian::new(shared.history.clone(), journal.clone(), shared.tally.clone()),
+            historian: Historian::new(
+                shared.history.clone(),
+                Listeners { journal: journal.clone(), tally: shared.tally.clone(), hooks: hooks.clone() },
+            ),
             tally: shared.tally.clone(),
+            hooks,
             stat_file: StatFile::new(cluster.stat_file()),
             wiring,
             vips,
@@ -254,6 +261,7 @@ impl Agent {
     /// The loop has ended.
     async fn finish(mut self, mut driver: Driver, followed: u64) -> Ended {
         self.historian.write_open();
+        self.hooks.close();
         self.say_what_keeps_arp_in(driver.state());
         self.say_what_failed_at_the_end(&mut driver);
         if let (Some(_), Some(expel)) = (driver.state().expel.changed, self.wiring.expel()) {

@@ -11,6 +11,7 @@ use super::{ALREADY_RUNNING, BAD_INPUT, refuse, say};
 use crate::act::address::full_prefix;
 use crate::config::{self, Cluster, Config, Problems, Source};
 use crate::file_writer;
+use crate::hooks;
 use crate::journal::{Journal, Log};
 use crate::lock::{self, Lock, LockError};
 use crate::self_protection;
@@ -161,6 +162,7 @@ fn serve(prepared: Prepared) -> ExitCode {
         // Questions to servers may be under way in threads; nobody needs their answers.
         runtime.shutdown_background();
     }
+    hooks::wait_for_the_last();
     file_writer::flush(FLUSH_LIMIT);
     journal.flush(FLUSH_LIMIT);
     status

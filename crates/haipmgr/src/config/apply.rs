@@ -9,6 +9,7 @@ use decide::policy::{GatewayLost, ReadOnlyPrimary, SilentHost};
 use super::DecisionTrace;
 use super::draft::Draft;
 use super::duration;
+use super::hook::hook;
 use super::keys::{GATEWAY_LOST_WORDS, Key, Kind, LEASE, READ_ONLY_WORDS, SILENT_HOST_WORDS, TRACE_WORDS};
 use super::problem::{Problems, nearest};
 use super::value::{Entry, Value};
@@ -25,6 +26,13 @@ pub(super) fn apply(draft: &mut Draft, key: &'static Key, entry: &Entry, problem
     }
     if matches!(key.kind, Kind::FurtherVips) {
         return further(draft, entry, problems);
+    }
+    if let Kind::Hook(happening) = &key.kind {
+        match hook(&entry.value) {
+            Ok(hook) => drop(draft.hooks.insert(*happening, hook)),
+            Err(text) => problems.add(entry.value_at, format!("{}: {text}", entry.key)),
+        }
+        return;
     }
     if let Err(text) = place(draft, &key.kind, &entry.value) {
         problems.add(entry.value_at, format!("{}: {text}", entry.key));
@@ -79,7 +87,7 @@ fn place(draft: &mut Draft, kind: &Kind, value: &Value) -> Result<(), String> {
         Kind::GatewayLost => draft.limits.gateway_lost = gateway_lost(value)?,
         Kind::ReadOnlyPrimary => draft.limits.read_only_primary = read_only_primary(value)?,
         Kind::SilentHost => draft.group.silent_host = silent_host(value)?,
-        Kind::Members | Kind::FurtherVips => {}
+        Kind::Members | Kind::FurtherVips | Kind::Hook(_) => {}
     }
     Ok(())
 }

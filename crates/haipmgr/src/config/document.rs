@@ -110,6 +110,7 @@ fn takes(key: &Key) -> String {
         Kind::Duration { least, most, .. } => range(*least, *most),
         Kind::DurationOr { word, least, most, .. } => format!("{}, or `\"{word}\"`", range(*least, *most)),
         Kind::Switch(_) => SWITCH.to_owned(),
+        Kind::Hook(_) => "a list: program, arguments; or a web address".to_owned(),
         Kind::Command(_) => "a list: program, arguments".to_owned(),
         Kind::GatewayLost => format!("`\"{}\"`", GATEWAY_LOST_WORDS.join("\"`, `\"")),
         Kind::ReadOnlyPrimary => format!("`\"{}\"`", READ_ONLY_WORDS.join("\"`, `\"")),

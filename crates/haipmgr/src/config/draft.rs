@@ -9,6 +9,7 @@ use decide::net::VipId;
 use decide::policy::{GroupPolicy, Policy, VipPolicy};
 
 use super::DecisionTrace;
+use super::hook::{Happening, Hook};
 use super::problem::Position;
 use super::vips::FurtherVip;
 
@@ -37,6 +38,8 @@ pub(super) struct Draft {
     pub(super) query_limit: Duration,
     pub(super) fence_command: Option<Vec<String>>,
     pub(super) fence_limit: Duration,
+    pub(super) hooks: BTreeMap<Happening, Hook>,
+    pub(super) hook_limit: Duration,
     pub(super) decision_trace: DecisionTrace,
     /// Where the cluster begins in the file.
     pub(super) begins: Option<Position>,
@@ -74,6 +77,8 @@ impl Draft {
             query_limit: Duration::from_millis(500),
             fence_command: None,
             fence_limit: Duration::from_secs(10),
+            hooks: BTreeMap::new(),
+            hook_limit: Duration::from_secs(30),
             decision_trace: DecisionTrace::Switches,
             begins,
             given: BTreeMap::new(),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::draft::Draft;
+use super::hook::Happening;
 
 /// One key of a `[[cluster]]` table.
 pub(super) struct Key {
@@ -58,6 +59,8 @@ pub(super) enum Kind {
         at: At<Option<Duration>>,
     },
     Switch(At<bool>),
+    /// A program or a web address.
+    Hook(Happening),
     /// A program's whole path and its arguments.
     Command(At<Option<Vec<String>>>),
     DecisionTrace,
@@ -415,6 +418,38 @@ pub(super) const CLUSTER: &[Key] = &[
         presence: Presence::Default,
         kind: Kind::Duration { least: s(1), most: s(300), at: |draft| &mut draft.fence_limit },
         about: "How long `fence_command` may take; after that it is stopped and counts as failed.",
+    },
+    Key {
+        name: "on_acquire",
+        presence: Presence::Or("none"),
+        kind: Kind::Hook(Happening::OnAcquire),
+        about: "What is run when a VIP has come to this host and stayed for 0.7 s (docs/hooks.md): a program and its arguments, which is told by its \
+                environment and its standard input, or a web address that is sent the same by POST. The VIP is up before it is run, and \
+                nothing waits for it.",
+    },
+    Key {
+        name: "on_release",
+        presence: Presence::Or("none"),
+        kind: Kind::Hook(Happening::OnRelease),
+        about: "The same when a VIP has left this host.",
+    },
+    Key {
+        name: "on_conflict",
+        presence: Presence::Or("none"),
+        kind: Kind::Hook(Happening::OnConflict),
+        about: "The same when a host that has no business with it uses a VIP, or answers for it.",
+    },
+    Key {
+        name: "on_trouble",
+        presence: Presence::Or("none"),
+        kind: Kind::Hook(Happening::OnTrouble),
+        about: "The same when the log gets a line with the level ERROR about how the cluster or a VIP stands.",
+    },
+    Key {
+        name: "hook_limit",
+        presence: Presence::Default,
+        kind: Kind::Duration { least: s(1), most: s(300), at: |draft| &mut draft.hook_limit },
+        about: "How long each of these may take; after that a program is ended, with all that it started, and counts as failed.",
     },
     Key {
         name: "decision_trace",

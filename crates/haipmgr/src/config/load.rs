@@ -6,7 +6,7 @@ use super::draft::Draft;
 use super::listen::ListenDraft;
 use super::password::{Password, readable_by_others};
 use super::problem::Problems;
-use super::this_host::{folders_and_programs, on_this_host, password_of};
+use super::this_host::{folders_and_programs, missing_programs, on_this_host, password_of};
 use super::{
     ClientCertificate, Cluster, Config, DEFAULT_LOCK, Source, checks, control_socket, legacy_lock,
     parameter_py, toml_file,
@@ -62,6 +62,7 @@ fn load_for(path: &Path, purpose: Purpose) -> Result<Config, Problems> {
     for draft in drafts {
         if purpose == Purpose::Run {
             folders_and_programs(&draft, &mut problems);
+            remarks.extend(missing_programs(&draft));
         }
         on_this_host(&draft, &mut problems);
         let password = password_of(&draft, credentials.as_deref(), &mut problems);
@@ -189,5 +190,7 @@ pub(super) fn finish(draft: Draft, password: Option<Password>) -> Option<Cluster
         policy,
         fence_command: draft.fence_command,
         fence_limit: draft.fence_limit,
+        hooks: draft.hooks,
+        hook_limit: draft.hook_limit,
     })
 }

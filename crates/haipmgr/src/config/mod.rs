@@ -10,6 +10,7 @@ mod document;
 mod draft;
 mod duration;
 pub(crate) mod fuzzing;
+mod hook;
 mod keys;
 mod listen;
 mod load;
@@ -22,6 +23,7 @@ mod toml_file;
 mod value;
 mod vips;
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -33,6 +35,7 @@ pub use convert::convert;
 pub use document::{Documented, keys_of_a_cluster, keys_of_the_file, markdown};
 pub use duration::format as format_duration;
 pub(crate) use duration::parse as parse_duration;
+pub use hook::{Happening, Hook};
 pub use listen::{Listen, ListenAt, ServerCertificate};
 pub use load::{control_socket_of, load, load_to_read};
 pub use password::Password;
@@ -137,6 +140,10 @@ pub struct Cluster {
     pub fence_command: Option<Vec<String>>,
     /// How long it may take.
     pub fence_limit: Duration,
+    /// What the operator has run.
+    pub hooks: BTreeMap<Happening, Hook>,
+    /// How long each of them may take.
+    pub hook_limit: Duration,
     /// Which decisions are recorded.
     pub decision_trace: DecisionTrace,
     /// The lease is the configuration's word and not the default.

@@ -230,6 +230,7 @@ fn counted(shown: &Shown<'_>) -> Vec<Family> {
     let mut expels = Vec::new();
     let mut unknowns = Vec::new();
     let mut polls = Vec::new();
+    let mut hooks = Vec::new();
     for (name, counts) in each() {
         for ((vip, kind, code), count) in &counts.switches {
             let of = [("vip", vip.to_string()), ("kind", (*kind).to_owned()), ("code", code.clone())];
@@ -243,11 +244,16 @@ fn counted(shown: &Shown<'_>) -> Vec<Family> {
             let of = [("stage", (*stage).to_owned()), ("why", (*why).to_owned())];
             unknowns.push((labels(name, of), Value::Count(*count)));
         }
+        for ((hook, outcome), count) in &counts.hooks {
+            let of = [("hook", (*hook).to_owned()), ("outcome", (*outcome).to_owned())];
+            hooks.push((labels(name, of), Value::Count(*count)));
+        }
         if counts.polls.count() > 0 {
             polls.push((labels(name, []), Value::Times(counts.polls.clone())));
         }
     }
     vec![
+        family("haipmgr_hooks", "Hooks that were run, or not, by what came of it.", None, hooks),
         family(
             "haipmgr_switches",
             "VIPs that came to this host or left it, by the history's code.",

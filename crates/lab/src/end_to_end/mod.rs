@@ -17,6 +17,7 @@ mod field;
 mod files;
 mod first_steps;
 mod history;
+mod hooks;
 mod interface;
 mod lease;
 mod logs;
@@ -252,6 +253,7 @@ const TESTS: &[Test] = &[
     at(When::Alone, "history_of_a_switchover", history::switchover),
     at(When::Alone, "history_of_kill_9", history::kill_9),
     at(When::Alone, "history_of_a_vip_removed_by_hand", history::removed_by_hand),
+    anytime("hooks_once_for_each_switch", hooks::once_for_each_switch),
     anytime("drain_then_shutdown", drain::then_shutdown),
     anytime("drained_host_takes_no_vip", drain::takes_none),
     anytime("drain_refused_leaves_the_vip", drain::refuses),

@@ -131,6 +131,8 @@ fn wiring(old: &Cluster, new: &Cluster, lines: &mut Lines) {
         install_path,
         fence_command,
         fence_limit,
+        hooks,
+        hook_limit,
         decision_trace,
         lease_given: _,
     } = old;
@@ -154,6 +156,13 @@ fn wiring(old: &Cluster, new: &Cluster, lines: &mut Lines) {
     lines.path("install_path", Some(install_path), Some(&new.install_path));
     lines.word("fence_command", fence_command, &new.fence_command);
     lines.time("fence_limit", *fence_limit, new.fence_limit);
+    for happening in hooks.keys().chain(new.hooks.keys()).collect::<BTreeSet<_>>() {
+        if hooks.get(happening) != new.hooks.get(happening) {
+            // A web address may hold a secret.
+            lines.say(format!("{}: another one", happening.key()));
+        }
+    }
+    lines.time("hook_limit", *hook_limit, new.hook_limit);
     lines.debug("decision_trace", decision_trace, &new.decision_trace);
 }
 

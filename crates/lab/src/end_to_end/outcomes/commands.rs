@@ -54,6 +54,13 @@ pub(super) const ROWS: &[Outcome] = &[
         "it has a thread of its own; decisions are as quick as before (docs/status.md), and `haipmgr status` is answered afterwards",
     ),
     row(
+        &["hooks_once_for_each_switch"],
+        "two switchovers with `on_acquire` and `on_release`; the old holder's hook hangs for ever",
+        "the new primary",
+        "as a switchover",
+        "the new holder tells that the VIP came, the old one that it left, each once (docs/hooks.md); what hangs holds nothing up",
+    ),
+    row(
         &["s6_stat_file_follows", "s1_grep_warn_lists_exactly_the_switches"],
         "any of these: state file and log",
         "–",
