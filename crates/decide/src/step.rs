@@ -225,6 +225,7 @@ fn ask_anew(policy: &Policy, state: &mut State, now: Time, out: &mut Output) {
 }
 
 fn take_in(policy: &Policy, state: &mut State, event: &Event, now: Time, out: &mut Output) {
+    state.vips.values_mut().for_each(|machine| machine.note_answer(event));
     for news in state.facts.take_in(policy, event, now) {
         each_vip(policy, state, now, out, |machine, at, out| machine.take_in(VipInput::News(&news), at, out));
         match news {

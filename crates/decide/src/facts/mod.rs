@@ -94,17 +94,17 @@ impl Facts {
         self.neighbors.forget_questions();
     }
 
-    /// What is known by questions put at `since` or later.
-    pub(crate) fn asked_since(&self, since: Time) -> Self {
+    /// The same, as if this host's addresses, the server or the gateway had not been asked since then.
+    pub(crate) fn without(&self, since: Time, host: bool, server: bool, gateway: bool) -> Self {
         let mut facts = self.clone();
-        if facts.host.asked_at < since {
+        if host {
             facts.host = not_asked(since);
         }
-        if facts.server.asked_at < since {
+        if server {
             facts.server = not_asked(since);
             facts.server_unknown_since = Some(since);
         }
-        if facts.gateway.asked_at < since {
+        if gateway {
             facts.gateway = not_asked(since);
         }
         facts

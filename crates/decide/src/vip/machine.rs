@@ -7,9 +7,29 @@ use serde::{Deserialize, Serialize};
 
 use super::state::{LeftBehind, OrphanSyns, Stranger, VipState};
 use crate::facts::Facts;
-use crate::moment::VipMoment;
+use crate::input::Event;
 use crate::net::Mac;
 use crate::time::Time;
+
+/// A lease lapsed: of what was asked before, so much has not been answered anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct AsksAnew {
+    /// When it was over.
+    pub since: Time,
+    /// This host's addresses.
+    pub host: bool,
+    /// The server.
+    pub server: bool,
+    /// The gateway.
+    pub gateway: bool,
+}
+
+impl AsksAnew {
+    /// Nothing has been asked yet.
+    pub(super) fn from(since: Time) -> Self {
+        Self { since, host: true, server: true, gateway: true }
+    }
+}
 
 /// One VIP, as one agent sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -39,7 +59,7 @@ pub struct VipMachine {
     /// A lease of it ended then, which the agent had let lapse: what was asked before is not known for this VIP. None: all of that has
     /// been asked since.
     #[serde(default)]
-    pub asks_anew_since: Option<Time>,
+    pub asks_anew: Option<AsksAnew>,
     /// Clients that ask a dead holder for a connection are being watched for.
     pub orphan_syns: Option<OrphanSyns>,
 }
@@ -59,21 +79,26 @@ impl VipMachine {
             removals_named_at: None,
             tidied_at: None,
             removed_copy_at: None,
-            asks_anew_since: None,
+            asks_anew: None,
             orphan_syns: None,
         }
     }
 
     /// What may be known for this VIP: after a lease of it lapsed, nothing that was asked before. None: all that is known.
     pub(crate) fn knows(&self, facts: &Facts) -> Option<Facts> {
-        self.asks_anew_since.map(|since| facts.asked_since(since))
+        self.asks_anew.as_ref().map(|anew| facts.without(anew.since, anew.host, anew.server, anew.gateway))
     }
 
-    /// All that was asked before a lease of it lapsed has been asked since.
-    pub(super) fn note_what_is_asked_anew(&mut self, at: VipMoment<'_>) {
-        let stages = at.stages();
-        let old = |since: &Time| stages.each().into_iter().any(|(_, _, asked_at)| asked_at <= *since);
-        self.asks_anew_since = self.asks_anew_since.filter(old);
+    /// An answer: to a question that was put since a lease of it lapsed it is known again.
+    pub(crate) fn note_answer(&mut self, event: &Event) {
+        let Some(anew) = &mut self.asks_anew else { return };
+        match event {
+            Event::Host(seen) => anew.host &= seen.asked_at < anew.since,
+            Event::Server(seen) => anew.server &= seen.asked_at < anew.since,
+            Event::Gateway(seen) => anew.gateway &= seen.asked_at < anew.since,
+            _ => {}
+        }
+        self.asks_anew = self.asks_anew.filter(|anew| anew.host || anew.server || anew.gateway);
     }
 
     /// It is here, or is just being added.

@@ -35,7 +35,7 @@ mod state;
 use std::mem;
 use std::time::Duration;
 
-pub use machine::VipMachine;
+pub use machine::{AsksAnew, VipMachine};
 pub use state::{
     Claim, Conflict, Dispute, Hold, LeftBehind, OrphanSyns, PostClaimCheck, Rival, Stranger, VipState,
 };
@@ -77,7 +77,7 @@ impl VipMachine {
                 for question in [Action::AskHost, Action::AskServer, Action::AskGateway] {
                     out.act(question);
                 }
-                self.asks_anew_since = Some(at.now);
+                self.asks_anew = Some(AsksAnew::from(at.now));
                 out.say(Reason::LeaseOver(hold.interface));
                 self.remember_clients(at, out);
                 VipState::Absent
@@ -138,7 +138,6 @@ impl VipMachine {
 
     /// Moves on, by what is known now.
     pub(crate) fn poll(&mut self, at: VipMoment<'_>, out: &mut Output) {
-        self.note_what_is_asked_anew(at);
         self.name_stranger(at, out);
         self.replace_copy(at, out);
         self.advance(at, out);

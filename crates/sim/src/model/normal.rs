@@ -239,11 +239,13 @@ fn each_time_of_a_vip(vip: &mut VipMachine, change: &mut impl FnMut(&mut Time)) 
         removals_named_at: _,
         tidied_at: _,
         removed_copy_at: _,
-        asks_anew_since,
+        asks_anew,
         orphan_syns: _,
     } = vip;
     change(retry_at);
-    asks_anew_since.iter_mut().for_each(&mut *change);
+    if let Some(anew) = asks_anew {
+        change(&mut anew.since);
+    }
     claimants.values_mut().for_each(&mut *change);
     if let Some((_, at)) = other_holder {
         change(at);
