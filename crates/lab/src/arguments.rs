@@ -120,6 +120,15 @@ pub(crate) enum Task {
         #[arg(long)]
         markdown: bool,
     },
+    /// Measure what each value of `group_replication_consistency` costs and gives, without agents
+    Consistency {
+        /// How many switches, at each value that matters for one
+        #[arg(long, default_value_t = 5)]
+        times: u32,
+        /// The tables in Markdown
+        #[arg(long)]
+        markdown: bool,
+    },
     /// Answers the agent's questions in the place of many servers
     #[command(hide = true)]
     StandIn(StandIn),

@@ -7,6 +7,7 @@ pub mod agents;
 pub mod bench;
 pub mod client;
 pub mod clients;
+pub mod consistency;
 pub mod cost;
 pub mod end_to_end;
 pub mod experiment;

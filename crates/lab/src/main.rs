@@ -15,7 +15,7 @@ use lab::fault::Fault;
 use lab::namespace::{self, EnterTarget, Layout, Outside};
 use lab::report::table::Style;
 use lab::scenario::Lab;
-use lab::{clients, end_to_end, group, host, provision, segment};
+use lab::{clients, consistency, end_to_end, group, host, provision, segment};
 
 use self::arguments::{Arguments, Task};
 use self::run::{Company, DEMO, run};
@@ -83,6 +83,9 @@ fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
             let wanted = clients::Wanted { faults, warm, words };
             through_real_clients(&inside(arguments.inside), &wanted, markdown)
         }
+        Task::Consistency { times, markdown } => {
+            measure_consistency(&inside(arguments.inside), times, markdown)
+        }
         Task::TestShare { queue, then, last, out, .. } => {
             let share = Share { queue, then, last };
             let tally = end_to_end::run_from_queue(&inside(arguments.inside), &share, out.as_deref())?;
@@ -98,14 +101,7 @@ fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
             let tally = end_to_end::soak(&inside(arguments.inside), kind, time, seed)?;
             Ok(u8::from(tally.failed > 0))
         }
-        Task::Demo { output } => {
-            let company = Company {
-                agents: !arguments.no_agents,
-                beside_mysql_alone: false,
-                beside_silent_host_expel: false,
-            };
-            run(&inside(arguments.inside), &DEMO, &output, company)
-        }
+        Task::Demo { output } => demo(&inside(arguments.inside), !arguments.no_agents, &output),
     }
 }
 
@@ -122,6 +118,7 @@ fn start_over_inside(task: &Task, agent: Option<PathBuf>, no_agents: bool) -> Re
             namespace::end_with(*starter)?;
             go_inside(agent, no_agents, None)
         }
+        Task::Consistency { .. } => go_inside(agent, true, None),
         _ => go_inside(agent, no_agents, None),
     }
 }
@@ -255,6 +252,22 @@ fn through_real_clients(layout: &Layout, wanted: &clients::Wanted, markdown: boo
     let style = if markdown { Style::Markdown } else { Style::Terminal };
     let since = std::time::Instant::now();
     let tables = clients::run(layout, wanted, style, &mut |step| {
+        eprintln!("{:6.1} s  {step}", since.elapsed().as_secs_f64());
+    })?;
+    print!("{tables}");
+    Ok(0)
+}
+
+fn demo(layout: &Layout, agents: bool, output: &arguments::Output) -> Result<u8, Failure> {
+    let company = Company { agents, beside_mysql_alone: false, beside_silent_host_expel: false };
+    run(layout, &DEMO, output, company)
+}
+
+/// MySQL's own: no agent runs.
+fn measure_consistency(layout: &Layout, times: u32, markdown: bool) -> Result<u8, Failure> {
+    let style = if markdown { Style::Markdown } else { Style::Terminal };
+    let since = std::time::Instant::now();
+    let tables = consistency::measure(layout, times, style, &mut |step| {
         eprintln!("{:6.1} s  {step}", since.elapsed().as_secs_f64());
     })?;
     print!("{tables}");

@@ -9,7 +9,7 @@ use mysql::prelude::Queryable;
 use crate::group::{Group, GroupError, Server};
 
 /// Rows of the backlog, and of the table that is altered: seconds of work for a server.
-const ROWS: u64 = 300_000;
+pub(crate) const ROWS: u64 = 300_000;
 /// For how long the statement and the transaction last.
 const LASTS: Duration = Duration::from_secs(5);
 /// How long the other members may take to have the table, and the statement to be seen running.

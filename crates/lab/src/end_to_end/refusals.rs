@@ -45,6 +45,7 @@ use super::network::wait_for_holders;
 use super::{Broken, UnderTest};
 use crate::experiment::Experiment;
 use crate::fault::holders;
+use crate::group::Server;
 
 /// How long the group takes to call a silent member UNREACHABLE: 5 s, and some.
 const UNREACHABLE_WITHIN: Duration = Duration::from_secs(20);
@@ -177,11 +178,37 @@ pub(super) fn to_a_paused_host(under_test: &mut UnderTest) -> Result<String, Bro
     Ok(format!("the VIP moved {} s after the switchover, once the host was resumed", figures.vip_moved))
 }
 
+/// Rows flow where each takes no longer than this …
+const FLOWS_WITHIN: Duration = Duration::from_millis(100);
+/// … which they do again within this, after a member has joined.
+const FLOWS_LIMIT: Duration = Duration::from_secs(60);
+
+/// While a member joins, the group commits four rows a second (docs/failover-time.md): a row of the client's that takes as long as the whole
+/// drain may is refused, as it should be, and not what is to be shown.
+fn wait_until_rows_flow(server: &Server) -> Result<(), Broken> {
+    let (since, mut in_a_row) = (Instant::now(), 0);
+    while in_a_row < 5 {
+        let begun = Instant::now();
+        server.run("REPLACE INTO lab.ledger (id, note) VALUES (0, 'does it flow')")?;
+        in_a_row = if begun.elapsed() < FLOWS_WITHIN { in_a_row + 1 } else { 0 };
+        promise(since.elapsed() < FLOWS_LIMIT, || {
+            format!(
+                "the primary took no five rows within {} ms each for {} s",
+                FLOWS_WITHIN.as_millis(),
+                FLOWS_LIMIT.as_secs()
+            )
+        })?;
+    }
+    server.run("DELETE FROM lab.ledger WHERE id = 0")?;
+    Ok(())
+}
+
 /// The whole time that a drain may take is over while a transaction at work holds the switchover up: it says so, and nothing is given up.
 /// When the transaction ends the switchover happens, and the VIP follows it.
 pub(super) fn drain_out_of_time(under_test: &mut UnderTest) -> Result<String, Broken> {
     let figures = under_test.experiment.dethroning("haipmgr drain, out of time", |experiment, deed| {
         let old = experiment.lab.group.primary()?;
+        wait_until_rows_flow(&experiment.lab.group.servers()[old])?;
         let work = super::switchover_command::at_work(&experiment.lab.group.servers()[old])?;
         let said = typed(experiment, old, &["drain", "--timeout", "2s"]);
         let there = holders(&experiment.lab.segment);
