@@ -9,7 +9,7 @@ use serde::Serialize;
 pub(crate) const FORMAT: u32 = 1;
 
 /// Every name that a line may have, in the order of docs/check.md.
-const NAMES: [&str; 80] = [
+const NAMES: [&str; 81] = [
     "file",
     "password-file",
     "this-host",
@@ -18,6 +18,7 @@ const NAMES: [&str; 80] = [
     "capabilities",
     "interface",
     "label",
+    "hooks",
     "arp-ignore",
     "arp-announce",
     "arp-filter",

@@ -12,7 +12,7 @@ use super::{BAD_INPUT, File, print_or_refuse, refuse};
 use crate::act::address::Label;
 use crate::check::line::{Line, OfCluster, Report};
 use crate::check::{Here, look};
-use crate::config::{self, Cluster, Config, Problems, Source};
+use crate::config::{self, Cluster, Config, Problems, Source, missing_programs};
 use crate::observe::{arp_kept_in, listening, network_service};
 use crate::server_access::account::whole_sql;
 use crate::server_access::{Access, Endpoint};
@@ -124,6 +124,10 @@ fn fits(cluster: &Cluster, host: &ThisHost, here: &Here) -> Vec<Line> {
         host.remarks(cluster),
         "correct the configuration on every host; see: ip -br address",
     );
+    if !cluster.hooks.is_empty() {
+        let missing = missing_programs(&cluster.hooks);
+        add("hooks", "every hook's program is there".to_owned(), missing, "put the program there, mode 755");
+    }
     let interface = here.interface.as_str();
     let arp = arp_kept_in::remark(interface).into_iter().collect();
     let mend = format!(

@@ -8,7 +8,7 @@ use nix::net::if_::InterfaceFlags;
 
 use crate::act::expel;
 use crate::check::Here;
-use crate::config::Cluster;
+use crate::config::{Cluster, missing_programs};
 use crate::observe::{arp_kept_in, listening};
 
 /// One of this host's addresses and its network's prefix length.
@@ -197,6 +197,7 @@ pub(super) fn remarks(cluster: &Cluster) -> Vec<String> {
         let vips = cluster.policy.vips.values();
         remarks.extend(vips.filter_map(|vip| listening::remark(vip.address, cluster.mysql_port)));
     }
+    remarks.extend(missing_programs(&cluster.hooks));
     remarks
 }
 

@@ -1,7 +1,9 @@
 //! What the operator has run when something happens to a VIP (docs/hooks.md).
 
 use core::fmt;
+use std::collections::BTreeMap;
 
+use nix::unistd::AccessFlags;
 use serde::Serialize;
 
 use super::value::Value;
@@ -77,5 +79,50 @@ pub(super) fn hook(value: &Value) -> Result<Hook, String> {
             }
         }
         other => Err(format!("this is {}; {ADVICE}", other.kind())),
+    }
+}
+
+/// Hooks' programs that can't be run here, a sentence each. That is no reason not to start: the VIP does not depend on them.
+pub fn missing_programs(hooks: &BTreeMap<Happening, Hook>) -> Vec<String> {
+    let missing = hooks.iter().filter_map(|(happening, hook)| {
+        let Hook::Program(command) = hook else { return None };
+        let program = command.first()?;
+        let cause = nix::unistd::access(program.as_str(), AccessFlags::X_OK).err()?;
+        Some(format!("{}: {program} can't be run: {}", happening.key(), cause.desc()))
+    });
+    missing.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_is_missing_is_named_and_one_that_is_there_and_a_web_address_are_not() {
+        let program = |path: &str| Hook::Program(vec![path.to_owned()]);
+        let hooks = BTreeMap::from([
+            (Happening::OnAcquire, program("/bin/sh")),
+            (Happening::OnRelease, program("/nowhere/hook")),
+            (Happening::OnTrouble, Hook::Web("https://example.org/nowhere".to_owned())),
+        ]);
+        let missing = missing_programs(&hooks);
+        assert_eq!(missing, ["on_release: /nowhere/hook can't be run: No such file or directory"]);
+    }
+
+    #[test]
+    fn what_is_neither_a_program_nor_a_web_address_is_refused_and_a_web_address_is_shown_nowhere() {
+        let text = |text: &str| Value::Text(text.to_owned());
+        for wrong in [
+            text("moved"),
+            text("ftp://example.org/"),
+            text("/usr/local/sbin/moved"),
+            Value::List(Vec::new()),
+            Value::List(vec![text("moved")]),
+            Value::Switch(true),
+        ] {
+            assert!(hook(&wrong).is_err());
+        }
+        let web = hook(&text("https://example.org/hook?key=very-secret"));
+        assert!(web.is_ok() && !format!("{web:?}").contains("very-secret"));
     }
 }

@@ -6,7 +6,7 @@ use super::draft::Draft;
 use super::listen::ListenDraft;
 use super::password::{Password, readable_by_others};
 use super::problem::Problems;
-use super::this_host::{folders_and_programs, missing_programs, on_this_host, password_of};
+use super::this_host::{folders_and_programs, on_this_host, password_of};
 use super::{
     ClientCertificate, Cluster, Config, DEFAULT_LOCK, Source, checks, control_socket, legacy_lock,
     parameter_py, toml_file,
@@ -62,7 +62,6 @@ fn load_for(path: &Path, purpose: Purpose) -> Result<Config, Problems> {
     for draft in drafts {
         if purpose == Purpose::Run {
             folders_and_programs(&draft, &mut problems);
-            remarks.extend(missing_programs(&draft));
         }
         on_this_host(&draft, &mut problems);
         let password = password_of(&draft, credentials.as_deref(), &mut problems);

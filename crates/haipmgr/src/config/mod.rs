@@ -35,7 +35,7 @@ pub use convert::convert;
 pub use document::{Documented, keys_of_a_cluster, keys_of_the_file, markdown};
 pub use duration::format as format_duration;
 pub(crate) use duration::parse as parse_duration;
-pub use hook::{Happening, Hook};
+pub use hook::{Happening, Hook, missing_programs};
 pub use listen::{Listen, ListenAt, ServerCertificate};
 pub use load::{control_socket_of, load, load_to_read};
 pub use password::Password;

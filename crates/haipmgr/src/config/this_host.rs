@@ -5,7 +5,6 @@ use std::path::Path;
 use nix::unistd::AccessFlags;
 
 use super::draft::Draft;
-use super::hook::Hook;
 use super::password::{self, Password};
 use super::problem::Problems;
 
@@ -37,21 +36,6 @@ pub(super) fn folders_and_programs(draft: &Draft, problems: &mut Problems) {
             format!("fence_command: {program} can't be run: {}; write a program that is there", cause.desc()),
         );
     }
-}
-
-/// Hooks' programs. One that is missing is no reason not to start: it is said each time that it should be run, and by `check`.
-pub(super) fn missing_programs(draft: &Draft) -> Vec<String> {
-    let missing = draft.hooks.iter().filter_map(|(happening, hook)| {
-        let Hook::Program(command) = hook else { return None };
-        let program = command.first()?;
-        let cause = nix::unistd::access(program.as_str(), AccessFlags::X_OK).err()?;
-        let (key, called) = (happening.key(), draft.called());
-        Some(format!(
-            "cluster {called}: {key}: {program} can't be run: {}; put a program there",
-            cause.desc()
-        ))
-    });
-    missing.collect()
 }
 
 /// What is read on this host.

@@ -1,8 +1,7 @@
 //! The thread that runs one cluster's hooks, one after the other.
 
 use std::collections::BTreeMap;
-use std::sync::mpsc::{self, RecvTimeoutError, SyncSender, TrySendError};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::message::Message;
@@ -13,8 +12,6 @@ use crate::journal::Log;
 use crate::self_protection::as_ordinary_thread;
 use crate::tally::Tally;
 
-/// Between the agent and the thread.
-const HANDED_OVER: usize = 64;
 /// At the agent's end what waits is told for no longer than this.
 const END_WITHIN: Duration = Duration::from_secs(1);
 /// Enough for a TLS handshake; only what is touched costs memory.
@@ -26,19 +23,78 @@ const STACK: usize = 2 << 20;
 pub struct Hooks(Option<Arc<Shared>>);
 
 struct Shared {
-    tell: Mutex<Option<SyncSender<(Instant, Message)>>>,
+    line: Arc<Line>,
     wanted: Vec<Happening>,
     log: Log,
     host: String,
     tally: Tally,
 }
 
+/// What waits, between the agent and the thread.
+#[derive(Default)]
+struct Line {
+    waiting: Mutex<Waiting>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Waiting {
+    queue: Queue,
+    /// By then the thread is to have ended.
+    end: Option<Instant>,
+}
+
 /// What the thread works with.
 struct Runner {
+    line: Arc<Line>,
     hooks: BTreeMap<Happening, Hook>,
     limit: Duration,
     log: Log,
     tally: Tally,
+}
+
+impl Line {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn close(&self) {
+        self.lock().end.get_or_insert_with(|| Instant::now() + END_WITHIN);
+        self.changed.notify_all();
+    }
+
+    /// The next that is due, once it is; none: the end has come.
+    fn next(&self) -> Option<Message> {
+        let mut waiting = self.lock();
+        loop {
+            let now = Instant::now();
+            if waiting.end.is_some_and(|end| now >= end) {
+                return None;
+            }
+            if let Some(message) = waiting.queue.pop(now) {
+                return Some(message);
+            }
+            let due = waiting.queue.due();
+            let until = match (due, waiting.end) {
+                // Nobody tells anything any more.
+                (None, Some(_)) => return None,
+                (due, end) => due.into_iter().chain(end).min(),
+            };
+            waiting = match until {
+                Some(until) => {
+                    let wait = until.saturating_duration_since(now);
+                    self.changed.wait_timeout(waiting, wait).unwrap_or_else(PoisonError::into_inner).0
+                }
+                None => self.changed.wait(waiting).unwrap_or_else(PoisonError::into_inner),
+            };
+        }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.line.close();
+    }
 }
 
 impl Hooks {
@@ -52,17 +108,23 @@ impl Hooks {
         if hooks.is_empty() {
             return Self(None);
         }
-        let (tell, told) = mpsc::sync_channel(HANDED_OVER);
-        let runner = Runner { hooks: hooks.clone(), limit, log: log.clone(), tally: tally.clone() };
+        let line = Arc::<Line>::default();
+        let runner = Runner {
+            line: Arc::clone(&line),
+            hooks: hooks.clone(),
+            limit,
+            log: log.clone(),
+            tally: tally.clone(),
+        };
         let thread = std::thread::Builder::new().name("hooks".to_owned()).stack_size(STACK);
         let work = move || {
-            as_ordinary_thread(|| runner.run(&told));
+            as_ordinary_thread(|| runner.run());
             count_running(|running| *running -= 1);
         };
         count_running(|running| *running += 1);
         match thread.spawn(work) {
             Ok(_) => Self(Some(Arc::new(Shared {
-                tell: Mutex::new(Some(tell)),
+                line,
                 wanted: hooks.keys().copied().collect(),
                 log: log.clone(),
                 host: nix::unistd::gethostname().unwrap_or_default().to_string_lossy().into_owned(),
@@ -79,18 +141,34 @@ impl Hooks {
     /// The cluster's agent ends: nothing more is told, and what is due by then still is.
     pub(crate) fn close(&self) {
         if let Some(shared) = &self.0 {
-            drop(shared.tell.lock().unwrap_or_else(PoisonError::into_inner).take());
+            shared.line.close();
         }
     }
 
-    /// Something happened; `message` is made of this host's name, and only where there is such a hook. Never waits.
+    /// Something happened; `message` is made of this host's name, and only where there is such a hook. Waits for no hook.
     pub(crate) fn tell(&self, hook: Happening, message: impl FnOnce(&str) -> Message) {
         let Some(shared) = self.0.as_ref().filter(|shared| shared.wanted.contains(&hook)) else { return };
-        let tell = shared.tell.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(tell) = &*tell else { return };
-        let told = tell.try_send((Instant::now(), message(&shared.host)));
-        if let Err(TrySendError::Full((_, message)) | TrySendError::Disconnected((_, message))) = told {
-            not_told(&shared.log, &shared.tally, &message);
+        let message = message(&shared.host);
+        let (vip, sentence) = (message.vip, message.sentence.clone());
+        let taken = {
+            let mut waiting = shared.line.lock();
+            let closed = waiting.end.is_some();
+            if closed { Taken::NoRoom } else { waiting.queue.push(message, Instant::now()) }
+        };
+        shared.line.changed.notify_all();
+        match taken {
+            Taken::Waits => {}
+            Taken::CameAndWent => shared.log.info(&format!(
+                "on_acquire and on_release are not run: {} went again before it was sure to stay",
+                vip.map_or_else(|| "a VIP".to_owned(), |vip| vip.to_string())
+            )),
+            Taken::NoRoom => {
+                shared.tally.hook(hook.key(), "not_run");
+                shared.log.error(&format!(
+                    "{} is not run, for too many hooks wait or the agent ends: {sentence}",
+                    hook.key()
+                ));
+            }
         }
     }
 }
@@ -112,13 +190,8 @@ fn count_running(count: impl FnOnce(&mut usize)) {
     ended.notify_all();
 }
 
-fn not_told(log: &Log, tally: &Tally, message: &Message) {
-    tally.hook(message.hook.key(), "not_run");
-    log.error(&format!("{} is not run, for too many hooks wait: {}", message.hook.key(), message.sentence));
-}
-
 impl Runner {
-    fn run(self, told: &mpsc::Receiver<(Instant, Message)>) {
+    fn run(self) {
         let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
             Ok(runtime) => runtime,
             Err(error) => {
@@ -127,44 +200,12 @@ impl Runner {
                 ));
             }
         };
-        let mut queue = Queue::default();
-        let mut end = None;
-        loop {
-            let now = Instant::now();
-            if end.is_some_and(|end| now >= end) {
-                return self.say_what_is_lost(&queue);
-            }
-            if let Some(message) = queue.pop(now) {
-                self.carry_out(&runtime, &message);
-                continue;
-            }
-            let wait = queue.due().map(|due| due.saturating_duration_since(now));
-            if end.is_some() {
-                // Nobody tells anything any more: only what came last is waited for.
-                match wait {
-                    None => return,
-                    Some(wait) => std::thread::sleep(wait),
-                }
-                continue;
-            }
-            match told.recv_timeout(wait.unwrap_or(Duration::from_secs(3600))) {
-                Ok((at, message)) => self.take(&mut queue, message, at),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => end = Some(Instant::now() + END_WITHIN),
-            }
+        while let Some(message) = self.line.next() {
+            self.carry_out(&runtime, &message);
         }
-    }
-
-    /// `at`: when it happened, however long another hook took meanwhile.
-    fn take(&self, queue: &mut Queue, message: Message, at: Instant) {
-        let kept = message.clone();
-        match queue.push(message, at) {
-            Taken::Waits => {}
-            Taken::CameAndWent => self.log.info(&format!(
-                "on_acquire and on_release are not run: {} went again before it was sure to stay",
-                kept.vip.map_or_else(|| "a VIP".to_owned(), |vip| vip.to_string())
-            )),
-            Taken::NoRoom => not_told(&self.log, &self.tally, &kept),
+        let left = self.line.lock().queue.len();
+        if left > 0 {
+            self.log.error(&format!("the agent ends, and {left} hooks are not run"));
         }
     }
 
@@ -183,12 +224,6 @@ impl Runner {
                 self.tally.hook(key, "failed");
                 self.log.error(&format!("{key} failed: {why}"));
             }
-        }
-    }
-
-    fn say_what_is_lost(&self, queue: &Queue) {
-        if queue.len() > 0 {
-            self.log.error(&format!("the agent ends, and {} hooks are not run", queue.len()));
         }
     }
 }
