@@ -50,6 +50,13 @@ fn start_mysqld(host: &Host, folder: &Path, on: &'static str) -> Mysqld {
             .spawn()
             .expect("started")
     });
+    // The kernel lets the parent go on before the new program has its name.
+    let comm = format!("/proc/{}/comm", process.id());
+    let since = Instant::now();
+    while std::fs::read_to_string(&comm).expect("its name") != "mysqld\n" {
+        assert!(since.elapsed() < LIMIT, "it is not called mysqld");
+        std::thread::yield_now();
+    }
     Mysqld { process, error_log }
 }
 
