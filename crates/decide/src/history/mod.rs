@@ -5,6 +5,7 @@
 //! rows that have come of it ([`History::take_rows`]). A VIP that came gives a row once it is announced and nobody has answered for it
 //! since; one that left, once the kernel has removed it.
 
+mod afterwards;
 mod leader;
 mod letting_go;
 mod marks;
@@ -16,6 +17,7 @@ use std::mem;
 use std::net::IpAddr;
 use std::time::Duration;
 
+pub use afterwards::PortThen;
 pub use row::{Code, Kind, MOST_MARKS, Mark, Party, Row, Split};
 
 use crate::checks::own_member;

@@ -81,17 +81,15 @@ impl Historian {
 
     fn tell(&mut self, cluster: &Cluster, row: Row, servers: &Servers) {
         let (Some(path), Some(vip)) = (self.path.clone(), cluster.policy.address_of(row.vip)) else { return };
-        let record = Record::of(
-            &row,
-            &Written {
-                cluster: &cluster.name,
-                port: cluster.mysql_port,
-                vips: cluster.policy.vips.len(),
-                vip,
-                now: clock::now(),
-                wall: jiff::Timestamp::now(),
-            },
-        );
+        let written = Written {
+            cluster: cluster.name.clone(),
+            port: cluster.mysql_port,
+            vips: cluster.policy.vips.len(),
+            vip,
+            now: clock::now(),
+            wall: jiff::Timestamp::now(),
+        };
+        let record = Record::of(&row, &written);
         let Some(question) = Question::about(&row, cluster) else {
             self.listeners.tell(path, record);
             return;
@@ -101,9 +99,8 @@ impl Historian {
         let listeners = self.listeners.clone();
         let asked = servers.spawn(async move {
             let learnt = question.ask().await;
-            if let Some(mut record) = take(&open) {
-                record.learn(&row, &learnt);
-                listeners.tell(path, record);
+            if take(&open).is_some() {
+                listeners.tell(path, Record::learnt(row, &written, &learnt));
             }
         });
         if asked.is_err() {

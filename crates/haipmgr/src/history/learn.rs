@@ -1,4 +1,5 @@
-//! What the servers are asked once a VIP is up, off the decision's path: who ordered a switchover, and when the old primary last wrote.
+//! What the servers are asked once a VIP is up, off the decision's path: who ordered a switchover, when the old primary last wrote, and
+//! whether one that is gone left by itself.
 //!
 //! MySQL keeps no record of who called `group_replication_set_as_primary`. While the session that did is open, `performance_schema` shows
 //! its last ten statements; after that, one statement of its kind with its text stays in the summary by digest, newer than 15 s or not at
@@ -7,7 +8,8 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use decide::history::{Code, Kind, Row};
+use decide::history::{Code, Kind, PortThen, Row};
+use decide::input::{Fact, Server};
 use decide::time::Time;
 use futures_util::future::join_all;
 use tokio::time::{sleep, timeout};
@@ -57,6 +59,12 @@ const LAST_WRITE: &str = "SELECT TIMESTAMPDIFF(MICROSECOND, LAST_QUEUED_TRANSACT
      FROM performance_schema.replication_connection_status \
      WHERE CHANNEL_NAME = 'group_replication_applier' AND LAST_QUEUED_TRANSACTION <> ''";
 
+/// Whether the member `{member}`, host and port, was UNREACHABLE when this server heard of it last: the newest of what Group Replication
+/// writes to the error log about that, 30 s back. MY-011493: "has become unreachable"; MY-011494: "is reachable again".
+const WAS_UNREACHABLE: &str = "SELECT ERROR_CODE = 'MY-011493' FROM performance_schema.error_log \
+     WHERE ERROR_CODE IN ('MY-011493', 'MY-011494') AND LOGGED > NOW(6) - INTERVAL 30 SECOND \
+     AND LOCATE(' {member} ', DATA) > 0 ORDER BY LOGGED DESC LIMIT 1";
+
 /// Who ordered a switchover.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OrderSeen {
@@ -73,14 +81,34 @@ pub struct Learnt {
     pub order: Option<OrderSeen>,
     /// When the last transaction of another member had arrived here, by the agent's clock.
     pub last_write: Option<Time>,
+    /// The old primary did not leave: it was expelled.
+    pub expelled: Option<Expelled>,
+}
+
+/// An old primary that was expelled before this host's server had shown it as UNREACHABLE.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expelled {
+    /// The member's server that had it as UNREACHABLE.
+    pub seen_by: IpAddr,
+    /// How its MySQL port behaved when it was looked at.
+    pub port: PortThen,
 }
 
 /// Whom to ask about a row, and what.
 pub(crate) struct Question {
-    /// This host's own server.
-    own: Access,
-    others: Vec<Access>,
+    /// The members, this host's own first.
+    members: Vec<(IpAddr, Access)>,
     asks_order: bool,
+    /// It may have been expelled: the old primary.
+    gone: Option<Gone>,
+}
+
+/// A member that is in the group no more.
+struct Gone {
+    address: IpAddr,
+    /// Host and port, as its group called it.
+    member: String,
+    access: Access,
 }
 
 impl Question {
@@ -94,40 +122,56 @@ impl Question {
         };
         let own = party.as_ref()?.address?;
         let at = |member: IpAddr| Access::of(cluster, Endpoint::Tcp(member, cluster.mysql_port));
-        let endpoint = |path: &std::path::PathBuf| Access::of(cluster, Endpoint::Socket(path.clone()));
+        let socket = cluster.socket.clone().map(|path| Access::of(cluster, Endpoint::Socket(path)));
         let others = cluster.policy.group.members.keys().filter(|member| **member != own);
+        let members = std::iter::once((own, socket.unwrap_or_else(|| at(own))));
+        let gone = Gone::of(row, cluster.mysql_port, at);
         Some(Self {
-            own: cluster.socket.as_ref().map_or_else(|| at(own), endpoint),
-            others: others.copied().map(at).collect(),
+            members: members.chain(others.map(|member| (*member, at(*member)))).collect(),
             asks_order,
+            gone,
         })
     }
 
     /// Asks; some 5 s at the most, where servers are silent. To be run inside a tokio runtime.
     pub(crate) async fn ask(self) -> Learnt {
-        let session = |access: Access| KeptSession::new(access, ANSWER_LIMIT);
         sleep(CLIENTS_FIRST).await;
         let mut learnt = Learnt::default();
-        let mut all: Vec<_> = std::iter::once(session(self.own)).collect();
-        if let Some(own) = all.first_mut() {
+        let session = |(member, access)| (member, KeptSession::new(access, ANSWER_LIMIT));
+        let mut all: Vec<_> = self.members.into_iter().map(session).collect();
+        if let Some((_, own)) = all.first_mut() {
             learnt.last_write = last_write(own).await;
         }
+        if let Some(gone) = self.gone {
+            learnt.expelled = expelled(&mut all, gone).await;
+        }
         if self.asks_order {
-            all.extend(self.others.into_iter().map(session));
             learnt.order = timeout(ORDER_LIMIT, order_on_any(&mut all)).await.unwrap_or_default();
         }
-        for session in &mut all {
+        for (_, session) in &mut all {
             session.take_leave().await;
         }
         learnt
     }
 }
 
+impl Gone {
+    /// Of an old primary that may have been expelled.
+    fn of(row: &Row, port: u16, at: impl Fn(IpAddr) -> Access) -> Option<Self> {
+        let old = row.from.as_ref().filter(|_| row.may_have_been_expelled())?;
+        let (address, name) = (old.address?, old.name.as_ref()?);
+        // What becomes a part of a statement.
+        let plain = |letter: char| letter.is_ascii_alphanumeric() || ".-_:".contains(letter);
+        let member = name.chars().all(plain).then(|| format!("{name}:{port}"))?;
+        Some(Self { address, member, access: at(address) })
+    }
+}
+
 /// Who ordered a switchover, by the word of any of these; this host's own server is the first.
-async fn order_on_any(all: &mut [KeptSession]) -> Option<OrderSeen> {
+async fn order_on_any(all: &mut [(IpAddr, KeptSession)]) -> Option<OrderSeen> {
     for wait in ASKED_AGAIN_AFTER {
         sleep(wait).await;
-        let found = join_all(all.iter_mut().map(order_on)).await;
+        let found = join_all(all.iter_mut().map(|(_, server)| order_on(server))).await;
         let found: Vec<_> = found.into_iter().flatten().collect();
         // What this program ordered says most; then what was ordered on this host's own server.
         let best = found.iter().find(|(_, ours)| *ours).or(found.first());
@@ -136,6 +180,29 @@ async fn order_on_any(all: &mut [KeptSession]) -> Option<OrderSeen> {
         }
     }
     None
+}
+
+/// Whether the old primary was expelled, by the word of any of these, and how its port behaves now.
+async fn expelled(all: &mut [(IpAddr, KeptSession)], gone: Gone) -> Option<Expelled> {
+    let asked = WAS_UNREACHABLE.replace("{member}", &gone.member);
+    let others = all.iter_mut().filter(|(member, _)| *member != gone.address);
+    let found = join_all(others.map(async |(member, server)| {
+        let rows = server.ask(&asked).await.ok()?;
+        (rows.first()?.first()?.as_deref()? == "1").then_some(*member)
+    }));
+    let seen_by = found.await.into_iter().flatten().next()?;
+    let mut old = KeptSession::new(gone.access, ANSWER_LIMIT);
+    let port = match old.ask("SELECT 1").await {
+        Ok(_) => PortThen::Answered,
+        Err(unanswered) => match unanswered.failure.fact {
+            Fact::Known(Server::Refused(_)) => PortThen::Refused,
+            Fact::Known(_) => PortThen::Answered,
+            Fact::Unknown(why) if why.server_lives() => PortThen::Answered,
+            Fact::Unknown(_) => PortThen::Silent,
+        },
+    };
+    old.take_leave().await;
+    Some(Expelled { seen_by, port })
 }
 
 async fn last_write(server: &mut KeptSession) -> Option<Time> {

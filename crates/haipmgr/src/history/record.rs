@@ -9,7 +9,7 @@ use decide::time::Time;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::learn::Learnt;
+use super::learn::{Expelled, Learnt};
 
 /// The format of the lines that are written here. A higher one is left unread.
 pub const FORMAT: u32 = 1;
@@ -101,10 +101,10 @@ pub struct SeenOnTheWay {
 }
 
 /// What a row needs to become a line: names, and what the clocks show now.
-#[derive(Clone, Copy, Debug)]
-pub struct Written<'a> {
+#[derive(Clone, Debug)]
+pub struct Written {
     /// The cluster's name.
-    pub cluster: &'a str,
+    pub cluster: String,
     /// MySQL's port.
     pub port: u16,
     /// How many VIPs the cluster has: with several, each is called by its address.
@@ -117,15 +117,17 @@ pub struct Written<'a> {
     pub wall: Timestamp,
 }
 
+impl Written {
+    /// What the VIP is called.
+    fn name(&self) -> String {
+        if self.vips > 1 { format!("{} {}", self.cluster, self.vip) } else { self.cluster.clone() }
+    }
+}
+
 impl Record {
     /// Of a row, before anybody was asked.
-    pub fn of(row: &Row, written: &Written<'_>) -> Self {
+    pub fn of(row: &Row, written: &Written) -> Self {
         let at = wall_time(row.at, written);
-        let name = if written.vips > 1 {
-            format!("{} {}", written.cluster, written.vip)
-        } else {
-            written.cluster.to_owned()
-        };
         let how = if row.code.is_ordered() { How::Ordered } else { How::Automatic };
         let seen = |mark: &decide::history::Mark| SeenOnTheWay {
             ms: signed_ms(mark.at, row.decided),
@@ -137,12 +139,12 @@ impl Record {
             kind: row.kind,
             code: row.code.word().to_owned(),
             at: utc(at),
-            cluster: written.cluster.to_owned(),
+            cluster: written.cluster.clone(),
             vip: written.vip,
             from: row.from.clone(),
             to: row.to.clone(),
             by: By { how, who: None, reason: None },
-            sentence: row.sentence(&name),
+            sentence: row.sentence(&written.name()),
             outage: None,
             seen: row.marks.iter().map(seen).collect(),
             trace_us: row.decided.0,
@@ -153,15 +155,20 @@ impl Record {
         record
     }
 
-    /// With what the servers said when they were asked.
-    pub fn learn(&mut self, row: &Row, learnt: &Learnt) {
+    /// Of a row, with what the servers said when they were asked about it.
+    pub fn learnt(mut row: Row, written: &Written, learnt: &Learnt) -> Self {
+        if let Some(Expelled { seen_by, port }) = learnt.expelled {
+            row.was_expelled(&seen_by.to_string(), port);
+        }
+        let mut record = Self::of(&row, written);
         if let Some(order) = &learnt.order {
-            self.by.who = Some(order.who.clone());
-            self.by.reason.clone_from(&order.reason);
+            record.by.who = Some(order.who.clone());
+            record.by.reason.clone_from(&order.reason);
         }
         if row.kind == Kind::Came {
-            self.outage = Some(Outage::of(row, learnt.last_write));
+            record.outage = Some(Outage::of(&row, learnt.last_write));
         }
+        record
     }
 
     /// To be called last: who ordered it becomes a part of the sentence.
@@ -231,7 +238,7 @@ fn id(row: &Row, port: u16, at: Timestamp) -> String {
     format!("{port}-{}{vip}{left}", at.strftime("%Y%m%dT%H%M%S.%3fZ"))
 }
 
-fn wall_time(at: Time, written: &Written<'_>) -> Timestamp {
+fn wall_time(at: Time, written: &Written) -> Timestamp {
     let age = SignedDuration::try_from(written.now.since(at)).unwrap_or_default();
     written.wall.checked_sub(age).unwrap_or(written.wall)
 }
@@ -253,7 +260,7 @@ fn signed_ms(at: Time, origin: Time) -> f64 {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use decide::history::{Mark, Split};
+    use decide::history::{Mark, PortThen, Split};
 
     use super::super::learn::OrderSeen;
     use super::*;
@@ -281,9 +288,9 @@ mod tests {
         }
     }
 
-    fn written() -> Written<'static> {
+    fn written() -> Written {
         Written {
-            cluster: "orders",
+            cluster: "orders".to_owned(),
             port: 3306,
             vips: 1,
             vip: [10, 77, 0, 100].into(),
@@ -308,31 +315,75 @@ mod tests {
     #[test]
     fn the_outage_is_told_from_the_last_write_where_that_was_a_moment_before_and_else_is_not_known() {
         let died = row(Code::PrimaryDied);
-        let mut record = Record::of(&died, &written());
+        let record = Record::of(&died, &written());
         assert_eq!(record.outage.as_ref().unwrap().noticed_ms, None, "nobody was asked yet");
-        let last_write = |at| Learnt { order: None, last_write: Some(Time(at * MS)) };
-        record.learn(&died, &last_write(13_400));
-        let outage = record.outage.clone().unwrap();
+        let written_last = |at| {
+            let learnt = Learnt { last_write: Some(Time(at * MS)), ..Learnt::default() };
+            Record::learnt(died.clone(), &written(), &learnt).outage.unwrap()
+        };
+        let outage = written_last(13_400);
         assert_eq!(outage.noticed_ms, Some(5_100.0));
         assert_eq!((outage.total_ms, outage.mysql_ms), (6_600.0, 6_550.0));
-        record.learn(&died, &last_write(1_000));
-        assert_eq!(record.outage.clone().unwrap().noticed_ms, None, "nobody wrote for long: not known");
-        assert_eq!(record.outage.map(|outage| outage.total_ms), Some(1_500.0));
+        let outage = written_last(1_000);
+        assert_eq!(outage.noticed_ms, None, "nobody wrote for long: not known");
+        assert_eq!(outage.total_ms.to_string(), "1500");
+    }
+
+    /// Another member may find out sooner that the primary is gone, and has it expelled: this host's server then never shows it as
+    /// UNREACHABLE, as if it had left in good order.
+    #[test]
+    fn an_old_primary_that_another_member_had_expelled_did_not_leave_and_its_port_says_what_became_of_it() {
+        for (port, code, words) in [
+            (
+                PortThen::Refused,
+                "PRIMARY_DIED",
+                "orders moved from db2 to db1 after db2's mysqld died: its port refused",
+            ),
+            (
+                PortThen::Answered,
+                "PRIMARY_CUT_OFF",
+                "orders moved from db2 to db1 after the group lost db2: its port answered",
+            ),
+            (
+                PortThen::Silent,
+                "HOST_SILENT",
+                "orders moved from db2 to db1 after db2 fell silent: its port neither",
+            ),
+        ] {
+            let expelled = Some(Expelled { seen_by: [10, 77, 0, 3].into(), port });
+            let learnt = Learnt { expelled, last_write: Some(Time(12_000 * MS)), ..Learnt::default() };
+            let left = row(Code::PrimaryLeft);
+            assert!(left.may_have_been_expelled());
+            let record = Record::learnt(left, &written(), &learnt).finished();
+            assert_eq!(record.code, code);
+            assert!(record.sentence.starts_with(words), "{}", record.sentence);
+            assert!(
+                record.sentence.ends_with("it was UNREACHABLE for 10.77.0.3 before"),
+                "{}",
+                record.sentence
+            );
+            assert_eq!(
+                record.outage.unwrap().noticed_ms,
+                Some(6_500.0),
+                "the silence is a part of the outage"
+            );
+        }
+        let shown = Row { detail: Some("its state was ERROR".to_owned()), ..row(Code::PrimaryLeft) };
+        assert!(!shown.may_have_been_expelled(), "its own word on why it left");
     }
 
     #[test]
     fn a_switchovers_line_tells_who_ordered_it_and_why_or_that_it_is_not_known() {
         let switchover = row(Code::Switchover);
-        let mut record = Record::of(&switchover, &written());
-        let unknown = record.clone().finished();
+        let unknown = Record::of(&switchover, &written()).finished();
         assert!(
             unknown.sentence.ends_with("by an order in MySQL (who is not known)"),
             "{}",
             unknown.sentence
         );
         let order = OrderSeen { who: "root on db3".to_owned(), reason: Some("upgrade".to_owned()) };
-        record.learn(&switchover, &Learnt { order: Some(order), last_write: None });
-        let known = record.finished();
+        let learnt = Learnt { order: Some(order), ..Learnt::default() };
+        let known = Record::learnt(switchover, &written(), &learnt).finished();
         assert!(known.sentence.ends_with(", by root on db3: upgrade"), "{}", known.sentence);
         assert_eq!((known.by.how, known.by.reason.as_deref()), (How::Ordered, Some("upgrade")));
     }
