@@ -422,7 +422,8 @@ fn the_packaged_sample_is_accepted_once_its_password_and_folder_are_there() {
     let all = haipmgr::server_access::account::account_sql("haip")
         + &haipmgr::server_access::account::election_sql("haip")
         + &haipmgr::server_access::account::switchover_sql("haip")
-        + &haipmgr::server_access::account::pause_sql("haip");
+        + &haipmgr::server_access::account::pause_sql("haip")
+        + &haipmgr::server_access::account::checkpoint_sql("haip");
     for statement in all.lines() {
         assert!(account.contains(statement), "{statement} is not in account.sql");
     }

@@ -14,7 +14,7 @@ use decide::output::{Action, Outcome};
 use haipmgr::act::expel::Expel;
 use haipmgr::observe::member_port;
 use haipmgr::observe::mysql::{Endpoint, Servers};
-use haipmgr::server_access::account::election_sql;
+use haipmgr::server_access::account::{checkpoint_sql, election_sql};
 use mysql::prelude::Queryable;
 use server::{GROUP, LOOPBACK, Server};
 use tempfile::TempDir;
@@ -63,6 +63,17 @@ fn timeout(server: &Server) -> u32 {
     server.root().query_first(read).unwrap().unwrap()
 }
 
+fn as_agent() -> mysql::Conn {
+    mysql::Conn::new(
+        mysql::OptsBuilder::new()
+            .ip_or_hostname(Some(LOOPBACK.to_string()))
+            .prefer_socket(false)
+            .user(Some("haip"))
+            .pass(Some(server::PASSWORD)),
+    )
+    .unwrap()
+}
+
 fn make_procedures(server: &Server) {
     for statement in election_sql("haip").split_terminator(";\n") {
         server.sql(statement);
@@ -102,16 +113,40 @@ fn the_procedures_change_nothing_but_what_they_are_for_and_the_agent_may_call_no
     assert_eq!(timeout(&server), 9);
 
     let direct = "SET GLOBAL group_replication_member_expel_timeout = 0";
-    let mut agent = mysql::Conn::new(
-        mysql::OptsBuilder::new()
-            .ip_or_hostname(Some(LOOPBACK.to_string()))
-            .prefer_socket(false)
-            .user(Some("haip"))
-            .pass(Some(server::PASSWORD)),
-    )
-    .unwrap();
-    let refused = agent.query_drop(direct).unwrap_err();
+    let refused = as_agent().query_drop(direct).unwrap_err();
     assert!(matches!(&refused, mysql::Error::MySqlError(error) if error.code == 1227), "{refused}");
+}
+
+#[test]
+fn the_checkpoint_period_is_shortened_and_put_back_and_nothing_else_is_done_to_it() {
+    let server = Server::start(GROUP);
+    make_procedures(&server);
+    for statement in checkpoint_sql("haip").split_terminator(";\n") {
+        server.sql(statement);
+    }
+    let mut agent = as_agent();
+    let mut after = |call: &str| {
+        agent.query_drop(call).unwrap_or_else(|error| panic!("{call}: {error}"));
+        let period: Option<u32> =
+            server.root().query_first("SELECT @@GLOBAL.replica_checkpoint_period").unwrap();
+        period
+    };
+    let (shorten, restore) =
+        ("CALL haipmgr.shorten_checkpoint_period()", "CALL haipmgr.restore_checkpoint_period");
+    for (call, period) in [
+        // It is not short: nothing to put back.
+        (format!("{restore}(200)"), 300),
+        (shorten.to_owned(), 10),
+        (shorten.to_owned(), 10),
+        (format!("{restore}(0)"), 10),
+        (format!("{restore}(300)"), 300),
+    ] {
+        assert_eq!(after(&call), Some(period), "{call}");
+    }
+    // What the operator has set shorter stays.
+    server.sql("SET GLOBAL replica_checkpoint_period = 5");
+    assert_eq!(after(shorten), Some(5));
+    assert_eq!(after(&format!("{restore}(300)")), Some(5));
 }
 
 #[test]

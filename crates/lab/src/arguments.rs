@@ -251,4 +251,7 @@ pub(crate) struct Output {
     /// Set the servers' `group_replication_member_expel_timeout` to this many seconds; MySQL's default is 5
     #[arg(long, value_parser = clap::value_parser!(u16).range(0..=3600))]
     pub(crate) expel_timeout: Option<u16>,
+    /// Set the servers' `replica_checkpoint_period` to this many milliseconds; MySQL's default is 300
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=4_294_967_295))]
+    pub(crate) checkpoint_period: Option<u32>,
 }

@@ -85,10 +85,14 @@ pub(crate) fn run(
 
 /// The servers and the agents as they are wanted, where that is not the lab's own way.
 fn set_up(experiment: &mut Experiment, output: &Output) -> Result<(), Failure> {
-    if let Some(seconds) = output.expel_timeout {
+    let settings = [
+        ("group_replication_member_expel_timeout", output.expel_timeout.map(u32::from)),
+        ("replica_checkpoint_period", output.checkpoint_period),
+    ];
+    for (name, value) in settings.into_iter().filter_map(|(name, value)| Some((name, value?))) {
         for server in experiment.lab.group.servers() {
             // Persisted, so that a server that is killed and started again has it too.
-            server.run(&format!("SET PERSIST group_replication_member_expel_timeout = {seconds}"))?;
+            server.run(&format!("SET PERSIST {name} = {value}"))?;
         }
     }
     if output.mysql_elects_alone {

@@ -33,7 +33,7 @@ const fn call(name: &'static str, object: &'static str, needed_for: For) -> Righ
     Right { name, privilege: "EXECUTE", object, needed_for }
 }
 
-const RIGHTS: [Right; 7] = [
+const RIGHTS: [Right; 9] = [
     Right {
         name: "grant-select",
         privilege: "SELECT",
@@ -51,6 +51,8 @@ const RIGHTS: [Right; 7] = [
         needed_for: For::Switchover,
     },
     call("grant-changed-rows", "PROCEDURE haipmgr.changed_rows", For::Switchover),
+    call("grant-shorten-checkpoint-period", "PROCEDURE haipmgr.shorten_checkpoint_period", For::Switchover),
+    call("grant-restore-checkpoint-period", "PROCEDURE haipmgr.restore_checkpoint_period", For::Switchover),
 ];
 
 /// What the configuration asks of the account.
@@ -233,7 +235,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::super::server::tests::{asked, refusal, said};
     use super::*;
-    use crate::server_access::account::{account_sql, election_sql, switchover_sql};
+    use crate::server_access::account::{account_sql, checkpoint_sql, election_sql, switchover_sql};
 
     const WANTED: Wanted = Wanted { expels: true, verifies: false, over_network: true };
 
@@ -243,7 +245,8 @@ mod tests {
 
     #[test]
     fn what_is_looked_for_is_what_haipmgr_sql_grants() {
-        let sql = account_sql("haip") + &election_sql("haip") + &switchover_sql("haip");
+        let sql =
+            account_sql("haip") + &election_sql("haip") + &switchover_sql("haip") + &checkpoint_sql("haip");
         let granted: Vec<&str> = sql.lines().filter(|line| line.ends_with("TO 'haip'@'%';")).collect();
         let looked_for: Vec<String> = RIGHTS
             .iter()

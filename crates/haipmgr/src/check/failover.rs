@@ -43,8 +43,9 @@ pub(super) struct Settings {
     pub(super) expel_timeout: Duration,
     pub(super) agents: Agents,
     pub(super) single_leader: bool,
-    /// `group_replication_consistency` is EVENTUAL.
-    pub(super) eventual: bool,
+    /// No new primary's first statements wait for its applier's next look: `group_replication_consistency` is EVENTUAL, or
+    /// `replica_checkpoint_period` is short.
+    pub(super) no_wait: bool,
     /// The server's error log is a file that the agent can watch; none: not known.
     pub(super) log_watched: Option<bool>,
     pub(super) poll_interval: Duration,
@@ -107,7 +108,7 @@ impl Settings {
     }
 
     fn switchover(&self) -> Span {
-        match (self.single_leader, self.eventual) {
+        match (self.single_leader, self.no_wait) {
             (true, _) => (0.6, 0.8),
             (false, true) => (0.01, 0.09),
             (false, false) => (0.01, 0.31),
@@ -267,7 +268,7 @@ mod tests {
             expel_timeout: Duration::from_secs(5),
             agents: Agents { wakes: true, proves: true, fences: None },
             single_leader: false,
-            eventual: false,
+            no_wait: false,
             log_watched: Some(true),
             poll_interval: Duration::from_millis(100),
             gateway_interval: Duration::from_secs(1),

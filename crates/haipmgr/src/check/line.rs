@@ -9,7 +9,7 @@ use serde::Serialize;
 pub(crate) const FORMAT: u32 = 1;
 
 /// Every name that a line may have, in the order of docs/check.md.
-const NAMES: [&str; 81] = [
+const NAMES: [&str; 84] = [
     "file",
     "password-file",
     "this-host",
@@ -48,6 +48,8 @@ const NAMES: [&str; 81] = [
     "grant-make-primary",
     "grant-xa-recover",
     "grant-changed-rows",
+    "grant-shorten-checkpoint-period",
+    "grant-restore-checkpoint-period",
     "definer",
     "max-connections",
     "clocks",
@@ -81,6 +83,7 @@ const NAMES: [&str; 81] = [
     "majority-timeout",
     "autorejoin",
     "consistency",
+    "checkpoint-period",
     "expel-timeout",
     "paxos-leader",
     "member-action",

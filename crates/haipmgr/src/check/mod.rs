@@ -234,7 +234,7 @@ fn times(cluster: &Cluster, here: &Here, found: &Found) -> Settings {
             fences: on_all(policy.fence).then_some(cluster.fence_limit),
         },
         single_leader: all().any(|said| said.is_on("group_replication_paxos_single_leader") == Some(true)),
-        eventual: all().all(|said| said.variable("group_replication_consistency") == Some("EVENTUAL")),
+        no_wait: all().all(settings::no_first_write_waits),
         log_watched: match &found.error_log {
             Watchable::Yes => Some(true),
             Watchable::NoFile => Some(false),

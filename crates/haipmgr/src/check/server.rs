@@ -109,7 +109,7 @@ impl Said {
 }
 
 /// The variables that are looked at. `SHOW VARIABLES` gives those that there are, where naming one that is not there is an error.
-const VARIABLES: [&str; 29] = [
+const VARIABLES: [&str; 30] = [
     "server_uuid",
     "version",
     "port",
@@ -139,6 +139,7 @@ const VARIABLES: [&str; 29] = [
     "group_replication_view_change_uuid",
     "group_replication_transaction_size_limit",
     "group_replication_flow_control_mode",
+    "replica_checkpoint_period",
 ];
 
 const STATUS: &str = "SELECT 'connected', VARIABLE_VALUE FROM performance_schema.global_status WHERE VARIABLE_NAME = 'Threads_connected' \
@@ -318,9 +319,17 @@ pub(super) mod tests {
             ("group_replication_ssl_mode", "REQUIRED"),
             ("group_replication_start_on_boot", "ON"),
             ("group_replication_unreachable_majority_timeout", "0"),
+            ("replica_checkpoint_period", "10"),
         ];
-        let procedures =
-            ["wake_expel", "expel_unreachable_now", "restore_expel_timeout", "make_primary", "changed_rows"];
+        let procedures = [
+            "wake_expel",
+            "expel_unreachable_now",
+            "restore_expel_timeout",
+            "make_primary",
+            "changed_rows",
+            "shorten_checkpoint_period",
+            "restore_checkpoint_period",
+        ];
         let mut grants = vec![
             "GRANT USAGE ON *.* TO `haip`@`%`".to_owned(),
             "GRANT XA_RECOVER_ADMIN ON *.* TO `haip`@`%`".to_owned(),

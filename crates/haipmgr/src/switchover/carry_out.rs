@@ -10,6 +10,7 @@ use nix::unistd::{Uid, User, gethostname};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::checkpoint::{self, Shortened};
 use super::member::{Member, NO_SUCH_PROCEDURE, NOT_EXECUTABLE, not_executable, read_all, why};
 use super::plan::{Obstacle, holders};
 use super::vip::{SeenAtVip, VipWatch};
@@ -91,6 +92,7 @@ pub(crate) async fn carry_out(order: Order<'_>, operator: &impl Operator) -> Out
             order.vip.endpoint
         ));
     }
+    let shortened = shorten(&order, operator).await;
     vip.begin_anew();
     let members = Member::all(order.cluster, ANSWER_LIMIT);
     let members = members
@@ -107,8 +109,7 @@ pub(crate) async fn carry_out(order: Order<'_>, operator: &impl Operator) -> Out
         asked: None,
         told: false,
     };
-    let ended = at_work.until_ordered().await;
-    match ended {
+    let outcome = match at_work.until_ordered().await {
         Ended::Made => {
             let outcome = at_work.until_followed(&vip).await;
             sleep(AGENTS_ASK_WITHIN).await;
@@ -116,7 +117,21 @@ pub(crate) async fn carry_out(order: Order<'_>, operator: &impl Operator) -> Out
         }
         Ended::NothingChanged(why) => Outcome::NothingChanged(why),
         Ended::Left(why) => Outcome::UnderWay(why),
+    };
+    if let Some(shortened) = shortened
+        && let Err(why) = shortened.put_back().await
+    {
+        operator.say(&format!("note       {why}"));
     }
+    outcome
+}
+
+async fn shorten(order: &Order<'_>, operator: &impl Operator) -> Option<Shortened> {
+    let target = Member::one(order.cluster, order.target.0, ANSWER_LIMIT);
+    checkpoint::shorten(target).await.unwrap_or_else(|why| {
+        operator.say(&format!("note       the first write may wait 0.3 s longer: {why}"));
+        None
+    })
 }
 
 /// How the order ended.

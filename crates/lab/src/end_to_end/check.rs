@@ -22,8 +22,9 @@ use crate::agents::{CONFIGURATION, LAB, configuration, write};
 use crate::experiment::Experiment;
 use crate::group::Server;
 
-/// What is advice on a good lab: its servers join their group when the lab says so, and not by themselves; its writing client has no TLS.
-const OF_THE_LAB: [&str; 2] = ["start-on-boot", "clients-without-tls"];
+/// What is advice on a good lab: its servers join their group when the lab says so, and not by themselves; they have MySQL's default of
+/// `replica_checkpoint_period`, which all figures are of; its writing client has no TLS.
+const OF_THE_LAB: [&str; 3] = ["start-on-boot", "checkpoint-period", "clients-without-tls"];
 /// Where another configuration is written, to be checked.
 const OTHER_FILE: &str = "/etc/haipmgr/checked.toml";
 /// How long `check` may take, whatever hangs.
@@ -135,6 +136,7 @@ pub(super) fn finds_what_is_planted(under_test: &mut UnderTest) -> Result<String
             }
             found.extend(other_agents(experiment, on)?);
             found.extend(members_and_agents(experiment, on)?);
+            found.push(checkpoint_period(experiment, on)?);
             Ok::<_, Broken>(())
         })?;
     promise(found.len() >= AT_LEAST, || format!("{} of {AT_LEAST} planted", found.len()))?;
@@ -308,6 +310,24 @@ fn members_and_agents(experiment: &mut Experiment, on: usize) -> Result<Vec<&'st
     server.thaw()?;
     hung?;
     Ok(vec!["drained", "agent", "max-connections", "login", "member-state", "members-in-group", "login"])
+}
+
+/// MySQL's default is found on every member, and a short one on none.
+fn checkpoint_period(experiment: &Experiment, on: usize) -> Result<&'static str, Broken> {
+    let name = "checkpoint-period";
+    is_found(experiment, on, CONFIGURATION, name, "advice")?;
+    let set = |value: &str| -> Result<(), Broken> {
+        for server in experiment.lab.group.servers() {
+            server.run(&format!("SET GLOBAL replica_checkpoint_period = {value}"))?;
+        }
+        Ok(())
+    };
+    set("10")?;
+    let report = check(experiment, on, CONFIGURATION);
+    set("DEFAULT")?;
+    let still = report?.not_ok().any(|line| line.name == name);
+    promise(!still, || format!("{name} is found where the period is short"))?;
+    Ok(name)
 }
 
 /// So many sessions more that [`CONNECTED`] are connected: with the stack MYSQL the group's connections are among them.

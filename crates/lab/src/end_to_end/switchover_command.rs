@@ -461,6 +461,7 @@ fn held_up(
         experiment.heals(deed);
         Ok::<_, Broken>(())
     })?;
+    periods_are_back(&under_test.experiment)?;
     followed(&figures)
 }
 
@@ -470,7 +471,7 @@ pub(super) fn without_procedures(under_test: &mut UnderTest) -> Result<String, B
         under_test.experiment.watched("haipmgr switchover without its procedures", |experiment| {
             let Places { old, typed_on, .. } = Places::of(experiment)?;
             let server = &experiment.lab.group.servers()[old];
-            for procedure in ["make_primary", "changed_rows"] {
+            for procedure in ["make_primary", "changed_rows", "shorten_checkpoint_period"] {
                 server.run(&format!(
                     "REVOKE EXECUTE ON PROCEDURE haipmgr.{procedure} FROM '{AGENT_USER}'@'%'"
                 ))?;
@@ -484,6 +485,7 @@ pub(super) fn without_procedures(under_test: &mut UnderTest) -> Result<String, B
                 FAILED,
                 &[
                     "prepared XA transactions are not known: the account lacks XA_RECOVER_ADMIN",
+                    "the first write may wait 0.3 s longer: the account may not call the procedure haipmgr.shorten_checkpoint_period",
                     "failed: nothing changed: the account may not call the procedure haipmgr.make_primary",
                     "run what haipmgr sql prints on the primary",
                 ],
@@ -494,5 +496,17 @@ pub(super) fn without_procedures(under_test: &mut UnderTest) -> Result<String, B
 
 /// The command, and its gap as a client sees it.
 pub(super) fn follows(under_test: &mut UnderTest) -> Result<String, Broken> {
-    followed(&under_test.experiment.run(Fault::SwitchoverCommand)?)
+    let figures = under_test.experiment.run(Fault::SwitchoverCommand)?;
+    periods_are_back(&under_test.experiment)?;
+    followed(&figures)
+}
+
+/// What was shortened on the target while the switchover was under way is as it was.
+fn periods_are_back(experiment: &Experiment) -> Result<(), Broken> {
+    let statement = "SELECT @@GLOBAL.replica_checkpoint_period = 300";
+    for server in experiment.lab.group.servers() {
+        let back: Option<bool> = server.admin()?.query_first(statement).map_err(server.said(statement))?;
+        promise(back == Some(true), || "replica_checkpoint_period was not put back".to_owned())?;
+    }
+    Ok(())
 }

@@ -135,6 +135,18 @@ pub(super) const ACCOUNT: &[Planted] = &[
         Primary("GRANT EXECUTE ON PROCEDURE haipmgr.changed_rows TO 'haip'@'%'"),
     ),
     (
+        "grant-shorten-checkpoint-period",
+        "advice",
+        Primary("REVOKE EXECUTE ON PROCEDURE haipmgr.shorten_checkpoint_period FROM 'haip'@'%'"),
+        Primary("GRANT EXECUTE ON PROCEDURE haipmgr.shorten_checkpoint_period TO 'haip'@'%'"),
+    ),
+    (
+        "grant-restore-checkpoint-period",
+        "advice",
+        Primary("REVOKE EXECUTE ON PROCEDURE haipmgr.restore_checkpoint_period FROM 'haip'@'%'"),
+        Primary("GRANT EXECUTE ON PROCEDURE haipmgr.restore_checkpoint_period TO 'haip'@'%'"),
+    ),
+    (
         "grant-xa-recover",
         "advice",
         Primary("REVOKE XA_RECOVER_ADMIN ON *.* FROM 'haip'@'%'"),
