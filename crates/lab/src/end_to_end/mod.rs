@@ -252,6 +252,7 @@ const TESTS: &[Test] = &[
     anytime("without_a_majority_nothing_is_ordered", refusals::without_a_majority),
     at(When::Alone, "history_of_a_switchover", history::switchover),
     at(When::Alone, "history_of_kill_9", history::kill_9),
+    anytime("history_of_a_primary_that_another_had_expelled", history::expelled_by_another),
     at(When::Alone, "history_of_a_vip_removed_by_hand", history::removed_by_hand),
     anytime("hooks_once_for_each_switch", hooks::once_for_each_switch),
     anytime("drain_then_shutdown", drain::then_shutdown),
