@@ -1,5 +1,6 @@
 # For ./test and ./prove: steps with their times. To be sourced, with the folder of the repository as the working folder.
-steps=() passed=0 failed=() said=() jobs=()
+steps=() passed=0 failed=() said=() jobs=() queued=0
+declare -A last_in_lane=()
 mkdir -p target/steps
 # A run that was killed may have left the number of a session that is somebody else's by now.
 rm -f target/steps/*/session
@@ -30,38 +31,40 @@ ended() {
     printf -- '-- %s: %s after %d s (budget %d s%s)\n' "$title" "$outcome" "$took" "$budget" "${over:+, over it}"
 }
 
-# background SECONDS TITLE COMMAND…: one after the other behind the steps, at the lowest priority: they compute, and the steps mostly wait.
-# Printed, each as one block, by await_all. COMMAND is a function of the script, or a program: it runs in a session of its own.
-background() { queue computing "$@"; }
+# background LANE SECONDS TITLE COMMAND…: behind the steps, at the lowest priority: they compute, and the steps mostly wait. Those of one
+# lane run one after the other. Printed, each as one block, by await_all. COMMAND is a function of the script, or a program: it runs in a
+# session of its own.
+background() { queue "$@"; }
 # beside_it …: beside the steps, at their priority.
-beside_it() { queue waiting "$@"; }
+beside_it() { queue none "$@"; }
 
 queue() {
-    local kind=$1 number=${#jobs[@]} before=
+    local lane=$1 number=$queued before=
     shift
+    queued=$((queued + 1))
     local folder=target/steps/$number
     rm -rf "$folder" && mkdir -p "$folder"
     printf '%s\n' "$1" >"$folder/budget"
     printf '%s\n' "$2" >"$folder/title"
     shift 2
-    case $kind in computing) before=${last_computing:-} ;; esac
+    [ "$lane" = none ] || before=${last_in_lane[$lane]:-}
     # A process group of its own, which ends with this script.
     set -m
     (
-        # A step of this kind begins when the one before it has ended.
+        # A step of a lane begins when the one before it has ended.
         [ -z "$before" ] || tail --pid="$before" -f /dev/null
         began=$SECONDS status=0
-        case $kind in
-            computing) behind "$@" ;;
-            *) "$@" ;;
+        case $lane in
+            none) "$@" ;;
+            *) behind "$@" ;;
         esac >"$folder/output" 2>&1 || status=$?
         rm -f "$folder/session"
         echo $((SECONDS - began)) >"$folder/took"
         echo "$status" >"$folder/status"
     ) &
     set +m
-    jobs+=($!)
-    [ "$kind" != computing ] || last_computing=$!
+    jobs[number]=$!
+    [ "$lane" = none ] || last_in_lane[$lane]=$!
 }
 
 # Where the kernel groups processes by session (sched(7), "The autogroup feature"), a nice value counts within the session alone: what
@@ -92,16 +95,27 @@ end_jobs() {
 trap end_jobs EXIT
 
 await_all() {
-    local number folder
+    local number
+    for number in "${!jobs[@]}"; do await "$number"; done
+}
+
+# await_must TITLE: waits for this one of them. What comes after it can't do without.
+await_must() {
+    local number before=${#failed[@]}
     for number in "${!jobs[@]}"; do
-        wait "${jobs[$number]}" || true
-        folder=target/steps/$number
-        printf '\n== %s\n' "$(cat "$folder/title")"
-        cat "$folder/output"
-        ended "$(cat "$folder/budget")" "$(cat "$folder/title")" "$(cat "$folder/took" 2>/dev/null || echo 0)" \
-            "$(cat "$folder/status" 2>/dev/null || echo 1)" "$folder/output"
+        [ "$(cat "target/steps/$number/title")" != "$1" ] || await "$number"
     done
-    jobs=()
+    [ ${#failed[@]} = "$before" ] || conclude
+}
+
+await() {
+    local number=$1 folder=target/steps/$1
+    wait "${jobs[$number]}" || true
+    printf '\n== %s\n' "$(cat "$folder/title")"
+    cat "$folder/output"
+    ended "$(cat "$folder/budget")" "$(cat "$folder/title")" "$(cat "$folder/took" 2>/dev/null || echo 0)" \
+        "$(cat "$folder/status" 2>/dev/null || echo 1)" "$folder/output"
+    unset "jobs[$number]"
 }
 
 # What a step that failed said of it, for who sees but the end of a long output.
@@ -112,7 +126,7 @@ say_again() {
 
 # Prints each step's time beside its budget, and ends the script.
 conclude() {
-    [ ${#jobs[@]} = 0 ] || await_all
+    await_all
     local number
     for number in "${!failed[@]}"; do say_again "${failed[$number]}" "${said[$number]}"; done
     printf '\n    took    budget\n'
