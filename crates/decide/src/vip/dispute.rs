@@ -14,7 +14,7 @@ use crate::output::{Action, LetGo, Output, Reason, VipAction};
 use crate::planted::planted;
 use crate::timers::Timer;
 
-/// A member that was found to have no better right is not asked about again for this long.
+/// A member that was found to have no better right is not asked about again for this long, as long as nothing fails here.
 const SETTLED_FOR: Duration = Duration::from_millis(200);
 
 enum Settled {
@@ -44,7 +44,10 @@ impl VipMachine {
             post_claim_check.answered_by = Some(member);
             return;
         }
-        if hold.settled.is_some_and(|(settled, until)| settled == member && at.now < until) {
+        // A new primary may hear of a switchover some milliseconds sooner than the old one, and claim while the old one's server still says
+        // that it leads: that proof is over as soon as a stage fails.
+        let settled = hold.settled.is_some_and(|(settled, until)| settled == member && at.now < until);
+        if settled && hold.recheck_since.is_none() {
             return;
         }
         if !says.is_use() && says != Says::Probe {
