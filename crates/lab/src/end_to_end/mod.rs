@@ -6,6 +6,7 @@
 
 mod abuse;
 mod agents;
+mod alerts;
 mod arp_kept_in;
 mod check;
 mod contested;
@@ -45,6 +46,7 @@ mod switchovers;
 mod two_clusters;
 mod upgrade;
 
+pub use alerts::{Story, alerts};
 pub use one_lab::{Share, run_from_queue};
 pub use side_by_side::{Labs, run_side_by_side};
 pub use soak::{Soak, soak};
