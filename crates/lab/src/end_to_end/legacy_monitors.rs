@@ -183,13 +183,14 @@ pub(super) fn state_file(under_test: &mut UnderTest) -> Result<String, Broken> {
     // The tests before this one have switched the VIP.
     wait_until_well(&mut look(), "1", ONE_AGAIN)?;
 
+    let began = Instant::now();
     let monitor = Monitor::begin(A_MINUTE, look());
     std::thread::sleep(WELL_FOR);
     let killed = experiment.run(Fault::Kill9);
     let new = experiment.lab.wait_steady();
     // Two readings of the alarm, and one that finds all well again.
     let settled = wait_until_well(&mut look(), "1", ONE_AGAIN);
-    std::thread::sleep(A_MINUTE);
+    std::thread::sleep(until_the_next_reading(began.elapsed()) + WELL_FOR);
     let found = monitor.end()?;
     let words = followed(&killed?)?;
     let new = new?;
@@ -203,6 +204,11 @@ pub(super) fn state_file(under_test: &mut UnderTest) -> Result<String, Broken> {
     }
     let (old, new) = (experiment.name(old), experiment.name(new));
     Ok(format!("read each minute: one alarm on {old} (0), one on {new} (2), the third quiet; {words}"))
+}
+
+/// It reads at each full minute.
+fn until_the_next_reading(elapsed: Duration) -> Duration {
+    A_MINUTE.saturating_sub(Duration::from_secs(elapsed.as_secs() % A_MINUTE.as_secs()))
 }
 
 fn mark(file: &Path) -> String {

@@ -75,7 +75,8 @@ impl fmt::Display for Stretch {
     }
 }
 
-/// Queries that give something at some time of a recording of so many seconds.
+/// Queries that give something at some time of a recording of so many seconds. Asked every 5 s: promtool takes no more samples than a
+/// server would.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Answered<'q> {
     pub(super) queries: &'q [String],
@@ -88,7 +89,7 @@ impl Answered<'_> {
         queries.iter().try_for_each(|query| {
             writeln!(
                 text,
-                "      - expr: 'count(count_over_time(({query})[{seconds}s:1s])) > bool 0'
+                "      - expr: 'count(count_over_time(({query})[{seconds}s:5s])) > bool 0'
         eval_time: {seconds}s
         exp_samples: [{{labels: '{{}}', value: 1}}]"
             )

@@ -15,7 +15,8 @@ use crate::end_to_end::expect::{followed, rows_are_there};
 use crate::end_to_end::history::typed;
 use crate::end_to_end::{Broken, UnderTest};
 use crate::experiment::Experiment;
-use crate::fault::Fault;
+use crate::fault::{Fault, FaultError};
+use crate::packet_rules;
 
 /// How long nothing happens at the beginning, and between two faults: what should last can only be seen by letting time pass.
 const QUIET: Duration = Duration::from_secs(15);
@@ -24,6 +25,9 @@ const SETTLED: Duration = Duration::from_secs(2);
 /// How long a fault lasts whose alert waits for 30 s, or for a minute.
 const HALF_A_MINUTE: Duration = Duration::from_secs(45);
 const A_MINUTE: Duration = Duration::from_secs(80);
+/// A member without a majority, where the others have one: longer than the alert of a group without waits for, and shorter than that of a
+/// member, which has been without since the group called the others silent.
+const CUT_OFF_FOR: Duration = Duration::from_secs(35);
 /// A server is slow for as long as the average over two minutes takes to rise, and the minute that the alert waits.
 const SLOW_FOR: Duration = Duration::from_secs(180);
 /// It stands still for so long, and goes on for so long, in turns: shorter than the agent's `query_limit`.
@@ -42,7 +46,7 @@ const HOOK_THAT_FAILS: &str = "on_acquire = [\"/bin/false\"]\n";
 /// Faults in a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Story {
-    /// A planned switchover; kill -9 of the primary's mysqld; a group without a majority
+    /// A planned switchover; kill -9 of the primary's mysqld; one member without a majority; a group without one
     Members,
     /// An agent restarted, and killed; the agents' account turned away; a pause that nobody ends
     Agents,
@@ -73,20 +77,23 @@ impl Story {
 
     pub(super) fn tell(self, under_test: &mut UnderTest, told: &mut Told) -> Result<(), Broken> {
         let experiment = &mut under_test.experiment;
-        quiet("at rest", told)?;
         match self {
             Self::Members => {
+                quiet("at rest", told)?;
                 switchover(experiment, told)?;
                 primary_killed(experiment, told)?;
+                primary_cut_off(experiment, told)?;
                 majority_lost(experiment, told)
             }
             Self::Agents => {
+                an_hour_at_rest(told)?;
                 agent_restarted(experiment, told)?;
                 agent_killed(experiment, told)?;
                 account_turned_away(experiment, told)?;
                 pause_forgotten(experiment, told)
             }
             Self::Surroundings => {
+                quiet("at rest", told)?;
                 slow_server(experiment, told)?;
                 stranger(experiment, told)?;
                 failing_hook(experiment, told)
@@ -136,6 +143,28 @@ fn primary_killed(experiment: &mut Experiment, told: &mut Told) -> Result<(), Br
     quiet("the member is back", told)
 }
 
+/// The others are a majority, so that the one which sees none is no matter of the whole group.
+fn primary_cut_off(experiment: &mut Experiment, told: &mut Told) -> Result<(), Broken> {
+    let figures =
+        experiment.dethroning("the primary alone is cut off in the group", |experiment, deed| {
+            let old = experiment.lab.group.primary()?;
+            let recorded = told.stretch("the primary alone is cut off in the group", &[], || {
+                packet_rules::cut_group_port(&experiment.lab.segment.databases[old])
+                    .map_err(FaultError::from)?;
+                experiment.wait_followed(old)?;
+                std::thread::sleep(CUT_OFF_FOR);
+                Ok(())
+            });
+            experiment.heals(deed);
+            let lab = &mut experiment.lab;
+            packet_rules::remove(&lab.segment.databases[old]).map_err(FaultError::from)?;
+            lab.group.heal(old, &lab.segment.databases[old])?;
+            recorded
+        })?;
+    followed(&figures)?;
+    quiet("it is back in its group", told)
+}
+
 /// The two other members stand still: what is left is no majority, and lets go of the VIP.
 fn majority_lost(experiment: &mut Experiment, told: &mut Told) -> Result<(), Broken> {
     let figures = experiment.watched("two members of three hang", |experiment| {
@@ -154,6 +183,16 @@ fn majority_lost(experiment: &mut Experiment, told: &mut Told) -> Result<(), Bro
     })?;
     rows_are_there(&figures)?;
     quiet("the group is whole again", told)
+}
+
+fn an_hour_at_rest(told: &mut Told) -> Result<(), Broken> {
+    told.stretch("at rest", &[], || {
+        std::thread::sleep(FORGOTTEN);
+        Ok(())
+    })?;
+    let minutes = told.stretches.last().map(|last| last.as_minutes("the same, as an hour", &[]));
+    told.stretches.extend(minutes);
+    Ok(())
 }
 
 fn agent_restarted(experiment: &mut Experiment, told: &mut Told) -> Result<(), Broken> {
