@@ -15,6 +15,9 @@ const POLL_BOUNDS: &[f64] = &[0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.1, 
 const OUTAGE_BOUNDS: &[f64] =
     &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 7.5, 10.0, 15.0, 25.0];
 
+/// What may come of a hook.
+const HOOK_OUTCOMES: [&str; 3] = ["succeeded", "failed", "not_run"];
+
 /// One cluster's counts. Clones share them. Whoever counts holds it for less than a microsecond, and so does who reads.
 #[derive(Clone, Debug, Default)]
 pub struct Tally(Arc<Mutex<Kept>>);
@@ -39,6 +42,8 @@ pub struct Counts {
     pub unknowns: BTreeMap<(&'static str, &'static str), u64>,
     /// How long the local server's answers took.
     pub polls: Histogram,
+    /// So often the log was told that a host which has no business with a VIP uses it.
+    pub conflicts: u64,
     /// Hooks: which, and what came of it, in a word.
     pub hooks: BTreeMap<(&'static str, &'static str), u64>,
 }
@@ -116,6 +121,19 @@ impl Tally {
                 *counts.unknowns.entry((stage_word(stage), why)).or_default() += 1;
             }
             *before = now;
+        }
+    }
+
+    /// The log was told of a host that uses a VIP and has no business with it.
+    pub(crate) fn conflict(&self) {
+        self.lock().counts.conflicts += 1;
+    }
+
+    /// There is such a hook: what may come of it is counted from 0, or nobody could tell the first failure from none.
+    pub(crate) fn has_hook(&self, hook: &'static str) {
+        let counts = &mut self.lock().counts;
+        for outcome in HOOK_OUTCOMES {
+            counts.hooks.entry((hook, outcome)).or_default();
         }
     }
 

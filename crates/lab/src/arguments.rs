@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 use lab::bench::{Shim, Tool};
 use lab::cost::StandIn;
-use lab::end_to_end::Soak;
+use lab::end_to_end::{Soak, Story};
 use lab::fault::Fault;
 use lab::group::Stack;
 use lab::segment::Family;
@@ -163,6 +163,15 @@ pub(crate) enum Task {
         last: Option<i32>,
         #[arg(long)]
         out: Option<PathBuf>,
+    },
+    /// Scrape every agent's metrics each second through real faults, and have Prometheus's promtool say which alerts of the package fire
+    Alerts {
+        /// Only these
+        #[arg(value_enum)]
+        stories: Vec<Story>,
+        /// The folder for the recordings, as promtool's tests
+        #[arg(long, default_value = "lab-results")]
+        out: PathBuf,
     },
     /// Let the lab run for a long time, at rest, busy, or with random faults, and say what was not as promised
     Soak {

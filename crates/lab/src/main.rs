@@ -95,6 +95,10 @@ fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
             println!("{}", end_to_end::upgrade(&inside(arguments.inside))?);
             Ok(0)
         }
+        Task::Alerts { stories, out } => {
+            let tally = end_to_end::alerts(&inside(arguments.inside), &stories, &out)?;
+            Ok(u8::from(tally.failed > 0))
+        }
         Task::Soak { kind, minutes, seed } => {
             let time = std::time::Duration::from_secs(minutes * 60);
             let seed = seed.unwrap_or_else(lab::record::now_us);
@@ -111,6 +115,10 @@ fn start_over_inside(task: &Task, agent: Option<PathBuf>, no_agents: bool) -> Re
         Task::Clients { .. } => {
             // Outside, where the package registries can be reached.
             clients::install()?;
+            go_inside(agent, false, None)
+        }
+        Task::Alerts { .. } => {
+            provision::promtool()?;
             go_inside(agent, false, None)
         }
         Task::Upgrade { from } => go_inside(agent, no_agents, Some(provision::given(from)?)),

@@ -98,6 +98,9 @@ impl Edges for Agent {
         let names = self.leaving.as_ref().map_or(&self.cluster.policy, |leaving| &leaving.policy);
         for line in self.log_dedup.lines(names, settled) {
             line.write(&log);
+            if matches!(line, Line::Conflict(_)) {
+                self.tally.conflict();
+            }
             self.have_run(&line);
         }
         let lines = self.lines.take();

@@ -108,6 +108,9 @@ impl Hooks {
         if hooks.is_empty() {
             return Self(None);
         }
+        for hook in hooks.keys() {
+            tally.has_hook(hook.key());
+        }
         let line = Arc::<Line>::default();
         let runner = Runner {
             line: Arc::clone(&line),

@@ -228,6 +228,7 @@ fn counted(shown: &Shown<'_>) -> Vec<Family> {
     let mut switches = Vec::new();
     let mut outages = Vec::new();
     let mut expels = Vec::new();
+    let mut conflicts = Vec::new();
     let mut unknowns = Vec::new();
     let mut polls = Vec::new();
     let mut hooks = Vec::new();
@@ -240,6 +241,7 @@ fn counted(shown: &Shown<'_>) -> Vec<Family> {
             outages.push((labels(name, [("part", (*part).to_owned())]), Value::Times(times.clone())));
         }
         expels.push((labels(name, []), Value::Count(counts.expels_asked)));
+        conflicts.push((labels(name, []), Value::Count(counts.conflicts)));
         for ((stage, why), count) in &counts.unknowns {
             let of = [("stage", (*stage).to_owned()), ("why", (*why).to_owned())];
             unknowns.push((labels(name, of), Value::Count(*count)));
@@ -271,6 +273,12 @@ fn counted(shown: &Shown<'_>) -> Vec<Family> {
             "Times that the group was asked to expel a member sooner.",
             None,
             expels,
+        ),
+        family(
+            "haipmgr_conflicts",
+            "Times that the log was told of a host which uses a VIP and has no business with it.",
+            None,
+            conflicts,
         ),
         family("haipmgr_unknowns", "Times that a stage became unknown, by why.", None, unknowns),
         family("haipmgr_poll", "How long the local server's answers took.", Some(Unit::Seconds), polls),

@@ -21,6 +21,8 @@ mod health;
 mod listener;
 mod looks;
 mod metrics;
+#[cfg(test)]
+mod packaged;
 mod routes;
 mod server;
 mod token;

@@ -161,7 +161,7 @@ fn wait_for_silence(experiment: &Experiment) -> Result<(), Broken> {
 }
 
 /// One gratuitous ARP request (RFC 5227 section 1.1) for the VIP, with the hardware address of this host's bridge.
-fn claim_by_gratuitous_arp(host: &Host) -> Result<(), Broken> {
+pub(super) fn claim_by_gratuitous_arp(host: &Host) -> Result<(), Broken> {
     let bridge = host.in_network(|| link_address(BRIDGE))?;
     let mac =
         bridge.map(|bridge| bridge.addr()).map_err(Broken::io("reading the bridge's hardware address"))?;

@@ -6,6 +6,7 @@
 
 mod abuse;
 mod agents;
+mod alerts;
 mod arp_kept_in;
 mod check;
 mod contested;
@@ -20,6 +21,7 @@ mod history;
 mod hooks;
 mod interface;
 mod lease;
+mod legacy_monitors;
 mod logs;
 mod machine;
 mod many_clusters;
@@ -45,6 +47,7 @@ mod switchovers;
 mod two_clusters;
 mod upgrade;
 
+pub use alerts::{Story, alerts};
 pub use one_lab::{Share, run_from_queue};
 pub use side_by_side::{Labs, run_side_by_side};
 pub use soak::{Soak, soak};
@@ -232,6 +235,7 @@ const fn at(when: When, name: &'static str, proof: Proof) -> Test {
 
 /// Each is begun in this order: those that take longest first, lest one lab be at one of them when the others are done.
 const TESTS: &[Test] = &[
+    anytime("s16_state_file_read_each_minute", legacy_monitors::state_file),
     anytime("rolling_restart", members::rolling_restart),
     at(When::Alone, "two_clusters_on_one_agent", two_clusters::neither_blocks_the_other),
     anytime("arp_cache_of_a_client_poisoned", contested::cache_poisoned),
@@ -292,6 +296,8 @@ const TESTS: &[Test] = &[
     anytime("s10_wrong_password", servers::wrong_password),
     anytime("s10_too_many_connections", servers::too_many_connections),
     anytime("hung_server_keeps_the_vip", servers::hung),
+    anytime("s15_members_online_by_sql", legacy_monitors::members_online),
+    anytime("s17_processes", legacy_monitors::processes),
     anytime("s18_power_off", failovers::power_off),
     anytime("s19_shutdown", failovers::shutdown),
     anytime("s20_stop_group_replication", failovers::stop_group_replication),

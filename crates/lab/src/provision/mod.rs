@@ -27,6 +27,9 @@ const ROOT_VARIABLE: &str = "HAIPMGR_LAB_MYSQL_ROOT";
 /// Points to the cache folder.
 const CACHE_VARIABLE: &str = "HAIPMGR_LAB_CACHE";
 
+/// Where promtool is unpacked, in the cache.
+const PROMTOOL_ROOT: &str = "root-prometheus";
+
 /// Why there is no MySQL to run.
 #[derive(Debug, thiserror::Error)]
 pub enum ProvisionError {
@@ -124,6 +127,36 @@ pub(crate) fn client_library(
         advice: "It is measured on Debian only",
     };
     apt::unpack(root.parent().unwrap_or(root), root, &wanted)
+}
+
+/// The root with Prometheus's `promtool` in it: the machine's own, or one in the cache. None: [`promtool`] has not been called.
+pub(crate) fn promtool_root() -> Option<PathBuf> {
+    let cached = cache_folder().map(|cache| cache.join(PROMTOOL_ROOT)).ok();
+    [Some(PathBuf::from("/")), cached].into_iter().flatten().find(|root| has_promtool(root))
+}
+
+/// Unpacks Debian's `prometheus` for its `promtool`, where the machine has none and it is not in the cache yet.
+///
+/// # Errors
+/// It can't be downloaded or unpacked.
+pub fn promtool() -> Result<(), ProvisionError> {
+    if promtool_root().is_some() {
+        return Ok(());
+    }
+    let cache = cache_folder()?;
+    eprintln!("No promtool on this machine: unpacking Debian's prometheus into {} (once).", cache.display());
+    let wanted = Wanted {
+        name: "promtool",
+        packages: &["prometheus"],
+        is_complete: has_promtool,
+        lacks: "this machine has no promtool",
+        advice: "apt-get install prometheus (it need not be started), then start again",
+    };
+    apt::unpack(&cache, &cache.join(PROMTOOL_ROOT), &wanted).map(drop)
+}
+
+fn has_promtool(root: &Path) -> bool {
+    root.join("usr/bin/promtool").is_file()
 }
 
 /// A root that was named, if there is a usable `mysqld` in it.

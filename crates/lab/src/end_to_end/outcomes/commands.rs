@@ -66,6 +66,13 @@ pub(super) const ROWS: &[Outcome] = &[
         "the new holder tells that the VIP came, the old one that it left, each once (docs/hooks.md); what hangs holds nothing up",
     ),
     row(
+        &["s15_members_online_by_sql", "s16_state_file_read_each_minute", "s17_processes"],
+        "a planned switchover, then kill -9 of the primary's mysqld, and of an agent; what watched the Python program goes on as it was",
+        "the new primary",
+        "as each of them",
+        "each monitor is quiet while all is well, and alarms once for each thing that it watches (docs/monitoring.md)",
+    ),
+    row(
         &["s6_stat_file_follows", "s1_grep_warn_lists_exactly_the_switches"],
         "any of these: state file and log",
         "–",
