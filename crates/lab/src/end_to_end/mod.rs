@@ -35,6 +35,7 @@ mod refusals;
 mod reload;
 mod rights;
 mod secondaries;
+mod secrets;
 mod servers;
 mod side_by_side;
 mod soak;
@@ -270,6 +271,7 @@ const TESTS: &[Test] = &[
     anytime("reload_adds_and_removes_a_vip", reload::second_vip),
     anytime("reload_changes_a_vip", reload::vip_changed),
     anytime("reload_rotates_the_password", reload::password_rotated),
+    at(When::Alone, "secrets_show_nowhere", secrets::show_nowhere),
     anytime("reload_refuses_a_password_that_nobody_knows", reload::password_refused),
     anytime("reload_adds_and_removes_a_member", reload::member_changed),
     anytime("reload_by_a_signal_of_the_same_file", reload::signal_alone),

@@ -81,5 +81,12 @@ pub(super) const ROWS: &[Outcome] = &[
         "–",
         "the password is in its file alone",
     ),
+    row(
+        &["secrets_show_nowhere"],
+        "with known passwords, a token and a hook's address with a secret: the password rotated twice by reload, switchovers, every command, every path of HTTP, hooks, traces of everything, wrong passwords and tokens, an agent and a command ended by SIGABRT and SIGSEGV",
+        "the new primary",
+        "as a switchover",
+        "each secret is in its own file alone, in no form (hex, base64, escaped); no core is dumped; the agents' memory has no copy of a password that was replaced or refused",
+    ),
     row(&["replay_decides_as_recorded"], "any of these: the trace", "–", "–", "the rules are pure"),
 ];
