@@ -24,12 +24,14 @@ mod logs;
 mod machine;
 mod many_clusters;
 mod members;
+mod moving;
 mod network;
 mod night;
 mod one_lab;
 #[cfg(test)]
 mod outcomes;
 mod pause;
+mod proxies;
 mod queue;
 mod refusals;
 mod reload;
@@ -106,6 +108,9 @@ pub enum Broken {
     /// A fault could not be done or undone.
     #[error(transparent)]
     Fault(#[from] FaultError),
+    /// Another tool could not be set up.
+    #[error(transparent)]
+    OtherTool(#[from] crate::bench::BenchError),
     /// What an agent costs could not be measured.
     #[error(transparent)]
     Cost(#[from] CostError),
@@ -271,6 +276,11 @@ const TESTS: &[Test] = &[
     anytime("reload_adds_and_removes_a_vip", reload::second_vip),
     anytime("reload_changes_a_vip", reload::vip_changed),
     anytime("reload_rotates_the_password", reload::password_rotated),
+    at(When::Alone, "moving_over_from_keepalived", moving::from_keepalived),
+    at(When::Alone, "moving_over_from_vip_manager", moving::from_vip_manager),
+    at(When::Alone, "moving_over_from_the_python_program", moving::from_the_python_program),
+    at(When::Alone, "haproxy_follows_the_health_checks", proxies::haproxy),
+    at(When::Alone, "router_before_the_vip", proxies::router),
     at(When::Alone, "secrets_show_nowhere", secrets::show_nowhere),
     anytime("reload_refuses_a_password_that_nobody_knows", reload::password_refused),
     anytime("reload_adds_and_removes_a_member", reload::member_changed),
