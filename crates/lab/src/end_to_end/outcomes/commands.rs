@@ -82,7 +82,11 @@ pub(super) const ROWS: &[Outcome] = &[
         "the password is in its file alone",
     ),
     row(
-        &["moving_over_from_keepalived", "moving_over_from_vip_manager", "moving_over_from_the_python_program"],
+        &[
+            "moving_over_from_keepalived",
+            "moving_over_from_vip_manager",
+            "moving_over_from_the_python_program",
+        ],
         "another tool holds the VIP, and haipmgr takes its place while a client writes (docs/moving.md)",
         "the same host",
         "keepalived: a tenth of a second; the others: never",

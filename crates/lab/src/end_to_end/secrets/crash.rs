@@ -79,8 +79,12 @@ fn unprotected(host: &Host) -> Result<ExitStatus, Broken> {
 fn command(under_test: &UnderTest, place: usize, signal: Signal) -> Result<ExitStatus, Broken> {
     let host = &under_test.experiment.lab.segment.databases[place];
     let failed = || Broken::io("running haipmgr status --watch");
+    // Where a core would be left, should there be one.
+    let script = format!("mkdir -p {FOLDER} && cd {FOLDER} && exec \"$@\"");
     let mut child = host
-        .command(under_test.layout.agent())
+        .command("/bin/sh")
+        .args(["-c", &script, "sh"])
+        .arg(under_test.layout.agent())
         .args(["status", "--watch", "1", "--config", CONFIGURATION])
         .stdout(Stdio::piped())
         .spawn()
@@ -89,6 +93,7 @@ fn command(under_test: &UnderTest, place: usize, signal: Signal) -> Result<ExitS
     // It has ended, unless something failed.
     let _ = child.kill();
     let _ = child.wait();
+    std::fs::remove_dir_all(host.path(FOLDER)).map_err(Broken::io(format!("removing {FOLDER}")))?;
     outcome
 }
 
