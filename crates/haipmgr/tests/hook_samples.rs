@@ -71,7 +71,7 @@ impl Place {
         let mut child = command.spawn().unwrap();
         let line = serde_json::json!({
             "format": 1, "hook": "on_acquire", "host": "db2", "cluster": "orders", "vip": "10.77.0.100", "sentence": SENTENCE,
-            "switch": { "code": "SWITCHOVER" },
+            "switch": { "code": "SWITCHOVER", "sentence": "another one" },
         });
         // A hook need not read it.
         let _ = writeln!(child.stdin.take().unwrap(), "{line}");
