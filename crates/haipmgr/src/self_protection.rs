@@ -79,7 +79,10 @@ pub fn protect() -> Protection {
 }
 
 /// A core dump would hold the passwords. systemd-coredump would keep one even under a limit of 0.
-fn without_core_dumps() -> Result<&'static str, String> {
+///
+/// # Errors
+/// In words: the system refuses it.
+pub fn without_core_dumps() -> Result<&'static str, String> {
     set_dumpable_behavior(DumpableBehavior::NotDumpable)
         .map(|()| "no core dumps")
         .map_err(|errno| format!("no core dumps ({errno}; LimitCORE=0 in the unit)"))

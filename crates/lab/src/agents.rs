@@ -6,7 +6,7 @@ use std::fs::{self, File};
 use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Output};
+use std::process::{Child, ExitStatus, Output};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -48,12 +48,12 @@ pub enum AgentError {
         /// Its host.
         host: String,
         /// Its exit status.
-        status: std::process::ExitStatus,
+        status: ExitStatus,
         /// The tail of its standard error.
         words: String,
     },
     /// It does not end.
-    #[error("the agent on {host} does not end {} s after SIGTERM", END_LIMIT.as_secs())]
+    #[error("the agent on {host} does not end {} s after the signal", END_LIMIT.as_secs())]
     DoesNotEnd {
         /// Its host.
         host: String,
@@ -189,6 +189,25 @@ impl Agent {
             }
         }
         Ok(())
+    }
+
+    /// Ends its first program by this signal, and gives how it ended. It is sent again and again: Rust's own handler takes the first
+    /// SIGSEGV that no fault has made, and lets the next do what it does.
+    pub fn end_by(&mut self, signal: Signal) -> Result<Option<ExitStatus>, AgentError> {
+        let Some(mut process) = self.processes.pop() else { return Ok(None) };
+        let since = Instant::now();
+        loop {
+            self.signal(&process, signal)?;
+            let ended = process.try_wait().map_err(Self::failed("waiting for the agent", &self.host))?;
+            if ended.is_some() {
+                return Ok(ended);
+            }
+            if since.elapsed() > END_LIMIT {
+                self.processes.push(process);
+                return Err(AgentError::DoesNotEnd { host: self.host.clone() });
+            }
+            std::thread::sleep(LOOK_EVERY);
+        }
     }
 
     /// Kills it and all that it has started with SIGKILL, and waits until it is gone.

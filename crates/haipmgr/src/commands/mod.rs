@@ -28,6 +28,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::config;
+use crate::self_protection;
 use stop::NotStopped;
 
 /// The command line or the configuration is wrong.
@@ -121,6 +122,8 @@ struct File {
 
 /// Does what the command line says.
 pub fn execute(line: CommandLine) -> ExitCode {
+    // Before any of them reads a password. Where it can't be had a command goes on; the agent says so in its log.
+    let _ = self_protection::without_core_dumps();
     match line.command {
         Command::Run(file) => run::run(&file.config),
         Command::Stop { file, release, cluster } => stop_and_say(&file.config, release, cluster),

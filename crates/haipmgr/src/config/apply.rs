@@ -42,7 +42,7 @@ pub(super) fn apply(draft: &mut Draft, key: &'static Key, entry: &Entry, problem
 fn place(draft: &mut Draft, kind: &Kind, value: &Value) -> Result<(), String> {
     match kind {
         Kind::Text(at) => *at(draft) = Some(text(value, "in quotes, and not empty")?),
-        Kind::Secret(at) => *at(draft) = Some(text(value, "the password in quotes")?),
+        Kind::Secret(at) => *at(draft) = Some(text(value, "the password in quotes")?.into()),
         Kind::Path(at) => *at(draft) = Some(path(value)?),
         Kind::Vip => {
             let address = vip(value)?;
@@ -67,7 +67,7 @@ fn place(draft: &mut Draft, kind: &Kind, value: &Value) -> Result<(), String> {
                 .ok_or_else(|| format!("this is out of range; {advice}"))?;
         }
         Kind::Duration { least, most, at } => {
-            let off = matches!(value, Value::Text(word) if word == "off") && least.is_zero();
+            let off = matches!(value, Value::Text(word) if **word == "off") && least.is_zero();
             *at(draft) =
                 if off { Duration::ZERO } else { within(length_of_time(value)?, *least, *most, None)? };
         }
@@ -158,7 +158,7 @@ fn members(draft: &mut Draft, entry: &Entry, problems: &mut Problems) {
             }
         };
         let interface = match &row.value {
-            Value::Text(interface) => interface.clone(),
+            Value::Text(interface) => interface.to_string(),
             other => {
                 problems.add(
                     row.value_at,
@@ -216,7 +216,7 @@ fn text(value: &Value, advice: &str) -> Result<String, String> {
     match value {
         Value::Text(text) if text.is_empty() => Err("this is empty; write it ".to_owned() + advice),
         Value::Text(text) if text.contains('\0') => Err("this holds a zero byte; remove it".to_owned()),
-        Value::Text(text) => Ok(text.clone()),
+        Value::Text(text) => Ok(text.to_string()),
         other => Err(format!("this is {}; write {advice}", other.kind())),
     }
 }
@@ -255,7 +255,7 @@ fn length_or(
     least: Duration,
     most: Duration,
 ) -> Result<Option<Duration>, String> {
-    if matches!(value, Value::Text(text) if text == word) {
+    if matches!(value, Value::Text(text) if **text == word) {
         return Ok(None);
     }
     match length_of_time(value).map_err(|problem| format!("{problem}, or \"{word}\""))? {

@@ -78,7 +78,7 @@ install_path = {install_path}
             .group_port
             .map_or_else(String::new, |port| format!("# inter_port\ngroup_port   = {port}\n")),
         user = quoted(draft.user.clone().unwrap_or_default()),
-        password = quoted(draft.password.clone().unwrap_or_default()),
+        password = quoted(draft.password.as_ref().map(|password| password.to_string()).unwrap_or_default()),
         sleeptime = quoted(duration::format(draft.group.sleeptime)),
         install_path = quoted(draft.install_path.as_ref().map(|path| path.display().to_string()).unwrap_or_default()),
     )

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use decide::net::VipId;
 use decide::policy::{GroupPolicy, Policy, VipPolicy};
+use zeroize::Zeroizing;
 
 use super::DecisionTrace;
 use super::hook::{Happening, Hook};
@@ -24,7 +25,7 @@ pub(super) struct Draft {
     pub(super) mysql_port: Option<u16>,
     pub(super) group_port: Option<u16>,
     pub(super) user: Option<String>,
-    pub(super) password: Option<String>,
+    pub(super) password: Option<Zeroizing<String>>,
     pub(super) password_file: Option<PathBuf>,
     pub(super) password_credential: Option<String>,
     pub(super) socket: Option<PathBuf>,

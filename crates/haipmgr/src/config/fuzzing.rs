@@ -12,9 +12,9 @@ use super::{Cluster, Password, Problems, Source, convert, duration, password};
 /// # Errors
 /// All that is wrong with it.
 pub fn configuration(source: Source, content: &[u8]) -> Result<Vec<Cluster>, Problems> {
-    let (loaded, problems) = understand(Path::new("/fuzz"), source, content.to_vec())?;
+    let (loaded, problems) = understand(Path::new("/fuzz"), source, content)?;
     let clusters = loaded.drafts.into_iter().filter_map(|draft| {
-        let password = draft.password.clone().unwrap_or_default();
+        let password = draft.password.as_ref().map_or("", |password| password.as_str()).to_owned();
         finish(draft, Some(Password::new(password)))
     });
     problems.or(clusters.collect())
@@ -26,7 +26,7 @@ pub fn configuration(source: Source, content: &[u8]) -> Result<Vec<Cluster>, Pro
 /// All that is wrong with it.
 pub fn converted(content: &[u8]) -> Result<String, Problems> {
     let path = Path::new("/fuzz/parameter.py");
-    let (loaded, problems) = understand(path, Source::ParameterPy, content.to_vec())?;
+    let (loaded, problems) = understand(path, Source::ParameterPy, content)?;
     convert::text_of(path, &loaded, problems)
 }
 
@@ -48,7 +48,7 @@ pub fn length_of_time(text: &str) -> Result<Duration, String> {
 
 /// The passwords that stand in a file of this content, whatever else is wrong with it.
 pub fn passwords(source: Source, content: &[u8]) -> Vec<String> {
-    let read = understand(Path::new("/fuzz"), source, content.to_vec());
+    let read = understand(Path::new("/fuzz"), source, content);
     let drafts = read.map(|(loaded, _)| loaded.drafts).unwrap_or_default();
-    drafts.into_iter().filter_map(|draft| draft.password).collect()
+    drafts.into_iter().filter_map(|draft| draft.password.map(|password| password.to_string())).collect()
 }

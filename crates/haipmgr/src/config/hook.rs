@@ -61,14 +61,14 @@ pub(super) fn hook(value: &Value) -> Result<Hook, String> {
             let fits = uri
                 .is_ok_and(|uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some());
             if fits {
-                Ok(Hook::Web(address.clone()))
+                Ok(Hook::Web(address.to_string()))
             } else {
                 Err(format!("this is no web address; {ADVICE}"))
             }
         }
         Value::List(items) => {
             let word = |item: &Value| match item {
-                Value::Text(word) => Ok(word.clone()),
+                Value::Text(word) => Ok(word.to_string()),
                 other => Err(format!("{} in the list; {ADVICE}", other.kind())),
             };
             let command = items.iter().map(word).collect::<Result<Vec<_>, _>>()?;
@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn what_is_neither_a_program_nor_a_web_address_is_refused_and_a_web_address_is_shown_nowhere() {
-        let text = |text: &str| Value::Text(text.to_owned());
+        let text = |text: &str| Value::Text(text.to_owned().into());
         for wrong in [
             text("moved"),
             text("ftp://example.org/"),

@@ -4,6 +4,8 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use zeroize::Zeroizing;
+
 use super::draft::Draft;
 use super::hook::Happening;
 
@@ -32,7 +34,7 @@ type At<T> = fn(&mut Draft) -> &mut T;
 /// What a key takes, and where that goes.
 pub(super) enum Kind {
     Text(At<Option<String>>),
-    Secret(At<Option<String>>),
+    Secret(At<Option<Zeroizing<String>>>),
     /// A whole path, from `/`.
     Path(At<Option<PathBuf>>),
     /// An address that may have its full prefix length, `/32` or `/128`.

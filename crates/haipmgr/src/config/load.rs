@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use zeroize::Zeroizing;
+
 use super::draft::Draft;
 use super::listen::ListenDraft;
 use super::password::{Password, readable_by_others};
@@ -90,7 +92,7 @@ pub(super) fn read(path: &Path) -> Result<(Loaded, Problems), Problems> {
     let is_python = path.extension().is_some_and(|extension| extension == "py");
     let source = if is_python { Source::ParameterPy } else { Source::Toml };
     let (bytes, metadata) = read_bytes(path).map_err(|text| Problems::of_file(path, text))?;
-    let (mut loaded, problems) = understand(path, source, bytes)?;
+    let (mut loaded, problems) = understand(path, source, &bytes)?;
     let holds_password = loaded.drafts.iter().any(|draft| draft.password.is_some());
     loaded.exposed = if holds_password { readable_by_others(path, "a password", &metadata) } else { None };
     Ok((loaded, problems))
@@ -100,11 +102,7 @@ pub(super) fn read(path: &Path) -> Result<(Loaded, Problems), Problems> {
 ///
 /// # Errors
 /// It is no text.
-pub(super) fn understand(
-    path: &Path,
-    source: Source,
-    bytes: Vec<u8>,
-) -> Result<(Loaded, Problems), Problems> {
+pub(super) fn understand(path: &Path, source: Source, bytes: &[u8]) -> Result<(Loaded, Problems), Problems> {
     let text = decode(bytes, source).map_err(|text| Problems::of_file(path, text))?;
     let mut found = Problems::new(path);
     let problems = &mut found;
@@ -129,7 +127,7 @@ pub(super) fn understand(
 /// No configuration is larger, in bytes.
 const LONGEST: u64 = 256 << 10;
 
-fn read_bytes(path: &Path) -> Result<(Vec<u8>, std::fs::Metadata), String> {
+fn read_bytes(path: &Path) -> Result<(Zeroizing<Vec<u8>>, std::fs::Metadata), String> {
     use std::io::Read as _;
     use std::os::unix::fs::OpenOptionsExt as _;
     let failed = |cause: std::io::Error| format!("the configuration can't be read: {cause}");
@@ -139,27 +137,32 @@ fn read_bytes(path: &Path) -> Result<(Vec<u8>, std::fs::Metadata), String> {
     if !metadata.is_file() || metadata.len() > LONGEST {
         return Err(format!("the configuration must be a plain file of at most {LONGEST} bytes"));
     }
-    let mut bytes = Vec::new();
+    // Large enough from the start, and wiped: a password may stand in it.
+    let room = usize::try_from(metadata.len()).unwrap_or_default();
+    let mut bytes = Zeroizing::new(Vec::with_capacity(room + 64));
     file.take(LONGEST).read_to_end(&mut bytes).map_err(failed)?;
     Ok((bytes, metadata))
 }
 
-fn decode(bytes: Vec<u8>, source: Source) -> Result<String, String> {
+fn decode(bytes: &[u8], source: Source) -> Result<Zeroizing<String>, String> {
     let text = match source {
-        Source::Toml => String::from_utf8(bytes).map_err(|wrong| {
-            let line = wrong
-                .as_bytes()
-                .iter()
-                .take(wrong.utf8_error().valid_up_to())
-                .filter(|byte| **byte == b'\n')
-                .count()
-                + 1;
+        Source::Toml => std::str::from_utf8(bytes).map_err(|wrong| {
+            let line = bytes.iter().take(wrong.valid_up_to()).filter(|byte| **byte == b'\n').count() + 1;
             format!("line {line} is not UTF-8; save the file as UTF-8")
         })?,
         // Comments may be in any encoding, as Python lets them; text in quotes may not.
-        Source::ParameterPy => String::from_utf8_lossy(&bytes).replace("\r\n", "\n"),
+        Source::ParameterPy => {
+            let text = Zeroizing::new(String::from_utf8_lossy(bytes).into_owned());
+            let text = Zeroizing::new(text.replace("\r\n", "\n"));
+            return Ok(without_mark(&text));
+        }
     };
-    Ok(text.strip_prefix('\u{feff}').map_or_else(|| text.clone(), str::to_owned))
+    Ok(without_mark(text))
+}
+
+/// Without the mark that some editors write before the first line.
+fn without_mark(text: &str) -> Zeroizing<String> {
+    Zeroizing::new(text.strip_prefix('\u{feff}').unwrap_or(text).to_owned())
 }
 
 /// The cluster, where nothing it needs is missing.

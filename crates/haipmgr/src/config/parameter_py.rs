@@ -94,7 +94,7 @@ pub(super) fn read(file: &Path, text: &str, problems: &mut Problems) -> Option<D
 }
 
 fn platform(entry: &Entry, problems: &mut Problems) {
-    if entry.value != Value::Text("linux".to_owned()) {
+    if entry.value != Value::Text("linux".to_owned().into()) {
         problems.add(entry.value_at, "platfrom: write \"linux\", the only value there is");
     }
 }

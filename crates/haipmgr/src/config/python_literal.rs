@@ -139,14 +139,14 @@ impl<'t> Reader<'t> {
         }
         match self.peek() {
             Some('{') => self.dictionary(depth),
-            Some('"' | '\'') => Ok(Value::Text(self.strings()?)),
+            Some('"' | '\'') => Ok(Value::Text(self.strings()?.into())),
             Some(digit) if digit.is_ascii_digit() => self.number(),
             Some(letter) if letter.is_alphabetic() || letter == '_' => {
                 let start = self.at;
                 let word = self.word();
                 if matches!(self.peek(), Some('"' | '\'')) {
                     self.at = start;
-                    return Ok(Value::Text(self.strings()?));
+                    return Ok(Value::Text(self.strings()?.into()));
                 }
                 Err(self.refuse_at(
                     self.lines.position(start),
@@ -184,7 +184,7 @@ impl<'t> Reader<'t> {
             self.skip(Across::Lines)?;
             let value_at = self.position();
             let value = self.value(depth + 1)?;
-            entries.push(Entry { key, key_at, value, value_at });
+            entries.push(Entry { key: key.to_string(), key_at, value, value_at });
             self.skip(Across::Lines)?;
             if !self.take(',') && self.peek() != Some('}') {
                 return Err(match self.peek() {

@@ -71,7 +71,7 @@ pub(super) fn password_of(
     problems: &mut Problems,
 ) -> Option<Password> {
     let (key, read) = if let Some(password) = &draft.password {
-        return Some(Password::new(password.clone()));
+        return Some(Password::new(password.as_str()));
     } else if let Some(file) = &draft.password_file {
         ("password_file", password::from_file(file))
     } else if let Some(name) = &draft.password_credential {

@@ -181,7 +181,7 @@ fn entries(table: &DeTable<'_>, lines: &Lines<'_>) -> Vec<Entry> {
 
 fn value_of(value: &DeValue<'_>, lines: &Lines<'_>) -> Value {
     match value {
-        DeValue::String(text) => Value::Text(text.to_string()),
+        DeValue::String(text) => Value::Text(text.to_string().into()),
         DeValue::Integer(number) => i128::from_str_radix(number.as_str(), number.radix())
             .map_or(Value::Other("a number too large"), Value::Whole),
         DeValue::Float(number) => {

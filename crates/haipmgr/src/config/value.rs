@@ -1,11 +1,14 @@
 //! A value as either kind of file holds it.
 
+use zeroize::Zeroizing;
+
 use super::problem::Position;
 
 /// A value with its kind, whatever the file's language.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Value {
-    Text(String),
+    /// It may be a password.
+    Text(Zeroizing<String>),
     Whole(i128),
     Decimal(f64),
     Switch(bool),

@@ -78,7 +78,7 @@ fn one(rows: &[Entry], problems: &mut Problems) -> Option<FurtherVip> {
     for row in rows {
         let told = match (row.key.as_str(), &row.value) {
             ("address", value) => vip(value).map(|address| found = Some((address, row.value_at))),
-            ("role", Value::Text(role)) if role == "writer" => Ok(()),
+            ("role", Value::Text(role)) if **role == "writer" => Ok(()),
             ("role", _) => Err("the one role is \"writer\": the VIP belongs on the primary".to_owned()),
             ("lease", value) => lease(value).map(|lease| own_lease = Lease::Own(lease)),
             (key, _) => {

@@ -1,5 +1,7 @@
 //! Whether who asks shows the token. Pure.
 
+use zeroize::Zeroizing;
+
 use crate::config::Password;
 
 /// Whether this `Authorization` header shows the token: `Bearer TOKEN`, or `Basic` with it as the password, as a browser sends it.
@@ -25,9 +27,9 @@ fn is_same(one: &[u8], other: &[u8]) -> bool {
 }
 
 /// RFC 4648 section 4; nothing where it is none.
-fn from_base64(text: &[u8]) -> Option<Vec<u8>> {
+fn from_base64(text: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     let text = text.strip_suffix(b"==").or_else(|| text.strip_suffix(b"=")).unwrap_or(text);
-    let (mut bytes, mut bits, mut held) = (Vec::with_capacity(text.len()), 0_u32, 0_u32);
+    let (mut bytes, mut bits, mut held) = (Zeroizing::new(Vec::with_capacity(text.len())), 0_u32, 0_u32);
     for byte in text {
         let six = match byte {
             b'A'..=b'Z' => byte - b'A',

@@ -69,7 +69,7 @@ impl Tool {
     }
 
     /// Writes its files for a host and gives what is to be run there. Nothing is started.
-    pub(super) fn prepare(self, layout: &Layout, host: &Host, server: &Server) -> Result<Agent, BenchError> {
+    pub(crate) fn prepare(self, layout: &Layout, host: &Host, server: &Server) -> Result<Agent, BenchError> {
         if let Some((package, program)) = self.program()
             && !layout.root().join(program.trim_start_matches('/')).exists()
         {

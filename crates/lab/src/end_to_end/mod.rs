@@ -26,17 +26,20 @@ mod logs;
 mod machine;
 mod many_clusters;
 mod members;
+mod moving;
 mod network;
 mod night;
 mod one_lab;
 #[cfg(test)]
 mod outcomes;
 mod pause;
+mod proxies;
 mod queue;
 mod refusals;
 mod reload;
 mod rights;
 mod secondaries;
+mod secrets;
 mod servers;
 mod side_by_side;
 mod soak;
@@ -108,6 +111,9 @@ pub enum Broken {
     /// A fault could not be done or undone.
     #[error(transparent)]
     Fault(#[from] FaultError),
+    /// Another tool could not be set up.
+    #[error(transparent)]
+    OtherTool(#[from] crate::bench::BenchError),
     /// What an agent costs could not be measured.
     #[error(transparent)]
     Cost(#[from] CostError),
@@ -275,6 +281,12 @@ const TESTS: &[Test] = &[
     anytime("reload_adds_and_removes_a_vip", reload::second_vip),
     anytime("reload_changes_a_vip", reload::vip_changed),
     anytime("reload_rotates_the_password", reload::password_rotated),
+    at(When::Alone, "moving_over_from_keepalived", moving::from_keepalived),
+    at(When::Alone, "moving_over_from_vip_manager", moving::from_vip_manager),
+    at(When::Alone, "moving_over_from_the_python_program", moving::from_the_python_program),
+    at(When::Alone, "haproxy_follows_the_health_checks", proxies::haproxy),
+    at(When::Alone, "router_before_the_vip", proxies::router),
+    at(When::Alone, "secrets_show_nowhere", secrets::show_nowhere),
     anytime("reload_refuses_a_password_that_nobody_knows", reload::password_refused),
     anytime("reload_adds_and_removes_a_member", reload::member_changed),
     anytime("reload_by_a_signal_of_the_same_file", reload::signal_alone),

@@ -37,11 +37,11 @@ const NEW_PASSWORD: &str = "Another-haip-Secret$2";
 /// Longer than any command that only looks has a session.
 const A_COMMAND: Duration = Duration::from_secs(1);
 
-fn typed(experiment: &Experiment, on: usize, words: &[&str]) -> Result<Output, Broken> {
+pub(super) fn typed(experiment: &Experiment, on: usize, words: &[&str]) -> Result<Output, Broken> {
     Ok(experiment.lab.agents[on].command(&experiment.lab.segment.databases[on], words)?)
 }
 
-fn words_of(said: &Output) -> String {
+pub(super) fn words_of(said: &Output) -> String {
     String::from_utf8_lossy(&[said.stdout.as_slice(), said.stderr.as_slice()].concat()).into_owned()
 }
 
@@ -265,7 +265,8 @@ pub(super) fn password_refused(under_test: &mut UnderTest) -> Result<String, Bro
     untouched(&under_test.experiment, &figures)
 }
 
-fn rotate(experiment: &Experiment, to: &str) -> Result<(), Broken> {
+/// The account gets this password beside its own, each agent follows by a reload, and the old one ends.
+pub(super) fn rotate(experiment: &Experiment, to: &str) -> Result<(), Broken> {
     let primary = experiment.lab.group.primary()?;
     let server = &experiment.lab.group.servers()[primary];
     server.run(&format!("ALTER USER '{AGENT_USER}'@'%' IDENTIFIED BY '{to}' RETAIN CURRENT PASSWORD"))?;

@@ -10,9 +10,19 @@ pub(crate) use self::apt::Package;
 use self::apt::Wanted;
 
 /// What is unpacked. `nftables` cuts ports off; `iproute2` is for whoever enters a host and looks around; `keepalived` and
-/// `vip-manager2` are measured beside haipmgr, and `dash` runs the check script.
-const PACKAGES: [&str; 7] =
-    ["mysql-server-core", "mysql-client-core", "nftables", "iproute2", "keepalived", "vip-manager2", "dash"];
+/// `vip-manager2` are measured beside haipmgr, and `dash` runs the check script; `haproxy` and `mysql-router` stand before the group on
+/// the client's host.
+const PACKAGES: [&str; 9] = [
+    "mysql-server-core",
+    "mysql-client-core",
+    "nftables",
+    "iproute2",
+    "keepalived",
+    "vip-manager2",
+    "dash",
+    "haproxy",
+    "mysql-router",
+];
 
 const MYSQL: Wanted = Wanted {
     name: "MySQL",

@@ -4,7 +4,7 @@ use super::*;
 
 fn text(source: &str) -> Result<String, NotALiteral> {
     match assignment(&format!("x = {source}\n"), "x")?.value {
-        Value::Text(text) => Ok(text),
+        Value::Text(text) => Ok(text.to_string()),
         other => panic_with(&other),
     }
 }

@@ -8,6 +8,7 @@ use mysql_common::constants::CapabilityFlags;
 use mysql_common::crypto;
 use mysql_common::packets::{AuthPlugin, AuthSwitchRequest, HandshakePacket, HandshakeResponse, SslRequest};
 use mysql_common::proto::MySerialize;
+use zeroize::Zeroizing;
 
 use super::answer::parsed;
 use super::tls::Tls;
@@ -145,7 +146,7 @@ async fn show_password(
     account: Account<'_>,
     scramble: &[u8],
 ) -> Result<()> {
-    let mut password = [account.password.as_bytes(), &[0]].concat();
+    let mut password = Zeroizing::new([account.password.as_bytes(), &[0]].concat());
     if wire.is_private() {
         return wire.send(&password).await;
     }

@@ -10,6 +10,7 @@ use mysql_common::proto::codec::error::PacketCodecError;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::client::TlsStream;
+use zeroize::Zeroize as _;
 
 use super::tls::Tls;
 use super::{Error, Result};
@@ -41,12 +42,29 @@ impl Stream {
     }
 }
 
+/// What is on its way out may be a password: wiped when it is sent, and when nobody waits for that any more.
+#[derive(Default)]
+struct Leaving(BytesMut);
+
+impl Leaving {
+    fn wipe(&mut self) {
+        self.0.as_mut().zeroize();
+        self.0.clear();
+    }
+}
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        self.wipe();
+    }
+}
+
 /// A stream of packets, each with its number: one that is out of turn is an error.
 pub(super) struct Wire {
     stream: Stream,
     codec: PacketCodec,
     arrived: BytesMut,
-    leaving: BytesMut,
+    leaving: Leaving,
     packet: Vec<u8>,
 }
 
@@ -54,7 +72,7 @@ impl Wire {
     pub(super) fn new(stream: Stream) -> Self {
         let mut codec = PacketCodec::default();
         codec.max_allowed_packet = LONGEST_PACKET;
-        Self { stream, codec, arrived: BytesMut::new(), leaving: BytesMut::new(), packet: Vec::new() }
+        Self { stream, codec, arrived: BytesMut::new(), leaving: Leaving::default(), packet: Vec::new() }
     }
 
     /// Whether nobody on the way can read what is sent.
@@ -80,11 +98,11 @@ impl Wire {
     }
 
     pub(super) async fn send(&mut self, mut body: &[u8]) -> Result<()> {
-        self.codec.encode(&mut body, &mut self.leaving).map_err(of_codec)?;
+        self.codec.encode(&mut body, &mut self.leaving.0).map_err(of_codec)?;
         let stream = self.stream.both_ways();
-        stream.write_all(&self.leaving).await?;
+        stream.write_all(&self.leaving.0).await?;
         stream.flush().await?;
-        self.leaving.clear();
+        self.leaving.wipe();
         Ok(())
     }
 

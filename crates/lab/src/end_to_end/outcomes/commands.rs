@@ -93,5 +93,30 @@ pub(super) const ROWS: &[Outcome] = &[
         "–",
         "the password is in its file alone",
     ),
+    row(
+        &[
+            "moving_over_from_keepalived",
+            "moving_over_from_vip_manager",
+            "moving_over_from_the_python_program",
+        ],
+        "another tool holds the VIP, and haipmgr takes its place while a client writes (docs/moving.md)",
+        "the same host",
+        "keepalived: a tenth of a second; the others: never",
+        "haipmgr leaves a VIP that is up where it is, and puts one back that another program removes",
+    ),
+    row(
+        &["haproxy_follows_the_health_checks", "router_before_the_vip"],
+        "a writer goes through HAProxy, which asks haipmgr's health checks, or through MySQL Router, which leads to the VIP; a switchover, `kill -9` (docs/proxies.md)",
+        "the new primary",
+        "as without a proxy; HAProxy looks twice a second",
+        "the samples of packaging/examples",
+    ),
+    row(
+        &["secrets_show_nowhere"],
+        "with known passwords, a token and a hook's address with a secret: the password rotated twice by reload, switchovers, every command, every path of HTTP, hooks, traces of everything, wrong passwords and tokens, an agent and a command ended by SIGABRT and SIGSEGV",
+        "the new primary",
+        "as a switchover",
+        "each secret is in its own file alone, in no form (hex, base64, escaped); no core is dumped; the agents' memory has no copy of a password that was replaced or refused",
+    ),
     row(&["replay_decides_as_recorded"], "any of these: the trace", "–", "–", "the rules are pure"),
 ];
