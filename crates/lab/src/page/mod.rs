@@ -93,6 +93,8 @@ struct Shown {
     pages: Vec<Page>,
     /// What the browser has told of each.
     told: Vec<Vec<Told>>,
+    /// Whose host holds the VIP since the last switch.
+    holder: usize,
 }
 
 /// Brings the lab up, looks at the page through so many switchovers and as many times kill -9, and gives the figures in words. Pictures are
@@ -119,9 +121,9 @@ pub fn prove(layout: &Layout, times: u32, out: &Path) -> Result<String, PageErro
     promise(all.max().is_some_and(|latest| latest <= Reading::After(SHOWN_WITHIN_US)), || {
         format!("a new holder was shown later than {} ms after it held", SHOWN_WITHIN_US / 1000)
     })?;
-    let Shown { browser, pages, .. } = &mut shown;
-    lines.push(readable::look(browser, &pages[0], out)?);
-    keep(browser, &pages[0], out)?;
+    let Shown { browser, pages, holder, .. } = &mut shown;
+    lines.push(readable::look(browser, &pages[*holder], out)?);
+    keep(browser, &pages[*holder], out)?;
     lines.push(shown.when_the_agent_ends(&mut experiment)?);
     lines.push(shown.requests()?);
     experiment.finish();
@@ -168,7 +170,7 @@ impl Shown {
             pages.push(page);
         }
         let told = vec![Vec::new(); pages.len()];
-        Ok(Self { browser, pages, told })
+        Ok(Self { browser, pages, told, holder: 0 })
     }
 
     /// Takes in what the browser has told.
@@ -204,6 +206,7 @@ impl Shown {
         for page in &self.pages {
             self.browser.wait(page, REASON)?;
         }
+        self.holder = place;
         self.wait_for_the_timeline(experiment, place)?;
         Ok(all)
     }
