@@ -277,6 +277,11 @@ pub fn configure(host: &Host, clusters: &[Cluster]) -> Result<(), AgentError> {
     write(host, CONFIGURATION, &configuration(clusters), 0o644)
 }
 
+/// The same with these keys above the clusters, as lines of the file.
+pub fn configure_under(host: &Host, above: &str, clusters: &[Cluster]) -> Result<(), AgentError> {
+    write(host, CONFIGURATION, &format!("{above}{}", configuration(clusters)), 0o644)
+}
+
 /// Writes a file on a host.
 pub(crate) fn write(host: &Host, file: &str, content: &str, mode: u32) -> Result<(), AgentError> {
     let path = host.path(file);

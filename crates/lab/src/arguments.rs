@@ -9,6 +9,7 @@ use lab::cost::StandIn;
 use lab::end_to_end::{Soak, Story};
 use lab::fault::Fault;
 use lab::group::Stack;
+use lab::load::Crowd;
 use lab::segment::Family;
 use lab::witness::Witness;
 
@@ -129,6 +130,27 @@ pub(crate) enum Task {
         #[arg(long)]
         markdown: bool,
     },
+    /// Look at the agents' page in a real browser while the VIP moves, and say how soon it shows the new holder. Unpacks Chromium once
+    Page {
+        /// How many switchovers, and as many times kill -9
+        #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+        times: u32,
+        /// A folder for the pictures
+        #[arg(long, default_value = "lab-results")]
+        out: PathBuf,
+    },
+    /// Measure what HTTP and hooks cost those who decide: switchovers with both off, and with both on under load and abuse, in turns
+    Load {
+        /// How many switchovers on each side
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+        times: u32,
+        /// The table in Markdown
+        #[arg(long)]
+        markdown: bool,
+    },
+    /// Asks the agents over HTTP, well and badly
+    #[command(hide = true)]
+    Crowd(Crowd),
     /// Answers the agent's questions in the place of many servers
     #[command(hide = true)]
     StandIn(StandIn),
@@ -216,6 +238,8 @@ pub(crate) enum Task {
         mysql_root: PathBuf,
         #[arg(long)]
         older_root: Option<PathBuf>,
+        #[arg(long)]
+        browser_root: Option<PathBuf>,
         #[arg(last = true)]
         arguments: Vec<OsString>,
     },

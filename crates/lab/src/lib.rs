@@ -5,6 +5,7 @@
 
 pub mod agents;
 pub mod bench;
+pub mod browser;
 pub mod client;
 pub mod clients;
 pub mod consistency;
@@ -14,10 +15,12 @@ pub mod experiment;
 pub mod fault;
 pub mod group;
 pub mod host;
+pub mod load;
 pub mod measure;
 pub mod namespace;
 mod obstacle;
 pub mod packet_rules;
+pub mod page;
 pub mod provision;
 pub mod record;
 pub mod report;

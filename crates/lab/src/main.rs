@@ -45,8 +45,8 @@ fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
         }
         Task::Chroot { root, program } => Err(namespace::enter_root(&root, &program).into()),
         Task::Park { base, name } => Ok(host::park(&Layout::at(&base), &name).map(|()| 0)?),
-        Task::Pid1 { base, lab, mysql_root, older_root, arguments: rest } => {
-            let outside = Outside { mysql_root, older_root, agent: arguments.agent };
+        Task::Pid1 { base, lab, mysql_root, older_root, browser_root, arguments: rest } => {
+            let outside = Outside { mysql_root, older_root, browser_root, agent: arguments.agent };
             Ok(namespace::run_as_pid_1(&base, &lab, &outside, &rest)?)
         }
         Task::Provision => {
@@ -56,6 +56,7 @@ fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
         Task::EnterHost { host, lab, program } => Ok(namespace::enter_from_outside(&host, lab, &program)?),
         Task::Witness(witness) => Ok(witness.run().map(|()| 0)?),
         Task::PatroniShim(shim) => Ok(shim.run().map(|()| 0)?),
+        Task::Crowd(crowd) => Ok(crowd.run().map(|()| 0)?),
         Task::StandIn(stand_in) => Ok(stand_in.run().map(|()| 0)?),
         Task::Test { filters, labs, out } => {
             // Once, before the labs look for it at the same time.
@@ -86,6 +87,15 @@ fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
         Task::Consistency { times, markdown } => {
             measure_consistency(&inside(arguments.inside), times, markdown)
         }
+        Task::Page { times, out } => {
+            println!("{}", lab::page::prove(&inside(arguments.inside), times, &out)?);
+            Ok(0)
+        }
+        Task::Load { times, markdown } => {
+            let style = if markdown { Style::Markdown } else { Style::Terminal };
+            println!("{}", lab::load::measure(&inside(arguments.inside), times, style)?);
+            Ok(0)
+        }
         Task::TestShare { queue, then, last, out, .. } => {
             let share = Share { queue, then, last };
             let tally = end_to_end::run_from_queue(&inside(arguments.inside), &share, out.as_deref())?;
@@ -115,19 +125,20 @@ fn start_over_inside(task: &Task, agent: Option<PathBuf>, no_agents: bool) -> Re
         Task::Clients { .. } => {
             // Outside, where the package registries can be reached.
             clients::install()?;
-            go_inside(agent, false, None)
+            go_inside(agent, false)
         }
         Task::Alerts { .. } => {
             provision::promtool()?;
-            go_inside(agent, false, None)
+            go_inside(agent, false)
         }
-        Task::Upgrade { from } => go_inside(agent, no_agents, Some(provision::given(from)?)),
+        Task::Upgrade { from } => go_inside_with(agent, no_agents, Some(provision::given(from)?), None),
+        Task::Page { .. } => go_inside_with(agent, false, None, Some(provision::browser()?)),
         Task::TestShare { starter, .. } => {
             namespace::end_with(*starter)?;
-            go_inside(agent, no_agents, None)
+            go_inside(agent, no_agents)
         }
-        Task::Consistency { .. } => go_inside(agent, true, None),
-        _ => go_inside(agent, no_agents, None),
+        Task::Consistency { .. } => go_inside(agent, true),
+        _ => go_inside(agent, no_agents),
     }
 }
 
@@ -166,11 +177,21 @@ fn test(
 }
 
 /// Finds what the lab needs outside, and starts over inside.
-fn go_inside(agent: Option<PathBuf>, no_agents: bool, older_root: Option<PathBuf>) -> Result<u8, Failure> {
+fn go_inside(agent: Option<PathBuf>, no_agents: bool) -> Result<u8, Failure> {
+    go_inside_with(agent, no_agents, None, None)
+}
+
+/// The same with another root or two.
+fn go_inside_with(
+    agent: Option<PathBuf>,
+    no_agents: bool,
+    older_root: Option<PathBuf>,
+    browser_root: Option<PathBuf>,
+) -> Result<u8, Failure> {
     let mysql_root = provision::provision()?;
     let agent = if no_agents { None } else { Some(find_agent(agent)?) };
     let rest: Vec<OsString> = std::env::args_os().skip(1).collect();
-    Ok(namespace::isolate(&Outside { mysql_root, older_root, agent }, &rest)?)
+    Ok(namespace::isolate(&Outside { mysql_root, older_root, browser_root, agent }, &rest)?)
 }
 
 fn find_agent(given: Option<PathBuf>) -> Result<PathBuf, Failure> {

@@ -152,7 +152,7 @@ struct Agent {
 
 impl Agent {
     fn new(cluster: Cluster, journal: Log, events: mpsc::UnboundedSender<Event>, shared: Shared) -> Self {
-        let hooks = Hooks::begin(&cluster.hooks, cluster.hook_limit, &journal, &shared.tally);
+        let hooks = Hooks::begin(&cluster, &journal, &shared.tally);
         let mut wiring = Wiring::new(&cluster, shared.segments.clone(), shared.tally.clone());
         let once = Once::default();
         let edges = |vip: &VipPolicy| VipEdges::new(vip.address, journal.clone(), once.clone());

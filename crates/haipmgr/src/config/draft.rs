@@ -41,6 +41,7 @@ pub(super) struct Draft {
     pub(super) fence_limit: Duration,
     pub(super) hooks: BTreeMap<Happening, Hook>,
     pub(super) hook_limit: Duration,
+    pub(super) hook_ca: Option<PathBuf>,
     pub(super) decision_trace: DecisionTrace,
     /// Where the cluster begins in the file.
     pub(super) begins: Option<Position>,
@@ -80,6 +81,7 @@ impl Draft {
             fence_limit: Duration::from_secs(10),
             hooks: BTreeMap::new(),
             hook_limit: Duration::from_secs(30),
+            hook_ca: None,
             decision_trace: DecisionTrace::Switches,
             begins,
             given: BTreeMap::new(),

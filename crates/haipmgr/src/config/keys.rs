@@ -454,6 +454,12 @@ pub(super) const CLUSTER: &[Key] = &[
         about: "How long each of these may take; after that a program is ended, with all that it started, and counts as failed.",
     },
     Key {
+        name: "hook_ca",
+        presence: Presence::Or("those that the host trusts, `/etc/ssl/certs`"),
+        kind: Kind::Path(|draft| &mut draft.hook_ca),
+        about: "A file of CA certificates (PEM) in their place: the certificate of an `https://` hook must be signed by one of these.",
+    },
+    Key {
         name: "decision_trace",
         presence: Presence::Default,
         kind: Kind::DecisionTrace,

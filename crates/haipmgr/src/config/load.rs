@@ -194,5 +194,6 @@ pub(super) fn finish(draft: Draft, password: Option<Password>) -> Option<Cluster
         fence_limit: draft.fence_limit,
         hooks: draft.hooks,
         hook_limit: draft.hook_limit,
+        hook_ca: draft.hook_ca,
     })
 }

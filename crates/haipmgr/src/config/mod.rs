@@ -144,6 +144,8 @@ pub struct Cluster {
     pub hooks: BTreeMap<Happening, Hook>,
     /// How long each of them may take.
     pub hook_limit: Duration,
+    /// Certificates of the authorities that count for web addresses; none: the host's own.
+    pub hook_ca: Option<PathBuf>,
     /// Which decisions are recorded.
     pub decision_trace: DecisionTrace,
     /// The lease is the configuration's word and not the default.

@@ -40,8 +40,13 @@ pub(super) fn folders_and_programs(draft: &Draft, problems: &mut Problems) {
 
 /// What is read on this host.
 pub(super) fn on_this_host(draft: &Draft, problems: &mut Problems) {
-    for (key, file) in [("tls_ca", &draft.tls_ca), ("tls_cert", &draft.tls_cert), ("tls_key", &draft.tls_key)]
-    {
+    let files = [
+        ("tls_ca", &draft.tls_ca),
+        ("tls_cert", &draft.tls_cert),
+        ("tls_key", &draft.tls_key),
+        ("hook_ca", &draft.hook_ca),
+    ];
+    for (key, file) in files {
         let Some(file) = file else { continue };
         let text = match readable(file) {
             Err(cause) => Some(format!("{} can't be read: {cause}", file.display())),

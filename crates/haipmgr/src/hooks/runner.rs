@@ -1,13 +1,14 @@
 //! The thread that runs one cluster's hooks, one after the other.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::message::Message;
 use super::queue::{Queue, Taken};
 use super::{program, webhook};
-use crate::config::{Happening, Hook};
+use crate::config::{Cluster, Happening, Hook};
 use crate::journal::Log;
 use crate::self_protection::as_ordinary_thread;
 use crate::tally::Tally;
@@ -49,6 +50,8 @@ struct Runner {
     line: Arc<Line>,
     hooks: BTreeMap<Happening, Hook>,
     limit: Duration,
+    /// Those that count for web addresses; none: the host's own.
+    authorities: Option<PathBuf>,
     log: Log,
     tally: Tally,
 }
@@ -99,12 +102,8 @@ impl Drop for Shared {
 
 impl Hooks {
     /// Begins the thread, where there is any hook. Without one nothing is done and nothing costs anything.
-    pub(crate) fn begin(
-        hooks: &BTreeMap<Happening, Hook>,
-        limit: Duration,
-        log: &Log,
-        tally: &Tally,
-    ) -> Self {
+    pub(crate) fn begin(cluster: &Cluster, log: &Log, tally: &Tally) -> Self {
+        let Cluster { hooks, hook_limit, hook_ca, .. } = cluster;
         if hooks.is_empty() {
             return Self(None);
         }
@@ -115,7 +114,8 @@ impl Hooks {
         let runner = Runner {
             line: Arc::clone(&line),
             hooks: hooks.clone(),
-            limit,
+            limit: *hook_limit,
+            authorities: hook_ca.clone(),
             log: log.clone(),
             tally: tally.clone(),
         };
@@ -217,7 +217,9 @@ impl Runner {
         let outcome = runtime.block_on(async {
             match hook {
                 Hook::Program(command) => program::run(command, message, self.limit).await,
-                Hook::Web(address) => webhook::post(address, message, self.limit).await,
+                Hook::Web(address) => {
+                    webhook::post(address, message, self.limit, self.authorities.as_deref()).await
+                }
             }
         });
         let key = message.hook.key();

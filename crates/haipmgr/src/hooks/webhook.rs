@@ -1,5 +1,6 @@
 //! One message to a web address: a POST of the line of JSON, over HTTP or HTTPS. Any answer of 2xx is well.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,20 +15,27 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::pki_types::ServerName;
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
+use tokio_rustls::rustls::{self, CertificateError, ClientConfig, RootCertStore};
 
 use super::message::Message;
 
-/// Sends it. Gives in words why it did not succeed; the address's query, which may hold a secret, is in no word.
-pub(super) async fn post(address: &str, message: &Message, limit: Duration) -> Result<(), String> {
-    match timeout(limit, send(address, message)).await {
+/// Sends it; over HTTPS to whoever shows a certificate of one of the `authorities` in this file, or of the host's own. Gives in words why it
+/// did not succeed; the address's query, which may hold a secret, is in no word.
+pub(super) async fn post(
+    address: &str,
+    message: &Message,
+    limit: Duration,
+    authorities: Option<&Path>,
+) -> Result<(), String> {
+    match timeout(limit, send(address, message, authorities)).await {
         Ok(outcome) => outcome,
         Err(_) => Err(format!("no answer within {} s (hook_limit)", limit.as_secs_f64())),
     }
 }
 
-async fn send(address: &str, message: &Message) -> Result<(), String> {
+async fn send(address: &str, message: &Message, authorities: Option<&Path>) -> Result<(), String> {
     let line = message.line().map_err(|error| error.to_string())?;
     let uri: Uri = address.parse().map_err(|error| format!("this is no web address: {error}"))?;
     let host = uri.host().ok_or("this web address names no host")?;
@@ -41,26 +49,67 @@ async fn send(address: &str, message: &Message) -> Result<(), String> {
         return exchange(stream, &uri, line).await;
     }
     let name = ServerName::try_from(host.to_owned()).map_err(|error| format!("{host}: {error}"))?;
-    let connector = TlsConnector::from(trusting_this_hosts_authorities()?);
-    let stream = connector.connect(name, stream).await.map_err(|cause| format!("{host}: TLS: {cause}"))?;
+    let connector = TlsConnector::from(trusting(authorities)?);
+    let stream =
+        connector.connect(name, stream).await.map_err(|cause| format!("{host}: {}", refused(&cause)))?;
     exchange(stream, &uri, line).await
 }
 
-/// Those that the system trusts (`/etc/ssl/certs`, `SSL_CERT_FILE`).
-fn trusting_this_hosts_authorities() -> Result<Arc<ClientConfig>, String> {
-    let mut roots = RootCertStore::empty();
-    let found = rustls_native_certs::load_native_certs();
-    // Some in a store are always too old for anybody.
-    let (known, _) = roots.add_parsable_certificates(found.certs);
-    if known == 0 {
-        return Err(
-            "this host has no certificates of authorities: install the package ca-certificates".to_owned()
-        );
-    }
+/// Why no encrypted connection came about. Nothing has been sent by then.
+fn refused(cause: &std::io::Error) -> String {
+    let tls = cause.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    let what = match tls {
+        Some(rustls::Error::InvalidCertificate(why)) => match why {
+            // The latter: of an authority that bears the name of one of these, and has another key.
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+                "is signed by no authority that counts here; hook_ca names the file of another"
+            }
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                "is for another name"
+            }
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => "has expired",
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+                "is not valid yet; is this host's clock right?"
+            }
+            CertificateError::Revoked => "was revoked",
+            _ => return format!("its certificate is not trusted: {cause}; nothing was sent"),
+        },
+        _ => return format!("TLS: {cause}"),
+    };
+    format!("its certificate {what}; nothing was sent")
+}
+
+/// The authorities in this file, or those that the system trusts (`/etc/ssl/certs`, `SSL_CERT_FILE`).
+fn trusting(authorities: Option<&Path>) -> Result<Arc<ClientConfig>, String> {
+    let roots = match authorities {
+        Some(file) => in_file(file).map_err(|why| format!("hook_ca: {}: {why}", file.display()))?,
+        None => of_this_host()?,
+    };
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?;
     Ok(Arc::new(config.with_root_certificates(roots).with_no_client_auth()))
+}
+
+/// Read anew each time: it may have been renewed.
+fn in_file(file: &Path) -> Result<RootCertStore, String> {
+    let mut roots = RootCertStore::empty();
+    let found = CertificateDer::pem_file_iter(file).map_err(|error| error.to_string())?;
+    for certificate in found {
+        roots.add(certificate.map_err(|error| error.to_string())?).map_err(|error| error.to_string())?;
+    }
+    if roots.is_empty() { Err("it holds no certificate in PEM form".to_owned()) } else { Ok(roots) }
+}
+
+fn of_this_host() -> Result<RootCertStore, String> {
+    let mut roots = RootCertStore::empty();
+    let found = rustls_native_certs::load_native_certs();
+    // Some in a store are always too old for anybody.
+    let (known, _) = roots.add_parsable_certificates(found.certs);
+    if known > 0 {
+        return Ok(roots);
+    }
+    Err("this host has no certificates of authorities: install the package ca-certificates, or name a file of them (hook_ca)".to_owned())
 }
 
 async fn exchange(
@@ -125,7 +174,7 @@ mod tests {
     #[tokio::test]
     async fn the_line_is_posted_and_any_2xx_is_well() {
         let (address, asked) = server("HTTP/1.1 204 No Content\r\n\r\n");
-        post(&address, &message(), LIMIT).await.unwrap();
+        post(&address, &message(), LIMIT, None).await.unwrap();
         let asked = asked.join().unwrap().to_lowercase();
         assert!(asked.starts_with("post /hook?key=very-secret http/1.1\r\n"), "{asked}");
         assert!(
@@ -136,17 +185,18 @@ mod tests {
     #[tokio::test]
     async fn what_fails_is_said_without_the_addresss_secret() {
         let (address, asked) = server("HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n");
-        let said = post(&address, &message(), LIMIT).await.unwrap_err();
+        let said = post(&address, &message(), LIMIT, None).await.unwrap_err();
         assert!(said.contains("answered 500") && !said.contains("very-secret"), "{said}");
         asked.join().unwrap();
         let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let said =
-            post(&format!("http://{nobody}/hook?key=very-secret"), &message(), LIMIT).await.unwrap_err();
+        let said = post(&format!("http://{nobody}/hook?key=very-secret"), &message(), LIMIT, None)
+            .await
+            .unwrap_err();
         assert!(said.contains("can't be reached") && !said.contains("very-secret"), "{said}");
         // It accepts, and never answers.
         let silent = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = format!("http://{}/", silent.local_addr().unwrap());
-        let said = post(&address, &message(), Duration::from_millis(200)).await.unwrap_err();
+        let said = post(&address, &message(), Duration::from_millis(200), None).await.unwrap_err();
         assert!(said.contains("no answer within 0.2 s"), "{said}");
     }
 }

@@ -21,8 +21,10 @@ use crate::status::picture::Picture;
 const REPORT_FOR: Duration = Duration::from_millis(20);
 /// … and after one that took long, for this many times as long.
 const REST: u32 = 10;
-/// A look at the whole cluster is good for so long.
+/// A look at the whole cluster is good for so long from its beginning …
 const WHOLE_FOR: Duration = Duration::from_millis(200);
+/// … and where it took as long as that, for those who waited for it meanwhile.
+const WHOLE_FOR_THOSE_WHO_WAITED: Duration = Duration::from_millis(30);
 /// So many of the last switches of a cluster are shown at the most.
 pub(super) const MOST_SWITCHES: usize = 1_000;
 
@@ -84,7 +86,8 @@ impl Looks {
         let (at, pictures) = watched.look().await;
         let json = json(&pictures, &format!("{at:.3}"), begun.elapsed())?;
         let whole = Arc::new(Whole { json, pictures });
-        *last = Some((Instant::now() + WHOLE_FOR, Arc::clone(&whole)));
+        let good_until = (begun + WHOLE_FOR).max(Instant::now() + WHOLE_FOR_THOSE_WHO_WAITED);
+        *last = Some((good_until, Arc::clone(&whole)));
         Ok(whole)
     }
 

@@ -28,6 +28,7 @@ use crate::scenario::{Lab, ScenarioError};
 pub use at_rest::AtRest;
 pub use figures::Figures;
 pub use many::Many;
+pub(crate) use process::{Memory, Spent};
 pub use stand_in::StandIn;
 
 /// What is measured, and for how long.

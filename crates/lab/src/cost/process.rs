@@ -8,23 +8,23 @@ use super::CostError;
 
 /// Processor time and memory of one process, at one moment.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Spent {
+pub(crate) struct Spent {
     at: Instant,
     processor: Duration,
 }
 
 /// Memory of one process, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Memory {
+pub(crate) struct Memory {
     /// All that is mapped and in memory, shared or not.
-    pub(super) resident: u64,
+    pub(crate) resident: u64,
     /// The same, each shared page divided by the number of processes that share it.
-    pub(super) proportional: u64,
+    pub(crate) proportional: u64,
 }
 
 impl Spent {
     /// Until now.
-    pub(super) fn by(pid: u32) -> Result<Self, CostError> {
+    pub(crate) fn by(pid: u32) -> Result<Self, CostError> {
         let stat = read(pid, "stat")?;
         let ticks = |field: usize| -> Option<u64> {
             // The name before the last ')' may hold anything. utime and stime are fields 14 and 15 counted from 1.
@@ -36,7 +36,7 @@ impl Spent {
     }
 
     /// The share of one core since then.
-    pub(super) fn share_since(self, before: Self) -> f64 {
+    pub(crate) fn share_since(self, before: Self) -> f64 {
         let passed = self.at.duration_since(before.at).as_secs_f64();
         self.processor.saturating_sub(before.processor).as_secs_f64() / passed.max(f64::EPSILON)
     }
@@ -44,7 +44,7 @@ impl Spent {
 
 impl Memory {
     /// Now.
-    pub(super) fn of(pid: u32) -> Result<Self, CostError> {
+    pub(crate) fn of(pid: u32) -> Result<Self, CostError> {
         let rollup = read(pid, "smaps_rollup")?;
         let bytes = |name: &str| -> Option<u64> {
             let line = rollup.lines().find_map(|line| line.strip_prefix(name))?;

@@ -49,6 +49,7 @@ mod switchover_command;
 mod switchovers;
 mod two_clusters;
 mod upgrade;
+mod webhook;
 
 pub use alerts::{Story, alerts};
 pub use one_lab::{Share, run_from_queue};
@@ -265,6 +266,7 @@ const TESTS: &[Test] = &[
     anytime("history_of_a_primary_that_another_had_expelled", history::expelled_by_another),
     at(When::Alone, "history_of_a_vip_removed_by_hand", history::removed_by_hand),
     anytime("hooks_once_for_each_switch", hooks::once_for_each_switch),
+    anytime("webhook_over_https_once_for_each_switch", webhook::over_https),
     anytime("drain_then_shutdown", drain::then_shutdown),
     anytime("drained_host_takes_no_vip", drain::takes_none),
     anytime("drain_refused_leaves_the_vip", drain::refuses),

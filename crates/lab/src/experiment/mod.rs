@@ -8,7 +8,7 @@ mod watch;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::agents::{Cluster, LAB, configure};
+use crate::agents::{Cluster, LAB, configure_under};
 use crate::client;
 use crate::fault::{Fault, Injected};
 use crate::measure::budget::{Budget, budgets};
@@ -134,10 +134,19 @@ impl Experiment {
     }
 
     fn configure_agents(&mut self, cluster: Cluster) -> Result<(), ExperimentError> {
+        self.configure_agents_under("", cluster)
+    }
+
+    /// Gives all agents another file, with these keys above the cluster, and starts them anew; the VIP stays where it is (S7).
+    pub(crate) fn configure_agents_under(
+        &mut self,
+        above: &str,
+        cluster: Cluster,
+    ) -> Result<(), ExperimentError> {
         self.lab.wait_steady()?;
         self.lab.stop_agents()?;
         for host in &self.lab.segment.databases {
-            configure(host, &[cluster]).map_err(ScenarioError::from)?;
+            configure_under(host, above, &[cluster]).map_err(ScenarioError::from)?;
         }
         Ok(self.lab.start_agents()?)
     }

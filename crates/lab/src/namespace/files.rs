@@ -5,6 +5,7 @@
 //! BASE/root/         what mysqld is chrooted into: usr and its links bound from the real or the unpacked root
 //! BASE/older/        the same of an older server, where the lab was given one; its data is BASE/root/data too
 //! BASE/root/data/    the servers' data directories, option files, error logs and sockets
+//! BASE/browser/      what a browser is chrooted into, where the lab was given one
 //! BASE/etc/          the machine's own /etc, which each host's /etc links to
 //! BASE/log/          the agents' standard error
 //! ```
@@ -81,6 +82,11 @@ impl Layout {
         self.base.join("older")
     }
 
+    /// What a browser is chrooted into; there is none unless the lab was given one.
+    pub fn browser_root(&self) -> PathBuf {
+        self.base.join("browser")
+    }
+
     /// The servers' files, seen from outside the chroot (`/data` in it).
     pub fn data(&self) -> PathBuf {
         self.base.join("root/data")
@@ -110,6 +116,9 @@ impl Layout {
             Self::build_root(older, &self.older_root())?;
             bind(&self.data(), &self.older_root().join("data"))?;
         }
+        if let Some(browser) = &outside.browser_root {
+            Self::build_root(browser, &self.browser_root())?;
+        }
         self.wrap_programs()
     }
 
@@ -131,11 +140,13 @@ impl Layout {
             bind_file(&Path::new("/dev").join(device), &root.join("dev").join(device))?;
         }
         bind(Path::new("/proc"), &root.join("proc"))?;
-        // keepalived does not start without the file there that says how it was built.
-        let keepalived = source.join("etc/keepalived");
-        if keepalived.is_dir() {
-            make_folder(&root.join("etc/keepalived"))?;
-            bind(&keepalived, &root.join("etc/keepalived"))?;
+        // keepalived does not start without the file there that says how it was built; without fonts a browser writes nothing.
+        for settings in ["etc/keepalived", "etc/fonts"] {
+            let from = source.join(settings);
+            if from.is_dir() {
+                make_folder(&root.join(settings))?;
+                bind(&from, &root.join(settings))?;
+            }
         }
         write(&root.join("etc/passwd"), "root:x:0:0:root:/root:/bin/sh\n")?;
         write(&root.join("etc/group"), "root:x:0:\n")

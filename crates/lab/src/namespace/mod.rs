@@ -98,6 +98,8 @@ pub struct Outside {
     pub mysql_root: PathBuf,
     /// The same of an older server, which the group is to begin with.
     pub older_root: Option<PathBuf>,
+    /// The root that holds a browser, where one is to look at the agents' page.
+    pub browser_root: Option<PathBuf>,
     /// The agent's binary; `None` brings the lab up without agents.
     pub agent: Option<PathBuf>,
 }
@@ -108,12 +110,14 @@ pub struct Outside {
 pub fn isolate(outside: &Outside, arguments: &[OsString]) -> Result<u8, NamespaceError> {
     let signals = PassedOn::take()?;
     let lab = std::env::current_exe().map_err(NamespaceError::io("can't find the lab's own program"))?;
-    let needed: Vec<&Path> =
-        [Some(&lab), Some(&outside.mysql_root), outside.older_root.as_ref(), outside.agent.as_ref()]
-            .into_iter()
-            .flatten()
-            .map(PathBuf::as_path)
-            .collect();
+    let needed = [
+        Some(&lab),
+        Some(&outside.mysql_root),
+        outside.older_root.as_ref(),
+        outside.browser_root.as_ref(),
+        outside.agent.as_ref(),
+    ];
+    let needed: Vec<&Path> = needed.into_iter().flatten().map(PathBuf::as_path).collect();
     let layout = Layout::choose(&needed)?;
     unshare_everything()?;
 
@@ -125,6 +129,9 @@ pub fn isolate(outside: &Outside, arguments: &[OsString]) -> Result<u8, Namespac
     command.arg("--mysql-root").arg(&outside.mysql_root);
     if let Some(older) = &outside.older_root {
         command.arg("--older-root").arg(older);
+    }
+    if let Some(browser) = &outside.browser_root {
+        command.arg("--browser-root").arg(browser);
     }
     if let Some(agent) = &outside.agent {
         command.arg("--agent").arg(agent);

@@ -32,6 +32,17 @@ const MYSQL: Wanted = Wanted {
     advice: "Install MySQL's server (it need not be started), then start again",
 };
 
+/// A browser without a screen, and letters for it to write with.
+const BROWSER: Wanted = Wanted {
+    name: "Chromium",
+    packages: &["chromium-headless-shell", "fonts-dejavu-core"],
+    is_complete: has_browser,
+    lacks: "this machine's cache has no Chromium to look at the page with",
+    advice: "The page is looked at on Debian only",
+};
+/// Where it is in its root.
+pub(crate) const BROWSER_PROGRAM: &str = "/usr/lib/chromium/chromium-headless-shell";
+
 /// Points to a root that is to be used as it is, for development.
 const ROOT_VARIABLE: &str = "HAIPMGR_LAB_MYSQL_ROOT";
 /// Points to the cache folder.
@@ -123,6 +134,17 @@ pub fn provision() -> Result<PathBuf, ProvisionError> {
     Ok(root)
 }
 
+/// A root with a browser in it, unpacked into the cache once.
+pub fn browser() -> Result<PathBuf, ProvisionError> {
+    let cache = cache_folder()?;
+    let root = cache.join(format!("root-{}", BROWSER.packages.join("+")));
+    if !has_browser(&root) {
+        eprintln!("Unpacking Chromium into {} (once).", cache.display());
+        apt::unpack(&cache, &root, &BROWSER)?;
+    }
+    Ok(root)
+}
+
 /// Unpacks a client library's Debian packages, with all they need, into a new folder, and says which those are.
 pub(crate) fn client_library(
     root: &Path,
@@ -180,6 +202,10 @@ fn has_server(root: &Path) -> bool {
     let plugins = ["usr/lib/mysql/plugin", "usr/lib64/mysql/plugin", "usr/lib/x86_64-linux-gnu/mysql/plugin"];
     root.join("usr/sbin/mysqld").exists()
         && plugins.iter().any(|folder| root.join(folder).join("group_replication.so").exists())
+}
+
+fn has_browser(root: &Path) -> bool {
+    root.join(BROWSER_PROGRAM.trim_start_matches('/')).is_file()
 }
 
 /// Whether it is MySQL 8.0 or later (and not MariaDB, whose server answers to the same name).

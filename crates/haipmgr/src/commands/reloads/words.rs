@@ -133,6 +133,7 @@ fn wiring(old: &Cluster, new: &Cluster, lines: &mut Lines) {
         fence_limit,
         hooks,
         hook_limit,
+        hook_ca,
         decision_trace,
         lease_given: _,
     } = old;
@@ -163,6 +164,7 @@ fn wiring(old: &Cluster, new: &Cluster, lines: &mut Lines) {
         }
     }
     lines.time("hook_limit", *hook_limit, new.hook_limit);
+    lines.path("hook_ca", hook_ca.as_ref(), new.hook_ca.as_ref());
     lines.debug("decision_trace", decision_trace, &new.decision_trace);
 }
 

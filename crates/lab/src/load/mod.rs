@@ -1,0 +1,274 @@
+//! What HTTP and hooks cost those who decide: switchovers with both off, and with both on while the agents are asked, well and badly, and a
+//! hook hangs for ever; in turns, in one run.
+//!
+//! | file | the one idea |
+//! |---|---|
+//! | `mod.rs` | the turns, and what comes of them |
+//! | `crowd.rs` | those who ask |
+//! | `loop_late.rs` | how late an agent's loop was, by its own trace |
+
+mod crowd;
+mod loop_late;
+
+use std::io::{self, Read as _};
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::Duration;
+
+use comfy_table::Table;
+use comfy_table::presets::{ASCII_MARKDOWN, UTF8_BORDERS_ONLY};
+
+pub use self::crowd::{Counts, Crowd};
+use crate::agents::{Agent, AgentError, Cluster, LAB};
+use crate::cost::{CostError, Memory, Spent};
+use crate::experiment::{Experiment, ExperimentError};
+use crate::fault::Fault;
+use crate::measure::{Reading, median, worst};
+use crate::namespace::Layout;
+use crate::page::{PORT, SERVED, TOKEN, give_token};
+use crate::record::now_us;
+use crate::report::table::Style;
+use crate::segment::databases;
+
+/// With everything off; every decision is recorded, in both turns.
+const QUIET: Cluster = Cluster { more: "decision_trace = \"all\"\n", ..LAB };
+/// A hook that hangs, beside the HTTP.
+const LOADED: Cluster = Cluster {
+    more: "decision_trace = \"all\"
+on_acquire = [\"/bin/sleep\", \"1000\"]
+on_release = [\"/bin/sleep\", \"1000\"]
+on_trouble = [\"/bin/sleep\", \"1000\"]
+hook_limit = \"300s\"
+",
+    ..LAB
+};
+/// What a start stirs up is over after this.
+const SETTLES_IN: Duration = Duration::from_secs(2);
+/// An agent's resident memory, bytes, by the kernel's word as `lab cost` reads it: with HTTP off, and with it on under load.
+const MEMORY: [u64; 2] = [12_000_000, 16_000_000];
+/// What is to be no dearer with HTTP on than this many times what it is with HTTP off.
+const RATIO: f64 = 1.05;
+
+/// Why it could not be measured, or is not as promised.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The lab.
+    #[error(transparent)]
+    Experiment(#[from] ExperimentError),
+    /// An agent.
+    #[error(transparent)]
+    Agent(#[from] AgentError),
+    /// What an agent costs could not be seen.
+    #[error(transparent)]
+    Cost(#[from] CostError),
+    /// A file or process operation failed.
+    #[error("{what}: {cause}")]
+    Io {
+        /// What was being done.
+        what: &'static str,
+        /// The system's answer.
+        cause: io::Error,
+    },
+    /// Those who ask were not answered, so that nothing was shown.
+    #[error("nobody was answered while the agents were asked: {0:?}")]
+    NotAsked(Counts),
+    /// An agent takes more memory than it may.
+    #[error("{table}\nan agent had {had:.1} MB with HTTP {}, more than {may:.0}", if *on { "on" } else { "off" })]
+    TooMuchMemory {
+        /// All figures.
+        table: String,
+        /// Whether HTTP was on.
+        on: bool,
+        /// What it had.
+        had: f64,
+        /// What it may have.
+        may: f64,
+    },
+}
+
+impl LoadError {
+    fn io(what: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |cause| Self::Io { what, cause }
+    }
+}
+
+/// One side's figures.
+#[derive(Default)]
+struct Side {
+    gaps: Vec<Reading>,
+    /// What of them is MySQL's, and from then until the VIP was on its new host.
+    elected: Vec<Reading>,
+    followed: Vec<Reading>,
+    late_us: Vec<i64>,
+    /// Bytes, of the largest agent while its turn went on: what was resident, the same with shared pages counted in part, and the most
+    /// that it ever had since its start.
+    memory: Memory,
+    peak: u64,
+    /// Shares of a core, one for each turn: the dearest agent's.
+    processor: Vec<f64>,
+}
+
+/// So many switchovers on each side, in turns; gives the table and what those who asked were given.
+///
+/// # Errors
+/// The lab failed, or an agent takes more memory than it may.
+pub fn measure(layout: &Layout, times: u32, style: Style) -> Result<String, LoadError> {
+    let mut experiment = Experiment::start(layout, false)?;
+    give_token(&experiment)?;
+    let (mut quiet, mut loaded) = (Side::default(), Side::default());
+    let mut all = Counts::default();
+    for time in 1..=times {
+        eprintln!("  switchover {time} of {times}, HTTP off and on");
+        experiment.configure_agents_under("", QUIET)?;
+        quiet.turn(&mut experiment)?;
+        experiment.configure_agents_under(SERVED, LOADED)?;
+        let crowd = Asking::start(layout, &experiment)?;
+        let turn = loaded.turn(&mut experiment);
+        let counts = crowd.end()?;
+        turn?;
+        all.scraped += counts.scraped;
+        all.not_scraped += counts.not_scraped;
+        all.events += counts.events;
+        all.connections += counts.connections;
+    }
+    experiment.finish();
+    if all.scraped == 0 || all.events == 0 {
+        return Err(LoadError::NotAsked(all));
+    }
+    let table = format!(
+        "{}\n{}",
+        table(&quiet, &loaded, style),
+        words(&all, times, [quiet.late_us.len(), loaded.late_us.len()])
+    );
+    for (side, (may, on)) in [&quiet, &loaded].into_iter().zip(MEMORY.into_iter().zip([false, true])) {
+        let had = side.memory.resident;
+        if had > may {
+            return Err(LoadError::TooMuchMemory { table, on, had: megabytes(had), may: megabytes(may) });
+        }
+    }
+    Ok(table)
+}
+
+impl Side {
+    fn turn(&mut self, experiment: &mut Experiment) -> Result<(), LoadError> {
+        experiment.lab.wait_steady().map_err(ExperimentError::from)?;
+        sleep(SETTLES_IN);
+        let pids: Vec<u32> = experiment.lab.agents.iter().filter_map(Agent::pid).collect();
+        let before = pids.iter().map(|pid| Spent::by(*pid)).collect::<Result<Vec<_>, _>>()?;
+        let since = now_us();
+        let figures = experiment.run(Fault::Switchover)?;
+        self.gaps.push(figures.outage);
+        self.elected.push(figures.elected);
+        self.followed.push(figures.vip_moved.less(figures.elected));
+        let mut dearest = 0.0_f64;
+        for (pid, before) in pids.iter().zip(before) {
+            dearest = dearest.max(Spent::by(*pid)?.share_since(before));
+            let had = Memory::of(*pid)?;
+            self.memory.resident = self.memory.resident.max(had.resident);
+            self.memory.proportional = self.memory.proportional.max(had.proportional);
+        }
+        self.processor.push(dearest);
+        self.peak = self.peak.max(experiment.agent_cost().memory);
+        for host in &experiment.lab.segment.databases {
+            self.late_us.extend(loop_late::since(host, since).map_err(LoadError::io("reading a trace"))?);
+        }
+        Ok(())
+    }
+
+    /// The loop's lateness that so many in a thousand do not exceed.
+    fn late(&self, thousandths: usize) -> Reading {
+        let mut all = self.late_us.clone();
+        all.sort_unstable();
+        let place = (all.len() * thousandths).div_ceil(1_000).max(1) - 1;
+        all.get(place).map_or(Reading::DoesNotApply, |late| Reading::After(*late))
+    }
+}
+
+fn megabytes(bytes: u64) -> f64 {
+    #[allow(clippy::cast_precision_loss)] // memory of a process
+    let bytes = bytes as f64;
+    bytes / 1_000_000.0
+}
+
+fn table(quiet: &Side, loaded: &Side, style: Style) -> String {
+    let mut table = Table::new();
+    table.load_style(if style == Style::Terminal { UTF8_BORDERS_ONLY } else { ASCII_MARKDOWN });
+    table.set_header(["", "HTTP and hooks off", "on, under load", "ratio"]);
+    let sides = [quiet, loaded];
+    let mut row = |name: &str, values: [Option<f64>; 2], places: usize, compared: bool| {
+        let shown = |value: Option<f64>| value.map_or("–".to_owned(), |value| format!("{value:.places$}"));
+        let ratio = match values {
+            [Some(off), Some(on)] if compared && off > 0.0 => {
+                let ratio = on / off;
+                format!(
+                    "{ratio:.2}{}",
+                    if ratio > RATIO { format!(" (more than {RATIO})") } else { String::new() }
+                )
+            }
+            _ => String::new(),
+        };
+        table.add_row([name.to_owned(), shown(values[0]), shown(values[1]), ratio]);
+    };
+    let of = |times: fn(&Side) -> &Vec<Reading>, pick: fn(Vec<Reading>) -> Reading| {
+        sides.map(|side| pick(times(side).clone()).seconds())
+    };
+    row("a switchover's gap, median (s)", of(|side| &side.gaps, median), 3, true);
+    row("a switchover's gap, worst (s)", of(|side| &side.gaps, worst), 3, false);
+    row("until MySQL had another primary, median (s)", of(|side| &side.elected, median), 3, false);
+    row("from then until the VIP was there, median (s)", of(|side| &side.followed, median), 4, false);
+    let late = |thousandths| sides.map(|side| side.late(thousandths).seconds().map(|late| late * 1_000.0));
+    row("the loop wakes late by, median (ms)", late(500), 2, true);
+    row("the loop wakes late by, 90 % within (ms)", late(900), 2, true);
+    row("the loop wakes late by, worst (ms)", late(1_000), 2, false);
+    let memory = |bytes: fn(&Side) -> u64| sides.map(|side| Some(megabytes(bytes(side))));
+    row("an agent's resident memory (MB)", memory(|side| side.memory.resident), 1, false);
+    row("the same, shared pages counted in part (MB)", memory(|side| side.memory.proportional), 1, false);
+    row("resident at its most, the start included (MB)", memory(|side| side.peak), 1, false);
+    let processor = |side: &Side| side.processor.iter().copied().fold(0.0, f64::max) * 100.0;
+    row(
+        "the dearest agent's processor time (% of a core)",
+        sides.map(|side| Some(processor(side))),
+        1,
+        false,
+    );
+    table.to_string()
+}
+
+fn words(counts: &Counts, times: u32, wakes: [usize; 2]) -> String {
+    let [off, on] = wakes;
+    format!(
+        "{times} switchovers on each side, in turns; the loops' lateness is that of {off} and {on} wakes. Under load: {} scrapes answered, {} turned away for want of room, {} events to open pages, {} connections.",
+        counts.scraped, counts.not_scraped, counts.events, counts.connections
+    )
+}
+
+/// Those who ask, for as long as this lives.
+struct Asking(Child);
+
+impl Asking {
+    /// From the client's host. They would be on other machines: they take only time that nobody else wants here.
+    fn start(layout: &Layout, experiment: &Experiment) -> Result<Self, LoadError> {
+        let mut command: Command = experiment.lab.segment.client.command("nice");
+        command.args(["-n", "19"]).arg(layout.lab()).args(["crowd", "--token", TOKEN]);
+        command.args(databases().iter().map(|(_, address)| format!("{address}:{PORT}")));
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        command.spawn().map(Self).map_err(LoadError::io("starting those who ask"))
+    }
+
+    fn end(mut self) -> Result<Counts, LoadError> {
+        drop(self.0.stdin.take());
+        let mut text = String::new();
+        if let Some(mut output) = self.0.stdout.take() {
+            output.read_to_string(&mut text).map_err(LoadError::io("hearing what was answered"))?;
+        }
+        serde_json::from_str(&text).map_err(|cause| LoadError::io("hearing what was answered")(cause.into()))
+    }
+}
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
