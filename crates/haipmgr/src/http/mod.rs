@@ -3,6 +3,7 @@
 //!
 //! | file | the one idea |
 //! |---|---|
+//! | `room.rs` | room for so many connections: who asks nothing gives way |
 //! | `server.rs` | the thread: who is heard, within which limits |
 //! | `listener.rs` | an address, a socket file, TLS |
 //! | `token.rs` | whether who asks may: pure |
@@ -23,6 +24,7 @@ mod looks;
 mod metrics;
 #[cfg(test)]
 mod packaged;
+mod room;
 mod routes;
 mod server;
 mod token;

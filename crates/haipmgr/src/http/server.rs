@@ -8,19 +8,22 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{Semaphore, oneshot};
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, timeout};
+use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 
 use super::listener::{self, Listener, Stream};
 use super::looks::Looks;
+use super::room::{self, Place, Room};
 use super::routes::{Site, answer};
 use crate::config::{Config, Listen, ListenAt};
 use crate::control::Doors;
 use crate::journal::Journal;
 use crate::self_protection::as_ordinary_thread;
 
-/// So many are heard at a time; whoever finds no room is turned away, and asks again.
+/// So many are heard at a time; of those, who asks nothing gives way to whoever comes.
 const CONNECTIONS: usize = 64;
 /// So many of them are pages that are open.
 const PAGES: usize = 32;
@@ -130,31 +133,44 @@ async fn bind(at: &ListenAt, tls: Option<Arc<ServerConfig>>) -> io::Result<Liste
 
 /// For ever.
 async fn serve(listener: &Listener, site: Arc<Site>) {
-    let room = Arc::new(Semaphore::new(CONNECTIONS));
+    let mut room = Room::of(CONNECTIONS);
     loop {
         let Ok(stream) = listener.accept().await else {
             sleep(ACCEPT_AGAIN_AFTER).await;
             continue;
         };
-        let Ok(place) = Arc::clone(&room).try_acquire_owned() else { continue };
+        let Some((place, sent_away)) = room.take() else { continue };
         let (site, tls) = (Arc::clone(&site), listener.tls());
         tokio::spawn(async move {
-            let stream: Box<dyn Stream> = match tls {
-                None => stream,
-                Some(tls) => match timeout(ASK_WITHIN, tls.accept(stream)).await {
-                    Ok(Ok(stream)) => Box::new(stream),
-                    // A scanner, or a browser that does not trust the certificate.
-                    Ok(Err(_)) | Err(_) => return,
-                },
-            };
-            converse(stream, &site, place).await;
+            tokio::select! {
+                biased;
+                () = hear(stream, tls, &site, place) => {}
+                () = room::until(sent_away) => {}
+            }
         });
+        // What it has sent already is read before the next one comes.
+        yield_now().await;
     }
 }
 
+async fn hear(stream: Box<dyn Stream>, tls: Option<TlsAcceptor>, site: &Site, place: Place) {
+    let stream: Box<dyn Stream> = match tls {
+        None => stream,
+        Some(tls) => match timeout(ASK_WITHIN, tls.accept(stream)).await {
+            Ok(Ok(stream)) => Box::new(stream),
+            // A scanner, or a browser that does not trust the certificate.
+            Ok(Err(_)) | Err(_) => return,
+        },
+    };
+    converse(stream, site, &place).await;
+}
+
 /// One request and its answer: who wants more connects anew.
-async fn converse(stream: Box<dyn Stream>, site: &Site, _place: OwnedSemaphorePermit) {
-    let service = service_fn(|request| async move { Ok::<_, Infallible>(answer(site, &request).await) });
+async fn converse(stream: Box<dyn Stream>, site: &Site, place: &Place) {
+    let service = service_fn(|request| async move {
+        place.has_asked();
+        Ok::<_, Infallible>(answer(site, &request).await)
+    });
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
         .header_read_timeout(ASK_WITHIN)
