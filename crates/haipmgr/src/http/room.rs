@@ -37,13 +37,13 @@ impl Room {
         let mut holders = self.holders.lock().unwrap_or_else(PoisonError::into_inner);
         if holders.len() >= self.places {
             let silent = holders.iter().find(|(_, waits)| waits.is_some()).map(|(number, _)| *number)?;
-            if let Some(Some(send_away)) = holders.remove(&silent) {
+            if let Some(Some(end_it)) = holders.remove(&silent) {
                 // It may have ended at this very moment.
-                let _ = send_away.send(());
+                let _ = end_it.send(());
             }
         }
-        let (send_away, sent_away) = oneshot::channel();
-        holders.insert(self.next, Some(send_away));
+        let (end_it, sent_away) = oneshot::channel();
+        holders.insert(self.next, Some(end_it));
         let place = Place { number: self.next, holders: Arc::clone(&self.holders) };
         self.next += 1;
         Some((place, sent_away))
