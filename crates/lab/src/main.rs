@@ -10,7 +10,7 @@ use std::process::{Command, ExitCode};
 use clap::Parser as _;
 use lab::bench::{Bench, FAULTS, Tool};
 use lab::cost::{self, Wanted};
-use lab::end_to_end::{Labs, Share};
+use lab::end_to_end::{Labs, Share, Tally};
 use lab::fault::Fault;
 use lab::namespace::{self, EnterTarget, Layout, Outside};
 use lab::report::table::Style;
@@ -87,36 +87,37 @@ fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
         Task::Consistency { times, markdown } => {
             measure_consistency(&inside(arguments.inside), times, markdown)
         }
-        Task::Page { times, out } => {
-            println!("{}", lab::page::prove(&inside(arguments.inside), times, &out)?);
-            Ok(0)
-        }
+        Task::Page { times, out } => Ok(shown(lab::page::prove(&inside(arguments.inside), times, &out)?)),
         Task::Load { times, markdown } => {
             let style = if markdown { Style::Markdown } else { Style::Terminal };
-            println!("{}", lab::load::measure(&inside(arguments.inside), times, style)?);
-            Ok(0)
+            Ok(shown(lab::load::measure(&inside(arguments.inside), times, style)?))
         }
         Task::TestShare { queue, then, last, out, .. } => {
             let share = Share { queue, then, last };
-            let tally = end_to_end::run_from_queue(&inside(arguments.inside), &share, out.as_deref())?;
-            Ok(u8::from(tally.failed > 0))
+            Ok(status(&end_to_end::run_from_queue(&inside(arguments.inside), &share, out.as_deref())?))
         }
-        Task::Upgrade { .. } => {
-            println!("{}", end_to_end::upgrade(&inside(arguments.inside))?);
-            Ok(0)
-        }
+        Task::Upgrade { .. } => Ok(shown(end_to_end::upgrade(&inside(arguments.inside))?)),
         Task::Alerts { stories, out } => {
-            let tally = end_to_end::alerts(&inside(arguments.inside), &stories, &out)?;
-            Ok(u8::from(tally.failed > 0))
+            Ok(status(&end_to_end::alerts(&inside(arguments.inside), &stories, &out)?))
         }
         Task::Soak { kind, minutes, seed } => {
             let time = std::time::Duration::from_secs(minutes * 60);
             let seed = seed.unwrap_or_else(lab::record::now_us);
-            let tally = end_to_end::soak(&inside(arguments.inside), kind, time, seed)?;
-            Ok(u8::from(tally.failed > 0))
+            Ok(status(&end_to_end::soak(&inside(arguments.inside), kind, time, seed)?))
         }
         Task::Demo { output } => demo(&inside(arguments.inside), !arguments.no_agents, &output),
     }
+}
+
+/// Prints what was found. Gives the exit status.
+fn shown(found: impl std::fmt::Display) -> u8 {
+    println!("{found}");
+    0
+}
+
+/// The exit status of tests.
+fn status(tally: &Tally) -> u8 {
+    u8::from(tally.failed > 0)
 }
 
 /// Does outside what can't be done inside, and starts over inside.

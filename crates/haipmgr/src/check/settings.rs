@@ -318,7 +318,7 @@ mod tests {
     #[test]
     fn a_good_group_has_a_line_for_each_setting_and_nothing_to_mend() {
         assert_eq!(not_ok(&all_asked()), []);
-        assert_eq!(lines(&all_asked(), &[VIP]).len(), 14);
+        assert_eq!(lines(&all_asked(), &[VIP]).len(), 15);
     }
 
     #[test]

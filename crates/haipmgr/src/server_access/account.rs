@@ -153,7 +153,7 @@ pub(crate) const RESTORE_PERIOD: &str = "haipmgr.restore_checkpoint_period";
 /// The SQL for a quicker `haipmgr switchover`, to be run once, on the primary, after [`election_sql`], whose definer it uses: two
 /// procedures of one statement each, for the target of a switchover. MySQL 8.0.26 or later, which gave the variable its name.
 ///
-/// With them the account can set `replica_checkpoint_period` to [`SHORT_PERIOD_MS`] where it is longer, and from that value to any other.
+/// With them the account can set `replica_checkpoint_period` to 10 ms where it is longer, and from that value to any other.
 ///
 /// ```
 /// let sql = haipmgr::server_access::account::checkpoint_sql("haip");

@@ -255,7 +255,7 @@ mod tests {
     fn the_same_seed_draws_the_same_faults_and_every_fault_is_drawn() {
         let drawn = |seed| {
             let mut draw = Draw(seed);
-            (0..1000).map(|_| draw.one().0).collect::<Vec<_>>()
+            (0..5000).map(|_| draw.one().0).collect::<Vec<_>>()
         };
         assert_eq!(drawn(7), drawn(7));
         let all = drawn(1);

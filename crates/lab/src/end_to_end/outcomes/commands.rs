@@ -66,6 +66,13 @@ pub(super) const ROWS: &[Outcome] = &[
         "the new holder tells that the VIP came, the old one that it left, each once (docs/hooks.md); what hangs holds nothing up",
     ),
     row(
+        &["webhook_over_https_once_for_each_switch"],
+        "two switchovers, each told to a web address over HTTPS whose certificate `hook_ca` signs; a stranger's certificate, and one for another name",
+        "the new primary",
+        "as a switchover's",
+        "each side of each switch tells it once, with the history's line; nothing is sent to the two others, and the log says what is wrong with their certificates (docs/hooks.md)",
+    ),
+    row(
         &["s15_members_online_by_sql", "s16_state_file_read_each_minute", "s17_processes"],
         "a planned switchover, then kill -9 of the primary's mysqld, and of an agent; what watched the Python program goes on as it was",
         "the new primary",
