@@ -72,7 +72,9 @@ end_container() {
 
 # The lab's MySQL, read-only under what the server writes.
 mysql_root() {
-    mysql=$(ls -d "${XDG_CACHE_HOME:-$HOME/.cache}"/haipmgr-lab/root-* 2>/dev/null | head -1)
+    # The lab keeps other roots beside it: a browser's, promtool's.
+    mysql=$(ls -dt "${XDG_CACHE_HOME:-$HOME/.cache}"/haipmgr-lab/root-*/usr/sbin/mysqld 2>/dev/null | head -1)
+    mysql=${mysql%/usr/sbin/mysqld}
     [ -n "$mysql" ] || { echo "there is no MySQL yet: cargo run -p haipmgr-lab -- provision" >&2; exit 1; }
 }
 
