@@ -18,7 +18,7 @@ pub(super) struct Shortened {
     configured: u32,
 }
 
-/// Shortens the target's period. None where it is short already. What has no effect without a way back is not done.
+/// Shortens the target's period, where it can be put back afterwards. None where it is short already.
 ///
 /// # Errors
 /// In words: the switchover goes on without it, and may take 0.3 s longer.
