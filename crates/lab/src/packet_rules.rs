@@ -103,13 +103,6 @@ pub(crate) fn cut_group_port(host: &Host) -> Result<(), FilterError> {
     at_the_host(host, &rules, &rules)
 }
 
-/// Drops what comes at the group's port from that one member.
-pub(crate) fn cut_group_port_from(host: &Host, member: Ipv4Addr) -> Result<(), FilterError> {
-    let port = FIRST.group_port();
-    let from = format!("ip saddr {member}");
-    at_the_host(host, &format!("{from} tcp dport {port} drop; {from} tcp sport {port} drop;"), "")
-}
-
 /// What [`cut_group_port`] does, by a firewall that refuses connections (TCP's reset), as `REJECT --reject-with tcp-reset` does.
 pub(crate) fn refuse_group_port(host: &Host) -> Result<(), FilterError> {
     let port = FIRST.group_port();

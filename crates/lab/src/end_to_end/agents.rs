@@ -42,8 +42,10 @@ pub(super) fn restart(under_test: &mut UnderTest) -> Result<String, Broken> {
 
 /// Another file, as a package's new version is.
 pub(super) fn upgrade(under_test: &mut UnderTest) -> Result<String, Broken> {
-    // Of its own name each time: the last upgrade's may still run.
-    let next = under_test.layout.programs().join(format!("haipmgr-next-{}", now_us()));
+    // In a folder of its own each time, for the last upgrade's may still run; its name stays, by which a monitor finds it (S17).
+    let folder = under_test.layout.programs().join(format!("next-{}", now_us()));
+    fs::create_dir(&folder).map_err(Broken::io("can't make a folder for the agent's program"))?;
+    let next = folder.join("haipmgr");
     fs::copy(under_test.layout.agent(), &next).map_err(Broken::io("can't copy the agent's program"))?;
     let figures = under_test.experiment.watched("agent upgrade", |experiment| {
         let holder = experiment.lab.group.primary()?;

@@ -32,7 +32,7 @@ pub(super) const ROWS: &[Outcome] = &[
             "history_of_a_primary_that_another_had_expelled",
             "history_of_a_vip_removed_by_hand",
         ],
-        "a switchover by name, `kill -9`, one where another member finds out sooner than the next primary, the VIP removed by hand: what `haipmgr history` and `explain` say of them",
+        "a switchover by name, `kill -9`, one expelled before the next primary's agent looks, the VIP removed by hand: what `haipmgr history` and `explain` say of them",
         "–",
         "–",
         "the right hosts have a line with the right code, who ordered it, and an outage within 0.1 s of the client's (docs/history.md)",
