@@ -3,6 +3,7 @@
 
 mod namespace;
 
+use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
@@ -352,4 +353,45 @@ fn two_at_once_are_done_one_after_the_other() {
         let new = both.iter().filter(|(_, said)| said.contains("cluster stock: new")).count();
         assert_eq!(new, 1, "{both:?}");
     });
+}
+
+#[test]
+fn another_token_counts_from_the_reload_on_the_old_one_no_more_and_nothing_warns() {
+    in_new_namespace(|| async {
+        let host = Host::new();
+        let orders = host.cluster("orders", 3306, "10.77.0.100", "");
+        let (socket, file) = (host.path("http.sock"), host.path("token"));
+        let listen =
+            format!("listen = \"{}\"\nlisten_token_file = \"{}\"\n", socket.display(), file.display());
+        host.write_as("haipmgr.toml", &(host.lock() + &listen + &orders));
+        let [old, new] = ["the-old-token-0123456789", "the-new-token-0123456789"];
+        host.write_as("token", old);
+        let _agent = host.agent();
+        host.wait_for_line(LOG, "VIP not wanted here: stage 1");
+        host.wait_for_line(LOG, "HTTP is answered");
+        assert_eq!([old, new].map(|token| status_shown(&socket, token)), [200, 401]);
+        let before = host.log(LOG).len();
+        host.write_as("token", new);
+        assert_eq!([old, new].map(|token| status_shown(&socket, token)), [200, 401], "before the reload");
+        let (status, said) = host.reload(&[], "haipmgr.toml");
+        assert_eq!(status, Some(0), "{said}");
+        let since = Instant::now();
+        while [old, new].map(|token| status_shown(&socket, token)) != [401, 200] {
+            assert!(since.elapsed() < LIMIT, "{said}; {}", host.log(LOG));
+            std::thread::sleep(LOOK_EVERY);
+        }
+        let told = &host.log(LOG)[before..];
+        assert!(!told.contains("WARN") && !told.contains("ERROR"), "{told}");
+        assert!([old, new].iter().all(|token| !said.contains(token) && !host.log(LOG).contains(token)));
+    });
+}
+
+/// The status with which `/status.json` is refused or answered; 0 where nobody answers.
+fn status_shown(socket: &std::path::Path, token: &str) -> u16 {
+    let asked = UnixStream::connect(socket).and_then(|mut stream| {
+        write!(stream, "GET /status.json HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).map(|_| answer)
+    });
+    asked.ok().and_then(|answer| answer.get(9..12)?.parse().ok()).unwrap_or(0)
 }

@@ -9,7 +9,7 @@ use lab::cost::StandIn;
 use lab::end_to_end::{Soak, Story};
 use lab::fault::Fault;
 use lab::group::Stack;
-use lab::load::Crowd;
+use lab::load::{Crowd, InItsPlace};
 use lab::segment::Family;
 use lab::witness::Witness;
 
@@ -151,6 +151,9 @@ pub(crate) enum Task {
     /// Asks the agents over HTTP, well and badly
     #[command(hide = true)]
     Crowd(Crowd),
+    /// Answers over HTTP in an agent's place
+    #[command(hide = true)]
+    InItsPlace(InItsPlace),
     /// Answers the agent's questions in the place of many servers
     #[command(hide = true)]
     StandIn(StandIn),

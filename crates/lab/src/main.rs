@@ -57,6 +57,7 @@ fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
         Task::Witness(witness) => Ok(witness.run().map(|()| 0)?),
         Task::PatroniShim(shim) => Ok(shim.run().map(|()| 0)?),
         Task::Crowd(crowd) => Ok(crowd.run().map(|()| 0)?),
+        Task::InItsPlace(other) => Ok(other.run().map(|()| 0)?),
         Task::StandIn(stand_in) => Ok(stand_in.run().map(|()| 0)?),
         Task::Test { filters, labs, out } => {
             // Once, before the labs look for it at the same time.

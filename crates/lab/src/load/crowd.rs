@@ -1,5 +1,6 @@
 //! Those who ask the agents over HTTP, well and badly, from the client's host: a process of its own.
 
+use std::fmt;
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -9,6 +10,8 @@ use std::time::{Duration, Instant};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use serde::{Deserialize, Serialize};
+
+use super::words::Words;
 
 /// Between two scrapes, as Prometheus is asked to.
 const SCRAPE_EVERY: Duration = Duration::from_secs(1);
@@ -47,6 +50,26 @@ pub struct Counts {
     pub connections: u64,
 }
 
+impl Counts {
+    /// Those of another turn too.
+    pub(super) fn add(&mut self, more: Self) {
+        self.scraped += more.scraped;
+        self.not_scraped += more.not_scraped;
+        self.events += more.events;
+        self.connections += more.connections;
+    }
+}
+
+impl fmt::Display for Counts {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { scraped, not_scraped, events, connections } = self;
+        write!(
+            out,
+            "{scraped} scrapes answered, {not_scraped} turned away for want of room, {events} events to open pages, {connections} connections"
+        )
+    }
+}
+
 #[derive(Default)]
 struct Shared {
     ended: AtomicBool,
@@ -65,6 +88,9 @@ pub struct Crowd {
     /// The agents' token
     #[arg(long)]
     token: String,
+    /// Print what the first of them answers to one who asks well, and do nothing else
+    #[arg(long)]
+    words: bool,
 }
 
 impl Crowd {
@@ -73,6 +99,11 @@ impl Crowd {
     /// # Errors
     /// The counts can't be written.
     pub fn run(self) -> io::Result<()> {
+        if let (true, Some(agent)) = (self.words, self.agents.first()) {
+            let asker = Asker { agent: *agent, token: self.token, shared: Arc::default() };
+            let words = asker.hear()?;
+            return Ok(serde_json::to_writer(io::stdout(), &words)?);
+        }
         let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or((1_024, 1_024));
         // Where it may not, it opens as many as it can.
         let _ = setrlimit(Resource::RLIMIT_NOFILE, most, most);
@@ -143,6 +174,18 @@ impl Asker {
         let Self { agent, token, .. } = self;
         write!(stream, "GET {path} HTTP/1.1\r\nHost: {agent}\r\nAuthorization: Bearer {token}\r\n\r\n")?;
         Ok(stream)
+    }
+
+    /// What it answers, once it does.
+    fn hear(&self) -> io::Result<Words> {
+        let since = Instant::now();
+        loop {
+            let heard = self.ask("/metrics").and_then(|scrape| Words::heard(scrape, self.ask("/events")?));
+            if heard.is_ok() || since.elapsed() > LIMIT {
+                return heard;
+            }
+            thread::sleep(AGAIN_AFTER);
+        }
     }
 
     fn scrape(&self) -> io::Result<()> {

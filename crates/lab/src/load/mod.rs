@@ -1,14 +1,21 @@
-//! What HTTP and hooks cost those who decide: switchovers with both off, and with both on while the agents are asked, well and badly, and a
-//! hook hangs for ever; in turns, in one run.
+//! What HTTP and hooks cost those who decide: switchovers with both off; with both off, while as many ask as badly, of somebody else on the
+//! same hosts; and with both on, while the agents are asked and a hook hangs for ever. In turns, in one run.
+//!
+//! The second of them is there because all hosts, and those who ask, share one machine here: what their connections cost the kernel and the
+//! servers beside it is not the agent's doing, and would be there whoever answered. What HTTP and hooks cost is the third against the second.
 //!
 //! | file | the one idea |
 //! |---|---|
 //! | `mod.rs` | the turns, and what comes of them |
 //! | `crowd.rs` | those who ask |
+//! | `in_its_place.rs` | who answers in an agent's place |
+//! | `words.rs` | what it says |
 //! | `loop_late.rs` | how late an agent's loop was, by its own trace |
 
 mod crowd;
+mod in_its_place;
 mod loop_late;
+mod words;
 
 use std::io::{self, Read as _};
 use std::process::{Child, Command, Stdio};
@@ -19,10 +26,13 @@ use comfy_table::Table;
 use comfy_table::presets::{ASCII_MARKDOWN, UTF8_BORDERS_ONLY};
 
 pub use self::crowd::{Counts, Crowd};
+pub use self::in_its_place::InItsPlace;
+use self::words::Words;
 use crate::agents::{Agent, AgentError, Cluster, LAB};
 use crate::cost::{CostError, Memory, Spent};
 use crate::experiment::{Experiment, ExperimentError};
 use crate::fault::Fault;
+use crate::host::Host;
 use crate::measure::{Reading, median, worst};
 use crate::namespace::Layout;
 use crate::page::{PORT, SERVED, TOKEN, give_token};
@@ -44,9 +54,11 @@ hook_limit = \"300s\"
 };
 /// What a start stirs up is over after this.
 const SETTLES_IN: Duration = Duration::from_secs(2);
+/// How often the VIP is taken off its holder by hand before each switchover: until it is back, the loop has noticed, decided and done.
+const TAKEN_AWAY: usize = 3;
 /// An agent's resident memory, bytes, by the kernel's word as `lab cost` reads it: with HTTP off, and with it on under load.
 const MEMORY: [u64; 2] = [12_000_000, 16_000_000];
-/// What is to be no dearer with HTTP on than this many times what it is with HTTP off.
+/// What is to be no dearer with HTTP on than this many times what it is where somebody else is asked.
 const RATIO: f64 = 1.05;
 
 /// Why it could not be measured, or is not as promised.
@@ -99,6 +111,8 @@ struct Side {
     /// What of them is MySQL's, and from then until the VIP was on its new host.
     elected: Vec<Reading>,
     followed: Vec<Reading>,
+    /// How long the VIP was away each time that it was removed by hand.
+    back: Vec<Reading>,
     late_us: Vec<i64>,
     /// Bytes, of the largest agent while its turn went on: what was resident, the same with shared pages counted in part, and the most
     /// that it ever had since its start.
@@ -108,6 +122,14 @@ struct Side {
     processor: Vec<f64>,
 }
 
+/// The three sides.
+#[derive(Default)]
+struct Sides {
+    quiet: Side,
+    beside: Side,
+    loaded: Side,
+}
+
 /// So many switchovers on each side, in turns; gives the table and what those who asked were given.
 ///
 /// # Errors
@@ -115,32 +137,38 @@ struct Side {
 pub fn measure(layout: &Layout, times: u32, style: Style) -> Result<String, LoadError> {
     let mut experiment = Experiment::start(layout, false)?;
     give_token(&experiment)?;
-    let (mut quiet, mut loaded) = (Side::default(), Side::default());
-    let mut all = Counts::default();
+    experiment.configure_agents_under(SERVED, LOADED)?;
+    let words = words_of_an_agent(layout, &experiment)?;
+    let mut sides = Sides::default();
+    let (mut beside, mut all) = (Counts::default(), Counts::default());
     for time in 1..=times {
-        eprintln!("  switchover {time} of {times}, HTTP off and on");
+        eprintln!("  turn {time} of {times}: HTTP off, somebody else asked, HTTP on");
         experiment.configure_agents_under("", QUIET)?;
-        quiet.turn(&mut experiment)?;
+        sides.quiet.turn(&mut experiment)?;
+
+        let others = InTheirPlace::start(layout, &experiment, &words)?;
+        let crowd = Asking::start(layout, &experiment)?;
+        let turn = sides.beside.turn(&mut experiment);
+        beside.add(crowd.end()?);
+        drop(others);
+        turn?;
+
         experiment.configure_agents_under(SERVED, LOADED)?;
         let crowd = Asking::start(layout, &experiment)?;
-        let turn = loaded.turn(&mut experiment);
-        let counts = crowd.end()?;
+        let turn = sides.loaded.turn(&mut experiment);
+        all.add(crowd.end()?);
         turn?;
-        all.scraped += counts.scraped;
-        all.not_scraped += counts.not_scraped;
-        all.events += counts.events;
-        all.connections += counts.connections;
     }
     experiment.finish();
-    if all.scraped == 0 || all.events == 0 {
-        return Err(LoadError::NotAsked(all));
+    for counts in [beside, all] {
+        if counts.scraped == 0 || counts.events == 0 {
+            return Err(LoadError::NotAsked(counts));
+        }
     }
-    let table = format!(
-        "{}\n{}",
-        table(&quiet, &loaded, style),
-        words(&all, times, [quiet.late_us.len(), loaded.late_us.len()])
-    );
-    for (side, (may, on)) in [&quiet, &loaded].into_iter().zip(MEMORY.into_iter().zip([false, true])) {
+    let table = format!("{}\n{}", table(&sides, style), said(times, &sides, &beside, &all));
+    for (side, (may, on)) in
+        [&sides.quiet, &sides.loaded].into_iter().zip(MEMORY.into_iter().zip([false, true]))
+    {
         let had = side.memory.resident;
         if had > may {
             return Err(LoadError::TooMuchMemory { table, on, had: megabytes(had), may: megabytes(may) });
@@ -156,6 +184,9 @@ impl Side {
         let pids: Vec<u32> = experiment.lab.agents.iter().filter_map(Agent::pid).collect();
         let before = pids.iter().map(|pid| Spent::by(*pid)).collect::<Result<Vec<_>, _>>()?;
         let since = now_us();
+        for _ in 0..TAKEN_AWAY {
+            self.back.push(experiment.run(Fault::VipRemovedByHand)?.vip_moved);
+        }
         let figures = experiment.run(Fault::Switchover)?;
         self.gaps.push(figures.outage);
         self.elected.push(figures.elected);
@@ -190,32 +221,40 @@ fn megabytes(bytes: u64) -> f64 {
     bytes / 1_000_000.0
 }
 
-fn table(quiet: &Side, loaded: &Side, style: Style) -> String {
+fn table(all: &Sides, style: Style) -> String {
     let mut table = Table::new();
     table.load_style(if style == Style::Terminal { UTF8_BORDERS_ONLY } else { ASCII_MARKDOWN });
-    table.set_header(["", "HTTP and hooks off", "on, under load", "ratio"]);
-    let sides = [quiet, loaded];
-    let mut row = |name: &str, values: [Option<f64>; 2], places: usize, compared: bool| {
+    table.set_header([
+        "",
+        "HTTP and hooks off",
+        "off, somebody else asked as much",
+        "on, under load",
+        "on / somebody else asked",
+        "on / off",
+    ]);
+    let sides = [&all.quiet, &all.beside, &all.loaded];
+    let mut row = |name: &str, values: [Option<f64>; 3], places: usize, compared: bool| {
         let shown = |value: Option<f64>| value.map_or("–".to_owned(), |value| format!("{value:.places$}"));
-        let ratio = match values {
-            [Some(off), Some(on)] if compared && off > 0.0 => {
-                let ratio = on / off;
-                format!(
-                    "{ratio:.2}{}",
-                    if ratio > RATIO { format!(" (more than {RATIO})") } else { String::new() }
-                )
-            }
+        let ratio = |than: Option<f64>, on: Option<f64>| match (than, on) {
+            (Some(than), Some(on)) if compared && than > 0.0 => format!("{:.2}", on / than),
             _ => String::new(),
         };
-        table.add_row([name.to_owned(), shown(values[0]), shown(values[1]), ratio]);
+        let [off, beside, on] = values;
+        let mut against = ratio(beside, on);
+        if compared && beside.zip(on).is_some_and(|(beside, on)| on > RATIO * beside) {
+            against += &format!(" (more than {RATIO})");
+        }
+        table.add_row([name.to_owned(), shown(off), shown(beside), shown(on), against, ratio(off, on)]);
     };
     let of = |times: fn(&Side) -> &Vec<Reading>, pick: fn(Vec<Reading>) -> Reading| {
         sides.map(|side| pick(times(side).clone()).seconds())
     };
-    row("a switchover's gap, median (s)", of(|side| &side.gaps, median), 3, true);
+    row("a switchover's gap, median (s)", of(|side| &side.gaps, median), 4, true);
     row("a switchover's gap, worst (s)", of(|side| &side.gaps, worst), 3, false);
-    row("until MySQL had another primary, median (s)", of(|side| &side.elected, median), 3, false);
+    row("until MySQL had another primary, median (s)", of(|side| &side.elected, median), 4, false);
     row("from then until the VIP was there, median (s)", of(|side| &side.followed, median), 4, false);
+    row("VIP removed by hand: back after, median (s)", of(|side| &side.back, median), 4, true);
+    row("VIP removed by hand: back after, worst (s)", of(|side| &side.back, worst), 4, false);
     let late = |thousandths| sides.map(|side| side.late(thousandths).seconds().map(|late| late * 1_000.0));
     row("the loop wakes late by, median (ms)", late(500), 2, true);
     row("the loop wakes late by, 90 % within (ms)", late(900), 2, true);
@@ -234,22 +273,63 @@ fn table(quiet: &Side, loaded: &Side, style: Style) -> String {
     table.to_string()
 }
 
-fn words(counts: &Counts, times: u32, wakes: [usize; 2]) -> String {
-    let [off, on] = wakes;
+fn said(times: u32, sides: &Sides, beside: &Counts, all: &Counts) -> String {
+    let Sides { quiet, beside: other, loaded } = sides;
     format!(
-        "{times} switchovers on each side, in turns; the loops' lateness is that of {off} and {on} wakes. Under load: {} scrapes answered, {} turned away for want of room, {} events to open pages, {} connections.",
-        counts.scraped, counts.not_scraped, counts.events, counts.connections
+        "{times} switchovers and {} removals by hand on each side, in turns; the loops' lateness is that of {}, {} and {} wakes. \
+         Somebody else was asked: {beside}. The agents were asked: {all}.",
+        quiet.back.len(),
+        quiet.late_us.len(),
+        other.late_us.len(),
+        loaded.late_us.len(),
     )
+}
+
+/// What an agent answers, asked from the client's host.
+fn words_of_an_agent(layout: &Layout, experiment: &Experiment) -> Result<Words, LoadError> {
+    let mut command = experiment.lab.segment.client.command(layout.lab());
+    command.args(["crowd", "--words", "--token", TOKEN]);
+    command.args(databases().iter().map(|(_, address)| format!("{address}:{PORT}")));
+    let output = command.stderr(Stdio::inherit()).output().map_err(LoadError::io("asking an agent"))?;
+    serde_json::from_slice(&output.stdout)
+        .map_err(|cause| LoadError::io("hearing what an agent answers")(cause.into()))
+}
+
+/// Those who answer in the agents' place, one on each database host, for as long as this lives.
+struct InTheirPlace(Vec<Child>);
+
+impl InTheirPlace {
+    fn start(layout: &Layout, experiment: &Experiment, words: &Words) -> Result<Self, LoadError> {
+        let failed = LoadError::io("starting who answers in an agent's place");
+        let start = |host: &Host| -> io::Result<Child> {
+            let mut command = host.command(layout.lab());
+            command.args(["in-its-place", "--port", &PORT.to_string()]);
+            let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+            serde_json::to_writer(child.stdin.take().ok_or(io::ErrorKind::BrokenPipe)?, words)?;
+            let mut ready = [0; 5];
+            child.stdout.as_mut().ok_or(io::ErrorKind::BrokenPipe)?.read_exact(&mut ready)?;
+            Ok(child)
+        };
+        let all: io::Result<Vec<Child>> = experiment.lab.segment.databases.iter().map(start).collect();
+        all.map(Self).map_err(failed)
+    }
+}
+
+impl Drop for InTheirPlace {
+    fn drop(&mut self) {
+        self.0.iter_mut().for_each(end);
+    }
 }
 
 /// Those who ask, for as long as this lives.
 struct Asking(Child);
 
 impl Asking {
-    /// From the client's host. They would be on other machines: they take only time that nobody else wants here.
+    /// From the client's host. They would be on other machines: they take only time that nobody else wants here (`SCHED_IDLE`; a niceness of
+    /// 19 still lets them finish their turn when a server or an agent has something to do).
     fn start(layout: &Layout, experiment: &Experiment) -> Result<Self, LoadError> {
-        let mut command: Command = experiment.lab.segment.client.command("nice");
-        command.args(["-n", "19"]).arg(layout.lab()).args(["crowd", "--token", TOKEN]);
+        let mut command: Command = experiment.lab.segment.client.command("chrt");
+        command.args(["--idle", "0"]).arg(layout.lab()).args(["crowd", "--token", TOKEN]);
         command.args(databases().iter().map(|(_, address)| format!("{address}:{PORT}")));
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         command.spawn().map(Self).map_err(LoadError::io("starting those who ask"))
@@ -267,8 +347,12 @@ impl Asking {
 
 impl Drop for Asking {
     fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        end(&mut self.0);
     }
+}
+
+/// It may have ended already.
+fn end(child: &mut Child) {
+    let _ = child.kill();
+    let _ = child.wait();
 }
