@@ -504,7 +504,7 @@ fn what_a_switch_waits_for_is_done_in_a_moment() {
         cable_to(&neighbor).await;
         give(&netlink(), "eth0", "10.77.0.11", 24).await;
         let orders = Addresses::new();
-        orders.prepare();
+        orders.prepare(vip(VIP));
         let mut took = [vec![], vec![], vec![]];
         for _ in 0..50 {
             let start = std::time::Instant::now();
@@ -568,7 +568,7 @@ fn an_address_that_is_removed_while_it_is_renewed_all_the_time_stays_away() {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
                 runtime.block_on(async move {
                     let orders = Addresses::new();
-                    orders.prepare();
+                    orders.prepare(vip(address));
                     tokio::time::sleep(Duration::from_micros(round * 97 % 2_000)).await;
                     assert!(orders.remove("eth0", vip(address)).await.unwrap());
                 });

@@ -90,8 +90,7 @@ fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
         }
         Task::Page { times, out } => Ok(shown(lab::page::prove(&inside(arguments.inside), times, &out)?)),
         Task::Load { times, markdown } => {
-            let style = if markdown { Style::Markdown } else { Style::Terminal };
-            Ok(shown(lab::load::measure(&inside(arguments.inside), times, style)?))
+            Ok(shown(lab::load::measure(&inside(arguments.inside), times, style(markdown))?))
         }
         Task::TestShare { queue, then, last, out, .. } => {
             let share = Share { queue, then, last };
@@ -108,6 +107,10 @@ fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
         }
         Task::Demo { output } => demo(&inside(arguments.inside), !arguments.no_agents, &output),
     }
+}
+
+fn style(markdown: bool) -> Style {
+    if markdown { Style::Markdown } else { Style::Terminal }
 }
 
 /// Prints what was found. Gives the exit status.
@@ -280,7 +283,7 @@ fn bench(
 
 /// Real client libraries, through moves of the VIP.
 fn through_real_clients(layout: &Layout, wanted: &clients::Wanted, markdown: bool) -> Result<u8, Failure> {
-    let style = if markdown { Style::Markdown } else { Style::Terminal };
+    let style = style(markdown);
     let since = std::time::Instant::now();
     let tables = clients::run(layout, wanted, style, &mut |step| {
         eprintln!("{:6.1} s  {step}", since.elapsed().as_secs_f64());
@@ -296,7 +299,7 @@ fn demo(layout: &Layout, agents: bool, output: &arguments::Output) -> Result<u8,
 
 /// MySQL's own: no agent runs.
 fn measure_consistency(layout: &Layout, times: u32, markdown: bool) -> Result<u8, Failure> {
-    let style = if markdown { Style::Markdown } else { Style::Terminal };
+    let style = style(markdown);
     let since = std::time::Instant::now();
     let tables = consistency::measure(layout, times, style, &mut |step| {
         eprintln!("{:6.1} s  {step}", since.elapsed().as_secs_f64());

@@ -1,5 +1,7 @@
 //! `lab run` and `lab demo`: faults one after another, and what is told of them in the end.
 
+use std::net::IpAddr;
+
 use lab::agents::{Cluster, LAB, configure};
 use lab::experiment::{AgentCost, Experiment};
 use lab::fault::Fault;
@@ -135,6 +137,7 @@ struct Results {
     budgets: Vec<Budget>,
     slowdowns: Vec<Slowdown>,
     apart: Vec<Reading>,
+    handovers: Vec<(IpAddr, Vec<Reading>)>,
     of_the_second: Vec<Budget>,
 }
 
@@ -148,6 +151,7 @@ impl Results {
             budgets: experiment.budgets(),
             slowdowns: experiment.slowdowns(),
             apart: experiment.apart(),
+            handovers: experiment.handovers(),
             of_the_second: experiment.budgets_of_the_second(),
         }
     }
@@ -163,6 +167,15 @@ impl Results {
                 median(self.apart.iter().copied()),
                 worst(self.apart.iter().copied()),
                 self.apart.len()
+            );
+        }
+        for (vip, handovers) in self.handovers.iter().filter(|(_, handovers)| !handovers.is_empty()) {
+            let ms = |reading: Reading| reading.seconds().map_or(0.0, |seconds| seconds * 1_000.0);
+            println!(
+                "{vip}, gone on the old host to there on the new one: median {:.2} ms, worst {:.2} ms, {} moves",
+                ms(median(handovers.iter().copied())),
+                ms(worst(handovers.iter().copied())),
+                handovers.len()
             );
         }
         print!("{}", slowdown::table(&self.slowdowns, style));

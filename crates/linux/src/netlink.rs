@@ -4,7 +4,7 @@
 //! a dump that is complete: addresses would seem to have gone. So the kernel's own end mark is waited for here.
 //!
 //! The socket that asks never subscribes to notifications. A notification carries the sequence number of whoever
-//! caused it, and could be taken for the answer to a question with the same number.
+//! caused it, and could be taken for the answer to a question with the same number. [`Ipv6News`] has a socket of its own.
 
 use std::io;
 use std::net::IpAddr;
@@ -16,10 +16,14 @@ use netlink_packet_core::{
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::address::{AddressAttribute, AddressMessage};
 use netlink_packet_route::link::{LinkAttribute, LinkExtentMask, LinkMessage};
-use rtnetlink::Handle;
+use rtnetlink::{Handle, MulticastGroup};
+use tokio::sync::broadcast;
 
 /// How often a dump is begun anew when the kernel says that things changed under it.
 const DUMP_ATTEMPTS: u32 = 8;
+
+/// Addresses that came, and that nobody who waits has looked at yet.
+const KEPT_NEWS: usize = 64;
 
 /// Why the kernel's answer is missing.
 #[derive(Debug, thiserror::Error)]
@@ -145,6 +149,62 @@ impl RouteSocket {
             }
         }
         Err(NetlinkError::Cut)
+    }
+}
+
+/// What the kernel tells of IPv6 addresses that come.
+///
+/// Where an IPv6 address is added, the kernel says "done" before it is there: its route, without which no packet is taken for it, comes from
+/// the kernel's work queue, and this with it. A thread of real-time priority that goes on at once holds that work up, for it is done on the
+/// same processor; one that waits for this does not. Seen with Linux 6.18, `nodad` too.
+#[derive(Clone, Debug)]
+pub struct Ipv6News(broadcast::Sender<(u32, IpAddr)>);
+
+/// What came since it was asked for.
+#[derive(Debug)]
+pub struct Ipv6Came(broadcast::Receiver<(u32, IpAddr)>);
+
+impl Ipv6News {
+    /// Opens the socket, in the network namespace of the calling thread. To be called inside a tokio runtime.
+    ///
+    /// # Errors
+    /// Out of descriptors, or no netlink in this kernel.
+    pub fn open() -> Result<Self, NetlinkError> {
+        let (connection, _, mut messages) =
+            rtnetlink::new_multicast_connection(&[MulticastGroup::Ipv6Ifaddr]).map_err(NetlinkError::Open)?;
+        tokio::spawn(connection);
+        let (tell, _) = broadcast::channel(KEPT_NEWS);
+        let told = tell.clone();
+        tokio::spawn(async move {
+            while let Some((message, _)) = messages.next().await {
+                if let NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewAddress(came)) = message.payload
+                    && let Some(address) = own_address(&came)
+                {
+                    // Nobody may be waiting.
+                    let _ = tell.send((came.header.index, address));
+                }
+            }
+        });
+        Ok(Self(told))
+    }
+
+    /// From now on.
+    pub fn listen(&self) -> Ipv6Came {
+        Ipv6Came(self.0.subscribe())
+    }
+}
+
+impl Ipv6Came {
+    /// Waits until this address has come on this interface. Gives whether it has: it is not known where more came than is kept, or the
+    /// socket failed.
+    pub async fn wait_for(mut self, index: u32, address: IpAddr) -> bool {
+        loop {
+            match self.0.recv().await {
+                Ok(came) if came == (index, address) => return true,
+                Ok(_) => {}
+                Err(_) => return false,
+            }
+        }
     }
 }
 

@@ -12,12 +12,16 @@ use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::address::{AddressHeaderFlags, AddressMessage};
 use nix::errno::Errno;
+use tokio::time::timeout;
 
 pub use self::label::Label;
 use self::message::{
     address_to_add, address_to_delete, address_to_renew, promote_secondaries, promotes_secondaries,
 };
-use linux::netlink::{NetlinkError, RouteSocket, own_address};
+use linux::netlink::{Ipv6News, NetlinkError, RouteSocket, own_address};
+
+/// An IPv6 address that was added is there within this, unless the interface is down or the machine stands still.
+const THERE_WITHIN: Duration = Duration::from_millis(20);
 
 /// What was being done to the address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,6 +139,8 @@ pub fn full_prefix(vip: IpAddr) -> u8 {
 #[derive(Clone, Debug, Default)]
 pub struct Addresses {
     socket: Arc<Mutex<Option<RouteSocket>>>,
+    /// Opened for the first IPv6 VIP.
+    news: Arc<Mutex<Option<Ipv6News>>>,
     /// One removal at a time: see [`Addresses::delete_each`].
     removal: Arc<tokio::sync::Mutex<()>>,
 }
@@ -148,8 +154,8 @@ impl Addresses {
     /// Adds the VIP to the interface, where it is not yet; there already, it is left as it is, and that is an error.
     ///
     /// After `lifetime` (from 2 s) the kernel has dropped it, up to 1¼ s sooner at the most; none: it stays until removed.
-    /// Comes back as soon as the kernel has it: nothing is to stand between that and the announcement. Under a lifetime
-    /// [`Addresses::remove_other_prefixes`] is to follow.
+    /// Comes back as soon as the kernel has it: nothing is to stand between that and the announcement. With IPv6 that is when the kernel
+    /// tells of it, which is after it has said that it is done. Under a lifetime [`Addresses::remove_other_prefixes`] is to follow.
     pub async fn add(
         &self,
         interface: &str,
@@ -160,12 +166,20 @@ impl Addresses {
     ) -> Result<(), AddressError> {
         check_prefix(Doing::Adding, interface, address, prefix)?;
         let wanted = Wanted { interface, address, prefix, label, lifetime };
+        let came = if address.is_ipv6() { self.news().map(|news| news.listen()) } else { None };
         let mut done = self.try_to_add(wanted).await;
         if matches!(done, Err(NetlinkError::Cut)) {
             self.kept().take();
             done = self.try_to_add(wanted).await;
         }
-        done.map_err(|source| explain(Doing::Adding, address, interface, source))
+        if let (Ok(index), Some(came)) = (&done, came) {
+            let there = timeout(THERE_WITHIN, came.wait_for(*index, address)).await;
+            if there != Ok(true) {
+                // It is announced all the same: it may be there, and only the word of it lost with the socket.
+                self.news.lock().unwrap_or_else(PoisonError::into_inner).take();
+            }
+        }
+        done.map(drop).map_err(|source| explain(Doing::Adding, address, interface, source))
     }
 
     /// Sets the lifetime of the VIP on this interface anew, in place, without a gap, and only where it is there: what is gone
@@ -206,10 +220,13 @@ impl Addresses {
         self.remove_each(interface, address, other).await.map(drop)
     }
 
-    /// Opens the socket, so that the first order need not. Inside the tokio runtime and network namespace of the orders.
+    /// Opens the sockets for this VIP, so that the first order need not. Inside the tokio runtime and network namespace of the orders.
     /// A failure is left for the first order to tell.
-    pub fn prepare(&self) {
+    pub fn prepare(&self, vip: IpAddr) {
         let _ = self.socket();
+        if vip.is_ipv6() {
+            let _ = self.news();
+        }
     }
 
     /// Removes the VIP from the interface, whichever prefix it has there. Gone already, or no such interface any more: that is
@@ -235,11 +252,12 @@ impl Addresses {
         }
     }
 
-    async fn try_to_add(&self, wanted: Wanted<'_>) -> Result<(), NetlinkError> {
+    /// Gives the interface's index.
+    async fn try_to_add(&self, wanted: Wanted<'_>) -> Result<u32, NetlinkError> {
         let socket = self.socket()?;
-        let message =
-            RouteNetlinkMessage::NewAddress(address_to_add(interface_index(wanted.interface)?, wanted));
-        socket.order(message, NLM_F_CREATE | NLM_F_EXCL).await
+        let index = interface_index(wanted.interface)?;
+        let message = RouteNetlinkMessage::NewAddress(address_to_add(index, wanted));
+        socket.order(message, NLM_F_CREATE | NLM_F_EXCL).await.map(|()| index)
     }
 
     async fn try_to_renew(&self, wanted: Wanted<'_>) -> Result<bool, NetlinkError> {
@@ -321,6 +339,15 @@ impl Addresses {
             return Ok(socket.clone());
         }
         Ok(kept.insert(RouteSocket::open()?).clone())
+    }
+
+    /// None where it can't be had: the address is announced without it.
+    fn news(&self) -> Option<Ipv6News> {
+        let mut kept = self.news.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.is_none() {
+            *kept = Ipv6News::open().ok();
+        }
+        kept.clone()
     }
 
     fn kept(&self) -> std::sync::MutexGuard<'_, Option<RouteSocket>> {

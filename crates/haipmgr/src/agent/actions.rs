@@ -44,8 +44,8 @@ impl Agent {
 
     /// What the switch of an address needs is opened, and loaded by the kernel, before it is needed.
     pub(super) fn prepare(&self) {
-        self.shared.addresses.prepare();
         for vip in self.cluster.policy.vips.values() {
+            self.shared.addresses.prepare(vip.address);
             let (address, journal) = (vip.address, self.journal.clone());
             tokio::spawn(async move {
                 // The first question makes the kernel load tcp_diag.

@@ -5,6 +5,7 @@ mod agent_cost;
 mod error;
 mod watch;
 
+use std::net::IpAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -311,6 +312,12 @@ impl Experiment {
             [first, second] => measure::apart(&self.watch.recording(), first, second, 0),
             _ => Vec::new(),
         }
+    }
+
+    /// For each VIP, and each move of it so far, how long no host had it.
+    pub fn handovers(&self) -> Vec<(IpAddr, Vec<measure::Reading>)> {
+        let recording = self.watch.recording();
+        vips().into_iter().map(|vip| (vip, measure::handovers(&recording, vip))).collect()
     }
 
     /// Where the time of each move of the VIP beside the client's went; nothing where there is none.

@@ -233,18 +233,8 @@ fn table(all: &Sides, style: Style) -> String {
         "on / off",
     ]);
     let sides = [&all.quiet, &all.beside, &all.loaded];
-    let mut row = |name: &str, values: [Option<f64>; 3], places: usize, compared: bool| {
-        let shown = |value: Option<f64>| value.map_or("–".to_owned(), |value| format!("{value:.places$}"));
-        let ratio = |than: Option<f64>, on: Option<f64>| match (than, on) {
-            (Some(than), Some(on)) if compared && than > 0.0 => format!("{:.2}", on / than),
-            _ => String::new(),
-        };
-        let [off, beside, on] = values;
-        let mut against = ratio(beside, on);
-        if compared && beside.zip(on).is_some_and(|(beside, on)| on > RATIO * beside) {
-            against += &format!(" (more than {RATIO})");
-        }
-        table.add_row([name.to_owned(), shown(off), shown(beside), shown(on), against, ratio(off, on)]);
+    let mut row = |name: &str, values, places, compared| {
+        table.add_row(row_of(name, values, places, compared));
     };
     let of = |times: fn(&Side) -> &Vec<Reading>, pick: fn(Vec<Reading>) -> Reading| {
         sides.map(|side| pick(times(side).clone()).seconds())
@@ -271,6 +261,21 @@ fn table(all: &Sides, style: Style) -> String {
         false,
     );
     table.to_string()
+}
+
+/// With both ratios, where they are asked for; one that is more than it should be says so.
+fn row_of(name: &str, values: [Option<f64>; 3], places: usize, compared: bool) -> [String; 6] {
+    let shown = |value: Option<f64>| value.map_or("–".to_owned(), |value| format!("{value:.places$}"));
+    let ratio = |than: Option<f64>, on: Option<f64>| match (than, on) {
+        (Some(than), Some(on)) if compared && than > 0.0 => format!("{:.2}", on / than),
+        _ => String::new(),
+    };
+    let [off, beside, on] = values;
+    let mut against = ratio(beside, on);
+    if compared && beside.zip(on).is_some_and(|(beside, on)| on > RATIO * beside) {
+        against += &format!(" (more than {RATIO})");
+    }
+    [name.to_owned(), shown(off), shown(beside), shown(on), against, ratio(off, on)]
 }
 
 fn said(times: u32, sides: &Sides, beside: &Counts, all: &Counts) -> String {

@@ -2,6 +2,7 @@
 
 pub mod budget;
 mod families;
+mod handover;
 mod holding;
 mod interfaces;
 mod judged;
@@ -16,6 +17,7 @@ use oracle::Breach;
 use serde::Serialize;
 
 pub use families::apart;
+pub use handover::handovers;
 pub use holding::{Holders, Holding};
 pub use judged::{FOLLOWS_WITHIN, Judged, kept_since};
 pub use reading::{Reading, median, worst};
