@@ -11,13 +11,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use linux::peer_groups::peer_groups;
-use nix::unistd::Group;
+use nix::unistd::Gid;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::desk::{self, Doors};
+use super::group::number_of;
 use super::message::{Answer, LONGEST_REQUEST, Request, Speaks, speaks};
 use crate::self_protection::as_ordinary_thread;
 
@@ -153,10 +154,10 @@ fn bind(path: &Path) -> io::Result<StdListener> {
     let listener = StdListener::bind(path)?;
     listener.set_nonblocking(true)?;
     std::fs::set_permissions(path, Permissions::from_mode(0o600))?;
-    if let Some(readers) = Group::from_name(READERS).ok().flatten() {
+    if let Some(readers) = number_of(READERS) {
         // The packaged agent is of that group already, and may not give a file away.
-        let is_theirs = std::fs::metadata(path)?.gid() == readers.gid.as_raw();
-        if is_theirs || nix::unistd::chown(path, None, Some(readers.gid)).is_ok() {
+        let is_theirs = std::fs::metadata(path)?.gid() == readers;
+        if is_theirs || nix::unistd::chown(path, None, Some(Gid::from_raw(readers))).is_ok() {
             std::fs::set_permissions(path, Permissions::from_mode(0o660))?;
         }
     }
@@ -183,7 +184,7 @@ struct Peer {
 impl Hearing {
     fn new(orders: mpsc::Sender<Order>, questions: mpsc::Sender<Order>) -> Self {
         let room = |places| Arc::new(Semaphore::new(places));
-        let operators = Group::from_name(OPERATORS).ok().flatten().map(|group| group.gid.as_raw());
+        let operators = number_of(OPERATORS);
         let (room_to_order, room_to_read) = (room(ROOM_TO_ORDER), room(ROOM_TO_READ));
         Self { orders, questions, room_to_order, room_to_read, operators }
     }

@@ -6,6 +6,7 @@
 //! | `report.rs` | what an agent says of itself: pure |
 //! | `reloaded.rs` | what an agent says of a reload: pure |
 //! | `listener.rs` | the agent's end: who is heard, and within which limits |
+//! | `group.rs` | the number of a system group |
 //! | `desk.rs` | answers who only reads |
 //! | `client.rs` | the other end |
 //!
@@ -14,6 +15,7 @@
 
 mod client;
 mod desk;
+mod group;
 mod listener;
 pub mod message;
 pub mod reloaded;
