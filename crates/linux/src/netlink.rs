@@ -8,6 +8,7 @@
 
 use std::io;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use futures_util::StreamExt as _;
 use netlink_packet_core::{
@@ -18,6 +19,7 @@ use netlink_packet_route::address::{AddressAttribute, AddressMessage};
 use netlink_packet_route::link::{LinkAttribute, LinkExtentMask, LinkMessage};
 use rtnetlink::{Handle, MulticastGroup};
 use tokio::sync::broadcast;
+use tokio::task::JoinSet;
 
 /// How often a dump is begun anew when the kernel says that things changed under it.
 const DUMP_ATTEMPTS: u32 = 8;
@@ -158,7 +160,11 @@ impl RouteSocket {
 /// the kernel's work queue, and this with it. A thread of real-time priority that goes on at once holds that work up, for it is done on the
 /// same processor; one that waits for this does not. Seen with Linux 6.18, `nodad` too.
 #[derive(Clone, Debug)]
-pub struct Ipv6News(broadcast::Sender<(u32, IpAddr)>);
+pub struct Ipv6News {
+    tell: broadcast::Sender<(u32, IpAddr)>,
+    /// Reads the socket; ends, and closes it, with the last clone.
+    _pump: Arc<JoinSet<()>>,
+}
 
 /// What came since it was asked for.
 #[derive(Debug)]
@@ -172,25 +178,26 @@ impl Ipv6News {
     pub fn open() -> Result<Self, NetlinkError> {
         let (connection, _, mut messages) =
             rtnetlink::new_multicast_connection(&[MulticastGroup::Ipv6Ifaddr]).map_err(NetlinkError::Open)?;
-        tokio::spawn(connection);
         let (tell, _) = broadcast::channel(KEPT_NEWS);
-        let told = tell.clone();
-        tokio::spawn(async move {
+        let mut pump = JoinSet::new();
+        pump.spawn(connection);
+        let teller = tell.clone();
+        pump.spawn(async move {
             while let Some((message, _)) = messages.next().await {
                 if let NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewAddress(came)) = message.payload
                     && let Some(address) = own_address(&came)
                 {
                     // Nobody may be waiting.
-                    let _ = tell.send((came.header.index, address));
+                    let _ = teller.send((came.header.index, address));
                 }
             }
         });
-        Ok(Self(told))
+        Ok(Self { tell, _pump: Arc::new(pump) })
     }
 
     /// From now on.
     pub fn listen(&self) -> Ipv6Came {
-        Ipv6Came(self.0.subscribe())
+        Ipv6Came(self.tell.subscribe())
     }
 }
 
