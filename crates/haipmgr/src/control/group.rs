@@ -2,7 +2,8 @@
 //!
 //! `getgrnam(3)` loads the modules that nsswitch.conf names, half a megabyte that stays, and waits for as long as a directory that does not
 //! answer makes it wait: the agent would not start while LDAP is down. A group that a package makes is in the file. Others are asked for by
-//! getent(1), a process of its own, which has [`ANSWERS_WITHIN`].
+//! getent(1), a process of its own, which has [`ANSWERS_WITHIN`]; and only where nsswitch.conf names a directory, for a process that is being
+//! started holds what this one has open, its lock too, for a moment after this one has ended.
 
 use std::io::Read as _;
 use std::path::Path;
@@ -12,6 +13,9 @@ use std::time::{Duration, Instant};
 use crate::self_protection::as_ordinary_thread;
 
 const FILE: &str = "/etc/group";
+const SERVICES: &str = "/etc/nsswitch.conf";
+/// Services that know no group but this host's own.
+const OF_THIS_HOST: [&str; 3] = ["files", "compat", "systemd"];
 const GETENT: &str = "/usr/bin/getent";
 /// Who does not answer within this knows of no such group.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(1);
@@ -19,12 +23,25 @@ const LOOK_EVERY: Duration = Duration::from_millis(2);
 
 /// The group's number; none: there is no such group, or nobody says so in time.
 pub(super) fn number_of(name: &str) -> Option<u32> {
-    number_by(Path::new(FILE), Command::new(GETENT), name)
+    let has_directory = names_a_directory(&std::fs::read_to_string(SERVICES).unwrap_or_default());
+    number_by(Path::new(FILE), has_directory.then(|| Command::new(GETENT)), name)
 }
 
-fn number_by(file: &Path, getent: Command, name: &str) -> Option<u32> {
+/// Whether nsswitch.conf(5) sends who asks for a group to somebody beyond this host.
+fn names_a_directory(services: &str) -> bool {
+    let group = services.lines().find_map(|line| line.trim().strip_prefix("group:")).unwrap_or_default();
+    let group = group.split('#').next().unwrap_or_default();
+    let mut in_brackets = false;
+    group.split_whitespace().any(|word| {
+        let reaction = in_brackets || word.starts_with('[');
+        in_brackets = reaction && !word.ends_with(']');
+        !reaction && !OF_THIS_HOST.contains(&word)
+    })
+}
+
+fn number_by(file: &Path, getent: Option<Command>, name: &str) -> Option<u32> {
     let text = std::fs::read_to_string(file).unwrap_or_default();
-    text.lines().find_map(|line| number_in(line, name)).or_else(|| asked(getent, name))
+    text.lines().find_map(|line| number_in(line, name)).or_else(|| asked(getent?, name))
 }
 
 /// Of a line as in group(5): `name:password:number:members`.
@@ -65,10 +82,10 @@ mod tests {
     use super::*;
 
     /// What it is asked for is `$0` and `$1`. No file of its own: another test's child could hold it open.
-    fn getent(script: &str) -> Command {
+    fn getent(script: &str) -> Option<Command> {
         let mut command = Command::new("/bin/sh");
         command.args(["-c", script]);
-        command
+        Some(command)
     }
 
     #[test]
@@ -77,14 +94,34 @@ mod tests {
         let file = folder.path().join("group");
         std::fs::write(&file, "root:x:0:\nhaipmgr-operators:x:991:anna\nhaipmgr:x:990:anna,bert\nbroken:x\n")
             .unwrap();
-        let never = || Command::new("/nonexistent/getent");
+        let never = || Some(Command::new("/nonexistent/getent"));
         assert_eq!(number_by(&file, never(), "haipmgr"), Some(990));
         assert_eq!(number_by(&file, never(), "haipmgr-operators"), Some(991));
         assert_eq!(number_by(&file, never(), "broken"), None);
         let directory = || getent("[ $0 = group ] && [ $1 = dbas ] && echo 'dbas:*:70001:carla' || exit 2");
         assert_eq!(number_by(&file, directory(), "dbas"), Some(70_001));
         assert_eq!(number_by(&file, directory(), "nobody-knows"), None);
+        assert_eq!(number_by(&file, None, "dbas"), None, "there is no directory");
         assert_eq!(number_by(Path::new("/nonexistent/group"), never(), "haipmgr"), None);
+    }
+
+    #[test]
+    fn a_directory_is_what_knows_more_than_this_host() {
+        for (line, wanted) in [
+            ("group:          files systemd", false),
+            ("group: files [SUCCESS=merge] systemd # sss", false),
+            ("group: compat", false),
+            ("group:\tfiles sss", true),
+            ("group: files [ SUCCESS = merge ] systemd ldap", true),
+            ("netgroup: nis", false),
+        ] {
+            assert_eq!(
+                names_a_directory(&format!("passwd: files sss\n{line}\nhosts: files dns\n")),
+                wanted,
+                "{line}"
+            );
+        }
+        assert!(!names_a_directory(""));
     }
 
     #[test]

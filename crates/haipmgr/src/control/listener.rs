@@ -86,6 +86,8 @@ impl Listener {
     ) -> Result<Self, ControlError> {
         let failed = |cause| ControlError { path: path.to_owned(), cause };
         let listener = bind(path).map_err(failed)?;
+        // Here, and not in the thread: where a process is started for it, that is done before this one can end.
+        let operators = number_of(OPERATORS);
         let (tell, orders) = mpsc::channel(ORDERS);
         let (stop, stopped) = oneshot::channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
@@ -98,7 +100,7 @@ impl Listener {
                     // The sender is never used, only dropped.
                     _ = stopped => {}
                     () = desk::answer_all(doors, asked) => {}
-                    () = listen(socket, listener, Hearing::new(tell, ask), report) => {}
+                    () = listen(socket, listener, Hearing::new(tell, ask, operators), report) => {}
                 }
             });
             runtime.shutdown_background();
@@ -182,9 +184,8 @@ struct Peer {
 }
 
 impl Hearing {
-    fn new(orders: mpsc::Sender<Order>, questions: mpsc::Sender<Order>) -> Self {
+    fn new(orders: mpsc::Sender<Order>, questions: mpsc::Sender<Order>, operators: Option<u32>) -> Self {
         let room = |places| Arc::new(Semaphore::new(places));
-        let operators = number_of(OPERATORS);
         let (room_to_order, room_to_read) = (room(ROOM_TO_ORDER), room(ROOM_TO_READ));
         Self { orders, questions, room_to_order, room_to_read, operators }
     }
