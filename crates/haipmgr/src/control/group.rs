@@ -82,10 +82,10 @@ mod tests {
     use super::*;
 
     /// What it is asked for is `$0` and `$1`. No file of its own: another test's child could hold it open.
-    fn getent(script: &str) -> Option<Command> {
+    fn getent(script: &str) -> Command {
         let mut command = Command::new("/bin/sh");
         command.args(["-c", script]);
-        Some(command)
+        command
     }
 
     #[test]
@@ -98,7 +98,8 @@ mod tests {
         assert_eq!(number_by(&file, never(), "haipmgr"), Some(990));
         assert_eq!(number_by(&file, never(), "haipmgr-operators"), Some(991));
         assert_eq!(number_by(&file, never(), "broken"), None);
-        let directory = || getent("[ $0 = group ] && [ $1 = dbas ] && echo 'dbas:*:70001:carla' || exit 2");
+        let directory =
+            || Some(getent("[ $0 = group ] && [ $1 = dbas ] && echo 'dbas:*:70001:carla' || exit 2"));
         assert_eq!(number_by(&file, directory(), "dbas"), Some(70_001));
         assert_eq!(number_by(&file, directory(), "nobody-knows"), None);
         assert_eq!(number_by(&file, None, "dbas"), None, "there is no directory");
@@ -127,7 +128,7 @@ mod tests {
     #[test]
     fn a_directory_that_does_not_answer_is_not_waited_for() {
         let since = Instant::now();
-        assert_eq!(number_by(Path::new("/nonexistent/group"), getent("exec sleep 60"), "dbas"), None);
+        assert_eq!(number_by(Path::new("/nonexistent/group"), Some(getent("exec sleep 60")), "dbas"), None);
         assert!(since.elapsed() < Duration::from_secs(20), "{:?}", since.elapsed());
     }
 }
