@@ -210,7 +210,7 @@ impl Status {
         let decision = step(policy, &mut state.clone(), &Event::Wake, now);
         let moment = Moment { facts: &state.facts, group: &policy.group, now };
         let vips = policy.vips.iter().filter_map(|(id, limits)| {
-            let at = VipMoment { moment, policy: limits };
+            let at = VipMoment { moment, vip: *id, policy: limits };
             Some(vip(*id, state.vips.get(id)?, &decision, at))
         });
         let stages = state.stages(policy);

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use super::machine::VipMachine;
 use super::state::{Dispute, Hold};
-use crate::checks::{Stage, Stages, Verdict};
+use crate::checks::{Cause, Finding, Stage, Stages, Verdict};
 use crate::entitlement::Entitlement;
-use crate::input::{Fact, Says, Server};
+use crate::input::{Fact, Says, Server, Why};
 use crate::moment::VipMoment;
 use crate::net::Mac;
 use crate::output::{Action, LetGo, Output, Reason, VipAction};
@@ -61,10 +61,12 @@ impl VipMachine {
             None => {
                 hold.dispute = Some(Dispute { claimant: member, since: at.now, proven: false, announced });
                 out.act(Action::AskServer);
-                at.ask_peer_unless_asked_since(out, member, at.now);
+                if !at.is_for_readers() {
+                    at.ask_peer_unless_asked_since(out, member, at.now);
+                }
             }
         }
-        if announced && hold.dispute.is_some_and(|dispute| dispute.since == at.now) {
+        if announced && !at.is_for_readers() && hold.dispute.is_some_and(|dispute| dispute.since == at.now) {
             Self::ask_the_others(at, out, member);
         }
     }
@@ -120,6 +122,9 @@ impl VipMachine {
         }
         let member = dispute.claimant;
         let own_answered = stages.asked_at(Stage::Server) >= dispute.since;
+        if at.is_for_readers() {
+            return Self::settle_for_readers(at, out, dispute, hold, stages, verdict);
+        }
         if let Verdict::Down(stage, cause) = verdict
             && (own_answered || hold.down_since.is_some())
         {
@@ -170,6 +175,55 @@ impl VipMachine {
             Some(Fact::Known(server)) if at.now >= limit && !leads(server) => return Settled::Stay,
             _ if at.now >= limit && secondary => return Settled::Yield(LetGo::OwnSecondary(member)),
             _ if at.now >= limit && dispute.proven => return Settled::Stay,
+            _ if at.now >= limit => return Settled::Yield(LetGo::NothingKnown(member)),
+            _ => {}
+        }
+        out.wake(Timer::Dispute, if at.now < own_limit { own_limit } else { limit });
+        Settled::NotYet
+    }
+
+    /// Of a reader VIP. Who claims is fit by its own word, and the VIP belongs there by what it has heard: where that is so here too, or
+    /// this host is not fit, it is yielded.
+    fn settle_for_readers(
+        at: VipMoment<'_>,
+        out: &mut Output,
+        dispute: Dispute,
+        hold: &Hold,
+        stages: &Stages,
+        verdict: &Verdict,
+    ) -> Settled {
+        let member = dispute.claimant;
+        let own_answered = stages.asked_at(Stage::Server) >= dispute.since;
+        let (own_limit, limit) =
+            (dispute.since + at.policy.own_answer_limit, dispute.since + at.policy.dispute_limit);
+        if planted!(at.group, KeepReadersFromTheirPlace) {
+            return Settled::Stay;
+        }
+        match (verdict, &stages.primary.0) {
+            (Verdict::Down(stage, cause), _) if own_answered || hold.down_since.is_some() => {
+                return Settled::Yield(LetGo::ClaimedWhileFailing(member, *stage, cause.clone()));
+            }
+            (_, Finding::Failed(Cause::PlacedOn(place))) if *place == member || at.now >= limit => {
+                return Settled::Yield(LetGo::PlacedThere(member));
+            }
+            // Both say that it belongs to them: each has heard others. Nothing is gained by moving it.
+            (Verdict::Up, Finding::Passed) if own_answered => {
+                let lower = at.own_address().is_some_and(|own| member < own);
+                return if dispute.announced && lower {
+                    Settled::Yield(LetGo::LowerKeepsIt(member))
+                } else {
+                    Settled::Stay
+                };
+            }
+            // It has just begun to listen, and does not know where the VIP belongs.
+            (Verdict::Unknown(Stage::Primary, Why::NotAskedYet), _) if at.facts.own_view().is_some() => {
+                if at.now >= limit {
+                    return Settled::Stay;
+                }
+            }
+            (Verdict::Unknown(..), _) if at.now >= own_limit => {
+                return Settled::Yield(LetGo::NothingKnown(member));
+            }
             _ if at.now >= limit => return Settled::Yield(LetGo::NothingKnown(member)),
             _ => {}
         }

@@ -180,9 +180,10 @@ impl VipMachine {
         };
     }
 
-    /// Where the VIP is here: another that has it answers, which is a dispute.
-    pub(crate) fn ask_who_has_vip(&self, out: &mut Output) {
-        if self.holds() {
+    /// Where the VIP is here: another that has it answers, which is a dispute. One for readers is asked for wherever it is: who has it is
+    /// what placement begins with.
+    pub(crate) fn ask_who_has_vip(&self, at: VipMoment<'_>, out: &mut Output) {
+        if self.holds() || at.is_for_readers() {
             out.order(VipAction::AskWhoHasVip);
         }
     }
