@@ -24,6 +24,8 @@ pub struct Campaign {
     pub members: Option<usize>,
     /// Nothing is wrong but that the segment loses this share of all frames, in percent, while the VIP changes hands.
     pub loss_alone: Option<u8>,
+    /// Every schedule has so many reader VIPs, 1 to 3; 0: each has some, as its seed says; none: one in four has some.
+    pub readers: Option<u8>,
     /// End after so many failures, 1 at the least.
     pub failures: usize,
     /// A mistake in the rules.
@@ -47,6 +49,8 @@ pub struct Failure {
 pub struct Findings {
     /// How many schedules ran, by the number of hosts.
     pub ran: BTreeMap<usize, u64>,
+    /// … by the number of VIPs for writers and for readers.
+    pub vips: BTreeMap<(u8, u8), u64>,
     /// Virtual time.
     pub virtual_time: Duration,
     /// Real time.
@@ -74,6 +78,8 @@ pub struct Findings {
 impl Findings {
     fn add(&mut self, schedule: &Schedule, outcome: &Outcome) {
         *self.ran.entry(schedule.members).or_default() += 1;
+        let readers = schedule.readers.map_or(0, |readers| readers.vips);
+        *self.vips.entry((1 + u8::from(schedule.second_vip), readers)).or_default() += 1;
         self.virtual_time += outcome.length;
         self.lossy_schedules += u64::from(schedule.loses_frames());
         if schedule.loses_frames() {
@@ -100,6 +106,9 @@ impl Findings {
     fn merge(&mut self, other: Self) {
         for (members, count) in other.ran {
             *self.ran.entry(members).or_default() += count;
+        }
+        for (vips, count) in other.vips {
+            *self.vips.entry(vips).or_default() += count;
         }
         for (ms, count) in other.followed {
             *self.followed.entry(ms).or_default() += count;
@@ -182,11 +191,13 @@ impl Campaign {
 
     /// The schedule of a seed.
     pub fn schedule(&self, seed: u64) -> Schedule {
-        #[allow(unused_mut, reason = "changed where mistakes can be planted")]
         let mut schedule = match self.loss_alone {
             Some(percent) => Schedule::under_loss(seed, self.members, percent),
             None => Schedule::from_seed(seed, self.members),
         };
+        if let Some(vips) = self.readers {
+            schedule = schedule.with_readers((vips > 0).then_some(vips));
+        }
         #[cfg(feature = "planted")]
         {
             schedule.planted = self.planted;
@@ -209,6 +220,9 @@ impl fmt::Display for Findings {
         )?;
         for (members, count) in &self.ran {
             writeln!(f, "  {members} hosts: {count}")?;
+        }
+        for ((writers, readers), count) in &self.vips {
+            writeln!(f, "  {writers} VIPs for writers and {readers} for readers: {count}")?;
         }
         let two = &self.two_holders;
         let s = |duration: Duration| format!("{:.3} s", duration.as_secs_f64());

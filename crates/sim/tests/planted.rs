@@ -16,7 +16,7 @@ macro_rules! is_caught {
             #[test]
             fn $name() {
                 let planted = Some(Planted::$mistake);
-                let campaign = Campaign { schedules: AT_MOST, seed: $seed, members: None, loss_alone: None, failures: 1, planted };
+                let campaign = Campaign { schedules: AT_MOST, seed: $seed, members: None, loss_alone: None, readers: None, failures: 1, planted };
                 let findings = campaign.run();
                 assert!(!findings.failures.is_empty(), "not caught in {AT_MOST} schedules");
             }

@@ -230,6 +230,7 @@ impl World {
             }
             Action::LearnNeighbors => self.learn_neighbors(host, life),
             Action::Vip(vip, VipAction::SendProbe) => self.broadcast(host, *vip, Says::Probe),
+            Action::Vip(vip, VipAction::SayFitness(fitness)) => self.say_fitness(host, *vip, *fitness),
             Action::Vip(vip, VipAction::AskWhoHasVip) => self.ask_who_has_vip(host, *vip),
             Action::Vip(vip, VipAction::Announce) => {
                 // The request form and the reply form.
@@ -244,11 +245,15 @@ impl World {
             }
             Action::Vip(vip, VipAction::RemoveAddress { .. }) => {
                 let vip = place_of_vip(*vip);
-                self.check_flap(host, vip);
+                if self.is_writers(vip) {
+                    // What an agent lets go of readers' VIPs for, its judge knows.
+                    self.check_flap(host, vip);
+                }
                 if self.hosts[host].vips[vip].here.is_none() {
                     return Outcome::Gone;
                 }
                 self.hosts[host].vips[vip].removed_at = Some(self.now);
+                self.note_leaving(host, vip);
                 self.set_vip(host, vip, None);
             }
             Action::Vip(vip, VipAction::AnnounceRelease(to)) => {
