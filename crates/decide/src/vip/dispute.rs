@@ -47,7 +47,9 @@ impl VipMachine {
         // A new primary may hear of a switchover some milliseconds sooner than the old one, and claim while the old one's server still says
         // that it leads: that proof is over as soon as a stage fails.
         let settled = hold.settled.is_some_and(|(settled, until)| settled == member && at.now < until);
-        if settled && hold.recheck_since.is_none() {
+        // Of several that claim a reader VIP the one where it belongs is answered, whoever claimed it before.
+        let belongs_there = at.belongs_to(member);
+        if settled && hold.recheck_since.is_none() && !belongs_there {
             return;
         }
         if !says.is_use() && says != Says::Probe {
@@ -57,8 +59,8 @@ impl VipMachine {
         let announced = says.is_use();
         match &mut hold.dispute {
             Some(dispute) if dispute.claimant == member => dispute.announced |= announced,
-            Some(_) => {}
-            None => {
+            Some(_) if !belongs_there => {}
+            _ => {
                 hold.dispute = Some(Dispute { claimant: member, since: at.now, proven: false, announced });
                 out.act(Action::AskServer);
                 if !at.is_for_readers() {

@@ -100,6 +100,8 @@ pub struct ModelHost {
     pub(super) parked: bool,
     /// As `parked`, but the polls are carried out, to check that.
     pub(super) would_park: bool,
+    /// It was either of both until just now.
+    pub(super) was_parked: bool,
     pub(super) last_frame: Time,
     pub(super) last_addresses: Time,
     pub(super) last_of_operator: Time,
@@ -184,6 +186,7 @@ impl ModelHost {
             poll_serial: 0,
             parked: false,
             would_park: false,
+            was_parked: false,
             last_frame: now,
             last_addresses: now,
             last_of_operator: now,
