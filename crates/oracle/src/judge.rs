@@ -286,8 +286,16 @@ impl Book {
         Verdict::excused(excuse)
     }
 
+    /// A reader VIP belongs to nobody: no secondary is fit by its own word, and then nobody is to have it.
+    fn has_no_reader(&self, limits: &Limits<'_>, now: Time) -> bool {
+        limits.vip.role == VipRole::Reader
+            && limits.group.readers.when_none == WhenNoReader::Nobody
+            && !self.is_paused()
+            && self.reader_words.nobody_is_fit(now)
+    }
+
     fn lets_go_too_soon(&self, limits: &Limits<'_>, now: Time) -> Option<Breach> {
-        if !self.member {
+        if !self.member || self.has_no_reader(limits, now) {
             return None;
         }
         let asked = self.server_asked.max(self.gateway_asked);
@@ -321,12 +329,6 @@ impl Book {
                     Invariant::NoFlap,
                     "lets go, though its server leads, or still takes writes",
                 ));
-            }
-            Word::Serves
-                if limits.group.readers.when_none == WhenNoReader::Nobody
-                    && self.reader_words.nobody_is_fit(now) =>
-            {
-                return None;
             }
             Word::Serves => {
                 let words = "lets go of a reader VIP, though its server is ONLINE with the majority";

@@ -198,7 +198,7 @@ impl VipMachine {
         let own_answered = stages.asked_at(Stage::Server) >= dispute.since;
         let (own_limit, limit) =
             (dispute.since + at.policy.own_answer_limit, dispute.since + at.policy.dispute_limit);
-        if planted!(at.group, KeepReadersFromTheirPlace) {
+        if own_answered && planted!(at.group, KeepReadersFromTheirPlace) {
             return Settled::Stay;
         }
         match (verdict, &stages.primary.0) {
