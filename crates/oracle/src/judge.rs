@@ -270,7 +270,11 @@ impl Book {
         // One that has just taken it lets go of it again at the first answer, whoever leads.
         let settled = self.held_since.is_some_and(|since| now.since(since) > limits.vip.dispute_limit);
         let is_for_readers = limits.vip.role == VipRole::Reader;
-        if settled && !is_for_readers && !self.gives_up && self.claims.are_all_of_older_views(self.newest.as_ref()) {
+        if settled
+            && !is_for_readers
+            && !self.gives_up
+            && self.claims.are_all_of_older_views(self.newest.as_ref())
+        {
             let words = "yields to a claim of an older view";
             return Verdict::breach(Invariant::NewestView, words);
         }

@@ -59,28 +59,39 @@ pub fn entitled(standings: &[Standing], when_none: WhenNoReader) -> Vec<usize> {
 ///
 /// # Errors
 /// How that is broken.
-pub fn placed(
-    standings: &[Standing],
-    holders: &[Vec<usize>],
-    when_none: WhenNoReader,
-) -> Result<(), Breach> {
+pub fn placed(standings: &[Standing], holders: &[Vec<usize>], when_none: WhenNoReader) -> Result<(), Breach> {
     let entitled = entitled(standings, when_none);
     let breach = |words: String| Err(Breach::new(Invariant::Placed, words));
     let keeps = |place: &usize| standings[*place] == Standing::Paused;
     for (number, holders) in holders.iter().enumerate() {
         match holders.as_slice() {
             [] if entitled.is_empty() => {}
-            [] => return breach(format!("reader VIP {} is nowhere, and {} may have it", number + 1, names(&entitled))),
+            [] => {
+                return breach(format!(
+                    "reader VIP {} is nowhere, and {} may have it",
+                    number + 1,
+                    names(&entitled)
+                ));
+            }
             [holder] if keeps(holder) || entitled.contains(holder) => {}
             // Whoever had it last keeps it: it has no better place. A primary that is to be spared does not.
             [holder] if entitled.is_empty() => {
                 let serves = matches!(standings[*holder], Standing::Primary | Standing::Behind);
                 if when_none == WhenNoReader::Nobody && serves {
-                    return breach(format!("reader VIP {} is on {}, and nobody is to have it", number + 1, names(holders)));
+                    return breach(format!(
+                        "reader VIP {} is on {}, and nobody is to have it",
+                        number + 1,
+                        names(holders)
+                    ));
                 }
             }
             holders => {
-                let words = format!("reader VIP {} is on {}, and belongs to {}", number + 1, names(holders), names(&entitled));
+                let words = format!(
+                    "reader VIP {} is on {}, and belongs to {}",
+                    number + 1,
+                    names(holders),
+                    names(&entitled)
+                );
                 return breach(words);
             }
         }
@@ -117,12 +128,14 @@ pub fn moves(seen: &Move, readers: &ReaderPolicy) -> Result<(), Breach> {
     let breach = |words: String| Err(Breach::new(Invariant::Placed, words));
     match seen.settles_for {
         _ if !settled => Ok(()),
-        Some(well) if well + ASKED_EVERY < readers.well_for => {
-            breach(format!("takes a reader VIP from a host that is fit, and has itself been well for {:.1} s", well.as_secs_f64()))
-        }
-        _ if seen.load <= seen.least.saturating_add(1) => {
-            breach(format!("loses one of {} reader VIPs, is fit, and nobody has fewer than {}", seen.load, seen.least))
-        }
+        Some(well) if well + ASKED_EVERY < readers.well_for => breach(format!(
+            "takes a reader VIP from a host that is fit, and has itself been well for {:.1} s",
+            well.as_secs_f64()
+        )),
+        _ if seen.load <= seen.least.saturating_add(1) => breach(format!(
+            "loses one of {} reader VIPs, is fit, and nobody has fewer than {}",
+            seen.load, seen.least
+        )),
         _ => Ok(()),
     }
 }
@@ -135,7 +148,8 @@ pub fn given_away(said_for: Duration, within: Duration, holds: bool) -> Result<(
     if !holds || said_for < within {
         return Ok(());
     }
-    let words = format!("still has a reader VIP {} ms after it said that it is not fit", said_for.as_millis());
+    let words =
+        format!("still has a reader VIP {} ms after it said that it is not fit", said_for.as_millis());
     Err(Breach::new(Invariant::Placed, words))
 }
 

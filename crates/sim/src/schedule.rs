@@ -231,7 +231,11 @@ impl Schedule {
             limits.lease_ms = limits.lease_ms.min(LEASE_WHERE_SILENT_HOSTS_GO_MS);
         }
         let schedule = Self { limits, held_up, peer_unknown, second_vip, faults, length_ms, ..quiet };
-        if Rng::with_seed(seed ^ READERS_DRAWN).u8(0..READERS_IN) == 0 { schedule.with_readers(None) } else { schedule }
+        if Rng::with_seed(seed ^ READERS_DRAWN).u8(0..READERS_IN) == 0 {
+            schedule.with_readers(None)
+        } else {
+            schedule
+        }
     }
 
     /// The same with reader VIPs, as many as the seed says or as many as that, and with faults of their own. Drawn apart: whatever has no
@@ -412,8 +416,8 @@ fn let_readers_fail(rng: &mut Rng, members: usize, faults: &mut Vec<Timed>) -> u
         let who = if rng.bool() { Who::Reader } else { Who::Host(rng.usize(0..members)) };
         let at_ms = HEAD_MS + 1_500 + rng.u64(0..9_000);
         let ms = length(rng);
-        let long = rng.u64(3_000..15_000);
-        let fault = match rng.u8(0..12) {
+        let mut long = rng.u64(3_000..15_000);
+        let fault = match rng.u8(0..14) {
             0..=2 => Fault::FallsBehind { who, ms },
             3..=5 => Fault::FallsBehind { who, ms: long },
             6 => Fault::Kill { who, ms },
@@ -421,6 +425,11 @@ fn let_readers_fail(rng: &mut Rng, members: usize, faults: &mut Vec<Timed>) -> u
             8 => Fault::ServerHangs { who, ms: long },
             9 => Fault::GatewayLost { who, ms: long },
             10 => Fault::AgentRestarts { who, ms },
+            11 | 12 => {
+                // Away for so long that the others are to have found their places without it.
+                long += 9_000;
+                Fault::PowerOff { who, ms: long }
+            }
             _ => Fault::PausedByOperator { who: Some(who), ms: long, resumed: rng.bool() },
         };
         faults.push(Timed { at_ms, fault });

@@ -38,7 +38,8 @@ use queue::Queue;
 use segment::Segment;
 
 /// The addresses that all are about: the writers', one or two, and after them the readers', none to three.
-pub const VIPS: [IpAddr; 5] = [vip_address(100), vip_address(101), vip_address(102), vip_address(103), vip_address(104)];
+pub const VIPS: [IpAddr; 5] =
+    [vip_address(100), vip_address(101), vip_address(102), vip_address(103), vip_address(104)];
 const fn vip_address(last: u8) -> IpAddr {
     IpAddr::V4(Ipv4Addr::new(10, 77, 0, last))
 }

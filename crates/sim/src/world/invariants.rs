@@ -140,7 +140,8 @@ impl World {
         for vip in 0..self.vips.len() {
             // The measures are the writers'.
             if self.is_writers(vip)
-                && let Some(Overlap { because, since }) = self.vips[vip].one_holder.overlap() {
+                && let Some(Overlap { because, since }) = self.vips[vip].one_holder.overlap()
+            {
                 self.measured.count(because, until.since(self.now), until.since(since));
             }
         }

@@ -218,7 +218,9 @@ impl World {
 
     /// PLACED: nothing has changed for long.
     pub(super) fn check_placed(&mut self, since: Time) {
-        let Some((_, standings)) = self.stillness.since().filter(|(known, _)| *known == since) else { return };
+        let Some((_, standings)) = self.stillness.since().filter(|(known, _)| *known == since) else {
+            return;
+        };
         let holders: Vec<Vec<Place>> =
             self.reader_vips().map(|vip| self.vips[vip].holders.each().collect()).collect();
         if let Err(breach) = placed::placed(standings, &holders, self.policy.group.readers.when_none) {
@@ -246,9 +248,8 @@ impl World {
         }
         let now = self.now;
         let may_have = |other: &Place| {
-            let ready = |(said, at): (Fitness, Time)| {
-                said == Fitness::Ready && now.since(at) < WORD_HOLDS_FOR
-            };
+            let ready =
+                |(said, at): (Fitness, Time)| said == Fitness::Ready && now.since(at) < WORD_HOLDS_FOR;
             *other != host
                 && (self.standing(*other) == Some(Standing::Fit)
                     || self.hosts[*other].candidate.said.is_some_and(ready))
@@ -268,14 +269,16 @@ impl World {
         let settles_for = self.hosts[host].candidate.well_since.map(|since| self.now.since(since));
         let moved = Move { fit_for, load, least, settles_for };
         if let Err(breach) = placed::moves(&moved, &self.policy.group.readers) {
-            let blamed = if settles_for.is_some_and(|_| load > least.saturating_add(1)) { host } else { from };
+            let blamed =
+                if settles_for.is_some_and(|_| load > least.saturating_add(1)) { host } else { from };
             self.broke(self.now, Some(blamed), breach);
         }
     }
 
     /// PLACED: a host has said for a while that it is not fit.
     pub(super) fn check_given_away(&mut self, host: Place, said_at: Time) {
-        let long = |since: Option<Time>| since.is_some_and(|since| self.now.since(since) > self.placed_within());
+        let long =
+            |since: Option<Time>| since.is_some_and(|since| self.now.since(since) > self.placed_within());
         let seen = &self.hosts[host];
         let another = (0..self.hosts.len()).any(|other| {
             let known = &self.hosts[other].candidate;
