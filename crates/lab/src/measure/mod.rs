@@ -7,6 +7,7 @@ mod holding;
 mod interfaces;
 mod judged;
 mod log_time;
+pub mod readers;
 mod reading;
 pub mod slowdown;
 
@@ -85,6 +86,8 @@ struct Fault<'a> {
     injected_us: u64,
     /// Until when recovery is watched for.
     watched_us: u64,
+    /// When the lab began to undo it; the same as below where it had nothing to undo.
+    healed_us: u64,
     /// The next fault, or the end.
     end_us: u64,
 }
@@ -191,6 +194,7 @@ fn faults(recording: &Recording) -> Vec<Fault<'_>> {
                 injected_us: recorded.at_us,
                 // Where the primary stays, the fault's own end (a cable plugged back) may well be the recovery.
                 watched_us: if *expects == Expects::NewPrimary { healed_us } else { end_us },
+                healed_us,
                 end_us,
             })
         })
