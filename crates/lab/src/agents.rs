@@ -329,17 +329,8 @@ pub const LAB: Cluster = Cluster {
 /// The same file on every host.
 pub fn configuration(clusters: &[Cluster]) -> String {
     let table = |cluster: &Cluster| {
-        let Cluster {
-            name,
-            vips,
-            readers,
-            group,
-            sleeptime,
-            sooner_elections,
-            fence,
-            silent_hosts_go,
-            more,
-        } = cluster;
+        let Cluster { name, vips, readers, group, sleeptime, sooner_elections, fence, silent_hosts_go, more } =
+            cluster;
         let mysql_port = group.mysql_port;
         // With the stack MYSQL there is none to be named.
         let group_port = match stack() {

@@ -64,7 +64,11 @@ fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
             // Once, before the labs look for it at the same time.
             provision::provision()?;
             let agent = find_agent(arguments.agent)?;
-            let group = [("--members", arguments.members), ("--writers", arguments.writers), ("--readers", arguments.readers)];
+            let group = [
+                ("--members", arguments.members),
+                ("--writers", arguments.writers),
+                ("--readers", arguments.readers),
+            ];
             test(&filters, labs, group, &agent, out.as_deref())
         }
         task if arguments.inside.is_none() => start_over_inside(&task, arguments.agent, arguments.no_agents),

@@ -181,10 +181,8 @@ impl Lab {
                 agent.check()?;
             }
             let primary = self.group.primary().ok();
-            let holders = vips
-                .iter()
-                .map(|vip| holders_of(&self.segment, *vip))
-                .collect::<Result<Vec<_>, _>>()?;
+            let holders =
+                vips.iter().map(|vip| holders_of(&self.segment, *vip)).collect::<Result<Vec<_>, _>>()?;
             if primary.is_some_and(|primary| even(&holders, primary, self.segment.databases.len())) {
                 return Ok(());
             }

@@ -13,6 +13,7 @@ use crate::agents::{Cluster, LAB, configure_under};
 use crate::client;
 use crate::fault::{Fault, Injected};
 use crate::measure::budget::{Budget, budgets};
+use crate::measure::entitled::{Overstay, overstays};
 use crate::measure::readers::Readership;
 use crate::measure::slowdown::{Slowdown, slowdowns};
 use crate::measure::{self, Figures, Judged};
@@ -377,6 +378,11 @@ impl Experiment {
             judged.add(Judged::of_holders(vip, &recording));
         }
         judged
+    }
+
+    /// The reader VIPs that stayed on hosts that were not entitled to them, from then on (microseconds).
+    pub fn overstays(&self, since_us: u64) -> Vec<Overstay> {
+        overstays(&self.watch.recording(), &all_readers(), since_us)
     }
 
     /// Ends the witnesses and their recording, and starts them with a new one. Gives what the oracle says of the old one.

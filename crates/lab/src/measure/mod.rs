@@ -1,6 +1,7 @@
 //! A recording → figures, fault by fault. Pure: the same recording gives the same figures.
 
 pub mod budget;
+pub mod entitled;
 mod families;
 mod handover;
 mod holding;

@@ -14,6 +14,8 @@ pub struct Readership {
     pub fault: String,
     /// The host that it was done to.
     pub host: String,
+    /// When it was injected, microseconds.
+    pub injected_us: u64,
     /// The VIP.
     pub vip: IpAddr,
     /// Who had it then.
@@ -76,6 +78,7 @@ fn of(
     Readership {
         fault: fault.name.to_owned(),
         host: fault.host.to_owned(),
+        injected_us: fault.injected_us,
         vip,
         after: elsewhere.map_or_else(|| before.clone(), |change| change.hosts.clone()),
         before,

@@ -70,6 +70,7 @@ mod tests {
         let one = |before: &str, moved, moves| Readership {
             fault: "reader-kill-9".into(),
             host: "db2".into(),
+            injected_us: 0,
             vip: all_readers()[0],
             before: host(before),
             after: host("db3"),
