@@ -44,6 +44,9 @@ impl Agent {
         if let Err(error) = self.stat_file.put_back() {
             self.once.error(&self.journal, error.to_string(), &error);
         }
+        for error in self.reader_stats.look(clock::now()) {
+            self.once.error(&self.journal, error.to_string(), &error);
+        }
         self.look_at_read_only(state);
         for (id, vip) in &self.cluster.policy.vips {
             let (address, port) = (vip.address, self.cluster.mysql_port);
