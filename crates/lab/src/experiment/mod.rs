@@ -150,13 +150,6 @@ impl Experiment {
         self.watch.reader_vips()
     }
 
-    /// Tells something of the lab's own at this moment, and gives the moment.
-    pub(crate) fn mark(&self, line: &str) -> u64 {
-        let recorded = Recorded::now("lab", What::Said { line: line.to_owned() });
-        self.watch.tell(&recorded);
-        recorded.at_us
-    }
-
     /// Gives all agents another file, with these keys above the cluster, and starts them anew; the VIP stays where it is (S7).
     pub(crate) fn configure_agents_under(
         &mut self,
@@ -349,7 +342,8 @@ impl Experiment {
     /// For each VIP, and each move of it so far, how long no host had it.
     pub fn handovers(&self) -> Vec<(IpAddr, Vec<measure::Reading>)> {
         let recording = self.watch.recording();
-        vips().into_iter().map(|vip| (vip, measure::handovers(&recording, vip))).collect()
+        let all = vips().into_iter().chain(all_readers());
+        all.map(|vip| (vip, measure::handovers(&recording, vip))).collect()
     }
 
     /// Where the time of each move of the VIP beside the client's went; nothing where there is none.

@@ -22,6 +22,8 @@ pub struct Readership {
     pub before: BTreeSet<String>,
     /// Who had it first after that; the same where it did not move.
     pub after: BTreeSet<String>,
+    /// Fault → its server calls itself ONLINE no more, or is gone, by its own witness. It does not apply where it did neither.
+    pub seen: Reading,
     /// Fault → it is on another host than before. It does not apply where it did not move, and nothing was done to its host.
     pub moved: Reading,
     /// Fault → the first good read at another server, by whoever reads. It does not apply where it did not move.
@@ -80,6 +82,7 @@ fn of(
         host: fault.host.to_owned(),
         injected_us: fault.injected_us,
         vip,
+        seen: no_longer_online(recording, fault, within),
         after: elsewhere.map_or_else(|| before.clone(), |change| change.hosts.clone()),
         before,
         moved,
@@ -89,6 +92,18 @@ fn of(
         two_holders: Reading::between(0, holding.two_holders(fault.injected_us, fault.end_us)),
         moves: comings().count(),
     }
+}
+
+/// When the server of the fault's host first said that it is not ONLINE, or was gone.
+fn no_longer_online(recording: &Recording, fault: &Fault<'_>, within: impl Fn(u64) -> bool) -> Reading {
+    let of_host = |recorded: &&Recorded| recorded.who == fault.host && within(recorded.at_us);
+    let is_no_more = |recorded: &&Recorded| match &recorded.what {
+        What::Role(role) => role.state != "ONLINE",
+        What::NoRole { asked_us, .. } => asked_us.is_none(),
+        _ => false,
+    };
+    let found = recording.all().iter().filter(of_host).find(is_no_more);
+    found.map_or(Reading::DoesNotApply, |recorded| fault.after(recorded.at_us))
 }
 
 /// When somebody first read at another server than those, by a read begun since then.

@@ -74,6 +74,7 @@ mod tests {
             vip: all_readers()[0],
             before: host(before),
             after: host("db3"),
+            seen: Reading::DoesNotApply,
             moved,
             read: moved,
             outage: moved,
