@@ -56,6 +56,12 @@ fn status(role: &str, age_ms: u64) -> Status {
         },
         "waits_for": [],
         "pause_left_ms": null,
+        "readers": {
+            "own": if primary { "primary" } else { "ready" },
+            "backlog": { "asked_ms": 300, "transactions": 7, "behind_ms": 20, "unknown": null },
+            "words": [{ "member": "10.77.0.12", "fitness": "ready", "age_ms": 250, "counts": true }],
+            "placed": [{ "vip": "10.77.0.101", "member": "10.77.0.12" }],
+        },
         "last_switch": null,
     });
     serde_json::from_value(status).unwrap()
