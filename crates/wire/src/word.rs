@@ -24,18 +24,19 @@ impl Word {
     }
 
     /// The six bytes in which it is sent.
-    pub(crate) const fn mark(self) -> Mac {
-        let [a, b, c, d, e] = MARK;
-        Mac([a, b, c, d, e, self.0])
+    pub(crate) fn mark(self) -> Mac {
+        let mut bytes = [0; 6];
+        if let Some((number, mark)) = bytes.split_last_mut() {
+            mark.copy_from_slice(&MARK);
+            *number = self.0;
+        }
+        Mac(bytes)
     }
 
     /// The word that these six bytes are; none: they are none, or one that this version does not know.
     pub(crate) fn of_mark(mark: Mac) -> Option<Self> {
-        let [a, b, c, d, e, number] = mark.0;
-        match [a, b, c, d, e] {
-            MARK => Self::new(number),
-            _ => None,
-        }
+        let (number, mark) = mark.0.split_last()?;
+        if *mark == MARK { Self::new(*number) } else { None }
     }
 }
 

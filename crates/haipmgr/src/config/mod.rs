@@ -42,6 +42,7 @@ pub use load::{control_socket_of, load, load_to_read};
 pub use password::Password;
 pub(crate) use password::{PasswordError, from_file as password_from_file};
 pub use problem::{Position, Problem, Problems};
+pub(crate) use readers::{max_behind_in_words, no_reader_word};
 
 /// The password in this file.
 ///

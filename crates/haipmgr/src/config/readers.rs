@@ -1,9 +1,12 @@
-//! `reader_max_behind`: how far a secondary may be behind and serve readers.
+//! `reader_max_behind`: how far a secondary may be behind and serve readers; `when_no_reader` in a word.
 
 use std::time::Duration;
 
+use decide::policy::{ReaderPolicy, WhenNoReader};
+
 use super::apply::{length_of_time, within};
-use super::keys::READER_AGE;
+use super::duration;
+use super::keys::{NO_READER_WORDS, READER_AGE};
 use super::value::Value;
 
 const ADVICE: &str = "write how many transactions, such as 25000, how old, such as \"30s\", or both, [25000, \"30s\"]; 0 is no limit";
@@ -13,6 +16,27 @@ const ADVICE: &str = "write how many transactions, such as 25000, how old, such 
 pub(super) struct MaxBehind {
     pub(super) transactions: Option<u64>,
     pub(super) age: Option<Duration>,
+}
+
+/// As the file would have it.
+pub(crate) fn max_behind_in_words(readers: &ReaderPolicy) -> String {
+    let age = readers.max_age.map(|age| format!("\"{}\"", duration::format(age)));
+    match (readers.max_transactions, age) {
+        (None, None) => "0".to_owned(),
+        (Some(count), None) => count.to_string(),
+        (None, Some(age)) => age,
+        (Some(count), Some(age)) => format!("[{count}, {age}]"),
+    }
+}
+
+/// `when_no_reader`'s word.
+pub(crate) fn no_reader_word(when_none: WhenNoReader) -> &'static str {
+    let [primary, nobody, any_online] = NO_READER_WORDS;
+    match when_none {
+        WhenNoReader::Primary => primary,
+        WhenNoReader::Nobody => nobody,
+        WhenNoReader::AnyOnline => any_online,
+    }
 }
 
 /// What the key says.
@@ -78,6 +102,24 @@ mod tests {
         for none in [Value::Whole(0), text("0s"), Value::List(vec![Value::Whole(0)])] {
             assert_eq!(of(none), limits(None, None));
         }
+    }
+
+    #[test]
+    fn it_is_told_as_the_file_would_have_it() {
+        for (transactions, age, words) in [
+            (Some(500), None, "500"),
+            (None, Some(30), "\"30s\""),
+            (Some(500), Some(30), "[500, \"30s\"]"),
+            (None, None, "0"),
+        ] {
+            let limits = ReaderPolicy {
+                max_transactions: transactions,
+                max_age: age.map(Duration::from_secs),
+                ..ReaderPolicy::default()
+            };
+            assert_eq!(max_behind_in_words(&limits), words);
+        }
+        assert_eq!(no_reader_word(WhenNoReader::AnyOnline), "any_online");
     }
 
     #[test]
