@@ -69,6 +69,9 @@ pub(super) enum Kind {
     GatewayLost,
     ReadOnlyPrimary,
     SilentHost,
+    /// A number of transactions, a length of time, or a list of both.
+    ReaderMaxBehind,
+    WhenNoReader,
     Members,
     /// `[[cluster.vips]]`.
     FurtherVips,
@@ -94,6 +97,12 @@ pub(super) const READ_ONLY_WORDS: [&str; 3] = ["hold", "release", "follow"];
 /// The words `silent_host` takes.
 pub(super) const SILENT_HOST_WORDS: [&str; 2] = ["wait", "expel"];
 
+/// The words `when_no_reader` takes.
+pub(super) const NO_READER_WORDS: [&str; 3] = ["primary", "nobody", "any_online"];
+
+/// How old a reader's last applied transaction may be allowed to be.
+pub(super) const READER_AGE: (Duration, Duration) = (s(1), s(86_400));
+
 /// The words `decision_trace` takes.
 pub(super) const TRACE_WORDS: [&str; 3] = ["switches", "all", "off"];
 
@@ -116,8 +125,9 @@ pub(super) const CLUSTER: &[Key] = &[
         name: "vips",
         presence: Presence::Or("none"),
         kind: Kind::FurtherVips,
-        about: "Further VIPs, each in a table `[[cluster.vips]]`: `address`, `role` (`\"writer\"`, the default: on the primary), and \
-                `lease` where it is not the cluster's. Each moves by itself. Their switches are in the log; `stat_<port>` is the first VIP's.",
+        about: "Further VIPs, each in a table `[[cluster.vips]]`: `address`, `role` (`\"writer\"`, the default: on the primary; `\"reader\"`: on a \
+                secondary that is fit to serve readers, docs/readers.md), and `lease` where it is not the cluster's. Each moves by itself. Their \
+                switches are in the log; `stat_<port>` is the first VIP's, which is always the writer's.",
     },
     Key {
         name: "gateway",
@@ -323,6 +333,34 @@ pub(super) const CLUSTER: &[Key] = &[
                 on; a primary that is read-only never takes it. `\"release\"`: the same, but a holder releases it after `claim_wait`, for clients \
                 that must not find a server that refuses their writes. `\"follow\"`: the VIP is on the primary whether that takes writes or \
                 not; when the group becomes the one that takes writes, the VIP is there already.",
+    },
+    Key {
+        name: "reader_max_behind",
+        presence: Presence::Default,
+        kind: Kind::ReaderMaxBehind,
+        about: "How far a secondary may be behind and have reader VIPs (docs/readers.md): a number of transactions that wait in its applier \
+                queue, the age of the transaction that it applied last (`\"30s\"`; counted only while others wait), or both (`[25000, \"30s\"]`): \
+                then it is behind by either. 0: no limit. It is well again below half of it.",
+    },
+    Key {
+        name: "reader_behind_for",
+        presence: Presence::Default,
+        kind: Kind::Duration { least: ms(0), most: s(3600), at: |draft| &mut draft.group.readers.behind_for },
+        about: "How long a secondary has to be behind without a break before its reader VIPs are given to others.",
+    },
+    Key {
+        name: "reader_well_for",
+        presence: Presence::Default,
+        kind: Kind::Duration { least: ms(0), most: s(3600), at: |draft| &mut draft.group.readers.well_for },
+        about: "How long a host that was not fit to serve readers has to be fit again before it takes its share of the reader VIPs. Where no \
+                other secondary is fit it has them at once.",
+    },
+    Key {
+        name: "when_no_reader",
+        presence: Presence::Default,
+        kind: Kind::WhenNoReader,
+        about: "Who has the reader VIPs while no secondary is fit. `\"primary\"`: the primary, so that readers are served. `\"nobody\"`: nobody, \
+                so that the primary is spared. `\"any_online\"`: any member that is ONLINE in the majority, secondaries too however far they are behind.",
     },
     Key {
         name: "takeover_after",
