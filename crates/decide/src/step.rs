@@ -82,7 +82,12 @@ impl Decision {
 
     /// How this VIP stands.
     pub fn stands(&self, vip: VipId) -> Option<&Reason> {
-        self.reasons.iter().rfind(|said| said.vip == Some(vip)).map(|said| &said.reason)
+        self.said_of(vip).map(|said| &said.reason)
+    }
+
+    /// The same, with what it is about.
+    pub fn said_of(&self, vip: VipId) -> Option<&Said> {
+        self.reasons.iter().rfind(|said| said.vip == Some(vip))
     }
 
     /// Stage 5's return value in the legacy program's table (S13).

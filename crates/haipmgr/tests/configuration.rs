@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use decide::net::VipId;
-use decide::policy::GatewayLost;
-use haipmgr::config::{DecisionTrace, Source, convert, load};
+use decide::policy::{GatewayLost, VipRole};
+use haipmgr::config::{Config, DecisionTrace, Source, convert, load};
 use written::*;
 
 #[test]
@@ -141,7 +141,8 @@ fn a_cluster_may_have_vips_members_and_gateway_of_either_family_and_several_vips
         ("fd77::100", "10.77.0.100", "10.77.0.100 is there twice"),
         ("fd77::100", "10.77.0.13", "the VIP and a member's own address"),
         ("fd77::100", "fd77::100/64", "address: the prefix length /64 is refused"),
-        ("\"writer\"", "\"reader\"", "the one role is \"writer\""),
+        ("\"writer\"", "\"lector\"", "\"lector\" is no role; write \"writer\""),
+        ("\"writer\"", "7", "role: this is a whole number; write \"writer\""),
         ("\"off\"", "\"1s\"", "lease: 1s is out of range"),
         ("address = \"10.77", "adress = \"10.77", "did you mean \"address\"?"),
         ("role", "rolle", "did you mean \"role\"?"),
@@ -150,6 +151,10 @@ fn a_cluster_may_have_vips_members_and_gateway_of_either_family_and_several_vips
         let problems = refused("haipmgr.toml", &text.replacen(what, by, 1));
         assert!(problems.iter().any(|problem| problem.contains(words)), "{what} -> {by}: {problems:#?}");
     }
+    let roles = |config: &Config| only(config).policy.vips.values().map(|vip| vip.role).collect::<Vec<_>>();
+    assert_eq!(roles(&config), [VipRole::Writer; 3]);
+    let (_written, config) = loaded("haipmgr.toml", &text.replacen("\"writer\"", "\"reader\"", 1));
+    assert_eq!(roles(&config), [VipRole::Writer, VipRole::Writer, VipRole::Reader]);
     let one = TOML.to_owned() + "[cluster.vips]\naddress = \"fd77::100\"\n";
     assert!(refused("haipmgr.toml", &one).join("").contains("write [[cluster.vips]]"));
 }

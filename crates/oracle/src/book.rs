@@ -5,8 +5,8 @@ use std::time::Duration;
 use crate::claims::Claims;
 use crate::expelling::Expelling;
 use crate::inputs::{
-    Action, Event, Fact, Frame, Gateway, GroupView, HostAddress, Mac, MemberState, Outcome, Says, Seen,
-    Server, Time, ViewId, VipAction, VipRole,
+    Action, Event, Fact, Frame, Gateway, GroupView, HostAddress, Mac, MemberState, Outcome, ReadOnlyPrimary,
+    Says, Seen, Server, Time, ViewId, VipAction, VipPolicy, VipRole,
 };
 use crate::limits::Limits;
 use crate::reader_words::ReaderWords;
@@ -180,7 +180,7 @@ impl Book {
             | Event::ReceiveUp(vip, _)
             | Event::Done { action: Action::Vip(vip, _), .. }
                 if *vip != limits.id => {}
-            Event::Server(seen) => self.told_of_server(limits.vip.role, seen, now),
+            Event::Server(seen) => self.told_of_server(limits.vip, seen, now),
             Event::Peer { seen, .. } => {
                 if let Fact::Known(Server::Member(view)) = &seen.fact {
                     self.learn_view(view, None);
@@ -322,7 +322,7 @@ impl Book {
         }
     }
 
-    fn told_of_server(&mut self, role: VipRole, seen: &Seen<Server>, now: Time) {
+    fn told_of_server(&mut self, vip: &VipPolicy, seen: &Seen<Server>, now: Time) {
         let in_time = seen.asked_at >= self.server_asked;
         if let Fact::Known(Server::Member(view)) = &seen.fact {
             self.learn_view(view, Some(in_time));
@@ -336,10 +336,14 @@ impl Book {
             _ => self.own_view.take(),
         };
         self.strays = takes_stray_writes(&seen.fact);
-        let word = match Word::of_role(role, &seen.fact) {
+        let word = match Word::of_role(vip.role, &seen.fact) {
             word if word.may_stay() && self.is_stale() => Word::Stale,
             // Whatever runs there now is not what led.
             Word::Silent | Word::TurnsAway if self.started_anew => Word::Dead,
+            // To a VIP that follows the primary it is the same.
+            Word::Leads { .. } if vip.read_only_primary == ReadOnlyPrimary::Follow => {
+                Word::Leads { writable: true }
+            }
             word => word,
         };
         self.started_anew = word == Word::Dead;
@@ -421,7 +425,7 @@ impl Book {
 
     /// How long a holder may go on, by what it was told. None: without an end.
     pub(crate) fn may_hold_until(&self, limits: &Limits<'_>, held_since: Time) -> Option<Time> {
-        use crate::inputs::{GatewayLost, ReadOnlyPrimary};
+        use crate::inputs::GatewayLost;
         let ended = self.pause_ended.unwrap_or(held_since);
         let since = self.word_since.max(held_since).max(ended);
         let paused = self.is_paused();

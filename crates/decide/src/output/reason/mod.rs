@@ -28,7 +28,13 @@ impl Said {
     /// For the log of a cluster with this policy. Where there are several VIPs, the one that it is about is named first.
     pub fn text(&self, policy: &Policy) -> String {
         let address = self.vip.filter(|_| policy.vips.len() > 1).and_then(|vip| policy.address_of(vip));
-        let words = match &self.reason {
+        let words = self.words(policy);
+        address.map_or_else(|| words.clone(), |address| format!("{address}: {words}"))
+    }
+
+    /// The same without the VIP's name.
+    pub fn words(&self, policy: &Policy) -> String {
+        match &self.reason {
             Reason::Started { interface, because } if self.is_about_readers(policy) => {
                 format!("VIP started on {interface}: it belongs here, and {because}")
             }
@@ -36,8 +42,7 @@ impl Said {
                 "VIP kept: it belongs here, and all stages pass".to_owned()
             }
             reason => reason.to_string(),
-        };
-        address.map_or_else(|| words.clone(), |address| format!("{address}: {words}"))
+        }
     }
 
     /// It is about a VIP for readers.

@@ -5,9 +5,12 @@ use std::collections::HashMap;
 
 use mysql_common::collations::CollationId;
 use mysql_common::constants::CapabilityFlags;
-use mysql_common::crypto;
+use mysql_common::crypto::der::parse_pub_key_pkcs8;
+use mysql_common::crypto::rsa::{GetRandom, Pkcs1OaepPadding, PublicKey};
 use mysql_common::packets::{AuthPlugin, AuthSwitchRequest, HandshakePacket, HandshakeResponse, SslRequest};
 use mysql_common::proto::MySerialize;
+use tokio_rustls::rustls::pki_types::SubjectPublicKeyInfoDer;
+use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use zeroize::Zeroizing;
 
 use super::answer::parsed;
@@ -157,12 +160,54 @@ async fn show_password(
     for (byte, with) in password.iter_mut().zip(scramble.iter().cycle()) {
         *byte ^= with;
     }
-    let encrypted = crypto::encrypt(&password, key);
+    let encrypted = encrypted_for(key, &password)?;
     wire.send(&encrypted).await
+}
+
+/// For who has the other half of this key, the server: RSA with OAEP (RFC 8017 section 7.1). The library's own `encrypt` does the same, but finds the
+/// key in its text by regular expressions, which would be a twentieth of the whole program, and panics where there is none.
+fn encrypted_for(key: &[u8], password: &[u8]) -> Result<Vec<u8>> {
+    let key = SubjectPublicKeyInfoDer::from_pem_slice(key)
+        .map_err(|_| Error::NotUnderstood("what should be the server's public key".to_owned()))?;
+    let (modulus, exponent) = parse_pub_key_pkcs8(&key);
+    Ok(PublicKey::new(modulus, exponent).encrypt_block(password, Pkcs1OaepPadding::new(GetRandom)))
 }
 
 fn bytes_of(packet: &impl MySerialize) -> Vec<u8> {
     let mut bytes = Vec::new();
     packet.serialize(&mut bytes);
     bytes
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    /// Made for this test with `openssl genrsa 1024`, its public half.
+    const KEY: &str = "-----BEGIN PUBLIC KEY-----
+MIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQKBgQC1+tDSB3L0aP2Jv2/UXh7dADYj
+xncCLq0diWAC5FXa+Ash3d2BaCaLVUp3soQ36TEbBZ23hTifQKgjU6khYLW6XD5X
+38zUND1eNbUmlZG8M2R1EBGQQTRdh7W40TJDSRxl1gIV2ZFDUowBkcku0eBX3bQI
+4lFJTSsKwDyftILe0wIDAQAB
+-----END PUBLIC KEY-----
+";
+
+    #[test]
+    fn a_password_is_encrypted_for_the_servers_key_each_time_otherwise() {
+        let once = encrypted_for(KEY.as_bytes(), b"secret\0").unwrap();
+        assert_eq!(once.len(), 128, "as long as the key");
+        assert_ne!(once, encrypted_for(KEY.as_bytes(), b"secret\0").unwrap());
+    }
+
+    #[test]
+    fn what_is_no_key_is_told_as_such() {
+        for no_key in ["", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "no key"] {
+            assert!(
+                matches!(encrypted_for(no_key.as_bytes(), b"x"), Err(Error::NotUnderstood(_))),
+                "{no_key}"
+            );
+        }
+    }
 }
