@@ -24,7 +24,7 @@ pub struct Campaign {
     pub members: Option<usize>,
     /// Nothing is wrong but that the segment loses this share of all frames, in percent, while the VIP changes hands.
     pub loss_alone: Option<u8>,
-    /// Every schedule has so many reader VIPs, 1 to 3; 0: each has some, as its seed says; none: one in four has some.
+    /// Every schedule has so many reader VIPs, 1 to 3; 0: each has some, as its seed says; none: one in sixteen has some.
     pub readers: Option<u8>,
     /// End after so many failures, 1 at the least.
     pub failures: usize,
@@ -51,6 +51,8 @@ pub struct Findings {
     pub ran: BTreeMap<usize, u64>,
     /// … by the number of VIPs for writers and for readers.
     pub vips: BTreeMap<(u8, u8), u64>,
+    /// How often reader VIPs were looked for in their places, after nothing had changed for long; and how often one moved.
+    pub placed: (u64, u64),
     /// Virtual time.
     pub virtual_time: Duration,
     /// Real time.
@@ -81,6 +83,7 @@ impl Findings {
         let readers = schedule.readers.map_or(0, |readers| readers.vips);
         *self.vips.entry((1 + u8::from(schedule.second_vip), readers)).or_default() += 1;
         self.virtual_time += outcome.length;
+        self.placed = (self.placed.0 + outcome.placed.0, self.placed.1 + outcome.placed.1);
         self.lossy_schedules += u64::from(schedule.loses_frames());
         if schedule.loses_frames() {
             self.lossy_moves +=
@@ -114,6 +117,7 @@ impl Findings {
             *self.followed.entry(ms).or_default() += count;
         }
         self.virtual_time += other.virtual_time;
+        self.placed = (self.placed.0 + other.placed.0, self.placed.1 + other.placed.1);
         self.lossy_schedules += other.lossy_schedules;
         if other.two_holders.lossy_longest > self.two_holders.lossy_longest {
             self.lossy_longest_seed = other.lossy_longest_seed;
@@ -223,6 +227,10 @@ impl fmt::Display for Findings {
         }
         for ((writers, readers), count) in &self.vips {
             writeln!(f, "  {writers} VIPs for writers and {readers} for readers: {count}")?;
+        }
+        if self.placed != (0, 0) {
+            let (looks, moves) = self.placed;
+            writeln!(f, "reader VIPs: looked for in their places {looks} times, given from one host to another {moves} times")?;
         }
         let two = &self.two_holders;
         let s = |duration: Duration| format!("{:.3} s", duration.as_secs_f64());

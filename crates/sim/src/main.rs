@@ -26,7 +26,7 @@ struct Arguments {
     /// Nothing is wrong but that the segment loses this share of all frames, in percent, while the VIP changes hands.
     #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(1..=99))]
     loss_alone: Option<u8>,
-    /// Every schedule has so many reader VIPs; 0: as many as its seed says. Without it one schedule in four has some.
+    /// Every schedule has so many reader VIPs; 0: as many as its seed says. Without it one schedule in sixteen has some.
     #[arg(long, value_parser = clap::value_parser!(u8).range(0..=3))]
     readers: Option<u8>,
     /// End after so many failures.

@@ -19,8 +19,8 @@ const TAIL_MS: u64 = 14_000;
 const HEAD_MS: u64 = 700;
 /// One schedule in so many has a second VIP.
 const SECOND_VIP_IN: u8 = 8;
-/// One schedule in so many has reader VIPs.
-const READERS_IN: u8 = 4;
+/// One schedule in so many has reader VIPs: every word that is said once a second is carried out, which takes long.
+const READERS_IN: u8 = 16;
 /// One schedule in so many has `silent_host = "expel"`.
 const SILENT_HOSTS_GO_IN: u8 = 6;
 /// … and then no longer a lease than the group needs to say that a member is UNREACHABLE.
@@ -142,6 +142,8 @@ pub struct Outcome {
     pub measured: Measured,
     /// How soon the VIP followed, each time.
     pub followed: Vec<Duration>,
+    /// How often reader VIPs were looked for in their places, and how often one moved.
+    pub placed: (u64, u64),
     /// How long it ran, on the world's clock.
     pub length: Duration,
     /// The story, where it was to be told.
@@ -354,6 +356,7 @@ impl Schedule {
             length: world.now.since(BEGIN),
             broken: world.broken,
             excuses: world.excuses,
+            placed: world.placed,
             measured: world.measured,
             followed: world.followed.each().to_vec(),
             story: world.story.into_iter().map(|(at, words)| (at.since(BEGIN), words)).collect(),

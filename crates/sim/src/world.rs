@@ -222,6 +222,8 @@ pub struct World {
     pub measured: Measured,
     /// From "a primary could have the VIP" to "it is there, and nowhere else".
     pub followed: Durations,
+    /// How often reader VIPs were looked for in their places, after nothing had changed for long; and how often one moved.
+    pub placed: (u64, u64),
     /// The source of all that is random.
     pub rng: Rng,
     chances: Chances,
@@ -268,6 +270,7 @@ impl World {
             excuses: Counts::default(),
             measured: Measured::default(),
             followed: Durations::default(),
+            placed: (0, 0),
             rng: Rng::with_seed(setup.seed),
             chances: setup.chances,
             recording: setup.recording,

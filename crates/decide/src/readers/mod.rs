@@ -39,7 +39,7 @@ pub(crate) fn placed(policy: &Policy, at: Moment<'_>, out: &mut Output) -> Optio
         out.wake(Timer::ReadersHeard, then);
     }
     let vips: Vec<VipId> = policy.reader_vips().collect();
-    let (mut words, mut holders) = (readers.words(at.now), readers.holders(at.now));
+    let (mut words, mut holders) = (readers.words(at.now), readers.holders(at.group, at.now));
     if planted!(at.group, PlaceOnTheSilent) {
         words = readers.said.iter().map(|(member, (fitness, _))| (*member, *fitness)).collect();
     }

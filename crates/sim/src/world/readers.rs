@@ -221,6 +221,7 @@ impl World {
         let Some((_, standings)) = self.stillness.since().filter(|(known, _)| *known == since) else {
             return;
         };
+        self.placed.0 += 1;
         let holders: Vec<Vec<Place>> =
             self.reader_vips().map(|vip| self.vips[vip].holders.each().collect()).collect();
         if let Err(breach) = placed::placed(standings, &holders, self.policy.group.readers.when_none) {
@@ -263,6 +264,7 @@ impl World {
     /// PLACED: a VIP comes to a host.
     pub(super) fn note_coming(&mut self, host: Place, vip: usize) {
         let Some(Left { from, at, fit_for, load, least }) = self.vips[vip].left.take() else { return };
+        self.placed.1 += u64::from(from != host);
         if from == host || self.now.since(at) > MOVES_WITHIN || self.chances.held_up > 0.0 {
             return;
         }
