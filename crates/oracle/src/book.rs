@@ -5,8 +5,8 @@ use std::time::Duration;
 use crate::claims::Claims;
 use crate::expelling::Expelling;
 use crate::inputs::{
-    Action, Event, Fact, Frame, Gateway, GroupView, HostAddress, Mac, MemberState, Outcome, ReadOnlyPrimary,
-    Says, Seen, Server, Time, ViewId, VipAction, VipPolicy, VipRole,
+    Action, Event, Fact, Frame, Gateway, GroupView, Host, HostAddress, Mac, MemberState, Outcome,
+    ReadOnlyPrimary, Says, Seen, Server, Time, ViewId, VipAction, VipPolicy, VipRole,
 };
 use crate::limits::Limits;
 use crate::reader_words::ReaderWords;
@@ -187,17 +187,7 @@ impl Book {
                 }
             }
             Event::Gateway(seen) => self.told_of_gateway(seen, now),
-            Event::Host(seen) if seen.asked_at >= self.host_asked => {
-                self.host_asked = seen.asked_at;
-                self.addresses_known = matches!(seen.fact, Fact::Known(_));
-                if let Fact::Known(host) = &seen.fact {
-                    let here = host.addresses.iter().any(|own| own.address == limits.vip.address);
-                    let named = |own: &HostAddress| limits.group.members.get(&own.address);
-                    let is_member =
-                        |own: &HostAddress| named(own).is_some_and(|named| *named == own.interface);
-                    self.told_of_addresses(here, host.addresses.iter().any(is_member), now);
-                }
-            }
+            Event::Host(seen) if seen.asked_at >= self.host_asked => self.told_of_host(limits, seen, now),
             Event::Frame(_, frame) => self.told_of_frame(*frame, now),
             // Whoever used the VIP and was a stranger is a member: what it said is taken up now.
             Event::Neighbor { address, mac }
@@ -363,6 +353,17 @@ impl Book {
                 self.gateway = Some(reachable);
                 self.gateway_since = now;
             }
+        }
+    }
+
+    fn told_of_host(&mut self, limits: &Limits<'_>, seen: &Seen<Host>, now: Time) {
+        self.host_asked = seen.asked_at;
+        self.addresses_known = matches!(seen.fact, Fact::Known(_));
+        if let Fact::Known(host) = &seen.fact {
+            let here = host.addresses.iter().any(|own| own.address == limits.vip.address);
+            let named = |own: &HostAddress| limits.group.members.get(&own.address);
+            let is_member = |own: &HostAddress| named(own).is_some_and(|named| *named == own.interface);
+            self.told_of_addresses(here, host.addresses.iter().any(is_member), now);
         }
     }
 

@@ -230,7 +230,10 @@ impl fmt::Display for Findings {
         }
         if self.placed != (0, 0) {
             let (looks, moves) = self.placed;
-            writeln!(f, "reader VIPs: looked for in their places {looks} times, given from one host to another {moves} times")?;
+            writeln!(
+                f,
+                "reader VIPs: looked for in their places {looks} times, given from one host to another {moves} times"
+            )?;
         }
         let two = &self.two_holders;
         let s = |duration: Duration| format!("{:.3} s", duration.as_secs_f64());

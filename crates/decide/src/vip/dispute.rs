@@ -122,11 +122,23 @@ impl VipMachine {
         if deaf || planted!(at.group, YieldToNobody) {
             return Settled::Stay;
         }
+        if at.is_for_readers() {
+            Self::settle_for_readers(at, out, dispute, hold, stages, verdict)
+        } else {
+            Self::settle_for_writers(at, out, dispute, hold, stages, verdict)
+        }
+    }
+
+    fn settle_for_writers(
+        at: VipMoment<'_>,
+        out: &mut Output,
+        dispute: Dispute,
+        hold: &Hold,
+        stages: &Stages,
+        verdict: &Verdict,
+    ) -> Settled {
         let member = dispute.claimant;
         let own_answered = stages.asked_at(Stage::Server) >= dispute.since;
-        if at.is_for_readers() {
-            return Self::settle_for_readers(at, out, dispute, hold, stages, verdict);
-        }
         if let Verdict::Down(stage, cause) = verdict
             && (own_answered || hold.down_since.is_some())
         {
