@@ -35,6 +35,12 @@ pub(crate) struct Arguments {
     /// In which family the agents keep a VIP
     #[arg(long, global = true, value_enum, default_value_t)]
     pub(crate) family: Family,
+    /// How many VIPs for writers (the second one of the other family with `--family both`)
+    #[arg(long, global = true, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=2))]
+    pub(crate) writers: u8,
+    /// How many VIPs for readers
+    #[arg(long, global = true, default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=5))]
+    pub(crate) readers: u8,
     /// The group's communication stack
     #[arg(long, global = true, value_enum, default_value_t = Stack::Xcom)]
     pub(crate) stack: Stack,

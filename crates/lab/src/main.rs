@@ -27,6 +27,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     segment::set_members(usize::from(arguments.members));
     segment::set_family(arguments.family);
+    segment::set_vips(usize::from(arguments.writers), usize::from(arguments.readers));
     arguments.stack.choose();
     match dispatch(arguments) {
         Ok(status) => ExitCode::from(status),
@@ -63,7 +64,12 @@ fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
             // Once, before the labs look for it at the same time.
             provision::provision()?;
             let agent = find_agent(arguments.agent)?;
-            test(&filters, labs, arguments.members, &agent, out.as_deref())
+            let group = [
+                ("--members", arguments.members),
+                ("--writers", arguments.writers),
+                ("--readers", arguments.readers),
+            ];
+            test(&filters, labs, group, &agent, out.as_deref())
         }
         task if arguments.inside.is_none() => start_over_inside(&task, arguments.agent, arguments.no_agents),
         Task::Up => up(&inside(arguments.inside), !arguments.no_agents, &arguments.called_as),
@@ -151,13 +157,16 @@ fn start_over_inside(task: &Task, agent: Option<PathBuf>, no_agents: bool) -> Re
 fn test(
     filters: &[String],
     labs: Option<u8>,
-    members: u8,
+    group: [(&str, u8); 3],
     agent: &Path,
     out: Option<&Path>,
 ) -> Result<u8, Failure> {
     let command = |share: &Share, number: usize| {
         let mut command = Command::new(std::env::current_exe()?);
-        command.arg("test-share").arg("--agent").arg(agent).arg("--members").arg(members.to_string());
+        command.arg("test-share").arg("--agent").arg(agent);
+        for (name, count) in group {
+            command.arg(name).arg(count.to_string());
+        }
         command.arg("--stack").arg(group::stack().name());
         command.arg("--family").arg(segment::family().name());
         command
@@ -176,7 +185,7 @@ fn test(
         }
         Ok(command)
     };
-    let labs = Labs { wanted: labs.map(usize::from), members: usize::from(members), command: &command };
+    let labs = Labs { wanted: labs.map(usize::from), members: usize::from(group[0].1), command: &command };
     let tally = end_to_end::run_side_by_side(filters, &labs)?;
     Ok(u8::from(tally.failed > 0))
 }
