@@ -286,7 +286,7 @@ const FAULTS: &[(&str, &str, &str, &[&str])] = &[
     ),
     (
         "\"7s\"",
-        "7\nreader_max_behind = \"30\"",
+        "7\nreader_max_behind = \"soon\"",
         "11:21:",
         &["reader_max_behind", "no length of time", "25000"],
     ),
