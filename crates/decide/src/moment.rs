@@ -53,12 +53,33 @@ impl VipMoment<'_> {
     /// The stages as the facts stand, the third by what this VIP is for.
     pub(crate) fn stages(&self) -> Stages {
         let mut stages = self.moment.stages();
+        if self.follows_read_only_primary() && stages.primary.0 == Finding::Failed(Cause::ReadOnly) {
+            stages.primary.0 = Finding::Passed;
+        }
         if self.is_for_readers()
             && let Fact::Known(Server::Member(view)) = &self.facts.server.fact
         {
             stages.primary.0 = self.serves_readers(view);
         }
         stages
+    }
+
+    /// The VIP is on the primary, whether that takes writes or not.
+    pub(crate) fn follows_read_only_primary(&self) -> bool {
+        self.policy.read_only_primary == ReadOnlyPrimary::Follow
+    }
+
+    /// What a server that showed this view is entitled to with regard to this VIP.
+    pub(crate) fn entitlement(&self, view: &GroupView) -> Entitlement {
+        match self.moment.entitlement(view) {
+            Entitlement::Keep if self.follows_read_only_primary() => Entitlement::Start,
+            other => other,
+        }
+    }
+
+    /// The server that showed this view leads, by its own word, so that the VIP belongs there.
+    pub(crate) fn leads(&self, view: &GroupView) -> bool {
+        view.is_writable_primary() || (view.is_primary() && self.follows_read_only_primary())
     }
 
     /// Stage 3 of a reader VIP: this server may serve readers, and the VIP belongs here.

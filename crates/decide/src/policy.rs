@@ -159,16 +159,20 @@ pub enum GatewayLost {
     HoldWithMajority,
 }
 
-/// What a holder does whose server is the primary and takes no writes (`super_read_only`). To start a VIP it must take them either way
-/// (EVIDENCE).
+/// What a VIP means where the primary takes no writes (`super_read_only`): in a group that is kept read-only on purpose, as a ClusterSet's
+/// replica clusters are, it is so for good.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ReadOnlyPrimary {
-    /// Keeps the VIP: no other member takes writes either, and who only reads goes on.
+    /// A holder keeps the VIP: no other member takes writes either, and who only reads goes on. It is not started there.
     #[default]
     Hold,
-    /// Lets go after `claim_wait`: for clients that must not find a server that refuses their writes.
+    /// A holder lets go after `claim_wait`, and it is not started there: for clients that must not find a server that refuses their
+    /// writes.
     Release,
+    /// It is on the primary, whether that takes writes or not: for a standby group's readers, monitors and replication. A secondary that
+    /// still takes writes, as during a switchover, keeps it all the same.
+    Follow,
 }
 
 /// What the survivors do about an UNREACHABLE member that is silent on two different paths: in the group, and to their own questions on

@@ -5,8 +5,8 @@ use std::time::Duration;
 use crate::claims::Claims;
 use crate::expelling::Expelling;
 use crate::inputs::{
-    Action, Event, Fact, Frame, Gateway, GroupView, HostAddress, Mac, MemberState, Outcome, Says, Seen,
-    Server, Time, ViewId, VipAction,
+    Action, Event, Fact, Frame, Gateway, GroupView, HostAddress, Mac, MemberState, Outcome, ReadOnlyPrimary,
+    Says, Seen, Server, Time, ViewId, VipAction, VipPolicy,
 };
 use crate::limits::Limits;
 use crate::word::{Word, takes_stray_writes};
@@ -168,7 +168,7 @@ impl Book {
             | Event::ReceiveUp(vip, _)
             | Event::Done { action: Action::Vip(vip, _), .. }
                 if *vip != limits.id => {}
-            Event::Server(seen) => self.told_of_server(seen, now),
+            Event::Server(seen) => self.told_of_server(limits.vip, seen, now),
             Event::Peer { seen, .. } => {
                 if let Fact::Known(Server::Member(view)) = &seen.fact {
                     self.learn_view(view, None);
@@ -301,7 +301,7 @@ impl Book {
         }
     }
 
-    fn told_of_server(&mut self, seen: &Seen<Server>, now: Time) {
+    fn told_of_server(&mut self, vip: &VipPolicy, seen: &Seen<Server>, now: Time) {
         let in_time = seen.asked_at >= self.server_asked;
         if let Fact::Known(Server::Member(view)) = &seen.fact {
             self.learn_view(view, Some(in_time));
@@ -319,6 +319,10 @@ impl Book {
             word if word.may_stay() && self.is_stale() => Word::Stale,
             // Whatever runs there now is not what led.
             Word::Silent | Word::TurnsAway if self.started_anew => Word::Dead,
+            // To a VIP that follows the primary it is the same.
+            Word::Leads { .. } if vip.read_only_primary == ReadOnlyPrimary::Follow => {
+                Word::Leads { writable: true }
+            }
             word => word,
         };
         self.started_anew = word == Word::Dead;
@@ -400,7 +404,7 @@ impl Book {
 
     /// How long a holder may go on, by what it was told. None: without an end.
     pub(crate) fn may_hold_until(&self, limits: &Limits<'_>, held_since: Time) -> Option<Time> {
-        use crate::inputs::{GatewayLost, ReadOnlyPrimary};
+        use crate::inputs::GatewayLost;
         let ended = self.pause_ended.unwrap_or(held_since);
         let since = self.word_since.max(held_since).max(ended);
         let paused = self.is_paused();

@@ -134,8 +134,10 @@ impl VipMachine {
         let theirs = at.facts.peer_since(member, dispute.since);
         let own = at.facts.own_view();
         let own_right = own.map(|own| at.entitlement(own));
+        // As long as ours still takes writes, a primary that takes none yet has no better right to the VIP that follows it.
+        let still_writable = own_right == Some(Entitlement::KeepUntilClaimed);
         if let Some(Fact::Known(Server::Member(view))) = theirs
-            && view.is_writable_primary()
+            && (view.is_writable_primary() || (at.leads(view) && !still_writable))
         {
             // A server that has been silent since may have moved on to the claimant's view, but not as its primary.
             let own_id = own.and_then(|own| own.view.as_ref()).or(at.facts.views.own.as_ref());
@@ -161,8 +163,7 @@ impl VipMachine {
         }
         let limit = dispute.since + at.policy.dispute_limit;
         if Self::takes_writes(at, theirs)
-            && let Some(because) =
-                Self::beside_who_takes_writes(at, dispute, own_right.as_ref(), own_answered)
+            && let Some(because) = Self::beside_who_takes_writes(at, dispute, own_answered)
         {
             return Settled::Yield(because);
         }
@@ -172,7 +173,9 @@ impl VipMachine {
             Some(Fact::Unknown(_)) if secondary => return Settled::Yield(LetGo::OwnSecondary(member)),
             Some(_) if dispute.proven => return Settled::Stay,
             // It claims, and its own server says that it does not lead: no reason to yield to it.
-            Some(Fact::Known(server)) if at.now >= limit && !leads(server) => return Settled::Stay,
+            Some(Fact::Known(server)) if at.now >= limit && !leads(at, server, still_writable) => {
+                return Settled::Stay;
+            }
             _ if at.now >= limit && secondary => return Settled::Yield(LetGo::OwnSecondary(member)),
             _ if at.now >= limit && dispute.proven => return Settled::Stay,
             _ if at.now >= limit => return Settled::Yield(LetGo::NothingKnown(member)),
@@ -233,13 +236,10 @@ impl VipMachine {
 
     /// Two holders, for a claim was not heard: a primary that does not take writes yet, or of which nothing is heard, and a secondary that
     /// still does. Clients are served there; and it yields as soon as this one takes writes, and claims.
-    fn beside_who_takes_writes(
-        at: VipMoment<'_>,
-        dispute: Dispute,
-        own_right: Option<&Entitlement>,
-        own_answered: bool,
-    ) -> Option<LetGo> {
+    fn beside_who_takes_writes(at: VipMoment<'_>, dispute: Dispute, own_answered: bool) -> Option<LetGo> {
         let member = dispute.claimant;
+        // Whatever is made of a primary that takes no writes: who takes them is more.
+        let own_right = at.facts.own_view().map(|own| at.moment.entitlement(own));
         match own_right {
             _ if !dispute.announced => None,
             Some(Entitlement::Keep) if own_answered => Some(LetGo::WritableThere(member)),
@@ -254,6 +254,6 @@ impl VipMachine {
     }
 }
 
-fn leads(server: &Server) -> bool {
-    matches!(server, Server::Member(view) if view.is_writable_primary())
+fn leads(at: VipMoment<'_>, server: &Server, still_writable: bool) -> bool {
+    matches!(server, Server::Member(view) if view.is_writable_primary() || (at.leads(view) && !still_writable))
 }

@@ -308,7 +308,7 @@ impl VipMachine {
                     return goes_first;
                 }
                 match facts.peer_since(**member, rival.since) {
-                    Some(Fact::Known(Server::Member(view))) if view.is_writable_primary() => {
+                    Some(Fact::Known(Server::Member(view))) if at.leads(view) => {
                         let older = facts
                             .own_view()
                             .and_then(|own| Some(own.view.as_ref()?.is_newer_than(view.view.as_ref()?)));

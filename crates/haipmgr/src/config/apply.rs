@@ -121,11 +121,12 @@ fn gateway_lost(value: &Value) -> Result<GatewayLost, String> {
 }
 
 fn read_only_primary(value: &Value) -> Result<ReadOnlyPrimary, String> {
-    let words = READ_ONLY_WORDS.join("\" or \"");
-    match text(value, &format!("\"{words}\""))?.as_str() {
+    let words = READ_ONLY_WORDS.join("\", \"");
+    match text(value, &format!("one of \"{words}\""))?.as_str() {
         "hold" => Ok(ReadOnlyPrimary::Hold),
         "release" => Ok(ReadOnlyPrimary::Release),
-        other => Err(format!("\"{}\" is not \"{words}\"", other.escape_debug())),
+        "follow" => Ok(ReadOnlyPrimary::Follow),
+        other => Err(format!("\"{}\" is not one of \"{words}\"", other.escape_debug())),
     }
 }
 

@@ -92,7 +92,7 @@ pub(super) const LEASE: (Duration, Duration) = (s(3), s(3600));
 pub(super) const GATEWAY_LOST_WORDS: [&str; 2] = ["release", "hold-with-majority"];
 
 /// The words `read_only_primary` takes.
-pub(super) const READ_ONLY_WORDS: [&str; 2] = ["hold", "release"];
+pub(super) const READ_ONLY_WORDS: [&str; 3] = ["hold", "release", "follow"];
 
 /// The words `silent_host` takes.
 pub(super) const SILENT_HOST_WORDS: [&str; 2] = ["wait", "expel"];
@@ -327,11 +327,12 @@ pub(super) const CLUSTER: &[Key] = &[
         name: "read_only_primary",
         presence: Presence::Default,
         kind: Kind::ReadOnlyPrimary,
-        about: "What the holder does when its server is the primary and takes no writes (`super_read_only`). `\"hold\"`: keeps the VIP, and says so \
-                in an ERROR: no other member takes writes either, and who only reads goes on. `\"release\"`: releases it after `claim_wait`, for \
-                clients that must not find a server that refuses their writes. A primary that is read-only never takes the VIP, as after a \
-                failover with the member action `mysql_disable_super_read_only_if_primary` disabled, or in a ClusterSet's replica cluster: \
-                nobody holds it then.",
+        about: "What the VIP means where the primary takes no writes (`super_read_only`), as in a group that is kept read-only on purpose: a \
+                ClusterSet's replica cluster, or a group whose member action `mysql_disable_super_read_only_if_primary` is disabled. \
+                `\"hold\"`: a holder keeps the VIP, and says so in an ERROR, because no other member takes writes either, and who only reads goes \
+                on; a primary that is read-only never takes it. `\"release\"`: the same, but a holder releases it after `claim_wait`, for clients \
+                that must not find a server that refuses their writes. `\"follow\"`: the VIP is on the primary whether that takes writes or \
+                not; when the group becomes the one that takes writes, the VIP is there already.",
     },
     Key {
         name: "reader_max_behind",
