@@ -54,7 +54,8 @@ pub(crate) enum Task {
     Provision,
     /// Bring everything up and keep it up until Ctrl-C
     Up,
-    /// Show it: a switchover, a shutdown, Group Replication stopped, kill -9, and power off, one after another
+    /// Show it, with a VIP for writers in both families and two for readers: a switchover, a shutdown, Group Replication stopped, kill -9,
+    /// and power off, one after another
     Demo {
         #[command(flatten)]
         output: Output,
