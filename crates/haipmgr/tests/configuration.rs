@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use decide::net::VipId;
-use decide::policy::{GatewayLost, VipRole};
+use decide::policy::{GatewayLost, ReaderPolicy, VipRole, WhenNoReader};
 use haipmgr::config::{Config, DecisionTrace, Source, convert, load};
 use written::*;
 
@@ -54,6 +54,10 @@ probe_spacing_when_taken = "300ms"
 own_answer_limit = "150ms"
 dispute_limit = "600ms"
 announce_interval = "30s"
+reader_max_behind = [100, "5s"]
+reader_behind_for = "0s"
+reader_well_for = "3s"
+when_no_reader = "any_online"
 decision_trace = "all"
 socket = "/run/mysqld/mysqld.sock"
 [cluster.members]"#;
@@ -109,6 +113,14 @@ fn every_optional_key_is_taken() {
         (policy.vips[&VipId::FIRST].announce_interval, cluster.decision_trace),
         (millis(30_000), DecisionTrace::All)
     );
+    let readers = ReaderPolicy {
+        max_transactions: Some(100),
+        max_age: Some(millis(5_000)),
+        behind_for: Duration::ZERO,
+        well_for: millis(3_000),
+        when_none: WhenNoReader::AnyOnline,
+    };
+    assert_eq!(policy.group.readers, readers);
     assert_eq!(cluster.socket.as_deref(), Some(Path::new("/run/mysqld/mysqld.sock")));
 }
 
@@ -272,6 +284,14 @@ const FAULTS: &[(&str, &str, &str, &[&str])] = &[
         "11:18:",
         &["\"none\" is not one of \"switches\", \"all\", \"off\""],
     ),
+    (
+        "\"7s\"",
+        "7\nreader_max_behind = \"soon\"",
+        "11:21:",
+        &["reader_max_behind", "no length of time", "25000"],
+    ),
+    ("\"7s\"", "7\nreader_max_behind = [1, 2]", "11:21:", &["reader_max_behind", "there twice"]),
+    ("\"7s\"", "7\nwhen_no_reader = \"any-online\"", "11:18:", &["\"any-online\" is not one of \"primary\""]),
     ("password      =", "# ", "2:1:", &["there is no password", "password_file"]),
     ("password      =", "password_file = \"/x\"\npassword =", "10:1:", &["both given", "only one"]),
     (

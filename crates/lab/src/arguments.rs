@@ -54,7 +54,8 @@ pub(crate) enum Task {
     Provision,
     /// Bring everything up and keep it up until Ctrl-C
     Up,
-    /// Show it: a switchover, a shutdown, Group Replication stopped, kill -9, and power off, one after another
+    /// Show it, with a VIP for writers in both families and two for readers: a switchover, a shutdown, Group Replication stopped, kill -9,
+    /// and power off, one after another
     Demo {
         #[command(flatten)]
         output: Output,
@@ -107,6 +108,9 @@ pub(crate) enum Task {
         /// Changes of a primary, with one cluster and with all
         #[arg(long, default_value_t = 100)]
         flips: u32,
+        /// VIPs of one cluster, on a stand-in for its server
+        #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(2..=64))]
+        vips: u16,
         /// A folder for the page
         #[arg(long)]
         out: Option<PathBuf>,

@@ -15,6 +15,7 @@ use lab::fault::Fault;
 use lab::namespace::{self, EnterTarget, Layout, Outside};
 use lab::report::table::Style;
 use lab::scenario::Lab;
+use lab::segment::Family;
 use lab::{clients, consistency, end_to_end, group, host, provision, segment};
 
 use self::arguments::{Arguments, Task};
@@ -26,8 +27,11 @@ fn main() -> ExitCode {
     namespace::accept_signals();
     let arguments = Arguments::parse();
     segment::set_members(usize::from(arguments.members));
-    segment::set_family(arguments.family);
-    segment::set_vips(usize::from(arguments.writers), usize::from(arguments.readers));
+    // The demo shows all that there is: a writer in both families, and two readers.
+    let shows_all = matches!(arguments.command, Task::Demo { .. }) && !arguments.no_agents;
+    segment::set_family(if shows_all { Family::Both } else { arguments.family });
+    let readers = if shows_all { arguments.readers.max(2) } else { arguments.readers };
+    segment::set_vips(usize::from(arguments.writers), usize::from(readers));
     arguments.stack.choose();
     match dispatch(arguments) {
         Ok(status) => ExitCode::from(status),
@@ -83,8 +87,8 @@ fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
             let faults = if faults.is_empty() { FAULTS.to_vec() } else { faults };
             bench(&inside(arguments.inside), &faults, times, &tools, &out, evidence.as_deref())
         }
-        Task::Cost { seconds, starts, clusters, flips, out } => {
-            let wanted = Wanted { seconds, starts, clusters, flips };
+        Task::Cost { seconds, starts, clusters, flips, vips, out } => {
+            let wanted = Wanted { seconds, starts, clusters, flips, vips };
             measure_cost(&inside(arguments.inside), wanted, out.as_deref())
         }
         Task::Clients { faults, warm, words, markdown } => {

@@ -5,7 +5,6 @@ use std::time::Duration;
 use crate::inputs::{ReaderPolicy, Time, WhenNoReader};
 use crate::invariant::{Breach, Invariant};
 use crate::outside::names;
-use crate::reader_words::WORD_HOLDS_FOR;
 
 /// A server that does not answer serves nobody after 5 s of that; a question to it is given up after one.
 const SILENCE_KNOWN_AFTER: Duration = Duration::from_secs(6);
@@ -13,6 +12,8 @@ const SILENCE_KNOWN_AFTER: Duration = Duration::from_secs(6);
 const ASKED_EVERY: Duration = Duration::from_secs(1);
 /// Whoever has just begun to listen has heard all words after so long.
 const LISTENS_FOR: Duration = Duration::from_millis(1_500);
+/// Of a host that has fallen silent nobody knows that it has let go of what it had, until so long after its last word.
+const SILENT_HAS_LET_GO: Duration = Duration::from_secs(8);
 /// A claim, its dispute and its second check, as for the writer's VIP.
 const CLAIMED_WITHIN: Duration = Duration::from_millis(1_500);
 /// A member that has said that it is not fit has no reader VIP any more after so long, where another can have it.
@@ -34,11 +35,11 @@ pub enum Standing {
 }
 
 /// So long after the last change each reader VIP is where it belongs. By then each host's own word is final: it has been behind, or
-/// well, for as long as that takes, or its server was silent for long enough; one that has fallen silent is known to be; and the
-/// claims are through.
+/// well, for as long as that takes, or its server was silent for long enough; one that has fallen silent has let go of what it had; and
+/// the claims are through.
 pub fn settles_within(readers: &ReaderPolicy) -> Duration {
     let word = (readers.behind_for + ASKED_EVERY).max(readers.well_for + ASKED_EVERY);
-    word.max(SILENCE_KNOWN_AFTER).max(LISTENS_FOR) + WORD_HOLDS_FOR + CLAIMED_WITHIN
+    word.max(SILENCE_KNOWN_AFTER).max(LISTENS_FOR) + SILENT_HAS_LET_GO + CLAIMED_WITHIN
 }
 
 /// Who may have a reader VIP, in order.

@@ -430,7 +430,7 @@ fn let_readers_fail(rng: &mut Rng, members: usize, faults: &mut Vec<Timed>) -> u
             10 => Fault::AgentRestarts { who, ms },
             11 | 12 => {
                 // Away for so long that the others are to have found their places without it.
-                long += 9_000;
+                long += 14_000;
                 Fault::PowerOff { who, ms: long }
             }
             _ => Fault::PausedByOperator { who: Some(who), ms: long, resumed: rng.bool() },

@@ -15,6 +15,9 @@ use crate::time::Time;
 
 /// A member says how fit its host is once a second. After three words that did not come, it is not known to be fit.
 const WORD_HOLDS_FOR: Duration = Duration::from_secs(3);
+/// A host that is cut off from the others lets go by itself: without its gateway within 5.3 s, without the majority within 6.3 s. Its last
+/// word may be a second older than that. Until then it may have what it had, and can't be asked.
+const LETS_GO_WITHIN: Duration = Duration::from_secs(8);
 /// An agent that has just begun to listen has heard every member after so long, but for lost frames.
 const ALL_HEARD_AFTER: Duration = Duration::from_millis(1_500);
 /// Each agent asks who has the reader VIPs with every look at everything (`sleeptime`): after so many questions without an answer, the
@@ -103,9 +106,20 @@ impl Readers {
         self.said.iter().filter(known).map(|(member, (fitness, _))| (*member, *fitness)).collect()
     }
 
-    /// When the first of these words is too old.
+    /// The other members that have fallen silent, and may still have what they had: a host without power does not, but one that is cut
+    /// off does until it lets go, and neither says so.
+    pub(crate) fn silent(&self, now: Time) -> impl Iterator<Item = IpAddr> {
+        let may_have = move |(_, (fitness, at)): &(&IpAddr, &(Fitness, Time))| {
+            let silent_for = now.since(*at);
+            *fitness != Fitness::Unfit && silent_for >= WORD_HOLDS_FOR && silent_for < LETS_GO_WITHIN
+        };
+        self.said.iter().filter(may_have).map(|(member, _)| *member)
+    }
+
+    /// When the first of these words is too old, or the first silent member has let go of what it had.
     pub(crate) fn next_silence(&self, now: Time) -> Option<Time> {
-        self.said.values().map(|(_, at)| *at + WORD_HOLDS_FOR).filter(|over| *over > now).min()
+        let ends = self.said.values().flat_map(|(_, at)| [*at + WORD_HOLDS_FOR, *at + LETS_GO_WITHIN]);
+        ends.filter(|over| *over > now).min()
     }
 
     /// Which other member has each reader VIP, as far as is known.

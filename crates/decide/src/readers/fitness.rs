@@ -91,13 +91,14 @@ impl Candidacy {
             || fails(&stages.server.0)
             || fails(&stages.gateway.0)
             || at.facts.started_anew
-            || at.facts.neighbors.not_heard.contains(&first)
+            || Self::hears_no_longer(at, first)
             || silent_for >= SILENT_FOR
         {
             return Some(None);
         }
         let known = |finding: &Finding| *finding == Finding::Passed;
-        if !known(&stages.member.0) || !known(&stages.gateway.0) {
+        let hears = !at.facts.neighbors.not_heard.contains(&first);
+        if !known(&stages.member.0) || !known(&stages.gateway.0) || !hears {
             return None;
         }
         match &at.facts.server.fact {
@@ -105,6 +106,12 @@ impl Candidacy {
             Fact::Known(Server::Member(view)) => Some(Self::role(at, view)),
             Fact::Known(_) => Some(None),
         }
+    }
+
+    /// Frames about the first reader VIP can't be heard. An agent that has just started has yet to open its socket: that is no failure of
+    /// its host.
+    fn hears_no_longer(at: Moment<'_>, first: VipId) -> bool {
+        at.facts.readers.own.is_some() && at.facts.neighbors.not_heard.contains(&first)
     }
 
     fn role(at: Moment<'_>, view: &GroupView) -> Option<Role> {

@@ -18,6 +18,7 @@ pub use fitness::Candidacy;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use crate::fitness::Fitness;
 use crate::input::Fact;
 use crate::moment::Moment;
 use crate::net::VipId;
@@ -40,6 +41,9 @@ pub(crate) fn placed(policy: &Policy, at: Moment<'_>, out: &mut Output) -> Optio
     }
     let vips: Vec<VipId> = policy.reader_vips().collect();
     let (mut words, mut holders) = (readers.words(at.now), readers.holders(at.group, at.now));
+    // Whoever is silent keeps what it has and gets no more, as one that is paused does, until it has surely let go: two hosts that do not
+    // hear each other must not both have an address.
+    words.extend(readers.silent(at.now).map(|member| (member, Fitness::Paused)));
     if planted!(at.group, PlaceOnTheSilent) {
         words = readers.said.iter().map(|(member, (fitness, _))| (*member, *fitness)).collect();
     }

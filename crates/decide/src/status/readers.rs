@@ -92,8 +92,8 @@ impl ReadersStatus {
     }
 
     /// Where this VIP belongs; none: not known, or it is none for readers.
-    pub fn place_of(&self, vip: IpAddr) -> Option<Option<IpAddr>> {
-        self.placed.as_ref()?.iter().find(|placed| placed.vip == vip).map(|placed| placed.member)
+    pub fn place_of(&self, vip: IpAddr) -> Option<&PlacedStatus> {
+        self.placed.as_ref()?.iter().find(|placed| placed.vip == vip)
     }
 }
 

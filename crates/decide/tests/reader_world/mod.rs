@@ -109,10 +109,16 @@ impl World {
     pub fn restart(&mut self, number: u8) {
         let driver = Driver::new(&self.policy, self.now);
         let addresses = self.addresses(number);
+        let vips: Vec<VipId> = self.policy.reader_vips().collect();
         let node = self.node(number);
         node.driver = driver;
         node.runs = true;
         node.driver.push(addresses);
+        // Its socket is opened a moment later.
+        for vip in &vips {
+            node.driver.push(Event::ReceiveUp(*vip, false));
+        }
+        self.flying.extend(vips.into_iter().map(|vip| (number, Event::ReceiveUp(vip, true))));
     }
 
     /// This agent is told something.

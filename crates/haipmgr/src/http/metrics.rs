@@ -31,6 +31,8 @@ pub(super) struct Shown<'a> {
 }
 
 type Labels = Vec<(&'static str, String)>;
+/// The samples of a cluster with this name, on this member's host.
+type OfReaders = fn(&str, Option<IpAddr>, &ReadersStatus) -> Vec<(Labels, Value)>;
 
 #[derive(Clone, Debug)]
 enum Value {
@@ -227,7 +229,7 @@ fn vips_now(shown: &Shown<'_>) -> Vec<Family> {
 
 /// What is now of serving readers: nothing of a cluster without reader VIPs.
 fn readers_now(shown: &Shown<'_>) -> Vec<Family> {
-    let each = |samples: fn(&str, Option<IpAddr>, &ReadersStatus) -> Vec<(Labels, Value)>| {
+    let each = |samples: OfReaders| {
         let of_cluster = |(name, status): (&str, &Status)| {
             status.readers.as_ref().map_or_else(Vec::new, |readers| samples(name, status.member, readers))
         };

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use decide::checks::Stage;
-use decide::status::{Found, Has, Mode, StageStatus, Status};
+use decide::status::{Found, Has, Mode, PlacedStatus, StageStatus, Status};
 use serde::Serialize;
 
 use super::holders::{Holder, holders};
@@ -145,11 +145,13 @@ fn about_reader_vip(
     let place = picture.status().and_then(|status| status.readers.as_ref()?.place_of(vip));
     let words = match held {
         [] => match place {
-            Some(None) => format!("nobody holds {vip}, for readers: no member is fit to serve them"),
-            Some(Some(_)) | None => format!("nobody holds {vip}, for readers: no host answers for it"),
+            Some(PlacedStatus { member: None, .. }) => {
+                format!("nobody holds {vip}, for readers: no member is fit to serve them")
+            }
+            Some(_) | None => format!("nobody holds {vip}, for readers: no host answers for it"),
         },
         [Holder { member: Some(member), .. }] => match place {
-            Some(Some(place)) if place != *member => {
+            Some(PlacedStatus { member: Some(place), .. }) if place != member => {
                 format!("{vip}, for readers, is on {member}, and belongs on {place}")
             }
             _ if primaries.contains(member) => {
@@ -324,7 +326,7 @@ mod tests {
 
     #[test]
     fn a_reader_vip_belongs_on_a_secondary_and_where_it_is_placed() {
-        use decide::status::{PlacedStatus, ReadersStatus};
+        use decide::status::ReadersStatus;
         let reader = ip(101);
         let with = |held_by: Option<u8>, place: Option<u8>| {
             let mut picture = well();

@@ -285,7 +285,7 @@ impl Experiment {
             expects,
         };
         let prepared = prepare(self)?;
-        self.watch.tell(&deed.told(Phase::Injected));
+        self.watch.begin(&deed.told(Phase::Injected));
         work(self, &deed, prepared)?;
         let primary = self.lab.wait_steady().map_err(ExperimentError::from)?;
         self.wait_writes("after healing")?;

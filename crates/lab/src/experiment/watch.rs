@@ -190,6 +190,12 @@ impl Watch {
         Ok(child)
     }
 
+    /// Tells something that begins now, and does not wait: what is told later is taken in later.
+    pub(super) fn begin(&self, recorded: &Recorded) {
+        // Fails only when the collecting thread is gone, which ends with this.
+        let _ = self.told.send(recorded.clone());
+    }
+
     /// Tells something and waits until it is in the recording: what came before it is there too, then, so that figures
     /// taken next know of it.
     pub(super) fn tell(&self, recorded: &Recorded) {

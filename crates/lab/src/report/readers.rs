@@ -7,10 +7,11 @@ use super::table::Style;
 use crate::measure::readers::Readership;
 use crate::measure::{Reading, median, worst};
 
-const COLUMNS: [&str; 8] = [
+const COLUMNS: [&str; 9] = [
     "fault",
     "reader VIPs moved",
-    "address there: median / worst",
+    "its server not ONLINE, or gone: median / worst",
+    "address there",
     "first read there",
     "reads paused",
     "… of a connection that stays",
@@ -43,6 +44,7 @@ pub fn table(all: &[Readership], style: Style) -> String {
         table.add_row([
             name.to_owned(),
             format!("{} of {}", its.iter().filter(|one| one.moved.seconds().is_some()).count(), its.len()),
+            figure(|one| one.seen),
             figure(|one| one.moved),
             figure(|one| one.read),
             figure(|one| one.outage),
@@ -74,7 +76,7 @@ mod tests {
             vip: all_readers()[0],
             before: host(before),
             after: host("db3"),
-            seen: Reading::DoesNotApply,
+            seen: moved,
             moved,
             read: moved,
             outage: moved,
@@ -89,7 +91,7 @@ mod tests {
         let figure = "0.061 / 0.061";
         assert_eq!(
             cells,
-            ["reader-kill-9", "1 of 1", figure, figure, figure, "– / –", "0", "0.000"],
+            ["reader-kill-9", "1 of 1", figure, figure, figure, figure, "– / –", "0", "0.000"],
             "{text}"
         );
         assert_eq!(table(&[], Style::Markdown), "");

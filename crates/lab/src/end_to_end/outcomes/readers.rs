@@ -18,8 +18,9 @@ pub(super) const ROWS: &[Outcome] = &[
         &["reader_kill_9", "reader_shutdown", "reader_stop_group_replication"],
         "mysqld of a reader's host dies (`kill -9`), is shut down, or leaves its group",
         OTHER,
-        "0.3 s at the most",
-        "its agent sees it and says so at once; the group's own word comes seconds later, and is not waited for",
+        "0.3 s at the most from the end of the process, or from the server's own word that it is not ONLINE any more",
+        "its agent sees it and says so at once; the group's own word comes seconds later, and is not waited for. While MySQL shuts down \
+         (3 s) it takes no new connections; those that are open go on until the VIP moves",
     ),
     row(
         &["reader_comes_back"],
@@ -32,8 +33,9 @@ pub(super) const ROWS: &[Outcome] = &[
         &["reader_power_off", "reader_cable_pulled"],
         "a reader's host loses its power, or its cable is pulled",
         OTHER,
-        "3–3.5 s",
-        "nobody says anything: the host's last word holds for 3 s",
+        "7–8 s",
+        "nobody says anything, and silence proves no death: a host that is cut off keeps its VIPs until it has missed its gateway for 4 to \
+         5 s, so that another takes them 8 s after its last word",
     ),
     row(
         &["reader_server_hung"],
@@ -82,7 +84,7 @@ pub(super) const ROWS: &[Outcome] = &[
         "the agent on a reader's host is restarted, or upgraded",
         "nothing moves",
         "never",
-        "the address stays where it is (S7), and a word holds for 3 s",
+        "the address stays where it is (S7), and a silent member keeps what it has",
     ),
     row(
         &["reader_drained"],

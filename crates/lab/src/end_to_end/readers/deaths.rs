@@ -10,10 +10,11 @@ use crate::fault::Fault;
 use crate::measure::readers::Readership;
 use crate::record::{What, now_us};
 
-/// A death that its own host's agent sees: until the address is on another host, in seconds.
+/// What its own host's agent sees: from the server's end, or from its own word that it is not ONLINE, until the address is on another
+/// host, in seconds. What the kernel takes to end a killed process, and MySQL to shut down, is their own.
 const SEEN_AT_ONCE: f64 = 0.3;
-/// One that is known by silence: a word holds for 3 s.
-const BY_SILENCE: f64 = 3.5;
+/// What is known by silence alone: a silent member keeps what it has until it has surely let go, 8 s after its last word.
+const BY_SILENCE: f64 = 8.5;
 /// A server that hangs is waited for, for 5 s.
 const HUNG: f64 = 6.5;
 /// From the address elsewhere to the first read there, in seconds: what a client waits before it tries again, on a busy machine.
@@ -63,17 +64,17 @@ fn done(under_test: &mut UnderTest, fault: Fault, within: f64, read_after: f64) 
     let mut words = Vec::new();
     for one in its {
         let (moved, read) = (one.moved.seconds(), one.read.seconds());
-        // What MySQL takes until its server says anything else is its own.
-        let ordered = matches!(fault, Fault::ReaderShutdown | Fault::ReaderStopGroupReplication);
-        let seen = one.seen.seconds().filter(|_| ordered).unwrap_or_default();
+        let seen = one.seen.seconds().filter(|_| within == SEEN_AT_ONCE).unwrap_or_default();
         let in_time = moved.is_some_and(|moved| {
             moved <= seen + within && read.is_some_and(|read| read <= moved.max(0.0) + read_after)
         });
         let told = format!(
-            "{} {:?} → {:?}: no longer ONLINE after {} s, there after {} s, read there after {} s; reads paused {} s, of the connection that stays {} s",
+            "{} {:?} → {:?}: not ONLINE, or gone, after {} s, there after {} s, read there after {} s; reads paused {} s, of the connection that stays {} s",
             one.vip, one.before, one.after, one.seen, one.moved, one.read, one.outage, one.stays
         );
-        promise(in_time, || format!("{told}. Promised: there within {within} s, read {read_after} s later"))?;
+        promise(in_time, || {
+            format!("{told}. Promised: there within {within} s of that, read {read_after} s later")
+        })?;
         words.push(told);
     }
     for one in of_fault().filter(|one| !one.before.contains(&one.host)) {
