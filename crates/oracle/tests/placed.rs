@@ -83,11 +83,9 @@ fn what_a_fit_host_has_of_its_share_does_not_leave_it() {
 fn whoever_comes_back_takes_no_share_before_it_has_been_well_for_long() {
     let readers = ReaderPolicy::default();
     let long = Some(settles_within(&readers) + ms(1));
-    let seen = Move { fit_for: long, load: 2, least: 0, settles_for: Some(readers.well_for - ms(1_001)) };
+    let seen = Move { fit_for: long, load: 2, least: 0, settles_for: Some(ms(8_999)) };
     assert_eq!(moves(&seen, &readers).unwrap_err().invariant, Invariant::Placed);
-    for near in
-        [Move { settles_for: Some(readers.well_for - ms(1_000)), ..seen }, Move { fit_for: None, ..seen }]
-    {
+    for near in [Move { settles_for: Some(ms(9_000)), ..seen }, Move { fit_for: None, ..seen }] {
         assert!(moves(&near, &readers).is_ok(), "{near:?}");
     }
 }
