@@ -235,6 +235,13 @@ fn ask_anew(policy: &Policy, state: &mut State, now: Time, out: &mut Output) {
     each_vip(policy, state, now, out, |machine, at, out| machine.ask_who_has_vip(at, out));
 }
 
+/// Who has each reader VIP: another that has what is here answers, and that is settled.
+fn ask_who_has_reader_vips(policy: &Policy, state: &mut State, now: Time, out: &mut Output) {
+    for vip in policy.reader_vips() {
+        one_vip(policy, state, vip, now, out, |machine, at, out| machine.ask_who_has_vip(at, out));
+    }
+}
+
 fn take_in(policy: &Policy, state: &mut State, event: &Event, now: Time, out: &mut Output) {
     state.vips.values_mut().for_each(|machine| machine.note_answer(event));
     for news in state.facts.take_in(policy, event, now) {
@@ -242,6 +249,7 @@ fn take_in(policy: &Policy, state: &mut State, event: &Event, now: Time, out: &m
         match news {
             News::WorthAsking => out.act(Action::AskServer),
             News::AddressGone => out.act(Action::AskHost),
+            News::HeardAgain => ask_who_has_reader_vips(policy, state, now, out),
             _ => {}
         }
     }

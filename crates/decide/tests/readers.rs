@@ -200,3 +200,17 @@ fn who_looks_around_seldom_remembers_the_longer_who_has_a_reader_vip() {
     let probes = world.deeds.iter().filter(|(_, deed)| matches!(deed, Action::Vip(_, VipAction::SendProbe)));
     assert_eq!(probes.count(), 0);
 }
+
+#[test]
+fn who_hears_a_member_again_asks_who_has_each_reader_vip() {
+    let mut world = World::settled(2);
+    world.node(3).runs = false;
+    world.run(ms(4_000));
+    world.deeds.clear();
+    world.node(3).runs = true;
+    world.run(ms(1_100));
+    for (number, vip) in [(1, 1), (1, 2), (2, 1), (2, 2)] {
+        let asks = (number, Action::Vip(VipId(vip), VipAction::AskWhoHasVip));
+        assert!(world.deeds.contains(&asks), "{number} does not ask for reader VIP {vip}");
+    }
+}

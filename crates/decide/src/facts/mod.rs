@@ -134,8 +134,9 @@ impl Facts {
                 }
             }
             Event::Frame(vip, frame) if policy.is_for_readers(*vip) => {
-                if let Some(member) = self.neighbors.member_of(frame.from) {
-                    self.readers.take_in_frame(*vip, member, frame.says, now);
+                let member = self.neighbors.member_of(frame.from);
+                if member.is_some_and(|member| self.readers.take_in_frame(*vip, member, frame.says, now)) {
+                    return vec![News::HeardAgain];
                 }
             }
             Event::Backlog(seen) => self.readers.take_in_backlog(seen),

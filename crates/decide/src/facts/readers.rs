@@ -50,11 +50,12 @@ impl Readers {
         *self = Self { own: self.own, ..Self::default() };
     }
 
-    /// A member said this about a reader VIP.
-    pub(super) fn take_in_frame(&mut self, vip: VipId, member: IpAddr, says: Says, now: Time) {
+    /// A member said this about a reader VIP. Gives whether it is heard again, after a silence.
+    pub(super) fn take_in_frame(&mut self, vip: VipId, member: IpAddr, says: Says, now: Time) -> bool {
         match says {
             Says::Fitness(fitness) => {
-                self.said.insert(member, (fitness, now));
+                let before = self.said.insert(member, (fitness, now));
+                return before.is_none_or(|(_, at)| now.since(at) >= WORD_HOLDS_FOR);
             }
             Says::Reply | Says::Announcement => {
                 self.holders.insert(vip, (member, now));
@@ -66,6 +67,7 @@ impl Readers {
                 }
             }
         }
+        false
     }
 
     /// Frames about a reader VIP can be heard from now on, or no longer: what was said meanwhile was missed.
