@@ -87,8 +87,8 @@ fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
             let faults = if faults.is_empty() { FAULTS.to_vec() } else { faults };
             bench(&inside(arguments.inside), &faults, times, &tools, &out, evidence.as_deref())
         }
-        Task::Cost { seconds, starts, clusters, flips, out } => {
-            let wanted = Wanted { seconds, starts, clusters, flips };
+        Task::Cost { seconds, starts, clusters, flips, vips, out } => {
+            let wanted = Wanted { seconds, starts, clusters, flips, vips };
             measure_cost(&inside(arguments.inside), wanted, out.as_deref())
         }
         Task::Clients { faults, warm, words, markdown } => {

@@ -45,6 +45,7 @@ mod servers;
 mod side_by_side;
 mod soak;
 mod stacks;
+mod standby;
 mod status_command;
 mod switchover_command;
 mod switchovers;
@@ -385,6 +386,7 @@ const TESTS: &[Test] = &[
     anytime("arp_dropped_by_a_holder_without_an_agent", arp_kept_in::dropped_without_an_agent),
     anytime("new_primary_stays_read_only", field::new_primary_stays_read_only),
     anytime("primary_made_read_only", field::primary_made_read_only),
+    anytime("standby_group_vip_follows_the_primary", standby::follows_the_read_only_primary),
     anytime("group_goes_multi_primary_and_back", field::multi_primary),
     at(When::Alone, "vip_removed_while_the_gateway_asks", failovers::removed_while_the_gateway_asks),
     at(When::Alone, "a_nights_work", night::work),
