@@ -50,6 +50,12 @@ impl VipMoment<'_> {
         self.policy.role == VipRole::Reader
     }
 
+    /// It is a reader VIP, and belongs on this member.
+    pub(crate) fn belongs_to(&self, member: IpAddr) -> bool {
+        let placed = self.facts.readers.placed.as_ref().and_then(|placed| placed.get(&self.vip));
+        self.is_for_readers() && placed == Some(&member)
+    }
+
     /// The stages as the facts stand, the third by what this VIP is for.
     pub(crate) fn stages(&self) -> Stages {
         let mut stages = self.moment.stages();

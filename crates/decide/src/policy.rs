@@ -159,7 +159,7 @@ pub enum GatewayLost {
     HoldWithMajority,
 }
 
-/// What a VIP means where the primary takes no writes (`super_read_only`): in a group that is kept read-only on purpose, as a ClusterSet's
+/// What a VIP means where the primary takes no writes (`super_read_only`): in a group that is kept read-only on purpose, as a `ClusterSet`'s
 /// replica clusters are, it is so for good.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -4,8 +4,10 @@
 mod model_host;
 mod reader_world;
 
-use decide::input::{Event, Fact, Gateway, MemberState, Server};
+use decide::fitness::Fitness;
+use decide::input::{Event, Fact, Frame, Gateway, MemberState, Says, Server};
 use decide::net::VipId;
+use decide::output::{Action, VipAction};
 use decide::policy::WhenNoReader;
 use model_host::ms;
 use reader_world::{World, policy_with_readers};
@@ -161,4 +163,40 @@ fn a_readers_server_that_hangs_loses_its_vips_after_five_seconds() {
     assert_eq!(world.moves, [], "a slow server is put up with");
     world.run(ms(1_500));
     assert_eq!([1, 2].map(|vip| world.holders(vip)), [vec![3], vec![3]]);
+}
+
+#[test]
+fn of_two_that_claim_a_reader_vip_the_one_where_it_belongs_has_it_at_once() {
+    let mut world = World::settled(2);
+    world.node(2).backlog = 1_000_000;
+    world.run(ms(10_500));
+    // It hears, a little later than the others, that member 2 is too far behind.
+    world.node(3).runs = false;
+    let behind = Action::Vip(VipId(1), VipAction::SayFitness(Fitness::Behind));
+    for _ in 0..1_000 {
+        world.run(ms(1));
+        if world.deeds.contains(&(2, behind.clone())) {
+            break;
+        }
+    }
+    assert!(world.deeds.contains(&(2, behind)));
+    let claim = Frame { from: model_host::mac(1), says: Says::Probe };
+    world.tell(2, Event::Frame(VipId(1), claim));
+    world.run(ms(50));
+    assert_eq!(world.holders(1), [2], "it belongs to another than who claims it");
+    world.node(3).runs = true;
+    world.run(ms(150));
+    assert_eq!(world.holders(1), [3]);
+}
+
+#[test]
+fn who_looks_around_seldom_remembers_the_longer_who_has_a_reader_vip() {
+    let mut policy = policy_with_readers(3);
+    policy.group.sleeptime = ms(60_000);
+    let mut world = World::new(policy);
+    world.run(ms(4_000));
+    world.deeds.clear();
+    world.run(ms(50_000));
+    let probes = world.deeds.iter().filter(|(_, deed)| matches!(deed, Action::Vip(_, VipAction::SendProbe)));
+    assert_eq!(probes.count(), 0);
 }

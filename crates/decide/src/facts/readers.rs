@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::fitness::Fitness;
 use crate::input::{Backlog, Fact, Says, Seen};
 use crate::net::VipId;
+use crate::policy::GroupPolicy;
 use crate::time::Time;
 
 /// A member says how fit its host is once a second. After three words that did not come, it is not known to be fit.
@@ -19,9 +20,10 @@ const WORD_HOLDS_FOR: Duration = Duration::from_secs(3);
 const LETS_GO_WITHIN: Duration = Duration::from_secs(8);
 /// An agent that has just begun to listen has heard every member after so long, but for lost frames.
 const ALL_HEARD_AFTER: Duration = Duration::from_millis(1_500);
-/// Each agent asks who has the reader VIPs with every look at everything (`sleeptime`, 7 s unless set otherwise): after three questions
-/// without an answer nobody is known to have it.
-const HOLDER_KNOWN_FOR: Duration = Duration::from_secs(22);
+/// Each agent asks who has the reader VIPs with every look at everything (`sleeptime`): after so many questions without an answer, the
+/// last one a second ago, nobody is known to have it.
+const QUESTIONS_UNANSWERED: u32 = 3;
+const LAST_ANSWERED_WITHIN: Duration = Duration::from_secs(1);
 /// The local server is asked once a second how far it is behind. What it said longer ago says nothing.
 const BACKLOG_KNOWN_FOR: Duration = Duration::from_secs(5);
 
@@ -121,8 +123,9 @@ impl Readers {
     }
 
     /// Which other member has each reader VIP, as far as is known.
-    pub fn holders(&self, now: Time) -> BTreeMap<VipId, IpAddr> {
-        let known = |(_, (_, at)): &(&VipId, &(IpAddr, Time))| now.since(*at) < HOLDER_KNOWN_FOR;
+    pub fn holders(&self, policy: &GroupPolicy, now: Time) -> BTreeMap<VipId, IpAddr> {
+        let known_for = policy.sleeptime * QUESTIONS_UNANSWERED + LAST_ANSWERED_WITHIN;
+        let known = |(_, (_, at)): &(&VipId, &(IpAddr, Time))| now.since(*at) < known_for;
         self.holders.iter().filter(known).map(|(vip, (member, _))| (*vip, *member)).collect()
     }
 

@@ -20,6 +20,16 @@ const SAY_EVERY: Duration = Duration::from_secs(1);
 /// A server that has not answered for so long serves no readers: the group calls it UNREACHABLE by then.
 const SILENT_FOR: Duration = Duration::from_secs(5);
 
+/// Whether this host could serve readers by stages 1 to 4.
+enum Serves {
+    /// With this role.
+    As(Role),
+    /// Certainly not.
+    No,
+    /// Not known, and not for long enough to say anything else than before (UNKNOWN-IS-NOT-NO).
+    NotKnown,
+}
+
 /// What is remembered of this host's fitness.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Candidacy {
@@ -40,13 +50,13 @@ impl Candidacy {
     pub(crate) fn assess(&mut self, at: Moment<'_>, first: VipId, out: &mut Output) -> Option<Fitness> {
         self.follow_backlog(at, out);
         let role = match Self::serves(at, first) {
-            None => return at.facts.readers.own,
-            Some(None) => {
+            Serves::NotKnown => return at.facts.readers.own,
+            Serves::No => {
                 self.ready_at = None;
                 self.was_unfit = true;
                 return Some(Fitness::Unfit);
             }
-            Some(Some(role)) => role,
+            Serves::As(role) => role,
         };
         let settles_for = if self.was_unfit { at.group.readers.well_for } else { Duration::ZERO };
         let ready_at = *self.ready_at.get_or_insert(at.now + settles_for);
@@ -81,9 +91,7 @@ impl Candidacy {
         }
     }
 
-    /// Its role, where this host could serve readers by stages 1 to 4; `Some(None)`: it certainly can't. None: not known, and not for long
-    /// enough to say anything else than before (UNKNOWN-IS-NOT-NO).
-    fn serves(at: Moment<'_>, first: VipId) -> Option<Option<Role>> {
+    fn serves(at: Moment<'_>, first: VipId) -> Serves {
         let stages = Stages::of(at.group, at.facts);
         let silent_for = at.facts.server_unknown_since.map_or(Duration::ZERO, |since| at.now.since(since));
         let fails = |finding: &Finding| matches!(finding, Finding::Failed(_));
@@ -94,17 +102,17 @@ impl Candidacy {
             || Self::hears_no_longer(at, first)
             || silent_for >= SILENT_FOR
         {
-            return Some(None);
+            return Serves::No;
         }
         let known = |finding: &Finding| *finding == Finding::Passed;
         let hears = !at.facts.neighbors.not_heard.contains(&first);
         if !known(&stages.member.0) || !known(&stages.gateway.0) || !hears {
-            return None;
+            return Serves::NotKnown;
         }
         match &at.facts.server.fact {
-            Fact::Unknown(_) => None,
-            Fact::Known(Server::Member(view)) => Some(Self::role(at, view)),
-            Fact::Known(_) => Some(None),
+            Fact::Unknown(_) => Serves::NotKnown,
+            Fact::Known(Server::Member(view)) => Self::role(at, view).map_or(Serves::No, Serves::As),
+            Fact::Known(_) => Serves::No,
         }
     }
 
@@ -127,15 +135,15 @@ impl Candidacy {
             limits.max_transactions.is_some_and(|most| transactions > most / u64::from(part))
                 || limits.max_age.is_some_and(|most| age > most / part)
         };
-        if !beyond(1) {
-            self.over_since = None;
-        } else {
+        if beyond(1) {
             let since = *self.over_since.get_or_insert(at.now);
             if at.now >= since + limits.behind_for {
                 self.behind = true;
             } else {
                 out.wake(Timer::ReaderBehind, since + limits.behind_for);
             }
+        } else {
+            self.over_since = None;
         }
         if self.behind && !beyond(2) {
             self.behind = false;

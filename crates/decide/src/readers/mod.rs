@@ -40,7 +40,7 @@ pub(crate) fn placed(policy: &Policy, at: Moment<'_>, out: &mut Output) -> Optio
         out.wake(Timer::ReadersHeard, then);
     }
     let vips: Vec<VipId> = policy.reader_vips().collect();
-    let (mut words, mut holders) = (readers.words(at.now), readers.holders(at.now));
+    let (mut words, mut holders) = (readers.words(at.now), readers.holders(at.group, at.now));
     // Whoever is silent keeps what it has and gets no more, as one that is paused does, until it has surely let go: two hosts that do not
     // hear each other must not both have an address.
     words.extend(readers.silent(at.now).map(|member| (member, Fitness::Paused)));

@@ -159,7 +159,7 @@ mod tests {
             let words: BTreeMap<IpAddr, Fitness> = [11, 12, 13]
                 .iter()
                 .enumerate()
-                .map(|(place, n)| (member(*n), Fitness::EACH[case / 6_usize.pow(place as u32) % 6]))
+                .map(|(place, n)| (member(*n), Fitness::EACH[case / [1, 6, 36][place] % 6]))
                 .collect();
             let held: BTreeMap<VipId, IpAddr> = (0..3_u16)
                 .filter_map(|vip| {

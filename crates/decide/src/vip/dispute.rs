@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use super::machine::VipMachine;
 use super::state::{Dispute, Hold};
-use crate::checks::{Cause, Finding, Stage, Stages, Verdict};
+use crate::checks::{Stage, Stages, Verdict};
 use crate::entitlement::Entitlement;
-use crate::input::{Fact, Says, Server, Why};
+use crate::input::{Fact, GroupView, Says, Server};
 use crate::moment::VipMoment;
 use crate::net::Mac;
 use crate::output::{Action, LetGo, Output, Reason, VipAction};
@@ -17,7 +17,7 @@ use crate::timers::Timer;
 /// A member that was found to have no better right is not asked about again for this long, as long as nothing fails here.
 const SETTLED_FOR: Duration = Duration::from_millis(200);
 
-enum Settled {
+pub(super) enum Settled {
     Yield(LetGo),
     Stay,
     NotYet,
@@ -47,7 +47,9 @@ impl VipMachine {
         // A new primary may hear of a switchover some milliseconds sooner than the old one, and claim while the old one's server still says
         // that it leads: that proof is over as soon as a stage fails.
         let settled = hold.settled.is_some_and(|(settled, until)| settled == member && at.now < until);
-        if settled && hold.recheck_since.is_none() {
+        // Of several that claim a reader VIP the one where it belongs is answered, whoever claimed it before.
+        let belongs_there = at.belongs_to(member);
+        if settled && hold.recheck_since.is_none() && !belongs_there {
             return;
         }
         if !says.is_use() && says != Says::Probe {
@@ -57,8 +59,8 @@ impl VipMachine {
         let announced = says.is_use();
         match &mut hold.dispute {
             Some(dispute) if dispute.claimant == member => dispute.announced |= announced,
-            Some(_) => {}
-            None => {
+            Some(_) if !belongs_there => {}
+            _ => {
                 hold.dispute = Some(Dispute { claimant: member, since: at.now, proven: false, announced });
                 out.act(Action::AskServer);
                 if !at.is_for_readers() {
@@ -138,28 +140,9 @@ impl VipMachine {
         let still_writable = own_right == Some(Entitlement::KeepUntilClaimed);
         if let Some(Fact::Known(Server::Member(view))) = theirs
             && (view.is_writable_primary() || (at.leads(view) && !still_writable))
+            && let Some(settled) = Self::against_one_that_leads(at, view, dispute, own_right.as_ref())
         {
-            // A server that has been silent since may have moved on to the claimant's view, but not as its primary.
-            let own_id = own.and_then(|own| own.view.as_ref()).or(at.facts.views.own.as_ref());
-            let newer = match (&view.view, own_id) {
-                (Some(theirs), Some(own)) => theirs.is_newer_than(own),
-                _ => false,
-            };
-            // Measured by the newest view known and not by our server's last word: that may be silence.
-            let older = match (&view.view, &at.facts.views.newest) {
-                (Some(theirs), Some(newest)) => newest.is_newer_than(theirs),
-                _ => false,
-            };
-            if older && at.now >= own_limit {
-                return Settled::Stay;
-            }
-            let outranked = own_right.as_ref().is_some_and(|own| at.entitlement(view).is_better_than(own));
-            if !older && (newer || outranked) {
-                return Settled::Yield(LetGo::ClaimantLeads(member));
-            }
-            if !dispute.proven && !older && at.now >= own_limit {
-                return Settled::Yield(LetGo::OwnSilent(member));
-            }
+            return settled;
         }
         let limit = dispute.since + at.policy.dispute_limit;
         if Self::takes_writes(at, theirs)
@@ -185,53 +168,33 @@ impl VipMachine {
         Settled::NotYet
     }
 
-    /// Of a reader VIP. Who claims is fit by its own word, and the VIP belongs there by what it has heard: where that is so here too, or
-    /// this host is not fit, it is yielded.
-    fn settle_for_readers(
+    /// The claimant's server leads by its own word, in this view. None: nothing is settled by that.
+    fn against_one_that_leads(
         at: VipMoment<'_>,
-        out: &mut Output,
+        view: &GroupView,
         dispute: Dispute,
-        hold: &Hold,
-        stages: &Stages,
-        verdict: &Verdict,
-    ) -> Settled {
-        let member = dispute.claimant;
-        let own_answered = stages.asked_at(Stage::Server) >= dispute.since;
-        let (own_limit, limit) =
-            (dispute.since + at.policy.own_answer_limit, dispute.since + at.policy.dispute_limit);
-        if planted!(at.group, KeepReadersFromTheirPlace) {
-            return Settled::Stay;
+        own_right: Option<&Entitlement>,
+    ) -> Option<Settled> {
+        let (member, own_limit) = (dispute.claimant, dispute.since + at.policy.own_answer_limit);
+        let own = at.facts.own_view();
+        // A server that has been silent since may have moved on to the claimant's view, but not as its primary.
+        let own_id = own.and_then(|own| own.view.as_ref()).or(at.facts.views.own.as_ref());
+        let newer = match (&view.view, own_id) {
+            (Some(theirs), Some(own)) => theirs.is_newer_than(own),
+            _ => false,
+        };
+        // Measured by the newest view known and not by our server's last word: that may be silence.
+        let older = match (&view.view, &at.facts.views.newest) {
+            (Some(theirs), Some(newest)) => newest.is_newer_than(theirs),
+            _ => false,
+        };
+        if older {
+            return (at.now >= own_limit).then_some(Settled::Stay);
         }
-        match (verdict, &stages.primary.0) {
-            (Verdict::Down(stage, cause), _) if own_answered || hold.down_since.is_some() => {
-                return Settled::Yield(LetGo::ClaimedWhileFailing(member, *stage, cause.clone()));
-            }
-            (_, Finding::Failed(Cause::PlacedOn(place))) if *place == member || at.now >= limit => {
-                return Settled::Yield(LetGo::PlacedThere(member));
-            }
-            // Both say that it belongs to them: each has heard others. Nothing is gained by moving it.
-            (Verdict::Up, Finding::Passed) if own_answered => {
-                let lower = at.own_address().is_some_and(|own| member < own);
-                return if dispute.announced && lower {
-                    Settled::Yield(LetGo::LowerKeepsIt(member))
-                } else {
-                    Settled::Stay
-                };
-            }
-            // It has just begun to listen, and does not know where the VIP belongs.
-            (Verdict::Unknown(Stage::Primary, Why::NotAskedYet), _) if at.facts.own_view().is_some() => {
-                if at.now >= limit {
-                    return Settled::Stay;
-                }
-            }
-            (Verdict::Unknown(..), _) if at.now >= own_limit => {
-                return Settled::Yield(LetGo::NothingKnown(member));
-            }
-            _ if at.now >= limit => return Settled::Yield(LetGo::NothingKnown(member)),
-            _ => {}
+        if newer || own_right.is_some_and(|own| at.entitlement(view).is_better_than(own)) {
+            return Some(Settled::Yield(LetGo::ClaimantLeads(member)));
         }
-        out.wake(Timer::Dispute, if at.now < own_limit { own_limit } else { limit });
-        Settled::NotYet
+        (!dispute.proven && at.now >= own_limit).then_some(Settled::Yield(LetGo::OwnSilent(member)))
     }
 
     /// Two holders, for a claim was not heard: a primary that does not take writes yet, or of which nothing is heard, and a secondary that

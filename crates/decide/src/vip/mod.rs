@@ -28,6 +28,7 @@ mod machine;
 mod orphan_syns;
 mod post_claim_check;
 mod probing;
+mod reader_dispute;
 mod recheck;
 mod releasing;
 mod state;
