@@ -87,7 +87,7 @@ struct Told {
     stays: bool,
     server: String,
     last_good_us: u64,
-    told_us: u64,
+    last_line_us: u64,
     reads: u64,
     pause_us: u64,
     trouble: Option<String>,
@@ -101,7 +101,7 @@ impl Told {
             stays,
             server: String::new(),
             last_good_us: now_us(),
-            told_us: 0,
+            last_line_us: 0,
             reads: 0,
             pause_us: 0,
             trouble: None,
@@ -121,10 +121,10 @@ impl Told {
         self.reads += 1;
         self.pause_us = self.pause_us.max(pause_us);
         let news = self.server != server || pause_us >= TOLD_AT_ONCE || self.trouble.is_some();
-        if !news && at_us < self.told_us + TOLD_EVERY {
+        if !news && at_us < self.last_line_us + TOLD_EVERY {
             return None;
         }
-        self.told_us = at_us;
+        self.last_line_us = at_us;
         self.trouble = None;
         self.server = server;
         let what = What::Read {

@@ -11,7 +11,8 @@ use crate::policy::WhenNoReader;
 /// moves that need not. A VIP that is left out belongs to nobody.
 ///
 /// Who may have one: the secondaries that are ready; where there is none, those that are settling; where there is none either, as
-/// `when_none` says. A paused member keeps what it has, and gets no more.
+/// `when_none` says. A paused member keeps what it has, and gets no more; and so does each that says it is the primary while two do: in a
+/// moment one of them is a secondary, and may have a share.
 pub fn place(
     vips: &[VipId],
     words: &BTreeMap<IpAddr, Fitness>,
@@ -19,9 +20,11 @@ pub fn place(
     when_none: WhenNoReader,
 ) -> BTreeMap<VipId, IpAddr> {
     let is = |member: &IpAddr, fitness| words.get(member) == Some(&fitness);
+    let two_lead = words.values().filter(|word| **word == Fitness::Primary).count() > 1;
+    let keeps = |member: &IpAddr| is(member, Fitness::Paused) || (two_lead && is(member, Fitness::Primary));
     let mut placed: BTreeMap<VipId, IpAddr> = BTreeMap::new();
     for vip in vips {
-        if let Some(holder) = holders.get(vip).filter(|holder| is(holder, Fitness::Paused)) {
+        if let Some(holder) = holders.get(vip).filter(|holder| keeps(holder)) {
             placed.insert(*vip, *holder);
         }
     }
@@ -145,6 +148,16 @@ mod tests {
     }
 
     #[test]
+    fn a_new_primarys_vip_waits_for_the_old_primary_to_say_that_it_is_none_and_no_other_moves() {
+        let now = held(&[(1, 12), (2, 12), (3, 11)]);
+        let two = words(&[(11, Fitness::Primary), (12, READY), (13, Fitness::Primary)]);
+        assert_eq!(place(&vips(3), &two, &now, WhenNoReader::Primary), now);
+        let one = words(&[(11, Fitness::Primary), (12, READY), (13, READY)]);
+        let placed = place(&vips(3), &one, &now, WhenNoReader::Primary);
+        assert_eq!(placed, held(&[(1, 12), (2, 12), (3, 13)]));
+    }
+
+    #[test]
     fn a_paused_member_keeps_what_it_has_and_gets_no_more() {
         let words = words(&[(11, Fitness::Primary), (12, Fitness::Paused), (13, READY)]);
         let placed = place(&vips(3), &words, &held(&[(2, 12)]), WhenNoReader::Primary);
@@ -177,7 +190,9 @@ mod tests {
                     (ready.iter().map(load).max(), ready.iter().map(load).min())
                 {
                     assert!(most - least <= 1, "even: {case} {placed:?}");
-                    let fit = |n: &IpAddr| [READY, Fitness::Paused].contains(&words[n]);
+                    let two_lead = words.values().filter(|word| **word == Fitness::Primary).count() > 1;
+                    let leads = |n: &IpAddr| two_lead && words[n] == Fitness::Primary;
+                    let fit = |n: &IpAddr| [READY, Fitness::Paused].contains(&words[n]) || leads(n);
                     assert!(placed.len() == 3 && placed.values().all(fit), "on the fit: {case} {placed:?}");
                     let moved = held.iter().filter(|(vip, n)| fit(n) && placed[*vip] != **n).count();
                     let had = |n: &u8| held.values().filter(|m| **m == member(*n)).count();

@@ -136,7 +136,7 @@ pub fn longest_pause(recording: &Recording, vip: IpAddr, staying: bool, from_us:
     // What is told at the first look after the moment may have begun before it: it is of the same second.
     let during = all.iter().filter(|(at_us, _)| *at_us >= from_us && *at_us < to_us);
     let longest = during.clone().map(|(_, pause)| *pause).max().unwrap_or_default();
-    let last = during.last().map_or(from_us, |(at_us, _)| *at_us);
+    let last = during.max_by_key(|(at_us, _)| *at_us).map_or(from_us, |(at_us, _)| *at_us);
     // Good reads are told once a second.
     if to_us.saturating_sub(last) > OPEN_PAUSE {
         return Reading::Never(super::difference(last, to_us));

@@ -130,9 +130,9 @@ fn all_behind(
             places.filter(|place| *place != primary).map(|place| hold_up(experiment, place)).collect();
         // Longer than it takes to be called behind.
         std::thread::sleep(MOVED_WITHIN);
-        let shown = shows(experiment, since);
+        let found = shows(experiment, since);
         drop(held_up?);
-        words = shown?;
+        words = found?;
         experiment.wait_readers()?;
         Ok::<_, Broken>(())
     })?;
