@@ -214,3 +214,16 @@ fn who_hears_a_member_again_asks_who_has_each_reader_vip() {
         assert!(world.deeds.contains(&asks), "{number} does not ask for reader VIP {vip}");
     }
 }
+
+#[test]
+fn a_host_that_hears_nobody_though_the_group_sees_others_keeps_its_own_and_takes_nothing() {
+    let mut world = World::settled(2);
+    world.node(3).cut = true;
+    world.run(ms(60_000));
+    // Its server, and its gateway, are as well as before: that is what it can't tell from the others' death.
+    assert_eq!([1, 2].map(|vip| world.holders(vip)), [vec![2], vec![3]]);
+    assert_eq!(world.moves, []);
+    world.node(3).cut = false;
+    world.run(ms(15_000));
+    assert_eq!(world.moves, []);
+}

@@ -17,10 +17,11 @@ pub use fitness::Candidacy;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use crate::fitness::Fitness;
-use crate::input::Fact;
-use crate::moment::Moment;
+use crate::input::{Fact, MemberState};
+use crate::moment::{LEARN_AT_MOST_EVERY, Moment};
 use crate::net::VipId;
 use crate::output::Output;
 use crate::planted::planted;
@@ -38,6 +39,9 @@ pub(crate) fn placed(policy: &Policy, at: Moment<'_>, out: &mut Output) -> Optio
     }
     if let Some(then) = readers.next_silence(at.now) {
         out.wake(Timer::ReadersHeard, then);
+    }
+    if !hears_somebody(at, out) {
+        return None;
     }
     let vips: Vec<VipId> = policy.reader_vips().collect();
     let (mut words, mut holders) = (readers.words(at.now), readers.holders(at.group, at.now));
@@ -58,4 +62,22 @@ pub(crate) fn placed(policy: &Policy, at: Moment<'_>, out: &mut Output) -> Optio
         }
     }
     Some(placement::place(&vips, &words, &holders, at.group.readers.when_none))
+}
+
+/// A member's host that answered for its own address no longer ago than this is heard.
+const HEARD_WITHIN: Duration = Duration::from_secs(3);
+
+/// Whether another member is heard on the segment: by its word, or by its host's answer to who has its address, for which it is asked
+/// once a second then. Where the group shows others ONLINE and none is heard, it may be this host that is cut off there: that nobody
+/// answers for an address proves nothing, and all that the others have would be taken.
+fn hears_somebody(at: Moment<'_>, out: &mut Output) -> bool {
+    let other_is_online = at.facts.own_view().is_some_and(|view| {
+        view.members.iter().any(|member| member.id != view.local && member.state == MemberState::Online)
+    });
+    if !other_is_online || !at.facts.readers.words(at.now).is_empty() {
+        return true;
+    }
+    at.learn_neighbors(out);
+    out.wake(Timer::ReadersHeard, at.now + LEARN_AT_MOST_EVERY);
+    at.facts.neighbors.alive_at.values().any(|heard| at.now.since(*heard) < HEARD_WITHIN)
 }

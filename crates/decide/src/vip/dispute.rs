@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::machine::VipMachine;
+use super::settled::Settled;
 use super::state::{Dispute, Hold};
 use crate::checks::{Stage, Stages, Verdict};
 use crate::entitlement::Entitlement;
@@ -16,12 +17,6 @@ use crate::timers::Timer;
 
 /// A member that was found to have no better right is not asked about again for this long, as long as nothing fails here.
 const SETTLED_FOR: Duration = Duration::from_millis(200);
-
-pub(super) enum Settled {
-    Yield(LetGo),
-    Stay,
-    NotYet,
-}
 
 impl VipMachine {
     /// A frame about the VIP while it is held.

@@ -31,6 +31,7 @@ mod probing;
 mod reader_dispute;
 mod recheck;
 mod releasing;
+mod settled;
 mod state;
 
 use std::mem;

@@ -1,7 +1,7 @@
 //! Another member claims a reader VIP that is held here: it belongs to whom it is placed on, and no other server is asked.
 
-use super::dispute::Settled;
 use super::machine::VipMachine;
+use super::settled::Settled;
 use super::state::{Dispute, Hold};
 use crate::checks::{Cause, Finding, Stage, Stages, Verdict};
 use crate::input::Why;

@@ -32,6 +32,8 @@ pub struct Node {
     pub backlog: u64,
     /// Its agent runs.
     pub runs: bool,
+    /// It hears nobody on the segment, and nobody hears it.
+    pub cut: bool,
     asked: u64,
 }
 
@@ -201,8 +203,12 @@ impl World {
         Event::Host(Seen { asked_at: self.now, fact: Fact::Known(Host { addresses, interfaces }) })
     }
 
+    fn hear(&self, one: u8, other: u8) -> bool {
+        one != other && !self.nodes[&one].cut && !self.nodes[&other].cut
+    }
+
     fn send(&mut self, from: u8, vip: VipId, says: Says) {
-        for to in MEMBERS.into_iter().filter(|to| *to != from) {
+        for to in MEMBERS.into_iter().filter(|to| self.hear(*to, from)).collect::<Vec<_>>() {
             self.flying.push((to, Event::Frame(vip, Frame { from: mac(from), says })));
         }
     }
@@ -212,8 +218,10 @@ impl World {
         if let Some(says) = says {
             self.send(from, vip, says);
         }
-        for holder in self.holders(vip.0).into_iter().filter(|holder| *holder != from) {
-            self.flying.push((from, Event::Frame(vip, Frame { from: mac(holder), says: Says::Reply })));
+        for holder in self.holders(vip.0) {
+            if self.hear(holder, from) {
+                self.flying.push((from, Event::Frame(vip, Frame { from: mac(holder), says: Says::Reply })));
+            }
         }
     }
 
@@ -238,7 +246,8 @@ impl World {
                 self.flying.push((number, Event::Peer { member: *of, seen }));
             }
             Action::LearnNeighbors => {
-                for other in MEMBERS.into_iter().filter(|other| *other != number) {
+                for other in MEMBERS.into_iter().filter(|other| self.hear(*other, number)).collect::<Vec<_>>()
+                {
                     let event = Event::Neighbor { address: member(other), mac: mac(other) };
                     self.flying.push((number, event));
                 }
@@ -256,7 +265,8 @@ impl World {
             VipAction::SayFitness(fitness) => self.ask(number, vip, Some(Says::Fitness(*fitness))),
             VipAction::Announce => self.send(number, vip, Says::Announcement),
             VipAction::AnnounceRelease(to) => {
-                for other in MEMBERS.into_iter().filter(|other| *other != number) {
+                for other in MEMBERS.into_iter().filter(|other| self.hear(*other, number)).collect::<Vec<_>>()
+                {
                     let named = *to == Some(mac(other));
                     let says =
                         if named { Says::Release { heard_at: self.now } } else { Says::ReleaseToOthers };
@@ -290,6 +300,7 @@ impl Node {
             gateway: Fact::Known(Gateway::Reachable),
             backlog: 0,
             runs: true,
+            cut: false,
             asked: 0,
         }
     }
