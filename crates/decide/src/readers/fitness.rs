@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::checks::{Finding, Stages};
 use crate::entitlement::Entitlement;
 use crate::fitness::Fitness;
-use crate::input::{Backlog, Fact, GroupView, Role, Server};
+use crate::input::{Backlog, Fact, GroupView, NotInGroup, Role, Server};
 use crate::moment::Moment;
 use crate::net::VipId;
 use crate::output::{Output, VipAction};
@@ -110,7 +110,8 @@ impl Candidacy {
             return Serves::NotKnown;
         }
         match &at.facts.server.fact {
-            Fact::Unknown(_) => Serves::NotKnown,
+            // For a moment at each switchover a server shows two primaries. That is no word about whether it can serve readers.
+            Fact::Unknown(_) | Fact::Known(Server::NotInGroup(NotInGroup::MultiPrimary)) => Serves::NotKnown,
             Fact::Known(Server::Member(view)) => Self::role(at, view).map_or(Serves::No, Serves::As),
             Fact::Known(_) => Serves::No,
         }
