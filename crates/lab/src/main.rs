@@ -65,15 +65,9 @@ fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
         Task::InItsPlace(other) => Ok(other.run().map(|()| 0)?),
         Task::StandIn(stand_in) => Ok(stand_in.run().map(|()| 0)?),
         Task::Test { filters, labs, out } => {
-            // Once, before the labs look for it at the same time.
-            provision::provision()?;
-            let agent = find_agent(arguments.agent)?;
-            let group = [
-                ("--members", arguments.members),
-                ("--writers", arguments.writers),
-                ("--readers", arguments.readers),
-            ];
-            test(&filters, labs, group, &agent, out.as_deref())
+            let Arguments { agent, members, writers, readers, .. } = arguments;
+            let group = [("--members", members), ("--writers", writers), ("--readers", readers)];
+            test(&filters, labs, group, agent, out.as_deref())
         }
         task if arguments.inside.is_none() => start_over_inside(&task, arguments.agent, arguments.no_agents),
         Task::Up => up(&inside(arguments.inside), !arguments.no_agents, &arguments.called_as),
@@ -162,9 +156,12 @@ fn test(
     filters: &[String],
     labs: Option<u8>,
     group: [(&str, u8); 3],
-    agent: &Path,
+    agent: Option<PathBuf>,
     out: Option<&Path>,
 ) -> Result<u8, Failure> {
+    // Once, before the labs look for it at the same time.
+    provision::provision()?;
+    let agent = &find_agent(agent)?;
     let command = |share: &Share, number: usize| {
         let mut command = Command::new(std::env::current_exe()?);
         command.arg("test-share").arg("--agent").arg(agent);

@@ -76,7 +76,8 @@ impl Figures {
             / milliseconds(self.one.reaction.percentile(99)).max(f64::EPSILON);
         let vips = |what: &str| format!("{} VIPs of one cluster, held: {what}", self.several_vips.vips);
         let dearer = self.several_vips.processor / self.one_vip.processor.max(f64::EPSILON);
-        let larger = megabytes(self.several_vips.resident) / megabytes(self.one_vip.resident).max(f64::EPSILON);
+        let larger =
+            megabytes(self.several_vips.resident) / megabytes(self.one_vip.resident).max(f64::EPSILON);
         vec![
             row("one cluster at rest: the agent", self.at_rest.processor * 100.0, 0.5, Unit::Percent),
             row(

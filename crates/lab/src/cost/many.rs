@@ -171,7 +171,12 @@ pub(super) struct Servers {
 }
 
 impl Servers {
-    pub(super) fn start(layout: &Layout, host: &Host, clusters: u16, place: usize) -> Result<Self, CostError> {
+    pub(super) fn start(
+        layout: &Layout,
+        host: &Host,
+        clusters: u16,
+        place: usize,
+    ) -> Result<Self, CostError> {
         let mut command = host.command(layout.lab());
         command.args(["stand-in", "--first-port", &FIRST_PORT.to_string(), "--ports", &clusters.to_string()]);
         command.args(["--place", &place.to_string()]);
@@ -236,7 +241,12 @@ impl Addresses {
     }
 
     /// Waits until this address is there, or is not; gives since when, where it changed.
-    pub(super) fn wait(&mut self, agent: &mut Agent, address: Ipv4Addr, there: bool) -> Result<u64, CostError> {
+    pub(super) fn wait(
+        &mut self,
+        agent: &mut Agent,
+        address: Ipv4Addr,
+        there: bool,
+    ) -> Result<u64, CostError> {
         let since = Instant::now();
         let address = IpAddr::V4(address);
         loop {
