@@ -1,4 +1,4 @@
-//! A group that is kept read-only on purpose, as a ClusterSet's replica cluster is: its VIP follows the primary where the file says so.
+//! A group that is kept read-only on purpose, as a `ClusterSet`'s replica cluster is: its VIP follows the primary where the file says so.
 
 use std::time::Duration;
 
