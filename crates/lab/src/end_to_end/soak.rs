@@ -105,9 +105,7 @@ pub fn soak(layout: &Layout, kind: Soak, time: Duration, seed: u64) -> Result<Ta
             Soak::Busy => untouched_for(&mut under_test, "every core busy", left, true),
             Soak::Faults => {
                 let (name, proof) = draw.one();
-                let began_us = now_us();
-                let outcome = shown.beside(&mut under_test, proof);
-                (name, outcome.and_then(|figures| stays.judge(&under_test, name, began_us, figures)))
+                (name, watched_fault(&mut under_test, (name, proof), &mut shown, &mut stays))
             }
             Soak::Field => {
                 let test = field[(tally.passed + tally.failed) % field.len().max(1)];
@@ -157,6 +155,18 @@ pub fn soak(layout: &Layout, kind: Soak, time: Duration, seed: u64) -> Result<Ta
     }
     finish(under_test, &tally, &judged, seed, since.elapsed());
     Ok(tally)
+}
+
+/// One fault, with `haipmgr status` held against the witnesses, and where the reader VIPs were meanwhile.
+fn watched_fault(
+    under_test: &mut UnderTest,
+    (name, proof): (&'static str, super::Proof),
+    shown: &mut Shown,
+    stays: &mut Stays,
+) -> Result<String, Broken> {
+    let began_us = now_us();
+    let figures = shown.beside(under_test, proof)?;
+    stays.judge(under_test, name, began_us, figures)
 }
 
 /// What is said again and again while nothing changes counts too.
