@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::entitlement::Entitlement;
 use crate::input::{Fact, Gateway, Host, Seen, Server, ViewId, Why};
 pub use crate::output::findings::{Cause, Finding, Stage};
-use crate::policy::{GatewayLost, GroupPolicy, ReadOnlyPrimary};
+use crate::policy::{GatewayLost, GroupPolicy, ReadOnlyPrimary, WhenNoReader};
 use crate::time::Time;
 
 /// All four, with the time at which each one's question was put.
@@ -81,7 +81,13 @@ impl Stages {
     /// May a VIP that is here stay? As to start it, but for what [`Cause::lets_keep`]. With
     /// [`GatewayLost::HoldWithMajority`] a lost gateway takes nothing away from who is entitled to keep the VIP by stage 3: where
     /// that is not known, the gateway counts. With [`ReadOnlyPrimary::Release`] a read-only primary's stage 3 counts here too.
-    pub fn verdict_to_keep(&self, gateway_lost: GatewayLost, read_only_primary: ReadOnlyPrimary) -> Verdict {
+    /// A reader VIP that is placed elsewhere stays until it is claimed; with [`WhenNoReader::Nobody`] one that belongs nowhere leaves.
+    pub fn verdict_to_keep(
+        &self,
+        gateway_lost: GatewayLost,
+        read_only_primary: ReadOnlyPrimary,
+        when_none: WhenNoReader,
+    ) -> Verdict {
         let entitled = match &self.primary.0 {
             Finding::Passed => true,
             Finding::Failed(cause) => cause.lets_keep(),
@@ -90,6 +96,7 @@ impl Stages {
         self.verdict(|cause| match cause {
             Cause::GatewayLost { .. } => gateway_lost == GatewayLost::Release || !entitled,
             Cause::ReadOnly => read_only_primary == ReadOnlyPrimary::Release,
+            Cause::NoReader => when_none == WhenNoReader::Nobody,
             cause => !cause.lets_keep(),
         })
     }

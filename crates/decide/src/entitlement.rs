@@ -54,6 +54,31 @@ impl Entitlement {
         }
     }
 
+    /// Whether a server may serve readers at all: ONLINE with a majority, in no view that the group has left, whatever its role.
+    ///
+    /// # Errors
+    /// Why it may not.
+    pub fn to_serve_readers(
+        policy: &GroupPolicy,
+        view: &GroupView,
+        newest: Option<&ViewId>,
+    ) -> Result<(), Cause> {
+        let Some(local) = view.local_member() else { return Err(Cause::NotListed) };
+        if local.state != MemberState::Online {
+            return Err(Cause::NotOnline(local.state));
+        }
+        if !view.has_majority() && !planted!(policy, DropMajorityRule) {
+            let (unreachable, members) = (view.unreachable(), view.members.len());
+            return Err(Cause::NoMajority { unreachable, members });
+        }
+        match (&view.view, newest) {
+            (Some(own), Some(newest)) if newest.is_newer_than(own) && !planted!(policy, IgnoreNewerViews) => {
+                Err(Cause::StaleView { own: own.clone(), newest: newest.clone() })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Stage 3 of the legacy program's table (S11).
     pub fn finding(self) -> Finding {
         match self {
@@ -73,6 +98,6 @@ impl Entitlement {
 impl Cause {
     /// Where nothing else fails, a VIP that is here stays: stage 3 fails for a start alone.
     pub fn lets_keep(&self) -> bool {
-        matches!(self, Self::ReadOnly | Self::SecondaryWritable)
+        matches!(self, Self::ReadOnly | Self::SecondaryWritable | Self::PlacedOn(_) | Self::NoReader)
     }
 }

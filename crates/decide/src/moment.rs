@@ -8,10 +8,11 @@ use std::time::Duration;
 use crate::checks::{Cause, Finding, Stages, Verdict, own_member};
 use crate::entitlement::Entitlement;
 use crate::facts::Facts;
-use crate::input::{Fact, GroupView, MemberState, Why};
+use crate::input::{Fact, GroupView, MemberState, Server, Why};
+use crate::net::VipId;
 use crate::output::Output;
 use crate::planted::planted;
-use crate::policy::{GatewayLost, GroupPolicy, ReadOnlyPrimary, VipPolicy};
+use crate::policy::{GatewayLost, GroupPolicy, ReadOnlyPrimary, VipPolicy, VipRole, WhenNoReader};
 use crate::time::Time;
 
 /// Members' hardware addresses are asked for because of an unknown one at most this often; it is also their time to answer.
@@ -29,6 +30,8 @@ pub(crate) struct Moment<'a> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct VipMoment<'a> {
     pub(crate) moment: Moment<'a>,
+    /// Which.
+    pub(crate) vip: VipId,
     /// The VIP's own limits and choices.
     pub(crate) policy: &'a VipPolicy,
 }
@@ -42,6 +45,64 @@ impl<'a> Deref for VipMoment<'a> {
 }
 
 impl VipMoment<'_> {
+    /// It is a VIP for readers.
+    pub(crate) fn is_for_readers(&self) -> bool {
+        self.policy.role == VipRole::Reader
+    }
+
+    /// It is a reader VIP, and belongs on this member.
+    pub(crate) fn belongs_to(&self, member: IpAddr) -> bool {
+        let placed = self.facts.readers.placed.as_ref().and_then(|placed| placed.get(&self.vip));
+        self.is_for_readers() && placed == Some(&member)
+    }
+
+    /// The stages as the facts stand, the third by what this VIP is for.
+    pub(crate) fn stages(&self) -> Stages {
+        let mut stages = self.moment.stages();
+        if self.follows_read_only_primary() && stages.primary.0 == Finding::Failed(Cause::ReadOnly) {
+            stages.primary.0 = Finding::Passed;
+        }
+        if self.is_for_readers()
+            && let Fact::Known(Server::Member(view)) = &self.facts.server.fact
+        {
+            stages.primary.0 = self.serves_readers(view);
+        }
+        stages
+    }
+
+    /// The VIP is on the primary, whether that takes writes or not.
+    pub(crate) fn follows_read_only_primary(&self) -> bool {
+        self.policy.read_only_primary == ReadOnlyPrimary::Follow
+    }
+
+    /// What a server that showed this view is entitled to with regard to this VIP.
+    pub(crate) fn entitlement(&self, view: &GroupView) -> Entitlement {
+        match self.moment.entitlement(view) {
+            Entitlement::Keep if self.follows_read_only_primary() => Entitlement::Start,
+            other => other,
+        }
+    }
+
+    /// The server that showed this view leads, by its own word, so that the VIP belongs there.
+    pub(crate) fn leads(&self, view: &GroupView) -> bool {
+        view.is_writable_primary() || (view.is_primary() && self.follows_read_only_primary())
+    }
+
+    /// Stage 3 of a reader VIP: this server may serve readers, and the VIP belongs here.
+    fn serves_readers(&self, view: &GroupView) -> Finding {
+        let newest = self.facts.views.newest.as_ref();
+        if let Err(cause) = Entitlement::to_serve_readers(self.group, view, newest) {
+            return Finding::Failed(cause);
+        }
+        match self.facts.readers.placed.as_ref().map(|placed| placed.get(&self.vip)) {
+            None => Finding::Unknown(Why::NotAskedYet),
+            Some(Some(member)) if Some(*member) == self.own_address() => Finding::Passed,
+            Some(Some(_)) if planted!(self.group, ClaimWhateverIsPlaced) => Finding::Passed,
+            Some(Some(member)) => Finding::Failed(Cause::PlacedOn(*member)),
+            Some(None) => Finding::Failed(Cause::NoReader),
+        }
+    }
+
     /// May a VIP that is here stay?
     pub(crate) fn verdict_to_keep(&self) -> Verdict {
         let (gateway_lost, read_only_primary) = if self.is_paused() {
@@ -49,7 +110,8 @@ impl VipMoment<'_> {
         } else {
             (self.policy.gateway_lost, self.policy.read_only_primary)
         };
-        self.stages().verdict_to_keep(gateway_lost, read_only_primary)
+        let when_none = if self.is_paused() { WhenNoReader::Primary } else { self.group.readers.when_none };
+        self.stages().verdict_to_keep(gateway_lost, read_only_primary, when_none)
     }
 
     /// May the VIP come here?

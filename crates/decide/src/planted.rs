@@ -100,11 +100,23 @@ mod mistakes {
         ExpelWhilePaused,
         /// A pause has no end.
         PauseWithoutEnd,
+        /// A primary counts as a secondary that is fit to serve readers.
+        PrimaryServesReaders,
+        /// A secondary serves readers however far it is behind.
+        ReadersFromTheOldest,
+        /// A member that comes back takes its share of the reader VIPs at once.
+        TakeShareAtOnce,
+        /// A reader VIP is claimed wherever it is placed.
+        ClaimWhateverIsPlaced,
+        /// A reader VIP that is placed elsewhere is not yielded.
+        KeepReadersFromTheirPlace,
+        /// A member that is heard no more still counts as fit.
+        PlaceOnTheSilent,
     }
 
     impl Planted {
         /// Each.
-        pub const EACH: [Self; 32] = [
+        pub const EACH: [Self; 38] = [
             Self::SkipSecondCheck,
             Self::AcquireWithoutProbing,
             Self::TakeUnknownForYes,
@@ -137,6 +149,12 @@ mod mistakes {
             Self::LetGoWhilePaused,
             Self::ExpelWhilePaused,
             Self::PauseWithoutEnd,
+            Self::PrimaryServesReaders,
+            Self::ReadersFromTheOldest,
+            Self::TakeShareAtOnce,
+            Self::ClaimWhateverIsPlaced,
+            Self::KeepReadersFromTheirPlace,
+            Self::PlaceOnTheSilent,
         ];
     }
 }

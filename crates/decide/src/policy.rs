@@ -44,6 +44,9 @@ pub struct GroupPolicy {
     /// without.
     #[serde(default)]
     pub silent_host: SilentHost,
+    /// What is asked of a host that is to serve readers. A trace of a version without it was recorded without reader VIPs.
+    #[serde(default)]
+    pub readers: ReaderPolicy,
     /// A mistake that is planted in the rules.
     #[cfg(feature = "planted")]
     #[serde(skip)]
@@ -98,6 +101,50 @@ pub struct VipPolicy {
 pub enum VipRole {
     /// The primary: whoever takes writes.
     Writer,
+    /// A secondary that is fit to serve readers; which of them, placement says (`readers/placement.rs`).
+    Reader,
+}
+
+/// What is asked of a host that is to serve readers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReaderPolicy {
+    /// A secondary with more transactions than this in its applier queue is behind; none: however many it has.
+    pub max_transactions: Option<u64>,
+    /// One whose last applied transaction is older than this, while others wait, is behind; none: however old it is.
+    pub max_age: Option<Duration>,
+    /// It is called too far behind once it has been behind for so long without a break, and well again below half of either.
+    pub behind_for: Duration,
+    /// A host that was not fit takes its share once it has been fit for so long.
+    pub well_for: Duration,
+    /// Who has the reader VIPs when no secondary is fit.
+    pub when_none: WhenNoReader,
+}
+
+impl Default for ReaderPolicy {
+    fn default() -> Self {
+        Self {
+            // Where Group Replication itself begins to slow the writers down for it
+            // (`group_replication_flow_control_applier_threshold`).
+            max_transactions: Some(25_000),
+            max_age: None,
+            behind_for: Duration::from_secs(10),
+            well_for: Duration::from_secs(10),
+            when_none: WhenNoReader::Primary,
+        }
+    }
+}
+
+/// Who has the reader VIPs when no secondary is fit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WhenNoReader {
+    /// The primary: readers are served, and read what is newest.
+    #[default]
+    Primary,
+    /// Nobody: the primary is spared.
+    Nobody,
+    /// Any member that is ONLINE with the majority: the primary, and secondaries however far they are behind.
+    AnyOnline,
 }
 
 /// What a holder does whose gateway does not answer.
@@ -112,16 +159,20 @@ pub enum GatewayLost {
     HoldWithMajority,
 }
 
-/// What a holder does whose server is the primary and takes no writes (`super_read_only`). To start a VIP it must take them either way
-/// (EVIDENCE).
+/// What a VIP means where the primary takes no writes (`super_read_only`): in a group that is kept read-only on purpose, as a `ClusterSet`'s
+/// replica clusters are, it is so for good.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ReadOnlyPrimary {
-    /// Keeps the VIP: no other member takes writes either, and who only reads goes on.
+    /// A holder keeps the VIP: no other member takes writes either, and who only reads goes on. It is not started there.
     #[default]
     Hold,
-    /// Lets go after `claim_wait`: for clients that must not find a server that refuses their writes.
+    /// A holder lets go after `claim_wait`, and it is not started there: for clients that must not find a server that refuses their
+    /// writes.
     Release,
+    /// It is on the primary, whether that takes writes or not: for a standby group's readers, monitors and replication. A secondary that
+    /// still takes writes, as during a switchover, keeps it all the same.
+    Follow,
 }
 
 /// What the survivors do about an UNREACHABLE member that is silent on two different paths: in the group, and to their own questions on
@@ -160,6 +211,7 @@ impl GroupPolicy {
             proven_dead: true,
             fence: false,
             silent_host: SilentHost::Wait,
+            readers: ReaderPolicy::default(),
             #[cfg(feature = "planted")]
             planted: None,
         }
@@ -254,6 +306,16 @@ impl Policy {
         self.vips.get(&vip).map(|vip| vip.address)
     }
 
+    /// The VIPs for readers, in order.
+    pub fn reader_vips(&self) -> impl Iterator<Item = VipId> {
+        self.vips.iter().filter(|(_, vip)| vip.role == VipRole::Reader).map(|(id, _)| *id)
+    }
+
+    /// Whether there is such a VIP, and it is one for readers.
+    pub fn is_for_readers(&self, vip: VipId) -> bool {
+        self.vips.get(&vip).is_some_and(|vip| vip.role == VipRole::Reader)
+    }
+
     /// The longest lease of a VIP; none: no VIP has one.
     pub fn longest_lease(&self) -> Option<Duration> {
         self.vips.values().filter_map(|vip| vip.lease).max()
@@ -267,6 +329,9 @@ impl Policy {
         self.group.validate()?;
         if !self.vips.contains_key(&VipId::FIRST) {
             return bad("vip", "no VIP is named; write the address that clients connect to");
+        }
+        if self.vips.get(&VipId::FIRST).is_some_and(|first| first.role != VipRole::Writer) {
+            return bad("vip", "the first VIP is the writer's; reader VIPs are [[cluster.vips]] tables");
         }
         for (id, vip) in &self.vips {
             vip.validate(&self.group)?;

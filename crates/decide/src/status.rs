@@ -6,16 +6,19 @@
 //!
 //! Every fact carries the age of its question in milliseconds. Whether that is too old is for the reader to say.
 
+mod readers;
+
 use std::net::IpAddr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use readers::{BacklogStatus, PlacedStatus, ReadersStatus, WordStatus};
+
 use crate::checks::{Cause, Finding, Stage, Verdict, own_member};
 use crate::facts::Facts;
 use crate::input::{Event, Fact, GroupView, Member, MemberState, Role, Server, Why};
 use crate::moment::{Moment, VipMoment};
-use crate::net::VipId;
 use crate::policy::{Policy, VipPolicy, VipRole};
 use crate::step::{Decision, State, step};
 use crate::time::Time;
@@ -39,6 +42,9 @@ pub struct Status {
     /// How long the operator's pause still lasts, in ms; none: there is none.
     #[serde(default)]
     pub pause_left_ms: Option<u64>,
+    /// Serving readers; none: the cluster has no reader VIPs.
+    #[serde(default)]
+    pub readers: Option<ReadersStatus>,
     /// The last time that a VIP came to this host or left it, since the agent was started.
     pub last_switch: Option<SwitchStatus>,
 }
@@ -210,8 +216,9 @@ impl Status {
         let decision = step(policy, &mut state.clone(), &Event::Wake, now);
         let moment = Moment { facts: &state.facts, group: &policy.group, now };
         let vips = policy.vips.iter().filter_map(|(id, limits)| {
-            let at = VipMoment { moment, policy: limits };
-            Some(vip(*id, state.vips.get(id)?, &decision, at))
+            let at = VipMoment { moment, vip: *id, policy: limits };
+            let words = decision.said_of(*id).map(|said| said.words(policy));
+            Some(vip(state.vips.get(id)?, words, at))
         });
         let stages = state.stages(policy);
         let stages = stages.each().into_iter().map(|(which, found, at)| stage(which, found, now.since(at)));
@@ -223,6 +230,7 @@ impl Status {
             group: group(policy, &state.facts, now),
             waits_for: waits_for(policy, state, now),
             pause_left_ms: state.facts.pause.until.map(|until| milliseconds(until.since(now))),
+            readers: ReadersStatus::of(policy, &state.facts, now),
             last_switch: last_switch.map(|switch| SwitchStatus {
                 words: switch.words.clone(),
                 age_ms: milliseconds(now.since(switch.at)),
@@ -244,6 +252,7 @@ impl Status {
         }
         later.group.iter_mut().for_each(|group| grow(&mut group.age_ms));
         later.pause_left_ms.iter_mut().for_each(shrink);
+        later.readers.iter_mut().for_each(|readers| readers.grow(by));
         later.last_switch.iter_mut().for_each(|switch| grow(&mut switch.age_ms));
         later
     }
@@ -285,7 +294,7 @@ fn passed(stage: Stage) -> &'static str {
     }
 }
 
-fn vip(id: VipId, machine: &VipMachine, decision: &Decision, at: VipMoment<'_>) -> VipStatus {
+fn vip(machine: &VipMachine, words: Option<String>, at: VipMoment<'_>) -> VipStatus {
     let (state, interface, since) = match &machine.state {
         VipState::Absent => (Has::Absent, None, None),
         VipState::Claiming(claim) => (Has::Claiming, None, Some(claim.since)),
@@ -306,7 +315,7 @@ fn vip(id: VipId, machine: &VipMachine, decision: &Decision, at: VipMoment<'_>) 
         role: at.policy.role,
         wanted,
         state,
-        words: decision.stands(id).map_or_else(|| "not known".to_owned(), ToString::to_string),
+        words: words.unwrap_or_else(|| "not known".to_owned()),
         interface: interface.cloned(),
         for_ms: since.map(|since| milliseconds(at.now.since(since))),
         lease_left_ms: hold.and_then(|hold| lease_left(at.policy, hold, at.now)).map(milliseconds),

@@ -8,13 +8,14 @@ use serde::{Deserialize, Serialize};
 use crate::checks::{Stages, Verdict};
 use crate::expel::ExpelState;
 use crate::facts::{Facts, News};
-use crate::input::{Event, Fact};
+use crate::input::{Event, Fact, Frame, Says};
 use crate::moment::{Moment, VipMoment};
 use crate::net::VipId;
 use crate::output::{Action, Outcome, Output, Reason, Said, VipAction};
 use crate::planted::planted;
 use crate::policy::Policy;
 use crate::polling::Polling;
+use crate::readers::{self, Candidacy};
 use crate::time::Time;
 use crate::timers::{Timer, Timers};
 use crate::vip::{VipInput, VipMachine, VipState};
@@ -30,6 +31,9 @@ pub struct State {
     pub expel: ExpelState,
     /// What is due whatever the VIP does.
     pub polling: Polling,
+    /// How fit this host is to serve readers, and what the others were told of it.
+    #[serde(default)]
+    pub candidacy: Candidacy,
 }
 
 impl State {
@@ -40,6 +44,7 @@ impl State {
             vips: policy.vips.keys().map(|vip| (*vip, VipMachine::new(now))).collect(),
             expel: ExpelState::default(),
             polling: Polling::new(now),
+            candidacy: Candidacy::default(),
         }
     }
 
@@ -77,7 +82,12 @@ impl Decision {
 
     /// How this VIP stands.
     pub fn stands(&self, vip: VipId) -> Option<&Reason> {
-        self.reasons.iter().rfind(|said| said.vip == Some(vip)).map(|said| &said.reason)
+        self.said_of(vip).map(|said| &said.reason)
+    }
+
+    /// The same, with what it is about.
+    pub fn said_of(&self, vip: VipId) -> Option<&Said> {
+        self.reasons.iter().rfind(|said| said.vip == Some(vip))
     }
 
     /// Stage 5's return value in the legacy program's table (S13).
@@ -101,6 +111,7 @@ pub fn step_and_timers(policy: &Policy, state: &mut State, event: &Event, now: T
     if *event == Event::Stopping {
         each_vip(policy, state, now, &mut out, VipMachine::leave_as_it_is);
     } else {
+        place_readers(policy, state, now, &mut out);
         each_vip(policy, state, now, &mut out, VipMachine::poll);
         run_due_timers(policy, state, now, &mut out);
     }
@@ -141,7 +152,7 @@ fn one_vip(
         let knows = machine.knows(&state.facts);
         let moment = Moment { facts: knows.as_ref().unwrap_or(&state.facts), group: &policy.group, now };
         out.vip = Some(vip);
-        with(machine, VipMoment { moment, policy: limits }, out);
+        with(machine, VipMoment { moment, vip, policy: limits }, out);
         out.vip = None;
     }
 }
@@ -221,7 +232,14 @@ fn ask_anew(policy: &Policy, state: &mut State, now: Time, out: &mut Output) {
     for question in [Action::AskHost, Action::AskServer, Action::AskGateway] {
         out.act(question);
     }
-    each_vip(policy, state, now, out, |machine, _, out| machine.ask_who_has_vip(out));
+    each_vip(policy, state, now, out, |machine, at, out| machine.ask_who_has_vip(at, out));
+}
+
+/// Who has each reader VIP: another that has what is here answers, and that is settled.
+fn ask_who_has_reader_vips(policy: &Policy, state: &mut State, now: Time, out: &mut Output) {
+    for vip in policy.reader_vips() {
+        one_vip(policy, state, vip, now, out, |machine, at, out| machine.ask_who_has_vip(at, out));
+    }
 }
 
 fn take_in(policy: &Policy, state: &mut State, event: &Event, now: Time, out: &mut Output) {
@@ -231,10 +249,13 @@ fn take_in(policy: &Policy, state: &mut State, event: &Event, now: Time, out: &m
         match news {
             News::WorthAsking => out.act(Action::AskServer),
             News::AddressGone => out.act(Action::AskHost),
+            News::HeardAgain => ask_who_has_reader_vips(policy, state, now, out),
             _ => {}
         }
     }
     match event {
+        // A word about its host is about no VIP: the facts have it.
+        Event::Frame(_, Frame { says: Says::Fitness(_), .. }) => {}
         Event::Frame(vip, frame) => {
             one_vip(policy, state, *vip, now, out, |machine, at, out| {
                 machine.take_in(VipInput::Frame(*frame), at, out);
@@ -256,6 +277,22 @@ fn take_in(policy: &Policy, state: &mut State, event: &Event, now: Time, out: &m
     }
 }
 
+/// How fit this host is to serve readers, what the others are told of it, and where each reader VIP belongs.
+fn place_readers(policy: &Policy, state: &mut State, now: Time, out: &mut Output) {
+    let Some(first) = policy.reader_vips().next() else { return };
+    let at = Moment { facts: &state.facts, group: &policy.group, now };
+    out.vip = Some(first);
+    let own = state.candidacy.assess(at, first, out);
+    if let Some(fitness) = own {
+        state.candidacy.say(fitness, now, out);
+    }
+    out.vip = None;
+    state.facts.readers.note_own(own, now);
+    let at = Moment { facts: &state.facts, group: &policy.group, now };
+    let placed = readers::placed(policy, at, out);
+    state.facts.readers.note_placed(placed);
+}
+
 fn run_due_timers(policy: &Policy, state: &mut State, now: Time, out: &mut Output) {
     if std::mem::take(&mut out.switched) {
         state.polling.note_switch(&policy.group, now);
@@ -263,7 +300,7 @@ fn run_due_timers(policy: &Policy, state: &mut State, now: Time, out: &mut Outpu
     state.polling.quieten_stat(now, out);
     each_vip(policy, state, now, out, VipMachine::close_left_behind);
     if state.polling.look_around(&policy.group, now, out) {
-        each_vip(policy, state, now, out, |machine, _, out| machine.ask_who_has_vip(out));
+        each_vip(policy, state, now, out, |machine, at, out| machine.ask_who_has_vip(at, out));
     }
     let mut vips = false;
     each_vip(policy, state, now, out, |machine, at, _| vips |= machine.needs_fast_polling(at));

@@ -34,6 +34,16 @@ timers! {
     /// `step`: the operator's pause ends by itself, when its command said.
     PauseEnds,
 
+    // Of a cluster that has reader VIPs.
+    /// `readers/fitness`: the others are told again how fit this host is, each 1 s.
+    SayFitness,
+    /// `readers/fitness`: this host has been fit for `reader_well_for`, and takes its share.
+    ReaderReady,
+    /// `readers/fitness`: its server has been behind for `reader_behind_for`, and is too far behind.
+    ReaderBehind,
+    /// `readers`: the others have had 1.5 s to be heard, or one has been silent for 3 s.
+    ReadersHeard,
+
     // Of one VIP that is not here, or is being asked for.
     /// `vip/idle`: adding the address failed, and may be tried again after 1 s.
     AddAgain,

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 /// Each room, its files or folders, and the rooms that it may import beside itself. A file belongs to the longest name that it begins
 /// with: `output/vip` is one of the orders, `output/reason/because` is of the output.
 const TABLE: &[(&str, &[&str], &[&str])] = &[
-    ("ground", &["time", "net", "timings", "planted"], &[]),
+    ("ground", &["time", "net", "fitness", "timings", "planted"], &[]),
     ("policy", &["policy"], &["ground"]),
     // Of the output, what is below the input: what comes back of an order names the order.
     ("orders", &["output/group", "output/vip"], &["ground"]),
@@ -23,11 +23,15 @@ const TABLE: &[(&str, &[&str], &[&str])] = &[
     ),
     ("vip", &["vip"], &["ground", "policy", "orders", "input", "output", "facts", "checks"]),
     ("expel", &["expel"], &["ground", "policy", "orders", "input", "output", "facts", "checks"]),
+    ("readers", &["readers"], &["ground", "policy", "orders", "input", "output", "facts", "checks"]),
     ("polling", &["polling"], &["ground", "policy", "orders", "input", "output", "facts", "checks"]),
     (
         "step",
         &["step"],
-        &["ground", "policy", "orders", "input", "output", "facts", "checks", "vip", "expel", "polling"],
+        &[
+            "ground", "policy", "orders", "input", "output", "facts", "checks", "vip", "expel", "readers",
+            "polling",
+        ],
     ),
     (
         "status",

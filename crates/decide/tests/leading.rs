@@ -111,3 +111,43 @@ fn a_view_of_a_member_without_a_majority_or_outside_the_group_makes_no_other_vie
         assert!(model.vip_here && model.stage_5() == 1, "{:#?}", model.reasons);
     }
 }
+
+#[test]
+fn a_vip_that_follows_the_primary_is_on_one_that_takes_no_writes_and_leaves_with_the_role() {
+    let read_only = |primary| known(group(1, primary, 545, true));
+    let mut model = ModelHost::new(Answers { server: read_only(1), ..Answers::all_pass() }, false);
+    model.vip.read_only_primary = ReadOnlyPrimary::Follow;
+    model.run(Duration::from_secs(2));
+    assert!(model.vip_here, "{:#?}", model.reasons);
+    assert!(!model.said(|reason| *reason == Reason::HoldingReadOnly), "nothing is amiss");
+    // Its group becomes the one that takes writes, and is a standby again: the VIP is there already, and stays.
+    for super_read_only in [false, true] {
+        model.first.server = known(group(1, 1, 545, super_read_only));
+        model.run(Duration::from_secs(3));
+        assert!(model.vip_here, "{:#?}", model.reasons);
+    }
+    model.peers.insert(member(2), known(group(2, 2, 547, true)));
+    model.first.server = known(group(1, 2, 547, true));
+    model.run(ms(20));
+    model.frame(2, Says::Probe);
+    model.run(ms(100));
+    assert!(!model.vip_here, "the new primary claims it: {:#?}", model.reasons);
+}
+
+#[test]
+fn a_vip_that_follows_the_primary_stays_where_writes_are_taken_until_the_new_primary_takes_them() {
+    let mut model = ModelHost::settled_holder();
+    model.vip.read_only_primary = ReadOnlyPrimary::Follow;
+    // A switchover whose target has yet to apply what it had queued.
+    model.first.server = known(group(1, 2, 545, false));
+    model.peers.insert(member(2), known(group(2, 2, 545, true)));
+    for _ in 0..20 {
+        model.frame(2, Says::Probe);
+        model.run(ms(200));
+    }
+    assert!(model.vip_here, "{:#?}", model.reasons);
+    model.peers.insert(member(2), known(group(2, 2, 545, false)));
+    model.frame(2, Says::Probe);
+    model.run(ms(200));
+    assert!(!model.vip_here, "{:#?}", model.reasons);
+}

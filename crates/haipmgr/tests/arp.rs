@@ -10,6 +10,7 @@ use std::os::fd::AsRawFd;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
+use decide::fitness::Fitness;
 use decide::input::{Event, Frame, Says};
 use decide::net::{Mac, VipId};
 use haipmgr::act::announce::{AnnounceError, Announcer};
@@ -131,6 +132,19 @@ fn a_holder_that_asks_who_has_the_vip_hears_of_another_and_claims_nothing() {
     // What C hears next about the VIP is this, and not a word of A's.
     act(&b, Announcer::announce);
     assert_eq!(wait_for(&others, "B's announcement", frame).from, mac(&b));
+}
+
+#[test]
+fn a_word_about_a_host_is_heard_by_the_others_answered_by_the_holder_and_no_claim() {
+    let mut segment = Segment::new();
+    let (a, b, c) = (segment.join(A), segment.join(B), segment.join(C));
+    reach(&a, B);
+    b.add_address(VIP, 32);
+    let others = listen(&c, C);
+    let heard = listen_and(&a, A, |watch| watch.say_fitness(VIP.into(), Fitness::Settling));
+    let word = wait_for(&others, "A's word", frame);
+    assert_eq!(word, Frame { from: mac(&a), says: Says::Fitness(Fitness::Settling) });
+    assert_eq!(wait_for(&heard, "the holder's answer", frame), Frame { from: mac(&b), says: Says::Reply });
 }
 
 #[test]

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use decide::net::VipId;
-use decide::policy::GatewayLost;
-use haipmgr::config::{DecisionTrace, Source, convert, load};
+use decide::policy::{GatewayLost, ReaderPolicy, VipRole, WhenNoReader};
+use haipmgr::config::{Config, DecisionTrace, Source, convert, load};
 use written::*;
 
 #[test]
@@ -54,6 +54,10 @@ probe_spacing_when_taken = "300ms"
 own_answer_limit = "150ms"
 dispute_limit = "600ms"
 announce_interval = "30s"
+reader_max_behind = [100, "5s"]
+reader_behind_for = "0s"
+reader_well_for = "3s"
+when_no_reader = "any_online"
 decision_trace = "all"
 socket = "/run/mysqld/mysqld.sock"
 [cluster.members]"#;
@@ -109,6 +113,14 @@ fn every_optional_key_is_taken() {
         (policy.vips[&VipId::FIRST].announce_interval, cluster.decision_trace),
         (millis(30_000), DecisionTrace::All)
     );
+    let readers = ReaderPolicy {
+        max_transactions: Some(100),
+        max_age: Some(millis(5_000)),
+        behind_for: Duration::ZERO,
+        well_for: millis(3_000),
+        when_none: WhenNoReader::AnyOnline,
+    };
+    assert_eq!(policy.group.readers, readers);
     assert_eq!(cluster.socket.as_deref(), Some(Path::new("/run/mysqld/mysqld.sock")));
 }
 
@@ -141,7 +153,8 @@ fn a_cluster_may_have_vips_members_and_gateway_of_either_family_and_several_vips
         ("fd77::100", "10.77.0.100", "10.77.0.100 is there twice"),
         ("fd77::100", "10.77.0.13", "the VIP and a member's own address"),
         ("fd77::100", "fd77::100/64", "address: the prefix length /64 is refused"),
-        ("\"writer\"", "\"reader\"", "the one role is \"writer\""),
+        ("\"writer\"", "\"lector\"", "\"lector\" is no role; write \"writer\""),
+        ("\"writer\"", "7", "role: this is a whole number; write \"writer\""),
         ("\"off\"", "\"1s\"", "lease: 1s is out of range"),
         ("address = \"10.77", "adress = \"10.77", "did you mean \"address\"?"),
         ("role", "rolle", "did you mean \"role\"?"),
@@ -150,6 +163,10 @@ fn a_cluster_may_have_vips_members_and_gateway_of_either_family_and_several_vips
         let problems = refused("haipmgr.toml", &text.replacen(what, by, 1));
         assert!(problems.iter().any(|problem| problem.contains(words)), "{what} -> {by}: {problems:#?}");
     }
+    let roles = |config: &Config| only(config).policy.vips.values().map(|vip| vip.role).collect::<Vec<_>>();
+    assert_eq!(roles(&config), [VipRole::Writer; 3]);
+    let (_written, config) = loaded("haipmgr.toml", &text.replacen("\"writer\"", "\"reader\"", 1));
+    assert_eq!(roles(&config), [VipRole::Writer, VipRole::Writer, VipRole::Reader]);
     let one = TOML.to_owned() + "[cluster.vips]\naddress = \"fd77::100\"\n";
     assert!(refused("haipmgr.toml", &one).join("").contains("write [[cluster.vips]]"));
 }
@@ -267,6 +284,14 @@ const FAULTS: &[(&str, &str, &str, &[&str])] = &[
         "11:18:",
         &["\"none\" is not one of \"switches\", \"all\", \"off\""],
     ),
+    (
+        "\"7s\"",
+        "7\nreader_max_behind = \"soon\"",
+        "11:21:",
+        &["reader_max_behind", "no length of time", "25000"],
+    ),
+    ("\"7s\"", "7\nreader_max_behind = [1, 2]", "11:21:", &["reader_max_behind", "there twice"]),
+    ("\"7s\"", "7\nwhen_no_reader = \"any-online\"", "11:18:", &["\"any-online\" is not one of \"primary\""]),
     ("password      =", "# ", "2:1:", &["there is no password", "password_file"]),
     ("password      =", "password_file = \"/x\"\npassword =", "10:1:", &["both given", "only one"]),
     (

@@ -56,6 +56,12 @@ fn status(role: &str, age_ms: u64) -> Status {
         },
         "waits_for": [],
         "pause_left_ms": null,
+        "readers": {
+            "own": if primary { "primary" } else { "ready" },
+            "backlog": { "asked_ms": 300, "transactions": 7, "behind_ms": 20, "unknown": null },
+            "words": [{ "member": "10.77.0.12", "fitness": "ready", "age_ms": 250, "counts": true }],
+            "placed": [{ "vip": "10.77.0.101", "member": "10.77.0.12" }],
+        },
         "last_switch": null,
     });
     serde_json::from_value(status).unwrap()
@@ -198,6 +204,10 @@ fn the_numbers_say_what_is_so_and_what_is_not_known_has_none() {
         "haipmgr_stage{cluster=\"orders\",stage=\"primary\",found=\"unknown\"} 0.0\n",
         "haipmgr_members{cluster=\"orders\",state=\"online\"} 3.0\n",
         "haipmgr_mode{cluster=\"orders\",mode=\"running\"} 1.0\n",
+        "haipmgr_reader_fitness{cluster=\"orders\",fitness=\"primary\"} 1.0\n",
+        "haipmgr_reader_fitness{cluster=\"orders\",fitness=\"ready\"} 0.0\n",
+        "haipmgr_reader_behind_transactions{cluster=\"orders\"} 7.0\n",
+        "haipmgr_reader_vip_placed{cluster=\"orders\",vip=\"10.77.0.101\"} 0.0\n",
         "haipmgr_expels_asked_total{cluster=\"orders\"} 0\n",
         "haipmgr_log_lines_total{level=\"error\"} 1\n",
     ] {

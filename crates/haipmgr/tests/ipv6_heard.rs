@@ -9,6 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
+use decide::fitness::Fitness;
 use decide::input::{Event, Frame, Says};
 use decide::net::{Mac, VipId};
 use haipmgr::act::announce::{AnnounceError, Announcer};
@@ -126,6 +127,23 @@ fn a_holders_answer_to_a_probe_is_heard_by_the_prober_and_by_all_others_as_an_an
     assert_eq!(wait_for(&heard, "the answer", frame), answer);
     assert_eq!(wait_for(&others, "the probe", frame), Frame { from: mac(&a), says: Says::Probe });
     assert_eq!(wait_for(&others, "the answer", frame), answer);
+}
+
+#[test]
+fn a_word_about_a_host_is_heard_by_the_others_and_answered_by_the_holder_whichever_family_members_are_of() {
+    for members in [v6 as fn(u8) -> IpAddr, v4] {
+        let mut segment = Segment::new();
+        let [a, b, c] = [A, B, C].map(|number| join(&mut segment, number));
+        b.add_address(VIP, 128);
+        let others = listen(&c, C);
+        let heard = listen_and(&a, settings(A, members), |watch| {
+            watch.say_fitness(VIP.into(), Fitness::Primary);
+        });
+        let word = Frame { from: mac(&a), says: Says::Fitness(Fitness::Primary) };
+        assert_eq!(wait_for(&others, "A's word", frame), word);
+        let answer = wait_for(&heard, "the holder's answer", frame);
+        assert_eq!(answer, Frame { from: mac(&b), says: Says::Reply });
+    }
 }
 
 #[test]

@@ -5,11 +5,14 @@
 mod server;
 
 use std::net::Ipv6Addr;
+use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use decide::input::{Fact, GroupView, MemberState, NotInGroup, Role, Server as Answer, Why};
+use decide::input::{Backlog, Event, Fact, GroupView, MemberState, NotInGroup, Role, Server as Answer, Why};
 use haipmgr::config::ClientCertificate;
+use haipmgr::observe::backlog;
 use haipmgr::observe::mysql::{Access, Endpoint, Password, Peer, ask_once};
+use haipmgr::server_access::Servers;
 use mysql::prelude::Queryable;
 use nix::sys::signal::Signal;
 use server::{GROUP, PORT, Server, Watched};
@@ -54,6 +57,43 @@ fn a_member_is_followed_from_offline_through_primary_and_read_only_to_multi_prim
 
     server.sql("STOP GROUP_REPLICATION");
     watched.until_member("OFFLINE again", |view| view.local_member().unwrap().state == MemberState::Offline);
+}
+
+/// Until something is told of which this holds.
+fn backlog_until(told: &Receiver<Event>, what: &str, holds: impl Fn(&Fact<Backlog>) -> bool) {
+    let until = Instant::now() + Duration::from_secs(30);
+    while let Ok(event) = told.recv_timeout(until.saturating_duration_since(Instant::now())) {
+        let Event::Backlog(seen) = event else { panic!("{event:?}") };
+        if holds(&seen.fact) {
+            return;
+        }
+    }
+    panic!("never {what}");
+}
+
+#[test]
+fn how_far_a_server_is_behind_is_read_by_the_account_that_haipmgr_makes_and_never_guessed() {
+    let server = Server::start(GROUP);
+    let (tell, told) = channel();
+    let (report, reported) = channel();
+    let _watch = backlog::watch(
+        &Servers::default(),
+        server.over_socket(),
+        move |event| drop(tell.send(event)),
+        move |why: &str| drop(report.send(why.to_owned())),
+    )
+    .unwrap();
+    let in_no_group = |fact: &Fact<Backlog>| matches!(fact, Fact::Unknown(Why::Other(text)) if text.contains("no statistics"));
+    backlog_until(&told, "in no group", in_no_group);
+    server.bootstrap();
+    let nothing_waits = Fact::Known(Backlog { transactions: 0, age: Duration::ZERO });
+    backlog_until(&told, "nothing waits", |fact| *fact == nothing_waits);
+    assert!(reported.try_recv().is_err(), "all of that passes by itself");
+    server.sql("REVOKE SELECT ON performance_schema.* FROM haip@'%'");
+    backlog_until(&told, "not allowed", |fact| matches!(fact, Fact::Unknown(_)));
+    assert!(reported.recv_timeout(Duration::from_secs(10)).unwrap().contains("haipmgr sql"));
+    server.sql("GRANT SELECT ON performance_schema.* TO haip@'%'");
+    backlog_until(&told, "nothing waits again", |fact| *fact == nothing_waits);
 }
 
 #[test]

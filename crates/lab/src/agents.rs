@@ -297,6 +297,8 @@ pub struct Cluster {
     pub name: &'static str,
     /// Its VIPs, the first first.
     pub vips: fn() -> Vec<IpAddr>,
+    /// Those for readers; none: the agents don't look for who is fit for them.
+    pub readers: fn() -> Vec<IpAddr>,
     /// Its group.
     pub group: Identity,
     /// Seconds.
@@ -315,6 +317,7 @@ pub struct Cluster {
 pub const LAB: Cluster = Cluster {
     name: "lab",
     vips: segment::vips,
+    readers: segment::readers,
     group: group::FIRST,
     sleeptime: 7,
     sooner_elections: true,
@@ -326,7 +329,7 @@ pub const LAB: Cluster = Cluster {
 /// The same file on every host.
 pub fn configuration(clusters: &[Cluster]) -> String {
     let table = |cluster: &Cluster| {
-        let Cluster { name, vips, group, sleeptime, sooner_elections, fence, silent_hosts_go, more } =
+        let Cluster { name, vips, readers, group, sleeptime, sooner_elections, fence, silent_hosts_go, more } =
             cluster;
         let mysql_port = group.mysql_port;
         // With the stack MYSQL there is none to be named.
@@ -342,9 +345,10 @@ pub fn configuration(clusters: &[Cluster]) -> String {
         let members: String = members.collect();
         let mut vips = vips().into_iter();
         let vip = vips.next().map_or(String::new(), |vip| vip.to_string());
-        let further: Vec<String> =
-            vips.map(|vip| format!("[[cluster.vips]]\naddress = \"{vip}\"\n")).collect();
-        let further = further.concat();
+        let table = |vip: IpAddr, role: &str| format!("[[cluster.vips]]\naddress = \"{vip}\"\n{role}");
+        let writers = vips.map(|vip| table(vip, ""));
+        let readers = readers().into_iter().map(|vip| table(vip, "role = \"reader\"\n"));
+        let further: String = writers.chain(readers).collect();
         let gateway = segment::gateway();
         format!(
             "[[cluster]]

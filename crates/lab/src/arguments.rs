@@ -35,6 +35,12 @@ pub(crate) struct Arguments {
     /// In which family the agents keep a VIP
     #[arg(long, global = true, value_enum, default_value_t)]
     pub(crate) family: Family,
+    /// How many VIPs for writers (the second one of the other family with `--family both`)
+    #[arg(long, global = true, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=2))]
+    pub(crate) writers: u8,
+    /// How many VIPs for readers
+    #[arg(long, global = true, default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=5))]
+    pub(crate) readers: u8,
     /// The group's communication stack
     #[arg(long, global = true, value_enum, default_value_t = Stack::Xcom)]
     pub(crate) stack: Stack,
@@ -48,7 +54,8 @@ pub(crate) enum Task {
     Provision,
     /// Bring everything up and keep it up until Ctrl-C
     Up,
-    /// Show it: a switchover, a shutdown, Group Replication stopped, kill -9, and power off, one after another
+    /// Show it, with a VIP for writers in both families and two for readers: a switchover, a shutdown, Group Replication stopped, kill -9,
+    /// and power off, one after another
     Demo {
         #[command(flatten)]
         output: Output,
@@ -101,6 +108,9 @@ pub(crate) enum Task {
         /// Changes of a primary, with one cluster and with all
         #[arg(long, default_value_t = 100)]
         flips: u32,
+        /// VIPs of one cluster, on a stand-in for its server
+        #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(2..=64))]
+        vips: u16,
         /// A folder for the page
         #[arg(long)]
         out: Option<PathBuf>,

@@ -85,7 +85,11 @@ impl Through {
     /// A connection and its server's name, in [`CONNECT_LIMIT`] or not at all. The crate's own limit bounds the TCP
     /// connection alone; a server that accepts and then says nothing would hold us for the read limit, several times.
     /// So it connects in a thread of its own, which is left behind when it is late.
-    fn connect(&self, attempt: usize, read_limit: Option<Duration>) -> Result<(Conn, String), NotConnected> {
+    pub(crate) fn connect(
+        &self,
+        attempt: usize,
+        read_limit: Option<Duration>,
+    ) -> Result<(Conn, String), NotConnected> {
         let options = self.options(attempt, read_limit);
         let (sender, receiver) = mpsc::sync_channel(1);
         thread::spawn(move || {
@@ -132,12 +136,23 @@ fn is_time_out(cause: &io::Error) -> bool {
     matches!(cause.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }
 
-enum NotConnected {
+/// Why there is no connection.
+pub(crate) enum NotConnected {
+    /// The server, or its host, said so.
     Refused(mysql::Error),
+    /// Nobody said anything in time.
     TimedOut,
 }
 
 impl NotConnected {
+    /// In words.
+    pub(crate) fn words(&self) -> String {
+        match self.outcome() {
+            (Outcome::ConnectFailed { text }, _) => text,
+            _ => String::new(),
+        }
+    }
+
     /// In words, and how long to wait before the next attempt: a time-out has been waiting enough.
     fn outcome(&self) -> (Outcome, Duration) {
         let (text, pause) = match self {

@@ -10,7 +10,7 @@ use crate::agents::{Agent, AgentError};
 use crate::group::{AGENT_PASSWORD, AGENT_USER, Group, GroupError, Server};
 use crate::obstacle::{Obstacle, ObstacleError, Standing};
 use crate::packet_rules::{self, FilterError};
-use crate::segment::{Segment, SegmentError, vip};
+use crate::segment::{Segment, SegmentError, all_readers, vip};
 
 /// How long healing waits for the end of a server that was shut down, before it is killed. A few seconds are usual.
 const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(8);
@@ -67,6 +67,19 @@ pub enum Fault {
     SecondaryPowerOff,
     /// A secondary that had left the group joins it again
     Rejoin,
+    /// kill -9 of the mysqld of a secondary that has a reader VIP
+    #[value(name = "reader-kill-9")]
+    ReaderKill9,
+    /// The host of such a secondary loses its power
+    ReaderPowerOff,
+    /// The cable of such a secondary's host is pulled
+    ReaderLinkDown,
+    /// SHUTDOWN on such a secondary
+    ReaderShutdown,
+    /// `STOP GROUP_REPLICATION` on such a secondary
+    ReaderStopGroupReplication,
+    /// The mysqld of such a secondary stands still (SIGSTOP) until the group has expelled it
+    ReaderFreeze,
 }
 
 /// How often the limit on connections is set anew, at the most.
@@ -93,6 +106,9 @@ pub enum FaultError {
     /// No host holds the VIP.
     #[error("no host holds the VIP {}, so that it can't be removed", vip())]
     NoHolder,
+    /// No secondary has a reader VIP.
+    #[error("no secondary has a reader VIP; start the lab with --readers 2")]
+    NoReader,
     /// `haipmgr` was told to do it, and did not.
     #[error("haipmgr {command} ended with {status}: {words}")]
     Command {
@@ -173,11 +189,30 @@ impl Fault {
     /// Whether it is done to a secondary, and the group has one member less until it is undone.
     pub fn is_about_a_secondary(self) -> bool {
         matches!(self, Self::SecondaryKill9 | Self::SecondaryPowerOff | Self::Rejoin)
+            || self.is_about_a_reader()
+    }
+
+    /// Whether it is done to a secondary that has a reader VIP.
+    pub fn is_about_a_reader(self) -> bool {
+        matches!(
+            self,
+            Self::ReaderKill9
+                | Self::ReaderPowerOff
+                | Self::ReaderLinkDown
+                | Self::ReaderShutdown
+                | Self::ReaderStopGroupReplication
+                | Self::ReaderFreeze
+        )
+    }
+
+    /// Whether the group loses a member by it.
+    pub fn costs_a_member(self) -> bool {
+        self.is_about_a_secondary() && self != Self::Rejoin
     }
 
     /// Whether a host loses its power.
     pub fn takes_the_power(self) -> bool {
-        matches!(self, Self::PowerOff | Self::SecondaryPowerOff)
+        matches!(self, Self::PowerOff | Self::SecondaryPowerOff | Self::ReaderPowerOff)
     }
 
     /// Whether the VIP is to be on the primary again before the fault is undone.
@@ -195,13 +230,31 @@ impl Fault {
         self.prepare(scene)?.carry_out(scene)
     }
 
+    /// The place of the host that it would be done to now: the primary's, or a secondary's.
+    ///
+    /// # Errors
+    /// There is no primary, or no secondary has a reader VIP where that is wanted.
+    pub fn victim(self, scene: &Scene<'_>) -> Result<usize, FaultError> {
+        let primary = scene.group.primary()?;
+        if !self.is_about_a_secondary() {
+            return Ok(primary);
+        }
+        if !self.is_about_a_reader() {
+            return Ok((primary + 1) % scene.group.servers().len());
+        }
+        for vip in all_readers() {
+            let holders = holders_of(scene.segment, vip)?;
+            if let Some(holder) = holders.into_iter().find(|holder| *holder != primary) {
+                return Ok(holder);
+            }
+        }
+        Err(FaultError::NoReader)
+    }
+
     /// Gets ready what is not part of it yet, for the primary's host (which is the VIP's holder, in a steady state), or for the
     /// secondary next to it.
     pub fn prepare(self, scene: &Scene<'_>) -> Result<Injected, FaultError> {
-        let mut victim = scene.group.primary()?;
-        if self.is_about_a_secondary() {
-            victim = (victim + 1) % scene.group.servers().len();
-        }
+        let victim = self.victim(scene)?;
         if self == Self::Rejoin {
             scene.group.servers()[victim].run("STOP GROUP_REPLICATION")?;
         }
@@ -243,10 +296,12 @@ impl Injected {
                 command(scene, victim, &["drain"])?;
                 scene.group.servers()[victim].run("SHUTDOWN")?;
             }
-            Fault::Shutdown => scene.group.servers()[victim].run("SHUTDOWN")?,
-            Fault::StopGroupReplication => scene.group.servers()[victim].run("STOP GROUP_REPLICATION")?,
-            Fault::Kill9 | Fault::SecondaryKill9 => kill_server(scene, victim)?,
-            Fault::PowerOff | Fault::SecondaryPowerOff => {
+            Fault::Shutdown | Fault::ReaderShutdown => scene.group.servers()[victim].run("SHUTDOWN")?,
+            Fault::StopGroupReplication | Fault::ReaderStopGroupReplication => {
+                scene.group.servers()[victim].run("STOP GROUP_REPLICATION")?;
+            }
+            Fault::Kill9 | Fault::SecondaryKill9 | Fault::ReaderKill9 => kill_server(scene, victim)?,
+            Fault::PowerOff | Fault::SecondaryPowerOff | Fault::ReaderPowerOff => {
                 // The cable first: a dead host's kernel says no goodbye.
                 scene.segment.set_cable(host, false)?;
                 kill_server(scene, victim)?;
@@ -281,8 +336,8 @@ impl Injected {
             Fault::TooManyConnections => {
                 self.connection_limit = Some(use_up_connections(&scene.group.servers()[victim])?);
             }
-            Fault::LinkDown => scene.segment.set_cable(host, false)?,
-            Fault::Freeze => scene.group.servers()[victim].freeze()?,
+            Fault::LinkDown | Fault::ReaderLinkDown => scene.segment.set_cable(host, false)?,
+            Fault::Freeze | Fault::ReaderFreeze => scene.group.servers()[victim].freeze()?,
             Fault::Rejoin => scene.group.heal(victim, host)?,
         }
         Ok(())
@@ -303,19 +358,25 @@ impl Injected {
             | Fault::StopGroupReplication
             | Fault::Kill9
             | Fault::SecondaryKill9
+            | Fault::ReaderKill9
+            | Fault::ReaderStopGroupReplication
             | Fault::Rejoin
             | Fault::VipRemovedByHand
             | Fault::AgentRestart
             | Fault::AgentKill9 => {}
-            Fault::Shutdown | Fault::DrainShutdown => {
+            Fault::Shutdown | Fault::DrainShutdown | Fault::ReaderShutdown => {
                 if let Some(server) = scene.group.server_mut(self.victim) {
                     server.wait_end(SHUTDOWN_PATIENCE)?;
                 }
             }
-            Fault::PowerOff | Fault::SecondaryPowerOff | Fault::LinkDown => {
+            Fault::PowerOff
+            | Fault::SecondaryPowerOff
+            | Fault::LinkDown
+            | Fault::ReaderPowerOff
+            | Fault::ReaderLinkDown => {
                 scene.segment.set_cable(host, true)?;
             }
-            Fault::Freeze => scene.group.servers()[self.victim].thaw()?,
+            Fault::Freeze | Fault::ReaderFreeze => scene.group.servers()[self.victim].thaw()?,
             Fault::GroupPortCut => packet_rules::remove(host)?,
             Fault::GatewayLost => scene.segment.set_gateway(true)?,
             Fault::WrongPassword => {

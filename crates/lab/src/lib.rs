@@ -22,6 +22,7 @@ mod obstacle;
 pub mod packet_rules;
 pub mod page;
 pub mod provision;
+mod reader;
 pub mod record;
 pub mod report;
 pub mod scenario;

@@ -15,6 +15,7 @@ use lab::fault::Fault;
 use lab::namespace::{self, EnterTarget, Layout, Outside};
 use lab::report::table::Style;
 use lab::scenario::Lab;
+use lab::segment::Family;
 use lab::{clients, consistency, end_to_end, group, host, provision, segment};
 
 use self::arguments::{Arguments, Task};
@@ -26,7 +27,11 @@ fn main() -> ExitCode {
     namespace::accept_signals();
     let arguments = Arguments::parse();
     segment::set_members(usize::from(arguments.members));
-    segment::set_family(arguments.family);
+    // The demo shows all that there is: a writer in both families, and two readers.
+    let shows_all = matches!(arguments.command, Task::Demo { .. }) && !arguments.no_agents;
+    segment::set_family(if shows_all { Family::Both } else { arguments.family });
+    let readers = if shows_all { arguments.readers.max(2) } else { arguments.readers };
+    segment::set_vips(usize::from(arguments.writers), usize::from(readers));
     arguments.stack.choose();
     match dispatch(arguments) {
         Ok(status) => ExitCode::from(status),
@@ -60,10 +65,9 @@ fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
         Task::InItsPlace(other) => Ok(other.run().map(|()| 0)?),
         Task::StandIn(stand_in) => Ok(stand_in.run().map(|()| 0)?),
         Task::Test { filters, labs, out } => {
-            // Once, before the labs look for it at the same time.
-            provision::provision()?;
-            let agent = find_agent(arguments.agent)?;
-            test(&filters, labs, arguments.members, &agent, out.as_deref())
+            let Arguments { agent, members, writers, readers, .. } = arguments;
+            let group = [("--members", members), ("--writers", writers), ("--readers", readers)];
+            test(&filters, labs, group, agent, out.as_deref())
         }
         task if arguments.inside.is_none() => start_over_inside(&task, arguments.agent, arguments.no_agents),
         Task::Up => up(&inside(arguments.inside), !arguments.no_agents, &arguments.called_as),
@@ -77,8 +81,8 @@ fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
             let faults = if faults.is_empty() { FAULTS.to_vec() } else { faults };
             bench(&inside(arguments.inside), &faults, times, &tools, &out, evidence.as_deref())
         }
-        Task::Cost { seconds, starts, clusters, flips, out } => {
-            let wanted = Wanted { seconds, starts, clusters, flips };
+        Task::Cost { seconds, starts, clusters, flips, vips, out } => {
+            let wanted = Wanted { seconds, starts, clusters, flips, vips };
             measure_cost(&inside(arguments.inside), wanted, out.as_deref())
         }
         Task::Clients { faults, warm, words, markdown } => {
@@ -151,13 +155,19 @@ fn start_over_inside(task: &Task, agent: Option<PathBuf>, no_agents: bool) -> Re
 fn test(
     filters: &[String],
     labs: Option<u8>,
-    members: u8,
-    agent: &Path,
+    group: [(&str, u8); 3],
+    agent: Option<PathBuf>,
     out: Option<&Path>,
 ) -> Result<u8, Failure> {
+    // Once, before the labs look for it at the same time.
+    provision::provision()?;
+    let agent = &find_agent(agent)?;
     let command = |share: &Share, number: usize| {
         let mut command = Command::new(std::env::current_exe()?);
-        command.arg("test-share").arg("--agent").arg(agent).arg("--members").arg(members.to_string());
+        command.arg("test-share").arg("--agent").arg(agent);
+        for (name, count) in group {
+            command.arg(name).arg(count.to_string());
+        }
         command.arg("--stack").arg(group::stack().name());
         command.arg("--family").arg(segment::family().name());
         command
@@ -176,7 +186,7 @@ fn test(
         }
         Ok(command)
     };
-    let labs = Labs { wanted: labs.map(usize::from), members: usize::from(members), command: &command };
+    let labs = Labs { wanted: labs.map(usize::from), members: usize::from(group[0].1), command: &command };
     let tally = end_to_end::run_side_by_side(filters, &labs)?;
     Ok(u8::from(tally.failed > 0))
 }

@@ -6,11 +6,12 @@ use lab::agents::{Cluster, LAB, configure};
 use lab::experiment::{AgentCost, Experiment};
 use lab::fault::Fault;
 use lab::measure::budget::Budget;
+use lab::measure::readers::Readership;
 use lab::measure::slowdown::Slowdown;
 use lab::measure::{Figures, Judged, Reading, median, worst};
 use lab::namespace::Layout;
 use lab::report::table::{Style, table};
-use lab::report::{budget, slowdown};
+use lab::report::{budget, readers, slowdown};
 use lab::scenario::Lab;
 
 use super::Failure;
@@ -136,6 +137,7 @@ struct Results {
     cost: AgentCost,
     budgets: Vec<Budget>,
     slowdowns: Vec<Slowdown>,
+    reading: Vec<Readership>,
     apart: Vec<Reading>,
     handovers: Vec<(IpAddr, Vec<Reading>)>,
     of_the_second: Vec<Budget>,
@@ -150,6 +152,7 @@ impl Results {
             cost: experiment.agent_cost(),
             budgets: experiment.budgets(),
             slowdowns: experiment.slowdowns(),
+            reading: experiment.reading(),
             apart: experiment.apart(),
             handovers: experiment.handovers(),
             of_the_second: experiment.budgets_of_the_second(),
@@ -179,6 +182,7 @@ impl Results {
             );
         }
         print!("{}", slowdown::table(&self.slowdowns, style));
+        print!("{}", readers::table(&self.reading, style));
         if self.with_agents {
             println!(
                 "All times in seconds. The whole run: {}. An agent took at most {:.1} MB of memory and {:.2} % of a core.",

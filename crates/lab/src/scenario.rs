@@ -1,9 +1,10 @@
 //! The lab: everything up, and what is waited for: a steady state, and recovery from a fault.
 
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use crate::agents::{Agent, AgentError};
-use crate::fault::{Fault, FaultError, Injected, Scene, holders};
+use crate::fault::{Fault, FaultError, Injected, Scene, holders, holders_of};
 use crate::group::{self, Group, GroupError};
 use crate::namespace::Layout;
 use crate::packet_rules;
@@ -36,6 +37,16 @@ pub enum ScenarioError {
     /// A fault could not be done or undone.
     #[error(transparent)]
     Fault(#[from] FaultError),
+    /// The reader VIPs are not where they belong.
+    #[error("the reader VIPs are not on the secondaries, evenly, even after {} s: {holders}. {group}", limit.as_secs())]
+    ReadersNotPlaced {
+        /// How long was waited.
+        limit: Duration,
+        /// Each VIP with its hosts.
+        holders: String,
+        /// What the servers say.
+        group: String,
+    },
     /// The VIP is not where it belongs.
     #[error("{moment}: the VIP is not on the primary alone, even after {} s. Holders: {holders}. {group}", limit.as_secs())]
     VipNotOnPrimary {
@@ -48,6 +59,19 @@ pub enum ScenarioError {
         /// What the servers say.
         group: String,
     },
+}
+
+/// Whether each VIP has one holder, none of them is the primary, and no secondary has two more than another.
+fn even(holders: &[Vec<usize>], primary: usize, members: usize) -> bool {
+    let mut loads = vec![0_usize; members];
+    for of_vip in holders {
+        let [place] = of_vip.as_slice() else { return false };
+        loads[*place] += 1;
+    }
+    let secondaries: Vec<usize> =
+        loads.iter().enumerate().filter(|(place, _)| *place != primary).map(|(_, load)| *load).collect();
+    let (most, least) = (secondaries.iter().max(), secondaries.iter().min());
+    loads[primary] == 0 && most.zip(least).is_some_and(|(most, least)| most - least <= 1)
 }
 
 /// A lab that is up.
@@ -146,6 +170,37 @@ impl Lab {
         self.wait_vip_on_primary("in the steady state", None)
     }
 
+    /// Waits until each of these reader VIPs is on one host alone, evenly on the secondaries.
+    ///
+    /// # Errors
+    /// That does not come; or the lab itself failed.
+    pub fn wait_readers(&mut self, vips: &[IpAddr]) -> Result<(), ScenarioError> {
+        let since = Instant::now();
+        loop {
+            for agent in &mut self.agents {
+                agent.check()?;
+            }
+            let primary = self.group.primary().ok();
+            let holders =
+                vips.iter().map(|vip| holders_of(&self.segment, *vip)).collect::<Result<Vec<_>, _>>()?;
+            if primary.is_some_and(|primary| even(&holders, primary, self.segment.databases.len())) {
+                return Ok(());
+            }
+            if since.elapsed() > self.recovery_limit {
+                let name = |place: &usize| self.segment.databases[*place].name();
+                let each = vips.iter().zip(&holders).map(|(vip, holders)| {
+                    format!("{vip} on {:?}", holders.iter().map(name).collect::<Vec<_>>())
+                });
+                return Err(ScenarioError::ReadersNotPlaced {
+                    limit: self.recovery_limit,
+                    holders: each.collect::<Vec<_>>().join(", "),
+                    group: self.group.describe(),
+                });
+            }
+            std::thread::sleep(LOOK_EVERY);
+        }
+    }
+
     /// Waits until another than this member leads, and holds the VIP alone; returns its place.
     pub fn wait_another_primary(&mut self, old: usize) -> Result<usize, ScenarioError> {
         self.wait_vip_on_primary("after the fault", Some(old))
@@ -159,7 +214,7 @@ impl Lab {
             return Ok(true);
         }
         if fault.is_about_a_secondary() {
-            if fault != Fault::Rejoin {
+            if fault.costs_a_member() {
                 self.group.wait_without(injected.victim, self.recovery_limit)?;
             }
             std::thread::sleep(WITHOUT_A_MEMBER_FOR);

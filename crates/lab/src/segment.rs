@@ -63,10 +63,59 @@ pub fn vip() -> IpAddr {
     if family() == Family::V6 { ipv6(VIP).into() } else { VIP.into() }
 }
 
-/// That one, and the one beside it where there is one in each family.
+/// The writer VIPs: that one, and the one beside it where there is one in each family, or a second one.
 pub fn vips() -> Vec<IpAddr> {
-    let other = (family() == Family::Both).then(|| ipv6(VIP).into());
+    let other = match family() {
+        Family::Both => Some(ipv6(VIP).into()),
+        _ if !has_second_writer() => None,
+        Family::V4 => Some(SECOND_VIP.into()),
+        Family::V6 => Some(ipv6(SECOND_VIP).into()),
+    };
     [vip()].into_iter().chain(other).collect()
+}
+
+/// The second writer VIP, where there is one and it is of the same family.
+const SECOND_VIP: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 102);
+/// The reader VIPs that there can be.
+const READERS: [Ipv4Addr; 5] = [
+    Ipv4Addr::new(10, 77, 0, 121),
+    Ipv4Addr::new(10, 77, 0, 122),
+    Ipv4Addr::new(10, 77, 0, 123),
+    Ipv4Addr::new(10, 77, 0, 124),
+    Ipv4Addr::new(10, 77, 0, 125),
+];
+/// How many VIPs the lab's own cluster has for writers (1 or 2) and for readers.
+static WANTED: OnceLock<(usize, usize)> = OnceLock::new();
+
+/// So many writer VIPs (1 or 2) and reader VIPs (0 to 5). To be called before anything else of this module; later it changes nothing.
+pub fn set_vips(writers: usize, readers: usize) {
+    let _ = WANTED.set((writers, readers.min(READERS.len())));
+}
+
+fn wanted() -> (usize, usize) {
+    *WANTED.get_or_init(|| (1, 0))
+}
+
+fn has_second_writer() -> bool {
+    wanted().0 > 1
+}
+
+/// The reader VIPs of the lab's own cluster.
+pub fn readers() -> Vec<IpAddr> {
+    some_readers(wanted().1)
+}
+
+/// The first so many of the reader VIPs that there can be.
+pub fn some_readers(count: usize) -> Vec<IpAddr> {
+    let of_family = |address: Ipv4Addr| {
+        if family() == Family::V6 { ipv6(address).into() } else { IpAddr::from(address) }
+    };
+    READERS.into_iter().take(count).map(of_family).collect()
+}
+
+/// All reader VIPs that there can be, whatever the lab's own cluster has.
+pub fn all_readers() -> Vec<IpAddr> {
+    some_readers(READERS.len())
 }
 
 /// The gateway that the agents ask.

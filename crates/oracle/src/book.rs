@@ -5,10 +5,11 @@ use std::time::Duration;
 use crate::claims::Claims;
 use crate::expelling::Expelling;
 use crate::inputs::{
-    Action, Event, Fact, Frame, Gateway, GroupView, HostAddress, Mac, MemberState, Outcome, Says, Seen,
-    Server, Time, ViewId, VipAction,
+    Action, Event, Fact, Frame, Gateway, GroupView, Host, HostAddress, Mac, MemberState, Outcome,
+    ReadOnlyPrimary, Says, Seen, Server, Time, ViewId, VipAction, VipPolicy, VipRole,
 };
 use crate::limits::Limits;
+use crate::reader_words::ReaderWords;
 use crate::word::{Word, takes_stray_writes};
 
 /// An agent that claims looks at the time each 200 ms at the least: one that comes back after this has stood still.
@@ -72,6 +73,10 @@ pub struct Book {
     /// Its server takes writes outside its group, by what it was told.
     pub(crate) strays: bool,
     pub(crate) claims: Claims,
+    /// Of a reader VIP: since when it has asked the network for it.
+    pub(crate) asks_since: Option<Time>,
+    /// Of a reader VIP: how fit each host says that it is.
+    pub(crate) reader_words: ReaderWords,
     /// What it knows of dead members, and does about them.
     pub expelling: Expelling,
 }
@@ -116,6 +121,8 @@ impl Book {
             pause_ended: None,
             strays: false,
             claims: Claims::default(),
+            asks_since: None,
+            reader_words: ReaderWords::default(),
             expelling: Expelling::default(),
         }
     }
@@ -147,11 +154,13 @@ impl Book {
         }
     }
 
-    /// Since when all that a start needs has been so, by what was told: the wish to have the VIP.
+    /// Since when all that a start needs has been so, by what was told: the wish to have the VIP. That a reader VIP belongs here, others'
+    /// words may have made so later: then the wish began with the first question to the network.
     pub(crate) fn wish_since(&self) -> Option<Time> {
-        let leads = self.word == Word::Leads { writable: true };
-        (leads && self.gateway == Some(true) && self.member && !self.here)
-            .then(|| self.word_since.max(self.gateway_since).max(self.host_since))
+        let entitled = matches!(self.word, Word::Leads { writable: true } | Word::Serves);
+        let told = self.word_since.max(self.gateway_since).max(self.host_since);
+        (entitled && self.gateway == Some(true) && self.member && !self.here)
+            .then(|| self.asks_since.map_or(told, |asks| asks.max(told)))
     }
 
     pub(crate) fn is_stale(&self) -> bool {
@@ -162,30 +171,23 @@ impl Book {
         let wish = self.wish_since();
         self.forget_after_the_lease(limits, now);
         self.told_of_pause(event, now);
+        if limits.vip.role == VipRole::Reader {
+            self.reader_words.told(event, now);
+        }
         match event {
             // Another VIP's business.
             Event::Frame(vip, _)
             | Event::ReceiveUp(vip, _)
             | Event::Done { action: Action::Vip(vip, _), .. }
                 if *vip != limits.id => {}
-            Event::Server(seen) => self.told_of_server(seen, now),
+            Event::Server(seen) => self.told_of_server(limits.vip, seen, now),
             Event::Peer { seen, .. } => {
                 if let Fact::Known(Server::Member(view)) = &seen.fact {
                     self.learn_view(view, None);
                 }
             }
             Event::Gateway(seen) => self.told_of_gateway(seen, now),
-            Event::Host(seen) if seen.asked_at >= self.host_asked => {
-                self.host_asked = seen.asked_at;
-                self.addresses_known = matches!(seen.fact, Fact::Known(_));
-                if let Fact::Known(host) = &seen.fact {
-                    let here = host.addresses.iter().any(|own| own.address == limits.vip.address);
-                    let named = |own: &HostAddress| limits.group.members.get(&own.address);
-                    let is_member =
-                        |own: &HostAddress| named(own).is_some_and(|named| *named == own.interface);
-                    self.told_of_addresses(here, host.addresses.iter().any(is_member), now);
-                }
-            }
+            Event::Host(seen) if seen.asked_at >= self.host_asked => self.told_of_host(limits, seen, now),
             Event::Frame(_, frame) => self.told_of_frame(*frame, now),
             // Whoever used the VIP and was a stranger is a member: what it said is taken up now.
             Event::Neighbor { address, mac }
@@ -226,17 +228,26 @@ impl Book {
         if self.wish_since() != wish {
             self.probes = 0;
             self.released_at = None;
+            self.asks_since = None;
         }
     }
 
     pub(crate) fn ordered(&mut self, limits: &Limits<'_>, actions: &[Action], now: Time) {
+        let is_for_readers = limits.vip.role == VipRole::Reader;
+        if is_for_readers {
+            self.reader_words.ordered(actions);
+        }
         for action in limits.orders(actions) {
             match action {
                 VipAction::SendProbe => {
                     self.probes += 1;
                     self.last_probe = now;
+                    if is_for_readers {
+                        self.asks_since.get_or_insert(now);
+                    }
                 }
                 VipAction::AddAddress { .. } => {
+                    self.asks_since = None;
                     self.held_since.get_or_insert(now);
                     self.added_at = Some(now);
                     self.removes = false;
@@ -301,7 +312,7 @@ impl Book {
         }
     }
 
-    fn told_of_server(&mut self, seen: &Seen<Server>, now: Time) {
+    fn told_of_server(&mut self, vip: &VipPolicy, seen: &Seen<Server>, now: Time) {
         let in_time = seen.asked_at >= self.server_asked;
         if let Fact::Known(Server::Member(view)) = &seen.fact {
             self.learn_view(view, Some(in_time));
@@ -315,10 +326,14 @@ impl Book {
             _ => self.own_view.take(),
         };
         self.strays = takes_stray_writes(&seen.fact);
-        let word = match Word::of(&seen.fact) {
+        let word = match Word::of_role(vip.role, &seen.fact) {
             word if word.may_stay() && self.is_stale() => Word::Stale,
             // Whatever runs there now is not what led.
             Word::Silent | Word::TurnsAway if self.started_anew => Word::Dead,
+            // To a VIP that follows the primary it is the same.
+            Word::Leads { .. } if vip.read_only_primary == ReadOnlyPrimary::Follow => {
+                Word::Leads { writable: true }
+            }
             word => word,
         };
         self.started_anew = word == Word::Dead;
@@ -338,6 +353,17 @@ impl Book {
                 self.gateway = Some(reachable);
                 self.gateway_since = now;
             }
+        }
+    }
+
+    fn told_of_host(&mut self, limits: &Limits<'_>, seen: &Seen<Host>, now: Time) {
+        self.host_asked = seen.asked_at;
+        self.addresses_known = matches!(seen.fact, Fact::Known(_));
+        if let Fact::Known(host) = &seen.fact {
+            let here = host.addresses.iter().any(|own| own.address == limits.vip.address);
+            let named = |own: &HostAddress| limits.group.members.get(&own.address);
+            let is_member = |own: &HostAddress| named(own).is_some_and(|named| *named == own.interface);
+            self.told_of_addresses(here, host.addresses.iter().any(is_member), now);
         }
     }
 
@@ -400,7 +426,7 @@ impl Book {
 
     /// How long a holder may go on, by what it was told. None: without an end.
     pub(crate) fn may_hold_until(&self, limits: &Limits<'_>, held_since: Time) -> Option<Time> {
-        use crate::inputs::{GatewayLost, ReadOnlyPrimary};
+        use crate::inputs::GatewayLost;
         let ended = self.pause_ended.unwrap_or(held_since);
         let since = self.word_since.max(held_since).max(ended);
         let paused = self.is_paused();
@@ -413,7 +439,7 @@ impl Book {
             Word::Leads { writable: false } if limits.vip.read_only_primary == ReadOnlyPrimary::Release => {
                 Some(since + limits.vip.claim_wait)
             }
-            Word::Nothing | Word::Leads { .. } | Word::TakesWrites => None,
+            Word::Nothing | Word::Leads { .. } | Word::TakesWrites | Word::Serves => None,
             Word::Silent => Some(since + limits.vip.hung_patience),
             Word::TurnsAway => limits.vip.refused_patience.map(|patience| since + patience),
             Word::Follows | Word::Stale => Some(since + limits.vip.claim_wait),

@@ -1,10 +1,13 @@
 //! All that this crate reads of the rules: what goes in, what comes out, the limits they are given. `tests/edges.rs` holds it.
 
+pub(crate) use decide::fitness::Fitness;
 pub(crate) use decide::input::{
-    Event, Fact, Frame, Gateway, GroupView, HostAddress, Member, MemberPort, MemberState, NotInGroup, Says,
-    Seen, Server, ViewId,
+    Event, Fact, Frame, Gateway, GroupView, Host, HostAddress, Member, MemberPort, MemberState, NotInGroup,
+    Says, Seen, Server, ViewId,
 };
 pub(crate) use decide::net::{Mac, VipId};
 pub(crate) use decide::output::{Action, Outcome, VipAction};
-pub(crate) use decide::policy::{GatewayLost, GroupPolicy, Policy, ReadOnlyPrimary, VipPolicy};
+pub(crate) use decide::policy::{
+    GatewayLost, GroupPolicy, Policy, ReadOnlyPrimary, ReaderPolicy, VipPolicy, VipRole, WhenNoReader,
+};
 pub(crate) use decide::time::Time;

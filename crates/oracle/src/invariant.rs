@@ -29,11 +29,13 @@ pub enum Invariant {
     Wakes,
     /// PAUSED
     Paused,
+    /// PLACED
+    Placed,
 }
 
 impl Invariant {
     /// Each.
-    pub const EACH: [Self; 11] = [
+    pub const EACH: [Self; 12] = [
         Self::OneHolder,
         Self::Evidence,
         Self::NewestView,
@@ -45,6 +47,7 @@ impl Invariant {
         Self::NoStrayWrites,
         Self::Wakes,
         Self::Paused,
+        Self::Placed,
     ];
 
     /// Its name, as everywhere.
@@ -61,6 +64,7 @@ impl Invariant {
             Self::NoStrayWrites => "NO-STRAY-WRITES",
             Self::Wakes => "WAKES",
             Self::Paused => "PAUSED",
+            Self::Placed => "PLACED",
         }
     }
 
@@ -94,6 +98,9 @@ impl Invariant {
             }
             Self::Paused => {
                 "A paused agent takes nothing, has nobody expelled sooner, and lets go only of what another claims or may have."
+            }
+            Self::Placed => {
+                "Once nothing changes any more each reader VIP is on one host that is fit to serve, as evenly as can be, and none has moved that need not."
             }
             Self::Wakes => "An agent always says when it will look again, and that is never in the past.",
         }

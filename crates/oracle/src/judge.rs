@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::book::Book;
 use crate::excuses::Excuse;
-use crate::inputs::{Action, Event, ReadOnlyPrimary, Time, VipAction, VipId};
+use crate::inputs::{Action, Event, ReadOnlyPrimary, Time, VipAction, VipId, VipRole, WhenNoReader};
 use crate::invariant::{Breach, Invariant};
 use crate::limits::Limits;
 use crate::word::Word;
@@ -76,11 +76,14 @@ impl Book {
         self.told(limits, event, now);
         let settled = orders.settled.and_then(|member| self.claims.settled(member));
         let verdict = self.judge(limits, event, orders, sight, now);
+        // Who claims a reader VIP is fit by its own word.
+        let is_for_readers = limits.vip.role == VipRole::Reader;
         let unproven = settled.is_some_and(|claim| {
-            claim.leads_in_no_older(self.newest.as_ref()) && self.server_asked < claim.since
+            let entitled = is_for_readers || claim.leads_in_no_older(self.newest.as_ref());
+            entitled && self.server_asked < claim.since
         });
         let verdict = if unproven && held && verdict.breach.is_none() {
-            let words = "answers a claim by what its server said before it, and the claimant's server leads";
+            let words = "answers a claim by what its server said before it, and the claimant's server leads, or is fit";
             Verdict::breach(Invariant::Evidence, words)
         } else {
             verdict
@@ -266,7 +269,12 @@ impl Book {
         let contested = |at: Time| now.since(at) < within;
         // One that has just taken it lets go of it again at the first answer, whoever leads.
         let settled = self.held_since.is_some_and(|since| now.since(since) > limits.vip.dispute_limit);
-        if settled && !self.gives_up && self.claims.are_all_of_older_views(self.newest.as_ref()) {
+        let is_for_readers = limits.vip.role == VipRole::Reader;
+        if settled
+            && !is_for_readers
+            && !self.gives_up
+            && self.claims.are_all_of_older_views(self.newest.as_ref())
+        {
             let words = "yields to a claim of an older view";
             return Verdict::breach(Invariant::NewestView, words);
         }
@@ -282,8 +290,16 @@ impl Book {
         Verdict::excused(excuse)
     }
 
+    /// A reader VIP belongs to nobody: no secondary is fit by its own word, and then nobody is to have it.
+    fn has_no_reader(&self, limits: &Limits<'_>, now: Time) -> bool {
+        limits.vip.role == VipRole::Reader
+            && limits.group.readers.when_none == WhenNoReader::Nobody
+            && !self.is_paused()
+            && self.reader_words.nobody_is_fit(now)
+    }
+
     fn lets_go_too_soon(&self, limits: &Limits<'_>, now: Time) -> Option<Breach> {
-        if !self.member {
+        if !self.member || self.has_no_reader(limits, now) {
             return None;
         }
         let asked = self.server_asked.max(self.gateway_asked);
@@ -298,7 +314,12 @@ impl Book {
             return None;
         }
         let patience = match self.word {
-            Word::Silent | Word::TurnsAway | Word::Leads { .. } | Word::TakesWrites | Word::Follows
+            Word::Silent
+            | Word::TurnsAway
+            | Word::Leads { .. }
+            | Word::TakesWrites
+            | Word::Serves
+            | Word::Follows
                 if paused && !self.strays =>
             {
                 let words = format!("lets go by choice while it is paused: {:?}", self.word);
@@ -312,6 +333,10 @@ impl Book {
                     Invariant::NoFlap,
                     "lets go, though its server leads, or still takes writes",
                 ));
+            }
+            Word::Serves => {
+                let words = "lets go of a reader VIP, though its server is ONLINE with the majority";
+                return Some(Breach::new(Invariant::NoFlap, words));
             }
             Word::Silent | Word::Nothing => limits.vip.hung_patience,
             Word::TurnsAway => limits.vip.refused_patience.unwrap_or(Duration::MAX),

@@ -18,6 +18,8 @@ mod judge;
 mod limits;
 mod normal;
 pub mod outside;
+pub mod placed;
+mod reader_words;
 mod word;
 
 pub use book::Book;

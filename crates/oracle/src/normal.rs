@@ -32,6 +32,7 @@ impl Book {
             &mut self.no_since,
             &mut self.paused_until,
             &mut self.pause_ended,
+            &mut self.asks_since,
         ]
         .into_iter()
         .flatten()
@@ -41,6 +42,7 @@ impl Book {
         if let Some((at, _)) = &mut self.stood_still {
             *at = *at - by;
         }
+        self.reader_words.grow_older(by);
         for claim in &mut self.claims.each {
             claim.since = claim.since - by;
             if let Some((_, at)) = &mut claim.said {
@@ -66,7 +68,7 @@ impl Book {
         // begins later than all that is so already.
         let wish = self.wish_since().map(|wish| wish.max(oldest(limits.group.evidence_age)));
         let against = match self.word {
-            Word::Leads { .. } | Word::TakesWrites => None,
+            Word::Leads { .. } | Word::TakesWrites | Word::Serves => None,
             Word::Nothing | Word::Silent => Some(limits.vip.hung_patience),
             Word::TurnsAway => limits.vip.refused_patience,
             Word::Follows | Word::Stale => Some(limits.vip.claim_wait),

@@ -1,6 +1,6 @@
 //! What a server's answer comes to, in one word.
 
-use crate::inputs::{Fact, MemberState, NotInGroup, Server};
+use crate::inputs::{Fact, MemberState, NotInGroup, Server, VipRole};
 
 /// What an agent was last told of its own server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -14,7 +14,9 @@ pub(crate) enum Word {
     },
     /// ONLINE with a majority, a secondary, and it still takes writes: the VIP may stay until it is claimed.
     TakesWrites,
-    /// It answers, and does not lead.
+    /// Of a reader VIP: ONLINE with a majority, whatever its role, in no view that is known to be old.
+    Serves,
+    /// It answers, and does not lead; of a reader VIP: and serves nobody.
     Follows,
     /// ONLINE by its own word, and can't reach the majority.
     NoMajority,
@@ -31,11 +33,19 @@ pub(crate) enum Word {
 impl Word {
     /// A VIP that is there may stay as long as nobody claims it.
     pub(crate) const fn may_stay(self) -> bool {
-        matches!(self, Self::Leads { .. } | Self::TakesWrites)
+        matches!(self, Self::Leads { .. } | Self::TakesWrites | Self::Serves)
     }
 
-    /// What an answer comes to.
-    pub(crate) fn of(fact: &Fact<Server>) -> Self {
+    /// What an answer comes to, for a VIP with this role.
+    pub(crate) fn of_role(role: VipRole, fact: &Fact<Server>) -> Self {
+        match (role, Self::of(fact)) {
+            (VipRole::Reader, Self::Leads { .. } | Self::TakesWrites) => Self::Serves,
+            (VipRole::Reader, Self::Follows) if is_online(fact) => Self::Serves,
+            (_, word) => word,
+        }
+    }
+
+    fn of(fact: &Fact<Server>) -> Self {
         match fact {
             Fact::Unknown(why) if why.server_lives() => Self::TurnsAway,
             Fact::Unknown(_) => Self::Silent,
@@ -54,6 +64,13 @@ impl Word {
             }
         }
     }
+}
+
+/// ONLINE by its own word, with the majority.
+fn is_online(fact: &Fact<Server>) -> bool {
+    let Fact::Known(Server::Member(view)) = fact else { return false };
+    let online = view.local_member().is_some_and(|local| local.state == MemberState::Online);
+    online && view.has_majority()
 }
 
 /// It is in no group, and does not say that it is read-only.

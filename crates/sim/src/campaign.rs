@@ -24,6 +24,8 @@ pub struct Campaign {
     pub members: Option<usize>,
     /// Nothing is wrong but that the segment loses this share of all frames, in percent, while the VIP changes hands.
     pub loss_alone: Option<u8>,
+    /// Every schedule has so many reader VIPs, 1 to 3; 0: each has some, as its seed says; none: one in sixteen has some.
+    pub readers: Option<u8>,
     /// End after so many failures, 1 at the least.
     pub failures: usize,
     /// A mistake in the rules.
@@ -47,6 +49,10 @@ pub struct Failure {
 pub struct Findings {
     /// How many schedules ran, by the number of hosts.
     pub ran: BTreeMap<usize, u64>,
+    /// … by the number of VIPs for writers and for readers.
+    pub vips: BTreeMap<(u8, u8), u64>,
+    /// How often reader VIPs were looked for in their places, after nothing had changed for long; and how often one moved.
+    pub placed: (u64, u64),
     /// Virtual time.
     pub virtual_time: Duration,
     /// Real time.
@@ -74,7 +80,10 @@ pub struct Findings {
 impl Findings {
     fn add(&mut self, schedule: &Schedule, outcome: &Outcome) {
         *self.ran.entry(schedule.members).or_default() += 1;
+        let readers = schedule.readers.map_or(0, |readers| readers.vips);
+        *self.vips.entry((1 + u8::from(schedule.second_vip), readers)).or_default() += 1;
         self.virtual_time += outcome.length;
+        self.placed = (self.placed.0 + outcome.placed.0, self.placed.1 + outcome.placed.1);
         self.lossy_schedules += u64::from(schedule.loses_frames());
         if schedule.loses_frames() {
             self.lossy_moves +=
@@ -101,10 +110,14 @@ impl Findings {
         for (members, count) in other.ran {
             *self.ran.entry(members).or_default() += count;
         }
+        for (vips, count) in other.vips {
+            *self.vips.entry(vips).or_default() += count;
+        }
         for (ms, count) in other.followed {
             *self.followed.entry(ms).or_default() += count;
         }
         self.virtual_time += other.virtual_time;
+        self.placed = (self.placed.0 + other.placed.0, self.placed.1 + other.placed.1);
         self.lossy_schedules += other.lossy_schedules;
         if other.two_holders.lossy_longest > self.two_holders.lossy_longest {
             self.lossy_longest_seed = other.lossy_longest_seed;
@@ -182,11 +195,13 @@ impl Campaign {
 
     /// The schedule of a seed.
     pub fn schedule(&self, seed: u64) -> Schedule {
-        #[allow(unused_mut, reason = "changed where mistakes can be planted")]
         let mut schedule = match self.loss_alone {
             Some(percent) => Schedule::under_loss(seed, self.members, percent),
             None => Schedule::from_seed(seed, self.members),
         };
+        if let Some(vips) = self.readers {
+            schedule = schedule.with_readers((vips > 0).then_some(vips));
+        }
         #[cfg(feature = "planted")]
         {
             schedule.planted = self.planted;
@@ -209,6 +224,16 @@ impl fmt::Display for Findings {
         )?;
         for (members, count) in &self.ran {
             writeln!(f, "  {members} hosts: {count}")?;
+        }
+        for ((writers, readers), count) in &self.vips {
+            writeln!(f, "  {writers} VIPs for writers and {readers} for readers: {count}")?;
+        }
+        if self.placed != (0, 0) {
+            let (looks, moves) = self.placed;
+            writeln!(
+                f,
+                "reader VIPs: looked for in their places {looks} times, given from one host to another {moves} times"
+            )?;
         }
         let two = &self.two_holders;
         let s = |duration: Duration| format!("{:.3} s", duration.as_secs_f64());

@@ -18,6 +18,8 @@ pub enum Who {
     Primary,
     /// Whoever bears the VIP then, or else the primary.
     Holder,
+    /// Whoever bears the first reader VIP then, or else the last host.
+    Reader,
     /// The host at this place; counted round where there are fewer.
     Host(usize),
 }
@@ -102,6 +104,8 @@ pub enum Fault {
     GatewayLost { who: Who, ms: u64 },
     /// The gateway is lost for all.
     GatewayLostForAll { ms: u64 },
+    /// The server is too far behind its group to serve readers.
+    FallsBehind { who: Who, ms: u64 },
 }
 
 impl Fault {
@@ -160,6 +164,7 @@ impl Fault {
             | Self::SwitchAnswers { ms }
             | Self::InterfaceGone { ms, .. }
             | Self::GatewayLost { ms, .. }
+            | Self::FallsBehind { ms, .. }
             | Self::GatewayLostForAll { ms } => Some(ms),
         }
     }

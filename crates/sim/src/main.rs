@@ -26,6 +26,9 @@ struct Arguments {
     /// Nothing is wrong but that the segment loses this share of all frames, in percent, while the VIP changes hands.
     #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(1..=99))]
     loss_alone: Option<u8>,
+    /// Every schedule has so many reader VIPs; 0: as many as its seed says. Without it one schedule in sixteen has some.
+    #[arg(long, value_parser = clap::value_parser!(u8).range(0..=3))]
+    readers: Option<u8>,
     /// End after so many failures.
     #[arg(long, default_value_t = 1)]
     failures: usize,
@@ -74,6 +77,7 @@ fn run(arguments: &Arguments) -> Result<bool, BadInput> {
         seed: arguments.seed,
         members: arguments.members.map(usize::from),
         loss_alone: arguments.loss_alone,
+        readers: arguments.readers,
         failures: arguments.failures,
         #[cfg(feature = "planted")]
         planted: None,

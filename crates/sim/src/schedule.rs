@@ -4,12 +4,13 @@ use core::fmt;
 use std::time::Duration;
 
 use decide::net::VipId;
-use decide::policy::{GatewayLost, SilentHost, VipPolicy};
+use decide::policy::{GatewayLost, ReaderPolicy, SilentHost, VipPolicy, VipRole, WhenNoReader};
 use fastrand::Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::fault::{Fault, Who};
 use crate::world::{BEGIN, Chances, Measured, Setup, VIPS, World, policy};
+use oracle::placed::settles_within;
 use oracle::{Broken, Counts};
 
 /// After the last fault has passed the world runs on for this long: the lease, an election, a join, and the VIP follows.
@@ -18,12 +19,16 @@ const TAIL_MS: u64 = 14_000;
 const HEAD_MS: u64 = 700;
 /// One schedule in so many has a second VIP.
 const SECOND_VIP_IN: u8 = 8;
+/// One schedule in so many has reader VIPs: every word that is said once a second is carried out, which takes long.
+const READERS_IN: u8 = 16;
 /// One schedule in so many has `silent_host = "expel"`.
 const SILENT_HOSTS_GO_IN: u8 = 6;
 /// … and then no longer a lease than the group needs to say that a member is UNREACHABLE.
 const LEASE_WHERE_SILENT_HOSTS_GO_MS: u64 = 5_000;
 /// No schedule is longer than this.
 const LONGEST_MS: u64 = 60_000;
+/// … but for one with readers, in which each is to be in its place at the end.
+const LONGEST_WITH_READERS_MS: u64 = 80_000;
 
 /// One fault at its time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,6 +61,47 @@ pub struct Limits {
     pub expels_silent_hosts: bool,
 }
 
+/// What schedules with reader VIPs vary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Readers {
+    /// How many reader VIPs, 1 to 3.
+    pub vips: u8,
+    /// `reader_behind_for`, in milliseconds.
+    pub behind_for_ms: u64,
+    /// `reader_well_for`, in milliseconds.
+    pub well_for_ms: u64,
+    /// `when_no_reader`.
+    pub when_none: WhenNoReader,
+}
+
+impl Readers {
+    /// The defaults.
+    pub fn new(vips: u8) -> Self {
+        let default = ReaderPolicy::default();
+        let ms = |limit: Duration| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+        Self {
+            vips,
+            behind_for_ms: ms(default.behind_for),
+            well_for_ms: ms(default.well_for),
+            when_none: default.when_none,
+        }
+    }
+
+    fn policy(self) -> ReaderPolicy {
+        ReaderPolicy {
+            behind_for: Duration::from_millis(self.behind_for_ms),
+            well_for: Duration::from_millis(self.well_for_ms),
+            when_none: self.when_none,
+            ..ReaderPolicy::default()
+        }
+    }
+
+    /// So long after the last fault all is in its place.
+    fn tail_ms(self) -> u64 {
+        u64::try_from(settles_within(&self.policy()).as_millis()).unwrap_or(u64::MAX) + TAIL_MS
+    }
+}
+
 /// A schedule.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Schedule {
@@ -72,6 +118,9 @@ pub struct Schedule {
     /// There is a second VIP, held by the same limits.
     #[serde(default)]
     pub second_vip: bool,
+    /// There are VIPs for readers.
+    #[serde(default)]
+    pub readers: Option<Readers>,
     /// The faults, in the order of their times.
     pub faults: Vec<Timed>,
     /// How long it runs, in milliseconds.
@@ -93,6 +142,8 @@ pub struct Outcome {
     pub measured: Measured,
     /// How soon the VIP followed, each time.
     pub followed: Vec<Duration>,
+    /// How often reader VIPs were looked for in their places, and how often one moved.
+    pub placed: (u64, u64),
     /// How long it ran, on the world's clock.
     pub length: Duration,
     /// The story, where it was to be told.
@@ -120,6 +171,7 @@ impl Schedule {
             held_up: 0,
             peer_unknown: 0,
             second_vip: false,
+            readers: None,
             faults: Vec::new(),
             length_ms,
             #[cfg(feature = "planted")]
@@ -180,7 +232,40 @@ impl Schedule {
             // What the agent does at its start: the lease ends before the group can replace a silent member.
             limits.lease_ms = limits.lease_ms.min(LEASE_WHERE_SILENT_HOSTS_GO_MS);
         }
-        Self { limits, held_up, peer_unknown, second_vip, faults, length_ms, ..quiet }
+        let schedule = Self { limits, held_up, peer_unknown, second_vip, faults, length_ms, ..quiet };
+        if Rng::with_seed(seed ^ READERS_DRAWN).u8(0..READERS_IN) == 0 {
+            schedule.with_readers(None)
+        } else {
+            schedule
+        }
+    }
+
+    /// The same with reader VIPs, as many as the seed says or as many as that, and with faults of their own. Drawn apart: whatever has no
+    /// readers is the same with and without them.
+    #[must_use]
+    pub fn with_readers(mut self, vips: Option<u8>) -> Self {
+        if self.readers.is_some() {
+            if let (Some(readers), Some(vips)) = (&mut self.readers, vips) {
+                readers.vips = vips;
+            }
+            return self;
+        }
+        let mut rng = Rng::with_seed(self.seed ^ READERS_DRAWN ^ 0xa11);
+        let drawn = rng.u8(1..=3);
+        let mut readers = Readers::new(vips.unwrap_or(drawn));
+        if rng.u8(0..4) != 0 {
+            readers.behind_for_ms = rng.u64(1_000..6_000);
+            readers.well_for_ms = rng.u64(1_000..6_000);
+        }
+        readers.when_none =
+            [WhenNoReader::Primary, WhenNoReader::Primary, WhenNoReader::Nobody, WhenNoReader::AnyOnline]
+                [rng.usize(0..4)];
+        let end = let_readers_fail(&mut rng, self.members, &mut self.faults);
+        self.faults.sort_by_key(|timed| timed.at_ms);
+        let end = end.max(self.length_ms.saturating_sub(TAIL_MS));
+        self.length_ms = (end + readers.tail_ms()).min(LONGEST_WITH_READERS_MS);
+        self.readers = Some(readers);
+        self
     }
 
     /// Made from a seed: the segment loses this share of all frames, in percent, from the first holding to the end, and nothing
@@ -220,6 +305,14 @@ impl Schedule {
         vip.takeover_after = (takeover_after > 0).then(|| Duration::from_millis(takeover_after));
         if self.second_vip {
             policy.vips.insert(VipId(1), VipPolicy { address: VIPS[1], ..vip.clone() });
+        }
+        if let Some(readers) = self.readers {
+            policy.group.readers = readers.policy();
+            for _ in 0..readers.vips {
+                let next = policy.vips.len();
+                let reader = VipPolicy { address: VIPS[next], role: VipRole::Reader, ..vip.clone() };
+                policy.vips.insert(VipId(u16::try_from(next).unwrap_or(u16::MAX)), reader);
+            }
         }
         policy.vips.insert(VipId::FIRST, vip);
         if self.limits.expels_silent_hosts {
@@ -263,6 +356,7 @@ impl Schedule {
             length: world.now.since(BEGIN),
             broken: world.broken,
             excuses: world.excuses,
+            placed: world.placed,
             measured: world.measured,
             followed: world.followed.each().to_vec(),
             story: world.story.into_iter().map(|(at, words)| (at.since(BEGIN), words)).collect(),
@@ -310,6 +404,39 @@ fn choose_of_the_site(rng: &mut Rng, limits: &mut Limits, faults: &mut Vec<Timed
         let to = rng.usize(0..7);
         faults.push(Timed { at_ms: at_ms + rng.u64(50..1_500), fault: Fault::Switchover { to } });
         end = end.max(at_ms + ms);
+    }
+    end
+}
+
+/// The seeds of what is drawn of readers.
+const READERS_DRAWN: u64 = 0x004e_ade5;
+
+/// What readers fail by: servers that are too far behind, for a moment or for long, and whatever befalls who serves readers. Gives when it
+/// is over.
+fn let_readers_fail(rng: &mut Rng, members: usize, faults: &mut Vec<Timed>) -> u64 {
+    let mut end = 0;
+    for _ in 0..rng.usize(0..=3) {
+        let who = if rng.bool() { Who::Reader } else { Who::Host(rng.usize(0..members)) };
+        let at_ms = HEAD_MS + 1_500 + rng.u64(0..9_000);
+        let ms = length(rng);
+        let mut long = rng.u64(3_000..15_000);
+        let fault = match rng.u8(0..14) {
+            0..=2 => Fault::FallsBehind { who, ms },
+            3..=5 => Fault::FallsBehind { who, ms: long },
+            6 => Fault::Kill { who, ms },
+            7 => Fault::Shutdown { who, ms: long },
+            8 => Fault::ServerHangs { who, ms: long },
+            9 => Fault::GatewayLost { who, ms: long },
+            10 => Fault::AgentRestarts { who, ms },
+            11 | 12 => {
+                // Away for so long that the others are to have found their places without it.
+                long += 14_000;
+                Fault::PowerOff { who, ms: long }
+            }
+            _ => Fault::PausedByOperator { who: Some(who), ms: long, resumed: rng.bool() },
+        };
+        faults.push(Timed { at_ms, fault });
+        end = end.max(at_ms + ms.max(long));
     }
     end
 }
@@ -440,6 +567,12 @@ impl fmt::Display for Schedule {
         }
         if self.peer_unknown > 0 {
             writeln!(f, "peers' servers turn questions away {} times in 1000", self.peer_unknown)?;
+        }
+        if let Some(Readers { vips, behind_for_ms, well_for_ms, when_none }) = self.readers {
+            writeln!(
+                f,
+                "{vips} reader VIPs; reader_behind_for {behind_for_ms} ms, reader_well_for {well_for_ms} ms, when_no_reader {when_none:?}"
+            )?;
         }
         for timed in &self.faults {
             writeln!(f, "{:5}.{:03} s  {}", timed.at_ms / 1000, timed.at_ms % 1000, timed.fault)?;

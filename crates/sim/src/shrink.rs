@@ -1,6 +1,6 @@
 //! A failing schedule made short: faults dropped, times and hosts made fewer, as long as it still fails the same way.
 
-use crate::schedule::Schedule;
+use crate::schedule::{Readers, Schedule};
 use oracle::Invariant;
 
 /// Other jitter is tried this often for a schedule that no longer fails: what failed by chance may fail by another.
@@ -55,6 +55,13 @@ fn candidates(schedule: &Schedule) -> Vec<Schedule> {
     }
     if schedule.second_vip {
         candidates.push(Schedule { second_vip: false, ..schedule.clone() });
+    }
+    if let Some(readers) = schedule.readers {
+        candidates.push(Schedule { readers: None, ..schedule.clone() });
+        if readers.vips > 1 {
+            let fewer = Some(Readers { vips: readers.vips - 1, ..readers });
+            candidates.push(Schedule { readers: fewer, ..schedule.clone() });
+        }
     }
     if schedule.held_up > 0 {
         candidates.push(Schedule { held_up: 0, ..schedule.clone() });

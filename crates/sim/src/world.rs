@@ -10,6 +10,7 @@ mod joining;
 mod kernel;
 mod questions;
 mod queue;
+mod readers;
 mod segment;
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -31,13 +32,18 @@ use crate::group::{Group, Place, Places, View};
 use crate::measure::Durations;
 use invariants::Calm;
 use oracle::outside::OneHolder;
+use oracle::placed::Stillness;
 use oracle::{Broken, Counts};
 use queue::Queue;
 use segment::Segment;
 
-/// The addresses that all are about: the first, and the second where there is one.
-pub const VIPS: [IpAddr; 2] =
-    [IpAddr::V4(Ipv4Addr::new(10, 77, 0, 100)), IpAddr::V4(Ipv4Addr::new(10, 77, 0, 101))];
+/// The addresses that all are about: the writers', one or two, and after them the readers', none to three.
+pub const VIPS: [IpAddr; 5] =
+    [vip_address(100), vip_address(101), vip_address(102), vip_address(103), vip_address(104)];
+const fn vip_address(last: u8) -> IpAddr {
+    IpAddr::V4(Ipv4Addr::new(10, 77, 0, last))
+}
+
 /// When a world begins.
 pub const BEGIN: Time = Time(1_000_000_000);
 
@@ -130,6 +136,10 @@ enum Due {
         from: Mac,
         says: Says,
     },
+    AskBacklog {
+        host: Place,
+        life: u32,
+    },
     StrangerAnnounces(u32),
     Expire {
         host: Place,
@@ -184,6 +194,10 @@ enum Due {
         life: u32,
     },
     FollowCheck(usize, Time),
+    /// Nothing has changed for readers since then, and all is to be in its place.
+    PlacedCheck(Time),
+    /// A host said then that it is not fit to serve readers.
+    GivenAwayCheck(Place, Time),
     SettleCheck,
 }
 
@@ -208,6 +222,8 @@ pub struct World {
     pub measured: Measured,
     /// From "a primary could have the VIP" to "it is there, and nowhere else".
     pub followed: Durations,
+    /// How often reader VIPs were looked for in their places, after nothing had changed for long; and how often one moved.
+    pub placed: (u64, u64),
     /// The source of all that is random.
     pub rng: Rng,
     chances: Chances,
@@ -218,6 +234,7 @@ pub struct World {
     receiving_since: [[Option<Time>; 8]; 8],
     silent_since: [[Option<Time>; 8]; 8],
     vips: Vec<WorldVip>,
+    stillness: Stillness,
 }
 
 /// Who bears one VIP, and what is to be said of that.
@@ -226,6 +243,8 @@ struct WorldVip {
     holders: Places,
     one_holder: OneHolder,
     calm: Calm,
+    /// The host that a reader VIP left last, of its own.
+    left: Option<readers::Left>,
 }
 
 /// A VIP's place among the hosts' and the world's.
@@ -251,6 +270,7 @@ impl World {
             excuses: Counts::default(),
             measured: Measured::default(),
             followed: Durations::default(),
+            placed: (0, 0),
             rng: Rng::with_seed(setup.seed),
             chances: setup.chances,
             recording: setup.recording,
@@ -260,6 +280,7 @@ impl World {
             receiving_since: Default::default(),
             silent_since: Default::default(),
             vips: vec![WorldVip::default(); vips],
+            stillness: Stillness::default(),
         };
         for place in 0..members {
             let wait = world.between_us(0, 100_000);
@@ -342,6 +363,7 @@ impl World {
             | Due::Loop { host, life }
             | Due::Wake { host, life }
             | Due::Poll { host, life, .. }
+            | Due::AskBacklog { host, life }
             | Due::AskedServer { host, life, .. }
             | Due::AskedPeer { host, life, .. }
                 if !self.runs(host, life) => {}
@@ -350,6 +372,7 @@ impl World {
             | Due::Loop { host, .. }
             | Due::Wake { host, .. }
             | Due::Poll { host, .. }
+            | Due::AskBacklog { host, .. }
             | Due::AskedServer { host, .. }
             | Due::AskedPeer { host, .. }
                 if self.hosts[host].paused_until.is_some_and(|until| until > self.now) =>
@@ -365,6 +388,7 @@ impl World {
                 }
             }
             Due::Poll { host, poll, .. } => self.poll(host, poll),
+            Due::AskBacklog { host, life } => self.ask_backlog(host, life),
             Due::Unpark(host) => self.unpark(host),
             Due::AskedServer { host, life, question } => self.server_answers(host, life, question),
             Due::AskedPeer { host, life, peer, asked_at, limit } => {
@@ -393,6 +417,8 @@ impl World {
             Due::Recovered { place, life } => self.recovered(place, life),
             Due::Born { place, life } => self.born(place, life),
             Due::FollowCheck(vip, since) => self.check_followed(vip, since),
+            Due::PlacedCheck(since) => self.check_placed(since),
+            Due::GivenAwayCheck(host, said_at) => self.check_given_away(host, said_at),
             Due::SettleCheck => self.look(),
         }
     }

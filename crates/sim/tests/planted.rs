@@ -10,13 +10,16 @@ use sim::campaign::Campaign;
 /// are searched for from a seed that is nearer.
 const AT_MOST: u64 = 200_000;
 
+/// Each schedule has reader VIPs, as many as its seed says.
+const EACH: Option<u8> = Some(0);
+
 macro_rules! is_caught {
-    ($($name:ident: $mistake:ident, from $seed:literal;)*) => {
+    ($($name:ident: $mistake:ident, from $seed:literal, readers $readers:expr;)*) => {
         $(
             #[test]
             fn $name() {
                 let planted = Some(Planted::$mistake);
-                let campaign = Campaign { schedules: AT_MOST, seed: $seed, members: None, loss_alone: None, failures: 1, planted };
+                let campaign = Campaign { schedules: AT_MOST, seed: $seed, members: None, loss_alone: None, readers: $readers, failures: 1, planted };
                 let findings = campaign.run();
                 assert!(!findings.failures.is_empty(), "not caught in {AT_MOST} schedules");
             }
@@ -30,36 +33,42 @@ macro_rules! is_caught {
 }
 
 is_caught! {
-    skipping_the_second_check: SkipSecondCheck, from 0;
-    acquiring_without_probing: AcquireWithoutProbing, from 0;
-    taking_unknown_for_yes: TakeUnknownForYes, from 0;
-    taking_unknown_for_no: TakeUnknownForNo, from 0;
-    dropping_the_majority_rule: DropMajorityRule, from 0;
-    ignoring_newer_views: IgnoreNewerViews, from 0;
-    ignoring_rivals: IgnoreRivals, from 23_000;
-    believing_any_release: BelieveAnyRelease, from 0;
-    claiming_on_after_a_pause: ClaimOnAfterAPause, from 0;
-    giving_up_when_taken: GiveUpWhenTaken, from 0;
-    yielding_to_nobody: YieldToNobody, from 0;
-    answering_a_claim_with_stale_evidence: AnswerClaimWithStaleEvidence, from 0;
-    letting_go_at_the_first_doubt: LetGoWithoutRecheck, from 0;
-    lingering_over_a_new_server: LingerOverANewServer, from 0;
-    keeping_without_a_gateway: KeepWithoutGateway, from 0;
-    patience_without_end: PatienceWithoutEnd, from 0;
-    renewing_without_proof: RenewWithoutProof, from 0;
-    forgetting_to_renew: ForgetToRenew, from 0;
-    a_lease_for_ever: LeaseForEver, from 0;
-    not_forgetting_after_a_pause: DontForgetAfterAPause, from 0;
-    forgetting_to_restore: ForgetRestore, from 0;
-    silence_that_proves_death: SilenceProvesDeath, from 0;
-    expelling_on_the_groups_word_alone: ExpelOnTheGroupsWordAlone, from 0;
-    expelling_while_nobody_is_heard: ExpelWhileNobodyIsHeard, from 0;
-    adding_what_a_renewal_does_not_find: RenewAddsWhatIsGone, from 0;
-    renewing_late: RenewLate, from 0;
-    a_release_word_after_its_limit: ReleaseWordAfterItsLimit, from 0;
-    taking_while_paused: TakeWhilePaused, from 0;
-    yielding_to_nobody_while_paused: YieldToNobodyWhilePaused, from 0;
-    letting_go_while_paused: LetGoWhilePaused, from 0;
-    expelling_while_paused: ExpelWhilePaused, from 0;
-    a_pause_without_end: PauseWithoutEnd, from 9_000;
+    skipping_the_second_check: SkipSecondCheck, from 0, readers None;
+    acquiring_without_probing: AcquireWithoutProbing, from 0, readers None;
+    taking_unknown_for_yes: TakeUnknownForYes, from 0, readers None;
+    taking_unknown_for_no: TakeUnknownForNo, from 0, readers None;
+    dropping_the_majority_rule: DropMajorityRule, from 0, readers None;
+    ignoring_newer_views: IgnoreNewerViews, from 0, readers None;
+    ignoring_rivals: IgnoreRivals, from 23_000, readers None;
+    believing_any_release: BelieveAnyRelease, from 0, readers None;
+    claiming_on_after_a_pause: ClaimOnAfterAPause, from 0, readers None;
+    giving_up_when_taken: GiveUpWhenTaken, from 0, readers None;
+    yielding_to_nobody: YieldToNobody, from 0, readers None;
+    answering_a_claim_with_stale_evidence: AnswerClaimWithStaleEvidence, from 0, readers None;
+    letting_go_at_the_first_doubt: LetGoWithoutRecheck, from 0, readers None;
+    lingering_over_a_new_server: LingerOverANewServer, from 0, readers None;
+    keeping_without_a_gateway: KeepWithoutGateway, from 0, readers None;
+    patience_without_end: PatienceWithoutEnd, from 0, readers None;
+    renewing_without_proof: RenewWithoutProof, from 0, readers None;
+    forgetting_to_renew: ForgetToRenew, from 0, readers None;
+    a_lease_for_ever: LeaseForEver, from 0, readers None;
+    not_forgetting_after_a_pause: DontForgetAfterAPause, from 0, readers None;
+    forgetting_to_restore: ForgetRestore, from 0, readers None;
+    silence_that_proves_death: SilenceProvesDeath, from 0, readers None;
+    expelling_on_the_groups_word_alone: ExpelOnTheGroupsWordAlone, from 0, readers None;
+    expelling_while_nobody_is_heard: ExpelWhileNobodyIsHeard, from 0, readers None;
+    adding_what_a_renewal_does_not_find: RenewAddsWhatIsGone, from 0, readers None;
+    renewing_late: RenewLate, from 0, readers None;
+    a_release_word_after_its_limit: ReleaseWordAfterItsLimit, from 0, readers None;
+    taking_while_paused: TakeWhilePaused, from 0, readers None;
+    yielding_to_nobody_while_paused: YieldToNobodyWhilePaused, from 0, readers None;
+    letting_go_while_paused: LetGoWhilePaused, from 0, readers None;
+    expelling_while_paused: ExpelWhilePaused, from 0, readers None;
+    a_pause_without_end: PauseWithoutEnd, from 9_000, readers None;
+    a_primary_that_serves_readers: PrimaryServesReaders, from 0, readers EACH;
+    readers_however_far_behind: ReadersFromTheOldest, from 0, readers EACH;
+    a_share_taken_at_once: TakeShareAtOnce, from 0, readers EACH;
+    claiming_whatever_is_placed: ClaimWhateverIsPlaced, from 0, readers EACH;
+    keeping_readers_from_their_place: KeepReadersFromTheirPlace, from 0, readers EACH;
+    placing_on_the_silent: PlaceOnTheSilent, from 0, readers EACH;
 }

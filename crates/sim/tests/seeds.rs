@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use sim::measure::Durations;
-use sim::schedule::Timed;
+use sim::schedule::{Readers, Timed};
 use sim::shrink::{failure, shrink};
 use sim::timeline::timeline;
 use sim::{Fault, Outcome, Schedule, Who};
@@ -32,6 +32,45 @@ fn one(seed: u64, fault: Fault) -> Schedule {
 fn schedules_with_overlapping_faults_break_no_invariant() {
     for seed in seeds(400) {
         judge(&Schedule::from_seed(seed, None));
+    }
+}
+
+#[test]
+fn schedules_with_reader_vips_break_no_invariant() {
+    for seed in seeds(60) {
+        judge(&Schedule::from_seed(seed, None).with_readers(None));
+    }
+}
+
+#[test]
+fn a_dead_readers_vip_is_on_another_secondary_within_three_tenths_of_a_second() {
+    for seed in seeds(12) {
+        let fault = Fault::Kill { who: Who::Reader, ms: 30_000 };
+        let faults = vec![Timed { at_ms: 6_000, fault }];
+        let readers = Some(Readers::new(1));
+        let schedule = Schedule { faults, readers, ..Schedule::quiet(seed, 3, 45_000) };
+        let told = schedule.tell();
+        assert!(told.broken.is_empty(), "{}", timeline(&schedule));
+        let killed = Duration::from_millis(6_000);
+        let up = |(at, words): &&(Duration, String)| *at > killed && words.ends_with("reader VIP 1 up");
+        let up = told.story.iter().find(up).expect("it moves").0;
+        assert!(up.saturating_sub(killed) < Duration::from_millis(300), "{}", timeline(&schedule));
+    }
+}
+
+#[test]
+fn a_busy_moment_moves_no_reader_vip() {
+    for seed in seeds(12) {
+        let fault = Fault::FallsBehind { who: Who::Reader, ms: 8_000 };
+        let faults = vec![Timed { at_ms: 6_000, fault }];
+        let readers = Some(Readers::new(2));
+        let schedule = Schedule { faults, readers, ..Schedule::quiet(seed, 3, 40_000) };
+        let told = schedule.tell();
+        assert!(told.broken.is_empty(), "{}", timeline(&schedule));
+        let moves = told.story.iter().filter(|(at, words)| {
+            *at > Duration::from_secs(6) && words.contains("reader VIP") && words.ends_with("up")
+        });
+        assert_eq!(moves.count(), 0, "{}", timeline(&schedule));
     }
 }
 
@@ -121,6 +160,10 @@ fn polls_that_are_left_out_would_have_led_to_nothing() {
         let schedule = Schedule::from_seed(seed, None);
         let outcome = schedule.run_all_polls();
         assert!(outcome.broken.is_empty(), "seed {seed}: {:?}", outcome.broken);
+        if seed % 6 == 0 {
+            let outcome = schedule.with_readers(None).run_all_polls();
+            assert!(outcome.broken.is_empty(), "seed {seed}, with readers: {:?}", outcome.broken);
+        }
     }
 }
 

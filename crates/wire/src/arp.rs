@@ -5,8 +5,8 @@
 
 use std::net::Ipv4Addr;
 
-use crate::Mac;
 use crate::neighbor::NeighborMessage;
+use crate::{Mac, Word};
 
 /// Bytes of an encoded frame: 14 of Ethernet, 28 of ARP. Drivers pad it to the 60 that the wire wants.
 pub const FRAME_LENGTH: usize = 42;
@@ -47,7 +47,7 @@ pub struct ArpFrame {
     pub sender_mac: Mac,
     /// The sender's address (`ar$spa`); 0.0.0.0 in a probe.
     pub sender_address: Ipv4Addr,
-    /// The target's hardware address (`ar$tha`); all zero in a request, but for a release.
+    /// The target's hardware address (`ar$tha`); all zero in a request, but for a release and a question with a word.
     pub target_mac: Mac,
     /// The target's address (`ar$tpa`).
     pub target_address: Ipv4Addr,
@@ -100,6 +100,11 @@ impl ArpFrame {
         }
     }
 
+    /// The same with a word beside it, in the field that RFC 826 leaves undefined in a request.
+    pub fn word(sender_mac: Mac, sender_address: Ipv4Addr, target: Ipv4Addr, word: Word) -> Self {
+        Self { target_mac: word.mark(), ..Self::request(sender_mac, sender_address, target) }
+    }
+
     /// "`sender_address` is at `sender_mac`": to the one that asked.
     pub fn reply(sender_mac: Mac, sender_address: Ipv4Addr, to_mac: Mac, to_address: Ipv4Addr) -> Self {
         Self {
@@ -145,7 +150,10 @@ impl ArpFrame {
             (Operation::Request, false) if sender == target => {
                 NeighborMessage::Announcement { address: sender }
             }
-            (Operation::Request, false) => NeighborMessage::Question { target, asker: sender },
+            (Operation::Request, false) => match Word::of_mark(self.target_mac) {
+                Some(word) => NeighborMessage::Word { target, asker: sender, word },
+                None => NeighborMessage::Question { target, asker: sender },
+            },
             (Operation::Reply, false) if self.destination.is_one_host() || sender != target => {
                 let to = (!self.target_address.is_unspecified()).then_some(target);
                 NeighborMessage::Reply { address: sender, to }
@@ -267,6 +275,19 @@ mod tests {
         assert_eq!(ArpFrame::probe(MAC, VIP).released_to(), None);
         let as_arping_does = ArpFrame { target_mac: Mac::BROADCAST, ..ArpFrame::probe(MAC, VIP) };
         assert_eq!(as_arping_does.released_to(), None);
+    }
+
+    #[test]
+    fn a_question_with_a_word_is_a_question_but_for_the_field_that_a_request_leaves_undefined() {
+        let host = Ipv4Addr::new(10, 77, 0, 11);
+        let frame = ArpFrame::word(MAC, host, VIP, Word::new(2).unwrap());
+        assert_eq!(frame.encode()[32..38], [0x02, 0x48, 0x41, 0x49, 0x50, 2]);
+        let question = ArpFrame::request(MAC, host, VIP);
+        assert_eq!(ArpFrame { target_mac: Mac::UNKNOWN, ..frame }, question);
+        // A word of a later version, and what other programs leave there.
+        for target_mac in [Mac([0x02, 0x48, 0x41, 0x49, 0x50, 6]), Mac::BROADCAST, MAC] {
+            assert_eq!(ArpFrame { target_mac, ..question }.message(), question.message());
+        }
     }
 
     #[test]

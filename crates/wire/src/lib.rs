@@ -10,10 +10,12 @@ mod mac;
 pub mod ndisc;
 pub mod neighbor;
 pub mod tcp;
+mod word;
 
 pub use family::Family;
 pub use mac::Mac;
 pub use neighbor::NeighborMessage;
+pub use word::Word;
 
 /// Destination MAC, source MAC and `EtherType`, before each packet on Ethernet (IEEE 802.3).
 pub const ETHERNET_HEADER: usize = 14;

@@ -7,8 +7,8 @@ mod bytes;
 
 use std::net::Ipv6Addr;
 
-use crate::Mac;
 use crate::neighbor::NeighborMessage;
+use crate::{Mac, Word};
 
 pub use self::bytes::NotNdisc;
 
@@ -36,7 +36,7 @@ pub enum Body {
     Solicitation {
         /// The source link-layer address option; never there in a probe.
         source_mac: Option<Mac>,
-        /// The release's option.
+        /// The release's option; in a question, a word's.
         released_to: Option<Mac>,
     },
     /// Answers, or declares unasked (type 136).
@@ -71,6 +71,12 @@ impl Ndisc {
     /// "Who has `target`? Tell `asker`": to the target's solicited-node group (RFC 4861 section 7.2.2).
     pub fn question(source_mac: Mac, asker: Ipv6Addr, target: Ipv6Addr) -> Self {
         let body = Body::Solicitation { source_mac: Some(source_mac), released_to: None };
+        Self::solicitation(source_mac, asker, target, body)
+    }
+
+    /// The same with a word beside it, in the option that a release has.
+    pub fn word(source_mac: Mac, asker: Ipv6Addr, target: Ipv6Addr, word: Word) -> Self {
+        let body = Body::Solicitation { source_mac: Some(source_mac), released_to: Some(word.mark()) };
         Self::solicitation(source_mac, asker, target, body)
     }
 
@@ -128,8 +134,12 @@ impl Ndisc {
     pub fn message(&self) -> NeighborMessage {
         let target = self.target.into();
         match self.body {
-            Body::Solicitation { .. } if !self.source.is_unspecified() => {
-                NeighborMessage::Question { target, asker: self.source.into() }
+            Body::Solicitation { released_to, .. } if !self.source.is_unspecified() => {
+                let asker = self.source.into();
+                match released_to.and_then(Word::of_mark) {
+                    Some(word) => NeighborMessage::Word { target, asker, word },
+                    None => NeighborMessage::Question { target, asker },
+                }
             }
             Body::Solicitation { released_to: Some(named), .. } => NeighborMessage::Release {
                 address: target,

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use crate::arp::{ArpFrame, NotArp};
 use crate::ndisc::{Ndisc, NotNdisc};
-use crate::{ETHERNET_HEADER, Mac};
+use crate::{ETHERNET_HEADER, Mac, Word};
 
 /// `EtherType` of ARP.
 const ARP: u16 = 0x0806;
@@ -21,6 +21,16 @@ pub enum NeighborMessage {
         target: IpAddr,
         /// The address that asks.
         asker: IpAddr,
+    },
+    /// A question with a word about the asker beside it, which every other host reads as the question alone. An asker of the other
+    /// family can't say it: no frame does.
+    Word {
+        /// The address that is looked for.
+        target: IpAddr,
+        /// The address that asks.
+        asker: IpAddr,
+        /// What it says of itself.
+        word: Word,
     },
     /// "Who has `target`? I may want it": from nobody's address, so that it changes no neighbor cache (RFC 5227 section 1.1,
     /// RFC 4862 section 5.4.2).
@@ -93,6 +103,13 @@ impl NeighborMessage {
             | Self::Probe { target: IpAddr::V4(target) } => arp(ArpFrame::probe(from, target)),
             Self::Question { target: IpAddr::V6(target), .. }
             | Self::Probe { target: IpAddr::V6(target) } => nd(Ndisc::probe(from, target)),
+            Self::Word { target: IpAddr::V4(target), asker: IpAddr::V4(asker), word } => {
+                arp(ArpFrame::word(from, asker, target, word))
+            }
+            Self::Word { target: IpAddr::V6(target), asker: IpAddr::V6(asker), word } => {
+                nd(Ndisc::word(from, asker, target, word))
+            }
+            Self::Word { .. } => Vec::new(),
             Self::Reply { address: IpAddr::V4(address), to: asker } => {
                 let asker =
                     if let Some(IpAddr::V4(asker)) = asker { asker } else { std::net::Ipv4Addr::UNSPECIFIED };
@@ -142,6 +159,7 @@ impl NeighborMessage {
     pub fn sender_address(&self) -> Option<IpAddr> {
         match *self {
             Self::Question { asker: address, .. }
+            | Self::Word { asker: address, .. }
             | Self::Reply { address, .. }
             | Self::Announcement { address } => Some(address),
             Self::Probe { .. } | Self::Release { .. } => None,
@@ -171,6 +189,8 @@ mod tests {
             let said = [
                 (NeighborMessage::Question { target: vip, asker }, None),
                 (NeighborMessage::Question { target: vip, asker }, Some(OTHER)),
+                (NeighborMessage::Word { target: vip, asker, word: Word::new(0).unwrap() }, None),
+                (NeighborMessage::Word { target: vip, asker, word: Word::new(5).unwrap() }, None),
                 (NeighborMessage::Probe { target: vip }, None),
                 (NeighborMessage::Reply { address: vip, to: Some(asker) }, Some(OTHER)),
                 (NeighborMessage::Announcement { address: vip }, None),
@@ -209,6 +229,8 @@ mod tests {
         for (target, asker) in [(v4, v6_host), (v6, v4_host)] {
             let frames = NeighborMessage::Question { target, asker }.frames(MAC, None);
             assert_eq!(frames, NeighborMessage::Probe { target }.frames(MAC, None));
+            let word = Word::new(0).unwrap();
+            assert!(NeighborMessage::Word { target, asker, word }.frames(MAC, None).is_empty());
         }
     }
 

@@ -22,7 +22,9 @@ fuzz_target!(|bytes: &[u8]| {
                     assert!(read.source.is_unspecified());
                     assert_eq!(read.destination, solicited_node(read.target));
                 }
-                NeighborMessage::Question { asker, .. } => assert_eq!(asker, read.source),
+                NeighborMessage::Question { asker, .. } | NeighborMessage::Word { asker, .. } => {
+                    assert_eq!(asker, read.source);
+                }
                 NeighborMessage::Reply { address, .. } | NeighborMessage::Announcement { address } => {
                     assert_eq!(address, read.target);
                 }

@@ -146,7 +146,10 @@ fn rests_on_the_address_of(action: &Action) -> Option<VipId> {
         | Action::LearnNeighbors
         | Action::Vip(
             _,
-            VipAction::AskWhoHasVip | VipAction::WatchOrphanSyns { .. } | VipAction::EndOrphanSyns,
+            VipAction::AskWhoHasVip
+            | VipAction::SayFitness(_)
+            | VipAction::WatchOrphanSyns { .. }
+            | VipAction::EndOrphanSyns,
         )
         | Action::PollEvery(_)
         | Action::ReadExpelTimeout

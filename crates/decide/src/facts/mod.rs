@@ -8,6 +8,7 @@ mod news;
 mod pause;
 mod peers;
 pub mod process;
+mod readers;
 mod view;
 
 use std::net::IpAddr;
@@ -20,6 +21,7 @@ pub use news::News;
 pub use pause::Pause;
 pub use peers::{Open, Peer, Peers};
 pub use process::Signs;
+pub use readers::Readers;
 pub use view::Views;
 
 use crate::input::{Event, Fact, Gateway, GroupView, Host, Seen, Server, Why};
@@ -63,6 +65,9 @@ pub struct Facts {
     /// The operator's pause.
     #[serde(default)]
     pub pause: Pause,
+    /// What is known about serving readers.
+    #[serde(default)]
+    pub readers: Readers,
 }
 
 impl Facts {
@@ -82,6 +87,7 @@ impl Facts {
             process: Signs::default(),
             giving_up: false,
             pause: Pause::default(),
+            readers: Readers::default(),
         }
     }
 
@@ -92,6 +98,7 @@ impl Facts {
         self.gateway = not_asked(now);
         self.server_unknown_since = Some(now);
         self.neighbors.forget_questions();
+        self.readers.forget();
     }
 
     /// The same, as if this host's addresses, the server or the gateway had not been asked since then.
@@ -122,7 +129,17 @@ impl Facts {
             Event::Gateway(seen) => return self.take_in_gateway(seen),
             Event::ReceiveUp(vip, up) => {
                 self.neighbors.receive_changes(*vip, *up);
+                if policy.is_for_readers(*vip) {
+                    self.readers.receive_changes(*up, now);
+                }
             }
+            Event::Frame(vip, frame) if policy.is_for_readers(*vip) => {
+                let member = self.neighbors.member_of(frame.from);
+                if member.is_some_and(|member| self.readers.take_in_frame(*vip, member, frame.says, now)) {
+                    return vec![News::HeardAgain];
+                }
+            }
+            Event::Backlog(seen) => self.readers.take_in_backlog(seen),
             Event::Neighbor { address, mac } => {
                 if policy.group.members.contains_key(address) {
                     self.neighbors.take_in(*address, *mac, now);

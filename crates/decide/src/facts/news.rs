@@ -13,6 +13,8 @@ pub enum News {
     AddressGone,
     /// The local server's process has ended.
     ProcessEnded,
+    /// A member that was silent says again how fit its host is: one of the two may have taken what the other has.
+    HeardAgain,
     /// The local server has something to tell: it is to be asked now.
     WorthAsking,
 }

@@ -15,9 +15,10 @@ impl Code {
             LetGo::StageFailed(_, cause) | LetGo::ClaimedWhileFailing(_, _, cause) => Self::of_cause(cause),
             LetGo::ClaimantLeads(_) => Self::of_own_word(facts),
             LetGo::OwnSecondary(_) => Self::Switchover,
+            LetGo::PlacedThere(_) => Self::Placed,
             LetGo::WritableThere(_) => Self::ReadOnly,
             LetGo::OwnSilent(_) | LetGo::NothingKnown(_) | LetGo::PatienceOver(..) => Self::ServerSilent,
-            LetGo::Answered(_) | LetGo::ConflictWhileFailing(..) => Self::Conflict,
+            LetGo::Answered(_) | LetGo::LowerKeepsIt(_) | LetGo::ConflictWhileFailing(..) => Self::Conflict,
             LetGo::Told => Self::Drained,
             LetGo::Suspended(_) => Self::HostSuspended,
         }
@@ -31,6 +32,7 @@ impl Code {
             Cause::NoMajority { .. } => Self::MajorityLost,
             Cause::Secondary | Cause::SecondaryWritable => Self::Switchover,
             Cause::ReadOnly => Self::ReadOnly,
+            Cause::PlacedOn(_) | Cause::NoReader => Self::Placed,
             Cause::StaleView { .. } => Self::PrimaryCutOff,
             Cause::GatewayLost { .. } => Self::GatewayLost,
         }
@@ -61,6 +63,8 @@ pub(super) fn claimant(because: &LetGo) -> Option<IpAddr> {
         | LetGo::OwnSecondary(member)
         | LetGo::WritableThere(member)
         | LetGo::NothingKnown(member)
+        | LetGo::PlacedThere(member)
+        | LetGo::LowerKeepsIt(member)
         | LetGo::Answered(member) => Some(*member),
         LetGo::StageFailed(..)
         | LetGo::ConflictWhileFailing(..)

@@ -405,7 +405,9 @@ impl History {
     fn arrived(&self, policy: &Policy, state: &State, vip: VipId, coming: &Coming) -> Row {
         let at = coming.announced_at.unwrap_or(coming.decided);
         let added_at = coming.added_at.unwrap_or(at);
-        let reign = self.reign.as_ref();
+        // Who leads has nothing to do with where readers are served.
+        let for_readers = policy.is_for_readers(vip);
+        let reign = self.reign.as_ref().filter(|_| !for_readers);
         let gone = self.vips.get(&vip).and_then(|track| track.gone).filter(|(at, _)| *at <= coming.decided);
         // The newest of what may have led to it.
         let led_at = reign.map(|reign| reign.since);
@@ -417,6 +419,7 @@ impl History {
             (None, None, Some(reign)) => {
                 (reign.code, reign.detail.clone(), reign.noticed_at(), reign.elected(), reign.writable_at)
             }
+            (None, None, None) if for_readers => (Code::Placed, None, None, None, None),
             (None, None, None) => (Code::NotKnown, None, None, None, None),
         };
         let (code, detail) = match &coming.because {

@@ -45,6 +45,8 @@ pub enum Code {
     Conflict,
     /// A member that did not yield was overruled (`takeover_after`).
     Overruled,
+    /// A reader VIP moved to the member that it belongs on.
+    Placed,
     /// The agent started, its server was the primary, and nobody had the VIP.
     AgentStarted,
     /// The server came into the group, and was its primary.
@@ -55,7 +57,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, in the order of the documentation.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Switchover,
         Self::PrimaryDied,
         Self::HostSilent,
@@ -72,6 +74,7 @@ impl Code {
         Self::Drained,
         Self::Conflict,
         Self::Overruled,
+        Self::Placed,
         Self::AgentStarted,
         Self::GroupStarted,
         Self::NotKnown,
@@ -96,6 +99,7 @@ impl Code {
             Self::Drained => "DRAINED",
             Self::Conflict => "CONFLICT",
             Self::Overruled => "OVERRULED",
+            Self::Placed => "PLACED",
             Self::AgentStarted => "AGENT_STARTED",
             Self::GroupStarted => "GROUP_STARTED",
             Self::NotKnown => "NOT_KNOWN",

@@ -39,6 +39,7 @@ impl Row {
             Code::Drained => format!("{moved} after haipmgr undrain"),
             Code::Conflict => format!("{moved}: no other host answers for it any more"),
             Code::Overruled => format!("{moved}: {old} did not yield for takeover_after{detail}"),
+            Code::Placed => format!("{moved}: it belongs there, by what every member says of itself"),
             Code::AgentStarted => {
                 format!("{moved}: the agent started, its server is the primary, and nobody had it")
             }

@@ -15,7 +15,9 @@ use serde::{Deserialize, Serialize};
 pub use host::{Host, HostAddress, Interface};
 pub use neighbor::{Frame, Gateway, Says};
 pub use process::ProcessSign;
-pub use server::{GroupView, Member, MemberPort, MemberState, NotAView, NotInGroup, Role, Server, ViewId};
+pub use server::{
+    Backlog, GroupView, Member, MemberPort, MemberState, NotAView, NotInGroup, Role, Server, ViewId,
+};
 
 use crate::net::{Mac, VipId};
 use crate::output::group::{Action, Outcome, StatMark};
@@ -81,6 +83,8 @@ pub enum Event {
     },
     /// The agent is told to stop (SIGTERM, SIGINT): the VIP stays as it is (S7).
     Stopping,
+    /// How far the local server is behind its group; asked for once a second where the cluster has reader VIPs.
+    Backlog(Seen<Backlog>),
     /// The local server's process gave a sign.
     Process(ProcessSign),
     /// The agent is told to give the VIP up, and takes it no more, until [`Event::Undrain`]; or `Stopping` follows.

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::fitness::Fitness;
 use crate::net::Mac;
 use crate::time::Time;
 
@@ -45,6 +46,9 @@ pub enum Says {
     Reply,
     /// A gratuitous ARP, request or reply form, or any other ARP with the VIP as the sender's address: "it is mine".
     Announcement,
+    /// A member says how fit its host is to serve readers ([`SayFitness`](crate::output::VipAction::SayFitness)), and asks in the same
+    /// breath who has the VIP: of a cluster's reader VIPs it is said about the first alone.
+    Fitness(Fitness),
 }
 
 impl Says {

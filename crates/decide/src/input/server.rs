@@ -3,6 +3,7 @@
 
 use core::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -51,6 +52,16 @@ pub enum MemberPort {
     Answers(Option<String>),
     /// The host refuses the connection: it is alive, and no process listens there.
     Refuses,
+}
+
+/// How far the local server is behind what its group has agreed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Backlog {
+    /// Transactions of the group that it has received and not applied yet
+    /// (`replication_group_member_stats.COUNT_TRANSACTIONS_REMOTE_IN_APPLIER_QUEUE`).
+    pub transactions: u64,
+    /// How long ago the transaction that it applied last was committed on the primary, while others wait; zero where none does.
+    pub age: Duration,
 }
 
 /// The group as one member shows it.

@@ -2,6 +2,7 @@
 //! these.
 
 use core::fmt;
+use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
@@ -71,6 +72,10 @@ pub enum Cause {
         /// The newest seen.
         newest: ViewId,
     },
+    /// Of a reader VIP: it belongs on this member, by what every member says of itself.
+    PlacedOn(IpAddr),
+    /// Of a reader VIP: no member is fit to have it.
+    NoReader,
     /// The gateway does not answer.
     GatewayLost {
         /// Misses in a row.
@@ -100,6 +105,8 @@ impl fmt::Display for Cause {
             Self::StaleView { own, newest } => {
                 write!(f, "the server shows view {own}, but the group is at {newest} by now")
             }
+            Self::PlacedOn(member) => write!(f, "it belongs on member {member}"),
+            Self::NoReader => f.write_str("no member is fit to serve readers"),
             Self::GatewayLost { misses } => write!(f, "the gateway has missed {misses} probes in a row"),
         }
     }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::fitness::Fitness;
 use crate::net::Mac;
 
 /// What is to be done about one VIP.
@@ -18,6 +19,8 @@ pub enum VipAction {
     AnnounceRelease(Option<Mac>),
     /// Ask by ARP, from this host's own address, who has the VIP: another that has it answers (`Says::Reply`).
     AskWhoHasVip,
+    /// Say to all members how fit this host is to have reader VIPs, and ask in the same breath who has this one, the first of them.
+    SayFitness(Fitness),
     /// Start the VIP: add it to this interface, where it is not yet. An address that is there already is left as it is, and
     /// that is a failure. Not carried out later than [`crate::driver::START_WITHIN`].
     AddAddress {

@@ -4,10 +4,11 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::machine::VipMachine;
+use super::settled::Settled;
 use super::state::{Dispute, Hold};
 use crate::checks::{Stage, Stages, Verdict};
 use crate::entitlement::Entitlement;
-use crate::input::{Fact, Says, Server};
+use crate::input::{Fact, GroupView, Says, Server};
 use crate::moment::VipMoment;
 use crate::net::Mac;
 use crate::output::{Action, LetGo, Output, Reason, VipAction};
@@ -16,12 +17,6 @@ use crate::timers::Timer;
 
 /// A member that was found to have no better right is not asked about again for this long, as long as nothing fails here.
 const SETTLED_FOR: Duration = Duration::from_millis(200);
-
-enum Settled {
-    Yield(LetGo),
-    Stay,
-    NotYet,
-}
 
 impl VipMachine {
     /// A frame about the VIP while it is held.
@@ -47,7 +42,9 @@ impl VipMachine {
         // A new primary may hear of a switchover some milliseconds sooner than the old one, and claim while the old one's server still says
         // that it leads: that proof is over as soon as a stage fails.
         let settled = hold.settled.is_some_and(|(settled, until)| settled == member && at.now < until);
-        if settled && hold.recheck_since.is_none() {
+        // Of several that claim a reader VIP the one where it belongs is answered, whoever claimed it before.
+        let belongs_there = at.belongs_to(member);
+        if settled && hold.recheck_since.is_none() && !belongs_there {
             return;
         }
         if !says.is_use() && says != Says::Probe {
@@ -57,14 +54,16 @@ impl VipMachine {
         let announced = says.is_use();
         match &mut hold.dispute {
             Some(dispute) if dispute.claimant == member => dispute.announced |= announced,
-            Some(_) => {}
-            None => {
+            Some(_) if !belongs_there => {}
+            _ => {
                 hold.dispute = Some(Dispute { claimant: member, since: at.now, proven: false, announced });
                 out.act(Action::AskServer);
-                at.ask_peer_unless_asked_since(out, member, at.now);
+                if !at.is_for_readers() {
+                    at.ask_peer_unless_asked_since(out, member, at.now);
+                }
             }
         }
-        if announced && hold.dispute.is_some_and(|dispute| dispute.since == at.now) {
+        if announced && !at.is_for_readers() && hold.dispute.is_some_and(|dispute| dispute.since == at.now) {
             Self::ask_the_others(at, out, member);
         }
     }
@@ -118,6 +117,21 @@ impl VipMachine {
         if deaf || planted!(at.group, YieldToNobody) {
             return Settled::Stay;
         }
+        if at.is_for_readers() {
+            Self::settle_for_readers(at, out, dispute, hold, stages, verdict)
+        } else {
+            Self::settle_for_writers(at, out, dispute, hold, stages, verdict)
+        }
+    }
+
+    fn settle_for_writers(
+        at: VipMoment<'_>,
+        out: &mut Output,
+        dispute: Dispute,
+        hold: &Hold,
+        stages: &Stages,
+        verdict: &Verdict,
+    ) -> Settled {
         let member = dispute.claimant;
         let own_answered = stages.asked_at(Stage::Server) >= dispute.since;
         if let Verdict::Down(stage, cause) = verdict
@@ -129,35 +143,17 @@ impl VipMachine {
         let theirs = at.facts.peer_since(member, dispute.since);
         let own = at.facts.own_view();
         let own_right = own.map(|own| at.entitlement(own));
+        // As long as ours still takes writes, a primary that takes none yet has no better right to the VIP that follows it.
+        let still_writable = own_right == Some(Entitlement::KeepUntilClaimed);
         if let Some(Fact::Known(Server::Member(view))) = theirs
-            && view.is_writable_primary()
+            && (view.is_writable_primary() || (at.leads(view) && !still_writable))
+            && let Some(settled) = Self::against_one_that_leads(at, view, dispute, own_right.as_ref())
         {
-            // A server that has been silent since may have moved on to the claimant's view, but not as its primary.
-            let own_id = own.and_then(|own| own.view.as_ref()).or(at.facts.views.own.as_ref());
-            let newer = match (&view.view, own_id) {
-                (Some(theirs), Some(own)) => theirs.is_newer_than(own),
-                _ => false,
-            };
-            // Measured by the newest view known and not by our server's last word: that may be silence.
-            let older = match (&view.view, &at.facts.views.newest) {
-                (Some(theirs), Some(newest)) => newest.is_newer_than(theirs),
-                _ => false,
-            };
-            if older && at.now >= own_limit {
-                return Settled::Stay;
-            }
-            let outranked = own_right.as_ref().is_some_and(|own| at.entitlement(view).is_better_than(own));
-            if !older && (newer || outranked) {
-                return Settled::Yield(LetGo::ClaimantLeads(member));
-            }
-            if !dispute.proven && !older && at.now >= own_limit {
-                return Settled::Yield(LetGo::OwnSilent(member));
-            }
+            return settled;
         }
         let limit = dispute.since + at.policy.dispute_limit;
         if Self::takes_writes(at, theirs)
-            && let Some(because) =
-                Self::beside_who_takes_writes(at, dispute, own_right.as_ref(), own_answered)
+            && let Some(because) = Self::beside_who_takes_writes(at, dispute, own_answered)
         {
             return Settled::Yield(because);
         }
@@ -167,7 +163,9 @@ impl VipMachine {
             Some(Fact::Unknown(_)) if secondary => return Settled::Yield(LetGo::OwnSecondary(member)),
             Some(_) if dispute.proven => return Settled::Stay,
             // It claims, and its own server says that it does not lead: no reason to yield to it.
-            Some(Fact::Known(server)) if at.now >= limit && !leads(server) => return Settled::Stay,
+            Some(Fact::Known(server)) if at.now >= limit && !leads(at, server, still_writable) => {
+                return Settled::Stay;
+            }
             _ if at.now >= limit && secondary => return Settled::Yield(LetGo::OwnSecondary(member)),
             _ if at.now >= limit && dispute.proven => return Settled::Stay,
             _ if at.now >= limit => return Settled::Yield(LetGo::NothingKnown(member)),
@@ -177,15 +175,41 @@ impl VipMachine {
         Settled::NotYet
     }
 
-    /// Two holders, for a claim was not heard: a primary that does not take writes yet, or of which nothing is heard, and a secondary that
-    /// still does. Clients are served there; and it yields as soon as this one takes writes, and claims.
-    fn beside_who_takes_writes(
+    /// The claimant's server leads by its own word, in this view. None: nothing is settled by that.
+    fn against_one_that_leads(
         at: VipMoment<'_>,
+        view: &GroupView,
         dispute: Dispute,
         own_right: Option<&Entitlement>,
-        own_answered: bool,
-    ) -> Option<LetGo> {
+    ) -> Option<Settled> {
+        let (member, own_limit) = (dispute.claimant, dispute.since + at.policy.own_answer_limit);
+        let own = at.facts.own_view();
+        // A server that has been silent since may have moved on to the claimant's view, but not as its primary.
+        let own_id = own.and_then(|own| own.view.as_ref()).or(at.facts.views.own.as_ref());
+        let newer = match (&view.view, own_id) {
+            (Some(theirs), Some(own)) => theirs.is_newer_than(own),
+            _ => false,
+        };
+        // Measured by the newest view known and not by our server's last word: that may be silence.
+        let older = match (&view.view, &at.facts.views.newest) {
+            (Some(theirs), Some(newest)) => newest.is_newer_than(theirs),
+            _ => false,
+        };
+        if older {
+            return (at.now >= own_limit).then_some(Settled::Stay);
+        }
+        if newer || own_right.is_some_and(|own| at.entitlement(view).is_better_than(own)) {
+            return Some(Settled::Yield(LetGo::ClaimantLeads(member)));
+        }
+        (!dispute.proven && at.now >= own_limit).then_some(Settled::Yield(LetGo::OwnSilent(member)))
+    }
+
+    /// Two holders, for a claim was not heard: a primary that does not take writes yet, or of which nothing is heard, and a secondary that
+    /// still does. Clients are served there; and it yields as soon as this one takes writes, and claims.
+    fn beside_who_takes_writes(at: VipMoment<'_>, dispute: Dispute, own_answered: bool) -> Option<LetGo> {
         let member = dispute.claimant;
+        // Whatever is made of a primary that takes no writes: who takes them is more.
+        let own_right = at.facts.own_view().map(|own| at.moment.entitlement(own));
         match own_right {
             _ if !dispute.announced => None,
             Some(Entitlement::Keep) if own_answered => Some(LetGo::WritableThere(member)),
@@ -200,6 +224,6 @@ impl VipMachine {
     }
 }
 
-fn leads(server: &Server) -> bool {
-    matches!(server, Server::Member(view) if view.is_writable_primary())
+fn leads(at: VipMoment<'_>, server: &Server, still_writable: bool) -> bool {
+    matches!(server, Server::Member(view) if view.is_writable_primary() || (at.leads(view) && !still_writable))
 }

@@ -144,6 +144,8 @@ impl VipMachine {
         out.say(match (&stages.primary.0, &stages.gateway.0) {
             (Finding::Failed(Cause::ReadOnly), _) => Reason::HoldingReadOnly,
             (Finding::Failed(Cause::SecondaryWritable), _) => Reason::HoldingUntilClaimed,
+            (Finding::Failed(Cause::PlacedOn(member)), _) => Reason::HoldingUntilPlaced(*member),
+            (Finding::Failed(Cause::NoReader), _) => Reason::HoldingNoReader,
             (_, Finding::Failed(cause)) if at.is_paused() => {
                 Reason::HoldingPaused(Stage::Gateway, cause.clone())
             }
@@ -184,6 +186,9 @@ impl VipMachine {
 
     /// The local server is a secondary that still takes writes: the primary's claim may come at any time.
     pub(crate) fn waits_for_the_primary(at: VipMoment<'_>) -> bool {
+        if at.is_for_readers() {
+            return false;
+        }
         at.facts.own_view().is_some_and(|view| at.entitlement(view) == Entitlement::KeepUntilClaimed)
     }
 }

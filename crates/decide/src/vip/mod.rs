@@ -28,8 +28,10 @@ mod machine;
 mod orphan_syns;
 mod post_claim_check;
 mod probing;
+mod reader_dispute;
 mod recheck;
 mod releasing;
+mod settled;
 mod state;
 
 use std::mem;
@@ -180,9 +182,10 @@ impl VipMachine {
         };
     }
 
-    /// Where the VIP is here: another that has it answers, which is a dispute.
-    pub(crate) fn ask_who_has_vip(&self, out: &mut Output) {
-        if self.holds() {
+    /// Where the VIP is here: another that has it answers, which is a dispute. One for readers is asked for wherever it is: who has it is
+    /// what placement begins with.
+    pub(crate) fn ask_who_has_vip(&self, at: VipMoment<'_>, out: &mut Output) {
+        if self.holds() || at.is_for_readers() {
             out.order(VipAction::AskWhoHasVip);
         }
     }

@@ -57,7 +57,9 @@ impl VipMachine {
                 claim.released_at = None;
                 claim.probes = 0;
                 claim.taken_since.get_or_insert(at.now);
-                if let Some(member) = at.facts.member_of(from) {
+                if let Some(member) = at.facts.member_of(from)
+                    && !at.is_for_readers()
+                {
                     at.ask_peer_unless_asked_since(out, member, at.now - ASK_HOLDER_EVERY);
                 }
             }
@@ -71,9 +73,12 @@ impl VipMachine {
                     let rival =
                         claim.rivals.entry(member).or_insert(Rival { since: at.now, heard_at: at.now });
                     rival.heard_at = at.now;
-                    at.ask_peer_unless_asked_since(out, member, rival.since);
+                    if !at.is_for_readers() {
+                        at.ask_peer_unless_asked_since(out, member, rival.since);
+                    }
                 }
             }
+            Says::Fitness(_) => {}
         }
     }
 
@@ -252,6 +257,9 @@ impl VipMachine {
     /// `takeover_after`: the member whose host has answered for the address for that long without yielding, though its
     /// server was asked since and is not shown to lead. A stranger is never overruled: nothing can be asked of it.
     fn held_without_right(at: VipMoment<'_>, claim: &Claim) -> Option<IpAddr> {
+        if at.is_for_readers() {
+            return None;
+        }
         let after = at.policy.takeover_after?;
         let since = claim.taken_since?;
         let (mac, heard_at) = claim.answered?;
@@ -295,8 +303,12 @@ impl VipMachine {
             .iter()
             .find(|(member, rival)| {
                 let goes_first = own.is_none_or(|own| **member < own);
+                if at.is_for_readers() {
+                    // Both are fit by their own word, and hear each other: nothing has to be learned of either.
+                    return goes_first;
+                }
                 match facts.peer_since(**member, rival.since) {
-                    Some(Fact::Known(Server::Member(view))) if view.is_writable_primary() => {
+                    Some(Fact::Known(Server::Member(view))) if at.leads(view) => {
                         let older = facts
                             .own_view()
                             .and_then(|own| Some(own.view.as_ref()?.is_newer_than(view.view.as_ref()?)));

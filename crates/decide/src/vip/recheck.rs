@@ -147,6 +147,8 @@ impl VipMachine {
             | Cause::Secondary
             | Cause::SecondaryWritable
             | Cause::ReadOnly
+            | Cause::PlacedOn(_)
+            | Cause::NoReader
             | Cause::StaleView { .. } => Leave::AfterClaimWait,
         }
     }

@@ -74,6 +74,9 @@ impl Agent {
             // The rules say it, for a probe that was not sent must not count as unanswered.
             VipAction::SendProbe => return self.wiring.probe(id).err().map_or(Outcome::Succeeded, failed),
             VipAction::AskWhoHasVip => self.wiring.ask_who_has_vip(vip.address()),
+            // The agent that goes on speaks for this host.
+            VipAction::SayFitness(_) if self.leaving.is_some() => {}
+            VipAction::SayFitness(fitness) => self.wiring.say_fitness(vip.address(), *fitness),
             VipAction::AnnounceRelease(to) => {
                 let sent = self.wiring.announce_release(id, *to);
                 self.report(sent);

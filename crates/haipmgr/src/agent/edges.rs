@@ -103,6 +103,9 @@ impl Edges for Agent {
             }
             self.have_run(&line);
         }
+        for error in self.reader_stats.settled(settled) {
+            self.once.error(&self.journal, error.to_string(), &error);
+        }
         let lines = self.lines.take();
         self.trace.write(lines, &self.journal);
         if settled.decision.stage_5() != 1 {

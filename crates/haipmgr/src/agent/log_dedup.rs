@@ -79,7 +79,7 @@ impl LogDedup {
                 standing.is_some_and(|vip| self.standing.get(&vip).map(String::as_str) == Some(kind(&text)));
             if is_said_each_time(&said.reason) || (!known && self.may_say(now, &text)) {
                 self.standing.extend(standing.map(|vip| (vip, kind(&text).to_owned())));
-                lines.push(line(&said.reason, text));
+                lines.push(line(&said.reason, said.is_switch(policy), text));
             }
         }
         let mut of_stages = self.stage_lines(settled, &lines);
@@ -168,8 +168,9 @@ fn is_said_each_time(reason: &Reason) -> bool {
     reason.is_switch() || matches!(reason, Reason::RemovedByOther(_))
 }
 
-fn line(reason: &Reason, text: String) -> Line {
-    if reason.is_switch() {
+/// `is_switch`: of a writer's VIP; a reader's moves are no news for the legacy monitors (S1).
+fn line(reason: &Reason, is_switch: bool, text: String) -> Line {
+    if is_switch {
         Line::Switch(text)
     } else if matches!(reason, Reason::Stranger(_) | Reason::TakenByStranger(_)) {
         Line::Conflict(text)

@@ -31,7 +31,8 @@ impl Agent {
     /// The primary that takes no writes does not take the VIP: said once it was so at two looks, for it is so for a moment at each switchover.
     fn look_at_read_only(&mut self, state: &State) {
         let read_only = Finding::Failed(Cause::ReadOnly) == state.stages(&self.cluster.policy).primary.0;
-        let before = std::mem::replace(&mut self.was_read_only, read_only && held(state).next().is_none());
+        let holds = held(state).any(|(vip, _)| !self.cluster.policy.is_for_readers(vip));
+        let before = std::mem::replace(&mut self.was_read_only, read_only && !holds);
         if !self.was_read_only {
             self.once.forget(READ_ONLY);
         } else if before {
@@ -42,6 +43,9 @@ impl Agent {
     /// What nobody tells of: a removed file, a server that listens elsewhere.
     pub(super) fn look_around(&mut self, state: &State) {
         if let Err(error) = self.stat_file.put_back() {
+            self.once.error(&self.journal, error.to_string(), &error);
+        }
+        for error in self.reader_stats.look(clock::now()) {
             self.once.error(&self.journal, error.to_string(), &error);
         }
         self.look_at_read_only(state);

@@ -15,6 +15,7 @@ mod log_dedup;
 mod look_around;
 mod orders;
 mod paused;
+mod reader_stats;
 mod vip_edges;
 mod wiring;
 
@@ -59,6 +60,7 @@ use log_dedup::LogDedup;
 pub use orders::{End, Orders, PauseOrders, PauseWord};
 pub use paused::Heard;
 use paused::Paused;
+use reader_stats::ReaderStats;
 use vip_edges::{Once, VipEdges};
 use wiring::{Segments, Wiring};
 
@@ -127,6 +129,7 @@ struct Agent {
     events: mpsc::UnboundedSender<Event>,
     shared: Shared,
     stat_file: StatFile,
+    reader_stats: ReaderStats,
     wiring: Wiring,
     vips: BTreeMap<VipId, VipEdges>,
     once: Once,
@@ -173,6 +176,7 @@ impl Agent {
             tally: shared.tally.clone(),
             hooks,
             stat_file: StatFile::new(cluster.stat_file()),
+            reader_stats: ReaderStats::new(&cluster),
             wiring,
             vips,
             once,
@@ -202,6 +206,9 @@ impl Agent {
         match self.stat_file.read() {
             Ok(found) => driver.push(Event::StatFile(found)),
             Err(error) => self.journal.error(&error.to_string()),
+        }
+        for error in self.reader_stats.begin(clock::now()) {
+            self.journal.error(&error.to_string());
         }
         let policy = self.cluster.policy.clone();
         let end = stop.clone();

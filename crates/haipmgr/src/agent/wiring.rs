@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use decide::State;
+use decide::fitness::Fitness;
 use decide::input::{Event, Frame, Says};
 use decide::net::{Mac, VipId};
 use decide::policy::VipPolicy;
@@ -19,6 +20,7 @@ use crate::act::announce::Announcer;
 use crate::act::expel::{Expel, ExpelError};
 use crate::config::Cluster;
 use crate::journal::Log;
+use crate::observe::backlog::{self, BacklogWatch};
 use crate::observe::gateway::{GatewaySettings, Gateways, SharedGateway};
 use crate::observe::mysql::{self, ServerWatch};
 use crate::observe::neighbor::{Interfaces, NeighborReport, NeighborSettings, NeighborWatch};
@@ -48,6 +50,7 @@ pub(super) struct Wiring {
     server: Option<ServerWatch>,
     tally: Tally,
     pauses: Option<PauseWatch>,
+    backlog: Option<BacklogWatch>,
     tell_pause: mpsc::UnboundedSender<Option<Pause>>,
     pauses_told: Option<mpsc::UnboundedReceiver<Option<Pause>>>,
     process: Option<ProcessWatch>,
@@ -97,6 +100,7 @@ impl Wiring {
             server: None,
             tally,
             pauses: None,
+            backlog: None,
             tell_pause,
             pauses_told: Some(pauses_told),
             process: None,
@@ -203,6 +207,9 @@ impl Wiring {
                 "a pause of the whole cluster is not heard of here: cannot start a thread: {error}; raise the limit on tasks (TasksMax, ulimit -u)"
             )),
         }
+        if cluster.policy.reader_vips().next().is_some() {
+            self.watch_backlog(access.clone(), told(events), journal);
+        }
         match mysql::watch(
             &servers,
             access.showing_agent(cluster),
@@ -212,6 +219,19 @@ impl Wiring {
         ) {
             Ok(watch) => self.server = Some(watch),
             Err(error) => journal.error(&error.to_string()),
+        }
+    }
+
+    fn watch_backlog(&mut self, access: Access, tell: impl Fn(Event) + Send + Sync + 'static, journal: &Log) {
+        let log = journal.clone();
+        let report = move |why: &str| {
+            log.error(&format!("whether this server is too far behind for readers is not known: {why}; it counts as not behind"));
+        };
+        match backlog::watch(&self.servers(), access, tell, report) {
+            Ok(watch) => self.backlog = Some(watch),
+            Err(error) => journal.error(&format!(
+                "whether this server is too far behind for readers is not known: cannot start a thread: {error}; raise the limit on tasks (TasksMax, ulimit -u)"
+            )),
         }
     }
 
@@ -362,6 +382,12 @@ impl Wiring {
     pub(super) fn ask_who_has_vip(&self, vip: IpAddr) {
         if let Some(segment) = &self.segment {
             segment.neighbor.ask_who_has_vip(vip);
+        }
+    }
+
+    pub(super) fn say_fitness(&self, vip: IpAddr, fitness: Fitness) {
+        if let Some(segment) = &self.segment {
+            segment.neighbor.say_fitness(vip, fitness);
         }
     }
 

@@ -9,7 +9,7 @@ use serde::Serialize;
 pub(crate) const FORMAT: u32 = 1;
 
 /// Every name that a line may have, in the order of docs/check.md.
-const NAMES: [&str; 84] = [
+const NAMES: [&str; 86] = [
     "file",
     "password-file",
     "this-host",
@@ -67,6 +67,8 @@ const NAMES: [&str; 84] = [
     "members-in-file",
     "versions",
     "applier-queue",
+    "readers",
+    "reader-max-behind",
     "single-primary",
     "same-group",
     "same-mode",

@@ -10,6 +10,7 @@
 //! | `account.rs` | the login, TLS, each right with its GRANT |
 //! | `group.rs` | who is in the group, its majority, what it can lose |
 //! | `alike.rs` | what must be the same on every member |
+//! | `readers.rs` | how many reader VIPs suit the group, and their limit |
 //! | `settings.rs` | each member's settings |
 //! | `clients.rs` | accounts that a failover would lock out |
 //! | `failover.rs` | the times to expect, computed; the lease |
@@ -29,6 +30,7 @@ mod group;
 mod kernel;
 pub(crate) mod line;
 mod others;
+mod readers;
 mod segment;
 mod server;
 mod settings;
@@ -179,13 +181,13 @@ fn of_the_segment(cluster: &Cluster, here: &Here, found: &Found) -> Vec<Line> {
         members: &members,
         primary: group::primary(&found.asked),
         agent_runs: found.running.is_some(),
+        for_readers: false,
     };
     let mut lines = vec![segment::gateway(cluster.gateway, answers)];
-    lines.extend(
-        here.vips
-            .iter()
-            .map(|(vip, interfaces)| segment::holder(*vip, interfaces, &here.interface, answers, around)),
-    );
+    lines.extend(here.vips.iter().map(|(vip, interfaces)| {
+        let for_readers = cluster.policy.vip_of(*vip).is_some_and(|id| cluster.policy.is_for_readers(id));
+        segment::holder(*vip, interfaces, &here.interface, answers, Around { for_readers, ..around })
+    }));
     lines
 }
 
@@ -203,6 +205,7 @@ fn of_the_group(cluster: &Cluster, here: &Here, vips: &[IpAddr], found: &Found) 
         return lines;
     }
     lines.extend(group::lines(asked, &resolved(asked)));
+    lines.extend(readers::lines(&cluster.policy, asked));
     lines.extend(settings::lines(asked, vips));
     lines.push(clients::line(asked));
     lines.extend(failover::lines(&times(cluster, here, found)));

@@ -48,6 +48,8 @@ pub(super) struct Around<'a> {
     pub(super) primary: Option<IpAddr>,
     /// An agent for this VIP runs here.
     pub(super) agent_runs: bool,
+    /// The VIP is for readers: it is not the primary's.
+    pub(super) for_readers: bool,
 }
 
 /// Where a VIP is on this host: each interface that has it.
@@ -123,6 +125,7 @@ fn held_by(vip: IpAddr, holder: IpAddr, around: Around<'_>) -> Line {
         );
     }
     match around.primary {
+        _ if around.for_readers => Line::ok(name, format!("{vip}, for readers, is on {holder}")),
         Some(primary) if primary != holder => Line::problem(
             name,
             format!("{vip} is on {holder}, and {primary} is the primary"),
@@ -136,6 +139,11 @@ fn nobody(vip: IpAddr, around: Around<'_>) -> Line {
     let name = "vip-holder";
     match around.primary {
         // Before the first start nobody has it, and that is right.
+        Some(_) if around.agent_runs && around.for_readers => Line::advice(
+            name,
+            format!("nobody answers for {vip}, which is for readers: no member is fit to serve them"),
+            "haipmgr status on each member says how fit it is",
+        ),
         Some(primary) if around.agent_runs => Line::problem(
             name,
             format!("nobody answers for {vip}, and {primary} is the primary"),
@@ -190,7 +198,13 @@ mod tests {
     /// Of member 11's host.
     fn judged(here: &[&str], vip: &[u8], primary: Option<u8>, agent_runs: bool) -> Line {
         let members = [11, 12, 13].map(at);
-        let around = Around { own: at(11), members: &members, primary: primary.map(at), agent_runs };
+        let around = Around {
+            own: at(11),
+            members: &members,
+            primary: primary.map(at),
+            agent_runs,
+            for_readers: false,
+        };
         let here: Vec<String> = here.iter().map(|one| (*one).to_owned()).collect();
         holder(VIP, &here, "eth0", &Ok(answers(vip)), around)
     }
@@ -205,6 +219,22 @@ mod tests {
             assert_eq!(before_the_first_start.says, "10.77.0.100 is free");
         }
         assert_eq!(judged(&[], &[], None, true).level, Level::Ok);
+    }
+
+    #[test]
+    fn a_reader_vip_is_not_the_primarys() {
+        let members = [11, 12, 13].map(at);
+        let around = Around {
+            own: at(11),
+            members: &members,
+            primary: Some(at(11)),
+            agent_runs: true,
+            for_readers: true,
+        };
+        let judged = |vip: &[u8]| holder(VIP, &[], "eth0", &Ok(answers(vip)), around);
+        assert_eq!(judged(&[12]).says, "10.77.0.100, for readers, is on 10.77.0.12");
+        assert_eq!((judged(&[12]).level, judged(&[]).level), (Level::Ok, Level::Advice));
+        assert_eq!(judged(&[12, 13]).level, Level::Problem);
     }
 
     #[test]
@@ -229,7 +259,8 @@ mod tests {
     #[test]
     fn without_the_right_to_ask_nothing_is_said_to_be_well() {
         let members = [at(11)];
-        let around = Around { own: at(11), members: &members, primary: None, agent_runs: true };
+        let around =
+            Around { own: at(11), members: &members, primary: None, agent_runs: true, for_readers: false };
         let refused: Answers = Err("CAP_NET_RAW is missing".to_owned());
         for line in [holder(VIP, &[], "eth0", &refused, around), gateway(at(254), &refused)] {
             assert_eq!(line.level, Level::Advice);

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use decide::policy::VipPolicy;
+use decide::policy::{ReaderPolicy, VipPolicy};
 
 use super::Cluster;
 
@@ -24,7 +24,8 @@ impl Alike {
             ("limits", limits(cluster)),
             ("expelling", expelling(cluster)),
         ];
-        Self(parts.map(|(part, text)| (part.to_owned(), sum(&text))).into())
+        let sums = parts.into_iter().chain(readers(cluster).map(|text| ("readers", text)));
+        Self(sums.map(|(part, text)| (part.to_owned(), sum(&text))).collect())
     }
 
     /// What `Display` wrote; none: something else.
@@ -105,6 +106,14 @@ fn expelling(cluster: &Cluster) -> String {
     format!("{} {} {} {:?}", group.wake_expel, group.proven_dead, group.fence, group.silent_host)
 }
 
+/// Who is fit to have reader VIPs; nothing where there are none.
+fn readers(cluster: &Cluster) -> Option<String> {
+    let ReaderPolicy { max_transactions, max_age, behind_for, well_for, when_none } =
+        &cluster.policy.group.readers;
+    cluster.policy.reader_vips().next()?;
+    Some(format!("{max_transactions:?} {max_age:?} {behind_for:?} {well_for:?} {when_none:?}"))
+}
+
 /// FNV-1a, 32 bits: the same in every build, and no secret.
 fn sum(text: &str) -> u32 {
     text.bytes().fold(0x811c_9dc5, |sum, byte| (sum ^ u32::from(byte)).wrapping_mul(0x0100_0193))
@@ -148,6 +157,27 @@ mod tests {
     }
 
     #[test]
+    fn who_may_have_reader_vips_is_compared_where_there_are_any() {
+        let reader = "\n[[cluster.vips]]\naddress = \"10.77.0.101\"\nrole = \"reader\"\n";
+        let of = |keys: &str, vips: &str| {
+            let text = FILE.replace("linger", &format!("{keys}\nlinger")) + vips;
+            Alike::of(&configuration(Source::Toml, text.as_bytes()).unwrap()[0])
+        };
+        let right = of("", reader);
+        for key in [
+            "reader_max_behind = 100",
+            "reader_max_behind = [25000, \"30s\"]",
+            "reader_behind_for = \"1s\"",
+            "reader_well_for = \"1s\"",
+            "when_no_reader = \"nobody\"",
+        ] {
+            assert_eq!(right.differences(&of(key, reader)), ["readers"], "{key}");
+            assert_eq!(of("", "").differences(&of(key, "")), [""; 0], "{key}: no VIP is meant");
+        }
+        assert_eq!(right.differences(&of("", &reader.replace("reader", "writer"))), ["vips"]);
+    }
+
+    #[test]
     fn what_each_host_may_have_as_it_likes_is_left_out() {
         let right = of("", "");
         for (from, to) in [
@@ -166,7 +196,7 @@ mod tests {
     fn it_is_read_as_it_is_shown_and_a_part_that_only_one_side_knows_is_no_difference() {
         let right = of("", "");
         assert_eq!(Alike::parse(&right.to_string()), Some(right.clone()));
-        let newer = Alike::parse(&format!("{right} readers:0000000a")).unwrap();
+        let newer = Alike::parse(&format!("{right} later:0000000a")).unwrap();
         assert_eq!(right.differences(&newer), [""; 0]);
         assert_eq!(newer.differences(&right), [""; 0]);
         assert_ne!(right.short(), of("60s", "61s").short());

@@ -4,14 +4,17 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use decide::policy::{GatewayLost, ReadOnlyPrimary, SilentHost};
+use decide::policy::{GatewayLost, ReadOnlyPrimary, SilentHost, WhenNoReader};
 
 use super::DecisionTrace;
 use super::draft::Draft;
 use super::duration;
 use super::hook::hook;
-use super::keys::{GATEWAY_LOST_WORDS, Key, Kind, LEASE, READ_ONLY_WORDS, SILENT_HOST_WORDS, TRACE_WORDS};
+use super::keys::{
+    GATEWAY_LOST_WORDS, Key, Kind, LEASE, NO_READER_WORDS, READ_ONLY_WORDS, SILENT_HOST_WORDS, TRACE_WORDS,
+};
 use super::problem::{Problems, nearest};
+use super::readers;
 use super::value::{Entry, Value};
 use super::vips::further;
 
@@ -87,6 +90,12 @@ fn place(draft: &mut Draft, kind: &Kind, value: &Value) -> Result<(), String> {
         Kind::GatewayLost => draft.limits.gateway_lost = gateway_lost(value)?,
         Kind::ReadOnlyPrimary => draft.limits.read_only_primary = read_only_primary(value)?,
         Kind::SilentHost => draft.group.silent_host = silent_host(value)?,
+        Kind::ReaderMaxBehind => {
+            let limits = readers::max_behind(value)?;
+            draft.group.readers.max_transactions = limits.transactions;
+            draft.group.readers.max_age = limits.age;
+        }
+        Kind::WhenNoReader => draft.group.readers.when_none = when_no_reader(value)?,
         Kind::Members | Kind::FurtherVips | Kind::Hook(_) => {}
     }
     Ok(())
@@ -112,11 +121,12 @@ fn gateway_lost(value: &Value) -> Result<GatewayLost, String> {
 }
 
 fn read_only_primary(value: &Value) -> Result<ReadOnlyPrimary, String> {
-    let words = READ_ONLY_WORDS.join("\" or \"");
-    match text(value, &format!("\"{words}\""))?.as_str() {
+    let words = READ_ONLY_WORDS.join("\", \"");
+    match text(value, &format!("one of \"{words}\""))?.as_str() {
         "hold" => Ok(ReadOnlyPrimary::Hold),
         "release" => Ok(ReadOnlyPrimary::Release),
-        other => Err(format!("\"{}\" is not \"{words}\"", other.escape_debug())),
+        "follow" => Ok(ReadOnlyPrimary::Follow),
+        other => Err(format!("\"{}\" is not one of \"{words}\"", other.escape_debug())),
     }
 }
 
@@ -126,6 +136,16 @@ fn silent_host(value: &Value) -> Result<SilentHost, String> {
         "wait" => Ok(SilentHost::Wait),
         "expel" => Ok(SilentHost::Expel),
         other => Err(format!("\"{}\" is not \"{words}\"", other.escape_debug())),
+    }
+}
+
+fn when_no_reader(value: &Value) -> Result<WhenNoReader, String> {
+    let words = NO_READER_WORDS.join("\", \"");
+    match text(value, &format!("one of \"{words}\""))?.as_str() {
+        "primary" => Ok(WhenNoReader::Primary),
+        "nobody" => Ok(WhenNoReader::Nobody),
+        "any_online" => Ok(WhenNoReader::AnyOnline),
+        other => Err(format!("\"{}\" is not one of \"{words}\"", other.escape_debug())),
     }
 }
 
@@ -313,7 +333,7 @@ fn whole(value: &Value, advice: &str) -> Result<i128, String> {
     }
 }
 
-fn length_of_time(value: &Value) -> Result<Duration, String> {
+pub(super) fn length_of_time(value: &Value) -> Result<Duration, String> {
     const ADVICE: &str =
         "write a length of time such as \"100ms\", \"7s\" or \"1m\"; a plain number is seconds";
     let out_of_range = || format!("this is out of range; {ADVICE}");
@@ -327,7 +347,12 @@ fn length_of_time(value: &Value) -> Result<Duration, String> {
     }
 }
 
-fn within(length: Duration, least: Duration, most: Duration, or: Option<&str>) -> Result<Duration, String> {
+pub(super) fn within(
+    length: Duration,
+    least: Duration,
+    most: Duration,
+    or: Option<&str>,
+) -> Result<Duration, String> {
     if (least..=most).contains(&length) {
         return Ok(length);
     }

@@ -3,8 +3,8 @@
 use super::draft::Draft;
 use super::duration;
 use super::keys::{
-    CLUSTER, GATEWAY_LOST_WORDS, Key, Kind, Presence, READ_ONLY_WORDS, SILENT_HOST_WORDS, SWITCH, TOP,
-    TRACE_WORDS,
+    CLUSTER, GATEWAY_LOST_WORDS, Key, Kind, NO_READER_WORDS, Presence, READ_ONLY_WORDS, READER_AGE,
+    SILENT_HOST_WORDS, SWITCH, TOP, TRACE_WORDS,
 };
 
 const HEAD: &str = "# Every configuration key
@@ -37,6 +37,9 @@ install_path  = \"/var/lib/haipmgr/\"
 \"10.77.0.13\" = \"eth0\"
 [[cluster.vips]]
 address       = \"fd77::100\"
+[[cluster.vips]]
+address       = \"10.77.0.101\"
+role          = \"reader\"
 ```
 
 A file may have several `[[cluster]]` tables: one agent serves them all. No two may have the same name, VIP or port.
@@ -115,6 +118,10 @@ fn takes(key: &Key) -> String {
         Kind::GatewayLost => format!("`\"{}\"`", GATEWAY_LOST_WORDS.join("\"`, `\"")),
         Kind::ReadOnlyPrimary => format!("`\"{}\"`", READ_ONLY_WORDS.join("\"`, `\"")),
         Kind::SilentHost => format!("`\"{}\"`", SILENT_HOST_WORDS.join("\"`, `\"")),
+        Kind::ReaderMaxBehind => {
+            format!("a number, {}, or a list of both", range(READER_AGE.0, READER_AGE.1))
+        }
+        Kind::WhenNoReader => format!("`\"{}\"`", NO_READER_WORDS.join("\"`, `\"")),
         Kind::DecisionTrace => format!("`\"{}\"`", TRACE_WORDS.join("\"`, `\"")),
         Kind::Members => "address = interface".to_owned(),
         Kind::FurtherVips => "tables".to_owned(),
@@ -138,6 +145,10 @@ fn default(key: &Key) -> String {
                 Kind::GatewayLost => "`\"release\"`".to_owned(),
                 Kind::ReadOnlyPrimary => "`\"hold\"`".to_owned(),
                 Kind::SilentHost => "`\"wait\"`".to_owned(),
+                Kind::ReaderMaxBehind => {
+                    format!("`{}`", draft.group.readers.max_transactions.unwrap_or_default())
+                }
+                Kind::WhenNoReader => "`\"primary\"`".to_owned(),
                 Kind::DecisionTrace => "`\"switches\"`".to_owned(),
                 _ => String::new(),
             }

@@ -69,6 +69,9 @@ pub(super) enum Kind {
     GatewayLost,
     ReadOnlyPrimary,
     SilentHost,
+    /// A number of transactions, a length of time, or a list of both.
+    ReaderMaxBehind,
+    WhenNoReader,
     Members,
     /// `[[cluster.vips]]`.
     FurtherVips,
@@ -89,10 +92,16 @@ pub(super) const LEASE: (Duration, Duration) = (s(3), s(3600));
 pub(super) const GATEWAY_LOST_WORDS: [&str; 2] = ["release", "hold-with-majority"];
 
 /// The words `read_only_primary` takes.
-pub(super) const READ_ONLY_WORDS: [&str; 2] = ["hold", "release"];
+pub(super) const READ_ONLY_WORDS: [&str; 3] = ["hold", "release", "follow"];
 
 /// The words `silent_host` takes.
 pub(super) const SILENT_HOST_WORDS: [&str; 2] = ["wait", "expel"];
+
+/// The words `when_no_reader` takes.
+pub(super) const NO_READER_WORDS: [&str; 3] = ["primary", "nobody", "any_online"];
+
+/// How old a reader's last applied transaction may be allowed to be.
+pub(super) const READER_AGE: (Duration, Duration) = (s(1), s(86_400));
 
 /// The words `decision_trace` takes.
 pub(super) const TRACE_WORDS: [&str; 3] = ["switches", "all", "off"];
@@ -116,8 +125,9 @@ pub(super) const CLUSTER: &[Key] = &[
         name: "vips",
         presence: Presence::Or("none"),
         kind: Kind::FurtherVips,
-        about: "Further VIPs, each in a table `[[cluster.vips]]`: `address`, `role` (`\"writer\"`, the default: on the primary), and \
-                `lease` where it is not the cluster's. Each moves by itself. Their switches are in the log; `stat_<port>` is the first VIP's.",
+        about: "Further VIPs, each in a table `[[cluster.vips]]`: `address`, `role` (`\"writer\"`, the default: on the primary; `\"reader\"`: on a \
+                secondary that is fit to serve readers, docs/readers.md), and `lease` where it is not the cluster's. Each moves by itself. Their \
+                switches are in the log; `stat_<port>` is the first VIP's, which is always the writer's.",
     },
     Key {
         name: "gateway",
@@ -317,11 +327,40 @@ pub(super) const CLUSTER: &[Key] = &[
         name: "read_only_primary",
         presence: Presence::Default,
         kind: Kind::ReadOnlyPrimary,
-        about: "What the holder does when its server is the primary and takes no writes (`super_read_only`). `\"hold\"`: keeps the VIP, and says so \
-                in an ERROR: no other member takes writes either, and who only reads goes on. `\"release\"`: releases it after `claim_wait`, for \
-                clients that must not find a server that refuses their writes. A primary that is read-only never takes the VIP, as after a \
-                failover with the member action `mysql_disable_super_read_only_if_primary` disabled, or in a ClusterSet's replica cluster: \
-                nobody holds it then.",
+        about: "What the VIP means where the primary takes no writes (`super_read_only`), as in a group that is kept read-only on purpose: a \
+                ClusterSet's replica cluster, or a group whose member action `mysql_disable_super_read_only_if_primary` is disabled. \
+                `\"hold\"`: a holder keeps the VIP, and says so in an ERROR, because no other member takes writes either, and who only reads goes \
+                on; a primary that is read-only never takes it. `\"release\"`: the same, but a holder releases it after `claim_wait`, for clients \
+                that must not find a server that refuses their writes. `\"follow\"`: the VIP is on the primary whether that takes writes or \
+                not; when the group becomes the one that takes writes, the VIP is there already.",
+    },
+    Key {
+        name: "reader_max_behind",
+        presence: Presence::Default,
+        kind: Kind::ReaderMaxBehind,
+        about: "How far a secondary may be behind and have reader VIPs (docs/readers.md): a number of transactions that wait in its applier \
+                queue, the age of the transaction that it applied last (`\"30s\"`; counted only while others wait), or both (`[25000, \"30s\"]`): \
+                then it is behind by either. 0: no limit. It is well again below half of it.",
+    },
+    Key {
+        name: "reader_behind_for",
+        presence: Presence::Default,
+        kind: Kind::Duration { least: ms(0), most: s(3600), at: |draft| &mut draft.group.readers.behind_for },
+        about: "How long a secondary has to be behind without a break before its reader VIPs are given to others.",
+    },
+    Key {
+        name: "reader_well_for",
+        presence: Presence::Default,
+        kind: Kind::Duration { least: ms(0), most: s(3600), at: |draft| &mut draft.group.readers.well_for },
+        about: "How long a host that was not fit to serve readers has to be fit again before it takes its share of the reader VIPs. Where no \
+                other secondary is fit it has them at once.",
+    },
+    Key {
+        name: "when_no_reader",
+        presence: Presence::Default,
+        kind: Kind::WhenNoReader,
+        about: "Who has the reader VIPs while no secondary is fit. `\"primary\"`: the primary, so that readers are served. `\"nobody\"`: nobody, \
+                so that the primary is spared. `\"any_online\"`: any member that is ONLINE in the majority, secondaries too however far they are behind.",
     },
     Key {
         name: "takeover_after",

@@ -18,6 +18,7 @@ mod parameter_py;
 mod password;
 mod problem;
 mod python_literal;
+mod readers;
 mod this_host;
 mod toml_file;
 mod value;
@@ -41,6 +42,7 @@ pub use load::{control_socket_of, load, load_to_read};
 pub use password::Password;
 pub(crate) use password::{PasswordError, from_file as password_from_file};
 pub use problem::{Position, Problem, Problems};
+pub(crate) use readers::{max_behind_in_words, no_reader_word};
 
 /// The password in this file.
 ///
@@ -195,6 +197,11 @@ impl Cluster {
     /// S6: the state file.
     pub fn stat_file(&self) -> PathBuf {
         self.install_path.join(format!("stat_{}", self.mysql_port))
+    }
+
+    /// The same for the reader VIP with this address.
+    pub fn reader_stat_file(&self, vip: IpAddr) -> PathBuf {
+        self.install_path.join(format!("stat_{}_{vip}", self.mysql_port))
     }
 
     /// Held by the agent that looks after this cluster, whatever its configuration file and network namespace.

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use decide::policy::VipPolicy;
+use decide::policy::{VipPolicy, VipRole};
 
 use super::apply::{lease, unknown, vip};
 use super::draft::Draft;
@@ -19,6 +19,7 @@ pub(super) struct FurtherVip {
     pub(super) address: IpAddr,
     /// Where the address is given.
     pub(super) at: Position,
+    role: VipRole,
     lease: Lease,
 }
 
@@ -36,7 +37,7 @@ impl FurtherVip {
             Lease::AsTheCluster => cluster.lease,
             Lease::Own(lease) => lease,
         };
-        VipPolicy { address: self.address, lease, ..cluster.clone() }
+        VipPolicy { address: self.address, role: self.role, lease, ..cluster.clone() }
     }
 }
 
@@ -74,12 +75,12 @@ pub(super) fn further(draft: &mut Draft, entry: &Entry, problems: &mut Problems)
 /// Nothing where it has no address that can be one.
 fn one(rows: &[Entry], problems: &mut Problems) -> Option<FurtherVip> {
     let mut found = None;
+    let mut role = VipRole::Writer;
     let mut own_lease = Lease::AsTheCluster;
     for row in rows {
         let told = match (row.key.as_str(), &row.value) {
             ("address", value) => vip(value).map(|address| found = Some((address, row.value_at))),
-            ("role", Value::Text(role)) if **role == "writer" => Ok(()),
-            ("role", _) => Err("the one role is \"writer\": the VIP belongs on the primary".to_owned()),
+            ("role", value) => role_of(value).map(|given| role = given),
             ("lease", value) => lease(value).map(|lease| own_lease = Lease::Own(lease)),
             (key, _) => {
                 problems.add(row.key_at, unknown(key, &KEYS).0);
@@ -90,5 +91,16 @@ fn one(rows: &[Entry], problems: &mut Problems) -> Option<FurtherVip> {
             problems.add(row.value_at, format!("{}: {text}", row.key));
         }
     }
-    found.map(|(address, at)| FurtherVip { address, at, lease: own_lease })
+    found.map(|(address, at)| FurtherVip { address, at, role, lease: own_lease })
+}
+
+fn role_of(value: &Value) -> Result<VipRole, String> {
+    const ADVICE: &str =
+        "write \"writer\" (the VIP belongs on the primary) or \"reader\" (on a secondary that is fit)";
+    match value {
+        Value::Text(role) if **role == "writer" => Ok(VipRole::Writer),
+        Value::Text(role) if **role == "reader" => Ok(VipRole::Reader),
+        Value::Text(role) => Err(format!("\"{}\" is no role; {ADVICE}", role.escape_debug())),
+        other => Err(format!("this is {}; {ADVICE}", other.kind())),
+    }
 }

@@ -41,10 +41,12 @@ mod tests {
     use std::net::IpAddr;
 
     use decide::checks::Stage;
+    use decide::fitness::Fitness;
     use decide::input::{MemberState, Role};
     use decide::policy::VipRole;
     use decide::status::{
-        Found, GroupStatus, Has, MemberStatus, Mode, StageStatus, SwitchStatus, VipStatus, Wanted,
+        BacklogStatus, Found, GroupStatus, Has, MemberStatus, Mode, PlacedStatus, ReadersStatus, StageStatus,
+        SwitchStatus, VipStatus, Wanted, WordStatus,
     };
 
     use super::*;
@@ -122,6 +124,24 @@ mod tests {
                 members: (0..MEMBERS).map(|_| member()).collect(),
             }),
             waits_for: vec![words.clone(); 2],
+            readers: Some(ReadersStatus {
+                own: Some(Fitness::Settling),
+                backlog: Some(BacklogStatus {
+                    asked_ms: u64::MAX,
+                    transactions: Some(u64::MAX),
+                    behind_ms: Some(u64::MAX),
+                    unknown: Some(words.clone()),
+                }),
+                words: (0..MEMBERS)
+                    .map(|_| WordStatus {
+                        member: address,
+                        fitness: Fitness::Settling,
+                        age_ms: u64::MAX,
+                        counts: false,
+                    })
+                    .collect(),
+                placed: Some(vec![PlacedStatus { vip: address, member: Some(address) }]),
+            }),
             last_switch: Some(SwitchStatus { words, age_ms: u64::MAX }),
         }
     }

@@ -2,9 +2,11 @@
 //! `OpenMetrics` by `prometheus-client`. docs/http.md lists them, and a test holds it to that.
 
 use std::fmt;
+use std::net::IpAddr;
 
+use decide::fitness::Fitness;
 use decide::input::MemberState;
-use decide::status::{Found, Has, Mode, Status, VipStatus, Wanted};
+use decide::status::{Found, Has, Mode, PlacedStatus, ReadersStatus, Status, VipStatus, Wanted, WordStatus};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, text};
 use prometheus_client::metrics::MetricType;
@@ -29,6 +31,8 @@ pub(super) struct Shown<'a> {
 }
 
 type Labels = Vec<(&'static str, String)>;
+/// The samples of a cluster with this name, on this member's host.
+type OfReaders = fn(&str, Option<IpAddr>, &ReadersStatus) -> Vec<(Labels, Value)>;
 
 #[derive(Clone, Debug)]
 enum Value {
@@ -94,6 +98,7 @@ fn families(shown: &Shown<'_>) -> Vec<Family> {
     let mut families = whole(shown);
     families.extend(now(shown));
     families.extend(vips_now(shown));
+    families.extend(readers_now(shown));
     families.extend(counted(shown));
     families
 }
@@ -220,6 +225,86 @@ fn vips_now(shown: &Shown<'_>) -> Vec<Family> {
             vips(|vip| vip.proof_age_ms.map(seconds)),
         ),
     ]
+}
+
+/// What is now of serving readers: nothing of a cluster without reader VIPs.
+fn readers_now(shown: &Shown<'_>) -> Vec<Family> {
+    let each = |samples: OfReaders| {
+        let of_cluster = |(name, status): (&str, &Status)| {
+            status.readers.as_ref().map_or_else(Vec::new, |readers| samples(name, status.member, readers))
+        };
+        told(shown).flat_map(of_cluster).collect::<Vec<_>>()
+    };
+    vec![
+        family(
+            "haipmgr_reader_fitness",
+            "1: so fit this host is to serve readers; 0: otherwise.",
+            None,
+            each(|name, _, readers| {
+                let Some(own) = readers.own else { return Vec::new() };
+                let sample = |fitness: Fitness| {
+                    let word = fitness_word(fitness).to_owned();
+                    (labels(name, [("fitness", word)]), truth(fitness == own))
+                };
+                Fitness::EACH.map(sample).into()
+            }),
+        ),
+        family(
+            "haipmgr_reader_word_age",
+            "How long ago each other member said how fit its host is to serve readers.",
+            Some(Unit::Seconds),
+            each(|name, _, readers| {
+                let age = |word: &WordStatus| {
+                    (labels(name, [("member", word.member.to_string())]), seconds(word.age_ms))
+                };
+                readers.words.iter().map(age).collect()
+            }),
+        ),
+        family(
+            "haipmgr_reader_behind_transactions",
+            "Transactions that wait in the local server's applier queue.",
+            None,
+            each(|name, _, readers| {
+                let count = readers.backlog.as_ref().and_then(|backlog| backlog.transactions);
+                #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
+                let value = |count: u64| (labels(name, []), Value::Gauge(count as f64));
+                count.map(value).into_iter().collect()
+            }),
+        ),
+        family(
+            "haipmgr_reader_behind",
+            "How old the transaction is that the local server applied last, while others wait.",
+            Some(Unit::Seconds),
+            each(|name, _, readers| {
+                let age = readers.backlog.as_ref().and_then(|backlog| backlog.behind_ms);
+                age.map(|age| (labels(name, []), seconds(age))).into_iter().collect()
+            }),
+        ),
+        family(
+            "haipmgr_reader_vip_placed",
+            "1: the reader VIP belongs on this host; 0: elsewhere, or nowhere.",
+            None,
+            each(|name, own, readers| {
+                let here = |placed: &PlacedStatus| {
+                    let is_here = placed.member.is_some() && placed.member == own;
+                    (labels(name, [("vip", placed.vip.to_string())]), truth(is_here))
+                };
+                readers.placed.iter().flatten().map(here).collect()
+            }),
+        ),
+    ]
+}
+
+/// In one word, as labels have it.
+fn fitness_word(fitness: Fitness) -> &'static str {
+    match fitness {
+        Fitness::Ready => "ready",
+        Fitness::Settling => "settling",
+        Fitness::Behind => "behind",
+        Fitness::Primary => "primary",
+        Fitness::Paused => "paused",
+        Fitness::Unfit => "unfit",
+    }
 }
 
 /// What has happened since the agent started.

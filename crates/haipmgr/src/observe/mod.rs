@@ -1,6 +1,7 @@
 //! What sees: each module turns one source into facts, and decides nothing. Never imports `act`.
 
 pub mod arp_kept_in;
+pub mod backlog;
 pub(crate) mod foreign_files;
 pub mod gateway;
 pub mod group_settings;

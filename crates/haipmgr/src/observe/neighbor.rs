@@ -9,11 +9,13 @@ mod questions;
 mod report;
 mod subscribers;
 mod watcher;
+mod words;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use decide::fitness::Fitness;
 use decide::input::Event;
 use decide::net::{Mac, VipId};
 use decide::time::Time;
@@ -75,8 +77,8 @@ enum Question {
     Everyone(u64),
     /// This cluster's gateway.
     Gateway(u64),
-    /// This VIP, of whichever cluster.
-    Vip(IpAddr),
+    /// This VIP, of whichever cluster; with a word about this host, or without one.
+    Vip(IpAddr, Option<Fitness>),
     /// Is the interface still the one that is listened to?
     Interface,
 }
@@ -96,9 +98,19 @@ impl NeighborWatch {
     /// Asks who has this VIP, now, from this host's own address: that is no claim. Another host that has it answers,
     /// which is told as a frame.
     pub fn ask_who_has_vip(&self, vip: IpAddr) {
+        self.ask_about(vip, None);
+    }
+
+    /// The same, and says in the same breath how fit this host is to serve readers. Where the interface has no address of the VIP's
+    /// family, nothing is said.
+    pub fn say_fitness(&self, vip: IpAddr, fitness: Fitness) {
+        self.ask_about(vip, Some(fitness));
+    }
+
+    fn ask_about(&self, vip: IpAddr, word: Option<Fitness>) {
         let of_family = |part: &&Part| part.interface.family == Family::of(vip);
         for part in self.0.iter().filter(of_family) {
-            part.ask(Question::Vip(vip));
+            part.ask(Question::Vip(vip, word));
         }
     }
 

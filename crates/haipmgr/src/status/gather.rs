@@ -74,6 +74,7 @@ impl Watched {
         let pictures = each.map(|(cluster, servers)| Picture {
             cluster: cluster.name.clone(),
             vips: cluster.policy.vips.values().map(|vip| vip.address).collect(),
+            readers: cluster.policy.reader_vips().filter_map(|vip| cluster.policy.address_of(vip)).collect(),
             own: own_member(cluster, &own).map(|(address, _)| address),
             servers: servers.into_iter().map(|answered| answered.shown(now)).collect(),
             agent: of_cluster(&agent, &cluster.name, age),

@@ -4,6 +4,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use decide::policy::VipRole;
 use decide::status::Status;
 use serde::Serialize;
 
@@ -50,6 +51,7 @@ struct AgentJson<'p> {
 #[derive(Serialize)]
 struct Vip {
     address: IpAddr,
+    role: VipRole,
     holders: Option<Vec<HolderJson>>,
     unknown: Option<String>,
 }
@@ -139,7 +141,8 @@ fn vip_of(picture: &Picture, address: IpAddr) -> Vip {
         lease_left_ms: holder.lease_left.map(milliseconds),
         age_ms: milliseconds(holder.age),
     };
-    Vip { address, holders: held.map(|held| held.into_iter().map(holder).collect()), unknown }
+    let role = if picture.readers.contains(&address) { VipRole::Reader } else { VipRole::Writer };
+    Vip { address, role, holders: held.map(|held| held.into_iter().map(holder).collect()), unknown }
 }
 
 fn member(row: MemberRow) -> Member {
@@ -192,6 +195,7 @@ mod tests {
         let cluster = &all["clusters"][0];
         assert_eq!(cluster["vips"][0]["holders"][0]["member"], "10.77.0.11");
         assert_eq!(cluster["vips"][0]["holders"][0]["lease_left_ms"], 8_000);
+        assert_eq!(cluster["vips"][0]["role"], "writer");
         assert_eq!(cluster["members"][0]["role"], "primary");
         assert_eq!(cluster["members"][1]["said_by"], "itself");
         assert_eq!(cluster["members"][1]["agent"]["version"], "0.1.0");

@@ -1,9 +1,10 @@
 //! Whether what was seen is well, and what is not. Pure.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use decide::checks::Stage;
-use decide::status::{Found, Has, Mode, StageStatus, Status};
+use decide::status::{Found, Has, Mode, PlacedStatus, StageStatus, Status};
 use serde::Serialize;
 
 use super::holders::{Holder, holders};
@@ -107,6 +108,7 @@ fn about_vips(picture: &Picture, rows: &[MemberRow], remarks: &mut Vec<(Health, 
         let found = match holders(picture, *vip) {
             Err(why) => Some((Health::Degraded, format!("who holds {vip} is {NOT_KNOWN}: {why}"))),
             Ok(all) => match &all[..] {
+                held if picture.readers.contains(vip) => about_reader_vip(picture, *vip, held, &primaries),
                 [] => Some((Health::NobodyHolds, format!("nobody holds {vip}: no host answers for it"))),
                 [one] => not_the_primarys(*vip, one, &primaries),
                 several => Some((Health::Degraded, several_hold(*vip, several))),
@@ -122,11 +124,7 @@ fn about_vips(picture: &Picture, rows: &[MemberRow], remarks: &mut Vec<(Health, 
     }
 }
 
-fn not_the_primarys(
-    vip: std::net::IpAddr,
-    holder: &Holder,
-    primaries: &[std::net::IpAddr],
-) -> Option<(Health, String)> {
+fn not_the_primarys(vip: IpAddr, holder: &Holder, primaries: &[IpAddr]) -> Option<(Health, String)> {
     let [primary] = primaries else { return None };
     match holder.member {
         Some(member) if member == *primary => None,
@@ -137,12 +135,42 @@ fn not_the_primarys(
     }
 }
 
+/// A reader VIP belongs on a secondary that is fit, and where the agent here says so.
+fn about_reader_vip(
+    picture: &Picture,
+    vip: IpAddr,
+    held: &[Holder],
+    primaries: &[IpAddr],
+) -> Option<(Health, String)> {
+    let place = picture.status().and_then(|status| status.readers.as_ref()?.place_of(vip));
+    let words = match held {
+        [] => match place {
+            Some(PlacedStatus { member: None, .. }) => {
+                format!("nobody holds {vip}, for readers: no member is fit to serve them")
+            }
+            Some(_) | None => format!("nobody holds {vip}, for readers: no host answers for it"),
+        },
+        [Holder { member: Some(member), .. }] => match place {
+            Some(PlacedStatus { member: Some(place), .. }) if place != member => {
+                format!("{vip}, for readers, is on {member}, and belongs on {place}")
+            }
+            _ if primaries.contains(member) => {
+                format!("{vip}, for readers, is on {member}, the primary: no secondary is fit to serve them")
+            }
+            _ => return None,
+        },
+        [one] => format!("{} answers for {vip}", stranger(one)),
+        several => several_hold(vip, several),
+    };
+    Some((Health::Degraded, words))
+}
+
 fn stranger(holder: &Holder) -> String {
     let mac = holder.mac.map_or_else(|| "this host".to_owned(), |mac| format!("the host with {mac}"));
     format!("{mac}, which is no member as far as is known,")
 }
 
-fn several_hold(vip: std::net::IpAddr, holders: &[Holder]) -> String {
+fn several_hold(vip: IpAddr, holders: &[Holder]) -> String {
     let one = |holder: &Holder| holder.member.map_or_else(|| stranger(holder), |member| member.to_string());
     let all: Vec<_> = holders.iter().map(one).collect();
     format!("{vip} has {} holders: {}", all.len(), all.join(" and "))
@@ -294,6 +322,41 @@ mod tests {
             answers.insert(vip(), [(mac(2), Duration::ZERO)].into());
         }
         says(&picture, Health::Degraded, "10.77.0.100 is on 10.77.0.12, and 10.77.0.11 is the primary");
+    }
+
+    #[test]
+    fn a_reader_vip_belongs_on_a_secondary_and_where_it_is_placed() {
+        use decide::status::ReadersStatus;
+        let reader = ip(101);
+        let with = |held_by: Option<u8>, place: Option<u8>| {
+            let mut picture = well();
+            picture.vips.push(reader);
+            picture.readers.insert(reader);
+            if let Ok(answers) = &mut picture.segment {
+                answers.insert(
+                    reader,
+                    held_by.map(|number| (mac(number), Duration::ZERO)).into_iter().collect(),
+                );
+                answers.insert(ip(11), [(mac(1), Duration::ZERO)].into());
+            }
+            let member = place.map(|number| ip(10 + number));
+            status_of(&mut picture).readers = Some(ReadersStatus {
+                own: None,
+                backlog: None,
+                words: Vec::new(),
+                placed: Some(vec![PlacedStatus { vip: reader, member }]),
+            });
+            picture
+        };
+        assert_eq!(judge(&with(Some(2), Some(2))).health, Health::Well);
+        says(&with(Some(2), Some(3)), Health::Degraded, "is on 10.77.0.12, and belongs on 10.77.0.13");
+        says(&with(Some(1), Some(1)), Health::Degraded, "10.77.0.11, the primary: no secondary is fit");
+        says(
+            &with(None, Some(2)),
+            Health::Degraded,
+            "nobody holds 10.77.0.101, for readers: no host answers",
+        );
+        says(&with(None, None), Health::Degraded, "no member is fit to serve them");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What was seen of one cluster, as data. No IO.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -17,6 +17,8 @@ pub(crate) struct Picture {
     pub(crate) cluster: String,
     /// Its VIPs.
     pub(crate) vips: Vec<IpAddr>,
+    /// Those of them that are for readers.
+    pub(crate) readers: BTreeSet<IpAddr>,
     /// Which member this host is; none: no member.
     pub(crate) own: Option<IpAddr>,
     /// Each member's server, in the order of `members`.

@@ -1,7 +1,7 @@
 //! A picture of a group that is well, for the tests of what is made of it.
 #![allow(clippy::unwrap_used)]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -67,6 +67,7 @@ pub(super) fn well() -> Picture {
     Picture {
         cluster: "orders".to_owned(),
         vips: vec![vip()],
+        readers: BTreeSet::new(),
         own: Some(ip(11)),
         servers: (1..=3).map(server).collect(),
         agent: Agent::Runs {
@@ -131,6 +132,7 @@ fn status() -> Status {
         }],
         group: None,
         waits_for: Vec::new(),
+        readers: None,
         last_switch: Some(SwitchStatus {
             words: "VIP started on eth0: this server is the primary".to_owned(),
             age_ms: 7_400_000,

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use comfy_table::presets::ASCII_FULL_CONDENSED;
 use comfy_table::{CellAlignment, Table};
-use decide::status::{VipStatus, Wanted};
+use decide::status::{BacklogStatus, PlacedStatus, ReadersStatus, VipStatus, Wanted, WordStatus};
 
 use super::holders::{Holder, holders};
 use super::judge::{Health, Judged, is_old, judge};
@@ -54,7 +54,8 @@ fn vip_line(picture: &Picture, vip: IpAddr) -> String {
         Ok(all) if all.is_empty() => "nobody".to_owned(),
         Ok(all) => all.iter().map(holder).collect::<Vec<_>>().join(" and "),
     };
-    format!("VIP {vip}: {held}")
+    let role = if picture.readers.contains(&vip) { " (for readers)" } else { "" };
+    format!("VIP {vip}{role}: {held}")
 }
 
 fn holder(holder: &Holder) -> String {
@@ -173,6 +174,7 @@ fn agent_lines(picture: &Picture, look: Look) -> Vec<String> {
         length(*up)
     )];
     lines.extend(status.vips.iter().map(vip_word));
+    lines.extend(status.readers.iter().flat_map(reader_lines));
     if look.extended {
         lines.extend(status.stages.iter().map(|stage| {
             let age = stage.age_ms.map_or_else(|| "never asked".to_owned(), |age| ago(ms(age)));
@@ -202,6 +204,38 @@ fn vip_word(vip: &VipStatus) -> String {
         vip.lease_left_ms.map_or_else(String::new, |left| format!("; lease {} left", length(ms(left))));
     let proof = vip.proof_age_ms.map_or_else(String::new, |age| format!("; last proof {}", ago(ms(age))));
     format!("  {}: {wanted}, {state}{since}{lease}{proof}: {}", vip.address, plain(&vip.words))
+}
+
+/// How fit each host is to serve readers, by its own word; where the reader VIPs belong.
+fn reader_lines(readers: &ReadersStatus) -> Vec<String> {
+    let own = readers.own.map_or_else(|| NOT_KNOWN.to_owned(), |own| own.to_string());
+    let behind = match &readers.backlog {
+        Some(BacklogStatus { transactions: Some(transactions), behind_ms: Some(age), asked_ms, .. }) => {
+            let old = if *age > 0 { format!(", {} old", length(ms(*age))) } else { String::new() };
+            format!(" ({transactions} transactions behind{old}{})", if_old(ms(*asked_ms)))
+        }
+        Some(BacklogStatus { unknown: Some(why), .. }) => {
+            format!(" (how far its server is behind is {NOT_KNOWN}: {})", plain(why))
+        }
+        _ => String::new(),
+    };
+    let said = |word: &WordStatus| {
+        let silent = if word.counts { "" } else { ", and nothing since" };
+        format!(", {}: {}{}{silent}", word.member, word.fitness, if_old(ms(word.age_ms)))
+    };
+    let others: String = readers.words.iter().map(said).collect();
+    let place = |placed: &PlacedStatus| {
+        let member = placed.member.map_or_else(|| "nowhere".to_owned(), |member| format!("on {member}"));
+        format!("{} {member}", placed.vip)
+    };
+    let placed = readers.placed.as_ref().map_or_else(
+        || NOT_KNOWN.to_owned(),
+        |placed| placed.iter().map(place).collect::<Vec<_>>().join(", "),
+    );
+    vec![
+        format!("  to serve readers this host: {own}{behind}{others}"),
+        format!("  where reader VIPs belong: {placed}"),
+    ]
 }
 
 fn remark_lines(judged: &Judged, look: Look) -> Vec<String> {

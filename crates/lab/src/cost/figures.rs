@@ -7,7 +7,7 @@ use std::time::Duration;
 use comfy_table::presets::{ASCII_MARKDOWN, UTF8_BORDERS_ONLY};
 use comfy_table::{CellAlignment, Table};
 
-use super::{AtRest, CostError, Many, Times, Wanted};
+use super::{AtRest, CostError, Many, SeveralVips, Times, Wanted};
 use crate::report::table::Style;
 
 const PAGE: &str = include_str!("cost.md");
@@ -26,6 +26,10 @@ pub struct Figures {
     pub one: Many,
     /// Many clusters, on the stand-in.
     pub many: Many,
+    /// One VIP of one cluster, held.
+    pub one_vip: SeveralVips,
+    /// Several of one cluster, held.
+    pub several_vips: SeveralVips,
 }
 
 /// One figure, and what it is not to exceed.
@@ -70,6 +74,10 @@ impl Figures {
         let many = |what: &str| format!("{} clusters: {what}", self.many.clusters);
         let slower = milliseconds(self.many.reaction.percentile(99))
             / milliseconds(self.one.reaction.percentile(99)).max(f64::EPSILON);
+        let vips = |what: &str| format!("{} VIPs of one cluster, held: {what}", self.several_vips.vips);
+        let dearer = self.several_vips.processor / self.one_vip.processor.max(f64::EPSILON);
+        let larger =
+            megabytes(self.several_vips.resident) / megabytes(self.one_vip.resident).max(f64::EPSILON);
         vec![
             row("one cluster at rest: the agent", self.at_rest.processor * 100.0, 0.5, Unit::Percent),
             row(
@@ -105,6 +113,8 @@ impl Figures {
                 Unit::Megabytes,
             ),
             row(&many("reaction, 99th percentile, against one cluster"), slower, 2.0, Unit::Times),
+            row(&vips("the agent, against one VIP"), dearer, 2.0, Unit::Times),
+            row(&vips("the agent's memory, against one VIP"), larger, 2.0, Unit::Times),
         ]
     }
 
@@ -159,6 +169,14 @@ impl Figures {
             ),
             reaction(&self.one),
             reaction(&self.many),
+            format!(
+                "The agent that holds one VIP takes {:.2} % of a core and {:.1} MB, that which holds {} of one cluster {:.2} % and {:.1} MB.",
+                self.one_vip.processor * 100.0,
+                megabytes(self.one_vip.resident),
+                self.several_vips.vips,
+                self.several_vips.processor * 100.0,
+                megabytes(self.several_vips.resident),
+            ),
         ]
     }
 
@@ -213,7 +231,7 @@ mod tests {
             reaction: Times::of(vec![Duration::from_millis(worst)]),
         };
         Figures {
-            wanted: Wanted { seconds: 60, starts: 1, clusters: 100, flips: 1 },
+            wanted: Wanted { seconds: 60, starts: 1, clusters: 100, flips: 1, vips: 64 },
             at_rest: AtRest {
                 processor: 0.004,
                 resident: 13_000_000,
@@ -224,6 +242,8 @@ mod tests {
             starts: Times::of(vec![Duration::from_millis(42)]),
             one: many(1, 0.003, 100),
             many: many(100, 0.09, 150),
+            one_vip: SeveralVips { vips: 1, processor: 0.004, resident: 9_000_000 },
+            several_vips: SeveralVips { vips: 64, processor: 0.006, resident: 10_000_000 },
         }
     }
 
@@ -235,6 +255,7 @@ mod tests {
         assert!(row("agent's memory").contains("13.0 MB |   12 MB |   no"), "{text}");
         assert!(row("costs mysqld").contains("0.40 %"), "{text}");
         assert!(row("100 clusters: reaction").contains("1.50 ×"), "{text}");
+        assert!(row("64 VIPs of one cluster, held: the agent, against").contains("1.50 ×"), "{text}");
     }
 
     #[test]

@@ -28,7 +28,7 @@ const ONE_IN: u16 = 3;
 /// How long everything may take to be as it should be.
 const LIMIT: Duration = Duration::from_secs(30);
 /// What a start stirs up (announcements that thin out, and the like) is over after this.
-const SETTLES_IN: Duration = Duration::from_secs(10);
+pub(super) const SETTLES_IN: Duration = Duration::from_secs(10);
 
 /// What was measured of one agent with so many clusters.
 #[derive(Clone, Debug)]
@@ -129,12 +129,12 @@ fn with(
     })
 }
 
-fn vip(number: u16) -> Ipv4Addr {
+pub(super) fn vip(number: u16) -> Ipv4Addr {
     let [high, low] = (number + 1).to_be_bytes();
     Ipv4Addr::new(10, 78, high, low)
 }
 
-fn configuration(clusters: u16, members: &[Ipv4Addr]) -> String {
+pub(super) fn configuration(clusters: u16, members: &[Ipv4Addr]) -> String {
     let members: Vec<String> =
         members.iter().map(|address| format!("\"{address}\" = \"{INTERFACE}\"")).collect();
     let members = members.join("\n");
@@ -164,14 +164,19 @@ install_path  = \"{INSTALL_PATH}\"
 }
 
 /// The stand-in's process.
-struct Servers {
+pub(super) struct Servers {
     child: Child,
     orders: ChildStdin,
     answers: BufReader<ChildStdout>,
 }
 
 impl Servers {
-    fn start(layout: &Layout, host: &Host, clusters: u16, place: usize) -> Result<Self, CostError> {
+    pub(super) fn start(
+        layout: &Layout,
+        host: &Host,
+        clusters: u16,
+        place: usize,
+    ) -> Result<Self, CostError> {
         let mut command = host.command(layout.lab());
         command.args(["stand-in", "--first-port", &FIRST_PORT.to_string(), "--ports", &clusters.to_string()]);
         command.args(["--place", &place.to_string()]);
@@ -188,7 +193,7 @@ impl Servers {
     }
 
     /// Makes a cluster's server the primary or a secondary, and gives since when it says so, microseconds.
-    fn lead(&mut self, number: u16, leads: bool) -> Result<u64, CostError> {
+    pub(super) fn lead(&mut self, number: u16, leads: bool) -> Result<u64, CostError> {
         let role = if leads { "primary" } else { "secondary" };
         writeln!(self.orders, "{} {role}", FIRST_PORT + number)
             .and_then(|()| self.orders.flush())
@@ -215,7 +220,7 @@ impl Drop for Servers {
 }
 
 /// The addresses on the host, as its witness tells them.
-struct Addresses {
+pub(super) struct Addresses {
     witness: Child,
     told: Recorder,
     /// Whether it is there, and since when, microseconds.
@@ -223,7 +228,7 @@ struct Addresses {
 }
 
 impl Addresses {
-    fn start(layout: &Layout, host: &Host) -> Result<Self, CostError> {
+    pub(super) fn start(layout: &Layout, host: &Host) -> Result<Self, CostError> {
         let mut command = host.command(layout.lab());
         command.args(["witness", "addresses", "--who", host.name()]);
         let mut witness =
@@ -236,7 +241,12 @@ impl Addresses {
     }
 
     /// Waits until this address is there, or is not; gives since when, where it changed.
-    fn wait(&mut self, agent: &mut Agent, address: Ipv4Addr, there: bool) -> Result<u64, CostError> {
+    pub(super) fn wait(
+        &mut self,
+        agent: &mut Agent,
+        address: Ipv4Addr,
+        there: bool,
+    ) -> Result<u64, CostError> {
         let since = Instant::now();
         let address = IpAddr::V4(address);
         loop {

@@ -5,6 +5,7 @@
 //! | `process.rs` | what a process has cost so far |
 //! | `at_rest.rs` | one cluster, on the real group |
 //! | `many.rs` | many clusters, on a stand-in |
+//! | `several_vips.rs` | several VIPs in one cluster, on a stand-in |
 //! | `stand_in.rs` | the stand-in for many servers |
 //! | `figures.rs` | the table and the page |
 
@@ -12,6 +13,7 @@ mod at_rest;
 mod figures;
 mod many;
 mod process;
+mod several_vips;
 mod stand_in;
 
 use std::io;
@@ -29,6 +31,7 @@ pub use at_rest::AtRest;
 pub use figures::Figures;
 pub use many::Many;
 pub(crate) use process::{Memory, Spent};
+pub use several_vips::SeveralVips;
 pub use stand_in::StandIn;
 
 /// What is measured, and for how long.
@@ -42,6 +45,8 @@ pub struct Wanted {
     pub clusters: u16,
     /// Changes of a primary, with one cluster and with all.
     pub flips: u32,
+    /// VIPs of one cluster.
+    pub vips: u16,
 }
 
 /// Why it could not be measured.
@@ -157,7 +162,12 @@ pub fn measure(layout: &Layout, wanted: Wanted, tell: &mut dyn FnMut(&str)) -> R
     let starts = at_rest::starts(&mut lab, wanted.starts)?;
     lab.end()?;
     let (one, many) = with_stand_in(layout, &lab, wanted, tell)?;
-    Ok(Figures { wanted, at_rest, starts, one, many })
+    let vips = [1, wanted.vips].map(|vips| {
+        tell(&format!("one agent that holds {vips} VIPs of one cluster on the stand-in"));
+        several_vips::measure(layout, &lab.segment.databases, vips, wanted.seconds)
+    });
+    let [one_vip, several_vips] = vips;
+    Ok(Figures { wanted, at_rest, starts, one, many, one_vip: one_vip?, several_vips: several_vips? })
 }
 
 /// A few clusters for a few seconds, on a host that has no agent yet: to see that it can be measured.

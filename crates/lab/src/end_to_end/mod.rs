@@ -35,6 +35,7 @@ mod outcomes;
 mod pause;
 mod proxies;
 mod queue;
+mod readers;
 mod refusals;
 mod reload;
 mod rights;
@@ -44,6 +45,7 @@ mod servers;
 mod side_by_side;
 mod soak;
 mod stacks;
+mod standby;
 mod status_command;
 mod switchover_command;
 mod switchovers;
@@ -319,6 +321,25 @@ const TESTS: &[Test] = &[
     anytime("secondary_kill_9", secondaries::kill_9),
     anytime("secondary_power_off", secondaries::power_off),
     anytime("secondary_joins_again", secondaries::rejoin),
+    anytime("readers_each_on_its_own_secondary", readers::each_on_its_own),
+    at(When::Alone, "reader_kill_9", readers::deaths::kill_9),
+    at(When::Alone, "reader_comes_back", readers::deaths::comes_back),
+    anytime("reader_power_off", readers::deaths::power_off),
+    anytime("reader_cable_pulled", readers::deaths::cable_pulled),
+    anytime("reader_stop_group_replication", readers::deaths::stop_group_replication),
+    anytime("reader_shutdown", readers::deaths::shutdown),
+    anytime("reader_server_hung", readers::deaths::hung),
+    anytime("reader_falls_behind", readers::behind::falls_behind),
+    at(When::Alone, "busy_minute_moves_no_reader_vip", readers::behind::busy_moves_nothing),
+    anytime("readers_all_behind", readers::behind::all_behind_primary),
+    anytime("readers_all_behind_any_online", readers::behind::all_behind_any_online),
+    anytime("switchover_to_a_reader", readers::ordered::switchover),
+    at(When::Alone, "reader_agent_restart_and_upgrade", readers::ordered::agent_restart),
+    anytime("reader_drained", readers::ordered::drain),
+    anytime("reader_dies_while_the_cluster_is_paused", readers::ordered::pause),
+    anytime("last_reader_gone", readers::no_reader::primary),
+    anytime("last_reader_shut_down", readers::no_reader::shut_down),
+    anytime("last_reader_gone_and_nobody_is_to_serve", readers::no_reader::nobody),
     anytime("kill_9_after_agent_restarts", elections::kill_9_after_agent_restarts),
     anytime("expel_timeout_is_restored_after_agent_kill_9", elections::expel_timeout_is_restored),
     anytime("fence_command_that_succeeds", elections::power_off_fenced),
@@ -365,6 +386,7 @@ const TESTS: &[Test] = &[
     anytime("arp_dropped_by_a_holder_without_an_agent", arp_kept_in::dropped_without_an_agent),
     anytime("new_primary_stays_read_only", field::new_primary_stays_read_only),
     anytime("primary_made_read_only", field::primary_made_read_only),
+    anytime("standby_group_vip_follows_the_primary", standby::follows_the_read_only_primary),
     anytime("group_goes_multi_primary_and_back", field::multi_primary),
     at(When::Alone, "vip_removed_while_the_gateway_asks", failovers::removed_while_the_gateway_asks),
     at(When::Alone, "a_nights_work", night::work),

@@ -7,6 +7,7 @@
 //! | `outcomes/segment.rs` | strangers, ARP, and what is done to the VIP and its interface |
 //! | `outcomes/processes.rs` | mysqld or the agent hangs, dies, is stopped or started; the VIP is removed |
 //! | `outcomes/servers.rs` | accounts and connections, secondaries, the whole group, a busy machine, a full disk |
+//! | `outcomes/readers.rs` | VIPs for readers |
 //! | `outcomes/field.rs` | what was met in the field |
 //! | `outcomes/commands.rs` | what the commands and the files say |
 //! | `outcomes/cases.rs` | the cases that people reported, each with its tests |
@@ -19,6 +20,7 @@ mod field;
 mod lost;
 mod ordered;
 mod processes;
+mod readers;
 mod segment;
 mod servers;
 
@@ -54,9 +56,18 @@ const SAME: &str = "the same host, untouched";
 
 /// All rows, in the order of the page.
 fn outcomes() -> impl Iterator<Item = &'static Outcome> {
-    [ordered::ROWS, lost::ROWS, segment::ROWS, processes::ROWS, servers::ROWS, field::ROWS, commands::ROWS]
-        .into_iter()
-        .flatten()
+    [
+        ordered::ROWS,
+        lost::ROWS,
+        segment::ROWS,
+        processes::ROWS,
+        servers::ROWS,
+        readers::ROWS,
+        field::ROWS,
+        commands::ROWS,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 /// The page.

@@ -50,7 +50,7 @@ fn places(experiment: &Experiment) -> std::ops::Range<usize> {
 }
 
 /// All agents follow this file, one after the other. Gives what the last said.
-fn follow(experiment: &Experiment, clusters: &[Cluster]) -> Result<String, Broken> {
+pub(super) fn follow(experiment: &Experiment, clusters: &[Cluster]) -> Result<String, Broken> {
     let mut last = String::new();
     for place in places(experiment) {
         agents::configure(&experiment.lab.segment.databases[place], clusters)?;
@@ -62,7 +62,7 @@ fn follow(experiment: &Experiment, clusters: &[Cluster]) -> Result<String, Broke
 }
 
 /// What is done; and then, however that ended, all follow the lab's own file again.
-fn and_back(
+pub(super) fn and_back(
     experiment: &mut Experiment,
     work: impl FnOnce(&mut Experiment) -> Result<(), Broken>,
 ) -> Result<(), Broken> {

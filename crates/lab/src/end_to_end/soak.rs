@@ -5,6 +5,7 @@
 //! | file | the one idea |
 //! |---|---|
 //! | `soak/shown.rs` | a step with `haipmgr status` beside it, and what came of all of them |
+//! | `soak/stays.rs` | for how long reader VIPs were on hosts that may not have them |
 //! | `soak/looks.rs` | the command, typed on one host after the other |
 //! | `soak/witnessed.rs` | what the witnesses told, as values with their times: pure |
 //! | `soak/agreement.rs` | what was shown against what was witnessed: pure |
@@ -12,6 +13,7 @@
 mod agreement;
 mod looks;
 mod shown;
+mod stays;
 mod witnessed;
 
 use std::collections::BTreeMap;
@@ -20,13 +22,16 @@ use std::time::{Duration, Instant};
 use clap::ValueEnum;
 
 use self::shown::Shown;
+use self::stays::Stays;
 use super::expect::untouched;
 use super::machine::with_all_cores_busy;
 use super::one_lab::make_whole;
-use super::{Broken, NotRun, TESTS, Tally, UnderTest, logs, prove};
+use super::{Broken, NotRun, TESTS, Tally, Test, UnderTest, logs, prove};
 use crate::experiment::Experiment;
 use crate::measure::Judged;
 use crate::namespace::Layout;
+use crate::record::now_us;
+use crate::segment::readers;
 
 /// One recording is no longer than this.
 const STRETCH: Duration = Duration::from_secs(300);
@@ -88,10 +93,10 @@ pub fn soak(layout: &Layout, kind: Soak, time: Duration, seed: u64) -> Result<Ta
     let since = Instant::now();
     let mut judged = Judged::default();
     let mut stretch_began = Instant::now();
-    let mut draw = Draw(seed);
+    let mut draw = Draw { seed, turns: 0, readers: !readers().is_empty() };
     let field: Vec<_> = TESTS.iter().filter(|test| FIELD.contains(&test.name)).collect();
     let logs_before = log_sizes(&under_test);
-    let mut shown = Shown::default();
+    let (mut shown, mut stays) = (Shown::default(), Stays::default());
     while since.elapsed() < time {
         let left = time.saturating_sub(since.elapsed()).min(STRETCH);
         let began = Instant::now();
@@ -100,7 +105,7 @@ pub fn soak(layout: &Layout, kind: Soak, time: Duration, seed: u64) -> Result<Ta
             Soak::Busy => untouched_for(&mut under_test, "every core busy", left, true),
             Soak::Faults => {
                 let (name, proof) = draw.one();
-                (name, shown.beside(&mut under_test, proof))
+                (name, watched_fault(&mut under_test, (name, proof), &mut shown, &mut stays))
             }
             Soak::Field => {
                 let test = field[(tally.passed + tally.failed) % field.len().max(1)];
@@ -146,10 +151,22 @@ pub fn soak(layout: &Layout, kind: Soak, time: Duration, seed: u64) -> Result<Ta
         tally.failed += usize::from(!logs_are_small(&under_test, &logs_before, since.elapsed()));
     }
     if kind == Soak::Faults {
-        println!("\n{shown}");
+        println!("\n{shown}{stays}");
     }
     finish(under_test, &tally, &judged, seed, since.elapsed());
     Ok(tally)
+}
+
+/// One fault, with `haipmgr status` held against the witnesses, and where the reader VIPs were meanwhile.
+fn watched_fault(
+    under_test: &mut UnderTest,
+    (name, proof): (&'static str, super::Proof),
+    shown: &mut Shown,
+    stays: &mut Stays,
+) -> Result<String, Broken> {
+    let began_us = now_us();
+    let figures = shown.beside(under_test, proof)?;
+    stays.judge(under_test, name, began_us, figures)
 }
 
 /// What is said again and again while nothing changes counts too.
@@ -238,13 +255,22 @@ fn untouched_for(
 }
 
 /// Draws tests (a 64-bit linear congruential generator, Knuth's constants).
-struct Draw(u64);
+struct Draw {
+    seed: u64,
+    turns: usize,
+    /// The lab has reader VIPs: every second fault is about them.
+    readers: bool,
+}
 
 impl Draw {
     fn one(&mut self) -> (&'static str, super::Proof) {
-        let fit: Vec<_> = TESTS.iter().filter(|test| !NOT_DRAWN.contains(&test.name)).collect();
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        let place = usize::try_from(self.0 >> 33).unwrap_or_default() % fit.len().max(1);
+        self.turns += 1;
+        let of_readers = self.readers && self.turns.is_multiple_of(2);
+        let fits =
+            |test: &&Test| !NOT_DRAWN.contains(&test.name) && (!of_readers || test.name.contains("reader"));
+        let fit: Vec<_> = TESTS.iter().filter(fits).collect();
+        self.seed = self.seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let place = usize::try_from(self.seed >> 33).unwrap_or_default() % fit.len().max(1);
         (fit[place].name, fit[place].proof)
     }
 }
@@ -255,15 +281,17 @@ mod tests {
 
     #[test]
     fn the_same_seed_draws_the_same_faults_and_every_fault_is_drawn() {
-        let drawn = |seed| {
-            let mut draw = Draw(seed);
+        let drawn = |seed, readers| {
+            let mut draw = Draw { seed, turns: 0, readers };
             (0..5000).map(|_| draw.one().0).collect::<Vec<_>>()
         };
-        assert_eq!(drawn(7), drawn(7));
-        let all = drawn(1);
+        assert_eq!(drawn(7, false), drawn(7, false));
+        let all = drawn(1, false);
         assert!(
             TESTS.iter().all(|test| NOT_DRAWN.contains(&test.name) != all.contains(&test.name)),
             "each test is drawn, but for those that are not to be"
         );
+        let about = drawn(1, true).iter().filter(|name| name.contains("reader")).count();
+        assert!(about > 2500, "every second one is about readers: {about}");
     }
 }

@@ -15,8 +15,13 @@ use crate::measure::Judged;
 use crate::record::now_us;
 
 const OTHER_VIP: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 101);
-const OTHER: Cluster =
-    Cluster { name: "other", vips: || vec![OTHER_VIP.into()], group: group::SECOND, ..LAB };
+const OTHER: Cluster = Cluster {
+    name: "other",
+    vips: || vec![OTHER_VIP.into()],
+    readers: Vec::new,
+    group: group::SECOND,
+    ..LAB
+};
 /// How long the other VIP may take to be where it belongs.
 const MOVE_LIMIT: Duration = Duration::from_secs(10);
 /// How much longer a switchover may take while the first cluster's servers stand still. An agent that waited for one of

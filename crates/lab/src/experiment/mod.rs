@@ -13,13 +13,15 @@ use crate::agents::{Cluster, LAB, configure_under};
 use crate::client;
 use crate::fault::{Fault, Injected};
 use crate::measure::budget::{Budget, budgets};
+use crate::measure::entitled::{Overstay, overstays};
+use crate::measure::readers::Readership;
 use crate::measure::slowdown::{Slowdown, slowdowns};
 use crate::measure::{self, Figures, Judged};
 use crate::namespace::Layout;
 use crate::record::{Expects, Phase, Recorded, Recording, What, now_us};
 use crate::report::{csv, timeline};
 use crate::scenario::{Lab, ScenarioError};
-use crate::segment::{vip, vips};
+use crate::segment::{all_readers, vip, vips};
 
 pub use agent_cost::AgentCost;
 pub use error::ExperimentError;
@@ -138,6 +140,16 @@ impl Experiment {
         self.configure_agents_under("", cluster)
     }
 
+    /// Has clients read through exactly these VIPs from now on.
+    pub(crate) fn read_through(&mut self, vips: &[IpAddr]) -> Result<(), ExperimentError> {
+        self.watch.read_through(&self.lab.segment.client, vips)
+    }
+
+    /// The reader VIPs that clients read through.
+    pub fn reader_vips(&self) -> Vec<IpAddr> {
+        self.watch.reader_vips()
+    }
+
     /// Gives all agents another file, with these keys above the cluster, and starts them anew; the VIP stays where it is (S7).
     pub(crate) fn configure_agents_under(
         &mut self,
@@ -171,7 +183,7 @@ impl Experiment {
         let expects = if fault.moves_the_primary() { Expects::NewPrimary } else { Expects::SamePrimary };
         let prepare = |experiment: &mut Self| {
             let prepared = fault.prepare(&experiment.lab.scene())?;
-            if fault.is_about_a_secondary() {
+            if fault.is_about_a_secondary() && !fault.is_about_a_reader() {
                 // A rate can only be seen by letting time pass.
                 std::thread::sleep(RATE_BEFORE);
             }
@@ -227,6 +239,15 @@ impl Experiment {
         self.watch.tell(&deed.told(Phase::Healed));
     }
 
+    /// Waits until each reader VIP is where it belongs: one holder each, evenly on the secondaries.
+    ///
+    /// # Errors
+    /// That does not come.
+    pub(crate) fn wait_readers(&mut self) -> Result<(), ExperimentError> {
+        let vips = self.reader_vips();
+        Ok(self.lab.wait_readers(&vips)?)
+    }
+
     /// Waits until another than this member leads and holds the VIP alone, and a quiet stretch of inserts was acknowledged.
     ///
     /// # Errors
@@ -247,20 +268,24 @@ impl Experiment {
         work: impl FnOnce(&mut Self, &Deed, T) -> Result<(), E>,
     ) -> Result<Figures, E> {
         let primary = self.lab.wait_steady().map_err(ExperimentError::from)?;
+        if fault.is_some_and(Fault::is_about_a_reader) {
+            self.wait_readers()?;
+        }
         self.wait_writes("before the fault")?;
         std::thread::sleep(moment(self.faults));
         self.faults += 1;
         let began = now_us();
         let next = (primary + 1) % self.lab.segment.databases.len();
-        let to_next = fault.is_some_and(Fault::is_about_a_secondary);
+        let victim = fault.map(|fault| fault.victim(&self.lab.scene())).transpose();
+        let victim = victim.map_err(ExperimentError::from)?.unwrap_or(primary);
         let deed = Deed {
             name: name.to_owned(),
-            host: self.name(if to_next { next } else { primary }),
+            host: self.name(victim),
             target: fault.is_some_and(Fault::is_a_switchover).then(|| self.name(next)),
             expects,
         };
         let prepared = prepare(self)?;
-        self.watch.tell(&deed.told(Phase::Injected));
+        self.watch.begin(&deed.told(Phase::Injected));
         work(self, &deed, prepared)?;
         let primary = self.lab.wait_steady().map_err(ExperimentError::from)?;
         self.wait_writes("after healing")?;
@@ -317,12 +342,18 @@ impl Experiment {
     /// For each VIP, and each move of it so far, how long no host had it.
     pub fn handovers(&self) -> Vec<(IpAddr, Vec<measure::Reading>)> {
         let recording = self.watch.recording();
-        vips().into_iter().map(|vip| (vip, measure::handovers(&recording, vip))).collect()
+        let all = vips().into_iter().chain(all_readers());
+        all.map(|vip| (vip, measure::handovers(&recording, vip))).collect()
     }
 
     /// Where the time of each move of the VIP beside the client's went; nothing where there is none.
     pub fn budgets_of_the_second(&self) -> Vec<Budget> {
         vips().get(1).map(|vip| budgets(&self.watch.recording(), *vip)).unwrap_or_default()
+    }
+
+    /// What each fault so far that was done to a host with a reader VIP meant for who reads.
+    pub fn reading(&self) -> Vec<Readership> {
+        measure::readers::readerships(&self.watch.recording())
     }
 
     /// By how much each fault so far that left the primary where it is slowed its commits down.
@@ -337,7 +368,15 @@ impl Experiment {
         for vip in vips() {
             judged.add(Judged::of(vip, &recording));
         }
+        for vip in all_readers() {
+            judged.add(Judged::of_holders(vip, &recording));
+        }
         judged
+    }
+
+    /// The reader VIPs that stayed on hosts that were not entitled to them, from then on (microseconds).
+    pub fn overstays(&self, since_us: u64) -> Vec<Overstay> {
+        overstays(&self.watch.recording(), &all_readers(), since_us)
     }
 
     /// Ends the witnesses and their recording, and starts them with a new one. Gives what the oracle says of the old one.
@@ -348,7 +387,9 @@ impl Experiment {
         self.lab.wait_steady()?;
         let judged = self.judged();
         let watch = Watch::start(layout, &self.lab, false, self.watch.unused_id())?;
+        let reader_vips = self.reader_vips();
         std::mem::replace(&mut self.watch, watch).finish();
+        self.read_through(&reader_vips)?;
         self.wait_writes("in the new recording")?;
         Ok(judged)
     }

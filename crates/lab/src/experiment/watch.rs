@@ -1,6 +1,7 @@
 //! The witnesses' processes, the thread that makes one recording of what they tell, and the live view.
 
 use std::io;
+use std::net::IpAddr;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -14,7 +15,7 @@ use crate::namespace::Layout;
 use crate::record::{Attach, Recorded, Recorder, Recording, What, now_us};
 use crate::report::live::Live;
 use crate::scenario::Lab;
-use crate::segment::{INTERFACE, vip};
+use crate::segment::{INTERFACE, readers, vip};
 use crate::witness::{AllAddresses, Listener};
 
 /// How long the collecting thread waits for news before it draws.
@@ -56,6 +57,8 @@ pub struct Watch {
     shared: Arc<Shared>,
     collector: JoinHandle<()>,
     witnesses: Vec<Child>,
+    /// The clients of reader VIPs, with the VIP of each.
+    reading: Vec<(IpAddr, Child)>,
     addresses: AllAddresses,
 }
 
@@ -78,7 +81,9 @@ impl Watch {
         };
         let addresses = AllAddresses::start(told.clone()).map_err(ExperimentError::Addresses)?;
         let witnesses = Vec::new();
-        let mut watch = Self { lab: layout.lab(), attach, told, shared, collector, witnesses, addresses };
+        let reading = Vec::new();
+        let mut watch =
+            Self { lab: layout.lab(), attach, told, shared, collector, witnesses, reading, addresses };
         for (place, host) in lab.segment.databases.iter().enumerate() {
             watch.look_at_addresses(host)?;
             let server = &lab.group.servers()[place];
@@ -108,6 +113,9 @@ impl Watch {
                 }
             })?;
         }
+        if !lab.agents.is_empty() {
+            watch.read_through(client, &readers())?;
+        }
         Ok(watch)
     }
 
@@ -126,23 +134,66 @@ impl Watch {
         self.addresses.latest()
     }
 
+    /// Has clients read through exactly these VIPs from now on.
+    pub(super) fn read_through(&mut self, client: &Host, vips: &[IpAddr]) -> Result<(), ExperimentError> {
+        for (vip, child) in std::mem::take(&mut self.reading) {
+            if vips.contains(&vip) {
+                self.reading.push((vip, child));
+            } else {
+                end(child);
+            }
+        }
+        for vip in vips {
+            if self.reading.iter().any(|(known, _)| known == vip) {
+                continue;
+            }
+            let child = self.start_witness("reader", client, |command| {
+                command.arg("--host").arg(vip.to_string()).args(["--port", &MYSQL_PORT.to_string()]);
+                command.args(["--user", CLIENT_USER, "--password", CLIENT_PASSWORD]);
+            })?;
+            self.reading.push((*vip, child));
+        }
+        Ok(())
+    }
+
+    /// The VIPs that clients read through.
+    pub(super) fn reader_vips(&self) -> Vec<IpAddr> {
+        self.reading.iter().map(|(vip, _)| *vip).collect()
+    }
+
     fn witness(
         &mut self,
         what: &'static str,
         host: &Host,
         arguments: impl FnOnce(&mut Command),
     ) -> Result<(), ExperimentError> {
+        let child = self.start_witness(what, host, arguments)?;
+        self.witnesses.push(child);
+        Ok(())
+    }
+
+    fn start_witness(
+        &self,
+        what: &'static str,
+        host: &Host,
+        arguments: impl FnOnce(&mut Command),
+    ) -> Result<Child, ExperimentError> {
         let failed = |cause| ExperimentError::Witness { host: host.name().to_owned(), what, cause };
         // The clients' records go by their own names; the hosts' witnesses by their host's.
-        let who = if matches!(what, "client" | "asleep") { what } else { host.name() };
+        let who = if matches!(what, "client" | "asleep" | "reader") { what } else { host.name() };
         let mut command = host.command(&self.lab);
         command.args(["witness", what, "--who", who]).stdin(Stdio::piped()).stdout(Stdio::piped());
         arguments(&mut command);
         let mut child = command.spawn().map_err(failed)?;
         let output = child.stdout.take().ok_or_else(|| failed(io::ErrorKind::BrokenPipe.into()))?;
         self.attach.witness(who, output);
-        self.witnesses.push(child);
-        Ok(())
+        Ok(child)
+    }
+
+    /// Tells something that begins now, and does not wait: what is told later is taken in later.
+    pub(super) fn begin(&self, recorded: &Recorded) {
+        // Fails only when the collecting thread is gone, which ends with this.
+        let _ = self.told.send(recorded.clone());
     }
 
     /// Tells something and waits until it is in the recording: what came before it is there too, then, so that figures
@@ -195,18 +246,21 @@ impl Watch {
         drop(self.shared.news.wait_timeout(collected, limit));
     }
 
-    pub(super) fn finish(mut self) -> Recording {
-        for child in &mut self.witnesses {
-            // Closing its input ends it; the kill is for one that does not look.
-            drop(child.stdin.take());
-            let _ = child.kill();
-            let _ = child.wait();
-        }
+    pub(super) fn finish(self) -> Recording {
+        let reading = self.reading.into_iter().map(|(_, child)| child);
+        self.witnesses.into_iter().chain(reading).for_each(end);
         self.shared.lock().ended = true;
         let _ = self.collector.join();
         let mut collected = self.shared.lock();
         std::mem::take(&mut collected.recording)
     }
+}
+
+/// Closing a witness's input ends it; the kill is for one that does not look.
+fn end(mut child: Child) {
+    drop(child.stdin.take());
+    let _ = child.kill();
+    let _ = child.wait();
 }
 
 /// The servers' own addresses, with commas between.

@@ -318,7 +318,8 @@ impl Group {
         self.heal_each(&[(number, host)])
     }
 
-    fn heal_each(&mut self, members: &[(usize, &Host)]) -> Result<(), GroupError> {
+    /// The same of several at once: the group is whole only when all of them are back.
+    pub(crate) fn heal_each(&mut self, members: &[(usize, &Host)]) -> Result<(), GroupError> {
         let since = Instant::now();
         let mut answered = vec![since; members.len()];
         loop {

@@ -1,12 +1,14 @@
 //! A recording → figures, fault by fault. Pure: the same recording gives the same figures.
 
 pub mod budget;
+pub mod entitled;
 mod families;
 mod handover;
 mod holding;
 mod interfaces;
 mod judged;
 mod log_time;
+pub mod readers;
 mod reading;
 pub mod slowdown;
 
@@ -85,6 +87,8 @@ struct Fault<'a> {
     injected_us: u64,
     /// Until when recovery is watched for.
     watched_us: u64,
+    /// When the lab began to undo it; the same as below where it had nothing to undo.
+    healed_us: u64,
     /// The next fault, or the end.
     end_us: u64,
 }
@@ -191,6 +195,7 @@ fn faults(recording: &Recording) -> Vec<Fault<'_>> {
                 injected_us: recorded.at_us,
                 // Where the primary stays, the fault's own end (a cable plugged back) may well be the recovery.
                 watched_us: if *expects == Expects::NewPrimary { healed_us } else { end_us },
+                healed_us,
                 end_us,
             })
         })

@@ -80,6 +80,30 @@ pub enum What {
         /// What became of it.
         outcome: Outcome,
     },
+    /// Reads through a VIP went well: told when another server answers, when a pause is over, and once a second.
+    Read {
+        /// The VIP.
+        about: IpAddr,
+        /// Whether they are those of the connection that stays; otherwise each has a connection of its own.
+        stays: bool,
+        /// `@@hostname` of the server at the other end of the last one.
+        server: String,
+        /// When the last one was begun, in the same microseconds.
+        sent_us: u64,
+        /// How many, since the last time.
+        reads: u64,
+        /// The longest time from one to the next, of these.
+        pause_us: u64,
+    },
+    /// A read through a VIP failed; told once for each reason, until one is good again.
+    NotRead {
+        /// The VIP.
+        about: IpAddr,
+        /// Whether it is that of the connection that stays.
+        stays: bool,
+        /// Why.
+        text: String,
+    },
     /// The sleeping client sits in a long query, at this server.
     Asleep {
         /// `@@hostname` of the server at its other end.

@@ -3,6 +3,7 @@
 pub mod budget;
 pub mod csv;
 pub mod live;
+pub mod readers;
 pub mod slowdown;
 mod standing;
 pub mod table;

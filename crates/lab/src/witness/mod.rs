@@ -19,6 +19,7 @@ use clap::Subcommand;
 pub(crate) use self::addresses::Listener;
 pub(crate) use self::all_addresses::AllAddresses;
 use crate::client::{self, Through};
+use crate::reader;
 use crate::record::{Recorded, What};
 
 /// The hidden commands of the lab that run as witnesses.
@@ -77,6 +78,19 @@ pub enum Witness {
         first_id: u64,
         /// Milliseconds between an answer and the next row.
         #[arg(long, default_value_t = 2)]
+        pause_ms: u64,
+    },
+    /// Reads through a reader VIP, by a connection for each read and by one that stays, and tells each pause and each new server.
+    #[command(hide = true)]
+    Reader {
+        /// The client's name, for the record.
+        #[arg(long, default_value = "reader")]
+        who: String,
+        /// Where to.
+        #[command(flatten)]
+        through: Through,
+        /// Milliseconds between an answer and the next read.
+        #[arg(long, default_value_t = 5)]
         pause_ms: u64,
     },
     /// Sleeps in one long query through the VIP, and tells when that ends.
@@ -139,6 +153,9 @@ impl Witness {
             }
             Self::Client { who, through, first_id, pause_ms } => {
                 client::insert_for_ever(&who, &through, first_id, Duration::from_millis(pause_ms))
+            }
+            Self::Reader { who, through, pause_ms } => {
+                reader::read_for_ever(&who, &through, Duration::from_millis(pause_ms))
             }
             Self::Asleep { who, through, seconds } => client::sleep_for_ever(&who, &through, seconds),
         }

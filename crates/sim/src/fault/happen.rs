@@ -77,6 +77,11 @@ impl Fault {
                 let host = place(world, who);
                 world.clock_jumps(host, i64::try_from(ms).unwrap_or(0) * 1_000);
             }
+            Self::FallsBehind { who, ms } => {
+                let host = place(world, who);
+                world.change_in(now, Change::Backlog(host, 1_000_000));
+                world.change_in(after(ms), Change::Backlog(host, 0));
+            }
             Self::Flushed { who } => {
                 let host = place(world, who);
                 world.change_in(now, Change::Flush(host));
@@ -204,6 +209,7 @@ impl World {
         match who {
             Who::Primary => self.group.view.primary,
             Who::Holder => self.holders().first().copied().unwrap_or(self.group.view.primary),
+            Who::Reader => self.reader_holder().unwrap_or(self.hosts.len() - 1),
             Who::Host(place) => place % self.hosts.len(),
         }
     }

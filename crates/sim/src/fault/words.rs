@@ -10,6 +10,7 @@ impl fmt::Display for Who {
         match self {
             Self::Primary => f.write_str("the primary"),
             Self::Holder => f.write_str("the holder"),
+            Self::Reader => f.write_str("the reader"),
             Self::Host(place) => f.write_str(&name(*place)),
         }
     }
@@ -78,6 +79,7 @@ impl fmt::Display for Fault {
             Self::Flushed { who } => write!(f, "the VIP is removed from {who} by hand"),
             Self::InterfaceGone { who, .. } => write!(f, "{who}'s interface goes for {lasts}"),
             Self::GatewayLost { who, .. } => write!(f, "{who} loses its gateway for {lasts}"),
+            Self::FallsBehind { who, .. } => write!(f, "{who}'s server is too far behind for {lasts}"),
             Self::GatewayLostForAll { .. } => write!(f, "all lose the gateway for {lasts}"),
         }
     }

@@ -42,7 +42,7 @@ pub fn grow_older(state: &mut State) {
 /// so that a new one is not forgotten.
 pub fn bring_to_form(state: &mut State) {
     // The model has one VIP.
-    let State { facts, vips, expel, polling } = state;
+    let State { facts, vips, expel, polling, candidacy: _ } = state;
     let Some(vip) = vips.get_mut(&VipId::FIRST) else { return };
     // The state file, the connections left behind and the orphan SYNs touch nothing of the address.
     polling.stat_quiet_at = None;
@@ -189,7 +189,7 @@ fn forget_distances(state: &mut State) {
 
 /// Every time in an agent's memory. Each function here names every field that holds a time, and each that holds none.
 fn each_time(state: &mut State, change: &mut impl FnMut(&mut Time)) {
-    let State { facts, vips, expel: _, polling } = state;
+    let State { facts, vips, expel: _, polling, candidacy: _ } = state;
     let Facts {
         host,
         server,
@@ -204,6 +204,8 @@ fn each_time(state: &mut State, change: &mut impl FnMut(&mut Time)) {
         process: _,
         giving_up: _,
         pause: Pause { until, ended_at },
+        // The model has no reader VIP.
+        readers: _,
     } = facts;
     let Polling { pace: _, next_look, stat_quiet_at: _ } = polling;
     for time in [&mut host.asked_at, &mut server.asked_at, &mut gateway.asked_at, next_look] {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use decide::State;
 use decide::driver::{Driver, Next};
-use decide::input::{Event, Says};
+use decide::input::{Event, Frame, Says};
 use decide::net::VipId;
 use decide::output::{Action, Outcome, Reason, Said, Vacant, VipAction};
 use decide::planted::renewal_adds_what_is_gone;
@@ -82,6 +82,7 @@ impl World {
                 return;
             }
             if !idle(driver) && driver.decision().is_none() {
+                self.hosts[host].was_parked = agent.parked || agent.would_park;
                 self.unpark(host);
             }
             match self.next_of(host) {
@@ -117,7 +118,8 @@ impl World {
         let mut before = None;
         let this = &*self;
         let next = driver.next(&this.policy, now, |state, event| {
-            if alone && this.may_park(host, state, event) {
+            let parks_again = this.hosts[host].was_parked && is_of_the_readers(event);
+            if alone && (parks_again || this.may_park(host, state, event)) {
                 before = Some(state.clone());
             }
         });
@@ -181,6 +183,7 @@ impl World {
                 && decision.actions.is_empty()
                 && same_but_for_age(before, state)
             {
+                self.hosts[host].was_parked = false;
                 self.park(host);
             } else if self.hosts[host].would_park && matches!(event, Event::Server(_)) {
                 self.check_park(host, &decision.actions);
@@ -230,6 +233,7 @@ impl World {
             }
             Action::LearnNeighbors => self.learn_neighbors(host, life),
             Action::Vip(vip, VipAction::SendProbe) => self.broadcast(host, *vip, Says::Probe),
+            Action::Vip(vip, VipAction::SayFitness(fitness)) => self.say_fitness(host, *vip, *fitness),
             Action::Vip(vip, VipAction::AskWhoHasVip) => self.ask_who_has_vip(host, *vip),
             Action::Vip(vip, VipAction::Announce) => {
                 // The request form and the reply form.
@@ -244,11 +248,15 @@ impl World {
             }
             Action::Vip(vip, VipAction::RemoveAddress { .. }) => {
                 let vip = place_of_vip(*vip);
-                self.check_flap(host, vip);
+                if self.is_writers(vip) {
+                    // What an agent lets go of readers' VIPs for, its judge knows.
+                    self.check_flap(host, vip);
+                }
                 if self.hosts[host].vips[vip].here.is_none() {
                     return Outcome::Gone;
                 }
                 self.hosts[host].vips[vip].removed_at = Some(self.now);
+                self.note_leaving(host, vip);
                 self.set_vip(host, vip, None);
             }
             Action::Vip(vip, VipAction::AnnounceRelease(to)) => {
@@ -321,8 +329,22 @@ fn is_about_the_address(action: &Action) -> bool {
     )
 }
 
+/// Once a second from everybody, where there are reader VIPs: it leads to nothing as long as it says the same.
+fn is_of_the_readers(event: &Event) -> bool {
+    matches!(event, Event::Backlog(_) | Event::Frame(_, Frame { says: Says::Fitness(_), .. }))
+}
+
 /// Whether a step changed nothing but the age of the facts.
 fn same_but_for_age(mut before: State, after: &State) -> bool {
+    let (known, now) = (&mut before.facts.readers, &after.facts.readers);
+    for (member, (fitness, at)) in &mut known.said {
+        if let Some((_, told)) = now.said.get(member).filter(|(told, _)| told == fitness) {
+            *at = *told;
+        }
+    }
+    if let (Some(known), Some(now)) = (&mut known.backlog, &now.backlog) {
+        known.asked_at = now.asked_at;
+    }
     before.facts.server.asked_at = after.facts.server.asked_at;
     before.facts.gateway.asked_at = after.facts.gateway.asked_at;
     before == *after

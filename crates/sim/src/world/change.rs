@@ -63,6 +63,8 @@ pub enum Change {
     PauseEnds(Place),
     /// An agent starts.
     AgentStarts(Place),
+    /// So many transactions wait in the server's applier queue.
+    Backlog(Place, u64),
 }
 
 impl Change {
@@ -89,7 +91,8 @@ impl Change {
             | Self::OperatorPauses(host, _)
             | Self::OperatorResumes(host)
             | Self::PauseEnds(host)
-            | Self::AgentStarts(host) => Some(host),
+            | Self::AgentStarts(host)
+            | Self::Backlog(host, _) => Some(host),
         }
     }
 }
@@ -141,6 +144,7 @@ impl World {
             Change::Flush(host) => {
                 let vip = if self.vips.len() > 1 { self.rng.usize(0..self.vips.len()) } else { 0 };
                 self.hosts[host].vips[vip].flushed_at = Some(self.now);
+                self.readers_are_disturbed();
                 self.set_vip(host, vip, None);
             }
             Change::InterfaceGoes(host) => {
@@ -237,6 +241,7 @@ impl World {
                 self.server_changed(host);
             }
             Change::ServerJoins(host) => self.joins_in(host, 1, 300),
+            Change::Backlog(host, transactions) => self.hosts[host].backlog = transactions,
             // Meant for a process that is gone, or not about a server.
             _ => {}
         }
@@ -255,6 +260,7 @@ impl World {
         for vip in &mut self.hosts[host].vips {
             vip.flushed_at = Some(self.now);
         }
+        self.disturb_candidate(host);
     }
 
     /// What watches the agent's server gets stuck for so long: not even a time-out is told.
@@ -339,6 +345,7 @@ impl World {
             vip.book = Book::new(now);
         }
         agent.last_step = now;
+        agent.candidate = super::readers::Candidate::default();
         agent.busy_until = self.now;
         agent.loop_at = None;
         agent.wake_at = Time(0);
@@ -349,6 +356,9 @@ impl World {
         agent.poll_serial += 1;
         let (life, poll, left) = (agent.life, agent.poll_serial, agent.expel_on_disk);
         self.push(self.now, Due::Poll { host, life, poll });
+        if self.has_readers() {
+            self.push(self.now, Due::AskBacklog { host, life });
+        }
         if let Some(original) = left {
             self.tell_agent(host, life, Event::ExpelTimeoutLeft(original));
         }

@@ -9,6 +9,7 @@ use decide::time::Time;
 use oracle::Book;
 
 use super::World;
+use super::readers::Candidate;
 use crate::group::{ModelServer, Place, View};
 
 /// One host.
@@ -77,6 +78,10 @@ pub struct ModelHost {
     pub(super) decided_at: Time,
     /// What it knew before, where the poll that it decides on may be left out.
     pub(super) before: Option<State>,
+    /// So many transactions wait in its server's applier queue.
+    pub(super) backlog: u64,
+    /// How it stands as one that may serve readers.
+    pub(super) candidate: Candidate,
     /// Its agent was told to give the VIP up.
     pub(super) giving_up: bool,
     /// The operator has paused its agent until then, on the world's clock: kept on disk and in the group.
@@ -95,6 +100,8 @@ pub struct ModelHost {
     pub(super) parked: bool,
     /// As `parked`, but the polls are carried out, to check that.
     pub(super) would_park: bool,
+    /// It was either of both until just now.
+    pub(super) was_parked: bool,
     pub(super) last_frame: Time,
     pub(super) last_addresses: Time,
     pub(super) last_of_operator: Time,
@@ -167,6 +174,8 @@ impl ModelHost {
             hangs_at_a_deed: None,
             decided_at: now,
             before: None,
+            backlog: 0,
+            candidate: Candidate::default(),
             giving_up: false,
             operator_pauses_until: None,
             paused_on_its_clock: None,
@@ -177,6 +186,7 @@ impl ModelHost {
             poll_serial: 0,
             parked: false,
             would_park: false,
+            was_parked: false,
             last_frame: now,
             last_addresses: now,
             last_of_operator: now,

@@ -92,7 +92,7 @@ fn id(vip: usize) -> VipId {
 }
 
 impl World {
-    fn broke(&mut self, at: Time, host: Option<Place>, breach: Breach) {
+    pub(super) fn broke(&mut self, at: Time, host: Option<Place>, breach: Breach) {
         let words = match host {
             Some(host) => format!("db{} {}", host + 1, breach.words),
             None => breach.words,
@@ -137,8 +137,11 @@ impl World {
     }
 
     pub(super) fn count_overlaps(&mut self, until: Time) {
-        for vip in &self.vips {
-            if let Some(Overlap { because, since }) = vip.one_holder.overlap() {
+        for vip in 0..self.vips.len() {
+            // The measures are the writers'.
+            if self.is_writers(vip)
+                && let Some(Overlap { because, since }) = self.vips[vip].one_holder.overlap()
+            {
                 self.measured.count(because, until.since(self.now), until.since(since));
             }
         }
@@ -167,7 +170,8 @@ impl World {
         };
         let look = self.vips[vip].one_holder.look(&together, self.now);
         if let Some(Overlap { because, .. }) = look.news {
-            self.measured.lossy_times += u32::from(because == Some(Excuse::FramesLost));
+            let counts = because == Some(Excuse::FramesLost) && self.is_writers(vip);
+            self.measured.lossy_times += u32::from(counts);
             self.tell(|| format!("TWO HOLDERS ({})", because.map_or("nothing excuses it", Excuse::name)));
             self.excuses.count(because);
         }
@@ -198,7 +202,7 @@ impl World {
 
     /// An agent that is held up now and then takes its time for all, and may twice in a row not come to take the VIP while its
     /// proof is fresh: a second each time.
-    fn held_up(&self) -> Duration {
+    pub(super) fn held_up(&self) -> Duration {
         if self.chances.held_up > 0.0 { FOLLOW_WITHIN * 2 } else { Duration::ZERO }
     }
 
@@ -213,6 +217,7 @@ impl World {
             return;
         }
         let well_since = match self.limits().gateway_lost {
+            _ if !self.is_writers(vip) => seen.candidate.fit_since,
             GatewayLost::Release => seen.well_since,
             GatewayLost::HoldWithMajority => seen.leads_since,
         };
@@ -277,6 +282,7 @@ impl World {
             host.leads_since = leads.then(|| host.leads_since.unwrap_or(now));
         }
         self.look_whether_calm();
+        self.look_at_candidates();
         self.look_for_stray_writes();
         self.look();
     }
@@ -326,7 +332,7 @@ impl World {
     }
 
     fn look_whether_calm(&mut self) {
-        for vip in 0..self.vips.len() {
+        for vip in (0..self.vips.len()).filter(|vip| self.is_writers(*vip)).collect::<Vec<_>>() {
             let primary = self.calm_primary(vip);
             let paused = primary.is_some_and(|primary| self.is_paused_by_operator(primary));
             let calm = &self.vips[vip].calm;
@@ -385,6 +391,7 @@ impl World {
                 self.check_followed(vip, since);
             }
         }
+        self.check_placed_at_the_end();
         self.check_restored();
     }
 }

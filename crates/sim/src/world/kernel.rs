@@ -22,10 +22,14 @@ impl World {
             self.push(at, Due::Expire { host, vip, at });
         }
         if changes {
-            let which = if vip == 0 { "VIP" } else { "second VIP" };
+            let which = self.name_of_vip(vip);
             self.tell(|| format!("db{}: {which} {}", host + 1, if here.is_some() { "up" } else { "down" }));
             self.tell_addresses(host);
+            if here.is_some() {
+                self.note_coming(host, vip);
+            }
             self.count_holders();
+            self.look_whether_readers_stand_still();
         }
     }
 

@@ -243,6 +243,7 @@ mod tests {
 
     use super::super::ALL_NODES;
     use super::*;
+    use crate::Word;
     use crate::neighbor::NeighborMessage;
 
     const MAC: Mac = Mac([2, 0, 0, 0, 0, 0x11]);
@@ -288,6 +289,21 @@ mod tests {
             assert_eq!(release.encode()[ICMP + MESSAGE..], option);
             assert_eq!(release.message(), NeighborMessage::Release { address: VIP.into(), to });
         }
+    }
+
+    #[test]
+    fn a_question_with_a_word_is_a_question_with_one_option_more_and_a_word_of_a_later_version_is_none() {
+        let asked = Ndisc::word(MAC, HOST, VIP, Word::new(3).unwrap());
+        let body = Body::Solicitation { source_mac: Some(MAC), released_to: None };
+        assert_eq!(Ndisc { body, ..asked }, Ndisc::question(MAC, HOST, VIP));
+        let options =
+            [&[SOURCE_MAC, 1][..], &MAC.0, &[RELEASED_TO, 1], &[0x02, 0x48, 0x41, 0x49, 0x50, 3]].concat();
+        assert_eq!(asked.encode()[ICMP + MESSAGE..], options);
+        let mut later = asked.encode();
+        let end = later.len() - 1;
+        later[end] = 6;
+        let question = NeighborMessage::Question { target: VIP.into(), asker: HOST.into() };
+        assert_eq!(Ndisc::decode(&sealed(later)).unwrap().message(), question);
     }
 
     /// With the checksum put right.

@@ -41,6 +41,10 @@ pub enum LetGo {
     WritableThere(IpAddr),
     /// A member claimed, and nothing could be learned of either server in time.
     NothingKnown(IpAddr),
+    /// Of a reader VIP: a member claimed it, and it belongs there.
+    PlacedThere(IpAddr),
+    /// Of a reader VIP: this member has it too, and both are fit; the one with the lower address keeps it.
+    LowerKeepsIt(IpAddr),
     /// It was taken because nobody answered, and this member answers now: frames are lost, and it has had it all the time.
     Answered(IpAddr),
     /// A host that is no member uses the address too, and this stage fails here: it is not defended.
@@ -75,6 +79,10 @@ impl fmt::Display for LetGo {
             }
             Self::Answered(member) => {
                 write!(f, "member {member} has it too: its answers to the probes were lost")
+            }
+            Self::PlacedThere(member) => write!(f, "yielded to member {member}: it belongs there"),
+            Self::LowerKeepsIt(member) => {
+                write!(f, "member {member} has it too, and of two that are fit the lower address keeps it")
             }
             Self::ClaimantLeads(member) => {
                 write!(

@@ -28,7 +28,31 @@ impl Said {
     /// For the log of a cluster with this policy. Where there are several VIPs, the one that it is about is named first.
     pub fn text(&self, policy: &Policy) -> String {
         let address = self.vip.filter(|_| policy.vips.len() > 1).and_then(|vip| policy.address_of(vip));
-        address.map_or_else(|| self.reason.to_string(), |address| format!("{address}: {}", self.reason))
+        let words = self.words(policy);
+        address.map_or_else(|| words.clone(), |address| format!("{address}: {words}"))
+    }
+
+    /// The same without the VIP's name.
+    pub fn words(&self, policy: &Policy) -> String {
+        match &self.reason {
+            Reason::Started { interface, because } if self.is_about_readers(policy) => {
+                format!("VIP started on {interface}: it belongs here, and {because}")
+            }
+            Reason::Holding if self.is_about_readers(policy) => {
+                "VIP kept: it belongs here, and all stages pass".to_owned()
+            }
+            reason => reason.to_string(),
+        }
+    }
+
+    /// It is about a VIP for readers.
+    pub fn is_about_readers(&self, policy: &Policy) -> bool {
+        self.vip.is_some_and(|vip| policy.is_for_readers(vip))
+    }
+
+    /// It is the switch of a writer VIP: what the legacy monitors look for (S1).
+    pub fn is_switch(&self, policy: &Policy) -> bool {
+        self.reason.is_switch() && !self.is_about_readers(policy)
     }
 }
 
@@ -62,6 +86,10 @@ pub enum Reason {
     HoldingReadOnly,
     /// The server is a secondary that still takes writes; the VIP stays until the primary claims it.
     HoldingUntilClaimed,
+    /// Of a reader VIP: it belongs on this member, and stays until that one claims it.
+    HoldingUntilPlaced(IpAddr),
+    /// Of a reader VIP: no member is fit to serve readers, and it stays where it is.
+    HoldingNoReader,
     /// The gateway is lost, and the policy says to hold with the majority.
     HoldingWithoutGateway,
     /// It is here, and whether it should be is not known.
@@ -213,6 +241,12 @@ impl fmt::Display for Reason {
                 "VIP kept: this server is the primary, but it is not writable (super_read_only is on): clients can't write",
             ),
             Self::HoldingUntilClaimed => f.write_str(UNTIL_CLAIMED),
+            Self::HoldingUntilPlaced(member) => {
+                write!(f, "VIP kept until member {member} claims it: it belongs there")
+            }
+            Self::HoldingNoReader => {
+                f.write_str("VIP kept although no member is fit to serve readers: this one still answers them")
+            }
             Self::HoldingWithoutGateway => f.write_str(
                 "VIP kept though the gateway does not answer: this server is the primary and sees a majority (gateway_lost = \"hold-with-majority\")",
             ),

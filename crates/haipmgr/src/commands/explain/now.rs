@@ -4,9 +4,11 @@ use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
 use decide::State;
-use decide::checks::Finding;
+use decide::checks::{Finding, Stage};
+use decide::fitness::Fitness;
 use decide::net::VipId;
-use decide::policy::{GatewayLost, Policy, VipPolicy};
+use decide::output::Said;
+use decide::policy::{GatewayLost, Policy, ReaderPolicy, VipPolicy, VipRole, WhenNoReader};
 use decide::vip::VipState;
 
 use super::stretch::{self, Stretch};
@@ -85,7 +87,8 @@ fn of_vip(
     let ago =
         age.map_or_else(|| "at a time that is not known".to_owned(), |age| format!("{} ago", in_words(age)));
     let mut stands = None;
-    stretch.play(|played, _| stands = played.decision.stands(vip).map(ToString::to_string).or(stands.take()));
+    let words = |said: &Said| said.words(&stretch.policy);
+    stretch.play(|played, _| stands = played.decision.said_of(vip).map(words).or(stands.take()));
     let stands = stands.unwrap_or_else(|| "nothing was decided about it".to_owned());
     lines.push(format!("  by the last recorded decision, {ago}: {stands}"));
     for (stage, finding, _) in state.stages(&stretch.policy).each() {
@@ -109,7 +112,12 @@ fn of_vip(
             if held { "  it would leave this host if:" } else { "  it would come to this host if:" }
                 .to_owned(),
         );
-        let conditions = if held { leaves_if(limits) } else { comes_if(state, &stretch.policy) };
+        let conditions = match (held, limits.role) {
+            (true, VipRole::Writer) => leaves_if(limits),
+            (true, VipRole::Reader) => reader_leaves_if(limits, &stretch.policy.group.readers),
+            (false, VipRole::Writer) => comes_if(state, &stretch.policy),
+            (false, VipRole::Reader) => reader_comes_if(state, &stretch.policy, vip),
+        };
         lines.extend(conditions.into_iter().map(|condition| format!("    - {condition}")));
     }
     lines
@@ -161,6 +169,57 @@ fn comes_if(state: &State, policy: &Policy) -> Vec<String> {
         "and no other host answers for the address, or its holder yields to this server as the primary"
             .to_owned(),
     );
+    all
+}
+
+/// What takes a reader VIP away from its holder.
+fn reader_leaves_if(limits: &VipPolicy, readers: &ReaderPolicy) -> Vec<String> {
+    let mut all = vec![
+        "another member that is fit to serve readers claims it: by what every member says of itself it belongs there".to_owned(),
+        "this server is no longer ONLINE in the majority of its group, does not answer, or becomes the primary, and another member is fit".to_owned(),
+    ];
+    if readers.max_transactions.is_some() || readers.max_age.is_some() {
+        all.push(format!(
+            "this server is too far behind (reader_max_behind) for {} (reader_behind_for), and another member is fit",
+            format_duration(readers.behind_for)
+        ));
+    }
+    if readers.when_none == WhenNoReader::Nobody {
+        all.push("no member is fit to serve readers (when_no_reader = \"nobody\")".to_owned());
+    }
+    all.push("the gateway does not answer".to_owned());
+    if let Some(lease) = limits.lease {
+        all.push(format!(
+            "the agent here dies or hangs: the kernel drops it within {} (lease)",
+            format_duration(lease)
+        ));
+    }
+    all.push("somebody types haipmgr drain or haipmgr stop --release here".to_owned());
+    all
+}
+
+/// What keeps a reader VIP from coming.
+fn reader_comes_if(state: &State, policy: &Policy, vip: VipId) -> Vec<String> {
+    let mut all = Vec::new();
+    for (stage, finding, _) in state.stages(policy).each() {
+        // Whether this server leads is not what it is about.
+        if stage != Stage::Primary && *finding != Finding::Passed {
+            all.push(format!("{stage} passes"));
+        }
+    }
+    let readers = &state.facts.readers;
+    if readers.own != Some(Fitness::Ready) {
+        let own = readers.own.map_or_else(|| "not known".to_owned(), |own| own.to_string());
+        all.push(format!("this host is ready to serve readers (last known: {own})"));
+    }
+    match readers.placed.as_ref().map(|placed| placed.get(&vip)) {
+        Some(Some(member)) => all.push(format!(
+            "it belongs here by what every member says of itself (last known: on {member}); what is shared evenly stays where it is"
+        )),
+        Some(None) => all.push("a member is fit to serve readers".to_owned()),
+        None => all.push("the other members have been heard".to_owned()),
+    }
+    all.push("and no other host answers for the address, or its holder yields".to_owned());
     all
 }
 

@@ -1,9 +1,13 @@
 //! The steps of a trace as a story: what was seen, what was concluded, what was done. What happens again and again is told once.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use decide::State;
-use decide::input::{Event, Fact, Gateway, GroupView, MemberPort, MemberState, ProcessSign, Says, Server};
+use decide::fitness::Fitness;
+use decide::input::{
+    Event, Fact, Frame, Gateway, GroupView, MemberPort, MemberState, ProcessSign, Says, Server,
+};
 use decide::net::{Mac, VipId};
 use decide::output::{Action, Reason, VipAction};
 use decide::policy::Policy;
@@ -49,6 +53,7 @@ pub(super) fn of_vip(stretch: &Stretch, vip: VipId) -> Vec<Told> {
         server: None,
         standing: None,
         gateway: None,
+        words: BTreeMap::new(),
     };
     // What was known before the first step is no news.
     teller.server = Some(server_in_words(&stretch.state.facts.server.fact));
@@ -64,9 +69,15 @@ struct Teller<'p> {
     server: Option<String>,
     standing: Option<String>,
     gateway: Option<bool>,
+    /// How fit each host said it is to serve readers, by its MAC; none: this one.
+    words: BTreeMap<Option<Mac>, Fitness>,
 }
 
 impl Teller<'_> {
+    fn is_for_readers(&self) -> bool {
+        self.policy.is_for_readers(self.vip)
+    }
+
     fn tell(&mut self, at: Time, what: Part, words: String) {
         match self.told.iter_mut().rev().take(3).find(|told| told.what == what && told.words == words) {
             Some(again) => again.times += 1,
@@ -84,6 +95,13 @@ impl Teller<'_> {
             }
         }
         for action in &played.decision.actions {
+            if let Action::Vip(_, VipAction::SayFitness(own)) = action
+                && self.is_for_readers()
+                && self.words.insert(None, *own) != Some(*own)
+            {
+                let words = format!("told the others of this host, about serving readers: {own}");
+                self.tell(played.now, Part::Did, words);
+            }
             if let Some(words) = self.done(action, state) {
                 self.tell(played.now, Part::Did, words);
             }
@@ -115,6 +133,12 @@ impl Teller<'_> {
                 }
                 (if lost { "the gateway does not answer" } else { "the gateway answers again" }).to_owned()
             }
+            Event::Frame(_, Frame { from, says: Says::Fitness(fitness) }) => {
+                if !self.is_for_readers() || self.words.insert(Some(*from), *fitness) == Some(*fitness) {
+                    return;
+                }
+                format!("{} says of its host, about serving readers: {fitness}", host(*from, state))
+            }
             Event::Frame(vip, frame) if *vip == self.vip => {
                 let from = host(frame.from, state);
                 match frame.says {
@@ -125,6 +149,7 @@ impl Teller<'_> {
                     Says::ReleaseToOthers => format!("{from} says that the VIP is free"),
                     Says::Reply => format!("{from} answers that it has the VIP"),
                     Says::Announcement => format!("{from} announces that it has the VIP"),
+                    Says::Fitness(_) => return,
                 }
             }
             Event::MemberPort { member, seen } => match &seen.fact {
@@ -172,6 +197,7 @@ impl Teller<'_> {
             VipAction::RenewAddress { lifetime: None, .. } => "left the address without a lease".to_owned(),
             VipAction::RenewAddress { .. }
             | VipAction::AskWhoHasVip
+            | VipAction::SayFitness(_)
             | VipAction::ListConnections
             | VipAction::KeepLatePackets { .. }
             | VipAction::WatchOrphanSyns { .. }

@@ -66,6 +66,14 @@ pub(super) fn new_password() -> Result<Password, NotWritten> {
     Ok(Password::new(letters.chain(END.chars()).collect::<String>()))
 }
 
+/// What stands at its end.
+const READERS: &str = "
+# Addresses for reading, each on a secondary that is fit: as many as there are secondaries (man haipmgr.toml; docs/readers.md).
+# [[cluster.vips]]
+# address = \"ANOTHER FREE ADDRESS\"
+# role    = \"reader\"
+";
+
 /// The configuration, with comments.
 pub(super) fn configuration(found: &Found, vip: Ipv4Addr, user: &str, wishes: &Wishes) -> String {
     let quoted = |text: &str| toml::Value::String(text.to_owned()).to_string();
@@ -116,5 +124,6 @@ install_path  = \"/var/lib/haipmgr/\"
     for member in &found.members {
         let _never_fails = writeln!(text, "\"{member}\" = {}", quoted(&found.interface));
     }
+    text.push_str(READERS);
     text
 }

@@ -7,10 +7,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use decide::net::VipId;
-use decide::policy::{GroupPolicy, VipPolicy};
+use decide::policy::{GroupPolicy, ReaderPolicy, VipPolicy};
 use serde::Serialize;
 
-use crate::config::{Cluster, format_duration};
+use crate::config::{Cluster, format_duration, max_behind_in_words, no_reader_word};
 
 /// A line for each key, each once.
 pub(super) fn differences(old: &Cluster, new: &Cluster) -> Vec<String> {
@@ -177,6 +177,15 @@ fn group(old: &GroupPolicy, new: &GroupPolicy, lines: &mut Lines) {
     lines.key("wake_expel", old.wake_expel, new.wake_expel);
     lines.key("proven_dead", old.proven_dead, new.proven_dead);
     lines.word("silent_host", &old.silent_host, &new.silent_host);
+    readers(&old.readers, &new.readers, lines);
+}
+
+fn readers(old: &ReaderPolicy, new: &ReaderPolicy, lines: &mut Lines) {
+    let ReaderPolicy { max_transactions: _, max_age: _, behind_for, well_for, when_none } = old;
+    lines.key("reader_max_behind", max_behind_in_words(old), max_behind_in_words(new));
+    lines.time("reader_behind_for", *behind_for, new.behind_for);
+    lines.time("reader_well_for", *well_for, new.well_for);
+    lines.key("when_no_reader", no_reader_word(*when_none), no_reader_word(new.when_none));
 }
 
 fn limits(old: &VipPolicy, new: &VipPolicy, lines: &mut Lines) {

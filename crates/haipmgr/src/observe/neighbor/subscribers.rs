@@ -11,7 +11,7 @@ use linux::neighbor_socket::Received;
 use tokio::time::Instant;
 use wire::{Family, NeighborMessage};
 
-use super::{CHANGES_PER_SECOND, FRAMES_PER_SECOND, NeighborReport, NeighborSettings};
+use super::{CHANGES_PER_SECOND, FRAMES_PER_SECOND, NeighborReport, NeighborSettings, words};
 use crate::clock;
 use crate::observe::token_bucket::TokenBucket;
 
@@ -180,10 +180,15 @@ fn what_it_says(received: &Received, vip: IpAddr) -> Option<Says> {
     match received.message {
         NeighborMessage::Reply { address, .. } if address == vip => Some(Says::Reply),
         // Whoever asks from the VIP says that it has it: a holder's kernel asks so for a client.
-        NeighborMessage::Announcement { address } | NeighborMessage::Question { asker: address, .. }
+        NeighborMessage::Announcement { address }
+        | NeighborMessage::Question { asker: address, .. }
+        | NeighborMessage::Word { asker: address, .. }
             if address == vip =>
         {
             Some(Says::Announcement)
+        }
+        NeighborMessage::Word { target, word, .. } if target == vip => {
+            words::meant_by(word).map(Says::Fitness)
         }
         NeighborMessage::Probe { target } if target == vip => Some(Says::Probe),
         NeighborMessage::Release { address, to } if address == vip => {
@@ -203,6 +208,7 @@ mod tests {
     use std::net::Ipv4Addr;
     use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+    use decide::fitness::Fitness;
     use wire::Mac;
     use wire::arp::{ArpFrame, Operation};
 
@@ -245,6 +251,14 @@ mod tests {
             Some(Says::Announcement),
             "the holder's kernel asks for a client from the VIP"
         );
+    }
+
+    #[test]
+    fn a_members_word_about_its_host_is_told_and_a_plain_question_for_the_vip_is_not() {
+        let Some(behind) = wire::Word::new(2) else { unreachable!("it is one of six") };
+        assert_eq!(says(ArpFrame::word(MAC, OTHER, VIP, behind)), Some(Says::Fitness(Fitness::Behind)));
+        assert_eq!(says(ArpFrame::word(MAC, OTHER, OTHER, behind)), None, "about another VIP");
+        assert_eq!(says(ArpFrame::request(MAC, OTHER, VIP)), None);
     }
 
     #[test]

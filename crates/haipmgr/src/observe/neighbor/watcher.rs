@@ -10,11 +10,11 @@ use linux::neighbor_socket::{NeighborListener, Received};
 use linux::packet_socket::PacketSocketError;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, interval_at, timeout_at};
-use wire::{Family, NeighborMessage};
+use wire::{Family, NeighborMessage, Word};
 
 use super::questions::Questions;
 use super::subscribers::Subscriber;
-use super::{NeighborReport, Question, Subscribers};
+use super::{NeighborReport, Question, Subscribers, words};
 use crate::clock;
 use crate::observe::interface_address;
 
@@ -138,7 +138,7 @@ impl Watcher {
                     }
                     Some(Question::Gateway(number)) => self.ask_gateway(listener, number)?,
                     // Nobody else asks for it, and who does may want to ask again at once.
-                    Some(Question::Vip(vip)) => drop(self.put(listener, vip, None)?),
+                    Some(Question::Vip(vip, word)) => drop(self.put_with(listener, vip, None, word.map(words::of))?),
                     Some(Question::Interface) => {
                         listener.check()?;
                         self.asker = self.find_asker();
@@ -202,8 +202,22 @@ impl Watcher {
         address: IpAddr,
         to: Option<Mac>,
     ) -> Result<bool, PacketSocketError> {
-        let Some(asker) = self.asker else { return Ok(false) };
-        let question = NeighborMessage::Question { target: address, asker };
+        self.put_with(listener, address, to, None)
+    }
+
+    /// The same, with a word about this host.
+    fn put_with(
+        &mut self,
+        listener: &NeighborListener,
+        address: IpAddr,
+        to: Option<Mac>,
+        word: Option<Word>,
+    ) -> Result<bool, PacketSocketError> {
+        let (Some(asker), target) = (self.asker, address) else { return Ok(false) };
+        let question = match word {
+            Some(word) => NeighborMessage::Word { target, asker, word },
+            None => NeighborMessage::Question { target, asker },
+        };
         let now = clock::now();
         match listener.send(question, to.map(|mac| wire::Mac(mac.0))) {
             // Full queues and the like pass, and the question is put again: no reason to stop listening.
@@ -249,7 +263,7 @@ async fn wait_for_interface(asked: &mut mpsc::UnboundedReceiver<Question>) -> bo
     let again = Instant::now() + REOPEN_DELAY;
     loop {
         match timeout_at(again, asked.recv()).await {
-            Ok(Some(Question::Everyone(_) | Question::Gateway(_) | Question::Vip(_))) => {}
+            Ok(Some(Question::Everyone(_) | Question::Gateway(_) | Question::Vip(..))) => {}
             Ok(Some(Question::Interface)) | Err(_) => return true,
             Ok(None) => return false,
         }

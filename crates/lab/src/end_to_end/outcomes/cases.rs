@@ -59,8 +59,8 @@ pub(super) const CASES: &[Case] = &[
     ),
     case(
         "a standby group is kept read-only on purpose (a disabled member action; a ClusterSet's replica cluster)",
-        "a new primary that is read-only takes nothing, with an ERROR after a while; one that is made read-only keeps the VIP or lets it go: `read_only_primary`",
-        &["new_primary_stays_read_only", "primary_made_read_only"],
+        "as `read_only_primary` says: the VIP is not started on a read-only primary, with an ERROR after a while, and one that is made read-only keeps it or lets it go; or it follows the primary",
+        &["new_primary_stays_read_only", "primary_made_read_only", "standby_group_vip_follows_the_primary"],
         &[],
     ),
     case(

@@ -40,6 +40,13 @@ pub(super) const ROWS: &[Outcome] = &[
         "the VIP is for writes, and nobody takes any: an ERROR after a while. It is taken as soon as `super_read_only` is off",
     ),
     row(
+        &["standby_group_vip_follows_the_primary"],
+        "a switchover in a group that is kept read-only, with `read_only_primary = \"follow\"`",
+        "the new primary",
+        "as long as the group's own switchover",
+        "the VIP is on the primary whether that takes writes or not; when the group becomes the one that takes them, it is there already",
+    ),
+    row(
         &["primary_made_read_only"],
         "the primary is made read-only by hand",
         SAME,

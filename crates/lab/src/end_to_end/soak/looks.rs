@@ -15,7 +15,7 @@ use super::agreement::{Kept, Look};
 use crate::agents::{CONFIGURATION, INSTALL_PATH};
 use crate::end_to_end::{Broken, UnderTest};
 use crate::record::{Recorded, Recorder, now_us};
-use crate::segment::{INTERFACE, vips};
+use crate::segment::{INTERFACE, readers, vips};
 
 /// Between two looks, on two hosts.
 const PAUSE: Duration = Duration::from_millis(300);
@@ -60,7 +60,7 @@ impl Asking {
         let recorder = Recorder::default();
         let mut listeners = Vec::new();
         for host in &experiment.lab.segment.databases {
-            for vip in vips() {
+            for vip in vips().into_iter().chain(readers()) {
                 let mut command = host.command(layout.lab());
                 command.args(["witness", "arp", "--who", host.name(), "--interface", INTERFACE, "--vip"]);
                 command.arg(vip.to_string()).stdin(Stdio::piped()).stdout(Stdio::piped());

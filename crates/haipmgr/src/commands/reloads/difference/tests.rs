@@ -137,3 +137,21 @@ fn lock_folder_and_port_take_a_restart_and_say_so() {
     assert!(folder.contains("install_path: /var/lib/haipmgr/ → /srv/"), "{folder}");
     assert!(port.contains("mysql_port: 3306 → 3308"), "{port}");
 }
+
+#[test]
+fn a_changed_role_and_readers_limits_are_told_as_the_file_has_them() {
+    let vip = |role: &str| format!("[[cluster.vips]]\naddress=\"10.0.0.110\"\nrole=\"{role}\"\n");
+    let old = orders("") + &vip("writer");
+    let new =
+        orders("reader_max_behind=[100,\"30s\"]\nwhen_no_reader=\"any_online\"\nreader_well_for=\"1s\"\n")
+            + &vip("reader");
+    assert_eq!(
+        lines(&old, &new),
+        [
+            "cluster orders: reader_max_behind: 25000 → [100, \"30s\"]",
+            "cluster orders: reader_well_for: 10s → 1s",
+            "cluster orders: when_no_reader: primary → any_online",
+            "cluster orders: role: \"writer\" → \"reader\""
+        ]
+    );
+}

@@ -1,0 +1,142 @@
+//! What is known about serving readers: each member's own word of how fit its host is, who has each reader VIP, how far the local server
+//! is behind; and what this host made of it last.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::fitness::Fitness;
+use crate::input::{Backlog, Fact, Says, Seen};
+use crate::net::VipId;
+use crate::policy::GroupPolicy;
+use crate::time::Time;
+
+/// A member says how fit its host is once a second. After three words that did not come, it is not known to be fit.
+const WORD_HOLDS_FOR: Duration = Duration::from_secs(3);
+/// A host that is cut off from the others lets go by itself: without its gateway within 5.3 s, without the majority within 6.3 s. Its last
+/// word may be a second older than that. Until then it may have what it had, and can't be asked.
+const LETS_GO_WITHIN: Duration = Duration::from_secs(8);
+/// An agent that has just begun to listen has heard every member after so long, but for lost frames.
+const ALL_HEARD_AFTER: Duration = Duration::from_millis(1_500);
+/// Each agent asks who has the reader VIPs with every look at everything (`sleeptime`): after so many questions without an answer, the
+/// last one a second ago, nobody is known to have it.
+const QUESTIONS_UNANSWERED: u32 = 3;
+const LAST_ANSWERED_WITHIN: Duration = Duration::from_secs(1);
+/// The local server is asked once a second how far it is behind. What it said longer ago says nothing.
+const BACKLOG_KNOWN_FOR: Duration = Duration::from_secs(5);
+
+/// What is known about serving readers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Readers {
+    /// Since when words and holders can be heard; none: not yet.
+    pub listens_since: Option<Time>,
+    /// What each other member said last, and when.
+    pub said: BTreeMap<IpAddr, (Fitness, Time)>,
+    /// Which other member was last heard to have each reader VIP, and when.
+    pub holders: BTreeMap<VipId, (IpAddr, Time)>,
+    /// How far the local server is behind; none: not asked.
+    pub backlog: Option<Seen<Backlog>>,
+    /// How fit this host is, as of the last decision; none: not known yet.
+    pub own: Option<Fitness>,
+    /// Where each reader VIP belongs, as of the last decision; none: not known yet.
+    pub placed: Option<BTreeMap<VipId, IpAddr>>,
+}
+
+impl Readers {
+    /// Nothing that was heard counts any more.
+    pub(super) fn forget(&mut self) {
+        *self = Self { own: self.own, ..Self::default() };
+    }
+
+    /// A member said this about a reader VIP. Gives whether it is heard again, after a silence.
+    pub(super) fn take_in_frame(&mut self, vip: VipId, member: IpAddr, says: Says, now: Time) -> bool {
+        match says {
+            Says::Fitness(fitness) => {
+                let before = self.said.insert(member, (fitness, now));
+                return before.is_none_or(|(_, at)| now.since(at) >= WORD_HOLDS_FOR);
+            }
+            Says::Reply | Says::Announcement => {
+                self.holders.insert(vip, (member, now));
+            }
+            // Who asks for it, or lets go of it, does not have it.
+            Says::Probe | Says::Release { .. } | Says::ReleaseToOthers => {
+                if self.holders.get(&vip).is_some_and(|(holder, _)| *holder == member) {
+                    self.holders.remove(&vip);
+                }
+            }
+        }
+        false
+    }
+
+    /// Frames about a reader VIP can be heard from now on, or no longer: what was said meanwhile was missed.
+    pub(super) fn receive_changes(&mut self, up: bool, now: Time) {
+        self.listens_since = up.then_some(now);
+    }
+
+    pub(super) fn take_in_backlog(&mut self, seen: &Seen<Backlog>) {
+        if self.backlog.as_ref().is_none_or(|known| known.asked_at <= seen.asked_at) {
+            self.backlog = Some(seen.clone());
+        }
+    }
+
+    /// How fit this host is.
+    pub(crate) fn note_own(&mut self, own: Option<Fitness>, now: Time) {
+        self.listens_since.get_or_insert(now);
+        self.own = own;
+    }
+
+    /// Where each reader VIP belongs.
+    pub(crate) fn note_placed(&mut self, placed: Option<BTreeMap<VipId, IpAddr>>) {
+        self.placed = placed;
+    }
+
+    /// Whether each member that is fit has been heard to say so by now, and each holder that it has a VIP.
+    pub fn has_heard_all(&self, now: Time) -> bool {
+        self.listens_since.is_some_and(|since| now.since(since) >= ALL_HEARD_AFTER)
+    }
+
+    /// When that will be.
+    pub(crate) fn heard_all_at(&self) -> Option<Time> {
+        self.listens_since.map(|since| since + ALL_HEARD_AFTER)
+    }
+
+    /// What each other member says of its host; of one that has fallen silent nothing is known.
+    pub fn words(&self, now: Time) -> BTreeMap<IpAddr, Fitness> {
+        let known = |(_, (_, at)): &(&IpAddr, &(Fitness, Time))| now.since(*at) < WORD_HOLDS_FOR;
+        self.said.iter().filter(known).map(|(member, (fitness, _))| (*member, *fitness)).collect()
+    }
+
+    /// The other members that have fallen silent, and may still have what they had: a host without power does not, but one that is cut
+    /// off does until it lets go, and neither says so.
+    pub(crate) fn silent(&self, now: Time) -> impl Iterator<Item = IpAddr> {
+        let may_have = move |(_, (fitness, at)): &(&IpAddr, &(Fitness, Time))| {
+            let silent_for = now.since(*at);
+            *fitness != Fitness::Unfit && silent_for >= WORD_HOLDS_FOR && silent_for < LETS_GO_WITHIN
+        };
+        self.said.iter().filter(may_have).map(|(member, _)| *member)
+    }
+
+    /// When the first of these words is too old, or the first silent member has let go of what it had.
+    pub(crate) fn next_silence(&self, now: Time) -> Option<Time> {
+        let ends = self.said.values().flat_map(|(_, at)| [*at + WORD_HOLDS_FOR, *at + LETS_GO_WITHIN]);
+        ends.filter(|over| *over > now).min()
+    }
+
+    /// Which other member has each reader VIP, as far as is known.
+    pub fn holders(&self, policy: &GroupPolicy, now: Time) -> BTreeMap<VipId, IpAddr> {
+        let known_for = policy.sleeptime * QUESTIONS_UNANSWERED + LAST_ANSWERED_WITHIN;
+        let known = |(_, (_, at)): &(&VipId, &(IpAddr, Time))| now.since(*at) < known_for;
+        self.holders.iter().filter(known).map(|(vip, (member, _))| (*vip, *member)).collect()
+    }
+
+    /// How far the local server is behind, where it has said so lately.
+    pub fn backlog(&self, now: Time) -> Option<Backlog> {
+        let seen = self.backlog.as_ref().filter(|seen| now.since(seen.asked_at) < BACKLOG_KNOWN_FOR)?;
+        match seen.fact {
+            Fact::Known(backlog) => Some(backlog),
+            Fact::Unknown(_) => None,
+        }
+    }
+}

@@ -1,0 +1,300 @@
+//! Reader VIPs in the world: how far servers are behind, what hosts say of themselves, and what PLACED's judge is shown.
+
+use std::time::Duration;
+
+use decide::fitness::Fitness;
+use decide::input::{Backlog, Event, Fact, GroupView, MemberState, Says, Seen, Server, Why};
+use decide::net::VipId;
+use decide::policy::VipRole;
+use decide::time::Time;
+use oracle::placed::{self, GIVEN_AWAY_WITHIN, Move, Standing};
+
+use super::questions::QUERY_LIMIT;
+use super::{Cut, Due, World};
+use crate::group::{Place, Process};
+
+/// A server is asked how far it is behind this often.
+const BACKLOG_EVERY: Duration = Duration::from_secs(1);
+/// Whoever was not fit for so long, beside an agent that runs, is known not to have been.
+const NOTICED_AFTER: Duration = Duration::from_millis(1_500);
+/// A VIP that comes to a host later than this after it left another has not moved from there.
+const MOVES_WITHIN: Duration = Duration::from_secs(2);
+/// A word that is older than this counts no more, with the time that a frame takes.
+const WORD_HOLDS_FOR: Duration = Duration::from_millis(3_100);
+
+/// How a host stands as one that may serve readers.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Candidate {
+    /// Since when it has been fit, and everybody has heard it, and nothing was lost.
+    pub(super) fit_since: Option<Time>,
+    /// Since when everybody has heard it, and nothing was lost.
+    heard_since: Option<Time>,
+    /// Since when it has certainly not been fit, beside an agent that runs.
+    down_since: Option<Time>,
+    /// Since when it has been well again after that; none: it was never known not to be.
+    well_since: Option<Time>,
+    /// Its last word, and when it was said.
+    said: Option<(Fitness, Time)>,
+    /// Since when its words have been that it is not fit.
+    unfit_since: Option<Time>,
+}
+
+/// A reader VIP has left a host, by its agent's order.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Left {
+    from: Place,
+    at: Time,
+    fit_for: Option<Duration>,
+    load: usize,
+    least: usize,
+}
+
+impl World {
+    /// Whether the cluster has reader VIPs.
+    pub(super) fn has_readers(&self) -> bool {
+        self.policy.reader_vips().next().is_some()
+    }
+
+    /// Whether the VIP at this place is for writers.
+    pub(super) fn is_writers(&self, vip: usize) -> bool {
+        let id = VipId(u16::try_from(vip).unwrap_or(u16::MAX));
+        self.policy.vips.get(&id).is_none_or(|vip| vip.role == VipRole::Writer)
+    }
+
+    /// The places of the readers' VIPs among the VIPs.
+    fn reader_vips(&self) -> impl Iterator<Item = usize> {
+        (0..self.vips.len()).filter(|vip| !self.is_writers(*vip))
+    }
+
+    /// What a VIP is called in a story.
+    pub(super) fn name_of_vip(&self, vip: usize) -> String {
+        match (vip, self.is_writers(vip)) {
+            (0, _) => "VIP".to_owned(),
+            (_, true) => "second VIP".to_owned(),
+            _ => format!("reader VIP {}", self.reader_vips().filter(|other| *other <= vip).count()),
+        }
+    }
+
+    /// Who bears the first reader VIP.
+    pub(crate) fn reader_holder(&self) -> Option<Place> {
+        let first = self.reader_vips().next()?;
+        self.vips[first].holders.each().next()
+    }
+
+    /// The agent's server is asked how far it is behind.
+    pub(super) fn ask_backlog(&mut self, host: Place, life: u32) {
+        if let Some(until) = self.hosts[host].hung_until.filter(|until| *until > self.now) {
+            return self.push(until, Due::AskBacklog { host, life });
+        }
+        let asked_at = self.clock(host);
+        let server = &self.hosts[host].server;
+        let answers = server.answer().is_some() && server.process != Process::Refuses;
+        let fact = if answers && server.turns_away.is_none() {
+            Fact::Known(Backlog { transactions: self.hosts[host].backlog, age: Duration::ZERO })
+        } else {
+            Fact::Unknown(Why::TimedOut(QUERY_LIMIT))
+        };
+        self.tell_agent(host, life, Event::Backlog(Seen { asked_at, fact }));
+        self.push(self.now + BACKLOG_EVERY, Due::AskBacklog { host, life });
+    }
+
+    /// A host says how fit it is: a question which everybody reads, and whoever has the VIP answers.
+    pub(super) fn say_fitness(&mut self, host: Place, vip: VipId, fitness: Fitness) {
+        let now = self.now;
+        if self.hosts[host].candidate.said.is_none_or(|(said, _)| said != fitness) {
+            self.tell(|| format!("db{}: says: {fitness}", host + 1));
+        }
+        let candidate = &mut self.hosts[host].candidate;
+        candidate.said = Some((fitness, now));
+        if matches!(fitness, Fitness::Primary | Fitness::Behind | Fitness::Unfit) {
+            if candidate.unfit_since.is_none() {
+                candidate.unfit_since = Some(now);
+                self.push(now + GIVEN_AWAY_WITHIN + self.held_up(), Due::GivenAwayCheck(host, now));
+            }
+        } else {
+            candidate.unfit_since = None;
+        }
+        self.broadcast(host, vip, Says::Fitness(fitness));
+    }
+
+    /// What the server shows, where it is ONLINE with the majority.
+    fn serves(&self, host: Place) -> Option<&GroupView> {
+        let Some(Fact::Known(Server::Member(view))) = self.hosts[host].server.answer() else { return None };
+        let online = view.local_member().is_some_and(|local| local.state == MemberState::Online);
+        (online && view.has_majority()).then_some(view)
+    }
+
+    /// How a host stands; none: its agent may believe this or that.
+    fn standing(&self, host: Place) -> Option<Standing> {
+        let seen = &self.hosts[host];
+        if !seen.agent_acts() || !seen.interface || seen.giving_up || seen.gateway_lost_at.is_some() {
+            return Some(Standing::Unfit);
+        }
+        if seen.asker_stuck_until.is_some() || seen.server.lies {
+            return None;
+        }
+        let Some(view) = self.serves(host) else { return Some(Standing::Unfit) };
+        if seen.server.view != Some(self.group.view) {
+            return None;
+        }
+        let limit = self.policy.group.readers.max_transactions;
+        Some(if self.is_paused_by_operator(host) {
+            Standing::Paused
+        } else if view.is_primary() {
+            Standing::Primary
+        } else if limit.is_some_and(|limit| seen.backlog > limit) {
+            Standing::Behind
+        } else {
+            Standing::Fit
+        })
+    }
+
+    /// Nothing is lost, and nobody but the members answers for a VIP.
+    fn frames_are_fair(&self) -> bool {
+        !self.lossy() && !self.is_cut(|cut| matches!(cut, Cut::Stranger | Cut::SwitchAnswers))
+    }
+
+    fn everybody_hears(&self, host: Place) -> bool {
+        let there = |other: &Place| self.hosts[*other].is_awake() && self.hosts[*other].interface;
+        let others = (0..self.hosts.len()).filter(|other| *other != host);
+        others.filter(there).all(|other| self.hear_each_other(host, other))
+    }
+
+    /// Something that no standing shows has happened.
+    pub(super) fn readers_are_disturbed(&mut self) {
+        self.stillness.look(None, self.now);
+    }
+
+    /// Looks at how each host stands.
+    pub(super) fn look_at_candidates(&mut self) {
+        if !self.has_readers() {
+            return;
+        }
+        let (now, fair) = (self.now, self.frames_are_fair());
+        for host in 0..self.hosts.len() {
+            let heard = fair && self.hosts[host].is_awake() && self.everybody_hears(host);
+            let fit = heard && self.standing(host) == Some(Standing::Fit);
+            let seen = &self.hosts[host];
+            let says_no = matches!(seen.server.answer(), Some(Fact::Known(_))) && self.serves(host).is_none();
+            let no_gateway = seen.gateway_lost_at.is_some_and(|at| at <= now);
+            let down = seen.agent_acts() && (says_no || no_gateway);
+            let candidate = &mut self.hosts[host].candidate;
+            candidate.fit_since = fit.then(|| candidate.fit_since.unwrap_or(now));
+            candidate.heard_since = heard.then(|| candidate.heard_since.unwrap_or(now));
+            if candidate.down_since.is_some_and(|since| !down && now.since(since) >= NOTICED_AFTER) {
+                candidate.well_since = Some(now);
+            }
+            candidate.down_since = down.then(|| candidate.down_since.unwrap_or(now));
+        }
+        self.look_whether_readers_stand_still();
+    }
+
+    /// This host's agent is to forget what it knew, or its addresses went without its order.
+    pub(super) fn disturb_candidate(&mut self, host: Place) {
+        self.hosts[host].candidate.fit_since = None;
+        self.hosts[host].candidate.heard_since = None;
+        self.readers_are_disturbed();
+    }
+
+    pub(super) fn look_whether_readers_stand_still(&mut self) {
+        if !self.has_readers() {
+            return;
+        }
+        let there = |host: &Place| self.hosts[*host].is_awake() && self.hosts[*host].interface;
+        let all_hear = (0..self.hosts.len()).filter(there).all(|host| self.everybody_hears(host));
+        let orphaned = self.reader_vips().any(|vip| {
+            self.hosts.iter().any(|host| host.powered && host.vips[vip].here.is_some() && !host.agent_acts())
+        });
+        let standings = (0..self.hosts.len()).map(|host| self.standing(host)).collect::<Option<Vec<_>>>();
+        let standings = standings.filter(|_| all_hear && !orphaned && self.frames_are_fair());
+        if let Some(since) = self.stillness.look(standings, self.now) {
+            self.push(since + self.placed_within(), Due::PlacedCheck(since));
+        }
+    }
+
+    fn placed_within(&self) -> Duration {
+        placed::settles_within(&self.policy.group.readers) + self.held_up()
+    }
+
+    /// PLACED: nothing has changed for long.
+    pub(super) fn check_placed(&mut self, since: Time) {
+        let Some((_, standings)) = self.stillness.since().filter(|(known, _)| *known == since) else {
+            return;
+        };
+        self.placed.0 += 1;
+        let holders: Vec<Vec<Place>> =
+            self.reader_vips().map(|vip| self.vips[vip].holders.each().collect()).collect();
+        if let Err(breach) = placed::placed(standings, &holders, self.policy.group.readers.when_none) {
+            self.broke(self.now, None, breach);
+        }
+    }
+
+    /// PLACED, at the end of a run.
+    pub(super) fn check_placed_at_the_end(&mut self) {
+        if let Some((since, _)) = self.stillness.since()
+            && self.now.since(since) >= self.placed_within()
+        {
+            self.check_placed(since);
+        }
+    }
+
+    fn load(&self, host: Place) -> usize {
+        self.reader_vips().filter(|vip| self.hosts[host].vips[*vip].here.is_some()).count()
+    }
+
+    /// A VIP is removed by its agent's order.
+    pub(super) fn note_leaving(&mut self, host: Place, vip: usize) {
+        if self.is_writers(vip) {
+            return;
+        }
+        let now = self.now;
+        let may_have = |other: &Place| {
+            let ready =
+                |(said, at): (Fitness, Time)| said == Fitness::Ready && now.since(at) < WORD_HOLDS_FOR;
+            *other != host
+                && (self.standing(*other) == Some(Standing::Fit)
+                    || self.hosts[*other].candidate.said.is_some_and(ready))
+        };
+        let others = (0..self.hosts.len()).filter(may_have);
+        let least = others.map(|other| self.load(other)).min().unwrap_or(usize::MAX);
+        let fit_for = self.hosts[host].candidate.fit_since.map(|since| now.since(since));
+        self.vips[vip].left = Some(Left { from: host, at: now, fit_for, load: self.load(host), least });
+    }
+
+    /// PLACED: a VIP comes to a host.
+    pub(super) fn note_coming(&mut self, host: Place, vip: usize) {
+        let Some(Left { from, at, fit_for, load, least }) = self.vips[vip].left.take() else { return };
+        self.placed.1 += u64::from(from != host);
+        if from == host || self.now.since(at) > MOVES_WITHIN || self.chances.held_up > 0.0 {
+            return;
+        }
+        let settles_for = self.hosts[host].candidate.well_since.map(|since| self.now.since(since));
+        let moved = Move { fit_for, load, least, settles_for };
+        if let Err(breach) = placed::moves(&moved, &self.policy.group.readers) {
+            let blamed =
+                if settles_for.is_some_and(|_| load > least.saturating_add(1)) { host } else { from };
+            self.broke(self.now, Some(blamed), breach);
+        }
+    }
+
+    /// PLACED: a host has said for a while that it is not fit.
+    pub(super) fn check_given_away(&mut self, host: Place, said_at: Time) {
+        let long =
+            |since: Option<Time>| since.is_some_and(|since| self.now.since(since) > self.placed_within());
+        let seen = &self.hosts[host];
+        let another = (0..self.hosts.len()).any(|other| {
+            let known = &self.hosts[other].candidate;
+            other != host && long(known.fit_since) && matches!(known.said, Some((Fitness::Ready, _)))
+        });
+        if seen.candidate.unfit_since != Some(said_at)
+            || !long(seen.candidate.heard_since)
+            || !seen.agent_acts()
+            || !another
+        {
+            return;
+        }
+        let within = GIVEN_AWAY_WITHIN + self.held_up();
+        let found = placed::given_away(self.now.since(said_at), within, self.load(host) > 0);
+        self.found(host, found.map(|()| None));
+    }
+}

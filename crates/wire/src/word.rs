@@ -1,0 +1,58 @@
+//! A word that a host adds to a question: a small number, where RFC 826 and RFC 4861 leave room for one.
+
+use crate::Mac;
+
+/// What stands before the number: a locally administered address that no interface has (`HAIP`).
+const MARK: [u8; 5] = [0x02, 0x48, 0x41, 0x49, 0x50];
+
+/// The number of a word (0–5); what it means is no business of the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Word(u8);
+
+impl Word {
+    /// Each of them, by its number.
+    pub const EACH: [Self; 6] = [Self(0), Self(1), Self(2), Self(3), Self(4), Self(5)];
+
+    /// The word with this number; none: there is no such word.
+    pub fn new(number: u8) -> Option<Self> {
+        Self::EACH.get(usize::from(number)).copied()
+    }
+
+    /// Its number.
+    pub const fn number(self) -> u8 {
+        self.0
+    }
+
+    /// The six bytes in which it is sent.
+    pub(crate) fn mark(self) -> Mac {
+        let mut bytes = [0; 6];
+        if let Some((number, mark)) = bytes.split_last_mut() {
+            mark.copy_from_slice(&MARK);
+            *number = self.0;
+        }
+        Mac(bytes)
+    }
+
+    /// The word that these six bytes are; none: they are none, or one that this version does not know.
+    pub(crate) fn of_mark(mark: Mac) -> Option<Self> {
+        let (number, mark) = mark.0.split_last()?;
+        if *mark == MARK { Self::new(*number) } else { None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_is_its_word_and_what_is_not_known_is_none() {
+        for number in 0..=u8::MAX {
+            let mark = Mac([0x02, 0x48, 0x41, 0x49, 0x50, number]);
+            let word = Word::of_mark(mark);
+            assert_eq!(word.map(Word::number), (number <= 5).then_some(number));
+            assert!(word.is_none_or(|word| word.mark() == mark));
+        }
+        assert_eq!(Word::of_mark(Mac([2, 0, 0, 0, 0, 1])), None, "some interface's");
+        assert_eq!(Word::of_mark(Mac::UNKNOWN), None);
+    }
+}
