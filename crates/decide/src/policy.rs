@@ -45,7 +45,7 @@ pub struct GroupPolicy {
     #[serde(default)]
     pub silent_host: SilentHost,
     /// What is asked of a host that is to serve readers. A trace of a version without it was recorded without reader VIPs.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "ReaderPolicy::is_default")]
     pub readers: ReaderPolicy,
     /// A mistake that is planted in the rules.
     #[cfg(feature = "planted")]
@@ -118,6 +118,13 @@ pub struct ReaderPolicy {
     pub well_for: Duration,
     /// Who has the reader VIPs when no secondary is fit.
     pub when_none: WhenNoReader,
+}
+
+impl ReaderPolicy {
+    /// As it is where nobody says otherwise: a trace need not say so.
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 impl Default for ReaderPolicy {

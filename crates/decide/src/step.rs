@@ -32,7 +32,7 @@ pub struct State {
     /// What is due whatever the VIP does.
     pub polling: Polling,
     /// How fit this host is to serve readers, and what the others were told of it.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Candidacy::is_new")]
     pub candidacy: Candidacy,
 }
 

@@ -64,7 +64,10 @@ fn listen(host: &Host, own: u8) -> Receiver<Heard> {
     listen_and(host, settings(own, v6), |_| {})
 }
 
-/// A watch on the host, for as long as the host lives, with something done with it first.
+/// Between two times that something is done with a watch.
+const AGAIN_AFTER: std::time::Duration = std::time::Duration::from_millis(200);
+
+/// A watch on the host, for as long as the host lives, with something done with it first, and again and again.
 fn listen_and(host: &Host, settings: NeighborSettings, first: fn(&NeighborWatch)) -> Receiver<Heard> {
     let (give, take) = channel();
     host.run(move |_| async move {
@@ -77,8 +80,11 @@ fn listen_and(host: &Host, settings: NeighborSettings, first: fn(&NeighborWatch)
         );
         first(&watch);
         tokio::spawn(async move {
-            std::future::pending::<()>().await;
-            drop(watch);
+            // As an agent does what it does again and again: an answer may be lost, or come before it can be heard.
+            loop {
+                tokio::time::sleep(AGAIN_AFTER).await;
+                first(&watch);
+            }
         });
     });
     wait_for(&take, "the word that it hears", |heard| {

@@ -66,7 +66,7 @@ pub struct Facts {
     #[serde(default)]
     pub pause: Pause,
     /// What is known about serving readers.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Readers::is_empty")]
     pub readers: Readers,
 }
 

@@ -45,6 +45,11 @@ pub struct Readers {
 }
 
 impl Readers {
+    /// The cluster has no reader VIPs: a trace need not say so.
+    pub(super) fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
     /// Nothing that was heard counts any more.
     pub(super) fn forget(&mut self) {
         *self = Self { own: self.own, ..Self::default() };

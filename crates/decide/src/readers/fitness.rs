@@ -46,6 +46,11 @@ pub struct Candidacy {
 }
 
 impl Candidacy {
+    /// Nothing is remembered, as in a cluster without reader VIPs: a trace need not say so.
+    pub(crate) fn is_new(&self) -> bool {
+        *self == Self::default()
+    }
+
     /// How fit this host is now; none: that was never known.
     pub(crate) fn assess(&mut self, at: Moment<'_>, first: VipId, out: &mut Output) -> Option<Fitness> {
         self.follow_backlog(at, out);
