@@ -47,6 +47,14 @@ impl VipMachine {
             }
             // It has just begun to listen, and does not know where the VIP belongs.
             (Verdict::Unknown(Stage::Primary, Why::NotAskedYet), _) if at.facts.own_view().is_some() => {
+                if dispute.announced {
+                    // The other has it, and has heard who else is fit; this one has not, after a pause or a start.
+                    return if at.now >= own_limit {
+                        Settled::Yield(LetGo::PlacedThere(member))
+                    } else {
+                        Self::unsettled(out, own_limit)
+                    };
+                }
                 return if at.now >= limit { Settled::Stay } else { Self::unsettled(out, limit) };
             }
             (Verdict::Unknown(..), _) if at.now >= own_limit => {
