@@ -111,7 +111,13 @@ impl VipMoment<'_> {
             (self.policy.gateway_lost, self.policy.read_only_primary)
         };
         let when_none = if self.is_paused() { WhenNoReader::Primary } else { self.group.readers.when_none };
-        self.stages().verdict_to_keep(gateway_lost, read_only_primary, when_none)
+        let mut stages = self.stages();
+        let not_placed = stages.primary.0 == Finding::Unknown(Why::NotAskedYet);
+        if self.is_paused() && self.is_for_readers() && not_placed && self.facts.own_view().is_some() {
+            // Wherever it belongs: it serves, and a pause moves nothing.
+            stages.primary.0 = Finding::Failed(Cause::NoReader);
+        }
+        stages.verdict_to_keep(gateway_lost, read_only_primary, when_none)
     }
 
     /// May the VIP come here?

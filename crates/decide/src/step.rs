@@ -289,6 +289,11 @@ fn place_readers(policy: &Policy, state: &mut State, now: Time, out: &mut Output
     out.vip = None;
     state.facts.readers.note_own(own, now);
     let at = Moment { facts: &state.facts, group: &policy.group, now };
+    if let Some(own) = at.own_address() {
+        let here: Vec<VipId> = readers::here(policy, at).collect();
+        state.facts.readers.note_here(here.into_iter(), own, now);
+    }
+    let at = Moment { facts: &state.facts, group: &policy.group, now };
     let placed = readers::placed(policy, at, out);
     state.facts.readers.note_placed(placed);
 }

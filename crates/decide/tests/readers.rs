@@ -232,3 +232,15 @@ fn a_host_that_hears_nobody_though_the_group_sees_others_keeps_its_own_and_takes
     world.run(ms(30_000));
     assert_eq!((world.holders(1).len(), world.holders(2).len()), (1, 1));
 }
+
+#[test]
+fn a_vip_that_its_host_lost_without_having_let_go_is_back_there() {
+    let mut world = World::settled(2);
+    world.lose(3, 2);
+    world.run(ms(500));
+    assert_eq!(
+        [1, 2].map(|vip| world.holders(vip)),
+        [vec![2], vec![3]],
+        "the others take it to be there still"
+    );
+}

@@ -34,7 +34,7 @@ pub struct Readers {
     pub listens_since: Option<Time>,
     /// What each other member said last, and when.
     pub said: BTreeMap<IpAddr, (Fitness, Time)>,
-    /// Which other member was last heard to have each reader VIP, and when.
+    /// Which member was last heard, or seen here, to have each reader VIP, and when.
     pub holders: BTreeMap<VipId, (IpAddr, Time)>,
     /// How far the local server is behind; none: not asked.
     pub backlog: Option<Seen<Backlog>>,
@@ -90,6 +90,11 @@ impl Readers {
     pub(crate) fn note_own(&mut self, own: Option<Fitness>, now: Time) {
         self.listens_since.get_or_insert(now);
         self.own = own;
+    }
+
+    /// These are here: as the others remember it of this host when they are gone without its having let go, so does this host.
+    pub(crate) fn note_here(&mut self, vips: impl Iterator<Item = VipId>, own: IpAddr, now: Time) {
+        self.holders.extend(vips.map(|vip| (vip, (own, now))));
     }
 
     /// Where each reader VIP belongs.

@@ -53,15 +53,21 @@ pub(crate) fn placed(policy: &Policy, at: Moment<'_>, out: &mut Output) -> Optio
     }
     if let Some(own) = at.own_address() {
         words.extend(readers.own.map(|fitness| (own, fitness)));
-        if let Fact::Known(host) = &at.facts.host.fact {
-            let here = |vip: &VipId| {
-                let address = policy.address_of(*vip);
-                host.addresses.iter().any(|there| Some(there.address) == address)
-            };
-            holders.extend(vips.iter().filter(|vip| here(vip)).map(|vip| (*vip, own)));
-        }
+        holders.extend(here(policy, at).map(|vip| (vip, own)));
     }
     Some(placement::place(&vips, &words, &holders, at.group.readers.when_none))
+}
+
+/// The reader VIPs that are on this host.
+pub(crate) fn here(policy: &Policy, at: Moment<'_>) -> impl Iterator<Item = VipId> {
+    let addresses = match &at.facts.host.fact {
+        Fact::Known(host) => host.addresses.as_slice(),
+        Fact::Unknown(_) => &[],
+    };
+    policy.reader_vips().filter(move |vip| {
+        let address = policy.address_of(*vip);
+        addresses.iter().any(|there| Some(there.address) == address)
+    })
 }
 
 /// A member's host that answered for its own address no longer ago than this is heard.

@@ -125,6 +125,13 @@ impl World {
         self.flying.extend(vips.into_iter().map(|vip| (number, Event::ReceiveUp(vip, true))));
     }
 
+    /// The kernel of this host loses the VIP, as with an interface that goes for a moment.
+    pub fn lose(&mut self, number: u8, vip: u16) {
+        self.node(number).here.remove(&VipId(vip));
+        let event = self.addresses(number);
+        self.flying.push((number, event));
+    }
+
     /// This agent is told something.
     pub fn tell(&mut self, number: u8, event: Event) {
         self.flying.push((number, event));
