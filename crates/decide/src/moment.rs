@@ -83,6 +83,14 @@ impl VipMoment<'_> {
         }
     }
 
+    /// Asks a member's server who leads, unless it was asked at `since` or later. Where a reader VIP belongs no other server can say: each
+    /// member says of itself how fit it is.
+    pub(crate) fn ask_peer_unless_asked_since(&self, out: &mut Output, member: IpAddr, since: Time) {
+        if !self.is_for_readers() {
+            self.moment.ask_peer_unless_asked_since(out, member, since);
+        }
+    }
+
     /// The server that showed this view leads, by its own word, so that the VIP belongs there.
     pub(crate) fn leads(&self, view: &GroupView) -> bool {
         view.is_writable_primary() || (view.is_primary() && self.follows_read_only_primary())
@@ -95,7 +103,7 @@ impl VipMoment<'_> {
             return Finding::Failed(cause);
         }
         match self.facts.readers.placed.as_ref().map(|placed| placed.get(&self.vip)) {
-            None => Finding::Unknown(Why::NotAskedYet),
+            None => Finding::Unknown(Why::OthersNotHeard),
             Some(Some(member)) if Some(*member) == self.own_address() => Finding::Passed,
             Some(Some(_)) if planted!(self.group, ClaimWhateverIsPlaced) => Finding::Passed,
             Some(Some(member)) => Finding::Failed(Cause::PlacedOn(*member)),
@@ -112,8 +120,7 @@ impl VipMoment<'_> {
         };
         let when_none = if self.is_paused() { WhenNoReader::Primary } else { self.group.readers.when_none };
         let mut stages = self.stages();
-        let not_placed = stages.primary.0 == Finding::Unknown(Why::NotAskedYet);
-        if self.is_paused() && self.is_for_readers() && not_placed && self.facts.own_view().is_some() {
+        if self.is_paused() && stages.primary.0 == Finding::Unknown(Why::OthersNotHeard) {
             // Wherever it belongs: it serves, and a pause moves nothing.
             stages.primary.0 = Finding::Failed(Cause::NoReader);
         }

@@ -287,12 +287,11 @@ fn place_readers(policy: &Policy, state: &mut State, now: Time, out: &mut Output
         state.candidacy.say(fitness, now, out);
     }
     out.vip = None;
-    state.facts.readers.note_own(own, now);
-    let at = Moment { facts: &state.facts, group: &policy.group, now };
-    if let Some(own) = at.own_address() {
+    if let Some(member) = at.own_address() {
         let here: Vec<VipId> = readers::here(policy, at).collect();
-        state.facts.readers.note_here(here.into_iter(), own, now);
+        state.facts.readers.note_here(&here, member, now);
     }
+    state.facts.readers.note_own(own, now);
     let at = Moment { facts: &state.facts, group: &policy.group, now };
     let placed = readers::placed(policy, at, out);
     state.facts.readers.note_placed(placed);

@@ -162,6 +162,7 @@ pub(crate) fn stage_word(stage: Stage) -> &'static str {
 fn word(why: &Why) -> Option<&'static str> {
     Some(match why {
         Why::NotAskedYet => return None,
+        Why::OthersNotHeard => "others_not_heard",
         Why::TimedOut(_) => "timed_out",
         Why::WrongPassword(_) => "wrong_password",
         Why::TooManyConnections(_) => "too_many_connections",

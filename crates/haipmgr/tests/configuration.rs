@@ -268,7 +268,7 @@ const FAULTS: &[(&str, &str, &str, &[&str])] = &[
         "\"7s\"",
         "7\ngateway_lost = \"hold\"",
         "11:16:",
-        &["\"hold\" is not \"release\" or \"hold-with-majority\""],
+        &["\"hold\" is not one of \"release\", \"hold-with-majority\""],
     ),
     ("\"7s\"", "7\ntakeover_after = \"7s\"", "11:18:", &["takeover_after", "from 10s to 24h", "\"off\""]),
     (

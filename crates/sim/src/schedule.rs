@@ -1,16 +1,22 @@
 //! A schedule: hosts, limits, faults and their times, made from a seed. It can be written down, read back and run again.
 
+mod draw;
+mod readers;
+
 use core::fmt;
 use std::time::Duration;
 
 use decide::net::VipId;
-use decide::policy::{GatewayLost, ReaderPolicy, SilentHost, VipPolicy, VipRole, WhenNoReader};
+use decide::policy::{GatewayLost, SilentHost, VipPolicy, VipRole};
 use fastrand::Rng;
 use serde::{Deserialize, Serialize};
 
+pub use self::readers::Readers;
+
+use self::draw::{choose_of_the_site, draw, follow_up, give_backlogs, let_the_operator_pause};
+use self::readers::has_readers;
 use crate::fault::{Fault, Who};
 use crate::world::{BEGIN, Chances, Measured, Setup, VIPS, World, policy};
-use oracle::placed::settles_within;
 use oracle::{Broken, Counts};
 
 /// After the last fault has passed the world runs on for this long: the lease, an election, a join, and the VIP follows.
@@ -19,16 +25,12 @@ const TAIL_MS: u64 = 14_000;
 const HEAD_MS: u64 = 700;
 /// One schedule in so many has a second VIP.
 const SECOND_VIP_IN: u8 = 8;
-/// One schedule in so many has reader VIPs: every word that is said once a second is carried out, which takes long.
-const READERS_IN: u8 = 16;
 /// One schedule in so many has `silent_host = "expel"`.
 const SILENT_HOSTS_GO_IN: u8 = 6;
 /// … and then no longer a lease than the group needs to say that a member is UNREACHABLE.
 const LEASE_WHERE_SILENT_HOSTS_GO_MS: u64 = 5_000;
 /// No schedule is longer than this.
 const LONGEST_MS: u64 = 60_000;
-/// … but for one with readers, in which each is to be in its place at the end.
-const LONGEST_WITH_READERS_MS: u64 = 80_000;
 
 /// One fault at its time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,47 +61,6 @@ pub struct Limits {
     /// `silent_host = "expel"`.
     #[serde(default)]
     pub expels_silent_hosts: bool,
-}
-
-/// What schedules with reader VIPs vary.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Readers {
-    /// How many reader VIPs, 1 to 3.
-    pub vips: u8,
-    /// `reader_behind_for`, in milliseconds.
-    pub behind_for_ms: u64,
-    /// `reader_well_for`, in milliseconds.
-    pub well_for_ms: u64,
-    /// `when_no_reader`.
-    pub when_none: WhenNoReader,
-}
-
-impl Readers {
-    /// The defaults.
-    pub fn new(vips: u8) -> Self {
-        let default = ReaderPolicy::default();
-        let ms = |limit: Duration| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
-        Self {
-            vips,
-            behind_for_ms: ms(default.behind_for),
-            well_for_ms: ms(default.well_for),
-            when_none: default.when_none,
-        }
-    }
-
-    fn policy(self) -> ReaderPolicy {
-        ReaderPolicy {
-            behind_for: Duration::from_millis(self.behind_for_ms),
-            well_for: Duration::from_millis(self.well_for_ms),
-            when_none: self.when_none,
-            ..ReaderPolicy::default()
-        }
-    }
-
-    /// So long after the last fault all is in its place.
-    fn tail_ms(self) -> u64 {
-        u64::try_from(settles_within(&self.policy()).as_millis()).unwrap_or(u64::MAX) + TAIL_MS
-    }
 }
 
 /// A schedule.
@@ -233,39 +194,7 @@ impl Schedule {
             limits.lease_ms = limits.lease_ms.min(LEASE_WHERE_SILENT_HOSTS_GO_MS);
         }
         let schedule = Self { limits, held_up, peer_unknown, second_vip, faults, length_ms, ..quiet };
-        if Rng::with_seed(seed ^ READERS_DRAWN).u8(0..READERS_IN) == 0 {
-            schedule.with_readers(None)
-        } else {
-            schedule
-        }
-    }
-
-    /// The same with reader VIPs, as many as the seed says or as many as that, and with faults of their own. Drawn apart: whatever has no
-    /// readers is the same with and without them.
-    #[must_use]
-    pub fn with_readers(mut self, vips: Option<u8>) -> Self {
-        if self.readers.is_some() {
-            if let (Some(readers), Some(vips)) = (&mut self.readers, vips) {
-                readers.vips = vips;
-            }
-            return self;
-        }
-        let mut rng = Rng::with_seed(self.seed ^ READERS_DRAWN ^ 0xa11);
-        let drawn = rng.u8(1..=3);
-        let mut readers = Readers::new(vips.unwrap_or(drawn));
-        if rng.u8(0..4) != 0 {
-            readers.behind_for_ms = rng.u64(1_000..6_000);
-            readers.well_for_ms = rng.u64(1_000..6_000);
-        }
-        readers.when_none =
-            [WhenNoReader::Primary, WhenNoReader::Primary, WhenNoReader::Nobody, WhenNoReader::AnyOnline]
-                [rng.usize(0..4)];
-        let end = let_readers_fail(&mut rng, self.members, &mut self.faults);
-        self.faults.sort_by_key(|timed| timed.at_ms);
-        let end = end.max(self.length_ms.saturating_sub(TAIL_MS));
-        self.length_ms = (end + readers.tail_ms()).min(LONGEST_WITH_READERS_MS);
-        self.readers = Some(readers);
-        self
+        if has_readers(seed) { schedule.with_readers(None) } else { schedule }
     }
 
     /// Made from a seed: the segment loses this share of all frames, in percent, from the first holding to the end, and nothing
@@ -366,185 +295,6 @@ impl Schedule {
     /// Whether frames are lost or late at some time in it.
     pub fn loses_frames(&self) -> bool {
         self.faults.iter().any(|timed| timed.fault.loses_frames())
-    }
-}
-
-fn who(rng: &mut Rng, members: usize) -> Who {
-    match rng.u8(0..4) {
-        0 | 1 => Who::Primary,
-        2 => Who::Holder,
-        _ => Who::Host(rng.usize(0..members)),
-    }
-}
-
-/// 10 ms to 15 s, the short as likely as the long.
-fn length(rng: &mut Rng) -> u64 {
-    let exponent = rng.f64() * 7.3;
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "10 to 15,000")]
-    let ms = (10.0 * exponent.exp()) as u64;
-    ms.clamp(10, 15_000)
-}
-
-/// What one site has and another has not: `gateway_lost`, `takeover_after`, and that somebody gives a VIP up. Gives when the
-/// last of its faults is over.
-fn choose_of_the_site(rng: &mut Rng, limits: &mut Limits, faults: &mut Vec<Timed>) -> u64 {
-    limits.holds_without_gateway = rng.u8(0..4) == 0;
-    let mut end = 0;
-    if rng.u8(0..12) == 0 {
-        let (at_ms, ms) = (HEAD_MS + rng.u64(0..6_000), rng.u64(3_500..9_000));
-        faults.push(Timed { at_ms, fault: Fault::GivenUp { who: Who::Holder, ms } });
-        end = at_ms + ms;
-    }
-    if rng.u8(0..16) == 0 {
-        // An agent that was stopped left the VIP for good, and the group has another primary since.
-        limits.takeover_after_ms = limits.lease_ms + 2_000 + rng.u64(0..3_000);
-        let at_ms = HEAD_MS + rng.u64(0..2_000);
-        let ms = limits.takeover_after_ms + rng.u64(2_000..8_000);
-        faults.push(Timed { at_ms, fault: Fault::AgentRestarts { who: Who::Holder, ms } });
-        let to = rng.usize(0..7);
-        faults.push(Timed { at_ms: at_ms + rng.u64(50..1_500), fault: Fault::Switchover { to } });
-        end = end.max(at_ms + ms);
-    }
-    end
-}
-
-/// The seeds of what is drawn of readers.
-const READERS_DRAWN: u64 = 0x004e_ade5;
-
-/// What readers fail by: servers that are too far behind, for a moment or for long, and whatever befalls who serves readers. Gives when it
-/// is over.
-fn let_readers_fail(rng: &mut Rng, members: usize, faults: &mut Vec<Timed>) -> u64 {
-    let mut end = 0;
-    for _ in 0..rng.usize(0..=3) {
-        let who = if rng.bool() { Who::Reader } else { Who::Host(rng.usize(0..members)) };
-        let at_ms = HEAD_MS + 1_500 + rng.u64(0..9_000);
-        let ms = length(rng);
-        let mut long = rng.u64(3_000..15_000);
-        let fault = match rng.u8(0..14) {
-            0..=2 => Fault::FallsBehind { who, ms },
-            3..=5 => Fault::FallsBehind { who, ms: long },
-            6 => Fault::Kill { who, ms },
-            7 => Fault::Shutdown { who, ms: long },
-            8 => Fault::ServerHangs { who, ms: long },
-            9 => Fault::GatewayLost { who, ms: long },
-            10 => Fault::AgentRestarts { who, ms },
-            11 | 12 => {
-                // Away for so long that the others are to have found their places without it.
-                long += 14_000;
-                Fault::PowerOff { who, ms: long }
-            }
-            _ => Fault::PausedByOperator { who: Some(who), ms: long, resumed: rng.bool() },
-        };
-        faults.push(Timed { at_ms, fault });
-        end = end.max(at_ms + ms.max(long));
-    }
-    end
-}
-
-/// The operator pauses one agent, or all: in one schedule of six. Gives when that is over.
-fn let_the_operator_pause(rng: &mut Rng, faults: &mut Vec<Timed>) -> u64 {
-    if rng.u8(0..6) != 0 {
-        return 0;
-    }
-    let mut end = 0;
-    for _ in 0..rng.usize(1..=2) {
-        let who = match rng.u8(0..6) {
-            0 => Some(Who::Primary),
-            1 => Some(Who::Holder),
-            2 => Some(Who::Host(rng.usize(0..7))),
-            _ => None,
-        };
-        let (at_ms, ms) = (rng.u64(0..9_000), rng.u64(500..15_000));
-        faults.push(Timed { at_ms, fault: Fault::PausedByOperator { who, ms, resumed: rng.bool() } });
-        end = end.max(at_ms + ms + 1_000);
-    }
-    end
-}
-
-/// The target of some switchovers has yet to apply what it has queued. Gives when the last has.
-fn give_backlogs(rng: &mut Rng, faults: &mut [Timed]) -> u64 {
-    let mut end = 0;
-    for timed in faults {
-        if let Fault::Switchover { to } = timed.fault
-            && rng.u8(0..3) == 0
-        {
-            let ms = length(rng);
-            timed.fault = Fault::SwitchoverWithBacklog { to, ms };
-            end = end.max(timed.at_ms + ms);
-        }
-    }
-    end
-}
-
-/// What makes some faults worse, at a time that chance alone would seldom find.
-fn follow_up(rng: &mut Rng, members: usize, first: Timed, faults: &mut Vec<Timed>) {
-    let mut then = |after: u64, fault| faults.push(Timed { at_ms: first.at_ms + after, fault });
-    match first.fault {
-        // Two claimants: the old primary, which still believes that it leads, and the new one both find the VIP free.
-        Fault::Shutdown { .. } => then(rng.u64(420..1_100), Fault::Flushed { who: Who::Holder }),
-        // The new primary's agent stands still in the middle of its claim, and another takes the VIP meanwhile.
-        Fault::Switchover { to } => {
-            then(rng.u64(80..260), Fault::AgentHangs { who: Who::Host(to), ms: rng.u64(300..3_000) });
-            then(rng.u64(270..800), Fault::Switchover { to: rng.usize(0..members) });
-        }
-        // The claim that follows stands still before it is through.
-        Fault::Flushed { who } => then(rng.u64(1..60), Fault::AgentHangs { who, ms: rng.u64(600..3_000) }),
-        // What it was told is not read: somebody removes the VIP, and another takes it, before it goes on and ends.
-        Fault::AgentHangsAndIsTold { who, ms } => {
-            then(rng.u64(0..=ms), Fault::Flushed { who });
-            then(rng.u64(0..=ms), Fault::Switchover { to: rng.usize(0..members) });
-        }
-        // It comes back, and is gone again.
-        Fault::Isolated { who, ms } => {
-            then(ms + rng.u64(0..1_500), Fault::Isolated { who, ms: rng.u64(10..2_000) });
-        }
-        _ => {}
-    }
-}
-
-fn draw(rng: &mut Rng, members: usize) -> Fault {
-    let who = who(rng, members);
-    let ms = length(rng);
-    // Long enough for the group to notice.
-    let long = rng.u64(3_000..15_000);
-    match rng.u8(0..50) {
-        0..=3 => Fault::Switchover { to: rng.usize(0..members) },
-        4..=6 => Fault::Shutdown { who, ms: long },
-        7 | 8 => Fault::StopGroupReplication { who, ms: long },
-        9 | 10 => Fault::Kill { who, ms },
-        11 => Fault::Kill { who, ms: long },
-        12 | 13 => Fault::PowerOff { who, ms: long },
-        14 | 15 => Fault::ServerHangs { who, ms },
-        16 => Fault::ServerHangs { who, ms: long },
-        17 => Fault::ServerTurnsAway { who, password: rng.bool(), ms },
-        18 => Fault::ColdStart { ms },
-        19 | 20 => Fault::AgentHangs { who, ms },
-        21 => Fault::AgentKilled { who, ms },
-        22 => Fault::AgentRestarts { who, ms },
-        23 => Fault::Paused { who, ms, clock_jumps: rng.bool() },
-        24 => Fault::Paused { who, ms: long, clock_jumps: rng.bool() },
-        25 => Fault::ClockJumps { who, ms },
-        26 | 27 => Fault::GroupPortCut { who, ms: long },
-        28 => Fault::ClientSideCut { who, gateway: rng.bool(), ms },
-        29 => Fault::Isolated { who, ms },
-        30 => Fault::Isolated { who, ms: long },
-        31 => Fault::Partition { left: rng.usize(1..members), gateway: rng.bool(), ms: long },
-        32 => Fault::ReceiveDown { who, ms },
-        33 => Fault::Mute { who, ms },
-        34 => Fault::Loss { percent: rng.u8(1..40), ms },
-        35 => Fault::LossFrom { who, percent: rng.u8(1..100), ms },
-        36 => Fault::Duplicated { ms },
-        37 => Fault::Reordered { ms },
-        38 => Fault::Late { ms },
-        39 => Fault::Stranger { ms },
-        40 => Fault::SwitchAnswers { ms },
-        41 | 42 => Fault::Flushed { who },
-        43 => Fault::InterfaceGone { who, ms },
-        44 => Fault::AskerSticks { who, ms: long },
-        45 => Fault::GatewayLost { who, ms },
-        46 | 47 => Fault::AgentHangsAndIsTold { who, ms },
-        48 => Fault::AgentHangsAtADeed { who, ms },
-        _ => Fault::GatewayLostForAll { ms },
     }
 }
 

@@ -93,8 +93,8 @@ impl Readers {
     }
 
     /// These are here: as the others remember it of this host when they are gone without its having let go, so does this host.
-    pub(crate) fn note_here(&mut self, vips: impl Iterator<Item = VipId>, own: IpAddr, now: Time) {
-        self.holders.extend(vips.map(|vip| (vip, (own, now))));
+    pub(crate) fn note_here(&mut self, vips: &[VipId], own: IpAddr, now: Time) {
+        self.holders.extend(vips.iter().map(|vip| (*vip, (own, now))));
     }
 
     /// Where each reader VIP belongs.

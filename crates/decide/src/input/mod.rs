@@ -136,6 +136,8 @@ pub enum Fact<T> {
 pub enum Why {
     /// Not asked yet, the agent has just started.
     NotAskedYet,
+    /// Of where a reader VIP belongs: the other members have not been heard on this network, not yet or not any more.
+    OthersNotHeard,
     /// The server accepted the question, or the connection, and gave no answer within the limit: hung or very slow.
     TimedOut(Duration),
     /// Error 1045: the server lives, the account or its password is wrong (S10: counts as connectable).
@@ -172,6 +174,9 @@ impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotAskedYet => f.write_str("not asked yet"),
+            Self::OthersNotHeard => {
+                f.write_str("the other members have not been heard on this network, so it can't be told where the VIP belongs")
+            }
             Self::TimedOut(limit) => write!(f, "no answer within {} ms", limit.as_millis()),
             Self::WrongPassword(text) => write!(
                 f,

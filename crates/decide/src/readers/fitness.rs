@@ -115,7 +115,7 @@ impl Candidacy {
             return Serves::NotKnown;
         }
         match &at.facts.server.fact {
-            // For a moment at each switchover a server shows two primaries. That is no word about whether it can serve readers.
+            // While a view is being replaced a server may show two primaries. That is no word about whether it can serve readers.
             Fact::Unknown(_) | Fact::Known(Server::NotInGroup(NotInGroup::MultiPrimary)) => Serves::NotKnown,
             Fact::Known(Server::Member(view)) => Self::role(at, view).map_or(Serves::No, Serves::As),
             Fact::Known(_) => Serves::No,

@@ -28,7 +28,7 @@ use crate::planted::planted;
 use crate::policy::Policy;
 use crate::timers::Timer;
 
-/// Where each reader VIP belongs, by all that is known now; none: the others have not had the time to be heard.
+/// Where each reader VIP belongs, by all that is known now; none: the others have not been heard.
 pub(crate) fn placed(policy: &Policy, at: Moment<'_>, out: &mut Output) -> Option<BTreeMap<VipId, IpAddr>> {
     let readers = &at.facts.readers;
     if !readers.has_heard_all(at.now) {
@@ -44,7 +44,7 @@ pub(crate) fn placed(policy: &Policy, at: Moment<'_>, out: &mut Output) -> Optio
         return None;
     }
     let vips: Vec<VipId> = policy.reader_vips().collect();
-    let (mut words, mut holders) = (readers.words(at.now), readers.holders(at.group, at.now));
+    let (mut words, holders) = (readers.words(at.now), readers.holders(at.group, at.now));
     // Whoever is silent keeps what it has and gets no more, as one that is paused does, until it has surely let go: two hosts that do not
     // hear each other must not both have an address.
     words.extend(readers.silent(at.now).map(|member| (member, Fitness::Paused)));
@@ -53,7 +53,6 @@ pub(crate) fn placed(policy: &Policy, at: Moment<'_>, out: &mut Output) -> Optio
     }
     if let Some(own) = at.own_address() {
         words.extend(readers.own.map(|fitness| (own, fitness)));
-        holders.extend(here(policy, at).map(|vip| (vip, own)));
     }
     Some(placement::place(&vips, &words, &holders, at.group.readers.when_none))
 }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::machine::VipMachine;
-use super::settled::Settled;
+use super::settled::{Claimed, Settled};
 use super::state::{Dispute, Hold};
 use crate::checks::{Stage, Stages, Verdict};
 use crate::entitlement::Entitlement;
@@ -13,7 +13,6 @@ use crate::moment::VipMoment;
 use crate::net::Mac;
 use crate::output::{Action, LetGo, Output, Reason, VipAction};
 use crate::planted::planted;
-use crate::timers::Timer;
 
 /// A member that was found to have no better right is not asked about again for this long, as long as nothing fails here.
 const SETTLED_FOR: Duration = Duration::from_millis(200);
@@ -58,12 +57,10 @@ impl VipMachine {
             _ => {
                 hold.dispute = Some(Dispute { claimant: member, since: at.now, proven: false, announced });
                 out.act(Action::AskServer);
-                if !at.is_for_readers() {
-                    at.ask_peer_unless_asked_since(out, member, at.now);
-                }
+                at.ask_peer_unless_asked_since(out, member, at.now);
             }
         }
-        if announced && !at.is_for_readers() && hold.dispute.is_some_and(|dispute| dispute.since == at.now) {
+        if announced && hold.dispute.is_some_and(|dispute| dispute.since == at.now) {
             Self::ask_the_others(at, out, member);
         }
     }
@@ -90,7 +87,7 @@ impl VipMachine {
             || planted!(at.group, AnswerClaimWithStaleEvidence);
         dispute.proven |= *verdict == Verdict::Up && asked_since;
         hold.dispute = Some(dispute);
-        match Self::settle(at, out, dispute, hold, stages, verdict) {
+        match Self::settle(at, out, Claimed::new(at, dispute, hold, stages, verdict)) {
             Settled::Yield(because) => return Some(because),
             Settled::Stay => {
                 hold.dispute = None;
@@ -105,84 +102,63 @@ impl VipMachine {
         None
     }
 
-    fn settle(
-        at: VipMoment<'_>,
-        out: &mut Output,
-        dispute: Dispute,
-        hold: &Hold,
-        stages: &Stages,
-        verdict: &Verdict,
-    ) -> Settled {
+    fn settle(at: VipMoment<'_>, out: &mut Output, claimed: Claimed<'_>) -> Settled {
         let deaf = at.is_paused() && planted!(at.group, YieldToNobodyWhilePaused);
         if deaf || planted!(at.group, YieldToNobody) {
             return Settled::Stay;
         }
+        if let Some(because) = claimed.while_failing() {
+            return Settled::Yield(because);
+        }
         if at.is_for_readers() {
-            Self::settle_for_readers(at, out, dispute, hold, stages, verdict)
+            Self::settle_for_readers(at, out, claimed)
         } else {
-            Self::settle_for_writers(at, out, dispute, hold, stages, verdict)
+            Self::settle_for_writers(at, out, claimed)
         }
     }
 
-    fn settle_for_writers(
-        at: VipMoment<'_>,
-        out: &mut Output,
-        dispute: Dispute,
-        hold: &Hold,
-        stages: &Stages,
-        verdict: &Verdict,
-    ) -> Settled {
+    fn settle_for_writers(at: VipMoment<'_>, out: &mut Output, claimed: Claimed<'_>) -> Settled {
+        let Claimed { dispute, own_answered, limit, .. } = claimed;
         let member = dispute.claimant;
-        let own_answered = stages.asked_at(Stage::Server) >= dispute.since;
-        if let Verdict::Down(stage, cause) = verdict
-            && (own_answered || hold.down_since.is_some())
-        {
-            return Settled::Yield(LetGo::ClaimedWhileFailing(member, *stage, cause.clone()));
-        }
-        let own_limit = dispute.since + at.policy.own_answer_limit;
         let theirs = at.facts.peer_since(member, dispute.since);
-        let own = at.facts.own_view();
-        let own_right = own.map(|own| at.entitlement(own));
+        let own_right = at.facts.own_view().map(|own| at.entitlement(own));
         // As long as ours still takes writes, a primary that takes none yet has no better right to the VIP that follows it.
         let still_writable = own_right == Some(Entitlement::KeepUntilClaimed);
+        let leads = |view: &GroupView| view.is_writable_primary() || (at.leads(view) && !still_writable);
         if let Some(Fact::Known(Server::Member(view))) = theirs
-            && (view.is_writable_primary() || (at.leads(view) && !still_writable))
-            && let Some(settled) = Self::against_one_that_leads(at, view, dispute, own_right.as_ref())
+            && leads(view)
+            && let Some(settled) = Self::against_one_that_leads(at, view, claimed, own_right.as_ref())
         {
             return settled;
         }
-        let limit = dispute.since + at.policy.dispute_limit;
         if Self::takes_writes(at, theirs)
             && let Some(because) = Self::beside_who_takes_writes(at, dispute, own_answered)
         {
             return Settled::Yield(because);
         }
-        // Who claims leads by its own word. Where that can't be asked about, our own server's word that it is a secondary is enough.
-        let secondary = own_right == Some(Entitlement::KeepUntilClaimed);
+        let does_not_lead = |server: &Server| !matches!(server, Server::Member(view) if leads(view));
+        // Who claims leads by its own word. Where that can't be asked about, our own server's word that it is a secondary,
+        // though it still takes writes, is enough.
         match theirs {
-            Some(Fact::Unknown(_)) if secondary => return Settled::Yield(LetGo::OwnSecondary(member)),
-            Some(_) if dispute.proven => return Settled::Stay,
+            Some(Fact::Unknown(_)) if still_writable => Settled::Yield(LetGo::OwnSecondary(member)),
+            Some(_) if dispute.proven => Settled::Stay,
             // It claims, and its own server says that it does not lead: no reason to yield to it.
-            Some(Fact::Known(server)) if at.now >= limit && !leads(at, server, still_writable) => {
-                return Settled::Stay;
-            }
-            _ if at.now >= limit && secondary => return Settled::Yield(LetGo::OwnSecondary(member)),
-            _ if at.now >= limit && dispute.proven => return Settled::Stay,
-            _ if at.now >= limit => return Settled::Yield(LetGo::NothingKnown(member)),
-            _ => {}
+            Some(Fact::Known(server)) if at.now >= limit && does_not_lead(server) => Settled::Stay,
+            _ if at.now >= limit && still_writable => Settled::Yield(LetGo::OwnSecondary(member)),
+            _ if at.now >= limit && dispute.proven => Settled::Stay,
+            _ if at.now >= limit => Settled::Yield(LetGo::NothingKnown(member)),
+            _ => claimed.unsettled(at, out),
         }
-        out.wake(Timer::Dispute, if at.now < own_limit { own_limit } else { limit });
-        Settled::NotYet
     }
 
     /// The claimant's server leads by its own word, in this view. None: nothing is settled by that.
     fn against_one_that_leads(
         at: VipMoment<'_>,
         view: &GroupView,
-        dispute: Dispute,
+        Claimed { dispute, own_limit, .. }: Claimed<'_>,
         own_right: Option<&Entitlement>,
     ) -> Option<Settled> {
-        let (member, own_limit) = (dispute.claimant, dispute.since + at.policy.own_answer_limit);
+        let member = dispute.claimant;
         let own = at.facts.own_view();
         // A server that has been silent since may have moved on to the claimant's view, but not as its primary.
         let own_id = own.and_then(|own| own.view.as_ref()).or(at.facts.views.own.as_ref());
@@ -222,8 +198,4 @@ impl VipMachine {
     fn takes_writes(at: VipMoment<'_>, theirs: Option<&Fact<Server>>) -> bool {
         matches!(theirs, Some(Fact::Known(Server::Member(view))) if at.entitlement(view) == Entitlement::KeepUntilClaimed)
     }
-}
-
-fn leads(at: VipMoment<'_>, server: &Server, still_writable: bool) -> bool {
-    matches!(server, Server::Member(view) if view.is_writable_primary() || (at.leads(view) && !still_writable))
 }

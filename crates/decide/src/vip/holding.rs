@@ -166,6 +166,7 @@ impl VipMachine {
         why: Why,
     ) -> VipState {
         let patience = match &why {
+            Why::OthersNotHeard => None,
             Why::NotAskedYet | Why::Unreachable(_) if stage != Stage::Server => None,
             why if why.server_lives() => at.policy.refused_patience,
             _ if matches!(stage, Stage::Server | Stage::Primary) => Some(at.policy.hung_patience),

@@ -68,7 +68,7 @@ impl VipMachine {
             .filter(|(_, at)| lately(*at))
             .map(|(member, heard_at)| (member, Rival { since: now, heard_at }))
             .collect();
-        for member in rivals.keys().filter(|_| !at.is_for_readers()) {
+        for member in rivals.keys() {
             at.ask_peer_unless_asked_since(out, *member, now);
         }
         rivals

@@ -57,9 +57,7 @@ impl VipMachine {
                 claim.released_at = None;
                 claim.probes = 0;
                 claim.taken_since.get_or_insert(at.now);
-                if let Some(member) = at.facts.member_of(from)
-                    && !at.is_for_readers()
-                {
+                if let Some(member) = at.facts.member_of(from) {
                     at.ask_peer_unless_asked_since(out, member, at.now - ASK_HOLDER_EVERY);
                 }
             }
@@ -73,9 +71,7 @@ impl VipMachine {
                     let rival =
                         claim.rivals.entry(member).or_insert(Rival { since: at.now, heard_at: at.now });
                     rival.heard_at = at.now;
-                    if !at.is_for_readers() {
-                        at.ask_peer_unless_asked_since(out, member, rival.since);
-                    }
+                    at.ask_peer_unless_asked_since(out, member, rival.since);
                 }
             }
             Says::Fitness(_) => {}

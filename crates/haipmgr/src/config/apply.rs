@@ -42,6 +42,14 @@ pub(super) fn apply(draft: &mut Draft, key: &'static Key, entry: &Entry, problem
     }
 }
 
+/// One of these words, each of which means what stands at its place.
+fn choice<T: Copy, const N: usize>(value: &Value, words: [&str; N], meanings: [T; N]) -> Result<T, String> {
+    let all = words.join("\", \"");
+    let said = text(value, &format!("one of \"{all}\""))?;
+    let meaning = words.iter().zip(meanings).find(|(word, _)| **word == said).map(|(_, meaning)| meaning);
+    meaning.ok_or_else(|| format!("\"{}\" is not one of \"{all}\"", said.escape_debug()))
+}
+
 fn place(draft: &mut Draft, kind: &Kind, value: &Value) -> Result<(), String> {
     match kind {
         Kind::Text(at) => *at(draft) = Some(text(value, "in quotes, and not empty")?),
@@ -86,67 +94,56 @@ fn place(draft: &mut Draft, kind: &Kind, value: &Value) -> Result<(), String> {
             };
         }
         Kind::Command(at) => *at(draft) = Some(command(value)?),
-        Kind::DecisionTrace => draft.decision_trace = decision_trace(value)?,
-        Kind::GatewayLost => draft.limits.gateway_lost = gateway_lost(value)?,
-        Kind::ReadOnlyPrimary => draft.limits.read_only_primary = read_only_primary(value)?,
-        Kind::SilentHost => draft.group.silent_host = silent_host(value)?,
         Kind::ReaderMaxBehind => {
             let limits = readers::max_behind(value)?;
             draft.group.readers.max_transactions = limits.transactions;
             draft.group.readers.max_age = limits.age;
         }
-        Kind::WhenNoReader => draft.group.readers.when_none = when_no_reader(value)?,
+        Kind::DecisionTrace
+        | Kind::GatewayLost
+        | Kind::ReadOnlyPrimary
+        | Kind::SilentHost
+        | Kind::WhenNoReader => place_choice(draft, kind, value)?,
         Kind::Members | Kind::FurtherVips | Kind::Hook(_) => {}
     }
     Ok(())
 }
 
-fn decision_trace(value: &Value) -> Result<DecisionTrace, String> {
-    let words = TRACE_WORDS.join("\", \"");
-    match text(value, &format!("one of \"{words}\""))?.as_str() {
-        "switches" => Ok(DecisionTrace::Switches),
-        "all" => Ok(DecisionTrace::All),
-        "off" => Ok(DecisionTrace::Off),
-        other => Err(format!("\"{}\" is not one of \"{words}\"", other.escape_debug())),
+/// What is one of a few words.
+fn place_choice(draft: &mut Draft, kind: &Kind, value: &Value) -> Result<(), String> {
+    match kind {
+        Kind::DecisionTrace => {
+            draft.decision_trace = choice(
+                value,
+                TRACE_WORDS,
+                [DecisionTrace::Switches, DecisionTrace::All, DecisionTrace::Off],
+            )?;
+        }
+        Kind::GatewayLost => {
+            draft.limits.gateway_lost =
+                choice(value, GATEWAY_LOST_WORDS, [GatewayLost::Release, GatewayLost::HoldWithMajority])?;
+        }
+        Kind::ReadOnlyPrimary => {
+            draft.limits.read_only_primary = choice(
+                value,
+                READ_ONLY_WORDS,
+                [ReadOnlyPrimary::Hold, ReadOnlyPrimary::Release, ReadOnlyPrimary::Follow],
+            )?;
+        }
+        Kind::SilentHost => {
+            draft.group.silent_host =
+                choice(value, SILENT_HOST_WORDS, [SilentHost::Wait, SilentHost::Expel])?;
+        }
+        Kind::WhenNoReader => {
+            draft.group.readers.when_none = choice(
+                value,
+                NO_READER_WORDS,
+                [WhenNoReader::Primary, WhenNoReader::Nobody, WhenNoReader::AnyOnline],
+            )?;
+        }
+        _ => {}
     }
-}
-
-fn gateway_lost(value: &Value) -> Result<GatewayLost, String> {
-    let words = GATEWAY_LOST_WORDS.join("\" or \"");
-    match text(value, &format!("\"{words}\""))?.as_str() {
-        "release" => Ok(GatewayLost::Release),
-        "hold-with-majority" => Ok(GatewayLost::HoldWithMajority),
-        other => Err(format!("\"{}\" is not \"{words}\"", other.escape_debug())),
-    }
-}
-
-fn read_only_primary(value: &Value) -> Result<ReadOnlyPrimary, String> {
-    let words = READ_ONLY_WORDS.join("\", \"");
-    match text(value, &format!("one of \"{words}\""))?.as_str() {
-        "hold" => Ok(ReadOnlyPrimary::Hold),
-        "release" => Ok(ReadOnlyPrimary::Release),
-        "follow" => Ok(ReadOnlyPrimary::Follow),
-        other => Err(format!("\"{}\" is not one of \"{words}\"", other.escape_debug())),
-    }
-}
-
-fn silent_host(value: &Value) -> Result<SilentHost, String> {
-    let words = SILENT_HOST_WORDS.join("\" or \"");
-    match text(value, &format!("\"{words}\""))?.as_str() {
-        "wait" => Ok(SilentHost::Wait),
-        "expel" => Ok(SilentHost::Expel),
-        other => Err(format!("\"{}\" is not \"{words}\"", other.escape_debug())),
-    }
-}
-
-fn when_no_reader(value: &Value) -> Result<WhenNoReader, String> {
-    let words = NO_READER_WORDS.join("\", \"");
-    match text(value, &format!("one of \"{words}\""))?.as_str() {
-        "primary" => Ok(WhenNoReader::Primary),
-        "nobody" => Ok(WhenNoReader::Nobody),
-        "any_online" => Ok(WhenNoReader::AnyOnline),
-        other => Err(format!("\"{}\" is not one of \"{words}\"", other.escape_debug())),
-    }
+    Ok(())
 }
 
 fn members(draft: &mut Draft, entry: &Entry, problems: &mut Problems) {

@@ -22,7 +22,6 @@ mod health;
 mod listener;
 mod looks;
 mod metrics;
-#[cfg(test)]
 mod packaged;
 mod room;
 mod routes;

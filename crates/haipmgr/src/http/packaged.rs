@@ -1,4 +1,6 @@
 //! The alert rules and the dashboard of the package, held to what an agent shows: every metric, label and value that they name is there.
+//! Tests alone: nothing of it is in the agent.
+#![cfg(test)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::{BTreeMap, BTreeSet};

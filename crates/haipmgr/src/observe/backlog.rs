@@ -7,13 +7,12 @@ use std::io;
 use std::time::Duration;
 
 use decide::input::{Backlog, Event, Fact, Seen, Why};
-use tokio::task::AbortHandle;
 use tokio::time::sleep;
 
 use crate::clock;
 use crate::server_access::kept_session::{KeptSession, Unanswered};
 use crate::server_access::session::Rows;
-use crate::server_access::{Access, Servers};
+use crate::server_access::{Access, Kept, Servers};
 
 const ASK_EVERY: Duration = Duration::from_secs(1);
 /// An answer, or a connection, is waited for no longer.
@@ -38,15 +37,7 @@ const NOT_ALLOWED: [u16; 3] = [1044, 1142, 1143];
 
 /// The server is being asked as long as this lives.
 pub struct BacklogWatch {
-    task: AbortHandle,
-    /// The thread is there as long as this.
-    _servers: Servers,
-}
-
-impl Drop for BacklogWatch {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
+    _task: Kept,
 }
 
 /// Tells `Event::Backlog` after each question; `report` is told, once, why it can't be known as long as nobody does anything about it.
@@ -61,7 +52,7 @@ pub fn watch(
     report: impl Fn(&str) + Send + Sync + 'static,
 ) -> io::Result<BacklogWatch> {
     let mut server = KeptSession::new(access, LIMIT);
-    let task = servers.spawn(async move {
+    let task = servers.keep(async move {
         let mut reported = None;
         loop {
             let asked_at = clock::now();
@@ -82,7 +73,7 @@ pub fn watch(
             sleep(wait).await;
         }
     })?;
-    Ok(BacklogWatch { task, _servers: servers.clone() })
+    Ok(BacklogWatch { _task: task })
 }
 
 /// Why no answer will come by itself, with what to do; none: one may.

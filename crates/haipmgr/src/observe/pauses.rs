@@ -7,14 +7,13 @@
 use std::io;
 use std::time::Duration;
 
-use tokio::task::AbortHandle;
 use tokio::time::sleep;
 
 use crate::pause::Pause;
 use crate::server_access::account::PAUSED_UNTIL;
 use crate::server_access::kept_session::KeptSession;
 use crate::server_access::session::Rows;
-use crate::server_access::{Access, Servers};
+use crate::server_access::{Access, Kept, Servers};
 
 /// So soon every agent knows of a pause, and of its end.
 const READ_EVERY: Duration = Duration::from_secs(1);
@@ -33,15 +32,7 @@ pub(crate) const NO_TABLE: [u16; 4] = [1049, 1044, 1142, 1146];
 
 /// The table is being read as long as this lives.
 pub struct PauseWatch {
-    task: AbortHandle,
-    /// The thread is there as long as this.
-    _servers: Servers,
-}
-
-impl Drop for PauseWatch {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
+    _task: Kept,
 }
 
 /// Tells the cluster's pause, or that there is none, when it is first read and whenever it changes. What can't be read is not told:
@@ -55,7 +46,7 @@ pub fn watch(
     tell: impl Fn(Option<Pause>) + Send + Sync + 'static,
 ) -> io::Result<PauseWatch> {
     let mut server = KeptSession::new(access, LIMIT);
-    let task = servers.spawn(async move {
+    let task = servers.keep(async move {
         let (mut told, mut is_there) = (None, true);
         loop {
             let question = if is_there { PAUSED_UNTIL } else { IS_THERE };
@@ -82,7 +73,7 @@ pub fn watch(
             sleep(wait).await;
         }
     })?;
-    Ok(PauseWatch { task, _servers: servers.clone() })
+    Ok(PauseWatch { _task: task })
 }
 
 /// The row has no end that is a number.

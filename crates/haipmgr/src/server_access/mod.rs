@@ -31,6 +31,7 @@ pub use crate::config::Password;
 
 pub(crate) use self::connect::{Connector, GIVE_UP};
 pub(crate) use self::failure::{After, Failure, useless};
+pub(crate) use self::servers::Kept;
 pub use self::servers::Servers;
 
 /// How to reach one server, and as whom.

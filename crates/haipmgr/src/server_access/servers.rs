@@ -31,6 +31,19 @@ struct Running {
     _stop: oneshot::Sender<()>,
 }
 
+/// What is being done there. Dropped, it ends.
+pub(crate) struct Kept {
+    task: AbortHandle,
+    /// The thread is there as long as this.
+    _servers: Servers,
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
 impl Servers {
     /// Has this done there. It must not block.
     ///
@@ -43,6 +56,14 @@ impl Servers {
             none => none.insert(start()?),
         };
         Ok(running.tasks.spawn(task).abort_handle())
+    }
+
+    /// Has this done there for as long as what it gives back lives. It must not block.
+    ///
+    /// # Errors
+    /// The system gives no thread or no descriptor.
+    pub(crate) fn keep(&self, task: impl Future<Output = ()> + Send + 'static) -> io::Result<Kept> {
+        Ok(Kept { task: self.spawn(task)?, _servers: self.clone() })
     }
 
     /// Which watch this is, counted from 0.

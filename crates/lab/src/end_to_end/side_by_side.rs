@@ -21,7 +21,7 @@ const LABS_A_CORE: usize = 2;
 /// Bringing a lab up takes as long as a test or two: for fewer than this many it is not worth it.
 const TESTS_A_LAB: usize = 4;
 /// Where more than these fail, it is not the machine.
-const SECOND_TRIES: usize = 5;
+const SECOND_TRIES: usize = 8;
 /// Lines shown of what a lab said that ended too soon.
 const SHOWN: usize = 20;
 

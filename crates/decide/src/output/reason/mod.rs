@@ -1,6 +1,7 @@
 //! Why a decision is what it is, in words for the log.
 
 mod because;
+mod readers;
 
 use core::fmt;
 use std::net::IpAddr;
@@ -34,15 +35,8 @@ impl Said {
 
     /// The same without the VIP's name.
     pub fn words(&self, policy: &Policy) -> String {
-        match &self.reason {
-            Reason::Started { interface, because } if self.is_about_readers(policy) => {
-                format!("VIP started on {interface}: it belongs here, and {because}")
-            }
-            Reason::Holding if self.is_about_readers(policy) => {
-                "VIP kept: it belongs here, and all stages pass".to_owned()
-            }
-            reason => reason.to_string(),
-        }
+        let for_readers = self.is_about_readers(policy).then(|| readers::words(&self.reason)).flatten();
+        for_readers.unwrap_or_else(|| self.reason.to_string())
     }
 
     /// It is about a VIP for readers.

@@ -5,14 +5,13 @@ use std::time::Duration;
 
 use decide::input::{Event, Fact, NotInGroup, Seen, Server, Why};
 use decide::time::Time;
-use tokio::task::AbortHandle;
 
 use super::asker::{Answer, Asker, Calls, Next, Tell};
 use super::connection::Connection;
 use super::unchanged::Unchanged;
 use super::{Access, CannotAsk, Limits};
 use crate::clock;
-use crate::server_access::Servers;
+use crate::server_access::{Kept, Servers};
 use crate::tally::Tally;
 
 /// The least time between two polls of a server that turns the account away: each is a new connection, which costs the
@@ -31,15 +30,7 @@ const ENDING: u32 = 5;
 pub struct ServerWatch {
     calls: Arc<Calls>,
     unchanged: Arc<Unchanged>,
-    task: AbortHandle,
-    /// The thread is there as long as this.
-    _servers: Servers,
-}
-
-impl Drop for ServerWatch {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
+    _task: Kept,
 }
 
 /// Asks the server at once and then each `every`, and tells each answer, but for those that say what was told before while all
@@ -73,8 +64,8 @@ pub fn watch(
         number: servers.number_of_watch(),
         tell: News { unchanged: Arc::clone(&unchanged), limits, tally, turned_away: 0 },
     };
-    let task = servers.spawn(asker.run()).map_err(|source| CannotAsk { endpoint, source })?;
-    Ok(ServerWatch { calls, unchanged, task, _servers: servers.clone() })
+    let task = servers.keep(asker.run()).map_err(|source| CannotAsk { endpoint, source })?;
+    Ok(ServerWatch { calls, unchanged, _task: task })
 }
 
 /// What of the answers is told.
