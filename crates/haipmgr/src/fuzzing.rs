@@ -7,9 +7,8 @@ use std::path::Path;
 use decide::input::{Host, Server};
 use decide::output::StatMark;
 use decide::time::Time;
+use linux::route_message::RouteMessage;
 use netlink_packet_core::{NetlinkBuffer, NetlinkMessage, NetlinkPayload};
-use netlink_packet_route::RouteNetlinkMessage;
-use netlink_packet_route::link::LinkAttribute;
 
 use crate::act::{expel, statfile};
 use crate::commands::replay::{ReplayError, Replayed, replay_text};
@@ -47,10 +46,10 @@ pub fn host_of(messages: &[u8]) -> (Host, Vec<String>, bool) {
     let (mut links, mut addresses, mut again) = (Vec::new(), Vec::new(), Vec::new());
     let mut rest = messages;
     while let Ok(taken) = NetlinkBuffer::new_checked(&rest).map(|message| message.length() as usize) {
-        if let Ok(message) = NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest) {
+        if let Ok(message) = NetlinkMessage::<RouteMessage>::deserialize(rest) {
             match &message.payload {
-                NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) => links.push(link.clone()),
-                NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewAddress(address)) => {
+                NetlinkPayload::InnerMessage(RouteMessage::NewLink(link)) => links.push(link.clone()),
+                NetlinkPayload::InnerMessage(RouteMessage::NewAddress(address)) => {
                     addresses.push(address.clone());
                     again.push(message.payload);
                 }
@@ -61,11 +60,7 @@ pub fn host_of(messages: &[u8]) -> (Host, Vec<String>, bool) {
     }
     let view = View::new(Time(0), &links, &addresses);
     let news = again.iter().any(|told| view.differs_from(told));
-    let attributes = links.iter().flat_map(|link| &link.attributes);
-    let names = attributes.filter_map(|attribute| match attribute {
-        LinkAttribute::IfName(name) => Some(name.clone()),
-        _ => None,
-    });
+    let names = links.iter().filter_map(|link| link.name.clone());
     (view.host, names.collect(), news)
 }
 

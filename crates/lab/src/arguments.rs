@@ -108,8 +108,8 @@ pub(crate) enum Task {
         /// Changes of a primary, with one cluster and with all
         #[arg(long, default_value_t = 100)]
         flips: u32,
-        /// VIPs of one cluster, on a stand-in for its server
-        #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(2..=64))]
+        /// VIPs of one cluster, on a stand-in for its server; 1 for an agent that knows no more
+        #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=64))]
         vips: u16,
         /// A folder for the page
         #[arg(long)]

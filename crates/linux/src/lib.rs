@@ -11,4 +11,5 @@ pub mod packet_keeper;
 pub mod packet_socket;
 pub mod peer_groups;
 pub mod raw_socket;
+pub mod route_message;
 pub mod sock_diag;

@@ -6,20 +6,24 @@
 //! The socket that asks never subscribes to notifications. A notification carries the sequence number of whoever
 //! caused it, and could be taken for the answer to a question with the same number. [`Ipv6News`] has a socket of its own.
 
+use std::fmt;
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use futures_util::StreamExt as _;
+use futures_util::stream::BoxStream;
 use netlink_packet_core::{
     NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload,
 };
-use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::address::{AddressAttribute, AddressMessage};
-use netlink_packet_route::link::{LinkAttribute, LinkExtentMask, LinkMessage};
-use rtnetlink::{Handle, MulticastGroup};
+use netlink_proto::ConnectionHandle;
+use netlink_sys::protocols::NETLINK_ROUTE;
+use netlink_sys::{AsyncSocket as _, SocketAddr};
 use tokio::sync::broadcast;
 use tokio::task::JoinSet;
+
+use crate::route_message::{Link, RouteMessage};
 
 /// How often a dump is begun anew when the kernel says that things changed under it.
 const DUMP_ATTEMPTS: u32 = 8;
@@ -56,7 +60,7 @@ impl NetlinkError {
 
 /// A socket for questions and orders; a clone shares it.
 #[derive(Clone, Debug)]
-pub struct RouteSocket(Handle);
+pub struct RouteSocket(ConnectionHandle<RouteMessage>);
 
 impl RouteSocket {
     /// Opens one, in the network namespace of the calling thread. To be called inside a tokio runtime.
@@ -65,7 +69,7 @@ impl RouteSocket {
     /// Out of descriptors, or no netlink in this kernel.
     pub fn open() -> Result<Self, NetlinkError> {
         let (mut connection, handle, _unsolicited) =
-            rtnetlink::new_connection().map_err(NetlinkError::Open)?;
+            netlink_proto::new_connection(NETLINK_ROUTE).map_err(NetlinkError::Open)?;
         connection.set_forward_done(true);
         connection.set_forward_ack(true);
         tokio::spawn(connection);
@@ -73,26 +77,19 @@ impl RouteSocket {
     }
 
     /// Every interface.
-    pub async fn links(&self) -> Result<Vec<LinkMessage>, NetlinkError> {
-        let mut question = LinkMessage::default();
-        question.attributes.push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));
-        let answers = self.dump(&RouteNetlinkMessage::GetLink(question)).await?;
-        Ok(answers
-            .into_iter()
-            .filter_map(
-                |answer| if let RouteNetlinkMessage::NewLink(link) = answer { Some(link) } else { None },
-            )
-            .collect())
+    pub async fn links(&self) -> Result<Vec<Link>, NetlinkError> {
+        let answers = self.dump(&RouteMessage::GetLinks).await?;
+        Ok(answers.into_iter().filter_map(link_in).collect())
     }
 
     /// Every address of every interface.
     pub async fn addresses(&self) -> Result<Vec<AddressMessage>, NetlinkError> {
-        let answers = self.dump(&RouteNetlinkMessage::GetAddress(AddressMessage::default())).await?;
+        let answers = self.dump(&RouteMessage::GetAddresses).await?;
         Ok(answers
             .into_iter()
-            .filter_map(|answer| {
-                if let RouteNetlinkMessage::NewAddress(address) = answer { Some(address) } else { None }
-            })
+            .filter_map(
+                |answer| if let RouteMessage::NewAddress(address) = answer { Some(address) } else { None },
+            )
             .collect())
     }
 
@@ -100,24 +97,17 @@ impl RouteSocket {
     ///
     /// # Errors
     /// `ENODEV`: there is none.
-    pub async fn link(&self, name: &str) -> Result<LinkMessage, NetlinkError> {
-        let mut question = LinkMessage::default();
-        question.attributes.push(LinkAttribute::IfName(name.to_owned()));
-        let answers = self.ask(RouteNetlinkMessage::GetLink(question), 0).await?;
-        answers
-            .into_iter()
-            .find_map(
-                |answer| if let RouteNetlinkMessage::NewLink(link) = answer { Some(link) } else { None },
-            )
-            .ok_or(NetlinkError::Cut)
+    pub async fn link(&self, name: &str) -> Result<Link, NetlinkError> {
+        let answers = self.ask(RouteMessage::GetLink(name.to_owned()), 0).await?;
+        answers.into_iter().find_map(link_in).ok_or(NetlinkError::Cut)
     }
 
     /// Gives an order, and waits until the kernel has carried it out. `flags` come on top of request and ack.
-    pub async fn order(&self, message: RouteNetlinkMessage, flags: u16) -> Result<(), NetlinkError> {
+    pub async fn order(&self, message: RouteMessage, flags: u16) -> Result<(), NetlinkError> {
         self.ask(message, flags).await.map(|_| ())
     }
 
-    async fn dump(&self, message: &RouteNetlinkMessage) -> Result<Vec<RouteNetlinkMessage>, NetlinkError> {
+    async fn dump(&self, message: &RouteMessage) -> Result<Vec<RouteMessage>, NetlinkError> {
         for _ in 0..DUMP_ATTEMPTS {
             match self.ask(message.clone(), NLM_F_DUMP).await {
                 Err(NetlinkError::Unsteady) => {}
@@ -127,14 +117,10 @@ impl RouteSocket {
         Err(NetlinkError::Unsteady)
     }
 
-    async fn ask(
-        &self,
-        message: RouteNetlinkMessage,
-        flags: u16,
-    ) -> Result<Vec<RouteNetlinkMessage>, NetlinkError> {
+    async fn ask(&self, message: RouteMessage, flags: u16) -> Result<Vec<RouteMessage>, NetlinkError> {
         let mut request = NetlinkMessage::from(message);
         request.header.flags = NLM_F_REQUEST | NLM_F_ACK | flags;
-        let mut stream = self.0.clone().request(request).map_err(|_| NetlinkError::Cut)?;
+        let mut stream = self.0.request(request, SocketAddr::new(0, 0)).map_err(|_| NetlinkError::Cut)?;
         let mut answers = Vec::new();
         let mut unsteady = false;
         while let Some(reply) = stream.next().await {
@@ -151,6 +137,55 @@ impl RouteSocket {
             }
         }
         Err(NetlinkError::Cut)
+    }
+}
+
+fn link_in(answer: RouteMessage) -> Option<Link> {
+    if let RouteMessage::NewLink(link) = answer { Some(link) } else { None }
+}
+
+/// What the kernel tells of unasked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Topic {
+    /// Interfaces.
+    Links = 1,
+    /// IPv4 addresses.
+    Ipv4Addresses = 5,
+    /// IPv6 addresses.
+    Ipv6Addresses = 9,
+}
+
+/// What the kernel tells unasked. Notifications that were lost are told of as `Overrun`.
+pub struct Notifications {
+    told: BoxStream<'static, NetlinkPayload<RouteMessage>>,
+    /// Moves them from the socket into the stream; ends with this struct.
+    _pump: JoinSet<()>,
+}
+
+/// Opens a socket on which the kernel tells of these, in the network namespace of the calling thread. To be called inside a tokio runtime.
+///
+/// # Errors
+/// Out of descriptors, or no netlink in this kernel.
+pub fn notifications(topics: &[Topic]) -> io::Result<Notifications> {
+    let (mut connection, _, messages) = netlink_proto::new_connection(NETLINK_ROUTE)?;
+    // `RTNLGRP_…` of linux/rtnetlink.h, which count from 1, as bits.
+    let groups = topics.iter().fold(0, |groups, topic| groups | 1 << (*topic as u32 - 1));
+    connection.socket_mut().socket_mut().bind(&SocketAddr::new(0, groups))?;
+    let mut pump = JoinSet::new();
+    pump.spawn(connection);
+    Ok(Notifications { told: messages.map(|(message, _)| message.payload).boxed(), _pump: pump })
+}
+
+impl fmt::Debug for Notifications {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Notifications").finish_non_exhaustive()
+    }
+}
+
+impl Notifications {
+    /// The next one; none: the socket failed.
+    pub async fn next(&mut self) -> Option<NetlinkPayload<RouteMessage>> {
+        self.told.next().await
     }
 }
 
@@ -176,15 +211,13 @@ impl Ipv6News {
     /// # Errors
     /// Out of descriptors, or no netlink in this kernel.
     pub fn open() -> Result<Self, NetlinkError> {
-        let (connection, _, mut messages) =
-            rtnetlink::new_multicast_connection(&[MulticastGroup::Ipv6Ifaddr]).map_err(NetlinkError::Open)?;
+        let mut news = notifications(&[Topic::Ipv6Addresses]).map_err(NetlinkError::Open)?;
         let (tell, _) = broadcast::channel(KEPT_NEWS);
         let mut pump = JoinSet::new();
-        pump.spawn(connection);
         let teller = tell.clone();
         pump.spawn(async move {
-            while let Some((message, _)) = messages.next().await {
-                if let NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewAddress(came)) = message.payload
+            while let Some(message) = news.next().await {
+                if let NetlinkPayload::InnerMessage(RouteMessage::NewAddress(came)) = message
                     && let Some(address) = own_address(&came)
                 {
                     // Nobody may be waiting.

@@ -9,16 +9,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
-use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::address::{AddressHeaderFlags, AddressMessage};
 use nix::errno::Errno;
 use tokio::time::timeout;
 
 pub use self::label::Label;
-use self::message::{
-    address_to_add, address_to_delete, address_to_renew, promote_secondaries, promotes_secondaries,
-};
+use self::message::{address_to_add, address_to_delete, address_to_renew};
 use linux::netlink::{Ipv6News, NetlinkError, RouteSocket, own_address};
+use linux::route_message::RouteMessage;
 
 /// An IPv6 address that was added is there within this, unless the interface is down or the machine stands still.
 const THERE_WITHIN: Duration = Duration::from_millis(20);
@@ -256,7 +254,7 @@ impl Addresses {
     async fn try_to_add(&self, wanted: Wanted<'_>) -> Result<u32, NetlinkError> {
         let socket = self.socket()?;
         let index = interface_index(wanted.interface)?;
-        let message = RouteNetlinkMessage::NewAddress(address_to_add(index, wanted));
+        let message = RouteMessage::NewAddress(address_to_add(index, wanted));
         socket.order(message, NLM_F_CREATE | NLM_F_EXCL).await.map(|()| index)
     }
 
@@ -270,7 +268,7 @@ impl Addresses {
         let copies: Vec<_> = on_interface.iter().filter(|there| is(there, wanted.address)).collect();
         if copies.iter().any(|there| there.header.prefix_len == wanted.prefix) {
             // It came this moment, or this kernel refuses to renew as other kernels do: it was there a breath ago.
-            let message = RouteNetlinkMessage::NewAddress(address_to_add(index, wanted));
+            let message = RouteMessage::NewAddress(address_to_add(index, wanted));
             return socket.order(message, NLM_F_REPLACE).await.map(|()| true);
         }
         let mut renewed = false;
@@ -279,7 +277,7 @@ impl Addresses {
             renewed |= renew_what_is_there(&socket, index, copy).await?;
         }
         if renewed && wanted.lifetime.is_some() {
-            let message = RouteNetlinkMessage::NewAddress(address_to_add(index, wanted));
+            let message = RouteMessage::NewAddress(address_to_add(index, wanted));
             socket.order(message, NLM_F_CREATE | NLM_F_EXCL).await?;
         }
         Ok(renewed)
@@ -313,14 +311,14 @@ impl Addresses {
         for victim in on_interface.iter().filter(|there| meant(there)) {
             let company = on_interface.iter().any(|other| !meant(other) && goes_with(other, victim));
             let link = if company { Some(socket.link(interface).await?) } else { None };
-            let switch = link.filter(|link| !promotes_secondaries(link)).map(|link| link.header.index);
+            let switch = link.filter(|link| link.promotes_secondaries != Some(true)).map(|link| link.index);
             if let Some(index) = switch {
                 // Refused: then two holders are worse than a host without its own address.
-                let _ = socket.order(promote_secondaries(index, true), 0).await;
+                let _ = socket.order(RouteMessage::SetPromoteSecondaries { index, on: true }, 0).await;
             }
-            let deleted = socket.order(RouteNetlinkMessage::DelAddress(address_to_delete(victim)), 0).await;
+            let deleted = socket.order(RouteMessage::DelAddress(address_to_delete(victim)), 0).await;
             if let Some(index) = switch {
-                let _ = socket.order(promote_secondaries(index, false), 0).await;
+                let _ = socket.order(RouteMessage::SetPromoteSecondaries { index, on: false }, 0).await;
             }
             match deleted {
                 Err(error) if error.number() == Some(Errno::EADDRNOTAVAIL) => {}
@@ -361,7 +359,7 @@ async fn renew_what_is_there(
     index: u32,
     wanted: Wanted<'_>,
 ) -> Result<bool, NetlinkError> {
-    let message = RouteNetlinkMessage::NewAddress(address_to_renew(index, wanted));
+    let message = RouteMessage::NewAddress(address_to_renew(index, wanted));
     match socket.order(message, NLM_F_REPLACE).await {
         Err(error) if matches!(error.number(), Some(Errno::EINVAL | Errno::EOPNOTSUPP)) => Ok(false),
         other => other.map(|()| true),

@@ -12,17 +12,14 @@ use std::time::Duration;
 
 use decide::input::{Fact, Host, HostAddress, Interface, Seen, Why};
 use decide::time::Time;
-use futures_util::StreamExt as _;
-use futures_util::stream::BoxStream;
-use netlink_packet_core::{NetlinkMessage, NetlinkPayload};
-use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_core::NetlinkPayload;
 use netlink_packet_route::address::AddressMessage;
-use netlink_packet_route::link::{LinkAttribute, LinkEvent, LinkFlags, LinkMessage};
-use rtnetlink::MulticastGroup;
+use netlink_packet_route::link::LinkFlags;
 use tokio::sync::Notify;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinHandle;
 
-use linux::netlink::{NetlinkError, RouteSocket, own_address};
+use linux::netlink::{NetlinkError, Notifications, RouteSocket, Topic, notifications, own_address};
+use linux::route_message::{Link, RouteMessage};
 
 /// How long to wait before a failed socket is opened anew.
 const REOPEN_AFTER: Duration = Duration::from_millis(500);
@@ -157,21 +154,15 @@ async fn reopen() -> (Kernel, View) {
 
 /// The two sockets; `linux::netlink` says why notifications have their own.
 struct Kernel {
-    notifications: BoxStream<'static, NetlinkPayload<RouteNetlinkMessage>>,
+    notifications: Notifications,
     questions: RouteSocket,
-    /// Moves notifications from the socket into the stream; ends with this struct.
-    _pump: JoinSet<()>,
 }
 
 impl Kernel {
     fn open() -> Result<Self, LinkError> {
-        let groups = [MulticastGroup::Link, MulticastGroup::Ipv4Ifaddr, MulticastGroup::Ipv6Ifaddr];
-        let (connection, _, messages) =
-            rtnetlink::new_multicast_connection(&groups).map_err(LinkError::Subscribe)?;
-        let mut pump = JoinSet::new();
-        pump.spawn(connection);
-        let notifications = messages.map(|(message, _): (NetlinkMessage<_>, _)| message.payload).boxed();
-        Ok(Self { notifications, questions: RouteSocket::open()?, _pump: pump })
+        let topics = [Topic::Links, Topic::Ipv4Addresses, Topic::Ipv6Addresses];
+        let notifications = notifications(&topics).map_err(LinkError::Subscribe)?;
+        Ok(Self { notifications, questions: RouteSocket::open()? })
     }
 
     async fn read(&mut self) -> Result<View, NetlinkError> {
@@ -205,9 +196,9 @@ struct InterfaceState {
 }
 
 impl View {
-    pub(crate) fn new(asked_at: Time, links: &[LinkMessage], addresses: &[AddressMessage]) -> Self {
+    pub(crate) fn new(asked_at: Time, links: &[Link], addresses: &[AddressMessage]) -> Self {
         let interfaces: BTreeMap<_, _> =
-            links.iter().filter_map(|link| Some((link.header.index, interface_state(link)?))).collect();
+            links.iter().filter_map(|link| Some((link.index, interface_state(link)?))).collect();
         let addresses: BTreeSet<_> = addresses.iter().filter_map(address_key).collect();
         let host = Host {
             addresses: addresses
@@ -264,35 +255,25 @@ impl View {
     }
 
     /// Where the kernel calls for announcements: a bond's other port took over, a virtual machine came from another host.
-    fn called_for(&self, notification: &NetlinkPayload<RouteNetlinkMessage>) -> Vec<PathChange> {
+    fn called_for(&self, notification: &NetlinkPayload<RouteMessage>) -> Vec<PathChange> {
         match notification {
-            NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) => {
-                let calls = |attribute: &LinkAttribute| {
-                    matches!(
-                        attribute,
-                        LinkAttribute::Event(LinkEvent::NotifyPeers | LinkEvent::BondingFailover)
-                    )
-                };
-                if link.attributes.iter().any(calls) {
-                    self.path_changed(link.header.index, "the kernel calls for announcements")
-                } else {
-                    Vec::new()
-                }
+            NetlinkPayload::InnerMessage(RouteMessage::NewLink(link)) if link.calls_for_announcements => {
+                self.path_changed(link.index, "the kernel calls for announcements")
             }
             _ => Vec::new(),
         }
     }
 
-    pub(crate) fn differs_from(&self, notification: &NetlinkPayload<RouteNetlinkMessage>) -> bool {
+    pub(crate) fn differs_from(&self, notification: &NetlinkPayload<RouteMessage>) -> bool {
         let known = |address: &AddressMessage| address_key(address).map(|key| self.addresses.contains(&key));
         match notification {
             NetlinkPayload::InnerMessage(message) => match message {
-                RouteNetlinkMessage::NewAddress(address) => known(address) == Some(false),
-                RouteNetlinkMessage::DelAddress(address) => known(address) == Some(true),
-                RouteNetlinkMessage::NewLink(link) => {
-                    self.interfaces.get(&link.header.index) != interface_state(link).as_ref()
+                RouteMessage::NewAddress(address) => known(address) == Some(false),
+                RouteMessage::DelAddress(address) => known(address) == Some(true),
+                RouteMessage::NewLink(link) => {
+                    self.interfaces.get(&link.index) != interface_state(link).as_ref()
                 }
-                RouteNetlinkMessage::DelLink(link) => self.interfaces.contains_key(&link.header.index),
+                RouteMessage::DelLink(link) => self.interfaces.contains_key(&link.index),
                 _ => false,
             },
             // Notifications were lost (the kernel's ENOBUFS arrives as `Overrun`), or something is odd: look.
@@ -305,29 +286,17 @@ fn address_key(message: &AddressMessage) -> Option<(u32, IpAddr, u8)> {
     Some((message.header.index, own_address(message)?, message.header.prefix_len))
 }
 
-fn interface_state(message: &LinkMessage) -> Option<InterfaceState> {
-    let name = message.attributes.iter().find_map(|attribute| {
-        if let LinkAttribute::IfName(name) = attribute { Some(name.clone()) } else { None }
-    })?;
-    let flags = message.header.flags;
+fn interface_state(link: &Link) -> Option<InterfaceState> {
+    let flags = link.flags;
     // IFF_LOWER_UP is the carrier itself. IFF_RUNNING would be late: the kernel holds it back for up to a second.
     // A dormant interface has carrier and may not pass traffic yet (802.1X).
     let running = flags.contains(LinkFlags::Up | LinkFlags::LowerUp) && !flags.contains(LinkFlags::Dormant);
-    let mut state = InterfaceState {
-        name,
+    Some(InterfaceState {
+        name: link.name.clone()?,
         running,
         loopback: flags.contains(LinkFlags::Loopback),
-        mac: Vec::new(),
-        port_of: None,
-        on: None,
-    };
-    for attribute in &message.attributes {
-        match attribute {
-            LinkAttribute::Address(mac) => state.mac.clone_from(mac),
-            LinkAttribute::Controller(index) => state.port_of = Some(*index),
-            LinkAttribute::Link(index) => state.on = Some(*index),
-            _ => {}
-        }
-    }
-    Some(state)
+        mac: link.mac.clone(),
+        port_of: link.port_of,
+        on: link.on,
+    })
 }

@@ -1,14 +1,12 @@
-//! What the kernel is told of an address, and of the interface's settings that its removal depends on.
+//! What the kernel is told of an address.
 
 use std::net::IpAddr;
 use std::time::Duration;
 
-use netlink_packet_core::{DefaultNla, Emitable as _};
+use netlink_packet_route::AddressFamily;
 use netlink_packet_route::address::{
     AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage, AddressScope, CacheInfo,
 };
-use netlink_packet_route::link::{AfSpecInet, AfSpecUnspec, LinkAttribute, LinkMessage};
-use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
 use super::Wanted;
 
@@ -80,39 +78,6 @@ fn address_message(index: u32, address: IpAddr, prefix: u8) -> AddressMessage {
 fn whole_seconds(lifetime: Duration) -> u32 {
     let seconds = lifetime.as_secs().saturating_sub(1);
     u32::try_from(seconds).unwrap_or(FOR_EVER).clamp(1, FOR_EVER - 1)
-}
-
-pub(super) fn promotes_secondaries(link: &LinkMessage) -> bool {
-    link.attributes.iter().any(|attribute| {
-        let LinkAttribute::AfSpecUnspec(families) = attribute else { return false };
-        families.iter().any(|family| {
-            let AfSpecUnspec::Inet(settings) = family else { return false };
-            settings
-                .iter()
-                .any(|setting| matches!(setting, AfSpecInet::DevConf(conf) if conf.promote_secondaries != 0))
-        })
-    })
-}
-
-/// Orders one IPv4 setting of an interface: `IFLA_AF_SPEC { AF_INET { IFLA_INET_CONF { number: value } } }`. It is put together
-/// here because the crate only knows the form that the kernel answers with, not the one it takes.
-pub(super) fn promote_secondaries(index: u32, on: bool) -> RouteNetlinkMessage {
-    const IFLA_AF_SPEC: u16 = 26;
-    const AF_INET: u16 = 2;
-    const IFLA_INET_CONF: u16 = 1;
-    const IPV4_DEVCONF_PROMOTE_SECONDARIES: u16 = 20;
-    let bytes = |attribute: &DefaultNla| {
-        let mut bytes = vec![0; attribute.buffer_len()];
-        attribute.emit(&mut bytes);
-        bytes
-    };
-    let value = DefaultNla::new(IPV4_DEVCONF_PROMOTE_SECONDARIES, u32::from(on).to_ne_bytes().to_vec());
-    let settings = DefaultNla::new(IFLA_INET_CONF, bytes(&value));
-    let family = DefaultNla::new(AF_INET, bytes(&settings));
-    let mut message = LinkMessage::default();
-    message.header.index = index;
-    message.attributes.push(LinkAttribute::Other(DefaultNla::new(IFLA_AF_SPEC, bytes(&family))));
-    RouteNetlinkMessage::SetLink(message)
 }
 
 #[cfg(test)]
