@@ -233,7 +233,7 @@ impl From<RouteMessage> for NetlinkPayload<RouteMessage> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test")]
+    #![allow(clippy::panic, clippy::unwrap_used, reason = "a test")]
 
     use netlink_packet_route::RouteNetlinkMessage;
     use netlink_packet_route::link::{
