@@ -59,6 +59,9 @@ pub struct GroupPolicy {
 pub struct VipPolicy {
     /// The virtual IP, of either family.
     pub address: IpAddr,
+    /// The prefix length that it is added with; none: that of a single host ([`VipPolicy::prefix_length`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prefix: Option<u8>,
     /// Which member it belongs on.
     pub role: VipRole,
     /// Unanswered probes before the VIP is taken (1–20).
@@ -253,6 +256,7 @@ impl VipPolicy {
     pub fn new(address: IpAddr) -> Self {
         Self {
             address,
+            prefix: None,
             role: VipRole::Writer,
             probe_count: 3,
             probe_spacing: Duration::from_millis(20),
@@ -271,7 +275,17 @@ impl VipPolicy {
         }
     }
 
+    /// The prefix length that it is added with. Of a single host it is unless the configuration names another: that has no network but the
+    /// address itself.
+    pub fn prefix_length(&self) -> u8 {
+        self.prefix.unwrap_or(if self.address.is_ipv4() { 32 } else { 128 })
+    }
+
     fn validate(&self, group: &GroupPolicy) -> Result<(), BadPolicy> {
+        let most = if self.address.is_ipv4() { 32 } else { 128 };
+        if !(1..=most).contains(&self.prefix_length()) {
+            return bad("vip", "the prefix length must be from 1 to 32, of an IPv6 address to 128");
+        }
         if group.members.contains_key(&self.address) {
             return bad("vip", "the VIP is also a member's own address; it must be one that no host has");
         }

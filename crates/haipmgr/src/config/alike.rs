@@ -67,7 +67,11 @@ fn members(cluster: &Cluster) -> String {
 }
 
 fn vips(cluster: &Cluster) -> String {
-    let each = cluster.policy.vips.values().map(|vip| format!("{} {:?}", vip.address, vip.role));
+    let each = cluster.policy.vips.values().map(|vip| {
+        // As a version without it says it, where the file has none.
+        let prefix = vip.prefix.map_or_else(String::new, |prefix| format!("/{prefix}"));
+        format!("{}{prefix} {:?}", vip.address, vip.role)
+    });
     each.collect::<Vec<_>>().join(", ")
 }
 
@@ -144,6 +148,7 @@ mod tests {
             ("\"10.77.0.12\" = \"eth0\"", "\"10.77.0.12\" = \"eth1\"", "members"),
             ("3306", "3307", "members"),
             ("10.77.0.100", "10.77.0.101", "vips"),
+            ("10.77.0.100", "10.77.0.100/24", "vips"),
             ("10.77.0.254", "10.77.0.253", "gateway"),
             ("linger = \"60s\"", "gateway_lost = \"hold-with-majority\"", "gateway"),
             ("60s", "61s", "limits"),

@@ -17,6 +17,7 @@ const KEYS: [&str; 3] = ["address", "role", "lease"];
 /// One of them, as the file has it.
 pub(super) struct FurtherVip {
     pub(super) address: IpAddr,
+    prefix: Option<u8>,
     /// Where the address is given.
     pub(super) at: Position,
     role: VipRole,
@@ -37,7 +38,7 @@ impl FurtherVip {
             Lease::AsTheCluster => cluster.lease,
             Lease::Own(lease) => lease,
         };
-        VipPolicy { address: self.address, role: self.role, lease, ..cluster.clone() }
+        VipPolicy { address: self.address, prefix: self.prefix, role: self.role, lease, ..cluster.clone() }
     }
 }
 
@@ -79,7 +80,7 @@ fn one(rows: &[Entry], problems: &mut Problems) -> Option<FurtherVip> {
     let mut own_lease = Lease::AsTheCluster;
     for row in rows {
         let told = match (row.key.as_str(), &row.value) {
-            ("address", value) => vip(value).map(|address| found = Some((address, row.value_at))),
+            ("address", value) => vip(value).map(|vip| found = Some((vip, row.value_at))),
             ("role", value) => role_of(value).map(|given| role = given),
             ("lease", value) => lease(value).map(|lease| own_lease = Lease::Own(lease)),
             (key, _) => {
@@ -91,7 +92,7 @@ fn one(rows: &[Entry], problems: &mut Problems) -> Option<FurtherVip> {
             problems.add(row.value_at, format!("{}: {text}", row.key));
         }
     }
-    found.map(|(address, at)| FurtherVip { address, at, role, lease: own_lease })
+    found.map(|((address, prefix), at)| FurtherVip { address, prefix, at, role, lease: own_lease })
 }
 
 fn role_of(value: &Value) -> Result<VipRole, String> {

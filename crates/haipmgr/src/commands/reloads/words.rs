@@ -191,6 +191,7 @@ fn readers(old: &ReaderPolicy, new: &ReaderPolicy, lines: &mut Lines) {
 fn limits(old: &VipPolicy, new: &VipPolicy, lines: &mut Lines) {
     let VipPolicy {
         address: _,
+        prefix: _,
         role,
         probe_count,
         probe_spacing,
@@ -208,6 +209,7 @@ fn limits(old: &VipPolicy, new: &VipPolicy, lines: &mut Lines) {
         announce_interval,
     } = old;
     lines.time_or("lease", "off", *lease, new.lease);
+    lines.key("prefix length", old.prefix_length(), new.prefix_length());
     lines.word("role", role, &new.role);
     lines.time("linger", *linger, new.linger);
     lines.time("claim_wait", *claim_wait, new.claim_wait);
