@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use decide::net::VipId;
-use decide::policy::{GatewayLost, ReaderPolicy, VipRole, WhenNoReader};
+use decide::policy::{GatewayLost, ReaderPolicy, VipGateway, VipRole, WhenNoReader};
 use haipmgr::config::{Config, DecisionTrace, Source, convert, load};
 use written::*;
 
@@ -179,6 +179,30 @@ fn a_vip_may_have_another_prefix_length_and_only_the_one_that_names_it_has_it() 
     let vips = only(&config).policy.vips.values();
     let lengths: Vec<_> = vips.map(|vip| (vip.prefix, vip.prefix_length())).collect();
     assert_eq!(lengths, [(Some(24), 24), (Some(64), 64), (None, 32), (None, 32)]);
+}
+
+#[test]
+fn a_vip_may_have_a_gateway_of_its_own_or_none() {
+    let text = TOML.to_owned()
+        + "[[cluster.vips]]\naddress = \"10.77.0.101\"\ngateway = \"10.78.0.254\"\n[[cluster.vips]]\naddress = \"10.77.0.102\"\n\
+           gateway = \"none\"\n[[cluster.vips]]\naddress = \"10.77.0.103\"\ngateway = \"10.77.0.254\"\n";
+    let (_written, config) = loaded("haipmgr.toml", &text);
+    let policy = &only(&config).policy;
+    let gateways: Vec<_> = policy.vips.values().map(|vip| vip.gateway).collect();
+    let own = VipGateway::Own(address("10.78.0.254"));
+    let wanted = [VipGateway::TheClusters, own, VipGateway::Nobody, VipGateway::TheClusters];
+    assert_eq!(gateways, wanted, "the last names the cluster's");
+    assert_eq!(policy.own_gateways(), [address("10.78.0.254")].into());
+    for (by, words) in [
+        ("\"nobody\"", "\"nobody\" is not an IP address"),
+        ("\"nobody\"", "or \"none\": no gateway is asked"),
+        ("0", "gateway: this is a whole number; write the gateway's address in quotes, or \"none\""),
+        ("\"10.77.0.102\"", "gateway: 10.77.0.102 is a VIP"),
+        ("\"10.77.0.12\"", "gateway: 10.77.0.12 is a member"),
+    ] {
+        let problems = refused("haipmgr.toml", &text.replace("\"10.78.0.254\"", by));
+        assert!(problems.iter().any(|problem| problem.contains(words)), "{by}: {problems:#?}");
+    }
 }
 
 /// What is replaced by what; where the fault is told; words that are in it.

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use decide::policy::{ReaderPolicy, VipPolicy};
+use decide::policy::{ReaderPolicy, VipGateway, VipPolicy};
 
 use super::Cluster;
 
@@ -78,7 +78,10 @@ fn vips(cluster: &Cluster) -> String {
 /// What a host must reach to hold a VIP, and what it does when that is lost.
 fn gateway(cluster: &Cluster) -> String {
     let lost = cluster.policy.vips.values().map(|vip| format!("{:?}", vip.gateway_lost));
-    format!("{} {:?}", cluster.gateway, lost.collect::<Vec<_>>())
+    // As a version without such keys says it, where the file has none.
+    let own = cluster.policy.vips.values().filter(|vip| vip.gateway != VipGateway::TheClusters);
+    let own = own.map(|vip| format!(" {} {:?}", vip.address, vip.gateway));
+    format!("{} {:?}{}", cluster.gateway, lost.collect::<Vec<_>>(), own.collect::<String>())
 }
 
 /// How long a VIP is claimed, held and disputed.

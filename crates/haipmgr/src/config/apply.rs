@@ -336,7 +336,7 @@ pub(crate) fn address_of_no_host(address: IpAddr, prefix: u8) -> Option<&'static
 }
 
 /// An address that a host can have.
-fn host_address(text: &str) -> Result<IpAddr, String> {
+pub(super) fn host_address(text: &str) -> Result<IpAddr, String> {
     let shown = text.escape_debug();
     let address: IpAddr = text.parse().map_err(|_| {
         format!("\"{shown}\" is not an IP address; write one such as \"10.77.0.100\", not a host name")

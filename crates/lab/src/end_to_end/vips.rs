@@ -1,19 +1,24 @@
-//! What one VIP has otherwise than the others: its prefix length.
+//! What one VIP has otherwise than the others: its prefix length, its gateway.
 
 use std::time::Duration;
 
-use super::expect::{promise, rows_are_there};
-use super::network::wait_for_holders;
-use super::reload::{and_back, follow, words_of};
+use super::expect::{changes, promise, rows_are_there};
+use super::network::{wait_for_holders, wait_for_holders_of};
+use super::reload::{ONE, OTHER, and_back, follow, typed, words_of};
 use super::{Broken, UnderTest, logs};
 use crate::agents::{self, Cluster, LAB};
 use crate::experiment::Experiment;
 use crate::host::Host;
 use crate::measure::Reading;
-use crate::segment::{GATEWAY, INTERFACE, PREFIX, vip};
+use crate::record::now_us;
+use crate::segment::{CLIENT, GATEWAY, INTERFACE, PREFIX, vip};
 
 /// The VIP in the members' own network.
 const WITH_A_NETWORK: Cluster = Cluster { prefix: "/24", ..LAB };
+/// [`ONE`] with the client's machine as its gateway, [`OTHER`] without one.
+const GATEWAYS: &str = "[[cluster.vips]]\naddress = \"10.77.0.110\"\ngateway = \"10.77.0.50\"\n[[cluster.vips]]\naddress = \"10.77.0.111\"\ngateway = \"none\"\n";
+/// A gateway is lost 4 to 5.3 s after its last answer.
+const GATEWAY_PATIENCE: Duration = Duration::from_secs(8);
 /// How long is waited for what should come long before.
 const PATIENCE: Duration = Duration::from_secs(5);
 const LOOK_EVERY: Duration = Duration::from_millis(10);
@@ -41,6 +46,52 @@ pub(super) fn with_a_network(under_test: &mut UnderTest) -> Result<String, Broke
     wait_until("the VIP is /32 again", full)?;
     wait_for_holders(&under_test.experiment, &[new], Duration::ZERO)?;
     Ok(switched)
+}
+
+/// Three writer VIPs: the lab's with the cluster's gateway, one with the client's machine as its gateway, one without.
+pub(super) fn with_gateways(under_test: &mut UnderTest) -> Result<String, Broken> {
+    let holder = under_test.experiment.lab.wait_steady()?;
+    let (own, none) = (ONE.into(), OTHER.into());
+    let mut gone = Duration::ZERO;
+    let outcome = and_back(&mut under_test.experiment, |experiment| {
+        follow(experiment, &[Cluster { more: GATEWAYS, ..LAB }])?;
+        for vip in [own, none] {
+            wait_for_holders_of(experiment, vip, &[holder], PATIENCE)?;
+        }
+        let shown = words_of(&typed(experiment, holder, &["status", "--extended"])?);
+        for words in [format!("its gateway {CLIENT} answers"), "no gateway is asked".to_owned()] {
+            promise(shown.contains(&words), || format!("status does not say {words:?}: {shown}"))?;
+        }
+        let since_us = now_us();
+        let figures =
+            experiment.watched("the cluster's gateway is lost, and not the others", |experiment| {
+                experiment.lab.segment.set_gateway(false)?;
+                let lost = wait_for_holders(experiment, &[], GATEWAY_PATIENCE);
+                let kept =
+                    [own, none].map(|vip| wait_for_holders_of(experiment, vip, &[holder], Duration::ZERO));
+                experiment.lab.segment.set_gateway(true)?;
+                gone = lost?;
+                kept.into_iter().try_for_each(|kept| kept.map(drop))?;
+                wait_for_holders(experiment, &[holder], PATIENCE).map(drop)
+            })?;
+        rows_are_there(&figures)?;
+        let recording = experiment.recording();
+        let touched: Vec<String> = [own, none]
+            .into_iter()
+            .flat_map(|vip| changes(&recording, vip, since_us))
+            .map(|(recorded, there)| format!("{}: {there}", recorded.who))
+            .collect();
+        promise(touched.is_empty(), || format!("the other VIPs were touched: {}", touched.join(", ")))
+    });
+    under_test.experiment.lab.segment.set_gateway(true)?;
+    outcome?;
+    for vip in [own, none] {
+        wait_for_holders_of(&under_test.experiment, vip, &[], PATIENCE)?;
+    }
+    Ok(format!(
+        "the cluster's gateway lost: its VIP gone after {:.1} s, one with another gateway and one without were not touched",
+        gone.as_secs_f64()
+    ))
 }
 
 /// `check`, a reload and a start say what is wrong; the VIP stays.

@@ -40,6 +40,13 @@ pub(super) const ROWS: &[Outcome] = &[
         "no route comes with it, and it is put behind the host's own address, which stays the source of what the host sends",
     ),
     row(
+        &["vips_with_other_gateways"],
+        "the cluster's gateway is lost; another VIP has a gateway of its own, a third has none (`gateway = \"none\"`)",
+        "nobody has the cluster's; the others: the same host, untouched",
+        "the cluster's: from 4 to 5.3 s after the loss until the gateway answers again; the others: never",
+        "each VIP goes by the gateway that it has (docs/vips.md)",
+    ),
+    row(
         &["holders_interface_made_anew"],
         "the holder's interface is deleted and made anew",
         "the same host, again",
