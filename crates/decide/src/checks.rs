@@ -49,7 +49,7 @@ impl Stages {
             member: (member(policy, &host.fact), host.asked_at),
             server: (answers(&server.fact), server.asked_at),
             primary: (primary(policy, &server.fact, newest_view), server.asked_at),
-            gateway: (gateway_found(&gateway.fact), gateway.asked_at),
+            gateway: (gateway_found(&gateway.fact, None), gateway.asked_at),
         }
     }
 
@@ -152,10 +152,11 @@ fn primary(policy: &GroupPolicy, server: &Fact<Server>, newest_view: Option<&Vie
     Entitlement::of(policy, view, newest_view).finding()
 }
 
-fn gateway_found(gateway: &Fact<Gateway>) -> Finding {
+/// `own`: it is one that a VIP has of its own.
+pub(crate) fn gateway_found(gateway: &Fact<Gateway>, own: Option<IpAddr>) -> Finding {
     match gateway {
         Fact::Unknown(why) => Finding::Unknown(why.clone()),
         Fact::Known(Gateway::Reachable) => Finding::Passed,
-        Fact::Known(Gateway::Lost { misses }) => Finding::Failed(Cause::GatewayLost { misses: *misses }),
+        Fact::Known(Gateway::Lost { misses }) => Finding::Failed(Cause::GatewayLost { misses: *misses, own }),
     }
 }

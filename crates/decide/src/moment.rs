@@ -5,14 +5,16 @@ use std::net::IpAddr;
 use std::ops::Deref;
 use std::time::Duration;
 
-use crate::checks::{Cause, Finding, Stages, Verdict, own_member};
+use crate::checks::{Cause, Finding, Stages, Verdict, gateway_found, own_member};
 use crate::entitlement::Entitlement;
 use crate::facts::Facts;
 use crate::input::{Fact, GroupView, MemberState, Server, Why};
 use crate::net::VipId;
 use crate::output::Output;
 use crate::planted::planted;
-use crate::policy::{GatewayLost, GroupPolicy, ReadOnlyPrimary, VipPolicy, VipRole, WhenNoReader};
+use crate::policy::{
+    GatewayLost, GroupPolicy, ReadOnlyPrimary, VipGateway, VipPolicy, VipRole, WhenNoReader,
+};
 use crate::time::Time;
 
 /// Members' hardware addresses are asked for because of an unknown one at most this often; it is also their time to answer.
@@ -56,9 +58,10 @@ impl VipMoment<'_> {
         self.is_for_readers() && placed == Some(&member)
     }
 
-    /// The stages as the facts stand, the third by what this VIP is for.
+    /// The stages as the facts stand, the third by what this VIP is for, the fourth by the gateway that it has.
     pub(crate) fn stages(&self) -> Stages {
         let mut stages = self.moment.stages();
+        stages.gateway = self.gateway_of(self.policy.gateway);
         if self.follows_read_only_primary() && stages.primary.0 == Finding::Failed(Cause::ReadOnly) {
             stages.primary.0 = Finding::Passed;
         }
@@ -182,6 +185,20 @@ impl Moment<'_> {
     /// The stages, as the facts stand.
     pub(crate) fn stages(&self) -> Stages {
         Stages::of(self.group, self.facts)
+    }
+
+    /// Stage 4 by this gateway, and when that was asked. Where none is asked nothing can be old.
+    pub(crate) fn gateway_of(&self, gateway: VipGateway) -> (Finding, Time) {
+        match gateway {
+            VipGateway::TheClusters => {
+                (gateway_found(&self.facts.gateway.fact, None), self.facts.gateway.asked_at)
+            }
+            VipGateway::Own(own) => match self.facts.own_gateways.get(&own) {
+                Some(seen) => (gateway_found(&seen.fact, Some(own)), seen.asked_at),
+                None => (Finding::Unknown(Why::NotAskedYet), Time(0)),
+            },
+            VipGateway::Nobody => (Finding::Passed, self.now),
+        }
     }
 
     /// What a server that showed this view is entitled to, as far as the group's views are known here.

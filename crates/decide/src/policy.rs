@@ -1,6 +1,6 @@
 //! Validated limits and choices: what the rules may assume of the configuration.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -59,8 +59,14 @@ pub struct GroupPolicy {
 pub struct VipPolicy {
     /// The virtual IP, of either family.
     pub address: IpAddr,
+    /// The prefix length that it is added with; none: that of a single host ([`VipPolicy::prefix_length`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prefix: Option<u8>,
     /// Which member it belongs on.
     pub role: VipRole,
+    /// Which gateway a host must reach to have it.
+    #[serde(default, skip_serializing_if = "VipGateway::is_the_clusters")]
+    pub gateway: VipGateway,
     /// Unanswered probes before the VIP is taken (1–20).
     pub probe_count: u32,
     /// Time between two probes.
@@ -103,6 +109,26 @@ pub enum VipRole {
     Writer,
     /// A secondary that is fit to serve readers; which of them, placement says (`readers/placement.rs`).
     Reader,
+}
+
+/// Which gateway a host must reach to have a VIP (stage 4).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VipGateway {
+    /// The cluster's.
+    #[default]
+    TheClusters,
+    /// One of its own.
+    Own(IpAddr),
+    /// None is asked: the stage passes.
+    Nobody,
+}
+
+impl VipGateway {
+    /// As it is where nobody says otherwise: a trace need not say so.
+    fn is_the_clusters(&self) -> bool {
+        *self == Self::TheClusters
+    }
 }
 
 /// What is asked of a host that is to serve readers.
@@ -253,7 +279,9 @@ impl VipPolicy {
     pub fn new(address: IpAddr) -> Self {
         Self {
             address,
+            prefix: None,
             role: VipRole::Writer,
+            gateway: VipGateway::TheClusters,
             probe_count: 3,
             probe_spacing: Duration::from_millis(20),
             probe_spacing_when_taken: Duration::from_millis(200),
@@ -271,7 +299,17 @@ impl VipPolicy {
         }
     }
 
+    /// The prefix length that it is added with. Of a single host it is unless the configuration names another: that has no network but the
+    /// address itself.
+    pub fn prefix_length(&self) -> u8 {
+        self.prefix.unwrap_or(if self.address.is_ipv4() { 32 } else { 128 })
+    }
+
     fn validate(&self, group: &GroupPolicy) -> Result<(), BadPolicy> {
+        let most = if self.address.is_ipv4() { 32 } else { 128 };
+        if !(1..=most).contains(&self.prefix_length()) {
+            return bad("vip", "the prefix length must be from 1 to 32, of an IPv6 address to 128");
+        }
         if group.members.contains_key(&self.address) {
             return bad("vip", "the VIP is also a member's own address; it must be one that no host has");
         }
@@ -321,6 +359,15 @@ impl Policy {
     /// Whether there is such a VIP, and it is one for readers.
     pub fn is_for_readers(&self, vip: VipId) -> bool {
         self.vips.get(&vip).is_some_and(|vip| vip.role == VipRole::Reader)
+    }
+
+    /// The gateways that single VIPs have of their own.
+    pub fn own_gateways(&self) -> BTreeSet<IpAddr> {
+        let own = |vip: &VipPolicy| match vip.gateway {
+            VipGateway::Own(gateway) => Some(gateway),
+            VipGateway::TheClusters | VipGateway::Nobody => None,
+        };
+        self.vips.values().filter_map(own).collect()
     }
 
     /// The longest lease of a VIP; none: no VIP has one.

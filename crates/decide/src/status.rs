@@ -19,7 +19,7 @@ use crate::checks::{Cause, Finding, Stage, Verdict, own_member};
 use crate::facts::Facts;
 use crate::input::{Event, Fact, GroupView, Member, MemberState, Role, Server, Why};
 use crate::moment::{Moment, VipMoment};
-use crate::policy::{Policy, VipPolicy, VipRole};
+use crate::policy::{Policy, VipGateway, VipPolicy, VipRole};
 use crate::step::{Decision, State, step};
 use crate::time::Time;
 use crate::vip::{Claim, Hold, VipMachine, VipState};
@@ -114,6 +114,9 @@ pub struct VipStatus {
     pub lease_left_ms: Option<u64>,
     /// How old the question is whose answer last proved that it belongs here; none: not held, or no such answer is the newest.
     pub proof_age_ms: Option<u64>,
+    /// What its own stage 4 found, where it does not go by the cluster's gateway.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<String>,
 }
 
 /// Whether a VIP should be here.
@@ -320,7 +323,21 @@ fn vip(machine: &VipMachine, words: Option<String>, at: VipMoment<'_>) -> VipSta
         for_ms: since.map(|since| milliseconds(at.now.since(since))),
         lease_left_ms: hold.and_then(|hold| lease_left(at.policy, hold, at.now)).map(milliseconds),
         proof_age_ms: proof.map(milliseconds),
+        gateway: gateway(at),
     }
+}
+
+fn gateway(at: VipMoment<'_>) -> Option<String> {
+    let own = match at.policy.gateway {
+        VipGateway::TheClusters => return None,
+        VipGateway::Nobody => return Some("no gateway is asked".to_owned()),
+        VipGateway::Own(own) => own,
+    };
+    Some(match at.gateway_of(VipGateway::Own(own)).0 {
+        Finding::Passed => format!("its gateway {own} answers"),
+        Finding::Failed(cause) => cause.to_string(),
+        Finding::Unknown(why) => format!("whether its gateway {own} answers is not known: {why}"),
+    })
 }
 
 /// It was last renewed a third of its length before the next renewal is due.

@@ -13,7 +13,7 @@ use crate::moment::{Moment, VipMoment};
 use crate::net::VipId;
 use crate::output::{Action, Outcome, Output, Reason, Said, VipAction};
 use crate::planted::planted;
-use crate::policy::Policy;
+use crate::policy::{Policy, VipGateway};
 use crate::polling::Polling;
 use crate::readers::{self, Candidacy};
 use crate::time::Time;
@@ -243,7 +243,10 @@ fn ask_who_has_reader_vips(policy: &Policy, state: &mut State, now: Time, out: &
 }
 
 fn take_in(policy: &Policy, state: &mut State, event: &Event, now: Time, out: &mut Output) {
-    state.vips.values_mut().for_each(|machine| machine.note_answer(event));
+    for (id, machine) in &mut state.vips {
+        let gateway = policy.vips.get(id).map(|vip| vip.gateway).unwrap_or_default();
+        machine.note_answer(event, gateway);
+    }
     for news in state.facts.take_in(policy, event, now) {
         each_vip(policy, state, now, out, |machine, at, out| machine.take_in(VipInput::News(&news), at, out));
         match news {
@@ -282,7 +285,10 @@ fn place_readers(policy: &Policy, state: &mut State, now: Time, out: &mut Output
     let Some(first) = policy.reader_vips().next() else { return };
     let at = Moment { facts: &state.facts, group: &policy.group, now };
     out.vip = Some(first);
-    let own = state.candidacy.assess(at, first, out);
+    let mut gateways: Vec<VipGateway> =
+        policy.reader_vips().filter_map(|vip| Some(policy.vips.get(&vip)?.gateway)).collect();
+    gateways.dedup();
+    let own = state.candidacy.assess(at, first, &gateways, out);
     if let Some(fitness) = own {
         state.candidacy.say(fitness, now, out);
     }

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use decide::input::{Event, Fact, Frame, Gateway, MemberState, Says, Server};
 use decide::net::VipId;
 use decide::output::{Action, VipAction};
-use decide::policy::WhenNoReader;
+use decide::policy::{VipGateway, VipRole, WhenNoReader};
 use model_host::ms;
 use reader_world::{World, policy_with_readers};
 
@@ -99,6 +99,40 @@ fn without_a_fit_secondary_the_primary_has_them_unless_it_is_to_be_spared() {
         world.run(ms(15_000));
         assert_eq!([1, 2].map(|vip| world.holders(vip)), [holders.clone(), holders], "{when_none:?}");
     }
+}
+
+#[test]
+fn a_host_that_has_lost_the_gateway_of_one_reader_vip_gives_its_reader_vips_to_another() {
+    let own = VipGateway::Own([10, 78, 0, 254].into());
+    for (gateway, loses) in [(own, true), (VipGateway::TheClusters, false)] {
+        let mut policy = policy_with_readers(2);
+        for vip in policy.vips.values_mut().filter(|vip| vip.role == VipRole::Reader) {
+            vip.gateway = gateway;
+        }
+        let mut world = World::new(policy);
+        world.run(ms(4_000));
+        world.node(2).own_gateway = Fact::Known(Gateway::Lost { misses: 16 });
+        world.run(ms(3_000));
+        let places = [1, 2].map(|vip| world.holders(vip));
+        assert_eq!(places, if loses { [vec![3], vec![3]] } else { [vec![2], vec![3]] }, "{gateway:?}");
+    }
+}
+
+#[test]
+fn where_no_reader_vip_has_a_gateway_the_clusters_moves_none_and_the_writers_goes() {
+    let mut policy = policy_with_readers(2);
+    for vip in policy.vips.values_mut().filter(|vip| vip.role == VipRole::Reader) {
+        vip.gateway = VipGateway::Nobody;
+    }
+    let mut world = World::new(policy);
+    world.run(ms(4_000));
+    world.moves.clear();
+    for number in [1, 2, 3] {
+        world.node(number).gateway = Fact::Known(Gateway::Lost { misses: 16 });
+    }
+    world.run(ms(10_000));
+    assert_eq!([0, 1, 2].map(|vip| world.holders(vip)), [vec![], vec![2], vec![3]]);
+    assert_eq!(world.moves, []);
 }
 
 #[test]

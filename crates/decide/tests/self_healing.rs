@@ -174,6 +174,18 @@ fn a_copy_with_another_prefix_is_replaced_by_the_leased_address_at_once() {
 }
 
 #[test]
+fn a_vip_with_a_prefix_length_of_its_own_is_known_by_it_and_the_full_one_is_the_copy() {
+    let mut model = ModelHost::settled_holder();
+    model.vip.prefix = Some(24);
+    let renews = |actions: &[Action]| {
+        actions.iter().any(|action| matches!(action, Action::Vip(_, VipAction::RenewAddress { .. })))
+    };
+    assert!(!renews(&shows(&mut model, with_copies(&[on("eth0", 24)]))), "as it is to be");
+    assert!(renews(&shows(&mut model, with_copies(&[on("eth0", 32)]))), "of the file before");
+    assert!(model.said(|reason| *reason == Reason::CopyWithPrefix("eth0".to_owned(), 32)));
+}
+
+#[test]
 fn without_a_lease_the_predecessors_prefix_is_left_alone() {
     let mut model = ModelHost::new(Answers::all_pass(), true);
     model.vip.lease = None;

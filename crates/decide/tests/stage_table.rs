@@ -4,15 +4,17 @@
 mod cell;
 mod model_host;
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use cell::{Stage, every_cell, second_check_is_a_new_wish};
 use decide::Decision;
 use decide::State;
 use decide::checks::{Finding, Verdict};
-use decide::input::{Event, Fact, Gateway, MemberState, NotInGroup, Role, Server, ViewId, Why};
+use decide::input::{Event, Fact, Gateway, MemberState, NotInGroup, Role, Seen, Server, ViewId, Why};
 use decide::net::VipId;
 use decide::output::{Action, Reason, StatMark, VipAction};
+use decide::policy::VipGateway;
 use decide::time::Time;
 use decide::vip::VipState;
 use model_host::{Answers, ModelHost, group, hung, member, ms, not_in_group, policy, primary, secondary};
@@ -363,4 +365,60 @@ fn a_new_agent_knows_nothing_and_asks_for_everything() {
     }
     assert_eq!(state.vips[&VipId::FIRST].state, VipState::Absent);
     assert!(matches!(state.stages(&policy).verdict_to_start(), Verdict::Unknown(..)));
+}
+
+const OWN_GATEWAY: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 78, 0, 254));
+
+fn tells_own(model: &mut ModelHost, own: IpAddr, gateway: Gateway) {
+    let seen = Seen { asked_at: model.now, fact: Fact::Known(gateway) };
+    model.tell(Event::OwnGateway(own, seen));
+}
+
+#[test]
+fn a_vip_with_a_gateway_of_its_own_goes_by_that_one_alone() {
+    let mut model = ModelHost::new(Answers::all_pass(), false);
+    model.vip.gateway = VipGateway::Own(OWN_GATEWAY);
+    model.run(ms(2_000));
+    assert!(model.vip_here, "its own answers; the cluster's was never asked");
+
+    let seen = Seen { asked_at: model.now, fact: Fact::Known(Gateway::Lost { misses: 16 }) };
+    model.tell(Event::Gateway(seen));
+    let another = "10.79.0.254".parse().unwrap();
+    tells_own(&mut model, another, Gateway::Lost { misses: 16 });
+    model.run(ms(2_000));
+    assert!(model.vip_here, "the cluster's gateway and another VIP's are lost");
+
+    model.first.gateway = Fact::Known(Gateway::Lost { misses: 16 });
+    model.run(ms(500));
+    assert!(!model.vip_here);
+    let names_it =
+        |reason: &Reason| reason.to_string().contains("the VIP's own gateway 10.78.0.254 has missed 16");
+    assert!(model.said(names_it), "{:?}", model.reasons);
+    assert_eq!(model.breach, None);
+}
+
+#[test]
+fn a_vip_whose_own_gateway_is_not_known_is_not_taken_though_the_clusters_answers() {
+    let mut model = ModelHost::new(Answers::all_pass(), false);
+    model.first.gateway = Fact::Unknown(Why::Other("no socket".to_owned()));
+    model.vip.gateway = VipGateway::Own(OWN_GATEWAY);
+    for _ in 0..20 {
+        let seen = Seen { asked_at: model.now, fact: Fact::Known(Gateway::Reachable) };
+        model.tell(Event::Gateway(seen));
+        model.run(ms(100));
+    }
+    assert!(!model.vip_here);
+    assert_eq!(model.breach, None);
+}
+
+#[test]
+fn a_vip_for_which_no_gateway_is_asked_is_taken_and_kept_while_the_clusters_is_lost() {
+    let lost = Answers { gateway: Fact::Known(Gateway::Lost { misses: 16 }), ..Answers::all_pass() };
+    for gateway in [VipGateway::Nobody, VipGateway::TheClusters] {
+        let mut model = ModelHost::new(lost.clone(), false);
+        model.vip.gateway = gateway;
+        model.run(ms(30_000));
+        assert_eq!(model.vip_here, gateway == VipGateway::Nobody);
+        assert_eq!(model.breach, None);
+    }
 }

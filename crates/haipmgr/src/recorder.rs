@@ -1,7 +1,8 @@
 //! The flight recorder: the last seconds of events in memory, written out as a trace when the VIP is switched. Since
 //! the rules are pure, a snapshot of the state and the events are enough: the decisions are worked out again.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::{iter, mem};
 
@@ -55,6 +56,8 @@ enum Remembered {
     SameHost(Time),
     /// The same of the gateway.
     SameGateway(Time),
+    /// The same of one that a VIP has of its own.
+    SameOwnGateway(IpAddr, Time),
 }
 
 /// What was last said of each in a stretch.
@@ -63,6 +66,7 @@ struct Last {
     server: Option<Fact<Server>>,
     host: Option<Arc<Fact<Host>>>,
     gateway: Option<Fact<Gateway>>,
+    own_gateways: BTreeMap<IpAddr, Fact<Gateway>>,
 }
 
 impl Last {
@@ -82,6 +86,9 @@ impl Last {
             Event::Gateway(seen) if self.gateway.as_ref() == Some(&seen.fact) => {
                 return Remembered::SameGateway(seen.asked_at);
             }
+            Event::OwnGateway(own, seen) if self.own_gateways.get(own) == Some(&seen.fact) => {
+                return Remembered::SameOwnGateway(*own, seen.asked_at);
+            }
             other => self.keep(other),
         }
         Remembered::Whole(Box::new(event.clone()))
@@ -91,6 +98,7 @@ impl Last {
         match event {
             Event::Server(seen) => self.server = Some(seen.fact.clone()),
             Event::Gateway(seen) => self.gateway = Some(seen.fact.clone()),
+            Event::OwnGateway(own, seen) => drop(self.own_gateways.insert(*own, seen.fact.clone())),
             _ => {}
         }
     }
@@ -113,6 +121,9 @@ impl Last {
             }
             Remembered::SameGateway(asked_at) => {
                 Event::Gateway(Seen { asked_at, fact: self.gateway.clone()? })
+            }
+            Remembered::SameOwnGateway(own, asked_at) => {
+                Event::OwnGateway(own, Seen { asked_at, fact: self.own_gateways.get(&own)?.clone() })
             }
         })
     }

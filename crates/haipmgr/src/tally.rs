@@ -195,7 +195,7 @@ mod tests {
     fn a_stage_that_is_unknown_is_counted_when_it_becomes_so_and_when_the_reason_changes() {
         let tally = Tally::default();
         let hangs = || Finding::Unknown(Why::TimedOut(Duration::from_secs(1)));
-        let lost = Finding::Failed(Cause::GatewayLost { misses: 4 });
+        let lost = Finding::Failed(Cause::GatewayLost { misses: 4, own: None });
         tally.looked(&stages(Finding::Unknown(Why::NotAskedYet), Finding::Passed));
         for _ in 0..3 {
             tally.looked(&stages(hangs(), lost.clone()));

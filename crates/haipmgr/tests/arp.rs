@@ -50,7 +50,7 @@ fn listen_and(host: &Host, own: Ipv4Addr, first: fn(&NeighborWatch)) -> Receiver
             vips: BTreeMap::from([(VIP.into(), VipId::FIRST)]),
             own_address: own.into(),
             members: vec![A.into(), B.into(), C.into()],
-            gateway: GATEWAY.into(),
+            gateways: vec![GATEWAY.into()],
         };
         let (events, gateway) = (give.clone(), give.clone());
         let watch = watch(
@@ -58,7 +58,7 @@ fn listen_and(host: &Host, own: Ipv4Addr, first: fn(&NeighborWatch)) -> Receiver
             move |event| {
                 let _ = events.send(Heard::Event(event, Instant::now()));
             },
-            move |_| {
+            move |_, _| {
                 let _ = gateway.send(Heard::Gateway);
             },
             move |report| {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use decide::net::VipId;
-use decide::policy::{GatewayLost, ReaderPolicy, VipRole, WhenNoReader};
+use decide::policy::{GatewayLost, ReaderPolicy, VipGateway, VipRole, WhenNoReader};
 use haipmgr::config::{Config, DecisionTrace, Source, convert, load};
 use written::*;
 
@@ -152,7 +152,7 @@ fn a_cluster_may_have_vips_members_and_gateway_of_either_family_and_several_vips
     for (what, by, words) in [
         ("fd77::100", "10.77.0.100", "10.77.0.100 is there twice"),
         ("fd77::100", "10.77.0.13", "the VIP and a member's own address"),
-        ("fd77::100", "fd77::100/64", "address: the prefix length /64 is refused"),
+        ("fd77::100", "fd77::100/129", "address: \"/129\" is no prefix length of fd77::100"),
         ("\"writer\"", "\"lector\"", "\"lector\" is no role; write \"writer\""),
         ("\"writer\"", "7", "role: this is a whole number; write \"writer\""),
         ("\"off\"", "\"1s\"", "lease: 1s is out of range"),
@@ -169,6 +169,40 @@ fn a_cluster_may_have_vips_members_and_gateway_of_either_family_and_several_vips
     assert_eq!(roles(&config), [VipRole::Writer, VipRole::Writer, VipRole::Reader]);
     let one = TOML.to_owned() + "[cluster.vips]\naddress = \"fd77::100\"\n";
     assert!(refused("haipmgr.toml", &one).join("").contains("write [[cluster.vips]]"));
+}
+
+#[test]
+fn a_vip_may_have_another_prefix_length_and_only_the_one_that_names_it_has_it() {
+    let text = TOML.replace("10.77.0.100/32", "10.77.0.100/24")
+        + "[[cluster.vips]]\naddress = \"fd77::100/64\"\n[[cluster.vips]]\naddress = \"10.77.0.101\"\n[[cluster.vips]]\naddress = \"10.77.0.102/32\"\n";
+    let (_written, config) = loaded("haipmgr.toml", &text);
+    let vips = only(&config).policy.vips.values();
+    let lengths: Vec<_> = vips.map(|vip| (vip.prefix, vip.prefix_length())).collect();
+    assert_eq!(lengths, [(Some(24), 24), (Some(64), 64), (None, 32), (None, 32)]);
+}
+
+#[test]
+fn a_vip_may_have_a_gateway_of_its_own_or_none() {
+    let text = TOML.to_owned()
+        + "[[cluster.vips]]\naddress = \"10.77.0.101\"\ngateway = \"10.78.0.254\"\n[[cluster.vips]]\naddress = \"10.77.0.102\"\n\
+           gateway = \"none\"\n[[cluster.vips]]\naddress = \"10.77.0.103\"\ngateway = \"10.77.0.254\"\n";
+    let (_written, config) = loaded("haipmgr.toml", &text);
+    let policy = &only(&config).policy;
+    let gateways: Vec<_> = policy.vips.values().map(|vip| vip.gateway).collect();
+    let own = VipGateway::Own(address("10.78.0.254"));
+    let wanted = [VipGateway::TheClusters, own, VipGateway::Nobody, VipGateway::TheClusters];
+    assert_eq!(gateways, wanted, "the last names the cluster's");
+    assert_eq!(policy.own_gateways(), [address("10.78.0.254")].into());
+    for (by, words) in [
+        ("\"nobody\"", "\"nobody\" is not an IP address"),
+        ("\"nobody\"", "or \"none\": no gateway is asked"),
+        ("0", "gateway: this is a whole number; write the gateway's address in quotes, or \"none\""),
+        ("\"10.77.0.102\"", "gateway: 10.77.0.102 is a VIP"),
+        ("\"10.77.0.12\"", "gateway: 10.77.0.12 is a member"),
+    ] {
+        let problems = refused("haipmgr.toml", &text.replace("\"10.78.0.254\"", by));
+        assert!(problems.iter().any(|problem| problem.contains(words)), "{by}: {problems:#?}");
+    }
 }
 
 /// What is replaced by what; where the fault is told; words that are in it.
@@ -235,12 +269,27 @@ const FAULTS: &[(&str, &str, &str, &[&str])] = &[
     ("= 3306", "= \"3306\"", "6:17:", &["mysql_port: this is text", "without quotes"]),
     ("= 3306", "= 0", "6:17:", &["mysql_port", "out of range", "1 to 65535"]),
     ("= 33061", "= 133061", "7:17:", &["group_port", "out of range"]),
-    ("10.77.0.100/32", "10.77.0.100/24", "4:17:", &["/24 is refused", "write \"10.77.0.100/32\""]),
+    (
+        "10.77.0.100/32",
+        "10.77.0.100/0",
+        "4:17:",
+        &["\"/0\" is no prefix length", "write \"10.77.0.100\" alone"],
+    ),
+    ("10.77.0.100/32", "10.77.0.100/33", "4:17:", &["\"/33\" is no prefix length", "from /1 to /32"]),
+    ("10.77.0.100/32", "10.77.0.100/+24", "4:17:", &["\"/+24\" is no prefix length"]),
+    ("10.77.0.100/32", "10.77.0.100/255.255.255.0", "4:17:", &["is no prefix length", "from /1 to /32"]),
+    (
+        "10.77.0.100/32",
+        "10.77.0.255/24",
+        "4:17:",
+        &["the broadcast address of its own network", "\"10.77.0.255/32\""],
+    ),
+    ("10.77.0.100/32", "10.77.0.0/24", "4:17:", &["the network address of its own network"]),
     ("10.77.0.100/32", "db-vip", "4:17:", &["\"db-vip\" is not an IP address", "not a host name"]),
     ("10.77.0.100/32", "10.77.0.12", "14:1:", &["the VIP and a member's own address"]),
     ("10.77.0.100/32", "10.77.0.254", "4:1:", &["the VIP and the gateway"]),
     ("10.77.0.100/32", "127.0.0.1", "4:17:", &["not an address that a host on the network can have"]),
-    ("10.77.0.100/32", "fd77::100/64", "4:17:", &["/64 is refused", "write \"fd77::100/128\""]),
+    ("10.77.0.100/32", "fd77::100/129", "4:17:", &["\"/129\" is no prefix length", "from /1 to /128"]),
     ("10.77.0.100/32", "fe80::100", "4:17:", &["link-local"]),
     ("10.77.0.254", "10.77.0.13", "5:1:", &["the gateway and a member"]),
     ("\"10.77.0.11\" =", "\"db1\" =", "13:1:", &["member \"db1\" is not an IP address"]),

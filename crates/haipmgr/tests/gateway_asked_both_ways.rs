@@ -53,12 +53,12 @@ impl Cluster {
             vips: BTreeMap::from([(address(vip), VipId::FIRST)]),
             own_address: address(OWN),
             members: vec![address(OWN)],
-            gateway: address(GATEWAY),
+            gateways: vec![address(GATEWAY)],
         };
         let to_be = Arc::new(OnceLock::<Weak<SharedGateway>>::new());
         let heard = {
             let to_be = Arc::clone(&to_be);
-            move |asked_at| {
+            move |_, asked_at| {
                 if let Some(gateway) = to_be.get().and_then(Weak::upgrade) {
                     gateway.heard_arp(asked_at);
                 }
@@ -71,7 +71,7 @@ impl Cluster {
         let gateway = Arc::new(gateways.watch(
             settings,
             move |seen| drop(tell.send(seen)),
-            move || by_arp.ask_gateway(),
+            move || by_arp.ask_gateway(address(GATEWAY)),
         ));
         to_be.set(Arc::downgrade(&gateway)).unwrap();
         Self { gateway, _neighbor: neighbor, facts }

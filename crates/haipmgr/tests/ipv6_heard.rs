@@ -56,7 +56,7 @@ fn settings(own: u8, members: fn(u8) -> IpAddr) -> NeighborSettings {
         vips: BTreeMap::from([(VIP.into(), VipId::FIRST)]),
         own_address: members(own),
         members: [A, B, C].map(members).into(),
-        gateway: v6(GATEWAY),
+        gateways: vec![v6(GATEWAY)],
     }
 }
 
@@ -75,7 +75,7 @@ fn listen_and(host: &Host, settings: NeighborSettings, first: fn(&NeighborWatch)
         let watch = watch(
             &settings,
             move |event| drop(events.send(Heard::Event(event))),
-            move |_| drop(gateway.send(Heard::Gateway)),
+            move |_, _| drop(gateway.send(Heard::Gateway)),
             move |report| drop(give.send(Heard::Report(report))),
         );
         first(&watch);
@@ -274,7 +274,7 @@ fn a_gateway_with_a_link_local_address_is_heard() {
     let [a, gateway] = [A, GATEWAY].map(|number| join(&mut segment, number));
     gateway.add_address(LINK_LOCAL_GATEWAY, 64);
     for members in [v6, v4] {
-        let settings = NeighborSettings { gateway: LINK_LOCAL_GATEWAY.into(), ..settings(A, members) };
+        let settings = NeighborSettings { gateways: vec![LINK_LOCAL_GATEWAY.into()], ..settings(A, members) };
         let heard = listen_and(&a, settings, |_| {});
         wait_for(&heard, "the gateway's answer", |heard| matches!(heard, Heard::Gateway).then_some(()));
     }

@@ -309,6 +309,8 @@ pub struct Cluster {
     pub fence: Option<&'static str>,
     /// Whether they have a silent host expelled without MySQL's patience (`silent_host = "expel"`).
     pub silent_hosts_go: bool,
+    /// What stands after the first VIP's address: nothing, or a prefix length such as `/24`.
+    pub prefix: &'static str,
     /// Further keys of the cluster, as lines of the file.
     pub more: &'static str,
 }
@@ -323,14 +325,15 @@ pub const LAB: Cluster = Cluster {
     sooner_elections: true,
     fence: None,
     silent_hosts_go: false,
+    prefix: "",
     more: "",
 };
 
 /// The same file on every host.
 pub fn configuration(clusters: &[Cluster]) -> String {
     let table = |cluster: &Cluster| {
-        let Cluster { name, vips, readers, group, sleeptime, sooner_elections, fence, silent_hosts_go, more } =
-            cluster;
+        let Cluster { name, vips, readers, group, sleeptime, .. } = cluster;
+        let Cluster { sooner_elections, fence, silent_hosts_go, prefix, more, .. } = cluster;
         let mysql_port = group.mysql_port;
         // With the stack MYSQL there is none to be named.
         let group_port = match stack() {
@@ -353,7 +356,7 @@ pub fn configuration(clusters: &[Cluster]) -> String {
         format!(
             "[[cluster]]
 name          = \"{name}\"
-vip           = \"{vip}\"
+vip           = \"{vip}{prefix}\"
 gateway       = \"{gateway}\"
 mysql_port    = {mysql_port}
 {group_port}user          = \"{AGENT_USER}\"

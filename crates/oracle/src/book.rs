@@ -6,7 +6,7 @@ use crate::claims::Claims;
 use crate::expelling::Expelling;
 use crate::inputs::{
     Action, Event, Fact, Frame, Gateway, GroupView, Host, HostAddress, Mac, MemberState, Outcome,
-    ReadOnlyPrimary, Says, Seen, Server, Time, ViewId, VipAction, VipPolicy, VipRole,
+    ReadOnlyPrimary, Says, Seen, Server, Time, ViewId, VipAction, VipGateway, VipPolicy, VipRole,
 };
 use crate::limits::Limits;
 use crate::reader_words::ReaderWords;
@@ -186,7 +186,10 @@ impl Book {
                     self.learn_view(view, None);
                 }
             }
-            Event::Gateway(seen) => self.told_of_gateway(seen, now),
+            Event::Gateway(seen) => self.told_of_gateway(limits, VipGateway::TheClusters, seen, now),
+            Event::OwnGateway(own, seen) => {
+                self.told_of_gateway(limits, VipGateway::Own(*own), seen, now);
+            }
             Event::Host(seen) if seen.asked_at >= self.host_asked => self.told_of_host(limits, seen, now),
             Event::Frame(_, frame) => self.told_of_frame(*frame, now),
             // Whoever used the VIP and was a stranger is a member: what it said is taken up now.
@@ -223,7 +226,7 @@ impl Book {
             Event::Stopping => self.stops = true,
             _ => {}
         }
-        self.note_no(now);
+        self.note_no(limits, now);
         self.claims.told(limits.id, event, self.holds(), now);
         if self.wish_since() != wish {
             self.probes = 0;
@@ -345,8 +348,10 @@ impl Book {
         }
     }
 
-    fn told_of_gateway(&mut self, seen: &Seen<Gateway>, now: Time) {
-        if let (true, Fact::Known(known)) = (seen.asked_at >= self.gateway_asked, &seen.fact) {
+    /// Another's is another VIP's business.
+    fn told_of_gateway(&mut self, limits: &Limits<'_>, which: VipGateway, seen: &Seen<Gateway>, now: Time) {
+        let fresh = limits.vip.gateway == which && seen.asked_at >= self.gateway_asked;
+        if let (true, Fact::Known(known)) = (fresh, &seen.fact) {
             self.gateway_asked = seen.asked_at;
             let reachable = *known == Gateway::Reachable;
             if self.gateway != Some(reachable) {
@@ -410,7 +415,11 @@ impl Book {
         }
     }
 
-    fn note_no(&mut self, now: Time) {
+    fn note_no(&mut self, limits: &Limits<'_>, now: Time) {
+        if limits.vip.gateway == VipGateway::Nobody {
+            // None is asked: there is none that could be lost, or have been asked too long ago.
+            (self.gateway, self.gateway_asked) = (Some(true), now);
+        }
         // A peer's answer may show that its own server's word is old.
         if self.word.may_stay() && self.is_stale() {
             self.word = Word::Stale;

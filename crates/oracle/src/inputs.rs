@@ -8,6 +8,7 @@ pub(crate) use decide::input::{
 pub(crate) use decide::net::{Mac, VipId};
 pub(crate) use decide::output::{Action, Outcome, VipAction};
 pub(crate) use decide::policy::{
-    GatewayLost, GroupPolicy, Policy, ReadOnlyPrimary, ReaderPolicy, VipPolicy, VipRole, WhenNoReader,
+    GatewayLost, GroupPolicy, Policy, ReadOnlyPrimary, ReaderPolicy, VipGateway, VipPolicy, VipRole,
+    WhenNoReader,
 };
 pub(crate) use decide::time::Time;

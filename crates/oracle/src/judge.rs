@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use crate::book::Book;
 use crate::excuses::Excuse;
-use crate::inputs::{Action, Event, ReadOnlyPrimary, Time, VipAction, VipId, VipRole, WhenNoReader};
+use crate::inputs::{
+    Action, Event, ReadOnlyPrimary, Time, VipAction, VipGateway, VipId, VipRole, WhenNoReader,
+};
 use crate::invariant::{Breach, Invariant};
 use crate::limits::Limits;
 use crate::word::Word;
@@ -302,7 +304,8 @@ impl Book {
         if !self.member || self.has_no_reader(limits, now) {
             return None;
         }
-        let asked = self.server_asked.max(self.gateway_asked);
+        let asks_none = limits.vip.gateway == VipGateway::Nobody;
+        let asked = if asks_none { self.server_asked } else { self.server_asked.max(self.gateway_asked) };
         // Where nothing at all is answered any more, the first word has to do in the end.
         let once = |since: Time| asked < since && now.since(since) < limits.vip.claim_wait;
         if self.no_since.is_some_and(once) {

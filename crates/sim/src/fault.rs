@@ -102,6 +102,8 @@ pub enum Fault {
     InterfaceGone { who: Who, ms: u64 },
     /// The gateway is lost for this host.
     GatewayLost { who: Who, ms: u64 },
+    /// The gateway that one VIP has of its own is lost for this host.
+    OwnGatewayLost { who: Who, ms: u64 },
     /// The gateway is lost for all.
     GatewayLostForAll { ms: u64 },
     /// The server is too far behind its group to serve readers.
@@ -164,6 +166,7 @@ impl Fault {
             | Self::SwitchAnswers { ms }
             | Self::InterfaceGone { ms, .. }
             | Self::GatewayLost { ms, .. }
+            | Self::OwnGatewayLost { ms, .. }
             | Self::FallsBehind { ms, .. }
             | Self::GatewayLostForAll { ms } => Some(ms),
         }

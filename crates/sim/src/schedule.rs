@@ -4,10 +4,11 @@ mod draw;
 mod readers;
 
 use core::fmt;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use decide::net::VipId;
-use decide::policy::{GatewayLost, SilentHost, VipPolicy, VipRole};
+use decide::policy::{GatewayLost, SilentHost, VipGateway, VipPolicy, VipRole};
 use fastrand::Rng;
 use serde::{Deserialize, Serialize};
 
@@ -63,6 +64,21 @@ pub struct Limits {
     pub expels_silent_hosts: bool,
 }
 
+/// Which gateway a host must reach to have the last of several VIPs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LastGateway {
+    /// The cluster's.
+    #[default]
+    TheClusters,
+    /// One of its own.
+    ItsOwn,
+    /// None is asked.
+    Nobody,
+}
+
+/// The gateway that the last VIP has of its own.
+const OWN_GATEWAY: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 78, 0, 254));
+
 /// A schedule.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Schedule {
@@ -79,6 +95,9 @@ pub struct Schedule {
     /// There is a second VIP, held by the same limits.
     #[serde(default)]
     pub second_vip: bool,
+    /// The last VIP of several has another gateway than the cluster's, or none.
+    #[serde(default)]
+    pub last_gateway: LastGateway,
     /// There are VIPs for readers.
     #[serde(default)]
     pub readers: Option<Readers>,
@@ -132,6 +151,7 @@ impl Schedule {
             held_up: 0,
             peer_unknown: 0,
             second_vip: false,
+            last_gateway: LastGateway::TheClusters,
             readers: None,
             faults: Vec::new(),
             length_ms,
@@ -194,7 +214,28 @@ impl Schedule {
             limits.lease_ms = limits.lease_ms.min(LEASE_WHERE_SILENT_HOSTS_GO_MS);
         }
         let schedule = Self { limits, held_up, peer_unknown, second_vip, faults, length_ms, ..quiet };
-        if has_readers(seed) { schedule.with_readers(None) } else { schedule }
+        let schedule = if has_readers(seed) { schedule.with_readers(None) } else { schedule };
+        schedule.with_last_gateway(members)
+    }
+
+    /// Of several VIPs the last has another gateway: in one such schedule of three its own, in one of three none. Its own is lost too.
+    fn with_last_gateway(mut self, members: usize) -> Self {
+        if !self.second_vip && self.readers.is_none() {
+            return self;
+        }
+        let mut rng = Rng::with_seed(self.seed ^ 0x006a_7e3a);
+        self.last_gateway =
+            [LastGateway::TheClusters, LastGateway::ItsOwn, LastGateway::Nobody][rng.usize(0..3)];
+        if self.last_gateway == LastGateway::ItsOwn {
+            for _ in 0..rng.usize(1..3) {
+                let (at_ms, ms) = (HEAD_MS + rng.u64(0..8_000), rng.u64(500..12_000));
+                let who = if rng.bool() { Who::Holder } else { Who::Host(rng.usize(0..members)) };
+                self.faults.push(Timed { at_ms, fault: Fault::OwnGatewayLost { who, ms } });
+                self.length_ms = self.length_ms.max(at_ms + ms + TAIL_MS).min(LONGEST_MS);
+            }
+            self.faults.sort_by_key(|timed| timed.at_ms);
+        }
+        self
     }
 
     /// Made from a seed: the segment loses this share of all frames, in percent, from the first holding to the end, and nothing
@@ -242,6 +283,13 @@ impl Schedule {
                 let reader = VipPolicy { address: VIPS[next], role: VipRole::Reader, ..vip.clone() };
                 policy.vips.insert(VipId(u16::try_from(next).unwrap_or(u16::MAX)), reader);
             }
+        }
+        if let Some(mut last) = policy.vips.last_entry().filter(|last| *last.key() != VipId::FIRST) {
+            last.get_mut().gateway = match self.last_gateway {
+                LastGateway::TheClusters => VipGateway::TheClusters,
+                LastGateway::ItsOwn => VipGateway::Own(OWN_GATEWAY),
+                LastGateway::Nobody => VipGateway::Nobody,
+            };
         }
         policy.vips.insert(VipId::FIRST, vip);
         if self.limits.expels_silent_hosts {
@@ -323,6 +371,11 @@ impl fmt::Display for Schedule {
                 f,
                 "{vips} reader VIPs; reader_behind_for {behind_for_ms} ms, reader_well_for {well_for_ms} ms, when_no_reader {when_none:?}"
             )?;
+        }
+        match self.last_gateway {
+            LastGateway::TheClusters => {}
+            LastGateway::ItsOwn => writeln!(f, "the last VIP has a gateway of its own")?,
+            LastGateway::Nobody => writeln!(f, "for the last VIP no gateway is asked")?,
         }
         for timed in &self.faults {
             writeln!(f, "{:5}.{:03} s  {}", timed.at_ms / 1000, timed.at_ms % 1000, timed.fault)?;

@@ -1,6 +1,6 @@
 //! A failing schedule made short: faults dropped, times and hosts made fewer, as long as it still fails the same way.
 
-use crate::schedule::{Readers, Schedule};
+use crate::schedule::{LastGateway, Readers, Schedule};
 use oracle::Invariant;
 
 /// Other jitter is tried this often for a schedule that no longer fails: what failed by chance may fail by another.
@@ -55,6 +55,9 @@ fn candidates(schedule: &Schedule) -> Vec<Schedule> {
     }
     if schedule.second_vip {
         candidates.push(Schedule { second_vip: false, ..schedule.clone() });
+    }
+    if schedule.last_gateway != LastGateway::TheClusters {
+        candidates.push(Schedule { last_gateway: LastGateway::TheClusters, ..schedule.clone() });
     }
     if let Some(readers) = schedule.readers {
         candidates.push(Schedule { readers: None, ..schedule.clone() });

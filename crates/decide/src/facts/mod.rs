@@ -11,6 +11,7 @@ pub mod process;
 mod readers;
 mod view;
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -28,7 +29,7 @@ use crate::input::{Event, Fact, Gateway, GroupView, Host, Seen, Server, Why};
 use crate::net::Mac;
 use crate::output::group::{Action, Outcome};
 use crate::output::vip::VipAction;
-use crate::policy::{GroupPolicy, Policy};
+use crate::policy::{GroupPolicy, Policy, VipGateway};
 use crate::time::Time;
 
 /// A server that was not heard for longer than this has stood still, or this host has.
@@ -43,6 +44,9 @@ pub struct Facts {
     pub server: Seen<Server>,
     /// The gateway.
     pub gateway: Seen<Gateway>,
+    /// Those that single VIPs have of their own.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub own_gateways: BTreeMap<IpAddr, Seen<Gateway>>,
     /// Since when the local server's facts have been unknown.
     pub server_unknown_since: Option<Time>,
     /// The local server has refused connections since it last spoke: what may listen now was started anew, and is in no group
@@ -77,6 +81,7 @@ impl Facts {
             host: not_asked(Time(0)),
             server: not_asked(Time(0)),
             gateway: not_asked(Time(0)),
+            own_gateways: BTreeMap::new(),
             server_unknown_since: Some(now),
             started_anew: false,
             spoke_at: None,
@@ -95,7 +100,7 @@ impl Facts {
     pub(crate) fn forget(&mut self, now: Time) {
         self.host = not_asked(now);
         self.server = not_asked(now);
-        self.gateway = not_asked(now);
+        self.forget_gateways(now);
         self.server_unknown_since = Some(now);
         self.neighbors.forget_questions();
         self.readers.forget();
@@ -112,9 +117,14 @@ impl Facts {
             facts.server_unknown_since = Some(since);
         }
         if gateway {
-            facts.gateway = not_asked(since);
+            facts.forget_gateways(since);
         }
         facts
+    }
+
+    fn forget_gateways(&mut self, since: Time) {
+        self.gateway = not_asked(since);
+        self.own_gateways.values_mut().for_each(|own| *own = not_asked(since));
     }
 
     /// Takes in what was seen.
@@ -126,7 +136,15 @@ impl Facts {
                 self.views.take_in_peer(seen);
                 self.peers.take_in(*member, seen);
             }
-            Event::Gateway(seen) => return self.take_in_gateway(seen),
+            Event::Gateway(seen) => {
+                let lost = take_in_gateway(&mut self.gateway, seen);
+                return lost.then_some(News::GatewayLost(VipGateway::TheClusters)).into_iter().collect();
+            }
+            Event::OwnGateway(gateway, seen) => {
+                let known = self.own_gateways.entry(*gateway).or_insert_with(|| not_asked(Time(0)));
+                let lost = take_in_gateway(known, seen);
+                return lost.then_some(News::GatewayLost(VipGateway::Own(*gateway))).into_iter().collect();
+            }
             Event::ReceiveUp(vip, up) => {
                 self.neighbors.receive_changes(*vip, *up);
                 if policy.is_for_readers(*vip) {
@@ -240,21 +258,6 @@ impl Facts {
         self.server = seen.clone();
     }
 
-    fn take_in_gateway(&mut self, seen: &Seen<Gateway>) -> Vec<News> {
-        if seen.asked_at < self.gateway.asked_at {
-            return Vec::new();
-        }
-        let is_lost = |fact: &Fact<Gateway>| matches!(fact, Fact::Known(Gateway::Lost { .. }));
-        let (was_lost, lost) = (is_lost(&self.gateway.fact), is_lost(&seen.fact));
-        if was_lost && lost {
-            // The count grows with each probe; as a reason it is one and the same.
-            self.gateway.asked_at = seen.asked_at;
-            return Vec::new();
-        }
-        self.gateway = seen.clone();
-        if lost { vec![News::GatewayLost] } else { Vec::new() }
-    }
-
     /// The group as the local server showed it last, if it did.
     pub fn own_view(&self) -> Option<&GroupView> {
         match &self.server.fact {
@@ -272,6 +275,22 @@ impl Facts {
     pub fn peer_since(&self, member: IpAddr, since: Time) -> Option<&Fact<Server>> {
         self.peers.said_since(member, since)
     }
+}
+
+/// Gives whether it was lost just now, or is again.
+fn take_in_gateway(known: &mut Seen<Gateway>, seen: &Seen<Gateway>) -> bool {
+    if seen.asked_at < known.asked_at {
+        return false;
+    }
+    let is_lost = |fact: &Fact<Gateway>| matches!(fact, Fact::Known(Gateway::Lost { .. }));
+    let (was_lost, lost) = (is_lost(&known.fact), is_lost(&seen.fact));
+    if was_lost && lost {
+        // The count grows with each probe; as a reason it is one and the same.
+        known.asked_at = seen.asked_at;
+        return false;
+    }
+    *known = seen.clone();
+    lost
 }
 
 fn runs(host: &Host, interface: &str) -> bool {

@@ -1,5 +1,7 @@
 //! What follows from a fact's being new.
 
+use crate::policy::VipGateway;
+
 /// What has just become known and is more than a fact: something follows from its being new.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum News {
@@ -7,8 +9,8 @@ pub enum News {
     HostChanged,
     /// This interface runs again.
     InterfaceUp(String),
-    /// The gateway answered until now.
-    GatewayLost,
+    /// This gateway answered until now.
+    GatewayLost(VipGateway),
     /// The kernel found no VIP to renew where one was known to be.
     AddressGone,
     /// The local server's process has ended.

@@ -12,7 +12,7 @@ mod marks;
 mod row;
 mod words;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -63,6 +63,7 @@ pub struct History {
     /// The last word of the local server and the gateway, as far as it is worth a mark.
     server: Option<&'static str>,
     gateway_lost: bool,
+    own_gateways_lost: BTreeSet<IpAddr>,
     marks: Marks,
     vips: BTreeMap<VipId, Track>,
     rows: Vec<Row>,
@@ -171,6 +172,20 @@ impl History {
                 if lost != mem::replace(&mut self.gateway_lost, lost) {
                     let what = if lost { "the gateway does not answer" } else { "the gateway answers again" };
                     self.marks.add(now, what);
+                }
+            }
+            Event::OwnGateway(gateway, seen) => {
+                let lost = matches!(seen.fact, Fact::Known(Gateway::Lost { .. }));
+                let before = self.own_gateways_lost.contains(gateway);
+                if lost != before {
+                    let words = if lost {
+                        self.own_gateways_lost.insert(*gateway);
+                        "a VIP's own gateway does not answer"
+                    } else {
+                        self.own_gateways_lost.remove(gateway);
+                        "a VIP's own gateway answers again"
+                    };
+                    self.marks.add(now, words);
                 }
             }
             Event::Process(ProcessSign::Ended) => self.marks.add(now, "the local mysqld's process ended"),

@@ -40,6 +40,8 @@ pub enum Event {
     },
     /// The gateway (stage 4).
     Gateway(Seen<Gateway>),
+    /// The gateway with this address, which single VIPs have of their own (stage 4).
+    OwnGateway(IpAddr, Seen<Gateway>),
     /// A frame about this VIP that another host sent (never one of our own).
     Frame(VipId, Frame),
     /// Whether frames about this VIP can be heard on this member's interface from now on: not while the interface is down, or not

@@ -80,6 +80,9 @@ pub enum Cause {
     GatewayLost {
         /// Misses in a row.
         misses: u32,
+        /// It is one that the VIP has of its own.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        own: Option<IpAddr>,
     },
 }
 
@@ -107,7 +110,12 @@ impl fmt::Display for Cause {
             }
             Self::PlacedOn(member) => write!(f, "it belongs on member {member}"),
             Self::NoReader => f.write_str("no member is fit to serve readers"),
-            Self::GatewayLost { misses } => write!(f, "the gateway has missed {misses} probes in a row"),
+            Self::GatewayLost { misses, own: None } => {
+                write!(f, "the gateway has missed {misses} probes in a row")
+            }
+            Self::GatewayLost { misses, own: Some(gateway) } => {
+                write!(f, "the VIP's own gateway {gateway} has missed {misses} probes in a row")
+            }
         }
     }
 }

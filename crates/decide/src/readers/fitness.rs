@@ -12,6 +12,7 @@ use crate::moment::Moment;
 use crate::net::VipId;
 use crate::output::{Output, VipAction};
 use crate::planted::planted;
+use crate::policy::VipGateway;
 use crate::time::Time;
 use crate::timers::Timer;
 
@@ -51,10 +52,17 @@ impl Candidacy {
         *self == Self::default()
     }
 
-    /// How fit this host is now; none: that was never known.
-    pub(crate) fn assess(&mut self, at: Moment<'_>, first: VipId, out: &mut Output) -> Option<Fitness> {
+    /// How fit this host is now; none: that was never known. `gateways`: those of the reader VIPs. One word is said for all of them, so that
+    /// a host which has lost one of the gateways is fit for none: where a VIP is placed, it can be taken.
+    pub(crate) fn assess(
+        &mut self,
+        at: Moment<'_>,
+        first: VipId,
+        gateways: &[VipGateway],
+        out: &mut Output,
+    ) -> Option<Fitness> {
         self.follow_backlog(at, out);
-        let role = match Self::serves(at, first) {
+        let role = match Self::serves(at, first, gateways) {
             Serves::NotKnown => return at.facts.readers.own,
             Serves::No => {
                 self.ready_at = None;
@@ -96,13 +104,14 @@ impl Candidacy {
         }
     }
 
-    fn serves(at: Moment<'_>, first: VipId) -> Serves {
+    fn serves(at: Moment<'_>, first: VipId, gateways: &[VipGateway]) -> Serves {
         let stages = Stages::of(at.group, at.facts);
+        let gateways: Vec<Finding> = gateways.iter().map(|gateway| at.gateway_of(*gateway).0).collect();
         let silent_for = at.facts.server_unknown_since.map_or(Duration::ZERO, |since| at.now.since(since));
         let fails = |finding: &Finding| matches!(finding, Finding::Failed(_));
         if fails(&stages.member.0)
             || fails(&stages.server.0)
-            || fails(&stages.gateway.0)
+            || gateways.iter().any(fails)
             || at.facts.started_anew
             || Self::hears_no_longer(at, first)
             || silent_for >= SILENT_FOR
@@ -111,7 +120,7 @@ impl Candidacy {
         }
         let known = |finding: &Finding| *finding == Finding::Passed;
         let hears = !at.facts.neighbors.not_heard.contains(&first);
-        if !known(&stages.member.0) || !known(&stages.gateway.0) || !hears {
+        if !known(&stages.member.0) || !gateways.iter().all(known) || !hears {
             return Serves::NotKnown;
         }
         match &at.facts.server.fact {

@@ -28,9 +28,9 @@ impl VipMachine {
         let (Fact::Known(host), VipState::Holding(hold)) = (&at.facts.host.fact, &mut self.state) else {
             return;
         };
-        let whole = if at.policy.address.is_ipv4() { 32 } else { 128 };
+        let own = at.policy.prefix_length();
         let is_copy = |there: &&HostAddress| {
-            there.address == at.policy.address && there.interface == hold.interface && there.prefix != whole
+            there.address == at.policy.address && there.interface == hold.interface && there.prefix != own
         };
         let Some(copy) = host.addresses.iter().find(is_copy) else { return };
         if hold.next_renewal.is_none_or(|due| at.now >= due) {

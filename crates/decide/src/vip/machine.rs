@@ -9,6 +9,7 @@ use super::state::{LeftBehind, OrphanSyns, Stranger, VipState};
 use crate::facts::Facts;
 use crate::input::Event;
 use crate::net::Mac;
+use crate::policy::VipGateway;
 use crate::time::Time;
 
 /// A lease lapsed: of what was asked before, so much has not been answered anew.
@@ -90,14 +91,21 @@ impl VipMachine {
     }
 
     /// An answer: to a question that was put since a lease of it lapsed it is known again.
-    pub(crate) fn note_answer(&mut self, event: &Event) {
+    pub(crate) fn note_answer(&mut self, event: &Event, gateway: VipGateway) {
         let Some(anew) = &mut self.asks_anew else { return };
         match event {
             Event::Host(seen) => anew.host &= seen.asked_at < anew.since,
             Event::Server(seen) => anew.server &= seen.asked_at < anew.since,
-            Event::Gateway(seen) => anew.gateway &= seen.asked_at < anew.since,
+            Event::Gateway(seen) if gateway == VipGateway::TheClusters => {
+                anew.gateway &= seen.asked_at < anew.since;
+            }
+            Event::OwnGateway(own, seen) if gateway == VipGateway::Own(*own) => {
+                anew.gateway &= seen.asked_at < anew.since;
+            }
             _ => {}
         }
+        // What is never asked is not waited for.
+        anew.gateway &= gateway != VipGateway::Nobody;
         self.asks_anew = self.asks_anew.filter(|anew| anew.host || anew.server || anew.gateway);
     }
 

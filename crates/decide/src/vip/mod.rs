@@ -106,7 +106,9 @@ impl VipMachine {
                 hold.announced = 0;
                 hold.next_announce = at.now;
             }
-            (News::GatewayLost, VipState::Holding(hold)) if hold.recheck_since.is_some() => {
+            (News::GatewayLost(gateway), VipState::Holding(hold))
+                if *gateway == at.policy.gateway && hold.recheck_since.is_some() =>
+            {
                 // Another stage failed before; that was no doubt of the gateway, which is to be looked at a second time too (S13).
                 hold.recheck_since = Some(at.now);
                 out.act(Action::AskGateway);

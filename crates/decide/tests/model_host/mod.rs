@@ -12,7 +12,7 @@ use decide::input::{
 };
 use decide::net::{Mac, VipId};
 use decide::output::{Action, Outcome, Reason, VipAction};
-use decide::policy::{GroupPolicy, Policy, VipPolicy};
+use decide::policy::{GroupPolicy, Policy, VipGateway, VipPolicy};
 use decide::time::Time;
 use decide::timers::Timer;
 use decide::trace::Line;
@@ -366,7 +366,11 @@ impl ModelHost {
                 Event::Server(Seen { asked_at, fact: self.answers().server.clone() })
             }
             Queued::AskedGateway(asked_at) => {
-                Event::Gateway(Seen { asked_at, fact: self.answers().gateway.clone() })
+                let seen = Seen { asked_at, fact: self.answers().gateway.clone() };
+                match self.vip.gateway {
+                    VipGateway::Own(own) => Event::OwnGateway(own, seen),
+                    VipGateway::TheClusters | VipGateway::Nobody => Event::Gateway(seen),
+                }
             }
         })
     }

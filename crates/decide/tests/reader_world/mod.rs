@@ -29,6 +29,8 @@ pub struct Node {
     here: BTreeSet<VipId>,
     pub server: Fact<Server>,
     pub gateway: Fact<Gateway>,
+    /// Whichever VIPs have of their own.
+    pub own_gateway: Fact<Gateway>,
     pub backlog: u64,
     /// Its agent runs.
     pub runs: bool,
@@ -170,6 +172,10 @@ impl World {
             if node.runs && node.asked % 20 == u64::from(node.number) {
                 node.driver.push(Event::Server(Seen { asked_at: now, fact: node.server.clone() }));
                 node.driver.push(Event::Gateway(Seen { asked_at: now, fact: node.gateway.clone() }));
+                for own in self.policy.own_gateways() {
+                    let seen = Seen { asked_at: now, fact: node.own_gateway.clone() };
+                    node.driver.push(Event::OwnGateway(own, seen));
+                }
             }
             if node.runs && node.asked.is_multiple_of(1_000) {
                 let backlog = Backlog { transactions: node.backlog, age: Duration::ZERO };
@@ -249,6 +255,10 @@ impl World {
             Action::AskGateway => {
                 let fact = self.nodes[&number].gateway.clone();
                 self.flying.push((number, Event::Gateway(Seen { asked_at: now, fact })));
+                for own in self.policy.own_gateways() {
+                    let seen = Seen { asked_at: now, fact: self.nodes[&number].own_gateway.clone() };
+                    self.flying.push((number, Event::OwnGateway(own, seen)));
+                }
             }
             Action::AskPeer(of) => {
                 let peer = MEMBERS.into_iter().find(|peer| member(*peer) == *of).unwrap();
@@ -308,6 +318,7 @@ impl Node {
             here: BTreeSet::new(),
             server: shows(number, 1, 545),
             gateway: Fact::Known(Gateway::Reachable),
+            own_gateway: Fact::Known(Gateway::Reachable),
             backlog: 0,
             runs: true,
             cut: false,

@@ -1,5 +1,6 @@
 //! The VIP up, down, and its lifetime, by netlink. Each order may be given again without harm.
 
+mod behind;
 mod label;
 mod message;
 
@@ -30,6 +31,8 @@ pub enum Doing {
     Renewing,
     /// Removing it.
     Removing,
+    /// Putting it behind the host's own addresses.
+    Moving,
 }
 
 impl fmt::Display for Doing {
@@ -38,6 +41,7 @@ impl fmt::Display for Doing {
             Self::Adding => "add",
             Self::Renewing => "renew",
             Self::Removing => "remove",
+            Self::Moving => "put behind the host's own addresses",
         })
     }
 }

@@ -158,7 +158,8 @@ impl Agent {
         let hooks = Hooks::begin(&cluster, &journal, &shared.tally);
         let mut wiring = Wiring::new(&cluster, shared.segments.clone(), shared.tally.clone());
         let once = Once::default();
-        let edges = |vip: &VipPolicy| VipEdges::new(vip.address, journal.clone(), once.clone());
+        let members: Arc<[_]> = cluster.policy.group.members.keys().copied().collect();
+        let edges = |vip: &VipPolicy| VipEdges::new(vip, Arc::clone(&members), journal.clone(), once.clone());
         let vips = cluster.policy.vips.iter().map(|(id, vip)| (*id, edges(vip))).collect();
         Self {
             frames: Some(wiring.frames()),

@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use decide::net::Mac;
 use decide::output::Outcome;
+use decide::policy::VipPolicy;
 use tokio::time::timeout;
 
-use crate::act::address::{Addresses, Label, full_prefix};
+use crate::act::address::{Addresses, Label};
 use crate::act::late_packets::{LatePackets, LatePacketsError};
 use crate::act::orphan_syns::OrphanSyns;
 use crate::act::sockets::{self, Connection, SocketsError};
@@ -54,6 +55,10 @@ impl Once {
 /// One VIP on this host.
 pub(super) struct VipEdges {
     address: IpAddr,
+    /// The prefix length that it is added with.
+    prefix: u8,
+    /// The members' addresses: the VIP stays behind that of them which is this host's.
+    members: Arc<[IpAddr]>,
     journal: Log,
     once: Once,
     /// What `ListConnections` found, for `TickleClients` and `DestroyConnections`.
@@ -62,15 +67,24 @@ pub(super) struct VipEdges {
     late_packets: LatePackets,
     /// Clients that ask a dead holder for a connection.
     orphan_syns: OrphanSyns,
-    /// The VIP was put under a lease on this interface by the decision that is being carried out.
-    tidy: Option<String>,
+    /// The VIP was added or renewed by the decision that is being carried out.
+    tidy: Option<Tidy>,
+}
+
+/// How the VIP was added or renewed.
+struct Tidy {
+    interface: String,
+    label: Label,
+    lifetime: Option<Duration>,
 }
 
 impl VipEdges {
     /// `once`: what the cluster's log was told already.
-    pub(super) fn new(address: IpAddr, journal: Log, once: Once) -> Self {
+    pub(super) fn new(vip: &VipPolicy, members: Arc<[IpAddr]>, journal: Log, once: Once) -> Self {
         Self {
-            address,
+            address: vip.address,
+            prefix: vip.prefix_length(),
+            members,
             journal,
             once,
             connections: Arc::from(Vec::new()),
@@ -92,9 +106,9 @@ impl VipEdges {
         lifetime: Option<Duration>,
     ) -> Outcome {
         self.late_packets.end();
-        let order = addresses.add(interface, self.address, full_prefix(self.address), label, lifetime);
+        let order = addresses.add(interface, self.address, self.prefix, label, lifetime);
         let done = outcome(timeout(ADDRESS_LIMIT, order).await.map(|done| done.map(|()| true)));
-        self.tidy_after(&done, interface, lifetime);
+        self.tidy_after(&done, interface, label, lifetime);
         done
     }
 
@@ -105,9 +119,9 @@ impl VipEdges {
         label: &Label,
         lifetime: Option<Duration>,
     ) -> Outcome {
-        let order = addresses.renew(interface, self.address, full_prefix(self.address), label, lifetime);
+        let order = addresses.renew(interface, self.address, self.prefix, label, lifetime);
         let done = outcome(timeout(ADDRESS_LIMIT, order).await);
-        self.tidy_after(&done, interface, lifetime);
+        self.tidy_after(&done, interface, label, lifetime);
         done
     }
 
@@ -116,20 +130,35 @@ impl VipEdges {
     }
 
     /// What came beside the address goes last: the announcement is not to wait for it.
-    fn tidy_after(&mut self, done: &Outcome, interface: &str, lifetime: Option<Duration>) {
-        let leased = lifetime.is_some() && *done == Outcome::Succeeded;
-        self.tidy = leased.then(|| interface.to_owned());
+    fn tidy_after(&mut self, done: &Outcome, interface: &str, label: &Label, lifetime: Option<Duration>) {
+        let tidy = || Tidy { interface: interface.to_owned(), label: label.clone(), lifetime };
+        self.tidy = (*done == Outcome::Succeeded).then(tidy);
     }
 
-    /// Removes the predecessor's copies beside the VIP that was just put under a lease.
+    /// Removes the predecessor's copies beside the VIP that was just put under a lease, and puts it behind the host's own address.
     pub(super) async fn tidy(&mut self, addresses: &Addresses) {
-        let Some(interface) = self.tidy.take() else { return };
-        let prefix = full_prefix(self.address);
-        let removal = addresses.remove_other_prefixes(&interface, self.address, prefix);
-        let done = timeout(ADDRESS_LIMIT, removal).await.map(|done| done.map(|()| true));
-        if let Outcome::Failed(text) = outcome(done) {
-            // The next renewal of the lease tries again.
-            self.once.error(&self.journal, text.clone(), &text);
+        let Some(Tidy { interface, label, lifetime }) = self.tidy.take() else { return };
+        if lifetime.is_some() {
+            let removal = addresses.remove_other_prefixes(&interface, self.address, self.prefix);
+            let done = timeout(ADDRESS_LIMIT, removal).await.map(|done| done.map(|()| true));
+            if let Outcome::Failed(text) = outcome(done) {
+                // The next renewal of the lease tries again.
+                self.once.error(&self.journal, text.clone(), &text);
+            }
+        }
+        let move_it =
+            addresses.put_behind(&interface, self.address, self.prefix, &label, lifetime, &self.members);
+        match timeout(ADDRESS_LIMIT, move_it).await {
+            Ok(Ok(false)) => {}
+            Ok(Ok(true)) => self.journal.info(&format!(
+                "{}/{} came before this host's own address on {interface}, or had a route: it was put behind it, so that this host's own connections come from its own address; see that its default route is there: ip route",
+                self.address, self.prefix
+            )),
+            failed => {
+                if let Outcome::Failed(text) = outcome(failed) {
+                    self.once.error(&self.journal, text.clone(), &text);
+                }
+            }
         }
     }
 

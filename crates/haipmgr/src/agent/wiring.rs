@@ -65,7 +65,8 @@ pub(super) struct Wiring {
 }
 
 struct Segment {
-    gateway: Arc<SharedGateway>,
+    /// The cluster's, and those that single VIPs have of their own.
+    gateways: BTreeMap<IpAddr, Arc<SharedGateway>>,
     neighbor: Arc<NeighborWatch>,
     announcers: BTreeMap<VipId, Announcer>,
     /// Of each VIP that is of IPv4.
@@ -249,56 +250,54 @@ impl Wiring {
             move |event| drop(events.send(event))
         };
         let (tell, tell_frame) = (told(events), told(&self.frames));
-        let gateway_to_be = Arc::new(OnceLock::<Weak<SharedGateway>>::new());
+        let gateways_to_be = Arc::new(OnceLock::<BTreeMap<IpAddr, Weak<SharedGateway>>>::new());
         let gateway_heard = {
-            let gateway = Arc::clone(&gateway_to_be);
-            move |asked_at| {
-                if let Some(gateway) = gateway.get().and_then(Weak::upgrade) {
-                    gateway.heard_arp(asked_at);
+            let gateways = Arc::clone(&gateways_to_be);
+            move |gateway, asked_at| {
+                let heard = gateways.get().and_then(|all| all.get(&gateway)).and_then(Weak::upgrade);
+                if let Some(heard) = heard {
+                    heard.heard_arp(asked_at);
                 }
             }
         };
-        let log = journal.clone();
-        let report = move |report: NeighborReport| match report {
-            NeighborReport::ReceiveUp { .. } | NeighborReport::FloodOver { .. } => {
-                log.info(&report.to_string());
-            }
-            NeighborReport::ReceiveDown { .. } | NeighborReport::Flood { .. } => {
-                log.error(&report.to_string());
-            }
-        };
+        let report = reporting(journal);
         let settings = NeighborSettings {
             interface: interface.to_owned(),
             vips: cluster.policy.vips.iter().map(|(id, vip)| (vip.address, *id)).collect(),
             own_address: address,
             members: cluster.policy.group.members.keys().copied().collect(),
-            gateway: cluster.gateway,
+            gateways: gateways_of(cluster).collect(),
         };
         let echoes = self.ask_by_echo(cluster, address, interface, journal);
         let asked = echoes.iter().map(|(id, echo)| (*id, echo.shared())).collect();
         let tell_either = frames_apart(tell_frame, tell, asked);
         let neighbor =
             Arc::new(self.segments.interfaces.watch(&settings, tell_either, gateway_heard, report));
-        let settings = GatewaySettings {
-            interval: cluster.gateway_interval,
-            misses_until_lost: cluster.gateway_misses,
-            ..GatewaySettings::new(cluster.gateway, interface, address)
+        let watch_gateway = |gateway| {
+            let (tell, by_arp) = (told(events), Arc::clone(&neighbor));
+            let settings = GatewaySettings {
+                interval: cluster.gateway_interval,
+                misses_until_lost: cluster.gateway_misses,
+                ..GatewaySettings::new(gateway, interface, address)
+            };
+            let is_the_clusters = gateway == cluster.gateway;
+            let seen = move |seen| {
+                tell(if is_the_clusters { Event::Gateway(seen) } else { Event::OwnGateway(gateway, seen) });
+            };
+            self.segments.gateways.watch(settings, seen, move || by_arp.ask_gateway(gateway))
         };
-        let (tell, by_arp) = (told(events), Arc::clone(&neighbor));
-        let gateway = Arc::new(self.segments.gateways.watch(
-            settings,
-            move |seen| tell(Event::Gateway(seen)),
-            move || by_arp.ask_gateway(),
-        ));
-        // Set once, here: it can't be there already.
-        let _ = gateway_to_be.set(Arc::downgrade(&gateway));
+        let gateways: BTreeMap<IpAddr, Arc<SharedGateway>> =
+            gateways_of(cluster).map(|gateway| (gateway, Arc::new(watch_gateway(gateway)))).collect();
+        // Set once, here: they can't be there already.
+        let _ = gateways_to_be
+            .set(gateways.iter().map(|(gateway, watch)| (*gateway, Arc::downgrade(watch))).collect());
         let announcer = |vip: &VipPolicy| {
             let mut announcer = Announcer::new(interface, vip.address);
             announcer.prepare();
             announcer
         };
         let announcers = cluster.policy.vips.iter().map(|(id, vip)| (*id, announcer(vip))).collect();
-        Segment { gateway, neighbor, announcers, echoes }
+        Segment { gateways, neighbor, announcers, echoes }
     }
 
     /// What asks by echo for each VIP that is of IPv4 while it is claimed. What is answered is told as the answer to an ARP probe is.
@@ -368,8 +367,8 @@ impl Wiring {
     }
 
     pub(super) fn ask_gateway(&self) {
-        if let Some(segment) = &self.segment {
-            segment.gateway.ask_now();
+        for gateway in self.segment.iter().flat_map(|segment| segment.gateways.values()) {
+            gateway.ask_now();
         }
     }
 
@@ -447,6 +446,24 @@ impl Wiring {
         self.label = Some((interface.to_owned(), label.clone()));
         label
     }
+}
+
+/// What is amiss with hearing is an error, and its end is not.
+fn reporting(journal: &Log) -> impl Fn(NeighborReport) + Send + Sync + 'static {
+    let log = journal.clone();
+    move |report| match report {
+        NeighborReport::ReceiveUp { .. } | NeighborReport::FloodOver { .. } => {
+            log.info(&report.to_string());
+        }
+        NeighborReport::ReceiveDown { .. } | NeighborReport::Flood { .. } => {
+            log.error(&report.to_string());
+        }
+    }
+}
+
+/// Each once.
+fn gateways_of(cluster: &Cluster) -> impl Iterator<Item = IpAddr> {
+    std::iter::once(cluster.gateway).chain(cluster.policy.own_gateways())
 }
 
 /// Frames go apart from all else; whoever asked by echo hears of them too.

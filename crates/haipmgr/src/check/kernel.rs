@@ -88,18 +88,19 @@ fn larger(root: &Path, interface: &str, name: &str) -> Option<u32> {
 }
 
 /// What is set of ARP and of addresses. `gateway_is_here`: the default route leaves by this interface; `secondary`: the member's own
-/// address is not the first of its network on the interface.
+/// address is not the first of its network on the interface; `vip_has_network`: a VIP is written with another prefix length than its full one.
 pub(super) fn settings(
     root: &Path,
     interface: &str,
     gateway_is_here: Option<bool>,
     secondary: bool,
+    vip_has_network: bool,
 ) -> Vec<Line> {
     vec![
         arp_announce(root, interface),
         arp_filter(root, interface),
         proxy_arp(root, interface),
-        promote_secondaries(root, interface, secondary),
+        promote_secondaries(root, interface, secondary, vip_has_network),
         rp_filter(root, interface, gateway_is_here),
     ]
 }
@@ -149,7 +150,7 @@ fn proxy_arp(root: &Path, interface: &str) -> Line {
     Line::ok(name, "proxy_arp is off")
 }
 
-fn promote_secondaries(root: &Path, interface: &str, secondary: bool) -> Line {
+fn promote_secondaries(root: &Path, interface: &str, secondary: bool, vip_has_network: bool) -> Line {
     let name = "promote-secondaries";
     if secondary && larger(root, interface, "promote_secondaries") == Some(0) {
         return Line::advice(
@@ -160,7 +161,12 @@ fn promote_secondaries(root: &Path, interface: &str, secondary: bool) -> Line {
             format!("sysctl -w net.ipv4.conf.{interface}.promote_secondaries=1, and in /etc/sysctl.d"),
         );
     }
-    Line::ok(name, "no address goes with another: the VIP has a prefix of its own")
+    let well = if vip_has_network {
+        "this member's own address goes with no other"
+    } else {
+        "no address goes with another: the VIP has a prefix of its own"
+    };
+    Line::ok(name, well)
 }
 
 fn rp_filter(root: &Path, interface: &str, gateway_is_here: Option<bool>) -> Line {
@@ -267,7 +273,7 @@ mod tests {
         let path = root.path().join(change.0);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, change.1).unwrap();
-        let mut lines = settings(root.path(), "eth0", gateway_is_here, secondary);
+        let mut lines = settings(root.path(), "eth0", gateway_is_here, secondary, false);
         lines.push(interface(root.path(), "eth0"));
         lines.retain(|line| line.level != Level::Ok);
         lines
@@ -309,7 +315,7 @@ mod tests {
     #[test]
     fn what_the_kernel_does_not_show_is_not_well() {
         let nothing = root(&[]);
-        let lines = settings(nothing.path(), "eth0", None, false);
+        let lines = settings(nothing.path(), "eth0", None, false, false);
         assert!(
             lines.iter().any(|line| line.name == "rp-filter" && line.level == Level::Advice),
             "{lines:?}"

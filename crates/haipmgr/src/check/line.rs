@@ -9,7 +9,7 @@ use serde::Serialize;
 pub(crate) const FORMAT: u32 = 1;
 
 /// Every name that a line may have, in the order of docs/check.md.
-const NAMES: [&str; 86] = [
+const NAMES: [&str; 87] = [
     "file",
     "password-file",
     "this-host",
@@ -23,6 +23,7 @@ const NAMES: [&str; 86] = [
     "arp-announce",
     "arp-filter",
     "proxy-arp",
+    "vip-prefix",
     "promote-secondaries",
     "rp-filter",
     "sock-destroy",

@@ -139,7 +139,8 @@ fn of_this_host(cluster: &Cluster, here: &Here, vips: &[IpAddr], found: &Found) 
     lines.extend(kernel::capabilities(&status, pid.is_some()));
     lines.push(kernel::interface(root, &here.interface));
     let gateway_is_here = kernel::default_route_is_at(root, &here.interface);
-    lines.extend(kernel::settings(root, &here.interface, gateway_is_here, here.secondary));
+    let vip_has_network = cluster.policy.vips.values().any(|vip| vip.prefix.is_some());
+    lines.extend(kernel::settings(root, &here.interface, gateway_is_here, here.secondary, vip_has_network));
     lines.push(kernel::sock_destroy());
     lines.extend(others::lines(root, vips, &crate::config::legacy_lock(), pid));
     let own = said_at(&found.asked, here.own);

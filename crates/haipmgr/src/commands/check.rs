@@ -8,6 +8,7 @@ use clap::ValueEnum;
 
 use super::run::in_words;
 use super::this_host::ThisHost;
+use super::vip_prefix;
 use super::{BAD_INPUT, File, print_or_refuse, refuse};
 use crate::act::address::Label;
 use crate::check::line::{Line, OfCluster, Report};
@@ -127,6 +128,11 @@ fn fits(cluster: &Cluster, host: &ThisHost, here: &Here) -> Vec<Line> {
     if !cluster.hooks.is_empty() {
         let missing = missing_programs(&cluster.hooks);
         add("hooks", "every hook's program is there".to_owned(), missing, "put the program there, mode 755");
+    }
+    if cluster.policy.vips.values().any(|vip| vip.prefix.is_some()) {
+        let problems = vip_prefix::problems(cluster, host, Path::new("/"));
+        let well = "a VIP with a network of its own is neither source of this host's connections nor goes with another address";
+        add("vip-prefix", well.to_owned(), problems, "as it says; docs/vips.md");
     }
     let interface = here.interface.as_str();
     let arp = arp_kept_in::remark(interface).into_iter().collect();

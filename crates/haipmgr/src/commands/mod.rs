@@ -21,6 +21,7 @@ mod switchover;
 mod terminal;
 mod this_host;
 mod timings;
+mod vip_prefix;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

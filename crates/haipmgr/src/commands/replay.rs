@@ -178,6 +178,7 @@ fn seen(policy: Option<&Policy>, event: &Event) -> String {
         },
         Event::Peer { member, seen } => fact(&format!("server of {member}"), &seen.fact),
         Event::Gateway(seen) => fact("gateway", &seen.fact),
+        Event::OwnGateway(own, seen) => fact(&format!("gateway {own}"), &seen.fact),
         Event::Host(seen) => fact("host", &seen.fact),
         Event::Frame(vip, frame) => {
             let several = policy.filter(|policy| policy.vips.len() > 1);

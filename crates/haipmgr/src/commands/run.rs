@@ -7,8 +7,8 @@ use std::time::Duration;
 use super::serving::until_told_to_stop;
 use super::this_host;
 use super::timings::{self, Unfit};
+use super::vip_prefix;
 use super::{ALREADY_RUNNING, BAD_INPUT, refuse, say};
-use crate::act::address::full_prefix;
 use crate::config::{self, Cluster, Config, Problems, Source};
 use crate::file_writer;
 use crate::hooks;
@@ -40,6 +40,9 @@ pub(super) enum Refused {
     /// A lease that outlives the group's own election.
     #[error("{0}; nothing was started, nothing was stopped")]
     Unfit(#[from] Unfit),
+    /// A VIP that this host can't have with its prefix length.
+    #[error("{0}; nothing was started, nothing was stopped")]
+    Prefix(#[from] vip_prefix::Refused),
     /// Another agent runs, or the lock can't be had.
     #[error(transparent)]
     Lock(#[from] LockError),
@@ -56,6 +59,7 @@ pub(super) fn prepare(path: &Path) -> Result<Prepared, Refused> {
     let mut config = config::load(path)?;
     let written = config.clone();
     let lock = lock::take(&config)?;
+    vip_prefix::fits(&config)?;
     let fitted = timings::fit(&mut config)?;
     let journal = Journal::start().map_err(Refused::Log)?;
     let logs = config
@@ -100,8 +104,7 @@ pub(super) fn in_words(cluster: &Cluster) -> String {
         .iter()
         .map(|(member, interface)| format!("{member} ({interface})"))
         .collect();
-    let vips =
-        cluster.policy.vips.values().map(|vip| format!("{}/{}", vip.address, full_prefix(vip.address)));
+    let vips = cluster.policy.vips.values().map(|vip| format!("{}/{}", vip.address, vip.prefix_length()));
     let vips: Vec<_> = vips.collect();
     format!(
         "VIP {} for MySQL port {}{}; members {}; gateway {}; lease {}; checks everything every {}",
@@ -125,7 +128,7 @@ pub(super) fn run(path: &Path) -> ExitCode {
                 Refused::Lock(LockError::Held { .. } | LockError::Named { .. }) => {
                     ExitCode::from(ALREADY_RUNNING)
                 }
-                Refused::Unfit(_) => ExitCode::from(BAD_INPUT),
+                Refused::Unfit(_) | Refused::Prefix(_) => ExitCode::from(BAD_INPUT),
                 _ => ExitCode::FAILURE,
             }
         }

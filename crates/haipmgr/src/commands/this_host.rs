@@ -4,21 +4,27 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use decide::policy::VipPolicy;
 use nix::net::if_::InterfaceFlags;
 
 use crate::act::expel;
 use crate::check::Here;
-use crate::config::{Cluster, missing_programs};
+use crate::config::{self, Cluster, missing_programs};
 use crate::observe::{arp_kept_in, listening};
 
 /// One of this host's addresses and its network's prefix length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Own {
-    address: IpAddr,
-    prefix: u8,
+pub(super) struct Own {
+    pub(super) address: IpAddr,
+    pub(super) prefix: u8,
 }
 
 impl Own {
+    /// A VIP as it is to be added.
+    pub(super) fn of(vip: &VipPolicy) -> Self {
+        Self { address: vip.address, prefix: vip.prefix_length() }
+    }
+
     fn network(self) -> (u128, u32) {
         let (bits, width) = match self.address {
             IpAddr::V4(address) => (u128::from(address.to_bits()), 32),
@@ -28,7 +34,7 @@ impl Own {
         (bits.checked_shr(host_bits).unwrap_or_default(), host_bits)
     }
 
-    fn shares_network_with(self, other: IpAddr) -> bool {
+    pub(super) fn shares_network_with(self, other: IpAddr) -> bool {
         self.address.is_ipv4() == other.is_ipv4()
             && self.network() == Self { address: other, ..self }.network()
     }
@@ -65,7 +71,7 @@ impl ThisHost {
     }
 
     /// The member that this host is by its address, and the interface that has it.
-    fn member(&self, cluster: &Cluster) -> Option<(Own, &str)> {
+    pub(super) fn member(&self, cluster: &Cluster) -> Option<(Own, &str)> {
         self.interfaces.iter().find_map(|(interface, addresses)| {
             let own = addresses.iter().find(|own| cluster.policy.group.members.contains_key(&own.address))?;
             Some((*own, interface.as_str()))
@@ -75,6 +81,14 @@ impl ThisHost {
     /// Its address as a member.
     pub(super) fn member_address(&self, cluster: &Cluster) -> Option<IpAddr> {
         self.member(cluster).map(|(own, _)| own.address)
+    }
+
+    /// All addresses of this interface, whatever they are labelled.
+    pub(super) fn addresses_on(&self, interface: &str) -> impl Iterator<Item = Own> {
+        let of_it = move |(name, addresses): (&String, &'_ Vec<Own>)| {
+            (name.split(':').next() == Some(interface)).then(|| addresses.clone())
+        };
+        self.interfaces.iter().filter_map(of_it).flatten()
     }
 
     /// "lo, eth0 (10.77.0.11/24)".
@@ -172,19 +186,9 @@ fn interfaces_with(address: IpAddr) -> Vec<String> {
     names.into_iter().collect()
 }
 
-/// "broadcast" or "network", where this is that address of the network (RFC 919, RFC 922; not with /31, RFC 3021).
+/// "broadcast" or "network", where this is that address of this host's network.
 fn address_of_no_host(own: Own, vip: IpAddr) -> Option<&'static str> {
-    let IpAddr::V4(vip) = vip else { return None };
-    let host_bits = own.network().1;
-    if !own.shares_network_with(vip.into()) || host_bits < 2 {
-        return None;
-    }
-    let mask = u32::MAX.checked_shr(32 - host_bits).unwrap_or_default();
-    match vip.to_bits() & mask {
-        0 => Some("network"),
-        ones if ones == mask => Some("broadcast"),
-        _ => None,
-    }
+    own.shares_network_with(vip).then(|| config::address_of_no_host(vip, own.prefix)).flatten()
 }
 
 /// All that does not fit, a sentence each, for the log at the start: the addresses, ARP that the kernel keeps in, mysqld that does not

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use decide::policy::{ReaderPolicy, VipPolicy};
+use decide::policy::{ReaderPolicy, VipGateway, VipPolicy};
 
 use super::Cluster;
 
@@ -67,14 +67,21 @@ fn members(cluster: &Cluster) -> String {
 }
 
 fn vips(cluster: &Cluster) -> String {
-    let each = cluster.policy.vips.values().map(|vip| format!("{} {:?}", vip.address, vip.role));
+    let each = cluster.policy.vips.values().map(|vip| {
+        // As a version without it says it, where the file has none.
+        let prefix = vip.prefix.map_or_else(String::new, |prefix| format!("/{prefix}"));
+        format!("{}{prefix} {:?}", vip.address, vip.role)
+    });
     each.collect::<Vec<_>>().join(", ")
 }
 
 /// What a host must reach to hold a VIP, and what it does when that is lost.
 fn gateway(cluster: &Cluster) -> String {
     let lost = cluster.policy.vips.values().map(|vip| format!("{:?}", vip.gateway_lost));
-    format!("{} {:?}", cluster.gateway, lost.collect::<Vec<_>>())
+    // As a version without such keys says it, where the file has none.
+    let own = cluster.policy.vips.values().filter(|vip| vip.gateway != VipGateway::TheClusters);
+    let own = own.map(|vip| format!(" {} {:?}", vip.address, vip.gateway));
+    format!("{} {:?}{}", cluster.gateway, lost.collect::<Vec<_>>(), own.collect::<String>())
 }
 
 /// How long a VIP is claimed, held and disputed.
@@ -144,6 +151,7 @@ mod tests {
             ("\"10.77.0.12\" = \"eth0\"", "\"10.77.0.12\" = \"eth1\"", "members"),
             ("3306", "3307", "members"),
             ("10.77.0.100", "10.77.0.101", "vips"),
+            ("10.77.0.100", "10.77.0.100/24", "vips"),
             ("10.77.0.254", "10.77.0.253", "gateway"),
             ("linger = \"60s\"", "gateway_lost = \"hold-with-majority\"", "gateway"),
             ("60s", "61s", "limits"),

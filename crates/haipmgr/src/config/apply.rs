@@ -56,9 +56,10 @@ fn place(draft: &mut Draft, kind: &Kind, value: &Value) -> Result<(), String> {
         Kind::Secret(at) => *at(draft) = Some(text(value, "the password in quotes")?.into()),
         Kind::Path(at) => *at(draft) = Some(path(value)?),
         Kind::Vip => {
-            let address = vip(value)?;
+            let (address, prefix) = vip(value)?;
             draft.vip = Some(address);
             draft.limits.address = address;
+            draft.limits.prefix = prefix;
         }
         Kind::Address(at) => *at(draft) = Some(host_address(&address_text(value)?)?),
         Kind::Port(at) => {
@@ -286,8 +287,8 @@ pub(super) fn lease(value: &Value) -> Result<Option<Duration>, String> {
     length_or(value, "off", true, LEASE.0, LEASE.1)
 }
 
-/// The VIP, with or without its full prefix length.
-pub(super) fn vip(value: &Value) -> Result<IpAddr, String> {
+/// The VIP; its prefix length, where that is not a single host's.
+pub(super) fn vip(value: &Value) -> Result<(IpAddr, Option<u8>), String> {
     let text = address_text(value)?;
     let (address, prefix) =
         text.split_once('/').map_or((text.as_str(), None), |(address, prefix)| (address, Some(prefix)));
@@ -297,19 +298,45 @@ pub(super) fn vip(value: &Value) -> Result<IpAddr, String> {
             "{address} is link-local, and a different address on each network; write a global or a unique local one (fd00::/8)"
         ));
     }
-    let full = if address.is_ipv4() { "32" } else { "128" };
-    match prefix {
-        Some(prefix) if prefix != full => Err(format!(
-            "the prefix length /{} is refused: the kernel would add a route for it, and could use the VIP for this \
-             host's own connections; write \"{address}/{full}\", which does for every network",
-            prefix.escape_debug()
-        )),
-        _ => Ok(address),
+    let full = if address.is_ipv4() { 32 } else { 128 };
+    let Some(prefix) = prefix else { return Ok((address, None)) };
+    let length = Some(prefix)
+        .filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))
+        .and_then(|digits| digits.parse().ok())
+        .filter(|length| (1..=full).contains(length))
+        .ok_or_else(|| {
+            format!(
+                "\"/{}\" is no prefix length of {address}: write \"{address}\" alone, which is /{full} and does for every network, or \
+                 one from /1 to /{full}",
+                prefix.escape_debug()
+            )
+        })?;
+    if let Some(what) = address_of_no_host(address, length) {
+        return Err(format!(
+            "{address} is the {what} address of its own network with /{length}, and no host may have it; write another address, or \
+             \"{address}/{full}\" if the network is a larger one"
+        ));
+    }
+    Ok((address, Some(length).filter(|length| *length != full)))
+}
+
+/// "broadcast" or "network", where this is that address of its network (RFC 919, RFC 922; not with /31, RFC 3021).
+pub(crate) fn address_of_no_host(address: IpAddr, prefix: u8) -> Option<&'static str> {
+    let IpAddr::V4(address) = address else { return None };
+    let host_bits = 32_u32.saturating_sub(prefix.into());
+    if host_bits < 2 {
+        return None;
+    }
+    let mask = u32::MAX.checked_shr(32 - host_bits).unwrap_or_default();
+    match address.to_bits() & mask {
+        0 => Some("network"),
+        ones if ones == mask => Some("broadcast"),
+        _ => None,
     }
 }
 
 /// An address that a host can have.
-fn host_address(text: &str) -> Result<IpAddr, String> {
+pub(super) fn host_address(text: &str) -> Result<IpAddr, String> {
     let shown = text.escape_debug();
     let address: IpAddr = text.parse().map_err(|_| {
         format!("\"{shown}\" is not an IP address; write one such as \"10.77.0.100\", not a host name")

@@ -3,6 +3,8 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use decide::policy::VipGateway;
+
 use super::Source;
 use super::draft::Draft;
 use super::duration;
@@ -72,6 +74,14 @@ fn addresses(draft: &Draft, problems: &mut Problems) {
                 format!("{vip} is the VIP and the gateway; the VIP must be an address that no host has"),
             );
         }
+        for further in draft.further_vips.iter().filter(|further| further.gateway == VipGateway::Own(vip)) {
+            problems.add(
+                further.gateway_at,
+                format!(
+                    "gateway: {vip} is a VIP; write the router's address, or \"none\": no gateway is asked"
+                ),
+            );
+        }
         if draft.all_vips().take(place).any(|(earlier, _)| earlier == vip) {
             problems.add(vip_at, format!("{vip} is there twice; remove one"));
         }
@@ -81,6 +91,16 @@ fn addresses(draft: &Draft, problems: &mut Problems) {
             draft.place_of("gateway"),
             format!("{gateway} is the gateway and a member; write the router's address, which tells a host whether it is cut off"),
         );
+    }
+    for further in &draft.further_vips {
+        if let VipGateway::Own(gateway) = further.gateway
+            && members.contains_key(&gateway)
+        {
+            problems.add(
+                further.gateway_at,
+                format!("gateway: {gateway} is a member; write the router's address, which tells a host whether it is cut off, or \"none\": no gateway is asked"),
+            );
+        }
     }
     for (member, _) in members.iter().filter(|(_, interface)| *interface == "lo") {
         problems.add(
@@ -187,6 +207,8 @@ fn claimed(vip: IpAddr, other: &Draft, owner: &Draft, at: Option<Position>, prob
         "a member"
     } else if other.gateway == Some(vip) {
         "the gateway"
+    } else if other.further_vips.iter().any(|further| further.gateway == VipGateway::Own(vip)) {
+        "a VIP's gateway"
     } else {
         return;
     };

@@ -32,7 +32,6 @@ fn print(path: &Path, draft: &Draft) -> String {
     let address =
         |address: Option<_>| quoted(address.map(|ip: std::net::IpAddr| ip.to_string()).unwrap_or_default());
     let port = |port: Option<u16>| port.unwrap_or_default();
-    let full = if draft.limits.address.is_ipv4() { 32 } else { 128 };
     let name =
         path.file_name().map(|name| name.to_string_lossy().escape_debug().to_string()).unwrap_or_default();
     let mysql_port = port(draft.mysql_port);
@@ -72,7 +71,7 @@ install_path = {install_path}
 {members}",
         lock = quoted(super::legacy_lock().display().to_string()),
         called = quoted(draft.called()),
-        vip = quoted(format!("{}/{full}", draft.limits.address)),
+        vip = quoted(format!("{}/{}", draft.limits.address, draft.limits.prefix_length())),
         gateway = address(draft.gateway),
         group_port = draft
             .group_port

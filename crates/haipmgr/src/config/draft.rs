@@ -93,7 +93,7 @@ impl Draft {
     pub(super) fn policy(&self) -> Policy {
         let group = GroupPolicy { fence: self.fence_command.is_some(), ..self.group.clone() };
         let mut policy = Policy::new(group, self.limits.clone());
-        let further = self.further_vips.iter().map(|vip| vip.policy(&self.limits));
+        let further = self.further_vips.iter().map(|vip| vip.policy(&self.limits, self.gateway));
         policy.vips.extend((1..).map(VipId).zip(further));
         policy
     }

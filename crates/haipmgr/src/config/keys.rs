@@ -43,7 +43,7 @@ pub(super) enum Kind {
     Secret(At<Option<Zeroizing<String>>>),
     /// A whole path, from `/`.
     Path(At<Option<PathBuf>>),
-    /// An address that may have its full prefix length, `/32` or `/128`.
+    /// An address that may have a prefix length.
     Vip,
     Address(At<Option<IpAddr>>),
     Port(At<Option<u16>>),

@@ -32,6 +32,7 @@ use std::time::Duration;
 use decide::policy::Policy;
 
 pub(crate) use alike::Alike;
+pub(crate) use apply::address_of_no_host;
 pub use convert::convert;
 pub use document::{Documented, keys_of_a_cluster, keys_of_the_file, markdown};
 pub use duration::format as format_duration;

@@ -116,6 +116,7 @@ mod tests {
                 for_ms: Some(u64::MAX),
                 lease_left_ms: Some(u64::MAX),
                 proof_age_ms: Some(u64::MAX),
+                gateway: Some("x".repeat(100)),
             }],
             group: Some(GroupStatus {
                 age_ms: u64::MAX,

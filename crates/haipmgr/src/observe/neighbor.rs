@@ -45,8 +45,8 @@ pub struct NeighborSettings {
     pub own_address: IpAddr,
     /// The members' addresses, of either family; this host's own among them is left out.
     pub members: Vec<IpAddr>,
-    /// The gateway's address.
-    pub gateway: IpAddr,
+    /// The gateways' addresses: the cluster's, and those that single VIPs have of their own.
+    pub gateways: Vec<IpAddr>,
 }
 
 /// A running watch; it ends when this is dropped.
@@ -75,8 +75,8 @@ struct InterfaceWatch {
 enum Question {
     /// What this cluster wants to know.
     Everyone(u64),
-    /// This cluster's gateway.
-    Gateway(u64),
+    /// This gateway, which is the cluster's or a VIP's of it.
+    Gateway(u64, IpAddr),
     /// This VIP, of whichever cluster; with a word about this host, or without one.
     Vip(IpAddr, Option<Fitness>),
     /// Is the interface still the one that is listened to?
@@ -84,15 +84,15 @@ enum Question {
 }
 
 impl NeighborWatch {
-    /// Asks for the MACs of all members and of the gateway, now. It does not wait for the answers.
+    /// Asks for the MACs of all members and of the gateways, now. It does not wait for the answers.
     pub fn learn_now(&self) {
         self.ask(Question::Everyone);
     }
 
-    /// Asks for the gateway's MAC, now: the gateway alone and everybody by turns, where it is known. Each call
+    /// Asks for this gateway's MAC, now: the gateway alone and everybody by turns, where it is known. Each call
     /// sends: whoever calls keeps the pace.
-    pub fn ask_gateway(&self) {
-        self.ask(Question::Gateway);
+    pub fn ask_gateway(&self, gateway: IpAddr) {
+        self.ask(|number| Question::Gateway(number, gateway));
     }
 
     /// Asks who has this VIP, now, from this host's own address: that is no claim. Another host that has it answers,
@@ -188,14 +188,14 @@ impl Interfaces {
     ///
     /// `tell` gets `Event::ReceiveUp` at once, and again when frames can be heard and when they no longer can. It gets
     /// `Event::Frame` for each frame of another host about a VIP, and `Event::Neighbor` when a member's MAC is first learned, when it changes, and when it answers a question of this host. `gateway_heard` is called at each
-    /// ARP or neighbor discovery answer of the gateway to this host, with the time of the question. All three callbacks are called from within the task, and must not block.
+    /// ARP or neighbor discovery answer of a gateway to this host, with the time of the question. All three callbacks are called from within the task, and must not block.
     ///
     /// An interface that is not there or is down is no error: the watch reports it, and goes on trying.
     pub fn watch(
         &self,
         settings: &NeighborSettings,
         tell: impl Fn(Event) + Send + Sync + 'static,
-        gateway_heard: impl Fn(Time) + Send + Sync + 'static,
+        gateway_heard: impl Fn(IpAddr, Time) + Send + Sync + 'static,
         report: impl Fn(NeighborReport) + Send + Sync + 'static,
     ) -> NeighborWatch {
         let told = Arc::new(Told {
@@ -238,7 +238,7 @@ impl Interfaces {
 pub fn watch(
     settings: &NeighborSettings,
     tell: impl Fn(Event) + Send + Sync + 'static,
-    gateway_heard: impl Fn(Time) + Send + Sync + 'static,
+    gateway_heard: impl Fn(IpAddr, Time) + Send + Sync + 'static,
     report: impl Fn(NeighborReport) + Send + Sync + 'static,
 ) -> NeighborWatch {
     Interfaces::default().watch(settings, tell, gateway_heard, report)

@@ -129,6 +129,7 @@ fn status() -> Status {
             for_ms: Some(7_400_000),
             lease_left_ms: Some(8_200),
             proof_age_ms: Some(80),
+            gateway: None,
         }],
         group: None,
         waits_for: Vec::new(),

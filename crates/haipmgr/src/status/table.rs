@@ -203,7 +203,8 @@ fn vip_word(vip: &VipStatus) -> String {
     let lease =
         vip.lease_left_ms.map_or_else(String::new, |left| format!("; lease {} left", length(ms(left))));
     let proof = vip.proof_age_ms.map_or_else(String::new, |age| format!("; last proof {}", ago(ms(age))));
-    format!("  {}: {wanted}, {state}{since}{lease}{proof}: {}", vip.address, plain(&vip.words))
+    let gateway = vip.gateway.as_ref().map_or_else(String::new, |found| format!("; {}", plain(found)));
+    format!("  {}: {wanted}, {state}{since}{lease}{proof}{gateway}: {}", vip.address, plain(&vip.words))
 }
 
 /// How fit each host is to serve readers, by its own word; where the reader VIPs belong.

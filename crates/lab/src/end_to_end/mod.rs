@@ -51,6 +51,7 @@ mod switchover_command;
 mod switchovers;
 mod two_clusters;
 mod upgrade;
+mod vips;
 mod webhook;
 
 pub use alerts::{Story, alerts};
@@ -358,6 +359,8 @@ const TESTS: &[Test] = &[
     anytime("stranger_claims_the_vip", contested::stranger),
     anytime("stranger_has_the_vip", contested::stranger_has_it),
     anytime("vip_added_with_another_prefix", interface::copied),
+    anytime("vip_with_a_network_of_its_own", vips::with_a_network),
+    anytime("vips_with_other_gateways", vips::with_gateways),
     anytime("holders_interface_made_anew", interface::made_anew),
     anytime("holders_addresses_flushed", interface::flushed),
     anytime("holders_interface_set_down_and_up", interface::set_down_and_up),

@@ -197,6 +197,10 @@ impl Fault {
                 let these = only(world, who);
                 world.cut_for(Cut::Gateway(these), after(ms));
             }
+            Self::OwnGatewayLost { who, ms } => {
+                let these = only(world, who);
+                world.cut_for(Cut::OwnGateway(these), after(ms));
+            }
             Self::GatewayLostForAll { ms } => world.cut_for(Cut::Gateway(all), after(ms)),
             _ => {}
         }

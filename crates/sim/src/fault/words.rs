@@ -79,6 +79,9 @@ impl fmt::Display for Fault {
             Self::Flushed { who } => write!(f, "the VIP is removed from {who} by hand"),
             Self::InterfaceGone { who, .. } => write!(f, "{who}'s interface goes for {lasts}"),
             Self::GatewayLost { who, .. } => write!(f, "{who} loses its gateway for {lasts}"),
+            Self::OwnGatewayLost { who, .. } => {
+                write!(f, "{who} loses the gateway that the last VIP has of its own for {lasts}")
+            }
             Self::FallsBehind { who, .. } => write!(f, "{who}'s server is too far behind for {lasts}"),
             Self::GatewayLostForAll { .. } => write!(f, "all lose the gateway for {lasts}"),
         }

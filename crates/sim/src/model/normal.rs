@@ -194,6 +194,8 @@ fn each_time(state: &mut State, change: &mut impl FnMut(&mut Time)) {
         host,
         server,
         gateway,
+        // The model's VIP has the cluster's.
+        own_gateways: _,
         server_unknown_since,
         started_anew: _,
         spoke_at,

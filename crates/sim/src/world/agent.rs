@@ -347,5 +347,10 @@ fn same_but_for_age(mut before: State, after: &State) -> bool {
     }
     before.facts.server.asked_at = after.facts.server.asked_at;
     before.facts.gateway.asked_at = after.facts.gateway.asked_at;
+    for (gateway, known) in &mut before.facts.own_gateways {
+        if let Some(now) = after.facts.own_gateways.get(gateway) {
+            known.asked_at = now.asked_at;
+        }
+    }
     before == *after
 }

@@ -50,9 +50,13 @@ pub struct ModelHost {
     pub changes_of_mind: usize,
     /// When its agent may be told that the gateway is lost, while it does not answer.
     pub gateway_lost_at: Option<Time>,
+    /// The same of the gateway that one VIP has of its own.
+    pub own_gateway_lost_at: Option<Time>,
     /// Since when its own server has led, its gateway answered and its agent run undisturbed.
     pub well_since: Option<Time>,
-    /// … whether its gateway answers or not.
+    /// … that one VIP has of its own.
+    pub(super) own_well_since: Option<Time>,
+    /// … whether a gateway answers or not.
     pub(super) leads_since: Option<Time>,
     /// `group_replication_member_expel_timeout`, in seconds.
     pub expel_timeout: u32,
@@ -160,7 +164,9 @@ impl ModelHost {
             stands: None,
             changes_of_mind: 0,
             gateway_lost_at: None,
+            own_gateway_lost_at: None,
             well_since: None,
+            own_well_since: None,
             leads_since: None,
             expel_timeout: OPERATORS_TIMEOUT,
             expel_changed_since: None,

@@ -7,7 +7,7 @@ use decide::Decision;
 use decide::input::Event;
 use decide::net::{Mac, VipId};
 use decide::output::Reason;
-use decide::policy::{GatewayLost, VipPolicy};
+use decide::policy::{GatewayLost, VipGateway, VipPolicy};
 use decide::time::Time;
 use oracle::outside::{self, LetsGo, Overlap, SETTLE_WITHIN, Together};
 use oracle::{Breach, Broken, Excuse, Limits, Orders, Sight};
@@ -218,7 +218,7 @@ impl World {
         }
         let well_since = match self.limits().gateway_lost {
             _ if !self.is_writers(vip) => seen.candidate.fit_since,
-            GatewayLost::Release => seen.well_since,
+            GatewayLost::Release => self.well_since(host, vip),
             GatewayLost::HoldWithMajority => seen.leads_since,
         };
         let lets_go = LetsGo {
@@ -228,6 +228,16 @@ impl World {
             given_up: seen.giving_up,
         };
         self.found(host, outside::lets_go(lets_go, SETTLED_AFTER));
+    }
+
+    /// Since when the host's server has led, and answered the gateway that this VIP has.
+    fn well_since(&self, host: Place, vip: usize) -> Option<Time> {
+        let seen = &self.hosts[host];
+        match self.gateway_of(vip) {
+            VipGateway::TheClusters => seen.well_since,
+            VipGateway::Own(_) => seen.own_well_since,
+            VipGateway::Nobody => seen.leads_since,
+        }
     }
 
     /// LEASE: the kernel is ordered to renew the VIP.
@@ -273,12 +283,14 @@ impl World {
                 && host.interface
                 && (host.server.says_it_leads() || (yields && host.server.says_it_takes_writes()));
             let well = leads && host.gateway_lost_at.is_none();
+            let own_well = leads && host.own_gateway_lost_at.is_none();
             let now = self.now;
             let host = &mut self.hosts[place];
             let acts = host.agent_acts();
             host.acts_since = acts.then(|| host.acts_since.unwrap_or(now));
             host.fit_since = fit.then(|| host.fit_since.unwrap_or(now));
             host.well_since = well.then(|| host.well_since.unwrap_or(now));
+            host.own_well_since = own_well.then(|| host.own_well_since.unwrap_or(now));
             host.leads_since = leads.then(|| host.leads_since.unwrap_or(now));
         }
         self.look_whether_calm();
@@ -314,7 +326,7 @@ impl World {
     /// The writable primary, where nothing stands between it and the VIP.
     fn calm_primary(&self, vip: usize) -> Option<Place> {
         let (primary, _) = self.group.writable?;
-        self.hosts[primary].well_since?;
+        self.well_since(primary, vip)?;
         let awake = |place: &Place| self.hosts[*place].is_awake();
         let heard = (0..self.hosts.len())
             .filter(awake)

@@ -132,6 +132,7 @@ impl World {
         self.clocks_part(host, Duration::from_micros(by_us.unsigned_abs()));
         // For its agent the machine stood still: it cannot know better.
         self.hosts[host].well_since = None;
+        self.hosts[host].own_well_since = None;
         self.flushed(host);
         self.wake_again(host);
         self.reassess();

@@ -11,6 +11,7 @@ use std::time::Duration;
 use decide::State;
 use decide::input::{Event, Fact, Gateway, MemberPort, Seen, Why};
 use decide::output::Action;
+use decide::policy::VipGateway;
 use decide::time::Time;
 use oracle::{Breach, Invariant};
 
@@ -72,6 +73,7 @@ impl World {
             && matches!(state.facts.gateway.fact, Fact::Known(_))
             && (agent.gateway_lost_at.is_none() || !self.gateway(host))
             && self.gateway(host) == gateway_known(&state.facts.gateway.fact)
+            && self.own_gateway_may_park(host, state)
             && self.chances.held_up == 0.0
     }
 
@@ -108,6 +110,9 @@ impl World {
             let state = driver.state_mut();
             state.facts.server.asked_at = state.facts.server.asked_at.max(asked_at);
             state.facts.gateway.asked_at = state.facts.gateway.asked_at.max(asked_at);
+            for own in state.facts.own_gateways.values_mut() {
+                own.asked_at = own.asked_at.max(asked_at);
+            }
             agent.vips.iter_mut().for_each(|vip| vip.book.aged(asked_at));
         }
         self.next_poll(host);
@@ -159,20 +164,55 @@ impl World {
         }
     }
 
-    /// Whether the gateway is lost for this host, as far as it can know.
+    /// Whether the gateway answers this host, as far as it can know.
     fn gateway(&self, host: Place) -> bool {
         self.hosts[host].gateway_lost_at.is_none_or(|at| self.now < at)
     }
 
-    pub(super) fn ask_gateway(&mut self, host: Place) {
-        let reachable = self.gateway(host);
-        if reachable && self.hosts[host].gateway_lost_at.is_some() {
-            // A miss that does not yet make it lost tells nothing.
-            return;
+    /// The same of the one that one VIP has of its own.
+    fn own_gateway(&self, host: Place) -> bool {
+        self.hosts[host].own_gateway_lost_at.is_none_or(|at| self.now < at)
+    }
+
+    /// One VIP has a gateway of its own.
+    pub(super) fn has_own_gateway(&self) -> bool {
+        !self.policy.own_gateways().is_empty()
+    }
+
+    /// The gateway that a host must reach to have this VIP.
+    pub(super) fn gateway_of(&self, vip: usize) -> VipGateway {
+        self.policy.vips.values().nth(vip).map(|vip| vip.gateway).unwrap_or_default()
+    }
+
+    fn own_gateway_may_park(&self, host: Place, state: &State) -> bool {
+        if !self.has_own_gateway() {
+            return true;
         }
-        let fact = Fact::Known(if reachable { Gateway::Reachable } else { Gateway::Lost { misses: 16 } });
+        let known = state.facts.own_gateways.values().next().map(|own| &own.fact);
+        let misses = self.hosts[host].own_gateway_lost_at.is_some() && self.own_gateway(host);
+        !misses
+            && known.is_some_and(|fact| {
+                matches!(fact, Fact::Known(_)) && self.own_gateway(host) == gateway_known(fact)
+            })
+    }
+
+    pub(super) fn ask_gateway(&mut self, host: Place) {
+        let life = self.hosts[host].life;
+        // A miss that does not yet make it lost tells nothing.
+        let told = |reachable: bool, lost_at: Option<Time>| {
+            let fact = Fact::Known(if reachable { Gateway::Reachable } else { Gateway::Lost { misses: 16 } });
+            (!reachable || lost_at.is_none()).then_some(fact)
+        };
         let asked_at = self.clock(host);
-        self.tell_agent(host, self.hosts[host].life, Event::Gateway(Seen { asked_at, fact }));
+        if let Some(fact) = told(self.gateway(host), self.hosts[host].gateway_lost_at) {
+            self.tell_agent(host, life, Event::Gateway(Seen { asked_at, fact }));
+        }
+        let own = self.policy.own_gateways().into_iter().next();
+        if let Some(own) = own
+            && let Some(fact) = told(self.own_gateway(host), self.hosts[host].own_gateway_lost_at)
+        {
+            self.tell_agent(host, life, Event::OwnGateway(own, Seen { asked_at, fact }));
+        }
     }
 
     /// A question of this host is lost.

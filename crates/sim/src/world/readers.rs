@@ -5,7 +5,7 @@ use std::time::Duration;
 use decide::fitness::Fitness;
 use decide::input::{Backlog, Event, Fact, GroupView, MemberState, Says, Seen, Server, Why};
 use decide::net::VipId;
-use decide::policy::VipRole;
+use decide::policy::{VipGateway, VipRole};
 use decide::time::Time;
 use oracle::placed::{self, GIVEN_AWAY_WITHIN, Move, Standing};
 
@@ -124,10 +124,26 @@ impl World {
         (online && view.has_majority()).then_some(view)
     }
 
+    /// A gateway that reader VIPs have does not answer this host, from such a time on: one word is said for all of them.
+    fn readers_gateway_lost(&self, host: Place, by_then: impl Fn(Time) -> bool) -> bool {
+        let seen = &self.hosts[host];
+        let lost_at = |vip: usize| match self.gateway_of(vip) {
+            VipGateway::TheClusters => seen.gateway_lost_at,
+            VipGateway::Own(_) => seen.own_gateway_lost_at,
+            VipGateway::Nobody => None,
+        };
+        let readers = (0..self.vips.len()).filter(|vip| !self.is_writers(*vip));
+        readers.filter_map(lost_at).any(by_then)
+    }
+
     /// How a host stands; none: its agent may believe this or that.
     fn standing(&self, host: Place) -> Option<Standing> {
         let seen = &self.hosts[host];
-        if !seen.agent_acts() || !seen.interface || seen.giving_up || seen.gateway_lost_at.is_some() {
+        if !seen.agent_acts()
+            || !seen.interface
+            || seen.giving_up
+            || self.readers_gateway_lost(host, |_| true)
+        {
             return Some(Standing::Unfit);
         }
         if seen.asker_stuck_until.is_some() || seen.server.lies {
@@ -176,7 +192,7 @@ impl World {
             let fit = heard && self.standing(host) == Some(Standing::Fit);
             let seen = &self.hosts[host];
             let says_no = matches!(seen.server.answer(), Some(Fact::Known(_))) && self.serves(host).is_none();
-            let no_gateway = seen.gateway_lost_at.is_some_and(|at| at <= now);
+            let no_gateway = self.readers_gateway_lost(host, |at| at <= now);
             let down = seen.agent_acts() && (says_no || no_gateway);
             let candidate = &mut self.hosts[host].candidate;
             candidate.fit_since = fit.then(|| candidate.fit_since.unwrap_or(now));

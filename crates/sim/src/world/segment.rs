@@ -21,6 +21,8 @@ pub enum Cut {
     GroupPort(Places),
     /// These hosts do not hear the gateway.
     Gateway(Places),
+    /// These hosts do not hear the gateway that one VIP has of its own.
+    OwnGateway(Places),
     /// This host hears nobody on the segment, and is heard.
     ReceiveDown(Place),
     /// This host is heard by nobody on the segment, and hears.
@@ -60,6 +62,7 @@ pub(super) struct Segment {
     /// For each host, with whom its server can't talk.
     group_apart: [Places; 8],
     pub(super) gateway_lost: Places,
+    own_gateway_lost: Places,
     last_arrival: [[Time; 8]; 8],
     /// When frames were last lost: what that leads to takes a moment.
     pub(super) lossy_until: Option<Time>,
@@ -115,32 +118,51 @@ impl World {
         segment.unheard = [Places::default(); 8];
         segment.group_apart = [Places::default(); 8];
         segment.gateway_lost = Places::default();
+        segment.own_gateway_lost = Places::default();
         for (_, cut) in &segment.cuts {
             match *cut {
                 Cut::Segment(these) => split(&mut segment.unheard, these, all),
                 Cut::GroupPort(these) => split(&mut segment.group_apart, these, all),
                 Cut::Gateway(these) => segment.gateway_lost.0 |= these.0,
+                Cut::OwnGateway(these) => segment.own_gateway_lost.0 |= these.0,
                 Cut::ReceiveDown(host) => segment.unheard[host] = all,
                 Cut::Mute(host) => segment.unheard.iter_mut().for_each(|unheard| unheard.add(host)),
                 _ => {}
             }
         }
         for place in 0..self.hosts.len() {
-            let lost = self.segment.gateway_lost.has(place) || !self.hosts[place].interface;
-            match (lost, self.hosts[place].gateway_lost_at) {
-                (true, None) => {
-                    self.unpark(place);
-                    // Probed once a second, and lost after 4 s of misses.
-                    let at = self.now + self.between_ms(4_000, 5_000);
-                    self.hosts[place].gateway_lost_at = Some(at);
-                    self.push(at, Due::Unpark(place));
-                }
-                (false, Some(_)) => {
-                    self.unpark(place);
-                    self.hosts[place].gateway_lost_at = None;
-                }
-                _ => {}
+            for own in [false, true] {
+                self.lose_or_find_gateway(place, own);
             }
+        }
+    }
+
+    /// `own`: the gateway that one VIP has of its own.
+    fn lose_or_find_gateway(&mut self, place: Place, own: bool) {
+        let segment = &self.segment;
+        let cut = if own { segment.own_gateway_lost } else { segment.gateway_lost };
+        let lost = cut.has(place) || !self.hosts[place].interface;
+        if own && !self.has_own_gateway() {
+            return;
+        }
+        let known =
+            if own { self.hosts[place].own_gateway_lost_at } else { self.hosts[place].gateway_lost_at };
+        if lost == known.is_some() {
+            return;
+        }
+        self.unpark(place);
+        let mut lost_at = None;
+        if lost {
+            // Probed once a second, and lost after 4 s of misses.
+            let at = self.now + self.between_ms(4_000, 5_000);
+            lost_at = Some(at);
+            self.push(at, Due::Unpark(place));
+        }
+        let host = &mut self.hosts[place];
+        if own {
+            host.own_gateway_lost_at = lost_at;
+        } else {
+            host.gateway_lost_at = lost_at;
         }
     }
 

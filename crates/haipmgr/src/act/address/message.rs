@@ -8,7 +8,7 @@ use netlink_packet_route::address::{
     AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage, AddressScope, CacheInfo,
 };
 
-use super::Wanted;
+use super::{Wanted, full_prefix};
 
 /// `INFINITY_LIFE_TIME` of linux/rtnetlink.h: the address stays until it is removed.
 const FOR_EVER: u32 = u32::MAX;
@@ -30,9 +30,19 @@ pub(super) fn address_to_add(index: u32, wanted: Wanted<'_>) -> AddressMessage {
         // IPv6 has no labels. Whether the address is in use was asked before (stage 5); the kernel's own duplicate address
         // detection (RFC 4862) would keep it unusable for a second more.
         message.header.flags = AddressHeaderFlags::Nodad;
-        message.attributes.push(AddressAttribute::Flags(AddressFlags::Nodad));
+    }
+    let flags = flags(address, prefix);
+    if flags != AddressFlags::empty() {
+        message.attributes.push(AddressAttribute::Flags(flags));
     }
     message
+}
+
+/// With a network of its own the kernel would add a route to it, by which this host's own connections come from the VIP; and of an IPv6
+/// address that route outlives it. So it is told not to.
+fn flags(address: IpAddr, prefix: u8) -> AddressFlags {
+    let nodad = if address.is_ipv4() { AddressFlags::empty() } else { AddressFlags::Nodad };
+    if prefix == full_prefix(address) { nodad } else { nodad | AddressFlags::Noprefixroute }
 }
 
 /// The same address, to be renewed only where it is there.
@@ -45,7 +55,7 @@ pub(super) fn address_to_add(index: u32, wanted: Wanted<'_>) -> AddressMessage {
 pub(super) fn address_to_renew(index: u32, wanted: Wanted<'_>) -> AddressMessage {
     let mut message = address_to_add(index, wanted);
     message.attributes.retain(|attribute| !matches!(attribute, AddressAttribute::Flags(_)));
-    let kept = if wanted.address.is_ipv4() { AddressFlags::empty() } else { AddressFlags::Nodad };
+    let kept = flags(wanted.address, wanted.prefix);
     message.attributes.push(AddressAttribute::Flags(kept | AddressFlags::Mcautojoin));
     message
 }

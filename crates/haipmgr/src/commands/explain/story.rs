@@ -53,6 +53,7 @@ pub(super) fn of_vip(stretch: &Stretch, vip: VipId) -> Vec<Told> {
         server: None,
         standing: None,
         gateway: None,
+        own_gateways: BTreeMap::new(),
         words: BTreeMap::new(),
     };
     // What was known before the first step is no news.
@@ -69,6 +70,7 @@ struct Teller<'p> {
     server: Option<String>,
     standing: Option<String>,
     gateway: Option<bool>,
+    own_gateways: BTreeMap<IpAddr, bool>,
     /// How fit each host said it is to serve readers, by its MAC; none: this one.
     words: BTreeMap<Option<Mac>, Fitness>,
 }
@@ -132,6 +134,13 @@ impl Teller<'_> {
                     return;
                 }
                 (if lost { "the gateway does not answer" } else { "the gateway answers again" }).to_owned()
+            }
+            Event::OwnGateway(own, seen) => {
+                let lost = matches!(seen.fact, Fact::Known(Gateway::Lost { .. }));
+                if self.own_gateways.insert(*own, lost).unwrap_or_default() == lost {
+                    return;
+                }
+                format!("the gateway {own} {}", if lost { "does not answer" } else { "answers again" })
             }
             Event::Frame(_, Frame { from, says: Says::Fitness(fitness) }) => {
                 if !self.is_for_readers() || self.words.insert(Some(*from), *fitness) == Some(*fitness) {

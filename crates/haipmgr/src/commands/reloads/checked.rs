@@ -9,6 +9,7 @@ use super::account;
 use super::difference::{Difference, What, needs_a_restart};
 use crate::commands::this_host;
 use crate::commands::timings::{self, Unfit};
+use crate::commands::vip_prefix;
 use crate::config::{self, Cluster, Config, Problems};
 use crate::control::reloaded::{Outcome, Reloaded};
 use crate::lock::{self, Held, LockError, More};
@@ -53,6 +54,9 @@ pub(super) enum Refused {
     /// A lease that outlives the group's own election.
     #[error(transparent)]
     Unfit(#[from] Unfit),
+    /// A VIP that this host can't have with its prefix length.
+    #[error(transparent)]
+    Prefix(#[from] vip_prefix::Refused),
     /// Another agent looks after one of its VIPs or clusters.
     #[error(transparent)]
     Lock(#[from] LockError),
@@ -104,6 +108,7 @@ pub(super) fn check(running: &Running, named: Option<&str>) -> Result<Checked, R
     if !turned_away.is_empty() {
         return Err(Refused::Account(turned_away));
     }
+    vip_prefix::fits(&to_begin)?;
     let fitted = timings::fit(&mut to_begin)?;
     let each = to_begin.clusters.into_iter().zip(fitted.lines).enumerate();
     let each = each.map(|(place, (mut cluster, lines))| {

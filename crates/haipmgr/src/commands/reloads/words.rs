@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use decide::net::VipId;
-use decide::policy::{GroupPolicy, ReaderPolicy, VipPolicy};
+use decide::policy::{GroupPolicy, ReaderPolicy, VipGateway, VipPolicy};
 use serde::Serialize;
 
 use crate::config::{Cluster, format_duration, max_behind_in_words, no_reader_word};
@@ -188,9 +188,19 @@ fn readers(old: &ReaderPolicy, new: &ReaderPolicy, lines: &mut Lines) {
     lines.key("when_no_reader", no_reader_word(*when_none), no_reader_word(new.when_none));
 }
 
+fn gateway_in_words(gateway: VipGateway) -> String {
+    match gateway {
+        VipGateway::TheClusters => "the cluster's".to_owned(),
+        VipGateway::Own(own) => own.to_string(),
+        VipGateway::Nobody => "none".to_owned(),
+    }
+}
+
 fn limits(old: &VipPolicy, new: &VipPolicy, lines: &mut Lines) {
     let VipPolicy {
         address: _,
+        prefix: _,
+        gateway,
         role,
         probe_count,
         probe_spacing,
@@ -208,6 +218,8 @@ fn limits(old: &VipPolicy, new: &VipPolicy, lines: &mut Lines) {
         announce_interval,
     } = old;
     lines.time_or("lease", "off", *lease, new.lease);
+    lines.key("prefix length", old.prefix_length(), new.prefix_length());
+    lines.key("gateway", gateway_in_words(*gateway), gateway_in_words(new.gateway));
     lines.word("role", role, &new.role);
     lines.time("linger", *linger, new.linger);
     lines.time("claim_wait", *claim_wait, new.claim_wait);

@@ -15,15 +15,17 @@ pub(in crate::config) const CLUSTER: &[Key] = &[
         name: "vip",
         presence: Presence::Needed,
         kind: Kind::Vip,
-        about: "The virtual IP, IPv4 or IPv6. It is added as `/32` or `/128`, which may be written after it; another prefix length is \
-                refused, because with it the kernel would add a route and could use the VIP for the host's own connections.",
+        about: "The virtual IP, IPv4 or IPv6. It is added as `/32` or `/128`, which does for every network. Whoever must have another prefix length \
+                writes it after the address, `\"10.77.0.100/24\"`, here and in `[[cluster.vips]]`, the same on every host: docs/vips.md says \
+                what that does, and where it is refused. No route comes with it.",
     },
     Key {
         name: "vips",
         presence: Presence::Or("none"),
         kind: Kind::FurtherVips,
         about: "Further VIPs, each in a table `[[cluster.vips]]`: `address`, `role` (`\"writer\"`, the default: on the primary; `\"reader\"`: on a \
-                secondary that is fit to serve readers, docs/readers.md), and `lease` where it is not the cluster's. Each moves by itself. Their \
+                secondary that is fit to serve readers, docs/readers.md), `gateway`, its own one or `\"none\"` where none is to be asked for it (docs/vips.md), and `lease`, both where they are \
+                not the cluster's. Each moves by itself. Their \
                 switches are in the log; `stat_<port>` is the first VIP's, which is always the writer's.",
     },
     Key {

@@ -18,7 +18,7 @@ use crate::observe::token_bucket::TokenBucket;
 /// Whom one cluster's share is told to.
 pub(super) struct Told {
     pub(super) tell: Box<dyn Fn(Event) + Send + Sync>,
-    pub(super) gateway_heard: Box<dyn Fn(Time) + Send + Sync>,
+    pub(super) gateway_heard: Box<dyn Fn(IpAddr, Time) + Send + Sync>,
     pub(super) report: Box<dyn Fn(NeighborReport) + Send + Sync>,
 }
 
@@ -29,9 +29,8 @@ pub(super) struct Subscriber {
     any_vip: IpAddr,
     /// The VIPs that are of this family.
     vips: BTreeMap<IpAddr, AboutVip>,
-    /// The gateway, where it is.
-    gateway: Option<IpAddr>,
-    gateway_answered: bool,
+    /// The gateways that are; whether each has answered once.
+    gateways: BTreeMap<IpAddr, bool>,
     /// The MAC of each member of this family other than this host, as far as it is known and was told.
     members: BTreeMap<IpAddr, Option<Mac>>,
     changes: TokenBucket,
@@ -69,16 +68,16 @@ impl Subscriber {
         };
         let vips: BTreeMap<_, _> =
             settings.vips.iter().filter(|(vip, _)| of_family(vip)).map(about).collect();
-        let gateway = Some(settings.gateway).filter(of_family);
-        if members.is_empty() && vips.is_empty() && gateway.is_none() {
+        let gateways: BTreeMap<_, _> =
+            settings.gateways.iter().filter(|gateway| of_family(gateway)).map(|it| (*it, false)).collect();
+        if members.is_empty() && vips.is_empty() && gateways.is_empty() {
             return None;
         }
         Some(Self {
             interface: settings.interface.clone(),
             any_vip: *settings.vips.keys().next()?,
             vips,
-            gateway,
-            gateway_answered: false,
+            gateways,
             members,
             changes: TokenBucket::new(CHANGES_PER_SECOND, now),
             answers: bucket(),
@@ -105,8 +104,8 @@ impl Subscriber {
         }
     }
 
-    pub(super) fn gateway(&self) -> Option<IpAddr> {
-        self.gateway
+    pub(super) fn has_gateway(&self, gateway: IpAddr) -> bool {
+        self.gateways.contains_key(&gateway)
     }
 
     /// The members of this family, each with its MAC as far as it is known.
@@ -114,15 +113,16 @@ impl Subscriber {
         self.members.iter().map(|(member, mac)| (*member, *mac))
     }
 
-    /// All members, and the gateway.
+    /// All members, and the gateways.
     pub(super) fn everyone(&self) -> impl Iterator<Item = IpAddr> {
-        self.members.keys().copied().chain(self.gateway)
+        self.members.keys().chain(self.gateways.keys()).copied()
     }
 
-    /// The members whose MAC is not known, and the gateway until it has answered once.
+    /// The members whose MAC is not known, and each gateway until it has answered once.
     pub(super) fn unknown(&self) -> impl Iterator<Item = IpAddr> {
         let members = self.members.iter().filter(|(_, mac)| mac.is_none()).map(|(member, _)| *member);
-        members.chain(self.gateway.filter(|_| !self.gateway_answered))
+        let gateways = self.gateways.iter().filter(|(_, answered)| !**answered).map(|(gateway, _)| *gateway);
+        members.chain(gateways)
     }
 
     /// `answer`: it is one to this host; `asked_at`: to a question that was put then.
@@ -147,10 +147,10 @@ impl Subscriber {
                 (self.told.tell)(Event::Neighbor { address: sender, mac: from });
             }
         }
-        if self.gateway == Some(sender) && answer {
-            self.gateway_answered = true;
+        if answer && let Some(answered) = self.gateways.get_mut(&sender) {
+            *answered = true;
             if let Some(asked_at) = asked_at {
-                (self.told.gateway_heard)(asked_at);
+                (self.told.gateway_heard)(sender, asked_at);
             }
         }
     }

@@ -136,7 +136,7 @@ impl Watcher {
                             if of == number { subscriber.everyone().collect() } else { Vec::new() }
                         })?;
                     }
-                    Some(Question::Gateway(number)) => self.ask_gateway(listener, number)?,
+                    Some(Question::Gateway(number, gateway)) => self.ask_gateway(listener, number, gateway)?,
                     // Nobody else asks for it, and who does may want to ask again at once.
                     Some(Question::Vip(vip, word)) => drop(self.put_with(listener, vip, None, word.map(words::of))?),
                     Some(Question::Interface) => {
@@ -188,9 +188,16 @@ impl Watcher {
         }
     }
 
-    fn ask_gateway(&mut self, listener: &NeighborListener, number: u64) -> Result<(), PacketSocketError> {
-        let gateway = self.subscribers.lock().all.get(&number).and_then(Subscriber::gateway);
-        let Some(gateway) = gateway else { return Ok(()) };
+    /// Where it is of this family, and this cluster's.
+    fn ask_gateway(
+        &mut self,
+        listener: &NeighborListener,
+        number: u64,
+        gateway: IpAddr,
+    ) -> Result<(), PacketSocketError> {
+        if !self.subscribers.lock().all.get(&number).is_some_and(|of| of.has_gateway(gateway)) {
+            return Ok(());
+        }
         let to = self.questions.next_to(gateway);
         self.put(listener, gateway, to).map(|_| ())
     }
@@ -263,7 +270,7 @@ async fn wait_for_interface(asked: &mut mpsc::UnboundedReceiver<Question>) -> bo
     let again = Instant::now() + REOPEN_DELAY;
     loop {
         match timeout_at(again, asked.recv()).await {
-            Ok(Some(Question::Everyone(_) | Question::Gateway(_) | Question::Vip(..))) => {}
+            Ok(Some(Question::Everyone(_) | Question::Gateway(..) | Question::Vip(..))) => {}
             Ok(Some(Question::Interface)) | Err(_) => return true,
             Ok(None) => return false,
         }

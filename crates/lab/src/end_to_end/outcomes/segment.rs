@@ -33,6 +33,20 @@ pub(super) const ROWS: &[Outcome] = &[
         "it has no lease, and would stay when the VIP leaves; the lease is renewed first, and so the VIP is never away",
     ),
     row(
+        &["vip_with_a_network_of_its_own"],
+        "the VIP is written as /24 (`vip = \"10.77.0.100/24\"`): where it would go away with the host's own address; by reload; a switchover; and the holder's own address is removed and put back, so that the VIP comes before it",
+        "refused, the same host; the same host; the new primary; the same host, again",
+        "never by reload, else as ever",
+        "no route comes with it, and it is put behind the host's own address, which stays the source of what the host sends",
+    ),
+    row(
+        &["vips_with_other_gateways"],
+        "the cluster's gateway is lost; another VIP has a gateway of its own, a third has none (`gateway = \"none\"`)",
+        "nobody has the cluster's; the others: the same host, untouched",
+        "the cluster's: from 4 to 5.3 s after the loss until the gateway answers again; the others: never",
+        "each VIP goes by the gateway that it has (docs/vips.md)",
+    ),
+    row(
         &["holders_interface_made_anew"],
         "the holder's interface is deleted and made anew",
         "the same host, again",

@@ -1,0 +1,76 @@
+//! A VIP with a network of its own stays behind this host's addresses.
+//!
+//! The kernel takes the first IPv4 address of an interface whose network has the next hop for the source of the host's own connections, and
+//! where two are of one network and prefix length it calls the later one "secondary": that has no route, and goes with the first. So the VIP,
+//! which is added last, is neither source nor first. But where the host's own address is removed and added again while the VIP is there
+//! (a network service that starts anew), the order is the other one: the VIP is taken away for a moment then, and added last.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
+use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
+
+use super::message::address_to_add;
+use super::{
+    AddressError, Addresses, Doing, Label, Wanted, addresses_of, explain, full_prefix, interface_index, is,
+};
+use linux::netlink::{NetlinkError, own_address};
+use linux::route_message::RouteMessage;
+
+impl Addresses {
+    /// Puts the IPv4 VIP behind those of `own` that are on the interface, where it comes before one of them, or has a route of its own (the
+    /// predecessor's). One that has its full prefix is left where it is: it has no network. Gives whether it had to be moved. To be called
+    /// after [`Addresses::add`] and [`Addresses::renew`], with the same arguments.
+    pub async fn put_behind(
+        &self,
+        interface: &str,
+        address: IpAddr,
+        prefix: u8,
+        label: &Label,
+        lifetime: Option<Duration>,
+        own: &[IpAddr],
+    ) -> Result<bool, AddressError> {
+        if address.is_ipv6() || prefix == full_prefix(address) {
+            return Ok(false);
+        }
+        let wanted = Wanted { interface, address, prefix, label, lifetime };
+        let mut done = self.try_to_put_behind(wanted, own).await;
+        if matches!(done, Err(NetlinkError::Cut)) {
+            self.kept().take();
+            done = self.try_to_put_behind(wanted, own).await;
+        }
+        done.map_err(|source| explain(Doing::Moving, address, interface, source))
+    }
+
+    async fn try_to_put_behind(&self, wanted: Wanted<'_>, own: &[IpAddr]) -> Result<bool, NetlinkError> {
+        let socket = self.socket()?;
+        let index = interface_index(wanted.interface)?;
+        let on_interface = addresses_of(&socket, index).await?;
+        if !is_to_be_moved(&on_interface, wanted, own) {
+            return Ok(false);
+        }
+        let it =
+            |there: &AddressMessage| is(there, wanted.address) && there.header.prefix_len == wanted.prefix;
+        // What goes with it is kept by `delete_each`: it is the host's own address.
+        if !self.delete_each(&socket, wanted.interface, &on_interface, it).await? {
+            return Ok(false);
+        }
+        let message = RouteMessage::NewAddress(address_to_add(index, wanted));
+        socket.order(message, NLM_F_CREATE | NLM_F_EXCL).await.map(|()| true)
+    }
+}
+
+/// `on_interface`: in the kernel's order.
+fn is_to_be_moved(on_interface: &[AddressMessage], wanted: Wanted<'_>, own: &[IpAddr]) -> bool {
+    let place = on_interface
+        .iter()
+        .position(|there| is(there, wanted.address) && there.header.prefix_len == wanted.prefix);
+    let Some((vip, later)) = place.and_then(|place| on_interface.get(place..)?.split_first()) else {
+        return false;
+    };
+    let has_a_route = !vip.attributes.iter().any(|attribute| {
+        matches!(attribute, AddressAttribute::Flags(flags) if flags.contains(AddressFlags::Noprefixroute))
+    });
+    has_a_route || later.iter().filter_map(own_address).any(|address| own.contains(&address))
+}
