@@ -59,6 +59,24 @@ fn a_member_that_comes_back_takes_its_share_once_it_has_been_well_for_a_while() 
 }
 
 #[test]
+fn in_a_group_that_has_just_come_up_nothing_moves_as_one_member_after_the_other_has_been_well_for_long_enough()
+ {
+    let mut world = World::new(policy_with_readers(2));
+    for number in [2, 3] {
+        world.becomes(number, MemberState::Recovering);
+    }
+    world.run(ms(3_000));
+    world.becomes(2, MemberState::Online);
+    world.run(ms(1_000));
+    world.becomes(3, MemberState::Online);
+    world.run(ms(1_000));
+    assert_ne!(world.holders(1), world.holders(2), "both are settling, and share");
+    world.moves.clear();
+    world.run(ms(30_000));
+    assert_eq!(world.moves, []);
+}
+
+#[test]
 fn a_new_primary_gives_its_reader_vips_away() {
     let mut world = World::settled(2);
     world.elect(2, 546);

@@ -27,6 +27,10 @@ const WORD_HOLDS_FOR: Duration = Duration::from_millis(3_100);
 pub(super) struct Candidate {
     /// Since when it has been fit, and everybody has heard it, and nothing was lost.
     pub(super) fit_since: Option<Time>,
+    /// Since when it has said so too.
+    serves_since: Option<Time>,
+    /// Since when it has been fit or the primary, and everybody has heard it, and nothing was lost.
+    steady_since: Option<Time>,
     /// Since when everybody has heard it, and nothing was lost.
     heard_since: Option<Time>,
     /// Since when it has certainly not been fit, beside an agent that runs.
@@ -45,6 +49,7 @@ pub(super) struct Left {
     from: Place,
     at: Time,
     fit_for: Option<Duration>,
+    serves_for: Option<Duration>,
     load: usize,
     least: usize,
 }
@@ -106,6 +111,11 @@ impl World {
         }
         let candidate = &mut self.hosts[host].candidate;
         candidate.said = Some((fitness, now));
+        candidate.serves_since = if says_it_serves(fitness) {
+            candidate.fit_since.map(|_| candidate.serves_since.unwrap_or(now))
+        } else {
+            None
+        };
         if matches!(fitness, Fitness::Primary | Fitness::Behind | Fitness::Unfit) {
             if candidate.unfit_since.is_none() {
                 candidate.unfit_since = Some(now);
@@ -173,13 +183,18 @@ impl World {
         let (now, fair) = (self.now, self.frames_are_fair());
         for host in 0..self.hosts.len() {
             let heard = fair && self.hosts[host].is_awake() && self.everybody_hears(host);
-            let fit = heard && self.standing(host) == Some(Standing::Fit);
+            let standing = self.standing(host).filter(|_| heard);
+            let fit = standing == Some(Standing::Fit);
+            let steady = fit || standing == Some(Standing::Primary);
             let seen = &self.hosts[host];
             let says_no = matches!(seen.server.answer(), Some(Fact::Known(_))) && self.serves(host).is_none();
             let no_gateway = seen.gateway_lost_at.is_some_and(|at| at <= now);
             let down = seen.agent_acts() && (says_no || no_gateway);
             let candidate = &mut self.hosts[host].candidate;
             candidate.fit_since = fit.then(|| candidate.fit_since.unwrap_or(now));
+            let serves = fit && candidate.said.is_some_and(|(said, _)| says_it_serves(said));
+            candidate.serves_since = serves.then(|| candidate.serves_since.unwrap_or(now));
+            candidate.steady_since = steady.then(|| candidate.steady_since.unwrap_or(now));
             candidate.heard_since = heard.then(|| candidate.heard_since.unwrap_or(now));
             if candidate.down_since.is_some_and(|since| !down && now.since(since) >= NOTICED_AFTER) {
                 candidate.well_since = Some(now);
@@ -191,8 +206,11 @@ impl World {
 
     /// This host's agent is to forget what it knew, or its addresses went without its order.
     pub(super) fn disturb_candidate(&mut self, host: Place) {
-        self.hosts[host].candidate.fit_since = None;
-        self.hosts[host].candidate.heard_since = None;
+        let candidate = &mut self.hosts[host].candidate;
+        candidate.fit_since = None;
+        candidate.serves_since = None;
+        candidate.steady_since = None;
+        candidate.heard_since = None;
         self.readers_are_disturbed();
     }
 
@@ -257,22 +275,50 @@ impl World {
         };
         let others = (0..self.hosts.len()).filter(may_have);
         let least = others.map(|other| self.load(other)).min().unwrap_or(usize::MAX);
-        let fit_for = self.hosts[host].candidate.fit_since.map(|since| now.since(since));
-        self.vips[vip].left = Some(Left { from: host, at: now, fit_for, load: self.load(host), least });
+        let seen = &self.hosts[host].candidate;
+        let fit_for = seen.fit_since.map(|since| now.since(since));
+        let serves_for = seen.serves_since.map(|since| now.since(since));
+        let load = self.load(host);
+        self.vips[vip].left = Some(Left { from: host, at: now, fit_for, serves_for, load, least });
+    }
+
+    /// How many reader VIPs another has that may have one in a moment, and has been nothing but a secondary or the primary for long. While
+    /// a second one leads, whoever did is about to be a secondary. What else is about to move may come to it.
+    fn fewest_steady(&self, taker: Place, from: Place) -> Option<usize> {
+        let long = |since: Time| self.now.since(since) > self.placed_within();
+        let two_lead = self.standing(from) == Some(Standing::Primary);
+        let others = (0..self.hosts.len()).filter(|other| ![taker, from].contains(other));
+        let steady = others.filter(|other| {
+            let may_have = match self.standing(*other) {
+                Some(Standing::Fit) => true,
+                Some(Standing::Primary) => two_lead,
+                _ => false,
+            };
+            may_have && self.hosts[*other].candidate.steady_since.is_some_and(long)
+        });
+        let moving = |vip: &usize| {
+            (0..self.hosts.len()).all(|place| place == from || self.hosts[place].vips[*vip].here.is_none())
+        };
+        let to_come = self.reader_vips().filter(moving).count();
+        steady.map(|other| self.load(other) + to_come).min()
     }
 
     /// PLACED: a VIP comes to a host.
     pub(super) fn note_coming(&mut self, host: Place, vip: usize) {
-        let Some(Left { from, at, fit_for, load, least }) = self.vips[vip].left.take() else { return };
+        let Some(left) = self.vips[vip].left.take() else { return };
+        let Left { from, at, fit_for, serves_for, load, least } = left;
         self.placed.1 += u64::from(from != host);
         if from == host || self.now.since(at) > MOVES_WITHIN || self.chances.held_up > 0.0 {
             return;
         }
         let settles_for = self.hosts[host].candidate.well_since.map(|since| self.now.since(since));
-        let moved = Move { fit_for, load, least, settles_for };
+        // With this one.
+        let (takers, steady) = (self.load(host).saturating_sub(1), self.fewest_steady(host, from));
+        let moved = Move { fit_for, serves_for, load, least, settles_for, takers, steady };
         if let Err(breach) = placed::moves(&moved, &self.policy.group.readers) {
-            let blamed =
-                if settles_for.is_some_and(|_| load > least.saturating_add(1)) { host } else { from };
+            let its_own = steady.is_some_and(|steady| takers > steady)
+                || settles_for.is_some_and(|_| load > least.saturating_add(1));
+            let blamed = if its_own { host } else { from };
             self.broke(self.now, Some(blamed), breach);
         }
     }
@@ -297,4 +343,9 @@ impl World {
         let found = placed::given_away(self.now.since(said_at), within, self.load(host) > 0);
         self.found(host, found.map(|()| None));
     }
+}
+
+/// A word by which a host may keep what it has.
+fn says_it_serves(said: Fitness) -> bool {
+    matches!(said, Fitness::Ready | Fitness::Settling)
 }
