@@ -7,7 +7,7 @@ mod reader_world;
 use decide::fitness::Fitness;
 use std::collections::BTreeSet;
 
-use decide::input::{Event, Fact, Frame, Gateway, MemberState, Says, Server};
+use decide::input::{Event, Fact, Frame, Gateway, MemberState, Says, Seen, Server, Why};
 use decide::net::VipId;
 use decide::output::{Action, VipAction};
 use decide::policy::WhenNoReader;
@@ -173,6 +173,44 @@ fn a_pause_of_all_agents_moves_nothing_when_it_begins_and_when_it_ends_one_after
     }
     world.run(ms(20_000));
     assert_eq!(world.moves, []);
+}
+
+/// Tells member 2's agent now, and with every look from now on, that its mysqld listens, or that it does not.
+fn listens(world: &mut World, fact: Fact<bool>) {
+    world.node(2).listens = Some(fact.clone());
+    let seen = Seen { asked_at: world.now, fact };
+    world.tell(2, Event::Listens(seen));
+}
+
+#[test]
+fn a_reader_that_listens_no_longer_loses_its_vips_at_once_though_its_server_still_answers_the_agent() {
+    let mut world = World::settled(2);
+    listens(&mut world, Fact::Known(false));
+    world.run(ms(150));
+    assert_eq!([1, 2].map(|vip| world.holders(vip)), [vec![3], vec![3]]);
+    listens(&mut world, Fact::Known(true));
+    world.run(ms(9_000));
+    assert_eq!(world.holders(1), [3], "it has not been well for long enough yet");
+    world.run(ms(3_000));
+    assert_ne!(world.holders(1), world.holders(2));
+}
+
+#[test]
+fn whether_it_listens_is_not_known_and_nothing_moves() {
+    let mut world = World::settled(2);
+    listens(&mut world, Fact::Unknown(Why::Other("no sock_diag".to_owned())));
+    world.run(ms(20_000));
+    assert_eq!(world.moves, []);
+}
+
+#[test]
+fn what_was_seen_of_listening_a_while_ago_says_nothing_of_now() {
+    let mut world = World::settled(2);
+    listens(&mut world, Fact::Known(false));
+    world.run(ms(500));
+    world.node(2).listens = None;
+    world.run(ms(17_000));
+    assert_ne!(world.holders(1), world.holders(2), "it is not known not to listen, and has been well since");
 }
 
 #[test]

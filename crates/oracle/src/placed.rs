@@ -19,6 +19,10 @@ const CLAIMED_WITHIN: Duration = Duration::from_millis(1_500);
 /// A member that has said that it is not fit has no reader VIP any more after so long, where another can have it.
 pub const GIVEN_AWAY_WITHIN: Duration = Duration::from_millis(200);
 
+/// A host whose server takes no new clients has no reader VIP any more after so long, where another can have it: it is looked at once a
+/// second, if nothing tells sooner, and then the VIP moves.
+pub const CLOSED_FOR: Duration = Duration::from_millis(1_300);
+
 /// How a host stands, by what its own agent can know. What it hears of others does not come into it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
@@ -30,7 +34,7 @@ pub enum Standing {
     Primary,
     /// Its agent is paused by the operator.
     Paused,
-    /// Its server, its gateway or its agent is not in order.
+    /// Its server, its gateway or its agent is not in order, or its server takes no new clients.
     Unfit,
 }
 
@@ -168,6 +172,21 @@ pub fn given_away(said_for: Duration, within: Duration, holds: bool) -> Result<(
     }
     let words =
         format!("still has a reader VIP {} ms after it said that it is not fit", said_for.as_millis());
+    Err(Breach::new(Invariant::Placed, words))
+}
+
+/// PLACED: a host's server has taken no new clients for so long, though another is fit. [`CLOSED_FOR`] is too long.
+///
+/// # Errors
+/// How that is broken.
+pub fn closed(closed_for: Duration, holds: bool) -> Result<(), Breach> {
+    if !holds || closed_for < CLOSED_FOR {
+        return Ok(());
+    }
+    let words = format!(
+        "still has a reader VIP {} ms after its server began to refuse new clients",
+        closed_for.as_millis()
+    );
     Err(Breach::new(Invariant::Placed, words))
 }
 

@@ -12,7 +12,7 @@ use decide::input::{Event, Frame, Says};
 use decide::net::VipId;
 use decide::policy::{ReaderPolicy, VipRole, WhenNoReader};
 use decide::time::Time;
-use oracle::placed::{Move, Standing, Stillness, given_away, moves, placed, settles_within};
+use oracle::placed::{Move, Standing, Stillness, closed, given_away, moves, placed, settles_within};
 use oracle::{Excuse, Invariant, Orders};
 
 use Standing::{Behind, Fit, Paused, Primary, Unfit};
@@ -120,6 +120,13 @@ fn what_is_not_fit_has_none_any_more_a_moment_after_it_said_so() {
     assert_eq!(given_away(ms(200), ms(200), true).unwrap_err().invariant, Invariant::Placed);
     assert!(given_away(ms(199), ms(200), true).is_ok());
     assert!(given_away(ms(200), ms(200), false).is_ok());
+}
+
+#[test]
+fn a_host_whose_server_refuses_new_clients_has_none_any_more_a_moment_later() {
+    assert_eq!(closed(ms(1_300), true).unwrap_err().invariant, Invariant::Placed);
+    assert!(closed(ms(1_299), true).is_ok());
+    assert!(closed(ms(1_300), false).is_ok());
 }
 
 #[test]

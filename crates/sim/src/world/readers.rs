@@ -7,10 +7,10 @@ use decide::input::{Backlog, Event, Fact, GroupView, MemberState, Says, Seen, Se
 use decide::net::VipId;
 use decide::policy::VipRole;
 use decide::time::Time;
-use oracle::placed::{self, GIVEN_AWAY_WITHIN, Move, Standing};
+use oracle::placed::{self, CLOSED_FOR, GIVEN_AWAY_WITHIN, Move, Standing};
 
 use super::questions::QUERY_LIMIT;
-use super::{Cut, Due, World};
+use super::{Change, Cut, Due, World};
 use crate::group::{Place, Process};
 
 /// A server is asked how far it is behind this often.
@@ -100,7 +100,62 @@ impl World {
             Fact::Unknown(Why::TimedOut(QUERY_LIMIT))
         };
         self.tell_agent(host, life, Event::Backlog(Seen { asked_at, fact }));
+        self.look_whether_it_listens(host);
         self.push(self.now + BACKLOG_EVERY, Due::AskBacklog { host, life });
+    }
+
+    /// The agent looks whether its server takes new clients.
+    pub(super) fn look_whether_it_listens(&mut self, host: Place) {
+        let (asked_at, life) = (self.clock(host), self.hosts[host].life);
+        let fact = Fact::Known(self.hosts[host].server.listens);
+        self.tell_agent(host, life, Event::Listens(Seen { asked_at, fact }));
+    }
+
+    /// A server that shuts down writes so to its log, and takes no more clients a moment later. In a cluster without readers nobody looks.
+    pub(super) fn closes_its_sockets(&mut self, host: Place, life: u32) {
+        if self.has_readers() {
+            let closes = self.between_ms(0, 50);
+            self.change_in(closes, Change::ClosesSockets(host, life));
+        }
+    }
+
+    pub(super) fn sockets_are_closed(&mut self, host: Place, life: u32) {
+        let server = &mut self.hosts[host].server;
+        if server.life != life || server.process == Process::Refuses {
+            return;
+        }
+        server.listens = false;
+        if !self.hosts[host].process_is_hidden {
+            let seen = self.between_ms(0, 40);
+            self.change_in(seen, Change::LooksWhetherItListens(host));
+        }
+        self.push(self.now + CLOSED_FOR + self.held_up(), Due::ClosedCheck(host, life));
+    }
+
+    /// PLACED: a server has taken no more clients for a while.
+    pub(super) fn check_closed(&mut self, host: Place, life: u32) {
+        let seen = &self.hosts[host];
+        let closed = seen.server.life == life && !seen.server.listens && seen.is_awake();
+        let heard_for = seen.candidate.heard_since.map(|since| self.now.since(since));
+        let acts_for = seen.acts_since.map(|since| self.now.since(since));
+        let long = |length: Option<Duration>| length.is_some_and(|length| length > self.placed_within());
+        let hangs = seen.hung_until.is_some_and(|until| until > self.now);
+        if !closed || hangs || !long(heard_for) || !long(acts_for) || !self.another_is_ready(host) {
+            return;
+        }
+        let found = placed::closed(CLOSED_FOR, self.load(host) > 0);
+        self.found(host, found.map(|()| None));
+    }
+
+    /// Another has been fit for long, and says that it is ready.
+    fn another_is_ready(&self, host: Place) -> bool {
+        let long = |since: Time| self.now.since(since) > self.placed_within();
+        (0..self.hosts.len()).any(|other| {
+            let known = &self.hosts[other].candidate;
+            other != host
+                && known.fit_since.is_some_and(long)
+                && matches!(known.said, Some((Fitness::Ready, _)))
+        })
     }
 
     /// A host says how fit it is: a question which everybody reads, and whoever has the VIP answers.
@@ -138,6 +193,9 @@ impl World {
     fn standing(&self, host: Place) -> Option<Standing> {
         let seen = &self.hosts[host];
         if !seen.agent_acts() || !seen.interface || seen.giving_up || seen.gateway_lost_at.is_some() {
+            return Some(Standing::Unfit);
+        }
+        if !seen.server.listens {
             return Some(Standing::Unfit);
         }
         if seen.asker_stuck_until.is_some() || seen.server.lies {
@@ -189,7 +247,7 @@ impl World {
             let seen = &self.hosts[host];
             let says_no = matches!(seen.server.answer(), Some(Fact::Known(_))) && self.serves(host).is_none();
             let no_gateway = seen.gateway_lost_at.is_some_and(|at| at <= now);
-            let down = seen.agent_acts() && (says_no || no_gateway);
+            let down = seen.agent_acts() && (says_no || no_gateway || !seen.server.listens);
             let candidate = &mut self.hosts[host].candidate;
             candidate.fit_since = fit.then(|| candidate.fit_since.unwrap_or(now));
             let serves = fit && candidate.said.is_some_and(|(said, _)| says_it_serves(said));
@@ -266,9 +324,13 @@ impl World {
             return;
         }
         let now = self.now;
+        // Those that are settling share while none is ready.
+        let settling = matches!(self.hosts[host].candidate.said, Some((Fitness::Settling, _)));
         let may_have = |other: &Place| {
-            let ready =
-                |(said, at): (Fitness, Time)| said == Fitness::Ready && now.since(at) < WORD_HOLDS_FOR;
+            let ready = |(said, at): (Fitness, Time)| {
+                let may = said == Fitness::Ready || (settling && said == Fitness::Settling);
+                may && now.since(at) < WORD_HOLDS_FOR
+            };
             *other != host
                 && (self.standing(*other) == Some(Standing::Fit)
                     || self.hosts[*other].candidate.said.is_some_and(ready))
@@ -328,14 +390,10 @@ impl World {
         let long =
             |since: Option<Time>| since.is_some_and(|since| self.now.since(since) > self.placed_within());
         let seen = &self.hosts[host];
-        let another = (0..self.hosts.len()).any(|other| {
-            let known = &self.hosts[other].candidate;
-            other != host && long(known.fit_since) && matches!(known.said, Some((Fitness::Ready, _)))
-        });
         if seen.candidate.unfit_since != Some(said_at)
             || !long(seen.candidate.heard_since)
             || !seen.agent_acts()
-            || !another
+            || !self.another_is_ready(host)
         {
             return;
         }
