@@ -7,12 +7,12 @@ mod reader_world;
 use decide::fitness::Fitness;
 use std::collections::BTreeSet;
 
-use decide::input::{Event, Fact, Frame, Gateway, MemberState, Says, Seen, Server, Why};
+use decide::input::{Event, Fact, Frame, Gateway, MemberState, NotInGroup, Says, Seen, Server, Why};
 use decide::net::VipId;
 use decide::output::{Action, VipAction};
 use decide::policy::WhenNoReader;
 use model_host::ms;
-use reader_world::{World, policy_with_readers};
+use reader_world::{World, policy_with_readers, shows};
 
 fn refused() -> Fact<Server> {
     Fact::Known(Server::Refused("Connection refused".to_owned()))
@@ -82,6 +82,43 @@ fn a_new_primary_gives_its_reader_vips_away() {
     world.elect(2, 546);
     world.run(ms(1_000));
     assert_eq!([0, 1, 2].map(|vip| world.holders(vip)), [vec![2], vec![1], vec![3]], "{:?}", world.moves);
+}
+
+/// A server may show two primaries for some milliseconds, as its view changes.
+fn two_primaries() -> Fact<Server> {
+    Fact::Known(Server::NotInGroup(NotInGroup::MultiPrimary))
+}
+
+#[test]
+fn at_a_switchover_only_the_new_primarys_vip_moves_whoever_hears_and_sees_what_first() {
+    for seed in 1..=110 {
+        let mut policy = policy_with_readers(2);
+        policy.group.sleeptime = ms(1_000);
+        let mut world = World::new(policy);
+        (world.seed, world.slowness) = (0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(seed), 10);
+        world.run(ms(4_000));
+        // Long enough to know no more who has which.
+        world.half_deaf = Some(1 + u8::try_from(world.draw() % 3).unwrap());
+        let wait = world.draw() % 1_000;
+        world.run(ms(6_000 + wait));
+        let (old, new) = (1, [2, 3][usize::try_from(world.draw() % 2).unwrap()]);
+        let its = *world.node(new).here().iter().next().unwrap();
+        for number in [1, 2, 3] {
+            let mut at = world.now + ms(world.draw() % 20);
+            if world.draw().is_multiple_of(2) {
+                world.soon.push((at, number, two_primaries()));
+                at = at + ms(1 + world.draw() % 30);
+            }
+            world.soon.push((at, number, shows(number, new, 545)));
+        }
+        world.half_deaf = None;
+        world.moves.clear();
+        world.run(ms(1_000));
+        world.moves.sort_unstable();
+        // The writer's VIP may come to the new primary, go, and come again, while two servers say that they lead.
+        world.moves.dedup();
+        assert_eq!(world.moves, [(VipId(0), new), (its, old)], "seed {seed}");
+    }
 }
 
 #[test]
