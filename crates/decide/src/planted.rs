@@ -112,11 +112,15 @@ mod mistakes {
         KeepReadersFromTheirPlace,
         /// A member that is heard no more still counts as fit.
         PlaceOnTheSilent,
+        /// Where one is ready, the others have to be ready too for what they have.
+        TakeFromTheSettling,
+        /// A server that takes no more clients counts as one that serves readers.
+        ServeBehindClosedSockets,
     }
 
     impl Planted {
         /// Each.
-        pub const EACH: [Self; 38] = [
+        pub const EACH: [Self; 40] = [
             Self::SkipSecondCheck,
             Self::AcquireWithoutProbing,
             Self::TakeUnknownForYes,
@@ -155,6 +159,8 @@ mod mistakes {
             Self::ClaimWhateverIsPlaced,
             Self::KeepReadersFromTheirPlace,
             Self::PlaceOnTheSilent,
+            Self::TakeFromTheSettling,
+            Self::ServeBehindClosedSockets,
         ];
     }
 }

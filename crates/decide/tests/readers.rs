@@ -7,12 +7,12 @@ mod reader_world;
 use decide::fitness::Fitness;
 use std::collections::BTreeSet;
 
-use decide::input::{Event, Fact, Frame, Gateway, MemberState, Says, Server};
+use decide::input::{Event, Fact, Frame, Gateway, MemberState, NotInGroup, Says, Seen, Server, Why};
 use decide::net::VipId;
 use decide::output::{Action, VipAction};
 use decide::policy::{VipGateway, VipRole, WhenNoReader};
 use model_host::ms;
-use reader_world::{World, policy_with_readers};
+use reader_world::{World, policy_with_readers, shows};
 
 fn refused() -> Fact<Server> {
     Fact::Known(Server::Refused("Connection refused".to_owned()))
@@ -59,11 +59,66 @@ fn a_member_that_comes_back_takes_its_share_once_it_has_been_well_for_a_while() 
 }
 
 #[test]
+fn in_a_group_that_has_just_come_up_nothing_moves_as_one_member_after_the_other_has_been_well_for_long_enough()
+ {
+    let mut world = World::new(policy_with_readers(2));
+    for number in [2, 3] {
+        world.becomes(number, MemberState::Recovering);
+    }
+    world.run(ms(3_000));
+    world.becomes(2, MemberState::Online);
+    world.run(ms(1_000));
+    world.becomes(3, MemberState::Online);
+    world.run(ms(1_000));
+    assert_ne!(world.holders(1), world.holders(2), "both are settling, and share");
+    world.moves.clear();
+    world.run(ms(30_000));
+    assert_eq!(world.moves, []);
+}
+
+#[test]
 fn a_new_primary_gives_its_reader_vips_away() {
     let mut world = World::settled(2);
     world.elect(2, 546);
     world.run(ms(1_000));
     assert_eq!([0, 1, 2].map(|vip| world.holders(vip)), [vec![2], vec![1], vec![3]], "{:?}", world.moves);
+}
+
+/// A server may show two primaries for some milliseconds, as its view changes.
+fn two_primaries() -> Fact<Server> {
+    Fact::Known(Server::NotInGroup(NotInGroup::MultiPrimary))
+}
+
+#[test]
+fn at_a_switchover_only_the_new_primarys_vip_moves_whoever_hears_and_sees_what_first() {
+    for seed in 1..=110 {
+        let mut policy = policy_with_readers(2);
+        policy.group.sleeptime = ms(1_000);
+        let mut world = World::new(policy);
+        (world.seed, world.slowness) = (0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(seed), 10);
+        world.run(ms(4_000));
+        // Long enough to know no more who has which.
+        world.half_deaf = Some(1 + u8::try_from(world.draw() % 3).unwrap());
+        let wait = world.draw() % 1_000;
+        world.run(ms(6_000 + wait));
+        let (old, new) = (1, [2, 3][usize::try_from(world.draw() % 2).unwrap()]);
+        let its = *world.node(new).here().iter().next().unwrap();
+        for number in [1, 2, 3] {
+            let mut at = world.now + ms(world.draw() % 20);
+            if world.draw().is_multiple_of(2) {
+                world.soon.push((at, number, two_primaries()));
+                at = at + ms(1 + world.draw() % 30);
+            }
+            world.soon.push((at, number, shows(number, new, 545)));
+        }
+        world.half_deaf = None;
+        world.moves.clear();
+        world.run(ms(1_000));
+        world.moves.sort_unstable();
+        // The writer's VIP may come to the new primary, go, and come again, while two servers say that they lead.
+        world.moves.dedup();
+        assert_eq!(world.moves, [(VipId(0), new), (its, old)], "seed {seed}");
+    }
 }
 
 #[test]
@@ -189,6 +244,44 @@ fn a_pause_of_all_agents_moves_nothing_when_it_begins_and_when_it_ends_one_after
     }
     world.run(ms(20_000));
     assert_eq!(world.moves, []);
+}
+
+/// Tells member 2's agent now, and with every look from now on, that its mysqld listens, or that it does not.
+fn listens(world: &mut World, fact: Fact<bool>) {
+    world.node(2).listens = Some(fact.clone());
+    let seen = Seen { asked_at: world.now, fact };
+    world.tell(2, Event::Listens(seen));
+}
+
+#[test]
+fn a_reader_that_listens_no_longer_loses_its_vips_at_once_though_its_server_still_answers_the_agent() {
+    let mut world = World::settled(2);
+    listens(&mut world, Fact::Known(false));
+    world.run(ms(150));
+    assert_eq!([1, 2].map(|vip| world.holders(vip)), [vec![3], vec![3]]);
+    listens(&mut world, Fact::Known(true));
+    world.run(ms(9_000));
+    assert_eq!(world.holders(1), [3], "it has not been well for long enough yet");
+    world.run(ms(3_000));
+    assert_ne!(world.holders(1), world.holders(2));
+}
+
+#[test]
+fn whether_it_listens_is_not_known_and_nothing_moves() {
+    let mut world = World::settled(2);
+    listens(&mut world, Fact::Unknown(Why::Other("no sock_diag".to_owned())));
+    world.run(ms(20_000));
+    assert_eq!(world.moves, []);
+}
+
+#[test]
+fn what_was_seen_of_listening_a_while_ago_says_nothing_of_now() {
+    let mut world = World::settled(2);
+    listens(&mut world, Fact::Known(false));
+    world.run(ms(500));
+    world.node(2).listens = None;
+    world.run(ms(17_000));
+    assert_ne!(world.holders(1), world.holders(2), "it is not known not to listen, and has been well since");
 }
 
 #[test]

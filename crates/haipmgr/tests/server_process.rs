@@ -83,6 +83,7 @@ fn watch(host: &Host) -> Watched {
             WAIT,
             move |event| drop(tell.send(event)),
             move |text| drop(report.send(text)),
+            None,
         );
         Watched { watch, told, reported, _thread: thread }
     })

@@ -19,6 +19,10 @@ const CLAIMED_WITHIN: Duration = Duration::from_millis(1_500);
 /// A member that has said that it is not fit has no reader VIP any more after so long, where another can have it.
 pub const GIVEN_AWAY_WITHIN: Duration = Duration::from_millis(200);
 
+/// A host whose server takes no new clients has no reader VIP any more after so long, where another can have it: it is looked at once a
+/// second, if nothing tells sooner, and then the VIP moves.
+pub const CLOSED_FOR: Duration = Duration::from_millis(1_300);
+
 /// How a host stands, by what its own agent can know. What it hears of others does not come into it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
@@ -30,7 +34,7 @@ pub enum Standing {
     Primary,
     /// Its agent is paused by the operator.
     Paused,
-    /// Its server, its gateway or its agent is not in order.
+    /// Its server, its gateway or its agent is not in order, or its server takes no new clients.
     Unfit,
 }
 
@@ -107,33 +111,50 @@ pub fn placed(standings: &[Standing], holders: &[Vec<usize>], when_none: WhenNoR
     }
 }
 
+/// A host that has been fit, and has said so, for longer than this is known to be by all that hear it.
+const SERVES_FOR: Duration = Duration::from_secs(2);
+
 /// A reader VIP goes from one host to another.
 #[derive(Clone, Copy, Debug)]
 pub struct Move {
     /// For so long the host that had it has been fit, and everybody has heard it. None: it is not so.
     pub fit_for: Option<Duration>,
+    /// For so long it has been so and has said it too, whether it has been well for long enough yet or not.
+    pub serves_for: Option<Duration>,
     /// How many reader VIPs it had.
     pub load: usize,
     /// The fewest that another has that has been fit for long.
     pub least: usize,
     /// The host that takes it has not been fit for as long as it is to be: for so long it has.
     pub settles_for: Option<Duration>,
+    /// How many reader VIPs that has already.
+    pub takers: usize,
+    /// The fewest that a third has which is a secondary, or is about to be one, and has been nothing but a secondary or the primary for
+    /// long. None: there is none.
+    pub steady: Option<usize>,
 }
 
-/// PLACED: no reader VIP leaves a fit host that has no more than its share, nor goes to one that has not been well for long enough.
+/// PLACED: no reader VIP leaves a fit host that has no more than its share, nor goes to one that has not been well for long enough, nor to
+/// one from which it would have to go on to another.
 ///
 /// # Errors
 /// How that is broken.
 pub fn moves(seen: &Move, readers: &ReaderPolicy) -> Result<(), Breach> {
     let settled = seen.fit_for.is_some_and(|fit_for| fit_for > settles_within(readers));
+    let serves = settled || seen.serves_for.is_some_and(|serves_for| serves_for > SERVES_FOR);
     let breach = |words: String| Err(Breach::new(Invariant::Placed, words));
+    if let Some(steady) = seen.steady.filter(|steady| seen.takers > *steady) {
+        return breach(format!(
+            "takes a reader VIP beside the {} that it has, and another that has been in order for long has {steady}",
+            seen.takers
+        ));
+    }
     match seen.settles_for {
-        _ if !settled => Ok(()),
-        Some(well) if well + ASKED_EVERY < readers.well_for => breach(format!(
+        Some(well) if settled && well + ASKED_EVERY < readers.well_for => breach(format!(
             "takes a reader VIP from a host that is fit, and has itself been well for {:.1} s",
             well.as_secs_f64()
         )),
-        _ if seen.load <= seen.least.saturating_add(1) => breach(format!(
+        _ if serves && seen.load <= seen.least.saturating_add(1) => breach(format!(
             "loses one of {} reader VIPs, is fit, and nobody has fewer than {}",
             seen.load, seen.least
         )),
@@ -151,6 +172,21 @@ pub fn given_away(said_for: Duration, within: Duration, holds: bool) -> Result<(
     }
     let words =
         format!("still has a reader VIP {} ms after it said that it is not fit", said_for.as_millis());
+    Err(Breach::new(Invariant::Placed, words))
+}
+
+/// PLACED: a host's server has taken no new clients for so long, though another is fit. [`CLOSED_FOR`] is too long.
+///
+/// # Errors
+/// How that is broken.
+pub fn closed(closed_for: Duration, holds: bool) -> Result<(), Breach> {
+    if !holds || closed_for < CLOSED_FOR {
+        return Ok(());
+    }
+    let words = format!(
+        "still has a reader VIP {} ms after its server began to refuse new clients",
+        closed_for.as_millis()
+    );
     Err(Breach::new(Invariant::Placed, words))
 }
 

@@ -12,7 +12,7 @@ use decide::input::{Event, Frame, Says};
 use decide::net::VipId;
 use decide::policy::{ReaderPolicy, VipRole, WhenNoReader};
 use decide::time::Time;
-use oracle::placed::{Move, Standing, Stillness, given_away, moves, placed, settles_within};
+use oracle::placed::{Move, Standing, Stillness, closed, given_away, moves, placed, settles_within};
 use oracle::{Excuse, Invariant, Orders};
 
 use Standing::{Behind, Fit, Paused, Primary, Unfit};
@@ -62,12 +62,37 @@ fn without_a_fit_host_it_is_as_the_operator_says() {
     assert!(is_placed(&none, &[&[2], &[]], WhenNoReader::Nobody));
 }
 
+/// Nothing is known of the host that had it, nor of a third.
+const AMONG_OTHERS: Move =
+    Move { fit_for: None, serves_for: None, load: 1, least: 0, settles_for: None, takers: 0, steady: None };
+
+#[test]
+fn what_a_host_has_of_its_share_stays_there_though_it_has_not_been_well_for_long_enough_yet() {
+    let readers = ReaderPolicy::default();
+    let seen = Move { serves_for: Some(ms(2_001)), ..AMONG_OTHERS };
+    assert_eq!(moves(&seen, &readers).unwrap_err().invariant, Invariant::Placed);
+    for near in [Move { serves_for: Some(ms(2_000)), ..seen }, Move { load: 2, ..seen }] {
+        assert!(moves(&near, &readers).is_ok(), "{near:?}");
+    }
+}
+
+#[test]
+fn a_vip_goes_where_it_can_stay_and_not_where_it_is_one_too_many() {
+    let readers = ReaderPolicy::default();
+    let seen = Move { takers: 1, steady: Some(0), ..AMONG_OTHERS };
+    assert_eq!(moves(&seen, &readers).unwrap_err().invariant, Invariant::Placed);
+    for near in [Move { steady: Some(1), ..seen }, Move { takers: 0, ..seen }, Move { steady: None, ..seen }]
+    {
+        assert!(moves(&near, &readers).is_ok(), "{near:?}");
+    }
+}
+
 #[test]
 fn what_a_fit_host_has_of_its_share_does_not_leave_it() {
     let readers = ReaderPolicy::default();
     let settled = settles_within(&readers);
     let long = Some(settled + ms(1));
-    let seen = Move { fit_for: long, load: 2, least: 1, settles_for: None };
+    let seen = Move { fit_for: long, load: 2, least: 1, ..AMONG_OTHERS };
     assert_eq!(moves(&seen, &readers).unwrap_err().invariant, Invariant::Placed);
     for near in [
         Move { load: 3, ..seen },
@@ -83,7 +108,7 @@ fn what_a_fit_host_has_of_its_share_does_not_leave_it() {
 fn whoever_comes_back_takes_no_share_before_it_has_been_well_for_long() {
     let readers = ReaderPolicy::default();
     let long = Some(settles_within(&readers) + ms(1));
-    let seen = Move { fit_for: long, load: 2, least: 0, settles_for: Some(ms(8_999)) };
+    let seen = Move { fit_for: long, load: 2, least: 0, settles_for: Some(ms(8_999)), ..AMONG_OTHERS };
     assert_eq!(moves(&seen, &readers).unwrap_err().invariant, Invariant::Placed);
     for near in [Move { settles_for: Some(ms(9_000)), ..seen }, Move { fit_for: None, ..seen }] {
         assert!(moves(&near, &readers).is_ok(), "{near:?}");
@@ -95,6 +120,13 @@ fn what_is_not_fit_has_none_any_more_a_moment_after_it_said_so() {
     assert_eq!(given_away(ms(200), ms(200), true).unwrap_err().invariant, Invariant::Placed);
     assert!(given_away(ms(199), ms(200), true).is_ok());
     assert!(given_away(ms(200), ms(200), false).is_ok());
+}
+
+#[test]
+fn a_host_whose_server_refuses_new_clients_has_none_any_more_a_moment_later() {
+    assert_eq!(closed(ms(1_300), true).unwrap_err().invariant, Invariant::Placed);
+    assert!(closed(ms(1_299), true).is_ok());
+    assert!(closed(ms(1_300), false).is_ok());
 }
 
 #[test]

@@ -132,6 +132,8 @@ pub struct ModelServer {
     pub turns_away: Option<TurnsAway>,
     /// It is shutting down: it takes no part any more, and shows for a while what it showed last.
     pub lies: bool,
+    /// It takes new clients.
+    pub listens: bool,
     /// The view that it has; none while it is in no group.
     pub view: Option<View>,
     /// Whom it can't reach.
@@ -153,6 +155,7 @@ impl ModelServer {
             process: Process::Answers,
             turns_away: None,
             lies: false,
+            listens: true,
             view: Some(view),
             unreachable: Places::default(),
             state: MemberState::Online,

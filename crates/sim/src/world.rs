@@ -198,6 +198,7 @@ enum Due {
     PlacedCheck(Time),
     /// A host said then that it is not fit to serve readers.
     GivenAwayCheck(Place, Time),
+    ClosedCheck(Place, u32),
     SettleCheck,
 }
 
@@ -419,6 +420,7 @@ impl World {
             Due::FollowCheck(vip, since) => self.check_followed(vip, since),
             Due::PlacedCheck(since) => self.check_placed(since),
             Due::GivenAwayCheck(host, said_at) => self.check_given_away(host, said_at),
+            Due::ClosedCheck(host, life) => self.check_closed(host, life),
             Due::SettleCheck => self.look(),
         }
     }

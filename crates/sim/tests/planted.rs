@@ -71,4 +71,6 @@ is_caught! {
     claiming_whatever_is_placed: ClaimWhateverIsPlaced, from 0, readers EACH;
     keeping_readers_from_their_place: KeepReadersFromTheirPlace, from 0, readers EACH;
     placing_on_the_silent: PlaceOnTheSilent, from 0, readers EACH;
+    taking_from_the_settling: TakeFromTheSettling, from 0, readers EACH;
+    serving_behind_closed_sockets: ServeBehindClosedSockets, from 0, readers EACH;
 }

@@ -158,6 +158,7 @@ impl Facts {
                 }
             }
             Event::Backlog(seen) => self.readers.take_in_backlog(seen),
+            Event::Listens(seen) => self.readers.take_in_listens(seen),
             Event::Neighbor { address, mac } => {
                 if policy.group.members.contains_key(address) {
                     self.neighbors.take_in(*address, *mac, now);

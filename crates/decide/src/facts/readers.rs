@@ -26,6 +26,8 @@ const QUESTIONS_UNANSWERED: u32 = 3;
 const LAST_ANSWERED_WITHIN: Duration = Duration::from_secs(1);
 /// The local server is asked once a second how far it is behind. What it said longer ago says nothing.
 const BACKLOG_KNOWN_FOR: Duration = Duration::from_secs(5);
+/// Whether it listens is looked at once a second. What was seen longer ago says nothing.
+const LISTENS_KNOWN_FOR: Duration = Duration::from_secs(5);
 
 /// What is known about serving readers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -38,6 +40,9 @@ pub struct Readers {
     pub holders: BTreeMap<VipId, (IpAddr, Time)>,
     /// How far the local server is behind; none: not asked.
     pub backlog: Option<Seen<Backlog>>,
+    /// Whether the local mysqld listens for clients; none: not looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listens: Option<Seen<bool>>,
     /// How fit this host is, as of the last decision; none: not known yet.
     pub own: Option<Fitness>,
     /// Where each reader VIP belongs, as of the last decision; none: not known yet.
@@ -83,6 +88,12 @@ impl Readers {
     pub(super) fn take_in_backlog(&mut self, seen: &Seen<Backlog>) {
         if self.backlog.as_ref().is_none_or(|known| known.asked_at <= seen.asked_at) {
             self.backlog = Some(seen.clone());
+        }
+    }
+
+    pub(super) fn take_in_listens(&mut self, seen: &Seen<bool>) {
+        if self.listens.as_ref().is_none_or(|known| known.asked_at <= seen.asked_at) {
+            self.listens = Some(seen.clone());
         }
     }
 
@@ -139,6 +150,15 @@ impl Readers {
         let known_for = policy.sleeptime * QUESTIONS_UNANSWERED + LAST_ANSWERED_WITHIN;
         let known = |(_, (_, at)): &(&VipId, &(IpAddr, Time))| now.since(*at) < known_for;
         self.holders.iter().filter(known).map(|(vip, (member, _))| (*vip, *member)).collect()
+    }
+
+    /// Whether the local mysqld listens for clients, where that was seen lately.
+    pub fn listens(&self, now: Time) -> Option<bool> {
+        let seen = self.listens.as_ref().filter(|seen| now.since(seen.asked_at) < LISTENS_KNOWN_FOR)?;
+        match seen.fact {
+            Fact::Known(listens) => Some(listens),
+            Fact::Unknown(_) => None,
+        }
     }
 
     /// How far the local server is behind, where it has said so lately.

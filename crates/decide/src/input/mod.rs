@@ -87,6 +87,9 @@ pub enum Event {
     Stopping,
     /// How far the local server is behind its group; asked for once a second where the cluster has reader VIPs.
     Backlog(Seen<Backlog>),
+    /// Whether the local mysqld listens for clients, by the kernel's word, and has not written that it shuts down; looked at once a second,
+    /// and after each sign of its process, where the cluster has reader VIPs. Known not to only where it was seen to before.
+    Listens(Seen<bool>),
     /// The local server's process gave a sign.
     Process(ProcessSign),
     /// The agent is told to give the VIP up, and takes it no more, until [`Event::Undrain`]; or `Stopping` follows.

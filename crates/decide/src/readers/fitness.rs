@@ -114,6 +114,7 @@ impl Candidacy {
             || gateways.iter().any(fails)
             || at.facts.started_anew
             || Self::hears_no_longer(at, first)
+            || Self::takes_no_clients(at)
             || silent_for >= SILENT_FOR
         {
             return Serves::No;
@@ -135,6 +136,12 @@ impl Candidacy {
     /// its host.
     fn hears_no_longer(at: Moment<'_>, first: VipId) -> bool {
         at.facts.readers.own.is_some() && at.facts.neighbors.not_heard.contains(&first)
+    }
+
+    /// mysqld certainly takes no new clients. At `SHUTDOWN` that is so some seconds before it leaves its group, and it answers this agent's
+    /// own session all the while.
+    fn takes_no_clients(at: Moment<'_>) -> bool {
+        at.facts.readers.listens(at.now) == Some(false) && !planted!(at.group, ServeBehindClosedSockets)
     }
 
     fn role(at: Moment<'_>, view: &GroupView) -> Option<Role> {

@@ -11,8 +11,9 @@ use crate::policy::WhenNoReader;
 /// moves that need not. A VIP that is left out belongs to nobody.
 ///
 /// Who may have one: the secondaries that are ready; where there is none, those that are settling; where there is none either, as
-/// `when_none` says. A paused member keeps what it has, and gets no more; and so does each that says it is the primary while two do: in a
-/// moment one of them is a secondary, and may have a share.
+/// `when_none` says. Beside one that is ready a settling member keeps its even share of what it has, and gets no more: it serves already,
+/// and would soon have it back. A paused member keeps all that it has, and gets no more; and so does each that says it is the primary while
+/// two do: in a moment one of them is a secondary, and may have a share.
 pub fn place(
     vips: &[VipId],
     words: &BTreeMap<IpAddr, Fitness>,
@@ -28,18 +29,21 @@ pub fn place(
             placed.insert(*vip, *holder);
         }
     }
-    let mut shares: BTreeMap<IpAddr, Vec<VipId>> =
-        candidates(words, when_none).into_iter().map(|member| (member, Vec::new())).collect();
-    if shares.is_empty() {
+    let candidates = candidates(words, when_none);
+    if candidates.is_empty() {
         return placed;
     }
+    placed.extend(kept_while_settling(vips, words, holders, &placed));
     let free: Vec<VipId> = vips.iter().copied().filter(|vip| !placed.contains_key(vip)).collect();
+    let mut shares: BTreeMap<IpAddr, Vec<VipId>> =
+        candidates.into_iter().map(|member| (member, Vec::new())).collect();
     for vip in &free {
         if let Some(share) = holders.get(vip).and_then(|holder| shares.get_mut(holder)) {
             share.push(*vip);
         }
     }
-    leave_no_more_than_its_share(&mut shares, free.len());
+    let among = shares.len();
+    leave_no_more_than_its_share(&mut shares, free.len(), among);
     for vip in &free {
         let share = shares.iter().find(|(_, share)| share.contains(vip)).map(|(member, _)| *member);
         let member = share.or_else(|| least_loaded(&mut shares, *vip));
@@ -64,9 +68,35 @@ fn candidates(words: &BTreeMap<IpAddr, Fitness>, when_none: WhenNoReader) -> Vec
         .unwrap_or_default()
 }
 
-/// Each keeps of what it has no more than an even share: those that have the most keep one more where it does not come out even.
-fn leave_no_more_than_its_share(shares: &mut BTreeMap<IpAddr, Vec<VipId>>, vips: usize) {
-    let (least, one_more) = (vips / shares.len(), vips % shares.len());
+/// What the settling members keep of what they have, where others are ready; `placed`: what is settled already. Where none is ready they are
+/// those among whom it is shared anyway.
+fn kept_while_settling(
+    vips: &[VipId],
+    words: &BTreeMap<IpAddr, Fitness>,
+    holders: &BTreeMap<VipId, IpAddr>,
+    placed: &BTreeMap<VipId, IpAddr>,
+) -> Vec<(VipId, IpAddr)> {
+    let ready = words.values().filter(|word| **word == Fitness::Ready).count();
+    if ready == 0 {
+        return Vec::new();
+    }
+    let settling = |member: &&IpAddr| words.get(*member) == Some(&Fitness::Settling);
+    let free = || vips.iter().filter(|vip| !placed.contains_key(vip));
+    let mut shares: BTreeMap<IpAddr, Vec<VipId>> = BTreeMap::new();
+    for vip in free() {
+        if let Some(holder) = holders.get(vip).filter(settling) {
+            shares.entry(*holder).or_default().push(*vip);
+        }
+    }
+    let among = ready + shares.len();
+    leave_no_more_than_its_share(&mut shares, free().count(), among);
+    shares.into_iter().flat_map(|(member, share)| share.into_iter().map(move |vip| (vip, member))).collect()
+}
+
+/// Each keeps of what it has no more than an even share of so many VIPs among so many members: those that have the most keep one more where
+/// it does not come out even.
+fn leave_no_more_than_its_share(shares: &mut BTreeMap<IpAddr, Vec<VipId>>, vips: usize, among: usize) {
+    let (least, one_more) = (vips / among, vips % among);
     let mut by_load: Vec<IpAddr> = shares.keys().copied().collect();
     by_load.sort_by_key(|member| std::cmp::Reverse(shares.get(member).map_or(0, Vec::len)));
     for (place, member) in by_load.into_iter().enumerate() {
@@ -132,6 +162,27 @@ mod tests {
     }
 
     #[test]
+    fn members_that_come_up_together_share_and_nothing_moves_as_one_after_the_other_becomes_ready() {
+        let settling = Fitness::Settling;
+        let both = words(&[(11, Fitness::Primary), (12, settling), (13, settling)]);
+        let now = place(&vips(3), &both, &held(&[]), WhenNoReader::Primary);
+        assert_eq!(now, held(&[(1, 12), (2, 13), (3, 12)]));
+        for one in [[READY, settling], [settling, READY], [READY, READY]] {
+            let words = words(&[(11, Fitness::Primary), (12, one[0]), (13, one[1])]);
+            assert_eq!(place(&vips(3), &words, &now, WhenNoReader::Primary), now, "{one:?}");
+        }
+    }
+
+    #[test]
+    fn a_settling_member_keeps_its_share_of_what_it_has_and_gets_nothing_that_it_has_not() {
+        let words = words(&[(11, READY), (12, Fitness::Settling), (13, Fitness::Settling)]);
+        let placed = place(&vips(4), &words, &held(&[(1, 12), (2, 12), (3, 12)]), WhenNoReader::Primary);
+        assert_eq!(placed, held(&[(1, 12), (2, 12), (3, 11), (4, 11)]));
+        let placed = place(&vips(4), &words, &held(&[(1, 12)]), WhenNoReader::Primary);
+        assert_eq!(placed, held(&[(1, 12), (2, 11), (3, 11), (4, 11)]));
+    }
+
+    #[test]
     fn without_a_fit_secondary_it_is_as_the_operator_says() {
         let words = words(&[(11, Fitness::Primary), (12, Fitness::Behind), (13, Fitness::Unfit)]);
         let at = |when_none| place(&vips(2), &words, &held(&[]), when_none);
@@ -186,19 +237,40 @@ mod tests {
                 let load = |n: &u8| placed.values().filter(|m| **m == member(*n)).count();
                 let ready: Vec<u8> =
                     [11, 12, 13].into_iter().filter(|n| words[&member(*n)] == READY).collect();
-                if let (Some(most), Some(least)) =
-                    (ready.iter().map(load).max(), ready.iter().map(load).min())
-                {
-                    assert!(most - least <= 1, "even: {case} {placed:?}");
-                    let two_lead = words.values().filter(|word| **word == Fitness::Primary).count() > 1;
-                    let leads = |n: &IpAddr| two_lead && words[n] == Fitness::Primary;
-                    let fit = |n: &IpAddr| [READY, Fitness::Paused].contains(&words[n]) || leads(n);
-                    assert!(placed.len() == 3 && placed.values().all(fit), "on the fit: {case} {placed:?}");
-                    let moved = held.iter().filter(|(vip, n)| fit(n) && placed[*vip] != **n).count();
-                    let had = |n: &u8| held.values().filter(|m| **m == member(*n)).count();
-                    let over: usize = ready.iter().map(|n| had(n) - had(n).min(load(n))).sum();
-                    assert_eq!(moved, over, "only what is too much moves: {case} {placed:?}");
+                if ready.is_empty() {
+                    continue;
                 }
+                let had = |n: &u8| held.values().filter(|m| **m == member(*n)).count();
+                let (most, least) = (ready.iter().map(load).max(), ready.iter().map(load).min());
+                assert!(most <= least.map(|least| least + 1), "even: {case} {placed:?}");
+                let two_lead = words.values().filter(|word| **word == Fitness::Primary).count() > 1;
+                let keeps =
+                    |n: &IpAddr| words[n] == Fitness::Paused || (two_lead && words[n] == Fitness::Primary);
+                let stays = |vip: &VipId, n: &IpAddr| held.get(vip) == Some(n);
+                let settling = |n: &IpAddr| words[n] == Fitness::Settling;
+                assert!(
+                    placed.len() == 3
+                        && placed.iter().all(|(vip, n)| {
+                            words[n] == READY || (stays(vip, n) && (keeps(n) || settling(n)))
+                        }),
+                    "on the ready, or where it is and may be: {case} {placed:?}"
+                );
+                let serve: Vec<u8> = [11, 12, 13]
+                    .into_iter()
+                    .filter(|n| ready.contains(n) || (settling(&member(*n)) && had(n) > 0))
+                    .collect();
+                let shared = 3 - held.values().filter(|n| keeps(n)).count();
+                for n in serve.iter().filter(|n| !ready.contains(n)) {
+                    let (share, over) = (shared / serve.len(), shared % serve.len());
+                    let kept = load(n) == had(n).min(share) || load(n) == had(n).min(share + over.min(1));
+                    assert!(kept, "the settling keep their share: {case} {placed:?}");
+                }
+                let may_stay = |n: &IpAddr| words[n] == READY || keeps(n) || settling(n);
+                let moved = held.iter().filter(|(vip, n)| may_stay(n) && placed[*vip] != **n).count();
+                let over: usize = serve.iter().map(|n| had(n) - had(n).min(load(n))).sum();
+                assert_eq!(moved, over, "only what is too much moves: {case} {placed:?}");
+                let spread = |n: &u8| load(n) < had(n) && ready.iter().any(|to| load(n) + 1 < load(to));
+                assert!(!serve.iter().any(spread), "none goes where there are more: {case} {placed:?}");
             }
         }
     }

@@ -18,6 +18,9 @@ pub struct ReadersStatus {
     pub own: Option<Fitness>,
     /// How far the local server is behind; none: nobody has asked yet.
     pub backlog: Option<BacklogStatus>,
+    /// Whether its mysqld takes new clients; none: not known.
+    #[serde(default)]
+    pub listens: Option<bool>,
     /// What each other member said last of its host, in order.
     pub words: Vec<WordStatus>,
     /// Where each reader VIP belongs, in order; none: not known yet.
@@ -79,6 +82,7 @@ impl ReadersStatus {
         Some(Self {
             own: readers.own,
             backlog: readers.backlog.as_ref().map(|seen| backlog(seen, now)),
+            listens: readers.listens(now),
             words: readers.said.iter().map(word).collect(),
             placed,
         })

@@ -107,6 +107,10 @@ impl VipMachine {
         if deaf || planted!(at.group, YieldToNobody) {
             return Settled::Stay;
         }
+        let may_be_wrong = claimed.shows_two_primaries() && !at.belongs_to(claimed.dispute.claimant);
+        if at.is_for_readers() && may_be_wrong && at.now < claimed.limit {
+            return claimed.unsettled(at, out);
+        }
         if let Some(because) = claimed.while_failing() {
             return Settled::Yield(because);
         }

@@ -1,7 +1,8 @@
 //! A member's claim to what is held here, and what comes of it.
 
 use super::state::{Dispute, Hold};
-use crate::checks::{Stage, Stages, Verdict};
+use crate::checks::{Cause, Stage, Stages, Verdict};
+use crate::input::NotInGroup;
 use crate::moment::VipMoment;
 use crate::output::{LetGo, Output};
 use crate::time::Time;
@@ -60,6 +61,12 @@ impl<'a> Claimed<'a> {
             }
             _ => None,
         }
+    }
+
+    /// At a switchover a server may show two primaries for some milliseconds. That says nothing about whether it may serve readers: whoever
+    /// claims a reader VIP then, because it has not heard who has it, is not to get it for that.
+    pub(super) fn shows_two_primaries(&self) -> bool {
+        matches!(self.verdict, Verdict::Down(_, Cause::NotInGroup(NotInGroup::MultiPrimary)))
     }
 
     /// Not yet; it is looked at again when the next limit is over.

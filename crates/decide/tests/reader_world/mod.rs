@@ -32,6 +32,8 @@ pub struct Node {
     /// Whichever VIPs have of their own.
     pub own_gateway: Fact<Gateway>,
     pub backlog: u64,
+    /// Whether its mysqld listens for clients, as its agent sees it; none: it does not look.
+    pub listens: Option<Fact<bool>>,
     /// Its agent runs.
     pub runs: bool,
     /// It hears nobody on the segment, and nobody hears it.
@@ -50,7 +52,17 @@ pub struct World {
     pub deeds: Vec<(u8, Action)>,
     /// Two that have just begun to hear each other may both have a VIP until then.
     pub settles_until: Time,
+    /// Frames and answers take up to so many milliseconds, each its own; frames from one host to another stay in order.
+    pub slowness: u64,
+    /// What this member's agent would hear of who has a VIP is lost, nine times in ten.
+    pub half_deaf: Option<u8>,
+    /// What the slowness of each is drawn from.
+    pub seed: u64,
+    /// From then on a member's server says this.
+    pub soon: Vec<(Time, u8, Fact<Server>)>,
     flying: Vec<(u8, Event)>,
+    late: Vec<(Time, u8, Event)>,
+    last_frame: BTreeMap<(u8, u8), Time>,
 }
 
 pub fn policy_with_readers(readers: u16) -> Policy {
@@ -71,8 +83,21 @@ impl World {
     pub fn new(policy: Policy) -> Self {
         let now = Time(1_000_000_000);
         let nodes = MEMBERS.map(|number| (number, Node::new(&policy, number, now))).into();
-        let none = (Vec::new(), Vec::new(), Vec::new());
-        Self { policy, now, nodes, moves: none.0, deeds: none.1, settles_until: now, flying: none.2 }
+        Self {
+            policy,
+            now,
+            nodes,
+            moves: Vec::new(),
+            deeds: Vec::new(),
+            settles_until: now,
+            slowness: 0,
+            half_deaf: None,
+            seed: 1,
+            soon: Vec::new(),
+            flying: Vec::new(),
+            late: Vec::new(),
+            last_frame: BTreeMap::new(),
+        }
     }
 
     /// Settled: with two readers, each on its own secondary.
@@ -143,9 +168,11 @@ impl World {
     pub fn run(&mut self, length: Duration) {
         let end = self.now + length;
         while self.now < end {
+            self.arrive();
             self.poll_servers();
             loop {
                 let flying = std::mem::take(&mut self.flying);
+                let flying = self.hold_up(flying);
                 for (number, event) in flying {
                     self.node(number).driver.push(event);
                 }
@@ -164,6 +191,51 @@ impl World {
         }
     }
 
+    /// What is due has happened, and arrives.
+    fn arrive(&mut self) {
+        let now = self.now;
+        for (_, number, says) in self.soon.extract_if(.., |(at, ..)| *at <= now).collect::<Vec<_>>() {
+            self.node(number).server = says;
+        }
+        self.late.sort_by_key(|(at, ..)| *at);
+        for (_, number, event) in self.late.extract_if(.., |(at, ..)| *at <= now).collect::<Vec<_>>() {
+            self.node(number).driver.push(event);
+        }
+    }
+
+    /// Leaves what takes no time.
+    fn hold_up(&mut self, flying: Vec<(u8, Event)>) -> Vec<(u8, Event)> {
+        if self.slowness == 0 {
+            return flying;
+        }
+        // What the kernel tells of its own addresses is in order, and at once.
+        let (at_once, flying) = flying.into_iter().partition(|(_, event)| matches!(event, Event::Host(_)));
+        for (to, event) in Vec::into_iter(flying) {
+            if self.half_deaf == Some(to) && says_who_has_it(&event) && !self.draw().is_multiple_of(10) {
+                continue;
+            }
+            let mut at = self.now + ms(self.draw() % (self.slowness + 1));
+            if let Event::Frame(_, Frame { from, says }) = &event
+                && *says != Says::Reply
+            {
+                let from = MEMBERS.into_iter().find(|number| mac(*number) == *from).unwrap();
+                let last = self.last_frame.entry((from, to)).or_insert(at);
+                at = at.max(*last);
+                *last = at;
+            }
+            self.late.push((at.max(self.now + ms(1)), to, event));
+        }
+        at_once
+    }
+
+    /// The next of the numbers that follow from the seed.
+    pub fn draw(&mut self) -> u64 {
+        self.seed ^= self.seed << 13;
+        self.seed ^= self.seed >> 7;
+        self.seed ^= self.seed << 17;
+        self.seed
+    }
+
     /// Each server is asked every 20 ms, and how far it is behind once a second.
     fn poll_servers(&mut self) {
         let now = self.now;
@@ -180,6 +252,9 @@ impl World {
             if node.runs && node.asked.is_multiple_of(1_000) {
                 let backlog = Backlog { transactions: node.backlog, age: Duration::ZERO };
                 node.driver.push(Event::Backlog(Seen { asked_at: now, fact: Fact::Known(backlog) }));
+                if let Some(fact) = node.listens.clone() {
+                    node.driver.push(Event::Listens(Seen { asked_at: now, fact }));
+                }
             }
         }
     }
@@ -310,6 +385,10 @@ impl World {
     }
 }
 
+fn says_who_has_it(event: &Event) -> bool {
+    matches!(event, Event::Frame(_, Frame { says: Says::Reply | Says::Announcement, .. }))
+}
+
 impl Node {
     fn new(policy: &Policy, number: u8, now: Time) -> Self {
         Self {
@@ -320,6 +399,7 @@ impl Node {
             gateway: Fact::Known(Gateway::Reachable),
             own_gateway: Fact::Known(Gateway::Reachable),
             backlog: 0,
+            listens: Some(Fact::Known(true)),
             runs: true,
             cut: false,
             asked: 0,

@@ -22,6 +22,7 @@ use crate::config::Cluster;
 use crate::journal::Log;
 use crate::observe::backlog::{self, BacklogWatch};
 use crate::observe::gateway::{GatewaySettings, Gateways, SharedGateway};
+use crate::observe::listening::{self, ListeningWatch};
 use crate::observe::mysql::{self, ServerWatch};
 use crate::observe::neighbor::{Interfaces, NeighborReport, NeighborSettings, NeighborWatch};
 use crate::observe::network_service;
@@ -51,6 +52,7 @@ pub(super) struct Wiring {
     tally: Tally,
     pauses: Option<PauseWatch>,
     backlog: Option<BacklogWatch>,
+    listening: Option<ListeningWatch>,
     tell_pause: mpsc::UnboundedSender<Option<Pause>>,
     pauses_told: Option<mpsc::UnboundedReceiver<Option<Pause>>>,
     process: Option<ProcessWatch>,
@@ -102,6 +104,7 @@ impl Wiring {
             tally,
             pauses: None,
             backlog: None,
+            listening: None,
             tell_pause,
             pauses_told: Some(pauses_told),
             process: None,
@@ -146,8 +149,12 @@ impl Wiring {
             self.label = None;
             self.process = None;
         }
+        if self.listening.is_none() && cluster.policy.reader_vips().next().is_some() {
+            self.watch_listening(cluster, events, journal);
+        }
         if let (None, Some((address, _)), Some(processes)) = (&self.process, &member, processes) {
-            self.process = Some(watch_process(cluster, *address, processes, events, journal));
+            let listening = self.listening.as_ref();
+            self.process = Some(watch_process(cluster, *address, processes, listening, events, journal));
         }
         if self.segment.is_none()
             && let Some((address, interface)) = &member
@@ -220,6 +227,17 @@ impl Wiring {
         ) {
             Ok(watch) => self.server = Some(watch),
             Err(error) => journal.error(&error.to_string()),
+        }
+    }
+
+    fn watch_listening(&mut self, cluster: &Cluster, events: &mpsc::UnboundedSender<Event>, journal: &Log) {
+        let events = events.clone();
+        // Sending fails only when the cluster's task has ended.
+        match listening::watch(&self.servers(), cluster.mysql_port, move |event| drop(events.send(event))) {
+            Ok(watch) => self.listening = Some(watch),
+            Err(error) => journal.error(&format!(
+                "whether mysqld listens for readers is not known: cannot start a thread: {error}; raise the limit on tasks (TasksMax, ulimit -u)"
+            )),
         }
     }
 
@@ -490,17 +508,25 @@ fn watch_process(
     cluster: &Cluster,
     address: IpAddr,
     processes: &ServerProcesses,
+    listening: Option<&ListeningWatch>,
     events: &mpsc::UnboundedSender<Event>,
     journal: &Log,
 ) -> ProcessWatch {
     let (events, log) = (events.clone(), journal.clone());
-    // Sending fails only when the cluster's task has ended.
-    let tell = move |event| drop(events.send(event));
+    let sign = listening.map(ListeningWatch::at_a_sign);
+    let shuts_down = listening.map(|watch| Box::new(watch.at_the_last_word()) as Box<dyn Fn() + Send>);
+    let tell = move |event| {
+        if let (Some(sign), Event::Process(of)) = (&sign, &event) {
+            sign(*of);
+        }
+        // Fails only when the cluster's task has ended.
+        let _ = events.send(event);
+    };
     let report = move |report: ProcessReport| log.info(&report.to_string());
     // A little longer than any VIP lingers, whose time begins after the end was noticed.
     let lingers = cluster.policy.vips.values().map(|vip| vip.linger).max();
     let wait = lingers.unwrap_or_default() + Duration::from_secs(1);
-    processes.watch((address, cluster.mysql_port), wait, tell, report)
+    processes.watch((address, cluster.mysql_port), wait, tell, report, shuts_down)
 }
 
 /// How to ask another member's server.

@@ -133,6 +133,7 @@ mod tests {
                     behind_ms: Some(u64::MAX),
                     unknown: Some(words.clone()),
                 }),
+                listens: Some(false),
                 words: (0..MEMBERS)
                     .map(|_| WordStatus {
                         member: address,

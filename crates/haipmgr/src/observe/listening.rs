@@ -1,8 +1,25 @@
-//! Whether anything listens for clients at the VIP: by the kernel's table of sockets, so that no server is connected to.
+//! Whether mysqld takes new clients: by the kernel's table of sockets, so that no server is connected to. At the VIP, for the log; and at
+//! all, for readers. At `SHUTDOWN` it accepts nobody any more, seconds before it leaves its group and answers this agent's session all the
+//! while, but its sockets go on listening: that it shuts down it writes to its error log, and that is its last word.
 
+use std::io;
 use std::net::IpAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use linux::sock_diag::Diag;
+use decide::input::{Event, Fact, ProcessSign, Seen, Why};
+use linux::sock_diag::{Diag, DiagError};
+use tokio::sync::Notify;
+use tokio::time::timeout;
+
+use crate::clock;
+use crate::server_access::{Kept, Servers};
+
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// After a sign of the server's process it is looked at again and again, this long after the look before.
+const AFTER_A_SIGN_MS: [u64; 8] = [1, 4, 10, 15, 30, 60, 120, 250];
 
 /// One sentence where servers listen at this port and none of them at the VIP: its clients are refused there. None where
 /// nothing listens at all (the server is down, or has a network of its own), or the kernel does not tell.
@@ -31,14 +48,158 @@ fn refused_at(vip: IpAddr, port: u16, listeners: impl Iterator<Item = IpAddr>) -
     ))
 }
 
+/// It is being looked at as long as this lives.
+pub struct ListeningWatch {
+    sign: Arc<Notify>,
+    shuts_down: Arc<AtomicBool>,
+    _task: Kept,
+}
+
+impl ListeningWatch {
+    /// What is to be called at each sign of the server's process, from any thread: it is looked at sooner then.
+    pub fn at_a_sign(&self) -> impl Fn(ProcessSign) + Send + 'static {
+        let (sign, shuts_down) = (Arc::clone(&self.sign), Arc::clone(&self.shuts_down));
+        move |of| {
+            if of != ProcessSign::WroteToItsLog {
+                // Another process, or none.
+                shuts_down.store(false, Ordering::Relaxed);
+            }
+            sign.notify_one();
+        }
+    }
+
+    /// What is to be called when the server has written that it shuts down, from any thread.
+    pub fn at_the_last_word(&self) -> impl Fn() + Send + 'static {
+        let (sign, shuts_down) = (Arc::clone(&self.sign), Arc::clone(&self.shuts_down));
+        move || {
+            shuts_down.store(true, Ordering::Relaxed);
+            sign.notify_one();
+        }
+    }
+}
+
+/// Tells `Event::Listens` once a second, and at once what has changed; `tell` may not block.
+///
+/// # Errors
+/// The system gives no thread.
+pub fn watch(
+    servers: &Servers,
+    port: u16,
+    tell: impl Fn(Event) + Send + Sync + 'static,
+) -> io::Result<ListeningWatch> {
+    let sign = Arc::new(Notify::new());
+    let signs = Arc::clone(&sign);
+    let shuts_down = Arc::new(AtomicBool::new(false));
+    let last_word = Arc::clone(&shuts_down);
+    let task = servers.keep(async move {
+        let mut port = Port::new(port);
+        let mut told: Option<Seen<bool>> = None;
+        let mut waits = [].iter();
+        loop {
+            let asked_at = clock::now();
+            let fact = if last_word.load(Ordering::Relaxed) { Fact::Known(false) } else { port.look() };
+            let seen = Seen { asked_at, fact };
+            let is_news = told.as_ref().is_none_or(|told| {
+                told.fact != seen.fact || seen.asked_at.since(told.asked_at) >= LOOK_EVERY
+            });
+            if is_news {
+                tell(Event::Listens(seen.clone()));
+                told = Some(seen);
+            }
+            let wait = waits.next().copied().map_or(LOOK_EVERY, Duration::from_millis);
+            if timeout(wait, pin!(signs.notified())).await.is_ok() {
+                waits = AFTER_A_SIGN_MS.iter();
+            }
+        }
+    })?;
+    Ok(ListeningWatch { sign, shuts_down, _task: task })
+}
+
+/// The server's port on this host.
+struct Port {
+    number: u16,
+    diag: Option<Diag>,
+    /// Something was seen to listen there: where nothing ever did, the server may have a network of its own.
+    listened: bool,
+}
+
+impl Port {
+    fn new(port: u16) -> Self {
+        Self { number: port, diag: None, listened: false }
+    }
+
+    fn look(&mut self) -> Fact<bool> {
+        match self.ask() {
+            Ok(listens) => self.understand(listens),
+            Err(error) => {
+                self.diag = None;
+                Fact::Unknown(Why::Other(error.to_string()))
+            }
+        }
+    }
+
+    fn understand(&mut self, listens: bool) -> Fact<bool> {
+        self.listened |= listens;
+        if self.listened {
+            Fact::Known(listens)
+        } else {
+            Fact::Unknown(Why::Other(format!(
+                "nothing was seen to listen at port {} of this host",
+                self.number
+            )))
+        }
+    }
+
+    fn ask(&mut self) -> Result<bool, DiagError> {
+        let diag = match &mut self.diag {
+            Some(diag) => diag,
+            none => none.insert(Diag::open()?),
+        };
+        Ok(!diag.listeners(self.number)?.is_empty())
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::panic)]
     use super::*;
 
     fn remark_for(listeners: &[&str]) -> Option<String> {
         let listeners = listeners.iter().map(|address| address.parse().unwrap());
         refused_at([10, 77, 0, 100].into(), 3306, listeners)
+    }
+
+    #[test]
+    fn a_port_where_nothing_was_ever_seen_to_listen_says_nothing() {
+        let mut port = Port::new(3306);
+        assert!(matches!(port.understand(false), Fact::Unknown(_)));
+        assert_eq!(port.understand(true), Fact::Known(true));
+        assert_eq!(port.understand(false), Fact::Known(false));
+    }
+
+    #[test]
+    fn a_server_that_shuts_down_and_a_listener_that_is_closed_are_told_of_within_a_moment() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let (told, heard) = std::sync::mpsc::channel();
+        let port = listener.local_addr().unwrap().port();
+        let watch = watch(&Servers::default(), port, move |event| drop(told.send(event))).unwrap();
+        let next = || match heard.recv_timeout(Duration::from_secs(5)).unwrap() {
+            Event::Listens(seen) => seen.fact,
+            event => panic!("{event:?}"),
+        };
+        assert_eq!(next(), Fact::Known(true));
+        let sign = watch.at_a_sign();
+        watch.at_the_last_word()();
+        let said = std::time::Instant::now();
+        while next() != Fact::Known(false) {}
+        assert!(said.elapsed() < Duration::from_millis(500), "it listens on: {:?}", said.elapsed());
+        sign(ProcessSign::Watched);
+        while next() != Fact::Known(true) {}
+        sign(ProcessSign::WroteToItsLog);
+        let closed = std::time::Instant::now();
+        drop(listener);
+        while next() != Fact::Known(false) {}
+        assert!(closed.elapsed() < Duration::from_millis(500), "{:?}", closed.elapsed());
     }
 
     #[test]

@@ -152,13 +152,16 @@ impl ServerProcesses {
     /// before [`ProcessWatch::server_answers`]. After its end the start of another one is looked out for, for as long as
     /// `wait_for_successor`.
     ///
-    /// Both callbacks are called on the thread, and must not block.
+    /// `shuts_down` is called when the server writes to its error log that it does; without it the log is not read.
+    ///
+    /// All callbacks are called on the thread, and must not block.
     pub fn watch(
         &self,
         (address, port): (IpAddr, u16),
         wait_for_successor: Duration,
         tell: impl Fn(Event) + Send + 'static,
         report: impl Fn(ProcessReport) + Send + 'static,
+        shuts_down: Option<Box<dyn Fn() + Send>>,
     ) -> ProcessWatch {
         let due = Arc::new(AtomicU64::new(0));
         let watched = Watched {
@@ -166,6 +169,7 @@ impl ServerProcesses {
             port,
             tell: Box::new(tell),
             report: Box::new(report),
+            shuts_down,
             due: Arc::clone(&due),
             misses: 0,
             growth: TokenBucket::new(TOLD_PER_SECOND, Instant::now()),

@@ -343,6 +343,7 @@ mod tests {
             status_of(&mut picture).readers = Some(ReadersStatus {
                 own: None,
                 backlog: None,
+                listens: None,
                 words: Vec::new(),
                 placed: Some(vec![PlacedStatus { vip: reader, member }]),
             });

@@ -220,6 +220,7 @@ fn reader_lines(readers: &ReadersStatus) -> Vec<String> {
         }
         _ => String::new(),
     };
+    let closed = if readers.listens == Some(false) { " (mysqld takes no new clients)" } else { "" };
     let said = |word: &WordStatus| {
         let silent = if word.counts { "" } else { ", and nothing since" };
         format!(", {}: {}{}{silent}", word.member, word.fitness, if_old(ms(word.age_ms)))
@@ -234,7 +235,7 @@ fn reader_lines(readers: &ReadersStatus) -> Vec<String> {
         |placed| placed.iter().map(place).collect::<Vec<_>>().join(", "),
     );
     vec![
-        format!("  to serve readers this host: {own}{behind}{others}"),
+        format!("  to serve readers this host: {own}{closed}{behind}{others}"),
         format!("  where reader VIPs belong: {placed}"),
     ]
 }

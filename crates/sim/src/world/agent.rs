@@ -331,7 +331,8 @@ fn is_about_the_address(action: &Action) -> bool {
 
 /// Once a second from everybody, where there are reader VIPs: it leads to nothing as long as it says the same.
 fn is_of_the_readers(event: &Event) -> bool {
-    matches!(event, Event::Backlog(_) | Event::Frame(_, Frame { says: Says::Fitness(_), .. }))
+    let word = matches!(event, Event::Frame(_, Frame { says: Says::Fitness(_), .. }));
+    word || matches!(event, Event::Backlog(_) | Event::Listens(_))
 }
 
 /// Whether a step changed nothing but the age of the facts.
@@ -343,6 +344,9 @@ fn same_but_for_age(mut before: State, after: &State) -> bool {
         }
     }
     if let (Some(known), Some(now)) = (&mut known.backlog, &now.backlog) {
+        known.asked_at = now.asked_at;
+    }
+    if let (Some(known), Some(now)) = (&mut known.listens, &now.listens) {
         known.asked_at = now.asked_at;
     }
     before.facts.server.asked_at = after.facts.server.asked_at;

@@ -65,6 +65,10 @@ pub enum Change {
     AgentStarts(Place),
     /// So many transactions wait in the server's applier queue.
     Backlog(Place, u64),
+    /// A server that is shutting down takes no more clients.
+    ClosesSockets(Place, u32),
+    /// The host's agent looks whether it does.
+    LooksWhetherItListens(Place),
 }
 
 impl Change {
@@ -92,7 +96,9 @@ impl Change {
             | Self::OperatorResumes(host)
             | Self::PauseEnds(host)
             | Self::AgentStarts(host)
-            | Self::Backlog(host, _) => Some(host),
+            | Self::Backlog(host, _)
+            | Self::ClosesSockets(host, _)
+            | Self::LooksWhetherItListens(host) => Some(host),
         }
     }
 }
@@ -242,6 +248,8 @@ impl World {
             }
             Change::ServerJoins(host) => self.joins_in(host, 1, 300),
             Change::Backlog(host, transactions) => self.hosts[host].backlog = transactions,
+            Change::ClosesSockets(host, life) => self.sockets_are_closed(host, life),
+            Change::LooksWhetherItListens(host) => self.look_whether_it_listens(host),
             // Meant for a process that is gone, or not about a server.
             _ => {}
         }

@@ -25,6 +25,7 @@ impl World {
         host.server.process = Process::Refuses;
         host.server.view = None;
         host.server.lies = false;
+        host.server.listens = false;
         host.server.unreachable = Places::default();
         host.server.life += 1;
         host.expel_timeout = OPERATORS_TIMEOUT;
@@ -56,6 +57,7 @@ impl World {
             return;
         }
         server.process = Process::Answers;
+        server.listens = true;
         server.read_only = joins_by_itself;
         server.state = MemberState::Offline;
         self.server_changed(place);
@@ -72,7 +74,8 @@ impl World {
         }
     }
 
-    /// `SHUTDOWN`: it goes on answering for 2 to 3 s as if nothing had happened, while the group goes on without it.
+    /// `SHUTDOWN`: it goes on answering for 2 to 3 s as if nothing had happened, while the group goes on without it. New clients are refused
+    /// all the while.
     pub(crate) fn server_shuts_down(&mut self, place: Place) {
         if !self.hosts[place].is_awake() {
             return;
@@ -83,6 +86,7 @@ impl World {
         }
         server.lies = true;
         let life = server.life;
+        self.closes_its_sockets(place, life);
         let gone = self.now + self.between_ms(400, 1_000);
         self.push(gone, Due::Leave { place, life });
         let ends = self.between_ms(2_000, 3_000);

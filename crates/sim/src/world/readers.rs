@@ -7,10 +7,10 @@ use decide::input::{Backlog, Event, Fact, GroupView, MemberState, Says, Seen, Se
 use decide::net::VipId;
 use decide::policy::{VipGateway, VipRole};
 use decide::time::Time;
-use oracle::placed::{self, GIVEN_AWAY_WITHIN, Move, Standing};
+use oracle::placed::{self, CLOSED_FOR, GIVEN_AWAY_WITHIN, Move, Standing};
 
 use super::questions::QUERY_LIMIT;
-use super::{Cut, Due, World};
+use super::{Change, Cut, Due, World};
 use crate::group::{Place, Process};
 
 /// A server is asked how far it is behind this often.
@@ -27,6 +27,10 @@ const WORD_HOLDS_FOR: Duration = Duration::from_millis(3_100);
 pub(super) struct Candidate {
     /// Since when it has been fit, and everybody has heard it, and nothing was lost.
     pub(super) fit_since: Option<Time>,
+    /// Since when it has said so too.
+    serves_since: Option<Time>,
+    /// Since when it has been fit or the primary, and everybody has heard it, and nothing was lost.
+    steady_since: Option<Time>,
     /// Since when everybody has heard it, and nothing was lost.
     heard_since: Option<Time>,
     /// Since when it has certainly not been fit, beside an agent that runs.
@@ -45,6 +49,7 @@ pub(super) struct Left {
     from: Place,
     at: Time,
     fit_for: Option<Duration>,
+    serves_for: Option<Duration>,
     load: usize,
     least: usize,
 }
@@ -95,7 +100,62 @@ impl World {
             Fact::Unknown(Why::TimedOut(QUERY_LIMIT))
         };
         self.tell_agent(host, life, Event::Backlog(Seen { asked_at, fact }));
+        self.look_whether_it_listens(host);
         self.push(self.now + BACKLOG_EVERY, Due::AskBacklog { host, life });
+    }
+
+    /// The agent looks whether its server takes new clients.
+    pub(super) fn look_whether_it_listens(&mut self, host: Place) {
+        let (asked_at, life) = (self.clock(host), self.hosts[host].life);
+        let fact = Fact::Known(self.hosts[host].server.listens);
+        self.tell_agent(host, life, Event::Listens(Seen { asked_at, fact }));
+    }
+
+    /// A server that shuts down writes so to its log, and takes no more clients a moment later. In a cluster without readers nobody looks.
+    pub(super) fn closes_its_sockets(&mut self, host: Place, life: u32) {
+        if self.has_readers() {
+            let closes = self.between_ms(0, 50);
+            self.change_in(closes, Change::ClosesSockets(host, life));
+        }
+    }
+
+    pub(super) fn sockets_are_closed(&mut self, host: Place, life: u32) {
+        let server = &mut self.hosts[host].server;
+        if server.life != life || server.process == Process::Refuses {
+            return;
+        }
+        server.listens = false;
+        if !self.hosts[host].process_is_hidden {
+            let seen = self.between_ms(0, 40);
+            self.change_in(seen, Change::LooksWhetherItListens(host));
+        }
+        self.push(self.now + CLOSED_FOR + self.held_up(), Due::ClosedCheck(host, life));
+    }
+
+    /// PLACED: a server has taken no more clients for a while.
+    pub(super) fn check_closed(&mut self, host: Place, life: u32) {
+        let seen = &self.hosts[host];
+        let closed = seen.server.life == life && !seen.server.listens && seen.is_awake();
+        let heard_for = seen.candidate.heard_since.map(|since| self.now.since(since));
+        let acts_for = seen.acts_since.map(|since| self.now.since(since));
+        let long = |length: Option<Duration>| length.is_some_and(|length| length > self.placed_within());
+        let hangs = seen.hung_until.is_some_and(|until| until > self.now);
+        if !closed || hangs || !long(heard_for) || !long(acts_for) || !self.another_is_ready(host) {
+            return;
+        }
+        let found = placed::closed(CLOSED_FOR, self.load(host) > 0);
+        self.found(host, found.map(|()| None));
+    }
+
+    /// Another has been fit for long, and says that it is ready.
+    fn another_is_ready(&self, host: Place) -> bool {
+        let long = |since: Time| self.now.since(since) > self.placed_within();
+        (0..self.hosts.len()).any(|other| {
+            let known = &self.hosts[other].candidate;
+            other != host
+                && known.fit_since.is_some_and(long)
+                && matches!(known.said, Some((Fitness::Ready, _)))
+        })
     }
 
     /// A host says how fit it is: a question which everybody reads, and whoever has the VIP answers.
@@ -106,6 +166,11 @@ impl World {
         }
         let candidate = &mut self.hosts[host].candidate;
         candidate.said = Some((fitness, now));
+        candidate.serves_since = if says_it_serves(fitness) {
+            candidate.fit_since.map(|_| candidate.serves_since.unwrap_or(now))
+        } else {
+            None
+        };
         if matches!(fitness, Fitness::Primary | Fitness::Behind | Fitness::Unfit) {
             if candidate.unfit_since.is_none() {
                 candidate.unfit_since = Some(now);
@@ -144,6 +209,9 @@ impl World {
             || seen.giving_up
             || self.readers_gateway_lost(host, |_| true)
         {
+            return Some(Standing::Unfit);
+        }
+        if !seen.server.listens {
             return Some(Standing::Unfit);
         }
         if seen.asker_stuck_until.is_some() || seen.server.lies {
@@ -189,13 +257,18 @@ impl World {
         let (now, fair) = (self.now, self.frames_are_fair());
         for host in 0..self.hosts.len() {
             let heard = fair && self.hosts[host].is_awake() && self.everybody_hears(host);
-            let fit = heard && self.standing(host) == Some(Standing::Fit);
+            let standing = self.standing(host).filter(|_| heard);
+            let fit = standing == Some(Standing::Fit);
+            let steady = fit || standing == Some(Standing::Primary);
             let seen = &self.hosts[host];
             let says_no = matches!(seen.server.answer(), Some(Fact::Known(_))) && self.serves(host).is_none();
             let no_gateway = self.readers_gateway_lost(host, |at| at <= now);
-            let down = seen.agent_acts() && (says_no || no_gateway);
+            let down = seen.agent_acts() && (says_no || no_gateway || !seen.server.listens);
             let candidate = &mut self.hosts[host].candidate;
             candidate.fit_since = fit.then(|| candidate.fit_since.unwrap_or(now));
+            let serves = fit && candidate.said.is_some_and(|(said, _)| says_it_serves(said));
+            candidate.serves_since = serves.then(|| candidate.serves_since.unwrap_or(now));
+            candidate.steady_since = steady.then(|| candidate.steady_since.unwrap_or(now));
             candidate.heard_since = heard.then(|| candidate.heard_since.unwrap_or(now));
             if candidate.down_since.is_some_and(|since| !down && now.since(since) >= NOTICED_AFTER) {
                 candidate.well_since = Some(now);
@@ -207,8 +280,11 @@ impl World {
 
     /// This host's agent is to forget what it knew, or its addresses went without its order.
     pub(super) fn disturb_candidate(&mut self, host: Place) {
-        self.hosts[host].candidate.fit_since = None;
-        self.hosts[host].candidate.heard_since = None;
+        let candidate = &mut self.hosts[host].candidate;
+        candidate.fit_since = None;
+        candidate.serves_since = None;
+        candidate.steady_since = None;
+        candidate.heard_since = None;
         self.readers_are_disturbed();
     }
 
@@ -264,31 +340,63 @@ impl World {
             return;
         }
         let now = self.now;
+        // Those that are settling share while none is ready.
+        let settling = matches!(self.hosts[host].candidate.said, Some((Fitness::Settling, _)));
         let may_have = |other: &Place| {
-            let ready =
-                |(said, at): (Fitness, Time)| said == Fitness::Ready && now.since(at) < WORD_HOLDS_FOR;
+            let ready = |(said, at): (Fitness, Time)| {
+                let may = said == Fitness::Ready || (settling && said == Fitness::Settling);
+                may && now.since(at) < WORD_HOLDS_FOR
+            };
             *other != host
                 && (self.standing(*other) == Some(Standing::Fit)
                     || self.hosts[*other].candidate.said.is_some_and(ready))
         };
         let others = (0..self.hosts.len()).filter(may_have);
         let least = others.map(|other| self.load(other)).min().unwrap_or(usize::MAX);
-        let fit_for = self.hosts[host].candidate.fit_since.map(|since| now.since(since));
-        self.vips[vip].left = Some(Left { from: host, at: now, fit_for, load: self.load(host), least });
+        let seen = &self.hosts[host].candidate;
+        let fit_for = seen.fit_since.map(|since| now.since(since));
+        let serves_for = seen.serves_since.map(|since| now.since(since));
+        let load = self.load(host);
+        self.vips[vip].left = Some(Left { from: host, at: now, fit_for, serves_for, load, least });
+    }
+
+    /// How many reader VIPs another has that may have one in a moment, and has been nothing but a secondary or the primary for long. While
+    /// a second one leads, whoever did is about to be a secondary. What else is about to move may come to it.
+    fn fewest_steady(&self, taker: Place, from: Place) -> Option<usize> {
+        let long = |since: Time| self.now.since(since) > self.placed_within();
+        let two_lead = self.standing(from) == Some(Standing::Primary);
+        let others = (0..self.hosts.len()).filter(|other| ![taker, from].contains(other));
+        let steady = others.filter(|other| {
+            let may_have = match self.standing(*other) {
+                Some(Standing::Fit) => true,
+                Some(Standing::Primary) => two_lead,
+                _ => false,
+            };
+            may_have && self.hosts[*other].candidate.steady_since.is_some_and(long)
+        });
+        let moving = |vip: &usize| {
+            (0..self.hosts.len()).all(|place| place == from || self.hosts[place].vips[*vip].here.is_none())
+        };
+        let to_come = self.reader_vips().filter(moving).count();
+        steady.map(|other| self.load(other) + to_come).min()
     }
 
     /// PLACED: a VIP comes to a host.
     pub(super) fn note_coming(&mut self, host: Place, vip: usize) {
-        let Some(Left { from, at, fit_for, load, least }) = self.vips[vip].left.take() else { return };
+        let Some(left) = self.vips[vip].left.take() else { return };
+        let Left { from, at, fit_for, serves_for, load, least } = left;
         self.placed.1 += u64::from(from != host);
         if from == host || self.now.since(at) > MOVES_WITHIN || self.chances.held_up > 0.0 {
             return;
         }
         let settles_for = self.hosts[host].candidate.well_since.map(|since| self.now.since(since));
-        let moved = Move { fit_for, load, least, settles_for };
+        // With this one.
+        let (takers, steady) = (self.load(host).saturating_sub(1), self.fewest_steady(host, from));
+        let moved = Move { fit_for, serves_for, load, least, settles_for, takers, steady };
         if let Err(breach) = placed::moves(&moved, &self.policy.group.readers) {
-            let blamed =
-                if settles_for.is_some_and(|_| load > least.saturating_add(1)) { host } else { from };
+            let its_own = steady.is_some_and(|steady| takers > steady)
+                || settles_for.is_some_and(|_| load > least.saturating_add(1));
+            let blamed = if its_own { host } else { from };
             self.broke(self.now, Some(blamed), breach);
         }
     }
@@ -298,14 +406,10 @@ impl World {
         let long =
             |since: Option<Time>| since.is_some_and(|since| self.now.since(since) > self.placed_within());
         let seen = &self.hosts[host];
-        let another = (0..self.hosts.len()).any(|other| {
-            let known = &self.hosts[other].candidate;
-            other != host && long(known.fit_since) && matches!(known.said, Some((Fitness::Ready, _)))
-        });
         if seen.candidate.unfit_since != Some(said_at)
             || !long(seen.candidate.heard_since)
             || !seen.agent_acts()
-            || !another
+            || !self.another_is_ready(host)
         {
             return;
         }
@@ -313,4 +417,9 @@ impl World {
         let found = placed::given_away(self.now.since(said_at), within, self.load(host) > 0);
         self.found(host, found.map(|()| None));
     }
+}
+
+/// A word by which a host may keep what it has.
+fn says_it_serves(said: Fitness) -> bool {
+    matches!(said, Fitness::Ready | Fitness::Settling)
 }

@@ -1,11 +1,11 @@
 //! A server's error log: where its standard error goes, as mysqld leads it into the file of `log_error`. Watched through
 //! `/proc/PID/fd/2`, so that no path is needed, and a server in a root or mount namespace of its own is no hindrance.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use rustix::io::Errno;
@@ -13,6 +13,12 @@ use rustix::process::Pid;
 
 /// Bytes of events that are read at a time: some hundreds of them.
 const BUFFER: usize = 4096;
+
+/// Of what was written to a log since the last look the last so many bytes are read, at the most.
+const TAIL: u64 = 64 << 10;
+/// `ER_SERVER_SHUTDOWN_INFO`, of the priority System, which is always written: "Received SHUTDOWN from user … Shutting down mysqld". Of each
+/// format of the log, in each language. MySQL before 8.0 writes no such word.
+const SHUTS_DOWN: &[u8] = b"MY-013172";
 
 /// Why a server's error log can't be watched.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +31,37 @@ pub enum LogNotWatched {
     /// The system said no.
     #[error("its error log can't be watched: {0}")]
     Failed(#[source] io::Error),
+}
+
+/// A log's end, as far as it was read.
+#[derive(Debug)]
+pub(super) struct LogEnd {
+    file: File,
+    read: u64,
+}
+
+impl LogEnd {
+    /// The end of what is this process's standard error now.
+    pub(super) fn of(pid: Pid) -> io::Result<Self> {
+        let file = File::open(path(pid))?;
+        let read = file.metadata()?.len();
+        Ok(Self { file, read })
+    }
+
+    /// Whether the server has written since that it shuts down. What can't be read says nothing.
+    pub(super) fn says_it_shuts_down(&mut self) -> bool {
+        let Ok(length) = self.file.metadata().map(|file| file.len()) else { return false };
+        // The word may have been cut in two; a file that was made shorter is read anew.
+        let cut = u64::try_from(SHUTS_DOWN.len() - 1).unwrap_or_default();
+        let read = if self.read <= length { self.read.saturating_sub(cut) } else { 0 };
+        let from = read.max(length.saturating_sub(TAIL));
+        let mut tail = vec![0; usize::try_from(length - from).unwrap_or_default()];
+        if self.file.read_exact_at(&mut tail, from).is_err() {
+            return false;
+        }
+        self.read = length;
+        tail.windows(SHUTS_DOWN.len()).any(|word| word == SHUTS_DOWN)
+    }
 }
 
 /// Notifications of writes to files.
@@ -115,6 +152,32 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::*;
+
+    #[test]
+    fn a_server_that_writes_that_it_shuts_down_is_understood_once_and_nothing_else_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        std::fs::write(&path, "[MY-013172] of the run before\n").unwrap();
+        let mut log = File::options().append(true).open(&path).unwrap();
+        let mut server =
+            Command::new("/bin/sleep").arg("60").stderr(log.try_clone().unwrap()).spawn().unwrap();
+        let pid = Pid::from_raw(i32::try_from(server.id()).unwrap()).unwrap();
+        let mut end = LogEnd::of(pid).unwrap();
+        let mut says = |text: &str| {
+            log.write_all(text.as_bytes()).unwrap();
+            end.says_it_shuts_down()
+        };
+        assert!(!says("[Warning] [MY-010055] [Server] IP address could not be resolved\n"));
+        assert!(!says("[System] [MY-0131"));
+        assert!(says("72] [Server] Received SHUTDOWN from user root.\n"), "cut in two");
+        assert!(!says("[Note] [MY-010043] [Server] Event Scheduler: Purging the queue\n"));
+        let much = "x".repeat(1 << 20);
+        assert!(says(&format!("{much}[MY-013172]\n")));
+        File::options().write(true).open(&path).unwrap().set_len(0).unwrap();
+        assert!(!says("made shorter\n") && says("\"err_code\" : 13172, \"MY-013172\"\n"));
+        server.kill().unwrap();
+        server.wait().unwrap();
+    }
 
     #[test]
     fn a_log_that_was_rotated_is_noticed_and_its_successor_watched() {

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use super::ProcessReport;
 use super::find::{self, Found, NotFound, processes};
-use super::log_file::{LogFile, LogNotWatched, Notifier};
+use super::log_file::{LogEnd, LogFile, LogNotWatched, Notifier};
 use super::successor::{self, Successor};
 use crate::clock;
 use crate::observe::token_bucket::TokenBucket;
@@ -56,6 +56,8 @@ pub(super) struct Watched {
     pub(super) port: u16,
     pub(super) tell: Box<dyn Fn(Event) + Send>,
     pub(super) report: Box<dyn Fn(ProcessReport) + Send>,
+    /// What is to be told when the server writes that it shuts down; none: its log is not read.
+    pub(super) shuts_down: Option<Box<dyn Fn() + Send>>,
     /// When its process is to be looked for, in microseconds of [`clock`]; `NEVER` while it is known.
     pub(super) due: Arc<AtomicU64>,
     pub(super) misses: u32,
@@ -73,6 +75,8 @@ pub(super) struct Process {
     name: String,
     end: OwnedFd,
     log: Option<LogFile>,
+    /// Where its log is read.
+    log_end: Option<LogEnd>,
 }
 
 /// What the thread has.
@@ -82,6 +86,22 @@ pub(super) struct Watcher {
     /// Opened with the first log.
     pub(super) notifier: Option<Notifier>,
     pub(super) watches: BTreeMap<usize, Watched>,
+}
+
+impl Watched {
+    /// Where the log is to be read from now on, if it is.
+    fn log_end_of(&self, pid: Pid, log: Option<LogFile>) -> Option<LogEnd> {
+        self.shuts_down.as_ref().and(log).and_then(|_| LogEnd::of(pid).ok())
+    }
+
+    fn read_log(&mut self) {
+        let end = self.process.as_mut().and_then(|process| process.log_end.as_mut());
+        if let (Some(shuts_down), Some(end)) = (&self.shuts_down, end)
+            && end.says_it_shuts_down()
+        {
+            shuts_down();
+        }
+    }
 }
 
 impl Watcher {
@@ -171,7 +191,8 @@ impl Watcher {
         let Some(watched) = self.watches.get_mut(&number) else { return };
         watched.misses = 0;
         watched.successor = None;
-        watched.process = Some(Process { pid, name: name.clone(), end, log });
+        let log_end = watched.log_end_of(pid, log);
+        watched.process = Some(Process { pid, name: name.clone(), end, log, log_end });
         (watched.tell)(Event::Process(ProcessSign::Watched));
         (watched.report)(ProcessReport::Found { pid: pid.as_raw_nonzero().get(), name, log: outcome });
     }
@@ -242,6 +263,7 @@ impl Watcher {
             if !log.is_some_and(|log| log.is_among(&written)) {
                 continue;
             }
+            watched.read_log();
             if watched.growth.take(Instant::now()) {
                 (watched.tell)(Event::Process(ProcessSign::WroteToItsLog));
             } else {
@@ -266,6 +288,12 @@ impl Watcher {
             {
                 process.log = new;
                 self.forget_log(Some(old));
+            }
+            if let Some(watched) = self.watches.get_mut(&number) {
+                let log_end = watched.log_end_of(pid, new);
+                if let Some(process) = &mut watched.process {
+                    process.log_end = log_end;
+                }
             }
         }
     }

@@ -18,9 +18,9 @@ pub(super) const ROWS: &[Outcome] = &[
         &["reader_kill_9", "reader_shutdown", "reader_stop_group_replication"],
         "mysqld of a reader's host dies (`kill -9`), is shut down, or leaves its group",
         OTHER,
-        "0.3 s at the most from the end of the process, or from the server's own word that it is not ONLINE any more",
+        "0.3 s at the most from the end of the process, from the order to shut down, or from the server's own word that it is not ONLINE any more",
         "its agent sees it and says so at once; the group's own word comes seconds later, and is not waited for. While MySQL shuts down \
-         (3 s) it takes no new connections; those that are open go on until the VIP moves",
+         (3 s) it takes no new connections, and says so in its error log, where that is a file",
     ),
     row(
         &["reader_comes_back"],

@@ -26,6 +26,8 @@ const PAUSE: f64 = 1.0;
 /// The same where nothing moves: a machine that other things keep busy holds its clients up too.
 const NO_PAUSE: f64 = 1.0;
 const RESTARTS: usize = 5;
+/// Each member becomes the primary once.
+const SWITCHOVERS: usize = 3;
 /// For how long something that is not to happen is waited for.
 const NOTHING_FOR: Duration = Duration::from_secs(4);
 
@@ -39,31 +41,36 @@ fn paused_at_most(experiment: &Experiment, since_us: u64, limit: f64) -> Result<
     Ok(format!("longest time between two reads {pause} s"))
 }
 
-/// The member that becomes the primary gives its reader VIPs away, the old primary has its share, and nothing else moves.
+/// The member that becomes the primary gives its reader VIPs away, the old primary has its share, and nothing else moves: each time.
 pub(in super::super) fn switchover(under_test: &mut UnderTest) -> Result<String, Broken> {
     with_readers(under_test, SOON_WELL, |under_test| {
-        let experiment = &mut under_test.experiment;
-        let old = experiment.lab.wait_steady()?;
-        let new = (old + 1) % experiment.lab.segment.databases.len();
-        let before = held(experiment)?;
-        let its: BTreeSet<IpAddr> =
-            before.iter().filter(|(_, holders)| holders.contains(&new)).map(|(vip, _)| *vip).collect();
-        let figures = experiment.run(Fault::Switchover)?;
-        experiment.wait_readers()?;
-        let words = followed(&figures)?;
-        let all = moved(experiment, figures.injected_us);
-        let moved: BTreeSet<IpAddr> = all.iter().map(|(vip, _)| *vip).collect();
-        promise(moved == its, || {
-            format!("{its:?} were on the new primary, and {moved:?} moved; before: {before:?}")
-        })?;
-        let elected = figures.elected.seconds().unwrap_or_default();
-        let longest = all.iter().map(|(_, after)| after - elected).fold(0.0, f64::max);
-        promise(longest <= GIVEN_AWAY_WITHIN, || {
-            format!("a reader VIP left the new primary only {longest:.3} s after it led")
-        })?;
-        let pause = paused_at_most(experiment, figures.injected_us, PAUSE)?;
-        Ok(format!("{words}; its reader VIPs elsewhere {longest:.3} s after it led; {pause}"))
+        let rounds: Vec<String> =
+            (0..SWITCHOVERS).map(|_| one_switchover(&mut under_test.experiment)).collect::<Result<_, _>>()?;
+        Ok(rounds.join("; "))
     })
+}
+
+fn one_switchover(experiment: &mut Experiment) -> Result<String, Broken> {
+    let old = experiment.lab.wait_steady()?;
+    let new = (old + 1) % experiment.lab.segment.databases.len();
+    let before = held(experiment)?;
+    let its: BTreeSet<IpAddr> =
+        before.iter().filter(|(_, holders)| holders.contains(&new)).map(|(vip, _)| *vip).collect();
+    let figures = experiment.run(Fault::Switchover)?;
+    experiment.wait_readers()?;
+    let words = followed(&figures)?;
+    let all = moved(experiment, figures.injected_us);
+    let moved: BTreeSet<IpAddr> = all.iter().map(|(vip, _)| *vip).collect();
+    promise(moved == its, || {
+        format!("{its:?} were on the new primary, and {moved:?} moved; before: {before:?}")
+    })?;
+    let elected = figures.elected.seconds().unwrap_or_default();
+    let longest = all.iter().map(|(_, after)| after - elected).fold(0.0, f64::max);
+    promise(longest <= GIVEN_AWAY_WITHIN, || {
+        format!("a reader VIP left the new primary only {longest:.3} s after it led")
+    })?;
+    let pause = paused_at_most(experiment, figures.injected_us, PAUSE)?;
+    Ok(format!("{words}; its reader VIPs elsewhere {longest:.3} s after it led; {pause}"))
 }
 
 /// The agents of the readers' hosts are started anew, and then upgraded: nothing moves, and readers notice nothing.
