@@ -51,11 +51,11 @@ pub(crate) fn placed(policy: &Policy, at: Moment<'_>, out: &mut Output) -> Optio
     if planted!(at.group, PlaceOnTheSilent) {
         words = readers.said.iter().map(|(member, (fitness, _))| (*member, *fitness)).collect();
     }
-    if planted!(at.group, TakeFromTheSettling) && words.values().any(|word| *word == Fitness::Ready) {
-        words.retain(|_, word| *word != Fitness::Settling);
-    }
     if let Some(own) = at.own_address() {
         words.extend(readers.own.map(|fitness| (own, fitness)));
+    }
+    if planted!(at.group, TakeFromTheSettling) && words.values().any(|word| *word == Fitness::Ready) {
+        words.retain(|_, word| *word != Fitness::Settling);
     }
     Some(placement::place(&vips, &words, &holders, at.group.readers.when_none))
 }

@@ -200,10 +200,10 @@ impl World {
         }
     }
 
-    /// An agent that is held up now and then takes its time for all, and may twice in a row not come to take the VIP while its
-    /// proof is fresh: a second each time.
+    /// An agent that is held up now and then takes its time for all, and may three times in a row not come to take the VIP while its
+    /// proof is fresh: a second each time. With reader VIPs there is more that it is held up at.
     pub(super) fn held_up(&self) -> Duration {
-        if self.chances.held_up > 0.0 { FOLLOW_WITHIN * 2 } else { Duration::ZERO }
+        if self.chances.held_up > 0.0 { FOLLOW_WITHIN * 3 } else { Duration::ZERO }
     }
 
     fn follow_within(&self) -> Duration {

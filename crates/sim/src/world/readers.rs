@@ -129,7 +129,10 @@ impl World {
             let seen = self.between_ms(0, 40);
             self.change_in(seen, Change::LooksWhetherItListens(host));
         }
-        self.push(self.now + CLOSED_FOR + self.held_up(), Due::ClosedCheck(host, life));
+        // It leaves its group meanwhile, which unsettles the others' views for a moment: that they were well for long is asked now.
+        if self.another_is_ready(host, self.placed_within()) {
+            self.push(self.now + CLOSED_FOR + self.held_up(), Due::ClosedCheck(host, life));
+        }
     }
 
     /// PLACED: a server has taken no more clients for a while.
@@ -140,16 +143,21 @@ impl World {
         let acts_for = seen.acts_since.map(|since| self.now.since(since));
         let long = |length: Option<Duration>| length.is_some_and(|length| length > self.placed_within());
         let hangs = seen.hung_until.is_some_and(|until| until > self.now);
-        if !closed || hangs || !long(heard_for) || !long(acts_for) || !self.another_is_ready(host) {
+        if !closed
+            || hangs
+            || !long(heard_for)
+            || !long(acts_for)
+            || !self.another_is_ready(host, Duration::ZERO)
+        {
             return;
         }
         let found = placed::closed(CLOSED_FOR, self.load(host) > 0);
         self.found(host, found.map(|()| None));
     }
 
-    /// Another has been fit for long, and says that it is ready.
-    fn another_is_ready(&self, host: Place) -> bool {
-        let long = |since: Time| self.now.since(since) > self.placed_within();
+    /// Another has been fit for so long, and says that it is ready.
+    fn another_is_ready(&self, host: Place, fit_for: Duration) -> bool {
+        let long = |since: Time| self.now.since(since) > fit_for;
         (0..self.hosts.len()).any(|other| {
             let known = &self.hosts[other].candidate;
             other != host
@@ -409,7 +417,7 @@ impl World {
         if seen.candidate.unfit_since != Some(said_at)
             || !long(seen.candidate.heard_since)
             || !seen.agent_acts()
-            || !self.another_is_ready(host)
+            || !self.another_is_ready(host, self.placed_within())
         {
             return;
         }
