@@ -6,10 +6,11 @@ use std::io;
 use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use decide::input::{Event, Fact, ProcessSign, Seen, Why};
+use decide::time::Time;
 use linux::sock_diag::{Diag, DiagError};
 use tokio::sync::Notify;
 use tokio::time::timeout;
@@ -18,6 +19,11 @@ use crate::clock;
 use crate::server_access::{Kept, Servers};
 
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// A server that has written that it shuts down has left its group by then. One that still answers in it did not mean it, or somebody else
+/// wrote that into its log.
+const COUNTS_FOR: Duration = Duration::from_secs(30);
+/// The server has not written that it shuts down.
+const NEVER: u64 = u64::MAX;
 /// After a sign of the server's process it is looked at again and again, this long after the look before.
 const AFTER_A_SIGN_MS: [u64; 8] = [1, 4, 10, 15, 30, 60, 120, 250];
 
@@ -51,7 +57,8 @@ fn refused_at(vip: IpAddr, port: u16, listeners: impl Iterator<Item = IpAddr>) -
 /// It is being looked at as long as this lives.
 pub struct ListeningWatch {
     sign: Arc<Notify>,
-    shuts_down: Arc<AtomicBool>,
+    /// When it last wrote that it shuts down, in microseconds of [`clock`].
+    shuts_down: Arc<AtomicU64>,
     _task: Kept,
 }
 
@@ -62,7 +69,7 @@ impl ListeningWatch {
         move |of| {
             if of != ProcessSign::WroteToItsLog {
                 // Another process, or none.
-                shuts_down.store(false, Ordering::Relaxed);
+                shuts_down.store(NEVER, Ordering::Relaxed);
             }
             sign.notify_one();
         }
@@ -72,7 +79,7 @@ impl ListeningWatch {
     pub fn at_the_last_word(&self) -> impl Fn() + Send + 'static {
         let (sign, shuts_down) = (Arc::clone(&self.sign), Arc::clone(&self.shuts_down));
         move || {
-            shuts_down.store(true, Ordering::Relaxed);
+            shuts_down.store(clock::now().0, Ordering::Relaxed);
             sign.notify_one();
         }
     }
@@ -89,7 +96,7 @@ pub fn watch(
 ) -> io::Result<ListeningWatch> {
     let sign = Arc::new(Notify::new());
     let signs = Arc::clone(&sign);
-    let shuts_down = Arc::new(AtomicBool::new(false));
+    let shuts_down = Arc::new(AtomicU64::new(NEVER));
     let last_word = Arc::clone(&shuts_down);
     let task = servers.keep(async move {
         let mut port = Port::new(port);
@@ -97,7 +104,8 @@ pub fn watch(
         let mut waits = [].iter();
         loop {
             let asked_at = clock::now();
-            let fact = if last_word.load(Ordering::Relaxed) { Fact::Known(false) } else { port.look() };
+            let shuts_down = counts(last_word.load(Ordering::Relaxed), asked_at);
+            let fact = if shuts_down { Fact::Known(false) } else { port.look() };
             let seen = Seen { asked_at, fact };
             let is_news = told.as_ref().is_none_or(|told| {
                 told.fact != seen.fact || seen.asked_at.since(told.asked_at) >= LOOK_EVERY
@@ -113,6 +121,11 @@ pub fn watch(
         }
     })?;
     Ok(ListeningWatch { sign, shuts_down, _task: task })
+}
+
+/// Whether a last word of then counts now.
+fn counts(said_at: u64, now: Time) -> bool {
+    said_at != NEVER && now.since(Time(said_at)) < COUNTS_FOR
 }
 
 /// The server's port on this host.
@@ -175,6 +188,13 @@ mod tests {
         assert!(matches!(port.understand(false), Fact::Unknown(_)));
         assert_eq!(port.understand(true), Fact::Known(true));
         assert_eq!(port.understand(false), Fact::Known(false));
+    }
+
+    #[test]
+    fn a_word_that_nothing_came_of_counts_no_longer_than_a_server_takes_to_leave_its_group() {
+        let second = 1_000_000;
+        assert!(counts(5 * second, Time(5 * second)) && counts(5 * second, Time(34 * second)));
+        assert!(!counts(5 * second, Time(35 * second)) && !counts(NEVER, Time(5 * second)));
     }
 
     #[test]

@@ -16,9 +16,11 @@ const BUFFER: usize = 4096;
 
 /// Of what was written to a log since the last look the last so many bytes are read, at the most.
 const TAIL: u64 = 64 << 10;
-/// `ER_SERVER_SHUTDOWN_INFO`, of the priority System, which is always written: "Received SHUTDOWN from user … Shutting down mysqld". Of each
-/// format of the log, in each language. MySQL before 8.0 writes no such word.
-const SHUTS_DOWN: &[u8] = b"MY-013172";
+/// `ER_SERVER_SHUTDOWN_INFO`, of the priority System, which is always written: "Received SHUTDOWN from user … Shutting down mysqld", in each
+/// language. MySQL before 8.0 writes no such word.
+const SHUTS_DOWN: &str = "[MY-013172]";
+/// The same in the log's JSON format (`component_log_sink_json`).
+const SHUTS_DOWN_IN_JSON: &str = "\"err_code\" : 13172,";
 
 /// Why a server's error log can't be watched.
 #[derive(Debug, thiserror::Error)]
@@ -51,17 +53,33 @@ impl LogEnd {
     /// Whether the server has written since that it shuts down. What can't be read says nothing.
     pub(super) fn says_it_shuts_down(&mut self) -> bool {
         let Ok(length) = self.file.metadata().map(|file| file.len()) else { return false };
-        // The word may have been cut in two; a file that was made shorter is read anew.
-        let cut = u64::try_from(SHUTS_DOWN.len() - 1).unwrap_or_default();
-        let read = if self.read <= length { self.read.saturating_sub(cut) } else { 0 };
+        // A file that was made shorter is read anew.
+        let read = if self.read <= length { self.read } else { 0 };
         let from = read.max(length.saturating_sub(TAIL));
         let mut tail = vec![0; usize::try_from(length - from).unwrap_or_default()];
         if self.file.read_exact_at(&mut tail, from).is_err() {
             return false;
         }
-        self.read = length;
-        tail.windows(SHUTS_DOWN.len()).any(|word| word == SHUTS_DOWN)
+        // What follows the last line's end is half a line, and read again.
+        let whole = tail.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        self.read = from + u64::try_from(whole).unwrap_or_default();
+        tail.get(..whole).unwrap_or_default().split(|byte| *byte == b'\n').any(says_shutdown)
     }
+}
+
+/// By the place of the error's number in the line: what anybody who tries to log in can have written there, a user's name, does not count.
+fn says_shutdown(line: &[u8]) -> bool {
+    let line = String::from_utf8_lossy(line);
+    let mut words = line.split_whitespace();
+    // Time, thread, priority, number.
+    let traditional = words.nth(2) == Some("[System]") && words.next() == Some(SHUTS_DOWN);
+    traditional || (line.starts_with('{') && says_in_json(&line))
+}
+
+/// In what stands before the message, whose quotation marks are escaped.
+fn says_in_json(line: &str) -> bool {
+    let before_texts = line.split("\"msg\"").next().unwrap_or_default();
+    before_texts.contains(SHUTS_DOWN_IN_JSON)
 }
 
 /// Notifications of writes to files.
@@ -167,14 +185,28 @@ mod tests {
             log.write_all(text.as_bytes()).unwrap();
             end.says_it_shuts_down()
         };
-        assert!(!says("[Warning] [MY-010055] [Server] IP address could not be resolved\n"));
-        assert!(!says("[System] [MY-0131"));
-        assert!(says("72] [Server] Received SHUTDOWN from user root.\n"), "cut in two");
-        assert!(!says("[Note] [MY-010043] [Server] Event Scheduler: Purging the queue\n"));
-        let much = "x".repeat(1 << 20);
-        assert!(says(&format!("{much}[MY-013172]\n")));
+        let line = |rest: &str| format!("2026-11-30T10:00:00.000000Z 12 {rest}\n");
+        let word = line(
+            "[System] [MY-013172] [Server] Received SHUTDOWN from user root. Shutting down mysqld (Version: 9.7.4).",
+        );
+        assert!(!says(&line("[Warning] [MY-010055] [Server] IP address could not be resolved")));
+        let (half, rest) = word.split_at(40);
+        assert!(!says(half) && says(rest), "written in two parts");
+        assert!(!says(&line("[Note] [MY-010043] [Server] Event Scheduler: Purging the queue")));
+        let much = line(&"x".repeat(1 << 20));
+        assert!(says(&format!("{much}{word}")), "after much else");
+        let named_so =
+            "[Note] [MY-010926] [Server] Access denied for user '[System] [MY-013172] [Server]'@'app'";
+        assert!(!says(&line(named_so)), "who tries to log in can write that");
         File::options().write(true).open(&path).unwrap().set_len(0).unwrap();
-        assert!(!says("made shorter\n") && says("\"err_code\" : 13172, \"MY-013172\"\n"));
+        assert!(!says("made shorter\n"));
+        let json = |number: u32, msg: &str| {
+            format!(
+                "{{ \"prio\" : 0, \"err_code\" : {number}, \"subsystem\" : \"Server\", \"msg\" : \"{msg}\" }}\n"
+            )
+        };
+        assert!(says(&json(13_172, "Received SHUTDOWN")));
+        assert!(!says(&json(10_926, "Access denied for user '\\\"err_code\\\" : 13172,'")));
         server.kill().unwrap();
         server.wait().unwrap();
     }
