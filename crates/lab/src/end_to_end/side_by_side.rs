@@ -18,6 +18,8 @@ const OF_A_SERVER: u64 = 900_000_000;
 const LEFT_FREE: u64 = 4_000_000_000;
 /// A lab mostly waits; more than this many for each core, and it would wait for a core.
 const LABS_A_CORE: usize = 2;
+/// `./test` has a lab of another kind beside these.
+const BESIDE: usize = 1;
 /// Bringing a lab up takes as long as a test or two: for fewer than this many it is not worth it.
 const TESTS_A_LAB: usize = 4;
 /// Where more than these fail, it is not the machine.
@@ -77,7 +79,7 @@ fn fit(members: usize, tests: usize) -> usize {
 fn as_many(available: u64, cores: usize, members: usize, tests: usize) -> usize {
     let a_lab = OF_A_SERVER * u64::try_from(members).unwrap_or(u64::MAX).max(1);
     let by_memory = usize::try_from(available.saturating_sub(LEFT_FREE) / a_lab).unwrap_or(usize::MAX);
-    by_memory.min(cores * LABS_A_CORE).min(tests / TESTS_A_LAB).max(1)
+    by_memory.min(cores * LABS_A_CORE - BESIDE).min(tests / TESTS_A_LAB).max(1)
 }
 
 /// Bytes, from /proc/meminfo (proc(5)).
@@ -250,7 +252,7 @@ mod tests {
 
     #[test]
     fn as_many_labs_as_memory_cores_and_tests_are_good_for() {
-        assert_eq!(as_many(22 * GIB, 2, 3, 60), 4, "cores");
+        assert_eq!(as_many(22 * GIB, 2, 3, 60), 3, "cores");
         assert_eq!(as_many(10 * GIB, 2, 3, 60), 2, "memory");
         assert_eq!(as_many(10 * GIB, 2, 5, 60), 1, "memory, five servers each");
         assert_eq!(as_many(22 * GIB, 8, 3, 9), 2, "tests");
