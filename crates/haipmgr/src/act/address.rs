@@ -116,6 +116,16 @@ pub enum AddressError {
         /// 32 or 128.
         most: u8,
     },
+    /// It was taken away to be added again, and that came too late.
+    #[error(
+        "{address} on {interface} was taken away, to be put behind this host's own addresses, and is not added again: the agent was delayed for too long meanwhile; it is started anew if it belongs here"
+    )]
+    TooLate {
+        /// The VIP.
+        address: IpAddr,
+        /// The interface.
+        interface: String,
+    },
     /// Anything else.
     #[error("cannot {doing} {address} on {interface}: {source}")]
     Kernel {
@@ -170,8 +180,7 @@ impl Addresses {
         let wanted = Wanted { interface, address, prefix, label, lifetime };
         let came = if address.is_ipv6() { self.news().map(|news| news.listen()) } else { None };
         let mut done = self.try_to_add(wanted).await;
-        if matches!(done, Err(NetlinkError::Cut)) {
-            self.kept().take();
+        if self.was_cut(&done) {
             done = self.try_to_add(wanted).await;
         }
         if let (Ok(index), Some(came)) = (&done, came) {
@@ -200,8 +209,7 @@ impl Addresses {
         check_prefix(Doing::Renewing, interface, address, prefix)?;
         let wanted = Wanted { interface, address, prefix, label, lifetime };
         let mut done = self.try_to_renew(wanted).await;
-        if matches!(done, Err(NetlinkError::Cut)) {
-            self.kept().take();
+        if self.was_cut(&done) {
             done = self.try_to_renew(wanted).await;
         }
         match done {
@@ -244,14 +252,22 @@ impl Addresses {
         meant: impl Fn(&AddressMessage) -> bool,
     ) -> Result<bool, AddressError> {
         let mut done = self.try_to_remove(interface, &meant).await;
-        if matches!(done, Err(NetlinkError::Cut)) {
-            self.kept().take();
+        if self.was_cut(&done) {
             done = self.try_to_remove(interface, &meant).await;
         }
         match done {
             Err(error) if error.number() == Some(Errno::ENODEV) => Ok(false),
             other => other.map_err(|source| explain(Doing::Removing, address, interface, source)),
         }
+    }
+
+    /// The kept socket failed before it was done. The next order opens a new one.
+    fn was_cut<T>(&self, done: &Result<T, NetlinkError>) -> bool {
+        let was_cut = matches!(done, Err(NetlinkError::Cut));
+        if was_cut {
+            self.kept().take();
+        }
+        was_cut
     }
 
     /// Gives the interface's index.

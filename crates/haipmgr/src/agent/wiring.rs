@@ -1,34 +1,33 @@
 //! What one cluster's agent sees and acts through. The server is asked from the start; what looks at the segment waits
 //! until it is known which member this host is, and follows when that changes.
 
-use std::collections::BTreeMap;
+mod segment;
+
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use decide::State;
 use decide::fitness::Fitness;
-use decide::input::{Event, Frame, Says};
+use decide::input::Event;
 use decide::net::{Mac, VipId};
-use decide::policy::VipPolicy;
 use decide::vip::VipState;
 use tokio::sync::mpsc;
 
+use self::segment::Segment;
 use crate::act::address::Label;
 use crate::act::announce::Announcer;
 use crate::act::expel::{Expel, ExpelError};
 use crate::config::Cluster;
 use crate::journal::Log;
 use crate::observe::backlog::{self, BacklogWatch};
-use crate::observe::gateway::{GatewaySettings, Gateways, SharedGateway};
+use crate::observe::gateway::Gateways;
 use crate::observe::listening::{self, ListeningWatch};
 use crate::observe::mysql::{self, ServerWatch};
-use crate::observe::neighbor::{Interfaces, NeighborReport, NeighborSettings, NeighborWatch};
+use crate::observe::neighbor::Interfaces;
 use crate::observe::network_service;
 use crate::observe::pauses::{self, PauseWatch};
 use crate::observe::server_process::{ProcessReport, ProcessWatch, ServerProcesses};
-use crate::observe::vip_echo::{EchoReport, EchoSettings, Shared as EchoShared, VipEcho};
 use crate::pause::Pause;
 use crate::server_access::{Access, Endpoint, Servers};
 use crate::tally::Tally;
@@ -64,15 +63,6 @@ pub(super) struct Wiring {
     poll_every: Duration,
     /// The interface of which the log was told what looks after it.
     looked_after: Option<String>,
-}
-
-struct Segment {
-    /// The cluster's, and those that single VIPs have of their own.
-    gateways: BTreeMap<IpAddr, Arc<SharedGateway>>,
-    neighbor: Arc<NeighborWatch>,
-    announcers: BTreeMap<VipId, Announcer>,
-    /// Of each VIP that is of IPv4.
-    echoes: BTreeMap<VipId, VipEcho>,
 }
 
 /// The VIP can't be spoken of on the segment.
@@ -163,7 +153,9 @@ impl Wiring {
             for vip in cluster.policy.vips.keys() {
                 let _ = self.frames.send(Event::ReceiveUp(*vip, false));
             }
-            self.segment = Some(self.watch_segment(cluster, *address, interface, events, journal));
+            let here = (*address, interface.as_str());
+            let told = (&self.frames, events);
+            self.segment = Some(Segment::watch(&self.segments, cluster, here, told, journal));
             self.tell_who_looks_after(interface, cluster.policy.longest_lease().is_some(), journal);
         }
         self.member = member;
@@ -252,97 +244,6 @@ impl Wiring {
                 "whether this server is too far behind for readers is not known: cannot start a thread: {error}; raise the limit on tasks (TasksMax, ulimit -u)"
             )),
         }
-    }
-
-    fn watch_segment(
-        &self,
-        cluster: &Cluster,
-        address: IpAddr,
-        interface: &str,
-        events: &mpsc::UnboundedSender<Event>,
-        journal: &Log,
-    ) -> Segment {
-        let told = |events: &mpsc::UnboundedSender<Event>| {
-            let events = events.clone();
-            // Sending fails only when the cluster's task has ended.
-            move |event| drop(events.send(event))
-        };
-        let (tell, tell_frame) = (told(events), told(&self.frames));
-        let gateways_to_be = Arc::new(OnceLock::<BTreeMap<IpAddr, Weak<SharedGateway>>>::new());
-        let gateway_heard = {
-            let gateways = Arc::clone(&gateways_to_be);
-            move |gateway, asked_at| {
-                let heard = gateways.get().and_then(|all| all.get(&gateway)).and_then(Weak::upgrade);
-                if let Some(heard) = heard {
-                    heard.heard_arp(asked_at);
-                }
-            }
-        };
-        let report = reporting(journal);
-        let settings = NeighborSettings {
-            interface: interface.to_owned(),
-            vips: cluster.policy.vips.iter().map(|(id, vip)| (vip.address, *id)).collect(),
-            own_address: address,
-            members: cluster.policy.group.members.keys().copied().collect(),
-            gateways: gateways_of(cluster).collect(),
-        };
-        let echoes = self.ask_by_echo(cluster, address, interface, journal);
-        let asked = echoes.iter().map(|(id, echo)| (*id, echo.shared())).collect();
-        let tell_either = frames_apart(tell_frame, tell, asked);
-        let neighbor =
-            Arc::new(self.segments.interfaces.watch(&settings, tell_either, gateway_heard, report));
-        let watch_gateway = |gateway| {
-            let (tell, by_arp) = (told(events), Arc::clone(&neighbor));
-            let settings = GatewaySettings {
-                interval: cluster.gateway_interval,
-                misses_until_lost: cluster.gateway_misses,
-                ..GatewaySettings::new(gateway, interface, address)
-            };
-            let is_the_clusters = gateway == cluster.gateway;
-            let seen = move |seen| {
-                tell(if is_the_clusters { Event::Gateway(seen) } else { Event::OwnGateway(gateway, seen) });
-            };
-            self.segments.gateways.watch(settings, seen, move || by_arp.ask_gateway(gateway))
-        };
-        let gateways: BTreeMap<IpAddr, Arc<SharedGateway>> =
-            gateways_of(cluster).map(|gateway| (gateway, Arc::new(watch_gateway(gateway)))).collect();
-        // Set once, here: they can't be there already.
-        let _ = gateways_to_be
-            .set(gateways.iter().map(|(gateway, watch)| (*gateway, Arc::downgrade(watch))).collect());
-        let announcer = |vip: &VipPolicy| {
-            let mut announcer = Announcer::new(interface, vip.address);
-            announcer.prepare();
-            announcer
-        };
-        let announcers = cluster.policy.vips.iter().map(|(id, vip)| (*id, announcer(vip))).collect();
-        Segment { gateways, neighbor, announcers, echoes }
-    }
-
-    /// What asks by echo for each VIP that is of IPv4 while it is claimed. What is answered is told as the answer to an ARP probe is.
-    fn ask_by_echo(
-        &self,
-        cluster: &Cluster,
-        own_address: IpAddr,
-        interface: &str,
-        journal: &Log,
-    ) -> BTreeMap<VipId, VipEcho> {
-        let vips = &cluster.policy.vips;
-        let all: Vec<IpAddr> = vips.values().map(|vip| vip.address).collect();
-        let echo = |(id, vip): (&VipId, &VipPolicy)| {
-            let IpAddr::V4(address) = vip.address else { return None };
-            let settings = EchoSettings {
-                interface: interface.to_owned(),
-                vip: address,
-                vips: all.clone(),
-                own_address,
-            };
-            let (frames, id, log) = (self.frames.clone(), *id, journal.clone());
-            // Sending fails only when the cluster's task has ended.
-            let tell = move |from| drop(frames.send(Event::Frame(id, Frame { from, says: Says::Reply })));
-            let report = move |report: EchoReport| log.error(&report.to_string());
-            Some((id, VipEcho::new(settings, tell, report)))
-        };
-        vips.iter().filter_map(echo).collect()
     }
 
     /// What speaks to the local server about expelling, once it is known where that is.
@@ -463,44 +364,6 @@ impl Wiring {
         }
         self.label = Some((interface.to_owned(), label.clone()));
         label
-    }
-}
-
-/// What is amiss with hearing is an error, and its end is not.
-fn reporting(journal: &Log) -> impl Fn(NeighborReport) + Send + Sync + 'static {
-    let log = journal.clone();
-    move |report| match report {
-        NeighborReport::ReceiveUp { .. } | NeighborReport::FloodOver { .. } => {
-            log.info(&report.to_string());
-        }
-        NeighborReport::ReceiveDown { .. } | NeighborReport::Flood { .. } => {
-            log.error(&report.to_string());
-        }
-    }
-}
-
-/// Each once.
-fn gateways_of(cluster: &Cluster) -> impl Iterator<Item = IpAddr> {
-    std::iter::once(cluster.gateway).chain(cluster.policy.own_gateways())
-}
-
-/// Frames go apart from all else; whoever asked by echo hears of them too.
-fn frames_apart(
-    tell_frame: impl Fn(Event) + Send + Sync + 'static,
-    tell: impl Fn(Event) + Send + Sync + 'static,
-    asked: BTreeMap<VipId, Arc<EchoShared>>,
-) -> impl Fn(Event) + Send + Sync + 'static {
-    move |event| match event {
-        // In one queue: what is heard after the silence comes after the word that it is over.
-        Event::Frame(id, frame) => {
-            if let Some(echo) = asked.get(&id) {
-                let lets_go = matches!(frame.says, Says::Release { .. } | Says::ReleaseToOthers);
-                echo.heard_by_arp(frame.from, lets_go);
-            }
-            tell_frame(event);
-        }
-        Event::ReceiveUp(..) => tell_frame(event),
-        other => tell(other),
     }
 }
 

@@ -108,7 +108,7 @@ fn gather(cluster: &Cluster, here: &Here, vips: &[IpAddr]) -> (Vec<Asked>, Answe
     let to_ask = members.iter().map(access).collect();
     let mut targets: Vec<IpAddr> = members.iter().copied().filter(|member| *member != here.own).collect();
     targets.extend(vips);
-    targets.push(cluster.gateway);
+    targets.extend(cluster.gateways());
     let both = servers::wait_for(async {
         tokio::join!(server::ask_all(to_ask), segment::ask(&here.interface, here.own, &targets))
     });
@@ -184,7 +184,10 @@ fn of_the_segment(cluster: &Cluster, here: &Here, found: &Found) -> Vec<Line> {
         agent_runs: found.running.is_some(),
         for_readers: false,
     };
-    let mut lines = vec![segment::gateway(cluster.gateway, answers)];
+    let mut lines: Vec<Line> = cluster
+        .gateways()
+        .map(|gateway| segment::gateway(gateway, gateway == cluster.gateway, answers))
+        .collect();
     lines.extend(here.vips.iter().map(|(vip, interfaces)| {
         let for_readers = cluster.policy.vip_of(*vip).is_some_and(|id| cluster.policy.is_for_readers(id));
         segment::holder(*vip, interfaces, &here.interface, answers, Around { for_readers, ..around })

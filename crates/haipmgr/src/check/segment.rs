@@ -154,7 +154,7 @@ fn nobody(vip: IpAddr, around: Around<'_>) -> Line {
 }
 
 /// Whether the gateway answers.
-pub(super) fn gateway(gateway: IpAddr, answers: &Answers) -> Line {
+pub(super) fn gateway(gateway: IpAddr, is_the_clusters: bool, answers: &Answers) -> Line {
     let name = "gateway";
     match answers {
         _ if gateway.is_ipv6() => {
@@ -162,10 +162,17 @@ pub(super) fn gateway(gateway: IpAddr, answers: &Answers) -> Line {
         }
         Err(why) => Line::not_looked_at(name, why, "run haipmgr check as root"),
         Ok(answers) if answers.contains_key(&gateway) => Line::ok(name, format!("{gateway} answers")),
+        Ok(_) if is_the_clusters => Line::problem(
+            name,
+            format!(
+                "{gateway} does not answer ARP: no VIP starts on this host but one with a gateway of its own, or none"
+            ),
+            "gateway = the router of this segment, in the configuration: ip route show default; or mend the router",
+        ),
         Ok(_) => Line::problem(
             name,
-            format!("{gateway} does not answer ARP: no VIP starts on this host"),
-            "gateway = the router of this segment, in the configuration: ip route show default; or mend the router",
+            format!("{gateway} does not answer ARP: no VIP with this gateway starts on this host"),
+            "gateway = the router of that VIP's clients, in its table [[cluster.vips]], or \"none\"; or mend the router",
         ),
     }
 }
@@ -262,7 +269,7 @@ mod tests {
         let around =
             Around { own: at(11), members: &members, primary: None, agent_runs: true, for_readers: false };
         let refused: Answers = Err("CAP_NET_RAW is missing".to_owned());
-        for line in [holder(VIP, &[], "eth0", &refused, around), gateway(at(254), &refused)] {
+        for line in [holder(VIP, &[], "eth0", &refused, around), gateway(at(254), true, &refused)] {
             assert_eq!(line.level, Level::Advice);
             assert!(line.says.contains("not looked at"), "{line}");
         }
@@ -270,7 +277,11 @@ mod tests {
 
     #[test]
     fn a_silent_gateway_is_named() {
-        assert_eq!(gateway(at(254), &Ok(answers(&[]))).level, Level::Ok);
-        assert_eq!(gateway(at(253), &Ok(answers(&[]))).level, Level::Problem);
+        let answers = Ok(answers(&[]));
+        assert_eq!(gateway(at(254), true, &answers).level, Level::Ok);
+        assert_eq!(gateway(at(253), true, &answers).level, Level::Problem);
+        let own = gateway(at(253), false, &answers);
+        assert_eq!(own.level, Level::Problem);
+        assert!(own.says.contains("no VIP with this gateway"), "the others may start: {own:?}");
     }
 }

@@ -9,6 +9,8 @@ use super::this_host;
 use super::timings::{self, Unfit};
 use super::vip_prefix;
 use super::{ALREADY_RUNNING, BAD_INPUT, refuse, say};
+use decide::policy::{VipGateway, VipPolicy};
+
 use crate::config::{self, Cluster, Config, Problems, Source};
 use crate::file_writer;
 use crate::hooks;
@@ -104,8 +106,15 @@ pub(super) fn in_words(cluster: &Cluster) -> String {
         .iter()
         .map(|(member, interface)| format!("{member} ({interface})"))
         .collect();
-    let vips = cluster.policy.vips.values().map(|vip| format!("{}/{}", vip.address, vip.prefix_length()));
-    let vips: Vec<_> = vips.collect();
+    let vip = |vip: &VipPolicy| {
+        let gateway = match vip.gateway {
+            VipGateway::TheClusters => String::new(),
+            VipGateway::Own(own) => format!(" (gateway {own})"),
+            VipGateway::Nobody => " (gateway none)".to_owned(),
+        };
+        format!("{}/{}{gateway}", vip.address, vip.prefix_length())
+    };
+    let vips: Vec<_> = cluster.policy.vips.values().map(vip).collect();
     format!(
         "VIP {} for MySQL port {}{}; members {}; gateway {}; lease {}; checks everything every {}",
         vips.join(", "),

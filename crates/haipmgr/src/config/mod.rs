@@ -180,6 +180,11 @@ fn control_socket(source: Source, lock: &Path, first: Option<(&Path, u16)>) -> P
 }
 
 impl Cluster {
+    /// The cluster's gateway, and those that single VIPs have of their own: each once.
+    pub fn gateways(&self) -> impl Iterator<Item = IpAddr> {
+        std::iter::once(self.gateway).chain(self.policy.own_gateways())
+    }
+
     /// S5: the log.
     pub fn log_file(&self) -> PathBuf {
         self.install_path.join(format!("HAIPMGR_{}.log", self.mysql_port))

@@ -22,10 +22,14 @@ mod health;
 mod listener;
 mod looks;
 mod metrics;
-mod packaged;
 mod room;
 mod routes;
 mod server;
 mod token;
 
 pub use self::server::{Http, HttpError};
+
+#[cfg(test)]
+mod tests {
+    mod packaged;
+}

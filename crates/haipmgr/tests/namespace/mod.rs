@@ -10,6 +10,8 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
+use futures_util::TryStreamExt as _;
+use netlink_packet_route::address::{AddressAttribute, AddressMessage};
 use nix::sched::{CloneFlags, unshare};
 use rtnetlink::{Handle, LinkUnspec, LinkVeth};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
@@ -152,4 +154,32 @@ pub(crate) async fn forget_neighbors() {
         // One that went by itself meanwhile is forgotten too.
         let _ = netlink.neighbours().del(entry).execute().await;
     }
+}
+
+/// The addresses of eth0, in the kernel's order.
+pub(crate) async fn on_eth0() -> Vec<AddressMessage> {
+    let netlink = netlink();
+    let eth0 = index(&netlink, "eth0").await;
+    let all: Vec<AddressMessage> = netlink.address().get().execute().try_collect().await.unwrap();
+    all.into_iter().filter(|address| address.header.index == eth0).collect()
+}
+
+/// Those of IPv4, each with its prefix length.
+pub(crate) fn addresses(messages: &[AddressMessage]) -> Vec<(IpAddr, u8)> {
+    let local = |message: &AddressMessage| {
+        message.attributes.iter().find_map(|attribute| match attribute {
+            AddressAttribute::Local(IpAddr::V4(address)) => {
+                Some((IpAddr::V4(*address), message.header.prefix_len))
+            }
+            _ => None,
+        })
+    };
+    messages.iter().filter_map(local).collect()
+}
+
+/// From where this host would speak to that address.
+pub(crate) fn source_to(address: &str) -> IpAddr {
+    let socket = std::net::UdpSocket::bind(("0.0.0.0", 0)).unwrap();
+    socket.connect((address, 9)).unwrap();
+    socket.local_addr().unwrap().ip()
 }

@@ -8,6 +8,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use decide::driver::START_WITHIN;
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
 
@@ -15,6 +16,7 @@ use super::message::address_to_add;
 use super::{
     AddressError, Addresses, Doing, Label, Wanted, addresses_of, explain, full_prefix, interface_index, is,
 };
+use crate::clock;
 use linux::netlink::{NetlinkError, own_address};
 use linux::route_message::RouteMessage;
 
@@ -36,29 +38,47 @@ impl Addresses {
         }
         let wanted = Wanted { interface, address, prefix, label, lifetime };
         let mut done = self.try_to_put_behind(wanted, own).await;
-        if matches!(done, Err(NetlinkError::Cut)) {
-            self.kept().take();
+        if self.was_cut(&done) {
             done = self.try_to_put_behind(wanted, own).await;
         }
-        done.map_err(|source| explain(Doing::Moving, address, interface, source))
+        match done {
+            Ok(Moved::TooLate) => Err(AddressError::TooLate { address, interface: interface.to_owned() }),
+            Ok(moved) => Ok(moved == Moved::Behind),
+            Err(source) => Err(explain(Doing::Moving, address, interface, source)),
+        }
     }
 
-    async fn try_to_put_behind(&self, wanted: Wanted<'_>, own: &[IpAddr]) -> Result<bool, NetlinkError> {
+    async fn try_to_put_behind(&self, wanted: Wanted<'_>, own: &[IpAddr]) -> Result<Moved, NetlinkError> {
         let socket = self.socket()?;
         let index = interface_index(wanted.interface)?;
         let on_interface = addresses_of(&socket, index).await?;
         if !is_to_be_moved(&on_interface, wanted, own) {
-            return Ok(false);
+            return Ok(Moved::No);
         }
         let it =
             |there: &AddressMessage| is(there, wanted.address) && there.header.prefix_len == wanted.prefix;
+        let began = clock::now();
         // What goes with it is kept by `delete_each`: it is the host's own address.
         if !self.delete_each(&socket, wanted.interface, &on_interface, it).await? {
-            return Ok(false);
+            return Ok(Moved::No);
+        }
+        // Whoever asks for the VIP meanwhile hears nobody. So it is added as late as a start may be, and no later: the rules see that it
+        // is gone, ask the network, and start it.
+        if clock::now().since(began) > START_WITHIN {
+            return Ok(Moved::TooLate);
         }
         let message = RouteMessage::NewAddress(address_to_add(index, wanted));
-        socket.order(message, NLM_F_CREATE | NLM_F_EXCL).await.map(|()| true)
+        socket.order(message, NLM_F_CREATE | NLM_F_EXCL).await.map(|()| Moved::Behind)
     }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Moved {
+    /// It is where it should be, or gone.
+    No,
+    Behind,
+    /// It is gone: there was no time to add it again.
+    TooLate,
 }
 
 /// `on_interface`: in the kernel's order.

@@ -1,6 +1,4 @@
 //! The alert rules and the dashboard of the package, held to what an agent shows: every metric, label and value that they name is there.
-//! Tests alone: nothing of it is in the agent.
-#![cfg(test)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,14 +9,14 @@ use decide::input::Why;
 use decide::time::Time;
 use serde_json::{Value, json};
 
-use super::metrics::{Shown, text};
+use super::super::metrics::{Shown, text};
 use crate::control::report::{ClusterReport, Report, Told};
 use crate::journal::Lines;
 use crate::tally::Tally;
 
-const RULES: &str = include_str!("../../../../packaging/monitoring/alerts.yml");
-const DASHBOARD: &str = include_str!("../../../../packaging/monitoring/grafana.json");
-const PAGE: &str = include_str!("../../../../docs/monitoring.md");
+const RULES: &str = include_str!("../../../../../packaging/monitoring/alerts.yml");
+const DASHBOARD: &str = include_str!("../../../../../packaging/monitoring/grafana.json");
+const PAGE: &str = include_str!("../../../../../docs/monitoring.md");
 
 /// What Prometheus itself adds to every series, and the series that are its own, with their labels.
 const ADDED: [&str; 2] = ["instance", "job"];
