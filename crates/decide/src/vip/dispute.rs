@@ -107,13 +107,6 @@ impl VipMachine {
         if deaf || planted!(at.group, YieldToNobody) {
             return Settled::Stay;
         }
-        let may_be_wrong = claimed.shows_two_primaries() && !at.belongs_to(claimed.dispute.claimant);
-        if at.is_for_readers() && may_be_wrong && at.now < claimed.limit {
-            return claimed.unsettled(at, out);
-        }
-        if let Some(because) = claimed.while_failing() {
-            return Settled::Yield(because);
-        }
         if at.is_for_readers() {
             Self::settle_for_readers(at, out, claimed)
         } else {
@@ -124,6 +117,9 @@ impl VipMachine {
     fn settle_for_writers(at: VipMoment<'_>, out: &mut Output, claimed: Claimed<'_>) -> Settled {
         let Claimed { dispute, own_answered, limit, .. } = claimed;
         let member = dispute.claimant;
+        if let Some(because) = claimed.while_failing() {
+            return Settled::Yield(because);
+        }
         let theirs = at.facts.peer_since(member, dispute.since);
         let own_right = at.facts.own_view().map(|own| at.entitlement(own));
         // As long as ours still takes writes, a primary that takes none yet has no better right to the VIP that follows it.

@@ -13,6 +13,14 @@ impl VipMachine {
     pub(super) fn settle_for_readers(at: VipMoment<'_>, out: &mut Output, claimed: Claimed<'_>) -> Settled {
         let Claimed { dispute, own_answered, own_limit, limit, .. } = claimed;
         let member = dispute.claimant;
+        // At a switchover a server may show two primaries for some milliseconds. That says nothing about whether it may serve readers: whoever
+        // claims a reader VIP then, because it has not heard who has it, is not to get it for that.
+        if claimed.shows_two_primaries() && !at.belongs_to(member) && at.now < limit {
+            return claimed.unsettled(at, out);
+        }
+        if let Some(because) = claimed.while_failing() {
+            return Settled::Yield(because);
+        }
         if own_answered && planted!(at.group, KeepReadersFromTheirPlace) {
             return Settled::Stay;
         }

@@ -63,8 +63,7 @@ impl<'a> Claimed<'a> {
         }
     }
 
-    /// At a switchover a server may show two primaries for some milliseconds. That says nothing about whether it may serve readers: whoever
-    /// claims a reader VIP then, because it has not heard who has it, is not to get it for that.
+    /// Our own server shows a group with two primaries.
     pub(super) fn shows_two_primaries(&self) -> bool {
         matches!(self.verdict, Verdict::Down(_, Cause::NotInGroup(NotInGroup::MultiPrimary)))
     }
