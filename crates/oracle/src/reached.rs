@@ -45,10 +45,24 @@ impl Reached {
         }
     }
 
-    /// At the most half of the ONLINE members are reached, and half only where this host's is not the primary. Whose address is whose is not
-    /// known here: as many of those that answer as there may be are taken for members that are not ONLINE.
+    /// Too few of the ONLINE members may be reached: it may let go. Whose address is whose is not known here: as many of those that answer as
+    /// there may be are taken for members that are not ONLINE, and the primary for one that does not.
+    pub(crate) fn may_be_too_few(&self, policy: &GroupPolicy, now: Time) -> bool {
+        let Some((online, leads)) = self.online else { return false };
+        let elsewhere = policy.members.len().saturating_sub(online);
+        let reached = 1 + self.answering(policy, now).saturating_sub(elsewhere);
+        2 * reached < online || (2 * reached == online && !leads)
+    }
+
+    /// Too few of them are reached, whoever it is that answers: it may not take the VIP.
     pub(crate) fn are_too_few(&self, policy: &GroupPolicy, now: Time) -> bool {
         let Some((online, leads)) = self.online else { return false };
+        let reached = 1 + self.answering(policy, now).min(online.saturating_sub(1));
+        2 * reached < online || (2 * reached == online && reached == 1 && !leads)
+    }
+
+    /// How many others answer, or have not been asked for long enough.
+    fn answering(&self, policy: &GroupPolicy, now: Time) -> usize {
         let is_silent = |member: &&IpAddr| {
             let heard = self.answered.get(*member);
             let since = self.asked.iter().filter(|asked| heard.is_none_or(|heard| *asked > heard));
@@ -56,10 +70,7 @@ impl Reached {
         };
         // This host's own address never answers it.
         let silent = policy.members.keys().filter(is_silent).count();
-        let answer = policy.members.len().saturating_sub(silent);
-        let elsewhere = policy.members.len().saturating_sub(online);
-        let reached = 1 + answer.saturating_sub(elsewhere);
-        2 * reached < online || (2 * reached == online && !leads)
+        policy.members.len().saturating_sub(silent.max(1))
     }
 
     pub(crate) fn grow_older(&mut self, by: Duration) {

@@ -175,6 +175,18 @@ fn a_holder_that_reaches_too_few_lets_go_and_takes_none() {
 }
 
 #[test]
+fn one_that_answers_beside_a_dead_host_is_enough_to_take_it() {
+    let mut agent = reader(follows);
+    asked(&mut agent, &[2]);
+    let without = || Fact::Known(Server::Member(agent::view(1, 2, 545, &[3])));
+    agent.server(without());
+    agent.probes(3);
+    agent.gateway(true);
+    agent.server(without());
+    fine(&agent.takes_it());
+}
+
+#[test]
 fn of_two_that_are_online_the_primary_is_enough_for_itself() {
     for (primary, cut) in [(1, false), (2, true)] {
         let mut agent = holder();
