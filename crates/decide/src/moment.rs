@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::checks::{Cause, Finding, Stages, Verdict, gateway_found, own_member};
 use crate::entitlement::Entitlement;
-use crate::facts::Facts;
+use crate::facts::{Facts, Reach};
 use crate::input::{Fact, GroupView, MemberState, Server, Why};
 use crate::net::VipId;
 use crate::output::Output;
@@ -105,7 +105,12 @@ impl VipMoment<'_> {
         if let Err(cause) = Entitlement::to_serve_readers(self.group, view, newest) {
             return Finding::Failed(cause);
         }
-        match self.facts.readers.placed.as_ref().map(|placed| placed.get(&self.vip)) {
+        let readers = &self.facts.readers;
+        if let Some(Reach { answered, others, .. }) = readers.reach.filter(Reach::is_cut_off) {
+            return Finding::Failed(Cause::CutOff { answered, others });
+        }
+        match readers.placed.as_ref().map(|placed| placed.get(&self.vip)) {
+            _ if !readers.reaches_enough() => Finding::Unknown(Why::OthersNotHeard),
             None => Finding::Unknown(Why::OthersNotHeard),
             Some(Some(member)) if Some(*member) == self.own_address() => Finding::Passed,
             Some(Some(_)) if planted!(self.group, ClaimWhateverIsPlaced) => Finding::Passed,

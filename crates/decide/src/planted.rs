@@ -114,13 +114,15 @@ mod mistakes {
         PlaceOnTheSilent,
         /// Where one is ready, the others have to be ready too for what they have.
         TakeFromTheSettling,
+        /// A host that is cut off from the others on the segment alone goes on serving readers.
+        ServeReadersCutOff,
         /// A server that takes no more clients counts as one that serves readers.
         ServeBehindClosedSockets,
     }
 
     impl Planted {
         /// Each.
-        pub const EACH: [Self; 40] = [
+        pub const EACH: [Self; 41] = [
             Self::SkipSecondCheck,
             Self::AcquireWithoutProbing,
             Self::TakeUnknownForYes,
@@ -160,6 +162,7 @@ mod mistakes {
             Self::KeepReadersFromTheirPlace,
             Self::PlaceOnTheSilent,
             Self::TakeFromTheSettling,
+            Self::ServeReadersCutOff,
             Self::ServeBehindClosedSockets,
         ];
     }

@@ -283,6 +283,8 @@ fn take_in(policy: &Policy, state: &mut State, event: &Event, now: Time, out: &m
 /// How fit this host is to serve readers, what the others are told of it, and where each reader VIP belongs.
 fn place_readers(policy: &Policy, state: &mut State, now: Time, out: &mut Output) {
     let Some(first) = policy.reader_vips().next() else { return };
+    let reach = readers::reach(Moment { facts: &state.facts, group: &policy.group, now }, out);
+    state.facts.readers.note_reach(reach);
     let at = Moment { facts: &state.facts, group: &policy.group, now };
     out.vip = Some(first);
     let mut gateways: Vec<VipGateway> =
@@ -320,5 +322,5 @@ fn run_due_timers(policy: &Policy, state: &mut State, now: Time, out: &mut Outpu
 /// What was asked for is a fact too.
 fn note_asked(policy: &Policy, state: &mut State, now: Time, out: &mut Output) {
     let (peers, neighbors) = (std::mem::take(&mut out.asked_peers), std::mem::take(&mut out.learns));
-    state.facts.note_asked(&policy.group, &peers, neighbors, now);
+    state.facts.note_asked(policy, &peers, neighbors, now);
 }

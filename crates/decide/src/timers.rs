@@ -41,8 +41,10 @@ timers! {
     ReaderReady,
     /// `readers/fitness`: its server has been behind for `reader_behind_for`, and is too far behind.
     ReaderBehind,
-    /// `readers`: the others have had 1.5 s to be heard, or one has been silent for 3 s.
+    /// `readers`: the others have had 1.5 s to be heard, or one has been silent for 3 s or 8 s.
     ReadersHeard,
+    /// `readers/reach`: the members' hosts are asked for their addresses each 1 s; one has not answered for 4 s.
+    AskMembers,
 
     // Of one VIP that is not here, or is being asked for.
     /// `vip/idle`: adding the address failed, and may be tried again after 1 s.

@@ -5,7 +5,6 @@ mod model_host;
 mod reader_world;
 
 use decide::fitness::Fitness;
-use std::collections::BTreeSet;
 
 use decide::input::{Event, Fact, Frame, Gateway, MemberState, NotInGroup, Says, Seen, Server, Why};
 use decide::net::VipId;
@@ -342,22 +341,6 @@ fn who_hears_a_member_again_asks_who_has_each_reader_vip() {
         let asks = (number, Action::Vip(VipId(vip), VipAction::AskWhoHasVip));
         assert!(world.deeds.contains(&asks), "{number} does not ask for reader VIP {vip}");
     }
-}
-
-#[test]
-fn a_host_that_hears_nobody_though_the_group_sees_others_keeps_its_own_and_takes_nothing() {
-    let mut world = World::settled(2);
-    world.node(3).cut = true;
-    world.run(ms(60_000));
-    // Its server, and its gateway, are as well as before: it can't tell that from the others' death.
-    assert_eq!(*world.node(3).here(), BTreeSet::from([VipId(2)]));
-    // They can: they hear each other.
-    assert!(world.moves.iter().all(|(vip, member)| (*vip, *member) == (VipId(2), 2)), "{:?}", world.moves);
-    world.node(3).cut = false;
-    // What both have meanwhile is settled once they hear each other.
-    world.settles_until = world.now + ms(1_500);
-    world.run(ms(30_000));
-    assert_eq!((world.holders(1).len(), world.holders(2).len()), (1, 1));
 }
 
 #[test]

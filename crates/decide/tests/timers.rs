@@ -138,9 +138,11 @@ fn story_of(timer: Timer) -> Set {
         }
         Timer::ExpelTimeoutChanged | Timer::SurvivorsEvidence => surviving(group_policy(), 300, true, false),
         Timer::RestoreExpelTimeout => surviving(group_policy(), 300, true, true),
-        Timer::SayFitness | Timer::ReaderReady | Timer::ReaderBehind | Timer::ReadersHeard => {
-            reader_world::timers_of_a_member_that_comes_back_and_falls_behind()
-        }
+        Timer::SayFitness
+        | Timer::ReaderReady
+        | Timer::ReaderBehind
+        | Timer::ReadersHeard
+        | Timer::AskMembers => reader_world::timers_of_a_member_that_comes_back_and_falls_behind(),
         Timer::ListenToHosts => {
             let policy = GroupPolicy { silent_host: SilentHost::Expel, ..group_policy() };
             surviving(policy, 100, false, false)

@@ -9,7 +9,7 @@ use mysql::prelude::Queryable;
 use crate::agents::{Agent, AgentError};
 use crate::group::{AGENT_PASSWORD, AGENT_USER, Group, GroupError, Server};
 use crate::obstacle::{Obstacle, ObstacleError, Standing};
-use crate::packet_rules::{self, FilterError};
+use crate::packet_rules::{self, FilterError, PartError};
 use crate::segment::{Segment, SegmentError, all_readers, vip};
 
 /// How long healing waits for the end of a server that was shut down, before it is killed. A few seconds are usual.
@@ -122,6 +122,9 @@ pub enum FaultError {
     /// The packet filter could not be set.
     #[error(transparent)]
     Filter(#[from] FilterError),
+    /// A host could not be cut off from the other members, or not be brought back.
+    #[error(transparent)]
+    Part(#[from] PartError),
 }
 
 /// A fault that was done, and what is needed to undo it.

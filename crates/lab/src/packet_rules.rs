@@ -6,7 +6,7 @@ use std::process::Stdio;
 
 use crate::group::FIRST;
 use crate::host::Host;
-use crate::segment::{GATEWAY, Segment};
+use crate::segment::{GATEWAY, Mac, Segment, SegmentError};
 
 /// The packet filter could not be set.
 #[derive(Debug, thiserror::Error)]
@@ -93,6 +93,64 @@ pub fn mend(segment: &Segment, host: &Host) -> Result<(), FilterError> {
     let interface = host.name();
     // Made first, so that there is one to delete.
     filter(&segment.gateway, &format!("table netdev {interface} {{ }}\ndelete table netdev {interface}\n"))
+}
+
+/// Cuts this host off from the other members' hosts on the segment: no frame passes between it and them, whichever it is, but those of the
+/// group's port. For these the kernels are told the hardware addresses, which they could not ask for.
+pub(crate) fn part_from_members(segment: &Segment, host: &Host) -> Result<(), PartError> {
+    let port = FIRST.group_port();
+    let of_the_group =
+        format!("ip protocol tcp tcp dport {port} accept; ip protocol tcp tcp sport {port} accept;");
+    let part = |one: &Host, from: &[&Host]| -> Result<(), PartError> {
+        let macs = from.iter().map(|other| Ok(named(segment.mac(other)?)));
+        let macs = macs.collect::<Result<Vec<String>, SegmentError>>()?.join(", ");
+        for other in from {
+            segment.pin_neighbor(one, other)?;
+        }
+        let interface = one.name();
+        mend(segment, one)?;
+        filter(
+            &segment.gateway,
+            &format!(
+                "table netdev {interface} {{
+  chain to {{ type filter hook egress device \"{interface}\" priority 0; {of_the_group} ether saddr {{ {macs} }} drop; }}
+}}
+"
+            ),
+        )?;
+        Ok(())
+    };
+    let others: Vec<&Host> = segment.databases.iter().filter(|other| other.name() != host.name()).collect();
+    part(host, &others)?;
+    others.iter().try_for_each(|other| part(other, &[host]))
+}
+
+/// Undoes [`part_from_members`], as far as it was done.
+pub(crate) fn reunite_with_members(segment: &Segment, host: &Host) -> Result<(), PartError> {
+    for one in &segment.databases {
+        mend(segment, one)?;
+        if one.name() != host.name() {
+            segment.forget_neighbor(one, host.address().into())?;
+            segment.forget_neighbor(host, one.address().into())?;
+        }
+    }
+    Ok(())
+}
+
+/// A hardware address as `nft` has it.
+fn named(mac: Mac) -> String {
+    mac.map(|byte| format!("{byte:02x}")).join(":")
+}
+
+/// A host could not be cut off from the others, or not be brought back.
+#[derive(Debug, thiserror::Error)]
+pub enum PartError {
+    /// The packet filter.
+    #[error(transparent)]
+    Filter(#[from] FilterError),
+    /// What the kernels know of their neighbors.
+    #[error(transparent)]
+    Segment(#[from] SegmentError),
 }
 
 /// Drops what comes and goes at the group's port, as a firewall rule put on the wrong host would; with the stack MYSQL that is the

@@ -243,23 +243,29 @@ impl Segment {
 
     /// Lets the client's kernel ask anew who has the VIP, as one does that has not spoken to it for long.
     pub fn forget_clients_way_to_the_vip(&self) -> Result<(), SegmentError> {
-        on(&self.client, "forgetting a neighbor", async |netlink| {
-            match among_neighbors(netlink, vip()).await? {
-                Some(entry) => Ok(netlink.neighbours().del(entry).execute().await?),
-                None => Ok(()),
-            }
+        self.forget_neighbor(&self.client, vip())
+    }
+
+    /// Tells a host's kernel for good where another is.
+    pub(crate) fn pin_neighbor(&self, host: &Host, other: &Host) -> Result<(), SegmentError> {
+        let (address, mac) = (other.address().into(), self.mac(other)?);
+        on(host, "pinning a neighbor", async |netlink| {
+            let add = netlink.neighbours().add(index(INTERFACE)?, address).link_layer_address(&mac);
+            Ok(add.replace().execute().await?)
+        })
+    }
+
+    /// Lets a host's kernel ask anew where an address is.
+    pub(crate) fn forget_neighbor(&self, host: &Host, address: IpAddr) -> Result<(), SegmentError> {
+        on(host, "forgetting a neighbor", async |netlink| match among_neighbors(netlink, address).await? {
+            Some(entry) => Ok(netlink.neighbours().del(entry).execute().await?),
+            None => Ok(()),
         })
     }
 
     /// Lets the gateway's kernel ask anew, by ARP, where a host is, before it can answer it.
     pub fn forget_gateways_way_to(&self, host: &Host) -> Result<(), SegmentError> {
-        let address = host.address().into();
-        on(&self.gateway, "forgetting a neighbor", async |netlink| {
-            match among_neighbors(netlink, address).await? {
-                Some(entry) => Ok(netlink.neighbours().del(entry).execute().await?),
-                None => Ok(()),
-            }
-        })
+        self.forget_neighbor(&self.gateway, host.address().into())
     }
 
     /// Leaves a host only its own address, as a boot does.

@@ -9,6 +9,7 @@ use crate::inputs::{
     ReadOnlyPrimary, Says, Seen, Server, Time, ViewId, VipAction, VipGateway, VipPolicy, VipRole,
 };
 use crate::limits::Limits;
+use crate::reached::Reached;
 use crate::reader_words::ReaderWords;
 use crate::word::{Word, takes_stray_writes};
 
@@ -77,6 +78,8 @@ pub struct Book {
     pub(crate) asks_since: Option<Time>,
     /// Of a reader VIP: how fit each host says that it is.
     pub(crate) reader_words: ReaderWords,
+    /// Of a reader VIP: whose hosts answer on the segment.
+    pub(crate) reached: Reached,
     /// What it knows of dead members, and does about them.
     pub expelling: Expelling,
 }
@@ -123,6 +126,7 @@ impl Book {
             claims: Claims::default(),
             asks_since: None,
             reader_words: ReaderWords::default(),
+            reached: Reached::default(),
             expelling: Expelling::default(),
         }
     }
@@ -173,6 +177,7 @@ impl Book {
         self.told_of_pause(event, now);
         if limits.vip.role == VipRole::Reader {
             self.reader_words.told(event, now);
+            self.reached.told(event, now);
         }
         match event {
             // Another VIP's business.
@@ -239,6 +244,7 @@ impl Book {
         let is_for_readers = limits.vip.role == VipRole::Reader;
         if is_for_readers {
             self.reader_words.ordered(actions);
+            self.reached.ordered(actions, now);
         }
         for action in limits.orders(actions) {
             match action {

@@ -3,7 +3,7 @@
 pub(crate) use decide::fitness::Fitness;
 pub(crate) use decide::input::{
     Event, Fact, Frame, Gateway, GroupView, Host, HostAddress, Member, MemberPort, MemberState, NotInGroup,
-    Says, Seen, Server, ViewId,
+    Role, Says, Seen, Server, ViewId,
 };
 pub(crate) use decide::net::{Mac, VipId};
 pub(crate) use decide::output::{Action, Outcome, VipAction};

@@ -192,6 +192,9 @@ impl Book {
         if self.server_asked < wish || self.gateway_asked < wish {
             return lacks("takes the VIP without a second check".to_owned());
         }
+        if limits.vip.role == VipRole::Reader && self.reached.are_too_few(limits.group, now) {
+            return lacks("takes a reader VIP while too few of the others answer on the segment".to_owned());
+        }
         if self.hears_nothing {
             return lacks("takes the VIP while it can hear no answer".to_owned());
         }
@@ -300,8 +303,13 @@ impl Book {
             && self.reader_words.nobody_is_fit(now)
     }
 
+    /// A reader VIP's host may be cut off on the segment: the others may have it soon.
+    fn may_be_cut_off(&self, limits: &Limits<'_>, now: Time) -> bool {
+        limits.vip.role == VipRole::Reader && self.reached.may_be_too_few(limits.group, now)
+    }
+
     fn lets_go_too_soon(&self, limits: &Limits<'_>, now: Time) -> Option<Breach> {
-        if !self.member || self.has_no_reader(limits, now) {
+        if !self.member || self.has_no_reader(limits, now) || self.may_be_cut_off(limits, now) {
             return None;
         }
         let asks_none = limits.vip.gateway == VipGateway::Nobody;

@@ -19,6 +19,7 @@ mod limits;
 mod normal;
 pub mod outside;
 pub mod placed;
+mod reached;
 mod reader_words;
 mod word;
 

@@ -43,6 +43,7 @@ impl Book {
             *at = *at - by;
         }
         self.reader_words.grow_older(by);
+        self.reached.grow_older(by);
         for claim in &mut self.claims.each {
             claim.since = claim.since - by;
             if let Some((_, at)) = &mut claim.said {

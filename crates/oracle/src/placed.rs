@@ -23,6 +23,10 @@ pub const GIVEN_AWAY_WITHIN: Duration = Duration::from_millis(200);
 /// second, if nothing tells sooner, and then the VIP moves.
 pub const CLOSED_FOR: Duration = Duration::from_millis(1_300);
 
+/// A host that is cut off from the others on the segment alone has no reader VIP any more after so long: their answers count for 4 s, it asks
+/// them once a second, and its server is asked once more. The others take what it had no sooner than 7 s after it was cut off.
+pub const CUT_OFF_FOR: Duration = Duration::from_secs(6);
+
 /// How a host stands, by what its own agent can know. What it hears of others does not come into it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
@@ -186,6 +190,21 @@ pub fn closed(closed_for: Duration, holds: bool) -> Result<(), Breach> {
     let words = format!(
         "still has a reader VIP {} ms after its server began to refuse new clients",
         closed_for.as_millis()
+    );
+    Err(Breach::new(Invariant::Placed, words))
+}
+
+/// PLACED: a host has not reached enough of the others on the segment for so long. [`CUT_OFF_FOR`] is too long: the others take what it has.
+///
+/// # Errors
+/// How that is broken.
+pub fn cut_off(cut_for: Duration, holds: bool) -> Result<(), Breach> {
+    if !holds || cut_for < CUT_OFF_FOR {
+        return Ok(());
+    }
+    let words = format!(
+        "still has a reader VIP {:.1} s after it was cut off from the others on the segment",
+        cut_for.as_secs_f64()
     );
     Err(Breach::new(Invariant::Placed, words))
 }

@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use agent::{Agent, OTHER, breaks, excused, fine, follows, leads, ms, remove, silent};
 use decide::fitness::Fitness;
-use decide::input::{Event, Frame, Says};
-use decide::net::VipId;
+use decide::input::{Event, Fact, Frame, Says, Server};
+use decide::net::{Mac, VipId};
+use decide::output::Action;
 use decide::policy::{ReaderPolicy, VipRole, WhenNoReader};
 use decide::time::Time;
-use oracle::placed::{Move, Standing, Stillness, closed, given_away, moves, placed, settles_within};
+use oracle::placed::{Move, Standing, Stillness, closed, cut_off, given_away, moves, placed, settles_within};
 use oracle::{Excuse, Invariant, Orders};
 
 use Standing::{Behind, Fit, Paused, Primary, Unfit};
@@ -127,6 +128,73 @@ fn a_host_whose_server_refuses_new_clients_has_none_any_more_a_moment_later() {
     assert_eq!(closed(ms(1_300), true).unwrap_err().invariant, Invariant::Placed);
     assert!(closed(ms(1_299), true).is_ok());
     assert!(closed(ms(1_300), false).is_ok());
+}
+
+#[test]
+fn a_host_that_is_cut_off_has_none_any_more_before_the_others_take_it() {
+    assert_eq!(cut_off(ms(6_000), true).unwrap_err().invariant, Invariant::Placed);
+    assert!(cut_off(ms(5_999), true).is_ok());
+    assert!(cut_off(ms(6_000), false).is_ok());
+}
+
+/// It asks its members, once a second for four, and those answer.
+fn asked(agent: &mut Agent, answer: &[u8]) {
+    for _ in 0..4 {
+        fine(&agent.orders(&[Action::LearnNeighbors]));
+        for number in answer {
+            agent.hears(&Event::Neighbor {
+                address: agent::member(*number),
+                mac: Mac([2, 0, 0, 0, 0, *number]),
+            });
+        }
+        agent.wait(1_000);
+        agent.gateway(true);
+        agent.server(follows());
+    }
+}
+
+#[test]
+fn a_holder_that_reaches_too_few_lets_go_and_takes_none() {
+    for (answer, cut) in [(&[2_u8, 3][..], false), (&[3], false), (&[], true)] {
+        let mut agent = holder();
+        asked(&mut agent, answer);
+        let verdict = agent.orders(&[remove()]);
+        if cut {
+            fine(&verdict)
+        } else {
+            breaks(&verdict, Invariant::NoFlap)
+        }
+        let mut agent = reader(follows);
+        asked(&mut agent, answer);
+        agent.probes(3);
+        agent.gateway(true);
+        agent.server(follows());
+        let verdict = agent.takes_it();
+        if cut { breaks(&verdict, Invariant::Evidence) } else { fine(&verdict) }
+    }
+}
+
+#[test]
+fn one_that_answers_beside_a_dead_host_is_enough_to_take_it() {
+    let mut agent = reader(follows);
+    asked(&mut agent, &[2]);
+    let without = || Fact::Known(Server::Member(agent::view(1, 2, 545, &[3])));
+    agent.server(without());
+    agent.probes(3);
+    agent.gateway(true);
+    agent.server(without());
+    fine(&agent.takes_it());
+}
+
+#[test]
+fn of_two_that_are_online_the_primary_is_enough_for_itself() {
+    for (primary, cut) in [(1, false), (2, true)] {
+        let mut agent = holder();
+        asked(&mut agent, &[]);
+        agent.server(Fact::Known(Server::Member(agent::view(1, primary, 545, &[3]))));
+        let verdict = agent.orders(&[remove()]);
+        if cut { fine(&verdict) } else { breaks(&verdict, Invariant::NoFlap) }
+    }
 }
 
 #[test]

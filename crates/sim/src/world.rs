@@ -2,6 +2,7 @@
 
 mod agent;
 mod change;
+mod cut_off;
 mod expel;
 mod group_life;
 mod host;
@@ -199,6 +200,8 @@ enum Due {
     /// A host said then that it is not fit to serve readers.
     GivenAwayCheck(Place, Time),
     ClosedCheck(Place, u32),
+    /// A host has been cut off from the others on the segment since then.
+    CutOffCheck(Place, Time),
     SettleCheck,
 }
 
@@ -421,6 +424,7 @@ impl World {
             Due::PlacedCheck(since) => self.check_placed(since),
             Due::GivenAwayCheck(host, said_at) => self.check_given_away(host, said_at),
             Due::ClosedCheck(host, life) => self.check_closed(host, life),
+            Due::CutOffCheck(host, since) => self.check_cut_off(host, since),
             Due::SettleCheck => self.look(),
         }
     }

@@ -74,6 +74,7 @@ is_caught! {
     keeping_readers_from_their_place: KeepReadersFromTheirPlace, from 0, readers EACH;
     placing_on_the_silent: PlaceOnTheSilent, from 0, readers EACH;
     taking_from_the_settling: TakeFromTheSettling, from 0, readers EACH;
+    serving_readers_cut_off: ServeReadersCutOff, from 0, readers EACH;
 }
 
 /// All must have been well for long before a shutdown for it to be judged, which schedules made from seeds seldom are.

@@ -8,6 +8,7 @@ mod news;
 mod pause;
 mod peers;
 pub mod process;
+mod reach;
 mod readers;
 mod view;
 
@@ -22,6 +23,7 @@ pub use news::News;
 pub use pause::Pause;
 pub use peers::{Open, Peer, Peers};
 pub use process::Signs;
+pub use reach::Reach;
 pub use readers::Readers;
 pub use view::Views;
 
@@ -149,6 +151,7 @@ impl Facts {
                 self.neighbors.receive_changes(*vip, *up);
                 if policy.is_for_readers(*vip) {
                     self.readers.receive_changes(*up, now);
+                    self.neighbors.ask_anew();
                 }
             }
             Event::Frame(vip, frame) if policy.is_for_readers(*vip) => {
@@ -194,13 +197,13 @@ impl Facts {
     }
 
     /// Notes what was asked for just now.
-    pub(crate) fn note_asked(&mut self, policy: &GroupPolicy, peers: &[IpAddr], neighbors: bool, now: Time) {
+    pub(crate) fn note_asked(&mut self, policy: &Policy, peers: &[IpAddr], neighbors: bool, now: Time) {
         for member in peers {
             self.peers.is_being_asked(*member, now);
         }
         if neighbors {
             self.neighbors.learnt_at = Some(now);
-            if policy.expels_silent_hosts() {
+            if policy.group.expels_silent_hosts() || policy.reader_vips().next().is_some() {
                 self.neighbors.note_question(now);
             }
         }

@@ -15,6 +15,13 @@ const REMEMBERED: usize = 32;
 /// An answer that comes later than this after a question is to another one: on a segment it takes milliseconds.
 const ANSWERED_WITHIN: Duration = Duration::from_millis(250);
 
+/// A host that has answered no longer ago than this is reached; one that never has is given as long.
+const REACHED_FOR: Duration = Duration::from_secs(4);
+/// It has been asked for so long meanwhile: within these 4 s, a second apart.
+const ASKED_FOR: Duration = Duration::from_millis(2_500);
+/// Two questions that are put within this time count as one: of a burst all answers may be lost together.
+const COUNTS_APART: Duration = Duration::from_millis(900);
+
 /// The hosts on the segment.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Neighbors {
@@ -28,7 +35,7 @@ pub struct Neighbors {
     #[serde(default)]
     pub not_heard: BTreeSet<VipId>,
     /// The last questions for the members' addresses, in order, everything being heard all the while since; only where silent hosts are
-    /// expelled.
+    /// expelled, or the cluster has reader VIPs.
     #[serde(default)]
     pub questions: VecDeque<Question>,
 }
@@ -55,6 +62,40 @@ impl Neighbors {
         Some(self.questions.iter().filter(move |question| question.at > alive_at))
     }
 
+    /// Whether this member's host answers on the segment: within the last 4 s, or not although it was asked three times in that time. None:
+    /// not known. An agent that stood still has asked nobody meanwhile, and one that can't hear has heard no answer.
+    pub fn is_reached(&self, member: IpAddr, now: Time) -> Option<bool> {
+        if self.reached_until(member).is_some_and(|until| now < until) {
+            return Some(true);
+        }
+        self.out_of_reach_at(member).filter(|at| now >= *at).map(|_| false)
+    }
+
+    /// When what [`Self::is_reached`] says changes by time alone, if it does.
+    pub(crate) fn reach_changes_at(&self, member: IpAddr, now: Time) -> Option<Time> {
+        let changes = [self.reached_until(member), self.out_of_reach_at(member)];
+        changes.into_iter().flatten().filter(|at| *at > now).min()
+    }
+
+    fn reached_until(&self, member: IpAddr) -> Option<Time> {
+        self.alive_at.get(&member).map(|heard| *heard + REACHED_FOR)
+    }
+
+    /// When it is out of reach, by the questions that were put so far.
+    fn out_of_reach_at(&self, member: IpAddr) -> Option<Time> {
+        let heard = self.alive_at.get(&member);
+        let questions = self.questions.iter().map(|question| question.at);
+        let mut apart: Vec<Time> = Vec::new();
+        for asked in questions.filter(|at| heard.is_none_or(|heard| at > heard)) {
+            if apart.last().is_none_or(|last| asked.since(*last) >= COUNTS_APART) {
+                apart.push(asked);
+            }
+        }
+        let [first, _, third, ..] = apart.as_slice() else { return None };
+        let silent = self.reached_until(member).unwrap_or(*first + REACHED_FOR);
+        Some(silent.max(*first + ASKED_FOR).max(*third + ANSWERED_WITHIN))
+    }
+
     pub(super) fn note_question(&mut self, now: Time) {
         if !self.not_heard.is_empty() || self.questions.back().is_some_and(|last| last.at == now) {
             return;
@@ -74,6 +115,11 @@ impl Neighbors {
             self.not_heard.insert(vip);
         }
         self.forget_questions();
+    }
+
+    /// The members are to be asked again as soon as anybody wants to know.
+    pub(super) fn ask_anew(&mut self) {
+        self.learnt_at = None;
     }
 
     pub(super) fn forget_questions(&mut self) {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::reach::Reach;
 use crate::fitness::Fitness;
 use crate::input::{Backlog, Fact, Says, Seen};
 use crate::net::VipId;
@@ -15,8 +16,9 @@ use crate::time::Time;
 
 /// A member says how fit its host is once a second. After three words that did not come, it is not known to be fit.
 const WORD_HOLDS_FOR: Duration = Duration::from_secs(3);
-/// A host that is cut off from the others lets go by itself: without its gateway within 5.3 s, without the majority within 6.3 s. Its last
-/// word may be a second older than that. Until then it may have what it had, and can't be asked.
+/// A host that is cut off from the others lets go by itself: without its gateway within 5.3 s, without the majority within 6.3 s, without
+/// enough of the other members' hosts on the segment 4 s after their last answer and a second look at its server. Its last word may be a
+/// second older than that. Until then it may have what it had, and can't be asked.
 const LETS_GO_WITHIN: Duration = Duration::from_secs(8);
 /// An agent that has just begun to listen has heard every member after so long, but for lost frames.
 const ALL_HEARD_AFTER: Duration = Duration::from_millis(1_500);
@@ -43,6 +45,9 @@ pub struct Readers {
     /// Whether the local mysqld listens for clients; none: not looked at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub listens: Option<Seen<bool>>,
+    /// How many of the other members' hosts answer on the segment, as of the last decision; none: not known whom to ask.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reach: Option<Reach>,
     /// How fit this host is, as of the last decision; none: not known yet.
     pub own: Option<Fitness>,
     /// Where each reader VIP belongs, as of the last decision; none: not known yet.
@@ -97,6 +102,21 @@ impl Readers {
         }
     }
 
+    /// Who answers on the segment.
+    pub(crate) fn note_reach(&mut self, reach: Option<Reach>) {
+        self.reach = reach;
+    }
+
+    /// Too few of the other members' hosts answer on the segment.
+    pub fn is_cut_off(&self) -> bool {
+        self.reach.is_some_and(|reach| reach.is_cut_off())
+    }
+
+    /// Enough of them answer.
+    pub fn reaches_enough(&self) -> bool {
+        self.reach.is_some_and(|reach| reach.enough == Some(true))
+    }
+
     /// How fit this host is.
     pub(crate) fn note_own(&mut self, own: Option<Fitness>, now: Time) {
         self.listens_since.get_or_insert(now);
@@ -137,6 +157,18 @@ impl Readers {
             *fitness != Fitness::Unfit && silent_for >= WORD_HOLDS_FOR && silent_for < LETS_GO_WITHIN
         };
         self.said.iter().filter(may_have).map(|(member, _)| *member)
+    }
+
+    /// Whoever is silent has been so, as far as is known here, for long enough to have let go of what it had.
+    pub(crate) fn the_silent_have_let_go(&self, now: Time) -> bool {
+        let silent = |at: Time| now.since(at) >= LETS_GO_WITHIN;
+        self.listens_since.is_some_and(silent) && self.said.values().all(|(_, at)| silent(*at))
+    }
+
+    /// When that is so, if it is not yet.
+    pub(crate) fn silent_have_let_go_at(&self, now: Time) -> Option<Time> {
+        let each = self.said.values().map(|(_, at)| *at).chain(self.listens_since);
+        each.map(|at| at + LETS_GO_WITHIN).max().filter(|over| *over > now)
     }
 
     /// When the first of these words is too old, or the first silent member has let go of what it had.

@@ -34,6 +34,7 @@ impl Code {
             Cause::ReadOnly => Self::ReadOnly,
             Cause::PlacedOn(_) | Cause::NoReader => Self::Placed,
             Cause::StaleView { .. } => Self::PrimaryCutOff,
+            Cause::CutOff { .. } => Self::SegmentLost,
             Cause::GatewayLost { .. } => Self::GatewayLost,
         }
     }

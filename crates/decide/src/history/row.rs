@@ -31,6 +31,8 @@ pub enum Code {
     ReadOnly,
     /// The holder's gateway did not answer.
     GatewayLost,
+    /// Of a reader VIP: too few of the other members answered the holder's host on the segment.
+    SegmentLost,
     /// The address went away, and not by this agent: by hand, or by another program.
     RemovedByHand,
     /// The agent did not run for longer than the VIP's lease.
@@ -57,7 +59,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, in the order of the documentation.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Switchover,
         Self::PrimaryDied,
         Self::HostSilent,
@@ -67,6 +69,7 @@ impl Code {
         Self::ServerSilent,
         Self::ReadOnly,
         Self::GatewayLost,
+        Self::SegmentLost,
         Self::RemovedByHand,
         Self::LeaseEnded,
         Self::HostSuspended,
@@ -92,6 +95,7 @@ impl Code {
             Self::ServerSilent => "SERVER_SILENT",
             Self::ReadOnly => "READ_ONLY",
             Self::GatewayLost => "GATEWAY_LOST",
+            Self::SegmentLost => "SEGMENT_LOST",
             Self::RemovedByHand => "REMOVED_BY_HAND",
             Self::LeaseEnded => "LEASE_ENDED",
             Self::HostSuspended => "HOST_SUSPENDED",

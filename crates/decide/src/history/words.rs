@@ -30,6 +30,7 @@ impl Row {
             Code::ServerSilent => format!("{moved}: its server answers again"),
             Code::ReadOnly => format!("{moved}: its server takes writes again"),
             Code::GatewayLost => format!("{moved}: its gateway answers again"),
+            Code::SegmentLost => format!("{moved}: the other members answer on the segment again"),
             Code::RemovedByHand => {
                 format!("{moved}: it was removed by hand or by another program, and added again")
             }

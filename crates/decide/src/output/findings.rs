@@ -76,6 +76,13 @@ pub enum Cause {
     PlacedOn(IpAddr),
     /// Of a reader VIP: no member is fit to have it.
     NoReader,
+    /// Of a reader VIP: too few of the other members' hosts answer on the segment, and the others may have it soon.
+    CutOff {
+        /// So many answer.
+        answered: usize,
+        /// Of so many.
+        others: usize,
+    },
     /// The gateway does not answer.
     GatewayLost {
         /// Misses in a row.
@@ -110,6 +117,10 @@ impl fmt::Display for Cause {
             }
             Self::PlacedOn(member) => write!(f, "it belongs on member {member}"),
             Self::NoReader => f.write_str("no member is fit to serve readers"),
+            Self::CutOff { answered, others } => write!(
+                f,
+                "only {answered} of {others} other members answer on the segment, asked each second for 4 s: the others may have its reader VIPs soon"
+            ),
             Self::GatewayLost { misses, own: None } => {
                 write!(f, "the gateway has missed {misses} probes in a row")
             }

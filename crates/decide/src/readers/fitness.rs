@@ -127,7 +127,12 @@ impl Candidacy {
         match &at.facts.server.fact {
             // While a view is being replaced a server may show two primaries. That is no word about whether it can serve readers.
             Fact::Unknown(_) | Fact::Known(Server::NotInGroup(NotInGroup::MultiPrimary)) => Serves::NotKnown,
-            Fact::Known(Server::Member(view)) => Self::role(at, view).map_or(Serves::No, Serves::As),
+            Fact::Known(Server::Member(view)) => match Self::role(at, view) {
+                Some(_) if at.facts.readers.is_cut_off() => Serves::No,
+                Some(role) if at.facts.readers.reaches_enough() => Serves::As(role),
+                Some(_) => Serves::NotKnown,
+                None => Serves::No,
+            },
             Fact::Known(_) => Serves::No,
         }
     }

@@ -2,18 +2,22 @@
 //! VIP belongs by the words of all.
 //!
 //! ```text
-//!   this host's stages 1 to 4,          ┌─────────┐ one word,        ┌───────────┐   where each      ┌────────────────┐
+//!   this host's stages 1 to 4,          ┌─────────┐ one word,        ┌───────────┐   where each      ┌─────────────────┐
 //!   its backlog, pause, drain ────────> │ fitness │ once a second ─> │ placement │ ── VIP belongs ─> │ stage 3 of each │
-//!                                       └─────────┘  the others' ──> └───────────┘                   │ reader VIP      │
-//!                                                    words, holders                                  └────────────────┘
+//!                             ┌───────> └─────────┘  the others' ──> └───────────┘         ┌───────> │ reader VIP      │
+//!   the members' hosts ─> ┌───┴───┐                  words, holders                        │         └─────────────────┘
+//!   that answer           │ reach │ ── too few: cut off on the segment ────────────────────┘
+//!                         └───────┘
 //! ```
 //! By the segment, for only it tells within milliseconds that a server has died (the group says so after 5 s); and whoever does not hear a
 //! member there could not take an address over from it either.
 
 mod fitness;
 pub mod placement;
+mod reach;
 
 pub use fitness::Candidacy;
+pub(crate) use reach::reach;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -21,7 +25,7 @@ use std::time::Duration;
 
 use crate::fitness::Fitness;
 use crate::input::{Fact, MemberState};
-use crate::moment::{LEARN_AT_MOST_EVERY, Moment};
+use crate::moment::Moment;
 use crate::net::VipId;
 use crate::output::Output;
 use crate::planted::planted;
@@ -75,9 +79,9 @@ pub(crate) fn here(policy: &Policy, at: Moment<'_>) -> impl Iterator<Item = VipI
 /// A member's host that answered for its own address no longer ago than this is heard.
 const HEARD_WITHIN: Duration = Duration::from_secs(3);
 
-/// Whether another member is heard on the segment: by its word, or by its host's answer to who has its address, for which it is asked
-/// once a second then. Where the group shows others ONLINE and none is heard, it may be this host that is cut off there: that nobody
-/// answers for an address proves nothing, and all that the others have would be taken.
+/// Whether another member is heard on the segment: by its word, or by its host's answer to who has its address. Where the group shows
+/// others ONLINE and none is heard, it may be this host that is cut off there: that nobody answers for an address proves nothing, and all
+/// that the others have would be taken. The primary beside one other goes on all the same, once that one has let go.
 fn hears_somebody(at: Moment<'_>, out: &mut Output) -> bool {
     let other_is_online = at.facts.own_view().is_some_and(|view| {
         view.members.iter().any(|member| member.id != view.local && member.state == MemberState::Online)
@@ -85,7 +89,13 @@ fn hears_somebody(at: Moment<'_>, out: &mut Output) -> bool {
     if !other_is_online || !at.facts.readers.words(at.now).is_empty() {
         return true;
     }
-    at.learn_neighbors(out);
-    out.wake(Timer::ReadersHeard, at.now + LEARN_AT_MOST_EVERY);
-    at.facts.neighbors.alive_at.values().any(|heard| at.now.since(*heard) < HEARD_WITHIN)
+    let readers = &at.facts.readers;
+    let mut alive = at.facts.neighbors.alive_at.values();
+    if alive.any(|heard| at.now.since(*heard) < HEARD_WITHIN) {
+        return true;
+    }
+    if let Some(then) = readers.silent_have_let_go_at(at.now) {
+        out.wake(Timer::ReadersHeard, then);
+    }
+    readers.reaches_enough() && readers.the_silent_have_let_go(at.now)
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::facts::Facts;
+use crate::facts::{Facts, Reach};
 use crate::fitness::Fitness;
 use crate::input::{Backlog, Fact, Seen};
 use crate::policy::Policy;
@@ -21,6 +21,9 @@ pub struct ReadersStatus {
     /// Whether its mysqld takes new clients; none: not known.
     #[serde(default)]
     pub listens: Option<bool>,
+    /// How many of the other members' hosts answer on the segment; none: not known whom to ask, or from an agent that does not ask.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reach: Option<Reach>,
     /// What each other member said last of its host, in order.
     pub words: Vec<WordStatus>,
     /// Where each reader VIP belongs, in order; none: not known yet.
@@ -83,6 +86,7 @@ impl ReadersStatus {
             own: readers.own,
             backlog: readers.backlog.as_ref().map(|seen| backlog(seen, now)),
             listens: readers.listens(now),
+            reach: readers.reach,
             words: readers.said.iter().map(word).collect(),
             placed,
         })

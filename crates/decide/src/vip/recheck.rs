@@ -138,6 +138,7 @@ impl VipMachine {
             Cause::NotAMember
             | Cause::NoMajority { .. }
             | Cause::GatewayLost { .. }
+            | Cause::CutOff { .. }
             | Cause::Refused(_)
             | Cause::StartedAnew => Leave::AtOnce,
             _ if Self::takes_stray_writes(at) => Leave::AtOnce,

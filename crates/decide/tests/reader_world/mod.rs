@@ -11,7 +11,7 @@ use decide::input::{
     Backlog, Event, Fact, Frame, Gateway, Host, HostAddress, Interface, MemberState, Role, Says, Seen, Server,
 };
 use decide::net::VipId;
-use decide::output::{Action, Outcome, VipAction};
+use decide::output::{Action, Outcome, Reason, Said, VipAction};
 use decide::policy::{Policy, VipPolicy, VipRole};
 use decide::time::Time;
 use decide::timers::Timer;
@@ -48,6 +48,8 @@ pub struct World {
     pub nodes: BTreeMap<u8, Node>,
     /// Each time that a VIP came to a member.
     pub moves: Vec<(VipId, u8)>,
+    /// Why VIPs left.
+    pub stopped: Vec<Said>,
     /// Each order, by whom.
     pub deeds: Vec<(u8, Action)>,
     /// Two that have just begun to hear each other may both have a VIP until then.
@@ -88,6 +90,7 @@ impl World {
             now,
             nodes,
             moves: Vec::new(),
+            stopped: Vec::new(),
             deeds: Vec::new(),
             settles_until: now,
             slowness: 0,
@@ -105,6 +108,7 @@ impl World {
         let mut world = Self::new(policy_with_readers(readers));
         world.run(ms(4_000));
         world.moves.clear();
+        world.stopped.clear();
         world.deeds.clear();
         world
     }
@@ -266,7 +270,13 @@ impl World {
         loop {
             let (policy, now) = (self.policy.clone(), self.now);
             match self.node(number).driver.next(&policy, now, |_, _| {}) {
-                Next::Decided(_) | Next::Settled(_) => {}
+                Next::Decided(_) => {
+                    let decision = self.nodes[&number].driver.decision();
+                    let said = decision.map(|decision| decision.reasons.clone()).unwrap_or_default();
+                    let stops = |said: &Said| matches!(said.reason, Reason::Stopped { .. });
+                    self.stopped.extend(said.into_iter().filter(stops));
+                }
+                Next::Settled(_) => {}
                 Next::Deed(action) => {
                     let outcome = self.carry_out(number, &action);
                     self.node(number).driver.done(outcome);
@@ -424,6 +434,9 @@ pub fn timers_of_a_member_that_comes_back_and_falls_behind() -> BTreeSet<Timer> 
     let interfaces = vec![Interface { name: "eth0".to_owned(), running: true }];
     tell(&Event::Host(Seen { asked_at: now, fact: Fact::Known(Host { addresses, interfaces }) }), now);
     tell(&Event::Gateway(Seen { asked_at: now, fact: Fact::Known(Gateway::Reachable) }), now);
+    for other in [2, 3] {
+        tell(&Event::Neighbor { address: member(other), mac: mac(other) }, now);
+    }
     let mut joining = group(1, 2, 545, true);
     joining.members[0].state = MemberState::Recovering;
     for view in [joining, group(1, 2, 545, true)] {

@@ -41,6 +41,7 @@ mod tests {
     use std::net::IpAddr;
 
     use decide::checks::Stage;
+    use decide::facts::Reach;
     use decide::fitness::Fitness;
     use decide::input::{MemberState, Role};
     use decide::policy::VipRole;
@@ -134,6 +135,7 @@ mod tests {
                     unknown: Some(words.clone()),
                 }),
                 listens: Some(false),
+                reach: Some(Reach { answered: usize::MAX, others: usize::MAX, enough: Some(false) }),
                 words: (0..MEMBERS)
                     .map(|_| WordStatus {
                         member: address,

@@ -99,6 +99,7 @@ fn families(shown: &Shown<'_>) -> Vec<Family> {
     families.extend(now(shown));
     families.extend(vips_now(shown));
     families.extend(readers_now(shown));
+    families.extend(reader_vips_now(shown));
     families.extend(counted(shown));
     families
 }
@@ -229,12 +230,7 @@ fn vips_now(shown: &Shown<'_>) -> Vec<Family> {
 
 /// What is now of serving readers: nothing of a cluster without reader VIPs.
 fn readers_now(shown: &Shown<'_>) -> Vec<Family> {
-    let each = |samples: OfReaders| {
-        let of_cluster = |(name, status): (&str, &Status)| {
-            status.readers.as_ref().map_or_else(Vec::new, |readers| samples(name, status.member, readers))
-        };
-        told(shown).flat_map(of_cluster).collect::<Vec<_>>()
-    };
+    let each = |samples: OfReaders| of_readers(shown, samples);
     vec![
         family(
             "haipmgr_reader_fitness",
@@ -280,6 +276,22 @@ fn readers_now(shown: &Shown<'_>) -> Vec<Family> {
                 age.map(|age| (labels(name, []), seconds(age))).into_iter().collect()
             }),
         ),
+    ]
+}
+
+/// Whether it reaches the others, and which reader VIPs belong on it.
+fn reader_vips_now(shown: &Shown<'_>) -> Vec<Family> {
+    let each = |samples: OfReaders| of_readers(shown, samples);
+    vec![
+        family(
+            "haipmgr_reader_cut_off",
+            "1: too few of the other members answer on the segment, so this host serves no readers; 0: enough do.",
+            None,
+            each(|name, _, readers| {
+                let enough = readers.reach.and_then(|reach| reach.enough);
+                enough.map(|enough| (labels(name, []), truth(!enough))).into_iter().collect()
+            }),
+        ),
         family(
             "haipmgr_reader_vip_placed",
             "1: the reader VIP belongs on this host; 0: elsewhere, or nowhere.",
@@ -293,6 +305,13 @@ fn readers_now(shown: &Shown<'_>) -> Vec<Family> {
             }),
         ),
     ]
+}
+
+fn of_readers(shown: &Shown<'_>, samples: OfReaders) -> Vec<(Labels, Value)> {
+    let of_cluster = |(name, status): (&str, &Status)| {
+        status.readers.as_ref().map_or_else(Vec::new, |readers| samples(name, status.member, readers))
+    };
+    told(shown).flat_map(of_cluster).collect()
 }
 
 /// In one word, as labels have it.

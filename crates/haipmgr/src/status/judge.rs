@@ -344,6 +344,7 @@ mod tests {
                 own: None,
                 backlog: None,
                 listens: None,
+                reach: None,
                 words: Vec::new(),
                 placed: Some(vec![PlacedStatus { vip: reader, member }]),
             });

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use comfy_table::presets::ASCII_FULL_CONDENSED;
 use comfy_table::{CellAlignment, Table};
+use decide::facts::Reach;
 use decide::status::{BacklogStatus, PlacedStatus, ReadersStatus, VipStatus, Wanted, WordStatus};
 
 use super::holders::{Holder, holders};
@@ -221,6 +222,10 @@ fn reader_lines(readers: &ReadersStatus) -> Vec<String> {
         _ => String::new(),
     };
     let closed = if readers.listens == Some(false) { " (mysqld takes no new clients)" } else { "" };
+    let cut_off = readers.reach.filter(Reach::is_cut_off).map_or_else(String::new, |reach| {
+        let Reach { answered, others, .. } = reach;
+        format!(" (cut off: only {answered} of {others} other members answer on the segment)")
+    });
     let said = |word: &WordStatus| {
         let silent = if word.counts { "" } else { ", and nothing since" };
         format!(", {}: {}{}{silent}", word.member, word.fitness, if_old(ms(word.age_ms)))
@@ -235,7 +240,7 @@ fn reader_lines(readers: &ReadersStatus) -> Vec<String> {
         |placed| placed.iter().map(place).collect::<Vec<_>>().join(", "),
     );
     vec![
-        format!("  to serve readers this host: {own}{closed}{behind}{others}"),
+        format!("  to serve readers this host: {own}{closed}{cut_off}{behind}{others}"),
         format!("  where reader VIPs belong: {placed}"),
     ]
 }

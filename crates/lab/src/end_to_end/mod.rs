@@ -327,6 +327,7 @@ const TESTS: &[Test] = &[
     at(When::Alone, "reader_comes_back", readers::deaths::comes_back),
     anytime("reader_power_off", readers::deaths::power_off),
     anytime("reader_cable_pulled", readers::deaths::cable_pulled),
+    anytime("reader_cut_off_on_the_segment", readers::cut_off::on_the_segment),
     anytime("reader_stop_group_replication", readers::deaths::stop_group_replication),
     anytime("reader_shutdown", readers::deaths::shutdown),
     anytime("reader_server_hung", readers::deaths::hung),

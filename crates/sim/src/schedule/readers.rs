@@ -86,6 +86,7 @@ impl Schedule {
             [WhenNoReader::Primary, WhenNoReader::Primary, WhenNoReader::Nobody, WhenNoReader::AnyOnline]
                 [rng.usize(0..4)];
         let end = let_readers_fail(&mut rng, self.members, &mut self.faults);
+        let end = end.max(cut_readers_off(self.seed, self.members, &mut self.faults));
         self.faults.sort_by_key(|timed| timed.at_ms);
         let end = end.max(self.length_ms.saturating_sub(TAIL_MS));
         self.length_ms = (end + readers.tail_ms()).min(LONGEST_WITH_READERS_MS);
@@ -122,4 +123,17 @@ fn let_readers_fail(rng: &mut Rng, members: usize, faults: &mut Vec<Timed>) -> u
         end = end.max(at_ms + ms.max(long));
     }
     end
+}
+
+/// In one schedule of three with readers somebody is cut off from the others on the segment alone, for so long that these take what it has:
+/// the group's port lives, and its gateway answers. Drawn apart, so that all else is the same with and without it. Gives when it is over.
+fn cut_readers_off(seed: u64, members: usize, faults: &mut Vec<Timed>) -> u64 {
+    let mut rng = Rng::with_seed(seed ^ READERS_DRAWN ^ 0xc07);
+    if rng.u8(0..3) != 0 {
+        return 0;
+    }
+    let who = if rng.u8(0..3) == 0 { Who::Host(rng.usize(0..members)) } else { Who::Reader };
+    let (at_ms, ms) = (HEAD_MS + 1_500 + rng.u64(0..9_000), rng.u64(3_000..16_000));
+    faults.push(Timed { at_ms, fault: Fault::ClientSideCut { who, gateway: false, ms } });
+    at_ms + ms
 }

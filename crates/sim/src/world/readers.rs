@@ -41,6 +41,8 @@ pub(super) struct Candidate {
     said: Option<(Fitness, Time)>,
     /// Since when its words have been that it is not fit.
     unfit_since: Option<Time>,
+    /// Since when it has reached too few of the others on the segment, beside an agent that runs and a server that is ONLINE.
+    pub(super) cut_since: Option<Time>,
 }
 
 /// A reader VIP has left a host, by its agent's order.
@@ -191,7 +193,7 @@ impl World {
     }
 
     /// What the server shows, where it is ONLINE with the majority.
-    fn serves(&self, host: Place) -> Option<&GroupView> {
+    pub(super) fn serves(&self, host: Place) -> Option<&GroupView> {
         let Some(Fact::Known(Server::Member(view))) = self.hosts[host].server.answer() else { return None };
         let online = view.local_member().is_some_and(|local| local.state == MemberState::Online);
         (online && view.has_majority()).then_some(view)
@@ -283,6 +285,7 @@ impl World {
             }
             candidate.down_since = down.then(|| candidate.down_since.unwrap_or(now));
         }
+        self.look_who_is_cut_off();
         self.look_whether_readers_stand_still();
     }
 
@@ -293,6 +296,7 @@ impl World {
         candidate.serves_since = None;
         candidate.steady_since = None;
         candidate.heard_since = None;
+        candidate.cut_since = None;
         self.readers_are_disturbed();
     }
 
@@ -338,7 +342,7 @@ impl World {
         }
     }
 
-    fn load(&self, host: Place) -> usize {
+    pub(super) fn load(&self, host: Place) -> usize {
         self.reader_vips().filter(|vip| self.hosts[host].vips[*vip].here.is_some()).count()
     }
 

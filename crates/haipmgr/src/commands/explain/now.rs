@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use decide::State;
 use decide::checks::{Finding, Stage};
+use decide::facts::Reach;
 use decide::fitness::Fitness;
 use decide::net::VipId;
 use decide::output::Said;
@@ -188,6 +189,9 @@ fn reader_leaves_if(limits: &VipPolicy, readers: &ReaderPolicy) -> Vec<String> {
         all.push("no member is fit to serve readers (when_no_reader = \"nobody\")".to_owned());
     }
     all.push("the gateway does not answer".to_owned());
+    all.push(
+        "too few of the other members that are ONLINE answer this host on the segment for 4 s".to_owned(),
+    );
     if let Some(lease) = limits.lease {
         all.push(format!(
             "the agent here dies or hangs: the kernel drops it within {} (lease)",
@@ -208,6 +212,11 @@ fn reader_comes_if(state: &State, policy: &Policy, vip: VipId) -> Vec<String> {
         }
     }
     let readers = &state.facts.readers;
+    if let Some(Reach { answered, others, .. }) = readers.reach.filter(Reach::is_cut_off) {
+        all.push(format!(
+            "enough of the other members answer on the segment (last known: {answered} of {others})"
+        ));
+    }
     if readers.own != Some(Fitness::Ready) {
         let own = readers.own.map_or_else(|| "not known".to_owned(), |own| own.to_string());
         all.push(format!("this host is ready to serve readers (last known: {own})"));

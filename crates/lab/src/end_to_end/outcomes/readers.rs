@@ -34,8 +34,16 @@ pub(super) const ROWS: &[Outcome] = &[
         "a reader's host loses its power, or its cable is pulled",
         OTHER,
         "7–8 s",
-        "nobody says anything, and silence proves no death: a host that is cut off keeps its VIPs until it has missed its gateway for 4 to \
-         5 s, so that another takes them 8 s after its last word",
+        "nobody says anything, and silence proves no death: a host that is cut off keeps its VIPs until it has missed the other members, \
+         or its gateway, for 4 to 5 s, so that another takes them 8 s after its last word",
+    ),
+    row(
+        &["reader_cut_off_on_the_segment"],
+        "a reader's host is cut off from the other members on the segment alone: its gateway answers, and the group's traffic goes another way",
+        OTHER,
+        "3–5.5 s: it is left after 3–4.1 s, and there 7–8.5 s after the cut",
+        "its server is ONLINE in the majority, and the others have no word from it: it asks the ONLINE members' hosts for their addresses once a \
+         second, and gives its reader VIPs up when too few have answered for 4 s, before the others take them 8 s after its last word",
     ),
     row(
         &["reader_server_hung"],

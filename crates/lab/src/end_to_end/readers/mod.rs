@@ -2,6 +2,7 @@
 //!
 //! | file | the one idea |
 //! |---|---|
+//! | `readers/cut_off.rs` | a reader's host that is cut off on the segment alone |
 //! | `readers/deaths.rs` | what takes a reader's server or host away |
 //! | `readers/behind.rs` | a secondary that falls behind, and one that is only busy |
 //! | `readers/ordered.rs` | what an operator asks for: a switchover, a drain, a pause, an agent started anew |
@@ -10,6 +11,7 @@
 //! A lab without reader VIPs (`--readers`) has two of them for each of these tests, and none again after it.
 
 pub(super) mod behind;
+pub(super) mod cut_off;
 pub(super) mod deaths;
 pub(super) mod no_reader;
 pub(super) mod ordered;
