@@ -219,7 +219,7 @@ impl Status {
         let decision = step(policy, &mut state.clone(), &Event::Wake, now);
         let moment = Moment { facts: &state.facts, group: &policy.group, now };
         let vips = policy.vips.iter().filter_map(|(id, limits)| {
-            let at = VipMoment { moment, vip: *id, policy: limits };
+            let at = VipMoment { moment, vip: *id, policy: limits, cluster: policy };
             let words = decision.said_of(*id).map(|said| said.words(policy));
             Some(vip(state.vips.get(id)?, words, at))
         });

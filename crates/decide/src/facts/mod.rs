@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use neighbors::{Neighbors, Question};
+pub use neighbors::{Introduced, Neighbors, Question};
 pub use news::News;
 pub use pause::Pause;
 pub use peers::{Open, Peer, Peers};
@@ -25,7 +25,7 @@ pub use process::Signs;
 pub use readers::Readers;
 pub use view::Views;
 
-use crate::input::{Event, Fact, Gateway, GroupView, Host, Seen, Server, Why};
+use crate::input::{Event, Fact, Frame, Gateway, GroupView, Host, Says, Seen, Server, Why};
 use crate::net::Mac;
 use crate::output::group::{Action, Outcome};
 use crate::output::vip::VipAction;
@@ -145,10 +145,19 @@ impl Facts {
                 let lost = take_in_gateway(known, seen);
                 return lost.then_some(News::GatewayLost(VipGateway::Own(*gateway))).into_iter().collect();
             }
+            // What is heard elsewhere says nothing of the members' own interface.
+            Event::ReceiveUp(vip, _) if policy.interface_elsewhere(*vip).is_some() => {}
             Event::ReceiveUp(vip, up) => {
                 self.neighbors.receive_changes(*vip, *up);
                 if policy.is_for_readers(*vip) {
                     self.readers.receive_changes(*up, now);
+                }
+            }
+            Event::Frame(vip, Frame { from, says: Says::Member(member) }) => {
+                if let Some(elsewhere) = policy.interface_elsewhere(*vip)
+                    && policy.group.members.contains_key(member)
+                {
+                    self.neighbors.take_in_word(elsewhere, *member, *from, now);
                 }
             }
             Event::Frame(vip, frame) if policy.is_for_readers(*vip) => {
@@ -267,9 +276,14 @@ impl Facts {
         }
     }
 
-    /// The member that owns this hardware address, another than this host.
+    /// The member that owns this hardware address, another than this host, on whichever interface: for words. What a rule makes of a
+    /// frame depends on where it was heard (`VipMoment::member_of`).
     pub fn member_of(&self, mac: Mac) -> Option<IpAddr> {
-        self.neighbors.member_of(mac)
+        let elsewhere = || {
+            let mut all = self.neighbors.introduced.keys();
+            all.find_map(|interface| self.neighbors.introduced_as(*interface, mac))
+        };
+        self.neighbors.member_of(mac).or_else(elsewhere)
     }
 
     /// What a member's server said to a question put at `since` or later.
