@@ -47,6 +47,7 @@ fn listen_and(host: &Host, own: Ipv4Addr, first: fn(&NeighborWatch)) -> Receiver
     host.run(move |_| async move {
         let settings = NeighborSettings {
             interface: INTERFACE.to_owned(),
+            only_vips: false,
             vips: BTreeMap::from([(VIP.into(), VipId::FIRST)]),
             own_address: own.into(),
             members: vec![A.into(), B.into(), C.into()],

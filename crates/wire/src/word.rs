@@ -21,6 +21,16 @@ impl Word {
         known.then_some(Self(number))
     }
 
+    /// The word for this place in a list that both sides have in the same order, from 0; none: there is no number for it.
+    pub fn of_place(place: usize) -> Option<Self> {
+        u8::try_from(place).ok()?.checked_add(Self::SECOND_ROW).map(Self)
+    }
+
+    /// The place that it stands for.
+    pub fn place(self) -> Option<usize> {
+        self.0.checked_sub(Self::SECOND_ROW).map(usize::from)
+    }
+
     /// Its number.
     pub const fn number(self) -> u8 {
         self.0
@@ -56,6 +66,14 @@ mod tests {
             assert!(word.is_none_or(|word| word.mark() == mark));
         }
         assert_eq!(Word::of_mark(Mac([2, 0, 0, 0, 0, 1])), None, "some interface's");
+        assert!(Word::EACH.iter().all(|word| word.place().is_none()));
+        for place in 0..240 {
+            assert_eq!(Word::of_place(place).and_then(Word::place), Some(place));
+        }
+        assert_eq!(
+            [0, 239, 240].map(|place| Word::of_place(place).map(Word::number)),
+            [Some(16), Some(255), None]
+        );
         assert_eq!(Word::of_mark(Mac::UNKNOWN), None);
     }
 }
