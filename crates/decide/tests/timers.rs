@@ -124,6 +124,10 @@ fn story_of(timer: Timer) -> Set {
         Timer::RemoveAgain | Timer::LeftBehind => while_holding(|model| {
             model.tell(Event::Release);
         }),
+        Timer::SayMember => while_holding(|model| {
+            model.vip.interfaces = model.group.members.clone();
+            model.run(ms(20));
+        }),
         Timer::NameStranger => while_holding(|model| {
             model.frame(9, Says::Probe);
         }),

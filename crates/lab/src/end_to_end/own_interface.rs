@@ -293,6 +293,6 @@ fn answers(experiment: &Experiment, address: Ipv4Addr, by: usize) -> Result<(), 
             let mut connection = Conn::new(options()).ok()?;
             connection.query_first::<String, _>("SELECT @@hostname").ok().flatten()
         })?;
-        Ok(asked.as_deref() == Some(name))
+        Ok(asked.as_deref() == Some(name.as_str()))
     })
 }
