@@ -39,6 +39,8 @@ pub enum Code {
     HostSuspended,
     /// The host is no member any more: its own address, or its interface, is not there.
     NotAMember,
+    /// The interface that the VIP has of its own was missing, down or without an address.
+    InterfaceLost,
     /// `haipmgr drain`, `haipmgr undrain` or `haipmgr stop --release`.
     Drained,
     /// Another host used the address too.
@@ -57,7 +59,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, in the order of the documentation.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Switchover,
         Self::PrimaryDied,
         Self::HostSilent,
@@ -71,6 +73,7 @@ impl Code {
         Self::LeaseEnded,
         Self::HostSuspended,
         Self::NotAMember,
+        Self::InterfaceLost,
         Self::Drained,
         Self::Conflict,
         Self::Overruled,
@@ -96,6 +99,7 @@ impl Code {
             Self::LeaseEnded => "LEASE_ENDED",
             Self::HostSuspended => "HOST_SUSPENDED",
             Self::NotAMember => "NOT_A_MEMBER",
+            Self::InterfaceLost => "INTERFACE_LOST",
             Self::Drained => "DRAINED",
             Self::Conflict => "CONFLICT",
             Self::Overruled => "OVERRULED",
