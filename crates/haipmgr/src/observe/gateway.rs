@@ -56,11 +56,11 @@ pub struct GatewaySettings {
 impl GatewaySettings {
     /// Once a second, and lost after 16 misses within 4 s: a cable that is away for 3 s, for which no group changes its primary, moves
     /// nothing.
-    pub fn new(gateway: IpAddr, interface: impl Into<String>, source: impl Into<Option<IpAddr>>) -> Self {
+    pub fn new(gateway: IpAddr, interface: impl Into<String>, source: IpAddr) -> Self {
         Self {
             gateway,
             interface: interface.into(),
-            source: source.into(),
+            source: Some(source),
             interval: Duration::from_secs(1),
             limit: Duration::from_millis(250),
             misses_until_lost: 16,

@@ -79,9 +79,8 @@ impl Segment {
         let mut begin = |look: &Look<'_>| {
             let neighbor = listen(look);
             for gateway in &look.gateways {
-                let source = (!look.only_vips).then_some(address);
-                let at = (*gateway, look.interface, source);
-                gateways.insert(*gateway, Arc::new(watch_gateway(segments, cluster, at, &neighbor, told.1)));
+                let watched = watch_gateway(segments, cluster, (*gateway, address, look), &neighbor, told.1);
+                gateways.insert(*gateway, Arc::new(watched));
             }
             neighbor
         };
@@ -176,7 +175,7 @@ fn gateway_heard(to_be: &GatewaysToBe) -> impl Fn(IpAddr, Time) + Send + Sync + 
 fn watch_gateway(
     segments: &Segments,
     cluster: &Cluster,
-    (gateway, interface, source): (IpAddr, &str, Option<IpAddr>),
+    (gateway, own, look): (IpAddr, IpAddr, &Look<'_>),
     neighbor: &Arc<NeighborWatch>,
     events: &mpsc::UnboundedSender<Event>,
 ) -> SharedGateway {
@@ -184,7 +183,8 @@ fn watch_gateway(
     let settings = GatewaySettings {
         interval: cluster.gateway_interval,
         misses_until_lost: cluster.gateway_misses,
-        ..GatewaySettings::new(gateway, interface, source)
+        source: (!look.only_vips).then_some(own),
+        ..GatewaySettings::new(gateway, look.interface, own)
     };
     let is_the_clusters = gateway == cluster.gateway;
     let seen = move |seen| {
