@@ -19,6 +19,7 @@ use crate::checks::{Cause, Finding, Stage, Verdict, own_member};
 use crate::facts::Facts;
 use crate::input::{Event, Fact, GroupView, Member, MemberState, Role, Server, Why};
 use crate::moment::{Moment, VipMoment};
+use crate::net::Mac;
 use crate::policy::{Policy, VipGateway, VipPolicy, VipRole};
 use crate::step::{Decision, State, step};
 use crate::time::Time;

@@ -1,6 +1,8 @@
 //! What nobody tells the rules of, and a person should read in the log: a removed file, a server that listens elsewhere, a primary that stays
 //! read-only, a kernel that answers no ARP, a changed way of the frames. Decides nothing.
 
+use std::collections::BTreeSet;
+
 use decide::State;
 use decide::checks::{Cause, Finding};
 use tokio::time::Instant;
