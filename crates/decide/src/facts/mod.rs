@@ -26,7 +26,7 @@ pub use readers::Readers;
 pub use view::Views;
 
 use crate::input::{Event, Fact, Frame, Gateway, GroupView, Host, Says, Seen, Server, Why};
-use crate::net::Mac;
+use crate::net::{Mac, VipId};
 use crate::output::group::{Action, Outcome};
 use crate::output::vip::VipAction;
 use crate::policy::{GroupPolicy, Policy, VipGateway};
@@ -145,20 +145,9 @@ impl Facts {
                 let lost = take_in_gateway(known, seen);
                 return lost.then_some(News::GatewayLost(VipGateway::Own(*gateway))).into_iter().collect();
             }
-            // What is heard elsewhere says nothing of the members' own interface.
-            Event::ReceiveUp(vip, _) if policy.interface_elsewhere(*vip).is_some() => {}
-            Event::ReceiveUp(vip, up) => {
-                self.neighbors.receive_changes(*vip, *up);
-                if policy.is_for_readers(*vip) {
-                    self.readers.receive_changes(*up, now);
-                }
-            }
+            Event::ReceiveUp(vip, up) => self.take_in_receive_up(policy, *vip, *up, now),
             Event::Frame(vip, Frame { from, says: Says::Member(member) }) => {
-                if let Some(elsewhere) = policy.interface_elsewhere(*vip)
-                    && policy.group.members.contains_key(member)
-                {
-                    self.neighbors.take_in_word(elsewhere, *member, *from, now);
-                }
+                self.take_in_word(policy, *vip, *member, *from, now);
             }
             Event::Frame(vip, frame) if policy.is_for_readers(*vip) => {
                 let member = self.neighbors.member_of(frame.from);
@@ -200,6 +189,25 @@ impl Facts {
             | Event::Wake => {}
         }
         Vec::new()
+    }
+
+    /// What is not heard where only VIPs are says nothing of the members' own interface.
+    fn take_in_receive_up(&mut self, policy: &Policy, vip: VipId, up: bool, now: Time) {
+        if policy.interface_elsewhere(vip).is_none() {
+            self.neighbors.receive_changes(vip, up);
+        }
+        if policy.is_for_readers(vip) {
+            self.readers.receive_changes(up, now);
+        }
+    }
+
+    /// A host said on the interface of this VIP which member it is.
+    fn take_in_word(&mut self, policy: &Policy, vip: VipId, member: IpAddr, from: Mac, now: Time) {
+        if let Some(elsewhere) = policy.interface_elsewhere(vip)
+            && policy.group.members.contains_key(&member)
+        {
+            self.neighbors.take_in_word(elsewhere, member, from, now);
+        }
     }
 
     /// Notes what was asked for just now.
