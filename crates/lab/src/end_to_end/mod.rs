@@ -363,7 +363,7 @@ const TESTS: &[Test] = &[
     anytime("vip_with_a_network_of_its_own", vips::with_a_network),
     anytime("vips_with_other_gateways", vips::with_gateways),
     anytime("vip_on_an_interface_of_its_own", own_interface::moves),
-    anytime("vip_on_a_vlan_and_on_a_bond", own_interface::on_a_vlan_and_on_a_bond),
+    anytime("vip_on_a_virtual_interface", own_interface::on_virtual_interfaces),
     anytime("holders_interface_made_anew", interface::made_anew),
     anytime("holders_addresses_flushed", interface::flushed),
     anytime("holders_interface_set_down_and_up", interface::set_down_and_up),

@@ -54,8 +54,8 @@ pub(super) const ROWS: &[Outcome] = &[
         "each agent says on that interface which member it is, so that a claim is yielded to as a member's; the interface is of stage 1 for that VIP alone, and only the primary's host is entitled to it",
     ),
     row(
-        &["vip_on_a_vlan_and_on_a_bond"],
-        "that VIP on a VLAN of the second interface (eth1.5), and on a bond over it; a switchover; the VLAN or the bond is set down and up",
+        &["vip_on_a_virtual_interface"],
+        "that VIP on a VLAN of the second interface (eth1.5), on a bond over it, on a MACVLAN of it, as far as the kernel has them; a switchover; that interface is set down and up",
         "the new primary; nobody; the same host, again",
         "as above",
         "as above: what carries Ethernet frames will do",
