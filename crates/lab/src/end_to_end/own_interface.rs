@@ -24,20 +24,16 @@ const VIP: Ipv4Addr = Ipv4Addr::new(10, 78, 0, 100);
 /// [`VIP`] with that network's router as its gateway.
 const ON_ETH1: &str =
     "[[cluster.vips]]\naddress = \"10.78.0.100\"\ninterface = \"eth1\"\ngateway = \"10.78.0.254\"\n";
-/// … on a VLAN of that interface, on a bond over it, and on a MACVLAN of it.
+/// … on a VLAN of that interface, and on a bond over it.
 const ON_A_VLAN: &str =
     "[[cluster.vips]]\naddress = \"10.78.0.100\"\ninterface = \"eth1.5\"\ngateway = \"none\"\n";
 const ON_A_BOND: &str =
     "[[cluster.vips]]\naddress = \"10.78.0.100\"\ninterface = \"bond1\"\ngateway = \"none\"\n";
-const ON_A_MACVLAN: &str =
-    "[[cluster.vips]]\naddress = \"10.78.0.100\"\ninterface = \"mac1\"\ngateway = \"none\"\n";
 /// A VLAN on the second interface.
 const MAKE_VLAN: &str = "ip link add link eth1 name eth1.5 type vlan id 5 && ip link set eth1.5 up";
 /// A bond over the second interface, which has to be down to be joined.
 const MAKE_BOND: &str = "ip link add bond1 type bond mode active-backup miimon 100 && ip link set eth1 down \
                          && ip link set eth1 master bond1 && ip link set bond1 up";
-/// An interface with a hardware address of its own on the second one.
-const MAKE_MACVLAN: &str = "ip link add mac1 link eth1 type macvlan mode bridge && ip link set mac1 up";
 /// How long is waited for what should come long before.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long the interface stays down.
@@ -75,15 +71,11 @@ pub(super) fn moves(under_test: &mut UnderTest) -> Result<String, Broken> {
     Ok(told)
 }
 
-/// The same VIP on a VLAN of the second interface, on a bond over it and on a MACVLAN of it, as far as the kernel has them: it follows a
-/// switchover, and lets go where its interface is down.
+/// The same VIP on a VLAN of the second interface, and on a bond over it, as far as the kernel has them: it follows a switchover, and lets go
+/// where its interface is down.
 pub(super) fn on_virtual_interfaces(under_test: &mut UnderTest) -> Result<String, Broken> {
     let mut told = Vec::new();
-    let kinds = [
-        ("eth1.5", MAKE_VLAN, ON_A_VLAN),
-        ("bond1", MAKE_BOND, ON_A_BOND),
-        ("mac1", MAKE_MACVLAN, ON_A_MACVLAN),
-    ];
+    let kinds = [("eth1.5", MAKE_VLAN, ON_A_VLAN), ("bond1", MAKE_BOND, ON_A_BOND)];
     for (name, make, more) in kinds {
         under_test.experiment.lab.segment.plug_in_second()?;
         let outcome = if make_everywhere(&under_test.experiment, make, name)? {
@@ -267,7 +259,7 @@ fn held_by(experiment: &Experiment, wanted: &[usize], limit: Duration) -> Result
 fn holders(experiment: &Experiment) -> Result<Vec<usize>, Broken> {
     let segment = &experiment.lab.segment;
     let has_it = |host: &Host| -> Result<bool, Broken> {
-        for interface in [SECOND_INTERFACE, "eth1.5", "bond1", "mac1"] {
+        for interface in [SECOND_INTERFACE, "eth1.5", "bond1"] {
             if segment.addresses_on(host, interface)?.contains(&VIP.into()) {
                 return Ok(true);
             }

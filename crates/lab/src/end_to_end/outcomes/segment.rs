@@ -55,7 +55,7 @@ pub(super) const ROWS: &[Outcome] = &[
     ),
     row(
         &["vip_on_a_virtual_interface"],
-        "that VIP on a VLAN of the second interface (eth1.5), on a bond over it, on a MACVLAN of it, as far as the kernel has them; a switchover; that interface is set down and up",
+        "that VIP on a VLAN of the second interface (eth1.5), and on a bond over it, as far as the kernel has them; a switchover; that interface is set down and up",
         "the new primary; nobody; the same host, again",
         "as above",
         "as above: what carries Ethernet frames will do",
