@@ -124,7 +124,7 @@ fn make_everywhere(experiment: &Experiment, make: &str, name: &str) -> Result<bo
     let segment = &experiment.lab.segment;
     for host in segment.databases.iter().chain([&segment.client]) {
         let own = in_second(host.address());
-        let made = host
+        let done = host
             .command("sh")
             .args([
                 "-c",
@@ -132,7 +132,7 @@ fn make_everywhere(experiment: &Experiment, make: &str, name: &str) -> Result<bo
             ])
             .output()
             .map_err(Broken::io("can't run a shell"))?;
-        if !made.status.success() {
+        if !done.status.success() {
             return Ok(false);
         }
     }
