@@ -9,16 +9,18 @@ use crate::checks::{Cause, Finding, Stages, Verdict, gateway_found, own_member};
 use crate::entitlement::Entitlement;
 use crate::facts::{Facts, Reach};
 use crate::input::{Fact, GroupView, MemberState, Server, Why};
-use crate::net::VipId;
+use crate::net::{Mac, VipId};
 use crate::output::Output;
 use crate::planted::planted;
 use crate::policy::{
-    GatewayLost, GroupPolicy, ReadOnlyPrimary, VipGateway, VipPolicy, VipRole, WhenNoReader,
+    GatewayLost, GroupPolicy, Policy, ReadOnlyPrimary, VipGateway, VipPolicy, VipRole, WhenNoReader,
 };
 use crate::time::Time;
 
 /// Members' hardware addresses are asked for because of an unknown one at most this often; it is also their time to answer.
 pub(crate) const LEARN_AT_MOST_EVERY: Duration = Duration::from_secs(1);
+/// On an interface that only VIPs are on each member says once a second who it is: so long at the most until all have, but for lost frames.
+const SAID_WITHIN: Duration = Duration::from_secs(2);
 
 /// The facts, the group's policy and the time of one decision.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +38,8 @@ pub(crate) struct VipMoment<'a> {
     pub(crate) vip: VipId,
     /// The VIP's own limits and choices.
     pub(crate) policy: &'a VipPolicy,
+    /// The cluster's, with all its VIPs.
+    pub(crate) cluster: &'a Policy,
 }
 
 impl<'a> Deref for VipMoment<'a> {
@@ -43,6 +47,64 @@ impl<'a> Deref for VipMoment<'a> {
 
     fn deref(&self) -> &Self::Target {
         &self.moment
+    }
+}
+
+impl<'a> VipMoment<'a> {
+    /// The interface that it is on, where that is not the members' own: by the first VIP that is on it.
+    pub(crate) fn elsewhere(&self) -> Option<VipId> {
+        self.cluster.interface_elsewhere(self.vip)
+    }
+
+    /// The interface of this host that is to have the VIP. None: which member this host is is not known, or it is none.
+    pub(crate) fn home(&self) -> Option<&'a str> {
+        let Fact::Known(host) = &self.facts.host.fact else { return None };
+        let (member, interface) = own_member(self.group, host)?;
+        Some(self.policy.interfaces.get(&member).map_or(interface, String::as_str))
+    }
+
+    /// From which of its addresses this host speaks where the VIP is: one of the VIP's family that is no VIP. Why not, where the interface is
+    /// of no use.
+    pub(crate) fn asker(&self) -> Result<IpAddr, Cause> {
+        let (Fact::Known(host), Some(home)) = (&self.facts.host.fact, self.home()) else {
+            return Err(Cause::NotAMember);
+        };
+        match host.interfaces.iter().find(|interface| interface.name == home) {
+            None => return Err(Cause::InterfaceMissing(home.to_owned())),
+            Some(interface) if !interface.running => return Err(Cause::InterfaceDown(home.to_owned())),
+            Some(_) => {}
+        }
+        let own = |address: &IpAddr| {
+            address.is_ipv4() == self.policy.address.is_ipv4() && self.cluster.vip_of(*address).is_none()
+        };
+        let there = host.addresses.iter().filter(|there| there.interface == home);
+        let mut there: Vec<IpAddr> = there.map(|there| there.address).filter(own).collect();
+        // Every interface that does IPv6 has one, and keeps it.
+        let is_link_local =
+            |address: &IpAddr| matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local());
+        there.sort_by_key(|address| (!is_link_local(address), *address));
+        there.into_iter().next().ok_or_else(|| Cause::NoAddressOn(home.to_owned()))
+    }
+
+    /// The member that owns this hardware address where the VIP is, another than this host.
+    pub(crate) fn member_of(&self, mac: Mac) -> Option<IpAddr> {
+        let Some(elsewhere) = self.elsewhere() else { return self.facts.neighbors.member_of(mac) };
+        let member = self.facts.neighbors.introduced_as(elsewhere, mac);
+        // Who says that it is this host is none.
+        member.filter(|member| Some(*member) != self.own_address())
+    }
+
+    /// The hardware address of this member where the VIP is.
+    pub(crate) fn mac_of(&self, member: IpAddr) -> Option<Mac> {
+        match self.elsewhere() {
+            None => self.facts.neighbors.macs.get(&member).copied(),
+            Some(elsewhere) => self.facts.neighbors.mac_elsewhere(elsewhere, member),
+        }
+    }
+
+    /// A host whose hardware address is still no member's after this long is none, but for lost frames.
+    pub(crate) fn members_known_within(&self) -> Duration {
+        if self.elsewhere().is_some() { SAID_WITHIN } else { LEARN_AT_MOST_EVERY }
     }
 }
 
@@ -58,9 +120,16 @@ impl VipMoment<'_> {
         self.is_for_readers() && placed == Some(&member)
     }
 
-    /// The stages as the facts stand, the third by what this VIP is for, the fourth by the gateway that it has.
+    /// The stages as the facts stand, the first by the interface that this VIP has, the third by what it is for, the fourth by the gateway
+    /// that it has.
     pub(crate) fn stages(&self) -> Stages {
         let mut stages = self.moment.stages();
+        if stages.member.0 == Finding::Passed
+            && self.elsewhere().is_some()
+            && let Err(cause) = self.asker()
+        {
+            stages.member.0 = Finding::Failed(cause);
+        }
         stages.gateway = self.gateway_of(self.policy.gateway);
         if self.follows_read_only_primary() && stages.primary.0 == Finding::Failed(Cause::ReadOnly) {
             stages.primary.0 = Finding::Passed;
@@ -149,12 +218,12 @@ impl VipMoment<'_> {
     }
 
     /// The interface that bears the VIP: `None` when it is not here, `Unknown` when the host's addresses are not known. On a
-    /// member only its own interface counts (`copies.rs` has the others); a host that is none lets go of it wherever it is.
+    /// member only the VIP's interface counts (`copies.rs` has the others); a host that is none lets go of it wherever it is.
     pub(crate) fn vip_interface(&self) -> Fact<Option<String>> {
         match &self.facts.host.fact {
             Fact::Unknown(why) => Fact::Unknown(why.clone()),
             Fact::Known(host) => {
-                let own_interface = own_member(self.group, host).map(|(_, interface)| interface);
+                let own_interface = self.home();
                 let mut interfaces = host
                     .addresses
                     .iter()

@@ -62,6 +62,10 @@ pub struct VipPolicy {
     /// The prefix length that it is added with; none: that of a single host ([`VipPolicy::prefix_length`]).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prefix: Option<u8>,
+    /// The interface that it is on at each member's host, where that is not the member's own; nothing: it is the member's own everywhere. Of a
+    /// VIP that has these, each member is named.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub interfaces: BTreeMap<IpAddr, String>,
     /// Which member it belongs on.
     pub role: VipRole,
     /// Which gateway a host must reach to have it.
@@ -220,6 +224,9 @@ pub enum SilentHost {
     Expel,
 }
 
+/// On an interface that has no member's address each member says its place among the members, in a number from 16 to 255.
+const MOST_MEMBERS_ELSEWHERE: usize = 240;
+
 /// A policy that can't be kept.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{key}: {problem}")]
@@ -280,6 +287,7 @@ impl VipPolicy {
         Self {
             address,
             prefix: None,
+            interfaces: BTreeMap::new(),
             role: VipRole::Writer,
             gateway: VipGateway::TheClusters,
             probe_count: 3,
@@ -306,6 +314,7 @@ impl VipPolicy {
     }
 
     fn validate(&self, group: &GroupPolicy) -> Result<(), BadPolicy> {
+        self.validate_interfaces(group)?;
         let most = if self.address.is_ipv4() { 32 } else { 128 };
         if !(1..=most).contains(&self.prefix_length()) {
             return bad("vip", "the prefix length must be from 1 to 32, of an IPv6 address to 128");
@@ -333,6 +342,25 @@ impl VipPolicy {
         }
         Ok(())
     }
+
+    fn validate_interfaces(&self, group: &GroupPolicy) -> Result<(), BadPolicy> {
+        if self.interfaces.is_empty() {
+            return Ok(());
+        }
+        if self.role == VipRole::Reader {
+            return bad("interface", "a VIP for readers is on the members' own interface; leave this out");
+        }
+        if !self.interfaces.keys().eq(group.members.keys()) {
+            return bad("interface", "must name one for each member, or one for all");
+        }
+        if group.members.len() > MOST_MEMBERS_ELSEWHERE {
+            return bad(
+                "interface",
+                "a cluster of more than 240 members has its VIPs on the members' own interface",
+            );
+        }
+        Ok(())
+    }
 }
 
 impl Policy {
@@ -349,6 +377,16 @@ impl Policy {
     /// A VIP's address.
     pub fn address_of(&self, vip: VipId) -> Option<IpAddr> {
         self.vips.get(&vip).map(|vip| vip.address)
+    }
+
+    /// The interface on which this VIP is, where that is not the members' own: by the first VIP that is on it. Two that are on the same
+    /// interface at each host have the same.
+    pub fn interface_elsewhere(&self, vip: VipId) -> Option<VipId> {
+        let interfaces = &self.vips.get(&vip)?.interfaces;
+        if interfaces.is_empty() {
+            return None;
+        }
+        self.vips.iter().find(|(_, other)| other.interfaces == *interfaces).map(|(first, _)| *first)
     }
 
     /// The VIPs for readers, in order.
@@ -391,6 +429,17 @@ impl Policy {
             vip.validate(&self.group)?;
             if self.vip_of(vip.address) != Some(*id) {
                 return bad("vip", "the same address is named twice; each VIP is one machine's business");
+            }
+            let asked_elsewhere = |other: &VipPolicy| {
+                matches!(vip.gateway, VipGateway::Own(_))
+                    && other.gateway == vip.gateway
+                    && other.interfaces != vip.interfaces
+            };
+            if self.vips.values().any(asked_elsewhere) {
+                return bad(
+                    "gateway",
+                    "two VIPs on different interfaces name the same gateway; it is asked on one of them",
+                );
             }
         }
         Ok(())

@@ -19,6 +19,7 @@ use crate::checks::{Cause, Finding, Stage, Verdict, own_member};
 use crate::facts::Facts;
 use crate::input::{Event, Fact, GroupView, Member, MemberState, Role, Server, Why};
 use crate::moment::{Moment, VipMoment};
+use crate::net::Mac;
 use crate::policy::{Policy, VipGateway, VipPolicy, VipRole};
 use crate::step::{Decision, State, step};
 use crate::time::Time;
@@ -117,6 +118,9 @@ pub struct VipStatus {
     /// What its own stage 4 found, where it does not go by the cluster's gateway.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gateway: Option<String>,
+    /// Of a VIP on an interface that has no member's address: each other member that says who it is there, with its hardware address.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<(IpAddr, Mac)>,
 }
 
 /// Whether a VIP should be here.
@@ -219,7 +223,7 @@ impl Status {
         let decision = step(policy, &mut state.clone(), &Event::Wake, now);
         let moment = Moment { facts: &state.facts, group: &policy.group, now };
         let vips = policy.vips.iter().filter_map(|(id, limits)| {
-            let at = VipMoment { moment, vip: *id, policy: limits };
+            let at = VipMoment { moment, vip: *id, policy: limits, cluster: policy };
             let words = decision.said_of(*id).map(|said| said.words(policy));
             Some(vip(state.vips.get(id)?, words, at))
         });
@@ -324,7 +328,14 @@ fn vip(machine: &VipMachine, words: Option<String>, at: VipMoment<'_>) -> VipSta
         lease_left_ms: hold.and_then(|hold| lease_left(at.policy, hold, at.now)).map(milliseconds),
         proof_age_ms: proof.map(milliseconds),
         gateway: gateway(at),
+        hosts: hosts(at),
     }
+}
+
+fn hosts(at: VipMoment<'_>) -> Vec<(IpAddr, Mac)> {
+    let others = at.group.members.keys().filter(|member| Some(**member) != at.own_address());
+    let there = others.filter(|_| at.elsewhere().is_some());
+    there.filter_map(|member| Some((*member, at.mac_of(*member)?))).collect()
 }
 
 fn gateway(at: VipMoment<'_>) -> Option<String> {

@@ -152,7 +152,7 @@ fn one_vip(
         let knows = machine.knows(&state.facts);
         let moment = Moment { facts: knows.as_ref().unwrap_or(&state.facts), group: &policy.group, now };
         out.vip = Some(vip);
-        with(machine, VipMoment { moment, vip, policy: limits }, out);
+        with(machine, VipMoment { moment, vip, policy: limits, cluster: policy }, out);
         out.vip = None;
     }
 }
@@ -258,7 +258,7 @@ fn take_in(policy: &Policy, state: &mut State, event: &Event, now: Time, out: &m
     }
     match event {
         // A word about its host is about no VIP: the facts have it.
-        Event::Frame(_, Frame { says: Says::Fitness(_), .. }) => {}
+        Event::Frame(_, Frame { says: Says::Fitness(_) | Says::Member(_), .. }) => {}
         Event::Frame(vip, frame) => {
             one_vip(policy, state, *vip, now, out, |machine, at, out| {
                 machine.take_in(VipInput::Frame(*frame), at, out);

@@ -91,7 +91,10 @@ timers! {
     // Of one VIP, wherever it is.
     /// `vip/copies`: a copy on another interface is to be gone 500 ms after it was ordered away.
     CopyRemoved,
-    /// `vip/heard`: a host is called a stranger once the members have had 1 s to tell their hardware addresses.
+    /// `vip/introduction`: on an interface that only VIPs are on, the others are told again which member this host is, each 1 s.
+    SayMember,
+    /// `vip/heard`: a host is called a stranger once the members have had 1 s to tell their hardware addresses, on an interface that only
+    /// VIPs are on 2 s.
     NameStranger,
     /// `vip/orphan_syns`: clients of a dead holder are watched for no more, 5 s after the last UNREACHABLE.
     OrphanSyns,

@@ -78,6 +78,14 @@ fn surviving(policy: GroupPolicy, milliseconds: u64, refusing: bool, comes_back:
     survivor.timers
 }
 
+/// The VIP is on an interface of its own.
+fn where_only_vips_are() -> Set {
+    while_holding(|model| {
+        model.vip.interfaces = model.group.members.clone();
+        model.run(ms(20));
+    })
+}
+
 fn story_of(timer: Timer) -> Set {
     match timer {
         Timer::LookAround | Timer::Renewal | Timer::RenewalLook | Timer::Announce => {
@@ -124,6 +132,7 @@ fn story_of(timer: Timer) -> Set {
         Timer::RemoveAgain | Timer::LeftBehind => while_holding(|model| {
             model.tell(Event::Release);
         }),
+        Timer::SayMember => where_only_vips_are(),
         Timer::NameStranger => while_holding(|model| {
             model.frame(9, Says::Probe);
         }),

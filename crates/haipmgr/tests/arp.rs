@@ -43,10 +43,15 @@ fn listen(host: &Host, own: Ipv4Addr) -> Receiver<Heard> {
 
 /// … with something done with it first.
 fn listen_and(host: &Host, own: Ipv4Addr, first: fn(&NeighborWatch)) -> Receiver<Heard> {
+    listen_where(host, own, false, first)
+}
+
+fn listen_where(host: &Host, own: Ipv4Addr, only_vips: bool, first: fn(&NeighborWatch)) -> Receiver<Heard> {
     let (give, take): (Sender<Heard>, _) = channel();
     host.run(move |_| async move {
         let settings = NeighborSettings {
             interface: INTERFACE.to_owned(),
+            only_vips,
             vips: BTreeMap::from([(VIP.into(), VipId::FIRST)]),
             own_address: own.into(),
             members: vec![A.into(), B.into(), C.into()],
@@ -145,6 +150,38 @@ fn a_word_about_a_host_is_heard_by_the_others_answered_by_the_holder_and_no_clai
     let word = wait_for(&others, "A's word", frame);
     assert_eq!(word, Frame { from: mac(&a), says: Says::Fitness(Fitness::Settling) });
     assert_eq!(wait_for(&heard, "the holder's answer", frame), Frame { from: mac(&b), says: Says::Reply });
+}
+
+#[test]
+fn where_only_vips_are_a_host_says_which_member_it_is_and_no_address_of_a_member_is_looked_for() {
+    let mut segment = Segment::new();
+    let (a, b) = (segment.join(A), segment.join(B));
+    reach(&a, B);
+    let heard = listen_where(&a, A, true, |watch| watch.learn_now());
+    // B speaks from its address there, and is the third member, whose address is another.
+    b.run(
+        move |_| async move { Announcer::new(INTERFACE, VIP.into()).say_member(2, B.into()).expect("sent") },
+    );
+    let told = wait_for(&heard, "B's word", |heard| match heard {
+        Heard::Event(event @ (Event::Frame(..) | Event::Neighbor { .. }), _) => Some(event),
+        _ => None,
+    });
+    let word = Frame { from: mac(&b), says: Says::Member(C.into()) };
+    assert_eq!(told, Event::Frame(VipId::FIRST, word), "nobody was asked where a member's address is");
+    act(&b, Announcer::probe);
+    assert_eq!(wait_for(&heard, "B's probe", frame), Frame { from: mac(&b), says: Says::Probe });
+}
+
+#[test]
+fn a_word_of_the_second_row_is_a_plain_question_where_the_members_are() {
+    let mut segment = Segment::new();
+    let (a, b) = (segment.join(A), segment.join(B));
+    let heard = listen(&a, A);
+    b.run(
+        move |_| async move { Announcer::new(INTERFACE, VIP.into()).say_member(2, B.into()).expect("sent") },
+    );
+    act(&b, Announcer::probe);
+    assert_eq!(wait_for(&heard, "B's probe, and no word", frame).says, Says::Probe);
 }
 
 #[test]

@@ -182,6 +182,42 @@ fn a_vip_may_have_another_prefix_length_and_only_the_one_that_names_it_has_it() 
 }
 
 #[test]
+fn a_vip_may_have_an_interface_of_its_own_for_all_hosts_or_for_each() {
+    let with = |interface: &str| {
+        let vip = "[[cluster.vips]]\naddress = \"10.78.0.100\"\ngateway = \"10.78.0.254\"\n";
+        format!("{TOML}{vip}interface = {interface}\n")
+    };
+    let interfaces = |text: &str| {
+        let (_written, config) = loaded("haipmgr.toml", &with(text));
+        let policy = &only(&config).policy;
+        assert!(policy.vips[&VipId::FIRST].interfaces.is_empty());
+        policy.vips[&VipId(1)].interfaces.clone()
+    };
+    let members = ["10.77.0.11", "10.77.0.12", "10.77.0.13"].map(address);
+    let named = |names: [&str; 3]| members.into_iter().zip(names.map(str::to_owned)).collect();
+    assert_eq!(interfaces("\"eth1\""), named(["eth1"; 3]));
+    let each = "{ \"10.77.0.11\" = \"eth1\", \"10.77.0.12\" = \"eth1.5\", \"10.77.0.13\" = \"bond1\" }";
+    assert_eq!(interfaces(each), named(["eth1", "eth1.5", "bond1"]));
+    for (given, words) in [
+        ("1", "interface: this is a whole number; write the interface's name in quotes"),
+        ("\"lo\"", "lo is the loopback"),
+        ("\"a-name-too-long-for-linux\"", "interface: "),
+        ("{}", "it names nothing"),
+        ("{ \"10.77.0.11\" = \"eth1\" }", "interface: 10.77.0.12 is missing"),
+        (&each.replace(" }", ", \"10.77.0.19\" = \"eth1\" }"), "10.77.0.19 is no member"),
+        (&each.replace("\"eth1\"", "1"), "member 10.77.0.11: this is a whole number"),
+        ("\"eth1\"\nrole = \"reader\"", "a VIP for readers is on the interface that `members` names"),
+    ] {
+        let problems = refused("haipmgr.toml", &with(given));
+        assert!(problems.iter().any(|problem| problem.contains(words)), "{given}: {problems:#?}");
+    }
+    let beside = "[[cluster.vips]]\naddress = \"10.77.0.101\"\ngateway = \"10.78.0.254\"\n";
+    let problems = refused("haipmgr.toml", &(with("\"eth1\"") + beside));
+    let words = "different interfaces name the same gateway";
+    assert!(problems.iter().any(|problem| problem.contains(words)), "{problems:#?}");
+}
+
+#[test]
 fn a_vip_may_have_a_gateway_of_its_own_or_none() {
     let text = TOML.to_owned()
         + "[[cluster.vips]]\naddress = \"10.77.0.101\"\ngateway = \"10.78.0.254\"\n[[cluster.vips]]\naddress = \"10.77.0.102\"\n\

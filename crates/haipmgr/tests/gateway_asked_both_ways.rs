@@ -50,6 +50,7 @@ impl Cluster {
         let address = |text: &str| -> IpAddr { text.parse().unwrap() };
         let settings = NeighborSettings {
             interface: "eth0".to_owned(),
+            only_vips: false,
             vips: BTreeMap::from([(address(vip), VipId::FIRST)]),
             own_address: address(OWN),
             members: vec![address(OWN)],

@@ -53,6 +53,7 @@ fn join(segment: &mut Segment, number: u8) -> Host {
 fn settings(own: u8, members: fn(u8) -> IpAddr) -> NeighborSettings {
     NeighborSettings {
         interface: INTERFACE.to_owned(),
+        only_vips: false,
         vips: BTreeMap::from([(VIP.into(), VipId::FIRST)]),
         own_address: members(own),
         members: [A, B, C].map(members).into(),

@@ -43,7 +43,7 @@ fn probe(host: &Host, own: Ipv4Addr, claim: Option<(Time, u32)>, members: Member
             interface: INTERFACE.to_owned(),
             vip: VIP,
             vips: vec![VIP.into()],
-            own_address: own.into(),
+            own_address: Some(own.into()),
         };
         let tell = move |mac| {
             let _ = give.send(mac);
@@ -98,7 +98,7 @@ fn an_answer_that_comes_when_the_claim_is_over_is_not_told() {
             interface: INTERFACE.to_owned(),
             vip: VIP,
             vips: vec![VIP.into()],
-            own_address: A.into(),
+            own_address: Some(A.into()),
         };
         let tell = move |mac| {
             let _ = give.send(mac);

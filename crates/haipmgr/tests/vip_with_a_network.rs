@@ -7,7 +7,7 @@ use std::io::{Read as _, Write as _};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use haipmgr::act::address::{Addresses, Label};
+use haipmgr::act::address::{Addresses, Label, OwnAddresses};
 use namespace::{Neighbor, addresses, cable_to, give, in_new_namespace, netlink, on_eth0, source_to};
 use netlink_packet_route::address::AddressHeaderFlags;
 
@@ -39,7 +39,10 @@ async fn in_order() -> Vec<(IpAddr, u8, bool)> {
 
 async fn put_behind(orders: &Addresses, address: &str, prefix: u8) -> bool {
     let own = [vip("10.77.0.11")];
-    orders.put_behind("eth0", vip(address), prefix, &label(), Some(LEASE), &own).await.unwrap()
+    orders
+        .put_behind("eth0", vip(address), prefix, &label(), Some(LEASE), OwnAddresses::Among(&own))
+        .await
+        .unwrap()
 }
 
 async fn default_route() {

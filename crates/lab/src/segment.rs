@@ -1,6 +1,7 @@
 //! The segment: a bridge that is also the gateway, three database hosts and a client.
 
 mod addresses;
+mod second;
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -18,6 +19,8 @@ pub use self::addresses::{
     CLIENT, Family, GATEWAY, VIP, all_readers, databases, family, gateway, ipv6, members, readers,
     set_family, set_members, set_vips, some_readers, vip, vips,
 };
+
+pub use self::second::{SECOND_INTERFACE, in_second};
 
 /// The network's prefix length, in bits.
 pub const PREFIX: u8 = 24;

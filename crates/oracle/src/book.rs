@@ -5,8 +5,8 @@ use std::time::Duration;
 use crate::claims::Claims;
 use crate::expelling::Expelling;
 use crate::inputs::{
-    Action, Event, Fact, Frame, Gateway, GroupView, Host, HostAddress, Mac, MemberState, Outcome,
-    ReadOnlyPrimary, Says, Seen, Server, Time, ViewId, VipAction, VipGateway, VipPolicy, VipRole,
+    Action, Event, Fact, Frame, Gateway, GroupView, Host, Mac, MemberState, Outcome, ReadOnlyPrimary, Says,
+    Seen, Server, Time, ViewId, VipAction, VipGateway, VipPolicy, VipRole,
 };
 use crate::limits::Limits;
 use crate::reached::Reached;
@@ -179,6 +179,13 @@ impl Book {
             self.reader_words.told(event, now);
             self.reached.told(event, now);
         }
+        if let Some((member, mac)) = limits.whose(event)
+            && self.used_by == Some(mac)
+            && !self.claims.knows(member, mac)
+        {
+            // Whoever used the VIP and was a stranger is a member: what it said is taken up now.
+            self.contested_at = Some(now);
+        }
         match event {
             // Another VIP's business.
             Event::Frame(vip, _)
@@ -197,12 +204,6 @@ impl Book {
             }
             Event::Host(seen) if seen.asked_at >= self.host_asked => self.told_of_host(limits, seen, now),
             Event::Frame(_, frame) => self.told_of_frame(*frame, now),
-            // Whoever used the VIP and was a stranger is a member: what it said is taken up now.
-            Event::Neighbor { address, mac }
-                if self.used_by == Some(*mac) && !self.claims.knows(*address, *mac) =>
-            {
-                self.contested_at = Some(now);
-            }
             Event::ReceiveUp(_, up) => {
                 self.hears_nothing = !up;
                 if self.hears_nothing {
@@ -232,7 +233,7 @@ impl Book {
             _ => {}
         }
         self.note_no(limits, now);
-        self.claims.told(limits.id, event, self.holds(), now);
+        self.claims.told(limits, event, self.holds(), now);
         if self.wish_since() != wish {
             self.probes = 0;
             self.released_at = None;
@@ -372,9 +373,7 @@ impl Book {
         self.addresses_known = matches!(seen.fact, Fact::Known(_));
         if let Fact::Known(host) = &seen.fact {
             let here = host.addresses.iter().any(|own| own.address == limits.vip.address);
-            let named = |own: &HostAddress| limits.group.members.get(&own.address);
-            let is_member = |own: &HostAddress| named(own).is_some_and(|named| *named == own.interface);
-            self.told_of_addresses(here, host.addresses.iter().any(is_member), now);
+            self.told_of_addresses(here, limits.may_be_on(host), now);
         }
     }
 

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::inputs::{Event, Fact, Frame, Mac, Says, Server, Time, ViewId, VipId};
+use crate::inputs::{Event, Fact, Frame, Mac, Says, Server, Time, ViewId};
+use crate::limits::Limits;
 
 /// A claim that was not answered for so long is none any more.
 pub(crate) const CLAIM_LASTS: Duration = Duration::from_secs(2);
@@ -49,14 +50,12 @@ pub(crate) struct Claims {
 }
 
 impl Claims {
-    pub(crate) fn told(&mut self, vip: VipId, event: &Event, holds: bool, now: Time) {
+    pub(crate) fn told(&mut self, limits: &Limits<'_>, event: &Event, holds: bool, now: Time) {
+        self.macs.extend(limits.whose(event));
         match event {
-            Event::Neighbor { address, mac } => {
-                self.macs.insert(*address, *mac);
-            }
             Event::Frame(about, Frame { from, says })
                 if holds
-                    && *about == vip
+                    && *about == limits.id
                     && (says.is_use() || *says == Says::Probe)
                     && self.each.iter().all(|claim| claim.by != *from) =>
             {

@@ -1,6 +1,10 @@
 //! Which VIP a book is about, by which limits it is judged, and which orders are about it.
 
-use crate::inputs::{Action, GroupPolicy, Policy, VipAction, VipId, VipPolicy};
+use std::net::IpAddr;
+
+use crate::inputs::{
+    Action, Event, Frame, GroupPolicy, Host, HostAddress, Mac, Policy, Says, VipAction, VipId, VipPolicy,
+};
 
 /// One VIP, and the limits that its agent is given for it.
 #[derive(Clone, Copy, Debug)]
@@ -18,6 +22,33 @@ impl<'a> Limits<'a> {
     /// Where the policy has no such VIP.
     pub fn of(policy: &'a Policy, id: VipId) -> Self {
         Self { id, group: &policy.group, vip: &policy.vips[&id] }
+    }
+
+    /// Whose hardware address this shows, on the interface where the VIP is: on one that has no member's address each says who it is.
+    pub(crate) fn whose(&self, event: &Event) -> Option<(IpAddr, Mac)> {
+        let elsewhere = !self.vip.interfaces.is_empty();
+        match event {
+            Event::Neighbor { address, mac } if !elsewhere => Some((*address, *mac)),
+            Event::Frame(_, Frame { from, says: Says::Member(member) }) if elsewhere => {
+                Some((*member, *from))
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether this host is a member, and may have the VIP as far as its interfaces go.
+    pub(crate) fn may_be_on(&self, host: &Host) -> bool {
+        let named = |own: &HostAddress| self.group.members.get(&own.address);
+        let is_member = |own: &&HostAddress| named(own).is_some_and(|named| *named == own.interface);
+        let Some(own) = host.addresses.iter().find(is_member) else { return false };
+        let Some(elsewhere) = self.vip.interfaces.get(&own.address) else { return true };
+        let vip = self.vip.address;
+        let asks = |there: &HostAddress| {
+            let of_family = there.address.is_ipv4() == vip.is_ipv4();
+            there.interface == *elsewhere && of_family && there.address != vip
+        };
+        let runs = host.interfaces.iter().any(|known| known.name == *elsewhere && known.running);
+        runs && host.addresses.iter().any(asks)
     }
 
     /// What is ordered about this VIP.

@@ -191,6 +191,8 @@ mod tests {
                 (NeighborMessage::Question { target: vip, asker }, Some(OTHER)),
                 (NeighborMessage::Word { target: vip, asker, word: Word::new(0).unwrap() }, None),
                 (NeighborMessage::Word { target: vip, asker, word: Word::new(5).unwrap() }, None),
+                (NeighborMessage::Word { target: vip, asker, word: Word::new(16).unwrap() }, None),
+                (NeighborMessage::Word { target: vip, asker, word: Word::new(255).unwrap() }, None),
                 (NeighborMessage::Probe { target: vip }, None),
                 (NeighborMessage::Reply { address: vip, to: Some(asker) }, Some(OTHER)),
                 (NeighborMessage::Announcement { address: vip }, None),

@@ -148,6 +148,7 @@ fn rests_on_the_address_of(action: &Action) -> Option<VipId> {
             _,
             VipAction::AskWhoHasVip
             | VipAction::SayFitness(_)
+            | VipAction::SayMember { .. }
             | VipAction::WatchOrphanSyns { .. }
             | VipAction::EndOrphanSyns,
         )

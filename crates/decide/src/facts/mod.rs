@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use neighbors::{Neighbors, Question};
+pub use neighbors::{Introduced, Neighbors, Question};
 pub use news::News;
 pub use pause::Pause;
 pub use peers::{Open, Peer, Peers};
@@ -27,8 +27,8 @@ pub use reach::Reach;
 pub use readers::Readers;
 pub use view::Views;
 
-use crate::input::{Event, Fact, Gateway, GroupView, Host, Seen, Server, Why};
-use crate::net::Mac;
+use crate::input::{Event, Fact, Frame, Gateway, GroupView, Host, Says, Seen, Server, Why};
+use crate::net::{Mac, VipId};
 use crate::output::group::{Action, Outcome};
 use crate::output::vip::VipAction;
 use crate::policy::{GroupPolicy, Policy, VipGateway};
@@ -147,12 +147,9 @@ impl Facts {
                 let lost = take_in_gateway(known, seen);
                 return lost.then_some(News::GatewayLost(VipGateway::Own(*gateway))).into_iter().collect();
             }
-            Event::ReceiveUp(vip, up) => {
-                self.neighbors.receive_changes(*vip, *up);
-                if policy.is_for_readers(*vip) {
-                    self.readers.receive_changes(*up, now);
-                    self.neighbors.ask_anew();
-                }
+            Event::ReceiveUp(vip, up) => self.take_in_receive_up(policy, *vip, *up, now),
+            Event::Frame(vip, Frame { from, says: Says::Member(member) }) => {
+                self.take_in_word(policy, *vip, *member, *from, now);
             }
             Event::Frame(vip, frame) if policy.is_for_readers(*vip) => {
                 let member = self.neighbors.member_of(frame.from);
@@ -194,6 +191,26 @@ impl Facts {
             | Event::Wake => {}
         }
         Vec::new()
+    }
+
+    /// What is not heard where only VIPs are says nothing of the members' own interface.
+    fn take_in_receive_up(&mut self, policy: &Policy, vip: VipId, up: bool, now: Time) {
+        if policy.interface_elsewhere(vip).is_none() {
+            self.neighbors.receive_changes(vip, up);
+        }
+        if policy.is_for_readers(vip) {
+            self.readers.receive_changes(up, now);
+            self.neighbors.ask_anew();
+        }
+    }
+
+    /// A host said on the interface of this VIP which member it is.
+    fn take_in_word(&mut self, policy: &Policy, vip: VipId, member: IpAddr, from: Mac, now: Time) {
+        if let Some(elsewhere) = policy.interface_elsewhere(vip)
+            && policy.group.members.contains_key(&member)
+        {
+            self.neighbors.take_in_word(elsewhere, member, from, now);
+        }
     }
 
     /// Notes what was asked for just now.
@@ -270,9 +287,14 @@ impl Facts {
         }
     }
 
-    /// The member that owns this hardware address, another than this host.
+    /// The member that owns this hardware address, another than this host, on whichever interface: for words. What a rule makes of a
+    /// frame depends on where it was heard (`VipMoment::member_of`).
     pub fn member_of(&self, mac: Mac) -> Option<IpAddr> {
-        self.neighbors.member_of(mac)
+        let elsewhere = || {
+            let mut all = self.neighbors.introduced.keys();
+            all.find_map(|interface| self.neighbors.introduced_as(*interface, mac))
+        };
+        self.neighbors.member_of(mac).or_else(elsewhere)
     }
 
     /// What a member's server said to a question put at `since` or later.

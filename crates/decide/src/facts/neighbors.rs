@@ -12,6 +12,13 @@ use crate::time::Time;
 /// So many questions are remembered: four a second while a member is UNREACHABLE, for longer than a silence has to last.
 const REMEMBERED: usize = 32;
 
+/// A member says which it is once a second. A hardware address that has not said so for this long is not the member's any more where
+/// another says so.
+const WORD_HOLDS_FOR: Duration = Duration::from_secs(3);
+
+/// So many that say they are the same member are remembered: two are enough for neither to be.
+const REMEMBERED_FOR_A_MEMBER: usize = 4;
+
 /// An answer that comes later than this after a question is to another one: on a segment it takes milliseconds.
 const ANSWERED_WITHIN: Duration = Duration::from_millis(250);
 
@@ -38,7 +45,15 @@ pub struct Neighbors {
     /// expelled, or the cluster has reader VIPs.
     #[serde(default)]
     pub questions: VecDeque<Question>,
+    /// Who said which member it is, on each interface that only VIPs are on
+    /// ([`interface_elsewhere`](crate::policy::Policy::interface_elsewhere)).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub introduced: BTreeMap<VipId, Introduced>,
 }
+
+/// Who said on one interface, which only VIPs are on, that it is which member: of each member the hardware addresses that did, and when
+/// each did last.
+pub type Introduced = BTreeMap<IpAddr, Vec<(Mac, Time)>>;
 
 /// The members were asked for their addresses.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -53,6 +68,22 @@ impl Neighbors {
     /// The member that owns this hardware address, another than this host.
     pub fn member_of(&self, mac: Mac) -> Option<IpAddr> {
         self.macs.iter().find(|(_, known)| **known == mac).map(|(member, _)| *member)
+    }
+
+    /// The member that owns this hardware address on an interface which only VIPs are on, by its own word. Of two that say they are the
+    /// same member neither is.
+    pub fn introduced_as(&self, elsewhere: VipId, mac: Mac) -> Option<IpAddr> {
+        let is_it =
+            |(_, macs): &(&IpAddr, &Vec<(Mac, Time)>)| matches!(macs.as_slice(), [(only, _)] if *only == mac);
+        self.introduced.get(&elsewhere)?.iter().find(is_it).map(|(member, _)| *member)
+    }
+
+    /// The hardware address of this member on an interface which only VIPs are on.
+    pub fn mac_elsewhere(&self, elsewhere: VipId, member: IpAddr) -> Option<Mac> {
+        match self.introduced.get(&elsewhere)?.get(&member)?.as_slice() {
+            [(mac, _)] => Some(*mac),
+            _ => None,
+        }
     }
 
     /// The questions that this member's host has not answered, in order; none where it was never heard to answer: then its silence
@@ -120,6 +151,21 @@ impl Neighbors {
     /// The members are to be asked again as soon as anybody wants to know.
     pub(super) fn ask_anew(&mut self) {
         self.learnt_at = None;
+    }
+
+    /// A host said on an interface which only VIPs are on that it is this member.
+    pub(super) fn take_in_word(&mut self, elsewhere: VipId, member: IpAddr, mac: Mac, now: Time) {
+        let said = self.introduced.entry(elsewhere).or_default();
+        for (other, macs) in &mut *said {
+            // The same interface, of which its last word counts; or, of the same member, one that was replaced.
+            let is_past = |at: Time| *other == member && now.since(at) >= WORD_HOLDS_FOR;
+            macs.retain(|(known, at)| *known != mac && !is_past(*at));
+        }
+        said.retain(|_, macs| !macs.is_empty());
+        let macs = said.entry(member).or_default();
+        if macs.len() < REMEMBERED_FOR_A_MEMBER {
+            macs.push((mac, now));
+        }
     }
 
     pub(super) fn forget_questions(&mut self) {

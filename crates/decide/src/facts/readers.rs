@@ -75,6 +75,8 @@ impl Readers {
             Says::Reply | Says::Announcement => {
                 self.holders.insert(vip, (member, now));
             }
+            // Reader VIPs are on the members' own interface, where nobody need say who it is.
+            Says::Member(_) => {}
             // Who asks for it, or lets go of it, does not have it.
             Says::Probe | Says::Release { .. } | Says::ReleaseToOthers => {
                 if self.holders.get(&vip).is_some_and(|(holder, _)| *holder == member) {

@@ -27,6 +27,9 @@ impl Code {
     fn of_cause(cause: &Cause) -> Self {
         match cause {
             Cause::NotAMember => Self::NotAMember,
+            Cause::InterfaceMissing(_) | Cause::InterfaceDown(_) | Cause::NoAddressOn(_) => {
+                Self::InterfaceLost
+            }
             Cause::Refused(_) | Cause::StartedAnew => Self::PrimaryDied,
             Cause::NotInGroup(_) | Cause::NotListed | Cause::NotOnline(_) => Self::PrimaryLeft,
             Cause::NoMajority { .. } => Self::MajorityLost,

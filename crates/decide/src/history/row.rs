@@ -41,6 +41,8 @@ pub enum Code {
     HostSuspended,
     /// The host is no member any more: its own address, or its interface, is not there.
     NotAMember,
+    /// The interface that the VIP has of its own was missing, down or without an address.
+    InterfaceLost,
     /// `haipmgr drain`, `haipmgr undrain` or `haipmgr stop --release`.
     Drained,
     /// Another host used the address too.
@@ -59,7 +61,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, in the order of the documentation.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Switchover,
         Self::PrimaryDied,
         Self::HostSilent,
@@ -74,6 +76,7 @@ impl Code {
         Self::LeaseEnded,
         Self::HostSuspended,
         Self::NotAMember,
+        Self::InterfaceLost,
         Self::Drained,
         Self::Conflict,
         Self::Overruled,
@@ -100,6 +103,7 @@ impl Code {
             Self::LeaseEnded => "LEASE_ENDED",
             Self::HostSuspended => "HOST_SUSPENDED",
             Self::NotAMember => "NOT_A_MEMBER",
+            Self::InterfaceLost => "INTERFACE_LOST",
             Self::Drained => "DRAINED",
             Self::Conflict => "CONFLICT",
             Self::Overruled => "OVERRULED",

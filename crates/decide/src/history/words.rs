@@ -37,6 +37,7 @@ impl Row {
             Code::LeaseEnded => format!("{moved}: the agent had not run for longer than the lease"),
             Code::HostSuspended => format!("{moved} after this host was suspended"),
             Code::NotAMember => format!("{moved}: its own address is there again"),
+            Code::InterfaceLost => format!("{moved}: its interface is there again"),
             Code::Drained => format!("{moved} after haipmgr undrain"),
             Code::Conflict => format!("{moved}: no other host answers for it any more"),
             Code::Overruled => format!("{moved}: {old} did not yield for takeover_after{detail}"),

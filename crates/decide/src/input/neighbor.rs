@@ -1,5 +1,7 @@
 //! What is seen of the other hosts on the segment: the frames about a VIP, and the gateway's answers.
 
+use std::net::IpAddr;
+
 use serde::{Deserialize, Serialize};
 
 use crate::fitness::Fitness;
@@ -49,6 +51,9 @@ pub enum Says {
     /// A member says how fit its host is to serve readers ([`SayFitness`](crate::output::VipAction::SayFitness)), and asks in the same
     /// breath who has the VIP: of a cluster's reader VIPs it is said about the first alone.
     Fitness(Fitness),
+    /// A member says which it is ([`SayMember`](crate::output::VipAction::SayMember)), on an interface that only VIPs are on, and asks in the
+    /// same breath who has this one.
+    Member(IpAddr),
 }
 
 impl Says {

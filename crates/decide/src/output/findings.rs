@@ -40,6 +40,12 @@ impl fmt::Display for Stage {
 pub enum Cause {
     /// None of this host's addresses is a member's address on the interface named for it.
     NotAMember,
+    /// The interface that the VIP has of its own is not there.
+    InterfaceMissing(String),
+    /// It is down, or has no carrier.
+    InterfaceDown(String),
+    /// It has no address of its own in the VIP's family.
+    NoAddressOn(String),
     /// Nothing listens where the local server should.
     Refused(String),
     /// The server answers and is in no group.
@@ -97,6 +103,15 @@ impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotAMember => f.write_str("no address of this host is a member's address on the interface that `members` names for it"),
+            Self::InterfaceMissing(interface) => {
+                write!(f, "{interface}, the interface of this VIP, is not there")
+            }
+            Self::InterfaceDown(interface) => {
+                write!(f, "{interface}, the interface of this VIP, is down or has no carrier")
+            }
+            Self::NoAddressOn(interface) => {
+                write!(f, "{interface}, the interface of this VIP, has no address of its own in the VIP's family")
+            }
             Self::Refused(text) => write!(f, "mysqld is not running: {text}"),
             Self::NotInGroup(why) => write!(f, "{why}"),
             Self::NotListed => f.write_str("the server is not among the group's members"),

@@ -1,5 +1,6 @@
 //! What is to be done about one VIP, as data.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,14 @@ pub enum VipAction {
     AskWhoHasVip,
     /// Say to all members how fit this host is to have reader VIPs, and ask in the same breath who has this one, the first of them.
     SayFitness(Fitness),
+    /// Say on the VIP's interface, which has no member's address, which member this host is, and ask in the same breath who has the VIP. It
+    /// goes out before what is ordered after it.
+    SayMember {
+        /// The member.
+        member: IpAddr,
+        /// From which of the interface's own addresses.
+        from: IpAddr,
+    },
     /// Start the VIP: add it to this interface, where it is not yet. An address that is there already is left as it is, and
     /// that is a failure. Not carried out later than [`crate::driver::START_WITHIN`].
     AddAddress {

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use super::machine::VipMachine;
 use super::state::VipState;
-use crate::checks::own_member;
 use crate::input::{Fact, HostAddress};
 use crate::moment::VipMoment;
 use crate::output::{Output, Reason, VipAction};
@@ -46,11 +45,11 @@ impl VipMachine {
         out.wake(Timer::CopyReplaced, at.now.max(again_at) + TIDY_EVERY);
     }
 
-    /// Removes a copy of the VIP from an interface that is not this member's: nobody holds it there, and nothing would remove it
+    /// Removes a copy of the VIP from an interface that is not the VIP's at this host: nobody holds it there, and nothing would remove it
     /// when the VIP leaves.
     pub(crate) fn remove_copies(&mut self, at: VipMoment<'_>, out: &mut Output) {
         let Fact::Known(host) = &at.facts.host.fact else { return };
-        let Some((_, own_interface)) = own_member(at.group, host) else { return };
+        let Some(own_interface) = at.home() else { return };
         let is_copy =
             |there: &&HostAddress| there.address == at.policy.address && there.interface != own_interface;
         let Some(interface) = host.addresses.iter().find(is_copy).map(|copy| copy.interface.clone()) else {

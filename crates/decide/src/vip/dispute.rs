@@ -27,7 +27,7 @@ impl VipMachine {
         from: Mac,
         says: Says,
     ) {
-        let Some(member) = at.facts.member_of(from) else {
+        let Some(member) = at.member_of(from) else {
             self.stranger_while_holding(at, out, hold, from, says);
             return;
         };

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::machine::VipMachine;
 use super::state::{Stranger, VipState};
 use crate::input::{Frame, Says};
-use crate::moment::{LEARN_AT_MOST_EVERY, VipMoment};
+use crate::moment::VipMoment;
 use crate::output::{Output, Reason, VipAction};
 use crate::timers::Timer;
 
@@ -23,7 +23,7 @@ impl VipMachine {
         }
         if says.is_use() {
             self.other_holder = Some((from, at.now));
-            if at.facts.member_of(from).is_some()
+            if at.member_of(from).is_some()
                 && let Some(left) = &mut self.left_behind
                 && left.tickled_at.is_none()
             {
@@ -57,7 +57,7 @@ impl VipMachine {
             }
             other => {
                 if says == Says::Probe
-                    && let Some(member) = at.facts.member_of(from)
+                    && let Some(member) = at.member_of(from)
                 {
                     self.claimants.insert(member, at.now);
                 }
@@ -70,7 +70,7 @@ impl VipMachine {
     /// once in a while as long as it is heard.
     pub(super) fn name_stranger(&mut self, at: VipMoment<'_>, out: &mut Output) {
         let Some(stranger) = self.stranger else { return };
-        if at.facts.member_of(stranger.mac).is_some() {
+        if at.member_of(stranger.mac).is_some() {
             // It was a member all the time: what it said is taken up now, it may not say it again soon.
             self.stranger = None;
             // Not its question: one that still wants the address asks again, one that has taken it since does not.
@@ -79,7 +79,7 @@ impl VipMachine {
             }
             return;
         }
-        let known_at = stranger.since + LEARN_AT_MOST_EVERY;
+        let known_at = stranger.since + at.members_known_within();
         let due = match stranger.named_at {
             None => at.now >= known_at,
             Some(_) => false,

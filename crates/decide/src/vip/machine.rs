@@ -63,6 +63,9 @@ pub struct VipMachine {
     pub asks_anew: Option<AsksAnew>,
     /// Clients that ask a dead holder for a connection are being watched for.
     pub orphan_syns: Option<OrphanSyns>,
+    /// When it was last said, on an interface that only VIPs are on, which member this host is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub introduced_at: Option<Time>,
 }
 
 impl VipMachine {
@@ -82,6 +85,7 @@ impl VipMachine {
             removed_copy_at: None,
             asks_anew: None,
             orphan_syns: None,
+            introduced_at: None,
         }
     }
 

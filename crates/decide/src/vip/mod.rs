@@ -23,6 +23,7 @@ mod dispute;
 mod heard;
 mod holding;
 mod idle;
+mod introduction;
 mod lease;
 mod machine;
 mod orphan_syns;
@@ -93,7 +94,11 @@ impl VipMachine {
         match input {
             VipInput::News(news) => self.take_in_news(news, at, out),
             VipInput::Frame(frame) => self.take_in_frame(at, out, frame),
-            VipInput::ReceiveUp(up) => self.receive_down = !up,
+            VipInput::ReceiveUp(up) => {
+                self.receive_down = !up;
+                // Others hear this interface anew, or have forgotten who it is.
+                self.introduced_at = self.introduced_at.filter(|_| !up);
+            }
             VipInput::Failed(action, text) => self.take_in_failure(action, text, at, out),
         }
     }
@@ -142,6 +147,7 @@ impl VipMachine {
 
     /// Moves on, by what is known now.
     pub(crate) fn poll(&mut self, at: VipMoment<'_>, out: &mut Output) {
+        self.introduce(at, out);
         self.name_stranger(at, out);
         self.replace_copy(at, out);
         self.advance(at, out);

@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use super::machine::VipMachine;
 use super::state::{OrphanSyns, VipState};
-use crate::checks::own_member;
-use crate::input::{Fact, GroupView, Member, MemberState, Role};
+use crate::input::{GroupView, Member, MemberState, Role};
 use crate::moment::VipMoment;
 use crate::net::Mac;
 use crate::output::{Output, VipAction};
@@ -34,10 +33,8 @@ impl VipMachine {
             }
         } else if let Some(mac) = suspect
             && matches!(self.state, VipState::Absent | VipState::Claiming(_))
-            && let Fact::Known(host) = &at.facts.host.fact
-            && let Some((_, interface)) = own_member(at.group, host)
+            && let Some(interface) = at.home().map(str::to_owned)
         {
-            let interface = interface.to_owned();
             out.order(VipAction::WatchOrphanSyns { interface, mac });
             self.orphan_syns = Some(OrphanSyns { mac, suspected_at: at.now });
             out.wake(Timer::OrphanSyns, at.now + STILL_AFTER);
@@ -59,12 +56,12 @@ impl VipMachine {
             |member: &&Member| member.state == MemberState::Unreachable && member.role == Role::Primary;
         let primary = view.members.iter().find(lost)?;
         let open = at.facts.peers.open.get(&primary.id)?;
-        at.facts.neighbors.macs.get(&open.address).copied()
+        at.mac_of(open.address)
     }
 
     /// Whether this hardware address is certainly that of a member whom the group reaches.
     fn is_reachable(at: VipMoment<'_>, view: &GroupView, mac: Mac) -> bool {
-        let Some(address) = at.facts.member_of(mac) else { return false };
+        let Some(address) = at.member_of(mac) else { return false };
         let open = &at.facts.peers.open;
         view.members
             .iter()

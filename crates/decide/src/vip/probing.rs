@@ -6,10 +6,10 @@ use std::time::Duration;
 use super::lease::announce_after;
 use super::machine::VipMachine;
 use super::state::{Claim, Hold, Rival, VipState};
-use crate::checks::{Stage, Verdict, own_member};
+use crate::checks::{Stage, Verdict};
 use crate::entitlement::Entitlement;
 use crate::input::{Fact, Says, Server};
-use crate::moment::{LEARN_AT_MOST_EVERY, VipMoment};
+use crate::moment::VipMoment;
 use crate::net::Mac;
 use crate::output::{Action, Output, Reason, StatMark, Vacant, VipAction};
 use crate::planted::planted;
@@ -57,7 +57,7 @@ impl VipMachine {
                 claim.released_at = None;
                 claim.probes = 0;
                 claim.taken_since.get_or_insert(at.now);
-                if let Some(member) = at.facts.member_of(from) {
+                if let Some(member) = at.member_of(from) {
                     at.ask_peer_unless_asked_since(out, member, at.now - ASK_HOLDER_EVERY);
                 }
             }
@@ -67,14 +67,14 @@ impl VipMachine {
             }
             // Also of the host that had the address: it lost it otherwise than by letting go, and wants it back.
             Says::Probe => {
-                if let Some(member) = at.facts.member_of(from) {
+                if let Some(member) = at.member_of(from) {
                     let rival =
                         claim.rivals.entry(member).or_insert(Rival { since: at.now, heard_at: at.now });
                     rival.heard_at = at.now;
                     at.ask_peer_unless_asked_since(out, member, rival.since);
                 }
             }
-            Says::Fitness(_) => {}
+            Says::Fitness(_) | Says::Member(_) => {}
         }
     }
 
@@ -160,6 +160,7 @@ impl VipMachine {
             out.say(Reason::Claiming);
         }
         if claim.answered.is_none() || !planted!(at.group, GiveUpWhenTaken) {
+            self.introduce_before_claim(at, out, claim.since);
             Self::probe_on(at, out, &mut claim, held_by);
         }
         VipState::Claiming(claim)
@@ -238,8 +239,9 @@ impl VipMachine {
     }
 
     fn say_taken(at: VipMoment<'_>, out: &mut Output, claim: &Claim, mac: Mac) {
-        let member = at.facts.member_of(mac);
-        let known_by_now = claim.taken_since.is_some_and(|since| at.now.since(since) >= LEARN_AT_MOST_EVERY);
+        let member = at.member_of(mac);
+        let known_by_now =
+            claim.taken_since.is_some_and(|since| at.now.since(since) >= at.members_known_within());
         out.say(match member {
             // A member's MAC may not have been learned yet.
             None if known_by_now => Reason::TakenByStranger(mac),
@@ -259,7 +261,7 @@ impl VipMachine {
         let after = at.policy.takeover_after?;
         let since = claim.taken_since?;
         let (mac, heard_at) = claim.answered?;
-        let member = at.facts.member_of(mac)?;
+        let member = at.member_of(mac)?;
         if at.now < since + after || at.now.since(heard_at) > ANSWERED_LATELY {
             return None;
         }
@@ -278,7 +280,7 @@ impl VipMachine {
 
     /// A member is asked for its own address with each probe, so one that lives is heard; of a stranger nothing is known.
     fn may_live(at: VipMoment<'_>, mac: Mac, since: Time) -> bool {
-        let Some(member) = at.facts.member_of(mac) else { return true };
+        let Some(member) = at.member_of(mac) else { return true };
         at.facts.neighbors.alive_at.get(&member).is_some_and(|at| *at >= since)
     }
 
@@ -329,9 +331,7 @@ impl VipMachine {
         claim: &Claim,
         overruled: Option<IpAddr>,
     ) -> VipState {
-        let Fact::Known(host) = &at.facts.host.fact else { return VipState::Absent };
-        let Some((_, interface)) = own_member(at.group, host) else { return VipState::Absent };
-        let interface = interface.to_owned();
+        let Some(interface) = at.home().map(str::to_owned) else { return VipState::Absent };
         let because = match (claim.answered, overruled) {
             (Some((mac, _)), _) if claim.released_at.is_some() => Vacant::Released(mac),
             (Some((mac, _)), Some(member)) => Vacant::Overruled(mac, member),

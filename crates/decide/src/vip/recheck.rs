@@ -136,6 +136,9 @@ impl VipMachine {
         match cause {
             Cause::Refused(_) if Self::may_linger(at) => Leave::AfterLinger,
             Cause::NotAMember
+            | Cause::InterfaceMissing(_)
+            | Cause::InterfaceDown(_)
+            | Cause::NoAddressOn(_)
             | Cause::NoMajority { .. }
             | Cause::GatewayLost { .. }
             | Cause::CutOff { .. }

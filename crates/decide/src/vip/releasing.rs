@@ -37,7 +37,7 @@ impl VipMachine {
         out.order(VipAction::RemoveAddress { interface: hold.interface.clone() });
         let claimant = hold.dispute.map(|dispute| dispute.claimant);
         let lately = hold.settled.filter(|(_, until)| at.now < *until).map(|(member, _)| member);
-        let to = claimant.or(lately).and_then(|member| at.facts.neighbors.macs.get(&member).copied());
+        let to = claimant.or(lately).and_then(|member| at.mac_of(member));
         out.order(VipAction::AnnounceRelease(to));
         out.mark_switch(StatMark::Stopped);
         self.left_behind = Some(LeftBehind { at: at.now, tickled_at: None });

@@ -14,6 +14,7 @@ use netlink_packet_route::address::{AddressHeaderFlags, AddressMessage};
 use nix::errno::Errno;
 use tokio::time::timeout;
 
+pub use self::behind::OwnAddresses;
 pub use self::label::Label;
 use self::message::{address_to_add, address_to_delete, address_to_renew};
 use linux::netlink::{Ipv6News, NetlinkError, RouteSocket, own_address};

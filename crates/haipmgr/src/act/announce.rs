@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use decide::net::Mac;
 use linux::neighbor_socket::NeighborSender;
 use linux::packet_socket::PacketSocketError;
-use wire::NeighborMessage;
+use wire::{NeighborMessage, Word};
 
 /// A probe, an announcement or a release could not be sent.
 #[derive(Debug, thiserror::Error)]
@@ -19,7 +19,7 @@ pub struct AnnounceError {
     source: PacketSocketError,
 }
 
-/// Sends frames about one VIP from one interface.
+/// Sends frames about one VIP from the interface that it is on.
 #[derive(Debug)]
 pub struct Announcer {
     interface: String,
@@ -53,6 +53,14 @@ impl Announcer {
     /// One announcement: gratuitous ARP in each of its two forms, or an unsolicited neighbor advertisement.
     pub fn announce(&mut self) -> Result<(), AnnounceError> {
         self.send("announcement", NeighborMessage::Announcement { address: self.vip })
+    }
+
+    /// Says that this host is the one at this place among the members, in their order, and asks who has the VIP; from this address of the
+    /// interface, of the VIP's family.
+    pub fn say_member(&mut self, place: usize, from: IpAddr) -> Result<(), AnnounceError> {
+        // The configuration has no more members than there are numbers.
+        let Some(word) = Word::of_place(place) else { return Ok(()) };
+        self.send("word", NeighborMessage::Word { target: self.vip, asker: from, word })
     }
 
     fn send(&mut self, what: &'static str, message: NeighborMessage) -> Result<(), AnnounceError> {

@@ -73,10 +73,17 @@ impl Agent {
             VipAction::RemoveAddress { interface } => return vip.remove(addresses, interface).await,
             // The rules say it, for a probe that was not sent must not count as unanswered.
             VipAction::SendProbe => return self.wiring.probe(id).err().map_or(Outcome::Succeeded, failed),
-            VipAction::AskWhoHasVip => self.wiring.ask_who_has_vip(vip.address()),
+            VipAction::AskWhoHasVip => self.wiring.ask_who_has_vip(id, vip.address()),
             // The agent that goes on speaks for this host.
-            VipAction::SayFitness(_) if self.leaving.is_some() => {}
-            VipAction::SayFitness(fitness) => self.wiring.say_fitness(vip.address(), *fitness),
+            VipAction::SayFitness(_) | VipAction::SayMember { .. } if self.leaving.is_some() => {}
+            VipAction::SayFitness(fitness) => self.wiring.say_fitness(id, vip.address(), *fitness),
+            VipAction::SayMember { member, from } => {
+                let place = self.cluster.policy.group.members.keys().position(|known| known == member);
+                if let Some(Err(error)) = place.map(|place| self.wiring.say_member(id, place, *from)) {
+                    // It is said again in a second.
+                    self.once.error(&self.journal, error.to_string(), &error);
+                }
+            }
             VipAction::AnnounceRelease(to) => {
                 let sent = self.wiring.announce_release(id, *to);
                 self.report(sent);

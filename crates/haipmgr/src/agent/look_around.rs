@@ -1,6 +1,8 @@
 //! What nobody tells the rules of, and a person should read in the log: a removed file, a server that listens elsewhere, a primary that stays
 //! read-only, a kernel that answers no ARP, a changed way of the frames. Decides nothing.
 
+use std::collections::BTreeSet;
+
 use decide::State;
 use decide::checks::{Cause, Finding};
 use tokio::time::Instant;
@@ -66,7 +68,8 @@ impl Agent {
 
     /// The VIP stays here without an agent, so that only the kernel's answers keep others from taking it.
     pub(super) fn say_what_keeps_arp_in(&self, state: &State) {
-        if let Some(remark) = held(state).next().and_then(|(_, interface)| arp_kept_in::remark(interface)) {
+        let interfaces: BTreeSet<&str> = held(state).map(|(_, interface)| interface).collect();
+        for remark in interfaces.into_iter().filter_map(arp_kept_in::remark) {
             self.journal.error(&format!(
                 "{remark}. Without an agent here nobody lets the VIP go after a switchover either: end this agent with haipmgr stop --release, or mend that first"
             ));

@@ -12,7 +12,7 @@ use decide::output::Outcome;
 use decide::policy::VipPolicy;
 use tokio::time::timeout;
 
-use crate::act::address::{Addresses, Label};
+use crate::act::address::{Addresses, Label, OwnAddresses};
 use crate::act::late_packets::{LatePackets, LatePacketsError};
 use crate::act::orphan_syns::OrphanSyns;
 use crate::act::sockets::{self, Connection, SocketsError};
@@ -57,8 +57,9 @@ pub(super) struct VipEdges {
     address: IpAddr,
     /// The prefix length that it is added with.
     prefix: u8,
-    /// The members' addresses: the VIP stays behind that of them which is this host's.
-    members: Arc<[IpAddr]>,
+    /// The members' addresses: the VIP stays behind that of them which is this host's. None: it is on an interface that has none, and stays
+    /// behind this host's own there.
+    members: Option<Arc<[IpAddr]>>,
     journal: Log,
     once: Once,
     /// What `ListConnections` found, for `TickleClients` and `DestroyConnections`.
@@ -84,7 +85,7 @@ impl VipEdges {
         Self {
             address: vip.address,
             prefix: vip.prefix_length(),
-            members,
+            members: vip.interfaces.is_empty().then_some(members),
             journal,
             once,
             connections: Arc::from(Vec::new()),
@@ -146,8 +147,8 @@ impl VipEdges {
                 self.once.error(&self.journal, text.clone(), &text);
             }
         }
-        let move_it =
-            addresses.put_behind(&interface, self.address, self.prefix, &label, lifetime, &self.members);
+        let own = self.members.as_deref().map_or(OwnAddresses::Unlabelled, OwnAddresses::Among);
+        let move_it = addresses.put_behind(&interface, self.address, self.prefix, &label, lifetime, own);
         match timeout(ADDRESS_LIMIT, move_it).await {
             Ok(Ok(false)) => {}
             Ok(Ok(true)) => self.journal.info(&format!(

@@ -3,6 +3,7 @@
 
 mod segment;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -24,7 +25,7 @@ use crate::observe::backlog::{self, BacklogWatch};
 use crate::observe::gateway::Gateways;
 use crate::observe::listening::{self, ListeningWatch};
 use crate::observe::mysql::{self, ServerWatch};
-use crate::observe::neighbor::Interfaces;
+use crate::observe::neighbor::{Interfaces, NeighborWatch};
 use crate::observe::network_service;
 use crate::observe::pauses::{self, PauseWatch};
 use crate::observe::server_process::{ProcessReport, ProcessWatch, ServerProcesses};
@@ -59,10 +60,11 @@ pub(super) struct Wiring {
     segment: Option<Segment>,
     frames: mpsc::UnboundedSender<Event>,
     inbox: Option<mpsc::UnboundedReceiver<Event>>,
-    label: Option<(String, Label)>,
+    /// Of each interface that has had a VIP.
+    labels: BTreeMap<String, Label>,
     poll_every: Duration,
-    /// The interface of which the log was told what looks after it.
-    looked_after: Option<String>,
+    /// The interfaces of which the log was told what looks after them.
+    looked_after: BTreeSet<String>,
 }
 
 /// The VIP can't be spoken of on the segment.
@@ -102,9 +104,9 @@ impl Wiring {
             segment: None,
             frames,
             inbox: Some(inbox),
-            label: None,
+            labels: BTreeMap::new(),
             poll_every: cluster.policy.group.poll_interval,
-            looked_after: None,
+            looked_after: BTreeSet::new(),
         }
     }
 
@@ -129,14 +131,14 @@ impl Wiring {
     ) {
         let changed = member != self.member;
         if let Some(segment) = self.segment.as_ref().filter(|_| !changed) {
-            segment.neighbor.look_at_interface();
+            segment.neighbors().for_each(NeighborWatch::look_at_interface);
         }
         if self.server.is_none() || (changed && member.is_some() && cluster.socket.is_none()) {
             self.watch_server(cluster, member.as_ref(), events, journal);
         }
         if changed {
             self.segment = None;
-            self.label = None;
+            self.labels.clear();
             self.process = None;
         }
         if self.listening.is_none() && cluster.policy.reader_vips().next().is_some() {
@@ -156,17 +158,20 @@ impl Wiring {
             let here = (*address, interface.as_str());
             let told = (&self.frames, events);
             self.segment = Some(Segment::watch(&self.segments, cluster, here, told, journal));
-            self.tell_who_looks_after(interface, cluster.policy.longest_lease().is_some(), journal);
+            let elsewhere = cluster.policy.vips.values().filter_map(|vip| vip.interfaces.get(address));
+            let interfaces: BTreeSet<&String> = elsewhere.chain([interface]).collect();
+            for interface in interfaces {
+                self.tell_who_looks_after(interface, cluster.policy.longest_lease().is_some(), journal);
+            }
         }
         self.member = member;
     }
 
     /// A network service that would remove the VIP is spoken of once for each interface.
     fn tell_who_looks_after(&mut self, interface: &str, leased: bool, journal: &Log) {
-        if self.looked_after.as_deref() == Some(interface) {
+        if !self.looked_after.insert(interface.to_owned()) {
             return;
         }
-        self.looked_after = Some(interface.to_owned());
         let (interface, journal) = (interface.to_owned(), journal.clone());
         tokio::task::spawn_blocking(move || {
             for remark in network_service::remarks(&interface, leased) {
@@ -297,16 +302,20 @@ impl Wiring {
         }
     }
 
-    pub(super) fn ask_who_has_vip(&self, vip: IpAddr) {
+    pub(super) fn ask_who_has_vip(&self, vip: VipId, address: IpAddr) {
         if let Some(segment) = &self.segment {
-            segment.neighbor.ask_who_has_vip(vip);
+            segment.neighbor_of(vip).ask_who_has_vip(address);
         }
     }
 
-    pub(super) fn say_fitness(&self, vip: IpAddr, fitness: Fitness) {
+    pub(super) fn say_fitness(&self, vip: VipId, address: IpAddr, fitness: Fitness) {
         if let Some(segment) = &self.segment {
-            segment.neighbor.say_fitness(vip, fitness);
+            segment.neighbor_of(vip).say_fitness(address, fitness);
         }
+    }
+
+    pub(super) fn say_member(&mut self, vip: VipId, place: usize, from: IpAddr) -> Result<(), Mute> {
+        self.announcer(vip)?.say_member(place, from).map_err(Mute::NotSent)
     }
 
     /// Who asks by echo is told which VIPs are being claimed.
@@ -330,10 +339,8 @@ impl Wiring {
 
     pub(super) fn probe(&mut self, vip: VipId) -> Result<(), Mute> {
         self.announcer(vip)?.probe().map_err(Mute::NotSent)?;
-        if let Some(segment) = &mut self.segment
-            && let Some(echo) = segment.echoes.get_mut(&vip)
-        {
-            echo.probe_sent(|| segment.neighbor.members());
+        if let Some(segment) = &mut self.segment {
+            segment.echo_probe(vip);
         }
         Ok(())
     }
@@ -353,16 +360,14 @@ impl Wiring {
 
     /// The VIP's label on this interface; where it had to be shortened, the log says so, once.
     pub(super) fn label(&mut self, interface: &str, port: u16, journal: &Log) -> Label {
-        if let Some((known, label)) = &self.label
-            && known == interface
-        {
+        if let Some(label) = self.labels.get(interface) {
             return label.clone();
         }
         let (label, shortened) = Label::new(interface, port);
         if let Some(line) = shortened {
             journal.info(&line);
         }
-        self.label = Some((interface.to_owned(), label.clone()));
+        self.labels.insert(interface.to_owned(), label.clone());
         label
     }
 }

@@ -42,6 +42,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use decide::policy::{VipGateway, VipPolicy};
 use decide::timings::GroupTimings;
 
 use self::account::Wanted;
@@ -66,6 +67,8 @@ pub(crate) struct Here {
     pub(crate) interface: String,
     /// Another address of its network stands before it on that interface.
     pub(crate) secondary: bool,
+    /// The interface of each VIP that is on another one than the member's address.
+    pub(crate) elsewhere: BTreeMap<IpAddr, String>,
     /// The interfaces that have each VIP.
     pub(crate) vips: BTreeMap<IpAddr, Vec<String>>,
     /// What an agent that was killed left to be put back as `group_replication_member_expel_timeout`.
@@ -76,6 +79,8 @@ pub(crate) struct Here {
 struct Found {
     asked: Vec<Asked>,
     answers: Answers,
+    /// On each interface that only VIPs are on, by its name.
+    elsewhere: BTreeMap<String, Answers>,
     running: Option<Running>,
     error_log: Watchable,
 }
@@ -83,9 +88,9 @@ struct Found {
 /// Looks at everything, for one cluster. It takes about a second, and some 30 s at the most.
 pub(crate) fn look(config: &Config, cluster: &Cluster, here: &Here) -> Vec<Line> {
     let vips: Vec<IpAddr> = cluster.policy.vips.values().map(|vip| vip.address).collect();
-    let (asked, answers) = gather(cluster, here, &vips);
+    let (asked, answers, elsewhere) = gather(cluster, here, &vips);
     let error_log = server_process::watchable(here.own, cluster.mysql_port);
-    let found = Found { asked, answers, running: running(config, &vips), error_log };
+    let found = Found { asked, answers, elsewhere, running: running(config, &vips), error_log };
     let mut lines = of_this_host(cluster, here, &vips, &found);
     if group::answered(&found.asked).next().is_some() {
         lines.extend(agents::lines(&found.asked, here.own, &Alike::of(cluster)));
@@ -96,7 +101,11 @@ pub(crate) fn look(config: &Config, cluster: &Cluster, here: &Here) -> Vec<Line>
 }
 
 /// All members' servers and the segment, at the same time.
-fn gather(cluster: &Cluster, here: &Here, vips: &[IpAddr]) -> (Vec<Asked>, Answers) {
+fn gather(
+    cluster: &Cluster,
+    here: &Here,
+    vips: &[IpAddr],
+) -> (Vec<Asked>, Answers, BTreeMap<String, Answers>) {
     let members: Vec<IpAddr> = cluster.policy.group.members.keys().copied().collect();
     let access = |member: &IpAddr| {
         let endpoint = match &cluster.socket {
@@ -107,16 +116,49 @@ fn gather(cluster: &Cluster, here: &Here, vips: &[IpAddr]) -> (Vec<Asked>, Answe
     };
     let to_ask = members.iter().map(access).collect();
     let mut targets: Vec<IpAddr> = members.iter().copied().filter(|member| *member != here.own).collect();
-    targets.extend(vips);
-    targets.extend(cluster.gateways());
-    let both = servers::wait_for(async {
-        tokio::join!(server::ask_all(to_ask), segment::ask(&here.interface, here.own, &targets))
+    targets.extend(vips.iter().filter(|vip| !here.elsewhere.contains_key(vip)));
+    targets
+        .extend(cluster.gateways().filter(|gateway| here.interface_of_gateway(cluster, *gateway).is_none()));
+    let all = servers::wait_for(async {
+        tokio::join!(
+            server::ask_all(to_ask),
+            segment::ask(&here.interface, here.own, &targets),
+            ask_elsewhere(cluster, here, &members)
+        )
     });
-    both.unwrap_or_else(|error| {
+    all.unwrap_or_else(|error| {
         let refusal = || server::Refusal { code: None, words: error.to_string() };
         let unasked = members.iter().map(|address| Asked { address: *address, said: Err(refusal()) });
-        (unasked.collect(), Err(error.to_string()))
+        (unasked.collect(), Err(error.to_string()), BTreeMap::new())
     })
+}
+
+/// Each interface that only VIPs are on: those VIPs, and the gateways that they have of their own.
+async fn ask_elsewhere(cluster: &Cluster, here: &Here, members: &[IpAddr]) -> BTreeMap<String, Answers> {
+    let names: BTreeSet<&String> = here.elsewhere.values().collect();
+    let asked = names.into_iter().map(|name| async move {
+        let vips = here.elsewhere.iter().filter(|(_, there)| *there == name).map(|(vip, _)| *vip);
+        let own = |gateway: &IpAddr| here.interface_of_gateway(cluster, *gateway) == Some(name);
+        let targets: Vec<IpAddr> = vips.chain(cluster.gateways().filter(own)).collect();
+        (name.clone(), segment::ask_where_only_vips_are(name, members, &targets).await)
+    });
+    futures_util::future::join_all(asked).await.into_iter().collect()
+}
+
+impl Here {
+    /// The interface on which this gateway is asked, where that is not the member's.
+    fn interface_of_gateway(&self, cluster: &Cluster, gateway: IpAddr) -> Option<&String> {
+        let has_it = |vip: &&VipPolicy| vip.gateway == VipGateway::Own(gateway);
+        let vip = cluster.policy.vips.values().find(has_it)?;
+        self.elsewhere.get(&vip.address).filter(|_| gateway != cluster.gateway)
+    }
+
+    /// Each interface that VIPs are on here, the member's first.
+    pub(crate) fn interfaces(&self) -> impl Iterator<Item = &str> {
+        let others: BTreeSet<&String> =
+            self.elsewhere.values().filter(|name| **name != self.interface).collect();
+        std::iter::once(self.interface.as_str()).chain(others.into_iter().map(String::as_str))
+    }
 }
 
 /// The agent that looks after one of these VIPs on this host.
@@ -137,10 +179,14 @@ fn of_this_host(cluster: &Cluster, here: &Here, vips: &[IpAddr], found: &Found) 
     let whose = pid.map_or_else(|| "self".to_owned(), |pid| pid.to_string());
     let status = std::fs::read_to_string(format!("/proc/{whose}/status")).unwrap_or_default();
     lines.extend(kernel::capabilities(&status, pid.is_some()));
-    lines.push(kernel::interface(root, &here.interface));
-    let gateway_is_here = kernel::default_route_is_at(root, &here.interface);
     let vip_has_network = cluster.policy.vips.values().any(|vip| vip.prefix.is_some());
-    lines.extend(kernel::settings(root, &here.interface, gateway_is_here, here.secondary, vip_has_network));
+    for interface in here.interfaces() {
+        lines.push(kernel::interface(root, interface));
+        let gateway_is_here = kernel::default_route_is_at(root, interface);
+        // That an address is not the first of its network matters of the member's own.
+        let secondary = here.secondary && interface == here.interface;
+        lines.extend(kernel::settings(root, interface, gateway_is_here, secondary, vip_has_network));
+    }
     lines.push(kernel::sock_destroy());
     lines.extend(others::lines(root, vips, &crate::config::legacy_lock(), pid));
     let own = said_at(&found.asked, here.own);
@@ -176,7 +222,11 @@ fn said_at(asked: &[Asked], address: IpAddr) -> Option<&Said> {
 
 fn of_the_segment(cluster: &Cluster, here: &Here, found: &Found) -> Vec<Line> {
     let members: Vec<IpAddr> = cluster.policy.group.members.keys().copied().collect();
-    let answers = &found.answers;
+    let not_asked: Answers = Err("it was not asked for".to_owned());
+    let answers = |interface: Option<&String>| match interface {
+        Some(interface) => found.elsewhere.get(interface).unwrap_or(&not_asked),
+        None => &found.answers,
+    };
     let around = Around {
         own: here.own,
         members: &members,
@@ -186,11 +236,16 @@ fn of_the_segment(cluster: &Cluster, here: &Here, found: &Found) -> Vec<Line> {
     };
     let mut lines: Vec<Line> = cluster
         .gateways()
-        .map(|gateway| segment::gateway(gateway, gateway == cluster.gateway, answers))
+        .map(|gateway| {
+            let there = answers(here.interface_of_gateway(cluster, gateway));
+            segment::gateway(gateway, gateway == cluster.gateway, there)
+        })
         .collect();
     lines.extend(here.vips.iter().map(|(vip, interfaces)| {
         let for_readers = cluster.policy.vip_of(*vip).is_some_and(|id| cluster.policy.is_for_readers(id));
-        segment::holder(*vip, interfaces, &here.interface, answers, Around { for_readers, ..around })
+        let elsewhere = here.elsewhere.get(vip);
+        let interface = elsewhere.unwrap_or(&here.interface);
+        segment::holder(*vip, interfaces, interface, answers(elsewhere), Around { for_readers, ..around })
     }));
     lines
 }

@@ -10,11 +10,14 @@ use tokio::time::{Instant, timeout_at};
 use wire::{Family, Mac, NeighborMessage};
 
 use super::line::Line;
+use crate::observe::interface_address;
 
 /// A frame may get lost: so often is asked.
 const ROUNDS: u32 = 3;
 /// How long answers are waited for after each question.
 const WAIT: Duration = Duration::from_millis(150);
+/// … where a member is known by its agent's word alone.
+const WAIT_FOR_WORDS: Duration = Duration::from_millis(400);
 
 /// Who answered for which address; an error where this process may not ask.
 pub(super) type Answers = Result<BTreeMap<IpAddr, BTreeSet<Mac>>, String>;
@@ -32,6 +35,39 @@ pub(super) async fn ask(interface: &str, own: IpAddr, targets: &[IpAddr]) -> Ans
         while let Ok(received) = timeout_at(until, socket.receive()).await {
             let received = received.map_err(|error| error.to_string())?;
             if let Some(address) = received.message.sender_address().filter(|one| targets.contains(one)) {
+                answers.entry(address).or_default().insert(received.from);
+            }
+        }
+    }
+    Ok(answers)
+}
+
+/// The same on an interface that no member's address is on, from whichever address it has. It takes 1.2 s: each member's agent says there
+/// once a second which it is, and so is among the answers.
+pub(super) async fn ask_where_only_vips_are(
+    interface: &str,
+    members: &[IpAddr],
+    targets: &[IpAddr],
+) -> Answers {
+    let socket = NeighborListener::open(interface, Family::V4).map_err(|error| error.to_string())?;
+    let asker = interface_address::ipv4_but(interface, targets)
+        .ok_or_else(|| format!("{interface} has no IPv4 address of its own to ask from"))?;
+    let mut answers: BTreeMap<IpAddr, BTreeSet<Mac>> = BTreeMap::new();
+    for _ in 0..ROUNDS {
+        for target in targets.iter().copied().filter(IpAddr::is_ipv4) {
+            let question = NeighborMessage::Question { target, asker };
+            socket.send(question, None).map_err(|error| error.to_string())?;
+        }
+        let until = Instant::now() + WAIT_FOR_WORDS;
+        while let Ok(received) = timeout_at(until, socket.receive()).await {
+            let received = received.map_err(|error| error.to_string())?;
+            let said = match received.message {
+                NeighborMessage::Word { word, .. } => {
+                    word.place().and_then(|place| members.get(place)).copied()
+                }
+                other => other.sender_address().filter(|one| targets.contains(one)),
+            };
+            if let Some(address) = said {
                 answers.entry(address).or_default().insert(received.from);
             }
         }

@@ -134,19 +134,20 @@ fn fits(cluster: &Cluster, host: &ThisHost, here: &Here) -> Vec<Line> {
         let well = "a VIP with a network of its own is neither source of this host's connections nor goes with another address";
         add("vip-prefix", well.to_owned(), problems, "as it says; docs/vips.md");
     }
-    let interface = here.interface.as_str();
-    let arp = arp_kept_in::remark(interface).into_iter().collect();
-    let mend = format!(
-        "sysctl -w net.ipv4.conf.all.arp_ignore=0 net.ipv4.conf.{interface}.arp_ignore=0, and in /etc/sysctl.d"
-    );
-    add("arp-ignore", "this host answers ARP".to_owned(), arp, &mend);
-    let leased = cluster.policy.longest_lease().is_some();
-    add(
-        "network-service",
-        format!("no network service removes addresses from {interface}"),
-        network_service::remarks(interface, leased),
-        "as it says; docs/manual.md, \"Network services that remove the VIP\"",
-    );
+    for interface in here.interfaces() {
+        let arp = arp_kept_in::remark(interface).into_iter().collect();
+        let mend = format!(
+            "sysctl -w net.ipv4.conf.all.arp_ignore=0 net.ipv4.conf.{interface}.arp_ignore=0, and in /etc/sysctl.d"
+        );
+        add("arp-ignore", "this host answers ARP".to_owned(), arp, &mend);
+        let leased = cluster.policy.longest_lease().is_some();
+        add(
+            "network-service",
+            format!("no network service removes addresses from {interface}"),
+            network_service::remarks(interface, leased),
+            "as it says; docs/manual.md, \"Network services that remove the VIP\"",
+        );
+    }
     let deaf =
         cluster.policy.vips.values().filter_map(|vip| listening::remark(vip.address, cluster.mysql_port));
     let mend = "bind_address = * in the server's option file, and a restart of mysqld";
@@ -154,14 +155,14 @@ fn fits(cluster: &Cluster, host: &ThisHost, here: &Here) -> Vec<Line> {
     for remark in deaf {
         lines.push(Line::problem("bind-address", remark, mend));
     }
-    lines.push(match Label::new(interface, cluster.mysql_port) {
+    lines.extend(here.interfaces().map(|interface| match Label::new(interface, cluster.mysql_port) {
         (label, None) => Line::ok("label", format!("the VIP is labelled {label}")),
         (_, Some(note)) => Line::advice(
             "label",
             note,
             format!("ip link set {interface} name a shorter one, if tools look for the label"),
         ),
-    });
+    }));
     lines
 }
 

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use decide::policy::VipPolicy;
+use decide::policy::{VipGateway, VipPolicy};
 use nix::net::if_::InterfaceFlags;
 
 use crate::act::expel;
@@ -124,11 +124,15 @@ impl ThisHost {
         let (own, interface) = self.member(cluster)?;
         let beside = self.interfaces.get(interface)?;
         let first = beside.iter().find(|one| one.shares_network_with(own.address));
-        let vips = cluster.policy.vips.values().map(|vip| vip.address);
+        let vips = cluster.policy.vips.values();
+        let elsewhere =
+            vips.clone().filter_map(|vip| Some((vip.address, vip.interfaces.get(&own.address)?.clone())));
+        let vips = vips.map(|vip| vip.address);
         Some(Here {
             own: own.address,
             interface: interface.split(':').next().unwrap_or(interface).to_owned(),
             secondary: first.is_some_and(|first| first.address != own.address),
+            elsewhere: elsewhere.collect(),
             vips: vips.map(|vip| (vip, interfaces_with(vip))).collect(),
             kept_expel_timeout: expel::left_behind(&cluster.expel_timeout_file()),
         })
@@ -151,7 +155,12 @@ impl ThisHost {
                 own.address
             ));
         }
-        for vip in cluster.policy.vips.values().map(|vip| vip.address) {
+        for vip in cluster.policy.vips.values() {
+            if let Some(elsewhere) = vip.interfaces.get(&own.address) {
+                remarks.extend(self.elsewhere(cluster, vip, elsewhere));
+                continue;
+            }
+            let vip = vip.address;
             if let Some(what) = address_of_no_host(own, vip) {
                 remarks.push(format!(
                     "the VIP {vip} is the {what} address of this host's network {}/{}, and no host may have it; write another",
@@ -164,6 +173,47 @@ impl ThisHost {
             remarks.push(format!(
                 "the gateway {} is in none of the networks of {has_it}; write the router of this segment. Here are: {}",
                 cluster.gateway,
+                self.in_words()
+            ));
+        }
+        remarks
+    }
+}
+
+impl ThisHost {
+    /// What does not fit of a VIP on this interface, which has no member's address.
+    fn elsewhere(&self, cluster: &Cluster, vip: &VipPolicy, interface: &str) -> Vec<String> {
+        let address = vip.address;
+        if !self.interfaces.contains_key(interface) {
+            return vec![format!(
+                "interface: {interface}, the interface of the VIP {address}, is not here, and the VIP does not start on this host; write the name that ip -br link shows, or create it. Here are: {}",
+                self.in_words()
+            )];
+        }
+        let of_family = |own: &Own| {
+            own.address.is_ipv4() == address.is_ipv4() && cluster.policy.vip_of(own.address).is_none()
+        };
+        let near: Vec<Own> = self.addresses_on(interface).filter(of_family).collect();
+        let family = if address.is_ipv4() { "IPv4" } else { "IPv6" };
+        if near.is_empty() {
+            let example = if address.is_ipv4() { "10.78.0.11/24" } else { "fd78::11/64" };
+            return vec![format!(
+                "interface: {interface}, the interface of the VIP {address}, has no {family} address of its own to ask from, and the VIP does not start on this host; give it one: ip address add {example} dev {interface}, with this host's own address, and in the network configuration"
+            )];
+        }
+        let mut remarks = Vec::new();
+        for own in &near {
+            remarks.extend(address_of_no_host(*own, address).map(|what| format!(
+                "the VIP {address} is the {what} address of {interface}'s network {}/{}, and no host may have it; write another",
+                own.address, own.prefix
+            )));
+        }
+        if let VipGateway::Own(gateway) = vip.gateway
+            && gateway.is_ipv4() == address.is_ipv4()
+            && !near.iter().any(|near| near.shares_network_with(gateway))
+        {
+            remarks.push(format!(
+                "the gateway {gateway} of the VIP {address} is in none of the networks of {interface}, where it is asked; write the router of the VIP's clients, or \"none\": no gateway is asked. Here are: {}",
                 self.in_words()
             ));
         }
@@ -196,8 +246,8 @@ fn address_of_no_host(own: Own, vip: IpAddr) -> Option<&'static str> {
 pub(super) fn remarks(cluster: &Cluster) -> Vec<String> {
     let host = ThisHost::read();
     let mut remarks = host.remarks(cluster);
-    if let Some((_, interface)) = host.member(cluster) {
-        remarks.extend(arp_kept_in::remark(interface));
+    if let Some(here) = host.here(cluster) {
+        remarks.extend(here.interfaces().filter_map(arp_kept_in::remark));
         let vips = cluster.policy.vips.values();
         remarks.extend(vips.filter_map(|vip| listening::remark(vip.address, cluster.mysql_port)));
     }

@@ -34,13 +34,19 @@ pub(super) fn fits(config: &Config) -> Result<(), Refused> {
 
 /// A sentence for each; nothing where this host is no member: it gets no VIP. `root`: where `proc` is.
 pub(super) fn problems(cluster: &Cluster, host: &ThisHost, root: &Path) -> Vec<String> {
-    let Some((_, interface)) = host.member(cluster) else { return Vec::new() };
+    let Some((own, interface)) = host.member(cluster) else { return Vec::new() };
     let interface = interface.split(':').next().unwrap_or(interface);
     let is_vip = |address| cluster.policy.vip_of(address).is_some();
-    let near: Vec<Own> = host.addresses_on(interface).filter(|own| !is_vip(own.address)).collect();
+    let near = |interface: &str| -> Vec<Own> {
+        host.addresses_on(interface).filter(|own| !is_vip(own.address)).collect()
+    };
     let with_network = |vip: &&VipPolicy| vip.prefix.is_some() && vip.address.is_ipv4();
     let vips = cluster.policy.vips.values().filter(with_network);
-    vips.filter_map(|vip| problem(Own::of(vip), interface, &near, root)).collect()
+    let of = |vip: &VipPolicy| {
+        let interface = vip.interfaces.get(&own.address).map_or(interface, String::as_str);
+        problem(Own::of(vip), interface, &near(interface), root)
+    };
+    vips.filter_map(of).collect()
 }
 
 fn problem(vip: Own, interface: &str, near: &[Own], root: &Path) -> Option<String> {

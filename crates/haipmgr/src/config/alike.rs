@@ -70,7 +70,9 @@ fn vips(cluster: &Cluster) -> String {
     let each = cluster.policy.vips.values().map(|vip| {
         // As a version without it says it, where the file has none.
         let prefix = vip.prefix.map_or_else(String::new, |prefix| format!("/{prefix}"));
-        format!("{}{prefix} {:?}", vip.address, vip.role)
+        let interfaces =
+            if vip.interfaces.is_empty() { String::new() } else { format!(" {:?}", vip.interfaces) };
+        format!("{}{prefix} {:?}{interfaces}", vip.address, vip.role)
     });
     each.collect::<Vec<_>>().join(", ")
 }
@@ -161,6 +163,20 @@ mod tests {
             ("linger = \"60s\"", "silent_host = \"expel\"", "expelling"),
         ] {
             assert_eq!(right.differences(&of(from, to)), [part], "{to}");
+        }
+    }
+
+    #[test]
+    fn the_interface_of_a_vip_is_compared_for_each_host() {
+        let of = |interface: &str| {
+            let text = format!("{FILE}[[cluster.vips]]\naddress = \"10.78.0.100\"\n{interface}\n");
+            Alike::of(&configuration(Source::Toml, text.as_bytes()).unwrap()[0])
+        };
+        let each = |name| format!("interface = {{ \"10.77.0.11\" = \"eth1\", \"10.77.0.12\" = \"{name}\" }}");
+        let right = of("interface = \"eth1\"");
+        assert_eq!(right.differences(&of(&each("eth1"))), [""; 0], "another way to say it");
+        for other in [String::new(), "interface = \"eth2\"".to_owned(), each("eth2")] {
+            assert_eq!(right.differences(&of(&other)), ["vips"], "{other}");
         }
     }
 

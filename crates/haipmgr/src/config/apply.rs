@@ -207,7 +207,7 @@ fn members(draft: &mut Draft, entry: &Entry, problems: &mut Problems) {
     }
 }
 
-fn interface_name(interface: &str) -> Result<(), String> {
+pub(super) fn interface_name(interface: &str) -> Result<(), String> {
     let shown = interface.escape_debug();
     if interface.is_empty() {
         return Err(

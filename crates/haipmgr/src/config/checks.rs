@@ -93,6 +93,7 @@ fn addresses(draft: &Draft, problems: &mut Problems) {
         );
     }
     for further in &draft.further_vips {
+        further.interface_problems(members, problems);
         if let VipGateway::Own(gateway) = further.gateway
             && members.contains_key(&gateway)
         {

@@ -92,8 +92,9 @@ impl Draft {
     /// What the rules are given.
     pub(super) fn policy(&self) -> Policy {
         let group = GroupPolicy { fence: self.fence_command.is_some(), ..self.group.clone() };
+        let of = |vip: &FurtherVip| vip.policy(&self.limits, &self.group.members, self.gateway);
+        let further = self.further_vips.iter().map(of);
         let mut policy = Policy::new(group, self.limits.clone());
-        let further = self.further_vips.iter().map(|vip| vip.policy(&self.limits, self.gateway));
         policy.vips.extend((1..).map(VipId).zip(further));
         policy
     }

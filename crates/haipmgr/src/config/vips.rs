@@ -1,18 +1,19 @@
 //! `[[cluster.vips]]`: the VIPs of a cluster beside its first.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use decide::policy::{VipGateway, VipPolicy, VipRole};
 
-use super::apply::{host_address, lease, unknown, vip};
+use super::apply::{host_address, interface_name, lease, unknown, vip};
 use super::draft::Draft;
 use super::problem::{Position, Problems};
 use super::value::{Entry, Value};
 
 /// A cluster has at most this many beside the first.
 const MOST: usize = 63;
-const KEYS: [&str; 4] = ["address", "role", "gateway", "lease"];
+const KEYS: [&str; 5] = ["address", "role", "interface", "gateway", "lease"];
 
 /// One of them, as the file has it.
 pub(super) struct FurtherVip {
@@ -21,10 +22,23 @@ pub(super) struct FurtherVip {
     /// Where the address is given.
     pub(super) at: Position,
     role: VipRole,
+    interface: Interface,
+    /// Where that is given.
+    interface_at: Option<Position>,
     pub(super) gateway: VipGateway,
     /// Where that is given.
     pub(super) gateway_at: Option<Position>,
     lease: Lease,
+}
+
+/// On which interface it is.
+enum Interface {
+    /// The one that `members` names.
+    TheMembers,
+    /// This one, on every host.
+    Everywhere(String),
+    /// One for each member.
+    Each(BTreeMap<IpAddr, String>),
 }
 
 /// How long the kernel keeps it.
@@ -36,7 +50,12 @@ enum Lease {
 
 impl FurtherVip {
     /// With the cluster's limits where it has none of its own. `gateway`: the cluster's, which may be named once more.
-    pub(super) fn policy(&self, cluster: &VipPolicy, gateway: Option<IpAddr>) -> VipPolicy {
+    pub(super) fn policy(
+        &self,
+        cluster: &VipPolicy,
+        members: &BTreeMap<IpAddr, String>,
+        gateway: Option<IpAddr>,
+    ) -> VipPolicy {
         let lease = match self.lease {
             Lease::AsTheCluster => cluster.lease,
             Lease::Own(lease) => lease,
@@ -44,6 +63,11 @@ impl FurtherVip {
         VipPolicy {
             address: self.address,
             prefix: self.prefix,
+            interfaces: match &self.interface {
+                Interface::TheMembers => BTreeMap::new(),
+                Interface::Everywhere(name) => members.keys().map(|member| (*member, name.clone())).collect(),
+                Interface::Each(names) => names.clone(),
+            },
             role: self.role,
             gateway: match self.gateway {
                 VipGateway::Own(own) if Some(own) == gateway => VipGateway::TheClusters,
@@ -51,6 +75,32 @@ impl FurtherVip {
             },
             lease,
             ..cluster.clone()
+        }
+    }
+}
+
+impl FurtherVip {
+    /// What of its interface does not fit the cluster, with where that is.
+    pub(super) fn interface_problems(&self, members: &BTreeMap<IpAddr, String>, problems: &mut Problems) {
+        if matches!(self.interface, Interface::TheMembers) {
+            return;
+        }
+        if self.role == VipRole::Reader {
+            problems.add(
+                self.interface_at,
+                "interface: a VIP for readers is on the interface that `members` names; leave interface out",
+            );
+        }
+        let Interface::Each(names) = &self.interface else { return };
+        for member in members.keys().filter(|member| !names.contains_key(member)) {
+            problems.add(
+                self.interface_at,
+                format!("interface: {member} is missing; write the interface of {} on each member's host, or one name for all of them", self.address),
+            );
+        }
+        for other in names.keys().filter(|other| !members.contains_key(other)) {
+            problems
+                .add(self.interface_at, format!("interface: {other} is no member; write a member's address"));
         }
     }
 }
@@ -90,12 +140,14 @@ pub(super) fn further(draft: &mut Draft, entry: &Entry, problems: &mut Problems)
 fn one(rows: &[Entry], problems: &mut Problems) -> Option<FurtherVip> {
     let mut found = None;
     let mut role = VipRole::Writer;
+    let mut interface = (Interface::TheMembers, None);
     let mut gateway = (VipGateway::TheClusters, None);
     let mut own_lease = Lease::AsTheCluster;
     for row in rows {
         let told = match (row.key.as_str(), &row.value) {
             ("address", value) => vip(value).map(|vip| found = Some((vip, row.value_at))),
             ("role", value) => role_of(value).map(|given| role = given),
+            ("interface", value) => own_interface(value).map(|given| interface = (given, Some(row.value_at))),
             ("gateway", value) => own_gateway(value).map(|given| gateway = (given, Some(row.value_at))),
             ("lease", value) => lease(value).map(|lease| own_lease = Lease::Own(lease)),
             (key, _) => {
@@ -112,10 +164,35 @@ fn one(rows: &[Entry], problems: &mut Problems) -> Option<FurtherVip> {
         prefix,
         at,
         role,
+        interface: interface.0,
+        interface_at: interface.1,
         gateway: gateway.0,
         gateway_at: gateway.1,
         lease: own_lease,
     })
+}
+
+/// One name for all hosts, or one for each member.
+fn own_interface(value: &Value) -> Result<Interface, String> {
+    const ADVICE: &str = "write the interface's name in quotes, such as \"eth1\", or one for each member: \
+                          { \"10.77.0.11\" = \"eth1\", \"10.77.0.12\" = \"ens7\" }";
+    let name = |value: &Value| match value {
+        Value::Text(name) if **name == "lo" => {
+            Err("lo is the loopback, which no other host can reach; write the clients' interface".to_owned())
+        }
+        Value::Text(name) => interface_name(name).map(|()| name.to_string()),
+        other => Err(format!("this is {}; {ADVICE}", other.kind())),
+    };
+    let Value::Table(rows) = value else { return name(value).map(Interface::Everywhere) };
+    let mut names = BTreeMap::new();
+    for row in rows {
+        let member = host_address(&row.key).map_err(|text| format!("member {text}"))?;
+        let interface = name(&row.value).map_err(|text| format!("member {member}: {text}"))?;
+        if names.insert(member, interface).is_some() {
+            return Err(format!("member {member} is there twice; remove one"));
+        }
+    }
+    if names.is_empty() { Err(format!("it names nothing; {ADVICE}")) } else { Ok(Interface::Each(names)) }
 }
 
 /// A gateway of its own, or the word that none is asked.

@@ -118,6 +118,7 @@ mod tests {
                 lease_left_ms: Some(u64::MAX),
                 proof_age_ms: Some(u64::MAX),
                 gateway: Some("x".repeat(100)),
+                hosts: Vec::new(),
             }],
             group: Some(GroupStatus {
                 age_ms: u64::MAX,

@@ -38,10 +38,10 @@ const ANSWERS_AT_ONCE: usize = 64;
 pub struct GatewaySettings {
     /// The gateway.
     pub gateway: IpAddr,
-    /// The cluster's interface: probes leave by it, whatever the routes say.
+    /// The interface of the VIPs that need it: probes leave by it, whatever the routes say.
     pub interface: String,
-    /// The member's own address: never the VIP, which may leave.
-    pub source: IpAddr,
+    /// The member's own address: never the VIP, which may leave. None: it is on another interface, and an address of this one is used.
+    pub source: Option<IpAddr>,
     /// Between probes while the gateway answers.
     pub interval: Duration,
     /// How long an answer may take; a later one still counts, when it comes.
@@ -60,7 +60,7 @@ impl GatewaySettings {
         Self {
             gateway,
             interface: interface.into(),
-            source,
+            source: Some(source),
             interval: Duration::from_secs(1),
             limit: Duration::from_millis(250),
             misses_until_lost: 16,
@@ -261,20 +261,22 @@ impl EchoError {
 impl GatewaySettings {
     /// From where: the member's own address. An IPv6 gateway is asked from the link-local one where that is of the other family, or
     /// where a router that has only a link-local address itself could not answer. An IPv4 gateway of an IPv6 member: as the kernel
-    /// chooses.
+    /// chooses. The same where the member's address is on another interface.
     fn source_address(&self) -> Result<Option<IpAddr>, EchoError> {
+        let of_v6 = |source: IpAddr| source.is_ipv6();
         match self.gateway {
-            IpAddr::V6(gateway) if self.source.is_ipv4() || gateway.is_unicast_link_local() => {
+            IpAddr::V6(gateway) if !self.source.is_some_and(of_v6) || gateway.is_unicast_link_local() => {
                 let source = interface_address::link_local(&self.interface);
                 source.map(Some).ok_or_else(|| EchoError::Source(Errno::EADDRNOTAVAIL.into()))
             }
-            IpAddr::V4(_) if self.source.is_ipv6() => Ok(None),
-            _ => Ok(Some(self.source)),
+            IpAddr::V4(_) if self.source.is_some_and(of_v6) => Ok(None),
+            _ => Ok(self.source),
         }
     }
 
     fn explain(&self, error: &EchoError) -> String {
-        format!("probe of the gateway {} by {} from {}: {error}", self.gateway, self.interface, self.source)
+        let from = self.source.map_or_else(String::new, |source| format!(" from {source}"));
+        format!("probe of the gateway {} by {}{from}: {error}", self.gateway, self.interface)
     }
 }
 

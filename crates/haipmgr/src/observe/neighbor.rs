@@ -36,17 +36,26 @@ const CHANGES_PER_SECOND: u32 = 50;
 /// What to listen for.
 #[derive(Clone, Debug)]
 pub struct NeighborSettings {
-    /// The interface on which the VIPs live on this host.
+    /// The interface on which these VIPs live on this host.
     pub interface: String,
+    /// No member's address is looked for there: each says by a word which member it is. Questions are asked from whichever address the
+    /// interface has then, and not from this member's.
+    pub only_vips: bool,
     /// The VIPs, of either family: which address is which.
     pub vips: BTreeMap<IpAddr, VipId>,
     /// This host's own address on the interface: questions are asked from it. What is asked about the other family's addresses is
     /// asked from the interface's link-local address, or from whichever IPv4 address it has.
     pub own_address: IpAddr,
-    /// The members' addresses, of either family; this host's own among them is left out.
+    /// The members' addresses, of either family, in their order; this host's own among them is left out.
     pub members: Vec<IpAddr>,
     /// The gateways' addresses: the cluster's, and those that single VIPs have of their own.
     pub gateways: Vec<IpAddr>,
+}
+
+impl NeighborSettings {
+    fn asker(&self) -> Option<IpAddr> {
+        (!self.only_vips).then_some(self.own_address)
+    }
 }
 
 /// A running watch; it ends when this is dropped.
@@ -65,7 +74,8 @@ struct Part {
 struct InterfaceWatch {
     interface: String,
     family: Family,
-    own_address: IpAddr,
+    /// None: questions are asked from whichever address the interface has.
+    own_address: Option<IpAddr>,
     subscribers: Subscribers,
     questions: mpsc::UnboundedSender<Question>,
     task: JoinHandle<()>,
@@ -214,7 +224,7 @@ impl Interfaces {
     fn subscribe(&self, settings: &NeighborSettings, family: Family, subscriber: Subscriber) -> Part {
         let mut interfaces = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         interfaces.retain(|interface| interface.strong_count() > 0);
-        let wanted = (&settings.interface, family, settings.own_address);
+        let wanted = (&settings.interface, family, settings.asker());
         let mut known = interfaces.iter().filter_map(Weak::upgrade);
         let known = known.find(|known| (&known.interface, known.family, known.own_address) == wanted);
         let interface = known.unwrap_or_else(|| {
@@ -246,7 +256,7 @@ pub fn watch(
 
 impl InterfaceWatch {
     fn start(settings: &NeighborSettings, family: Family) -> Self {
-        let (interface, own_address) = (settings.interface.clone(), settings.own_address);
+        let (interface, own_address) = (settings.interface.clone(), settings.asker());
         let subscribers = Subscribers::default();
         let (questions, asked) = mpsc::unbounded_channel();
         let watcher = Watcher::new(interface.clone(), family, own_address, subscribers.clone());

@@ -38,8 +38,8 @@ pub struct EchoSettings {
     pub vip: Ipv4Addr,
     /// All VIPs of the cluster: nothing is asked from them.
     pub vips: Vec<IpAddr>,
-    /// This host's own address; where that is none of IPv4, the interface's first that is no VIP.
-    pub own_address: IpAddr,
+    /// This host's own address on the interface; where there is none, or that is none of IPv4, the interface's first that is no VIP.
+    pub own_address: Option<IpAddr>,
 }
 
 /// Something for the log.
@@ -173,8 +173,8 @@ impl VipEcho {
 impl EchoSettings {
     fn source(&self) -> Option<Ipv4Addr> {
         let source = match self.own_address {
-            IpAddr::V4(own) => return Some(own),
-            IpAddr::V6(_) => interface_address::ipv4_but(&self.interface, &self.vips)?,
+            Some(IpAddr::V4(own)) => return Some(own),
+            Some(IpAddr::V6(_)) | None => interface_address::ipv4_but(&self.interface, &self.vips)?,
         };
         match source {
             IpAddr::V4(source) => Some(source),

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use decide::policy::VipPolicy;
 use futures_util::future::{join_all, join3};
 use jiff::Timestamp;
 use tokio::time::{Instant, timeout};
@@ -35,8 +36,8 @@ pub(crate) struct Watched {
     named: Option<String>,
 }
 
-/// What is asked of the segment, on one interface.
-type Segments = BTreeMap<(String, IpAddr), Known<BTreeMap<IpAddr, Heard>>>;
+/// What is asked of the segment, on one interface: from the member's address on it, or, where it has none, from whichever it has.
+type Segments = BTreeMap<(String, Option<IpAddr>), Known<BTreeMap<IpAddr, Heard>>>;
 
 impl Watched {
     /// All clusters, or the one of this name; inside a tokio runtime.
@@ -117,13 +118,23 @@ fn vips_here(cluster: &Cluster, own: &Known<Vec<KernelAddress>>, age: Duration) 
         .collect())
 }
 
+/// On which interface this VIP is asked for, and from which address.
+fn asked_at(vip: &VipPolicy, own: IpAddr, interface: &str) -> (String, Option<IpAddr>) {
+    match vip.interfaces.get(&own) {
+        Some(elsewhere) => (elsewhere.clone(), None),
+        None => (interface.to_owned(), Some(own)),
+    }
+}
+
 /// Each interface once, for all clusters that are on it.
 async fn ask_segments(clusters: &[Cluster], own: &Known<Vec<KernelAddress>>) -> Segments {
-    let mut wanted: BTreeMap<(String, IpAddr), BTreeSet<IpAddr>> = BTreeMap::new();
+    let mut wanted: BTreeMap<(String, Option<IpAddr>), BTreeSet<IpAddr>> = BTreeMap::new();
     for cluster in clusters {
         let Some((address, interface)) = own_member(cluster, own) else { continue };
-        let targets = wanted.entry((interface.to_owned(), address)).or_default();
-        targets.extend(cluster.policy.vips.values().map(|vip| vip.address));
+        for vip in cluster.policy.vips.values() {
+            wanted.entry(asked_at(vip, address, interface)).or_default().insert(vip.address);
+        }
+        let targets = wanted.entry((interface.to_owned(), Some(address))).or_default();
         targets.extend(cluster.policy.group.members.keys().filter(|member| **member != address));
     }
     let asked = wanted.into_iter().map(|((interface, address), targets)| async move {
@@ -143,14 +154,19 @@ fn of_segment(
     let Some((address, interface)) = own_member(cluster, own) else {
         return Err("this host is no member of the cluster: type it on one that is".to_owned());
     };
-    let Some(found) = segments.get(&(interface.to_owned(), address)) else {
+    let Some(found) = segments.get(&(interface.to_owned(), Some(address))) else {
         return Err("it was not asked for".to_owned());
     };
     let found = found.as_ref().map_err(Clone::clone)?;
+    // Elsewhere a VIP that can't be asked for is left out: it is not known who has it.
+    let elsewhere = cluster.policy.vips.values().filter(|vip| !vip.interfaces.is_empty()).filter_map(|vip| {
+        let there = segments.get(&asked_at(vip, address, interface))?.as_ref().ok()?;
+        there.get_key_value(&vip.address)
+    });
     let aged = |(address, heard): (&IpAddr, &Heard)| {
         (*address, heard.iter().map(|(mac, at)| (*mac, now.duration_since(*at))).collect())
     };
-    Ok(found.iter().map(aged).collect())
+    Ok(found.iter().chain(elsewhere).map(aged).collect())
 }
 
 /// The agent, asked by one who waits.

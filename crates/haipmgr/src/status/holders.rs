@@ -38,7 +38,7 @@ pub(super) fn holders(picture: &Picture, vip: IpAddr) -> Known<Vec<Holder>> {
         (Err(why), Err(_)) | (Ok(None), Err(why)) => Err(why),
         (here, Ok(answers)) => {
             let there = answers.iter().map(|(mac, age)| Holder {
-                member: member_at(picture, *mac),
+                member: member_at(picture, vip, *mac),
                 here: false,
                 mac: Some(*mac),
                 interface: None,
@@ -84,7 +84,13 @@ fn here(picture: &Picture, vip: IpAddr) -> Known<Option<Holder>> {
     }))
 }
 
-fn member_at(picture: &Picture, mac: Mac) -> Option<IpAddr> {
+/// By the answers for the members' own addresses; on an interface that has none, by what each says there, as the agent heard it.
+fn member_at(picture: &Picture, vip: IpAddr, mac: Mac) -> Option<IpAddr> {
+    let known = picture.status().and_then(|status| status.vips.iter().find(|known| known.address == vip));
+    let said = known.and_then(|known| known.hosts.iter().find(|(_, there)| there.0 == mac.0));
+    if let Some((member, _)) = said {
+        return Some(*member);
+    }
     let asked = picture.segment.as_ref().ok()?;
     let members = picture.servers.iter().map(|server| server.address);
     members.filter(|member| asked.get(member).is_some_and(|answers| answers.contains_key(&mac))).min()

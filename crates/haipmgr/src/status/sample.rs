@@ -130,6 +130,7 @@ fn status() -> Status {
             lease_left_ms: Some(8_200),
             proof_age_ms: Some(80),
             gateway: None,
+            hosts: Vec::new(),
         }],
         group: None,
         waits_for: Vec::new(),

@@ -23,13 +23,17 @@ const AT_LEAST: Duration = Duration::from_millis(40);
 /// exactly: it may have lain in the socket.
 pub(super) type Heard = BTreeMap<Mac, Instant>;
 
-/// Asks for `targets` on this interface: from `own`, this host's own address there, and in the other family from an address that the
-/// interface has in it. Gives who answered for each of those that could be asked for: where there is no address to ask from, those of its
+/// Asks for `targets` on this interface: from `own`, this member's own address there, and in the other family, or where it is not there, from
+/// an address that the interface has. Gives who answered for each of those that could be asked for: where there is no address to ask from, those of its
 /// family are left out.
 ///
 /// # Errors
 /// In words: the right to do it is missing, or the interface is of no use.
-pub(super) async fn ask(interface: &str, own: IpAddr, targets: &[IpAddr]) -> Known<BTreeMap<IpAddr, Heard>> {
+pub(super) async fn ask(
+    interface: &str,
+    own: Option<IpAddr>,
+    targets: &[IpAddr],
+) -> Known<BTreeMap<IpAddr, Heard>> {
     let asked = Family::ALL.map(|family| async move {
         let targets: Vec<_> =
             targets.iter().copied().filter(|target| Family::of(*target) == family).collect();
@@ -45,9 +49,9 @@ pub(super) async fn ask(interface: &str, own: IpAddr, targets: &[IpAddr]) -> Kno
     Ok(found)
 }
 
-fn asker(interface: &str, own: IpAddr, family: Family, targets: &[IpAddr]) -> Option<IpAddr> {
+fn asker(interface: &str, own: Option<IpAddr>, family: Family, targets: &[IpAddr]) -> Option<IpAddr> {
     match family {
-        _ if Family::of(own) == family => Some(own),
+        _ if own.is_some_and(|own| Family::of(own) == family) => own,
         Family::V4 => interface_address::ipv4_but(interface, targets),
         Family::V6 => interface_address::link_local(interface),
     }

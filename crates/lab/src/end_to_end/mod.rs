@@ -32,6 +32,7 @@ mod night;
 mod one_lab;
 #[cfg(test)]
 mod outcomes;
+mod own_interface;
 mod pause;
 mod proxies;
 mod queue;
@@ -362,6 +363,8 @@ const TESTS: &[Test] = &[
     anytime("vip_added_with_another_prefix", interface::copied),
     anytime("vip_with_a_network_of_its_own", vips::with_a_network),
     anytime("vips_with_other_gateways", vips::with_gateways),
+    anytime("vip_on_an_interface_of_its_own", own_interface::moves),
+    anytime("vip_on_a_virtual_interface", own_interface::on_virtual_interfaces),
     anytime("holders_interface_made_anew", interface::made_anew),
     anytime("holders_addresses_flushed", interface::flushed),
     anytime("holders_interface_set_down_and_up", interface::set_down_and_up),

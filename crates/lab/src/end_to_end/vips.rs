@@ -179,7 +179,7 @@ fn promote_secondaries(experiment: &Experiment, value: &str) -> Result<(), Broke
 }
 
 /// What this prints on the host.
-fn shell(host: &Host, script: &str) -> Result<String, Broken> {
+pub(super) fn shell(host: &Host, script: &str) -> Result<String, Broken> {
     let done = host.command("sh").args(["-c", script]).output().map_err(Broken::io("can't run a shell"))?;
     promise(done.status.success(), || format!("{script}: {}: {}", done.status, words_of(&done)))?;
     Ok(words_of(&done))
@@ -212,7 +212,7 @@ fn own_is_first(experiment: &Experiment, place: usize) -> Result<bool, Broken> {
     Ok(there.iter().find(|address| address.is_ipv4()) == Some(&host.address().into()))
 }
 
-fn wait_until(what: &str, is_so: impl Fn() -> Result<bool, Broken>) -> Result<(), Broken> {
+pub(super) fn wait_until(what: &str, is_so: impl Fn() -> Result<bool, Broken>) -> Result<(), Broken> {
     let since = std::time::Instant::now();
     while !is_so()? {
         promise(since.elapsed() <= PATIENCE, || {

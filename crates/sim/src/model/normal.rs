@@ -202,7 +202,8 @@ fn each_time(state: &mut State, change: &mut impl FnMut(&mut Time)) {
         spoke_again_at,
         views: _,
         peers: Peers { asked: peers, open: _ },
-        neighbors: Neighbors { macs: _, alive_at, learnt_at, not_heard: _, questions },
+        // The model's VIP is on the members' interface.
+        neighbors: Neighbors { macs: _, alive_at, learnt_at, not_heard: _, questions, introduced: _ },
         process: _,
         giving_up: _,
         pause: Pause { until, ended_at },
@@ -245,6 +246,7 @@ fn each_time_of_a_vip(vip: &mut VipMachine, change: &mut impl FnMut(&mut Time)) 
         removed_copy_at: _,
         asks_anew,
         orphan_syns: _,
+        introduced_at: _,
     } = vip;
     change(retry_at);
     if let Some(anew) = asks_anew {

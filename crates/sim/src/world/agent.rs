@@ -234,6 +234,9 @@ impl World {
             Action::LearnNeighbors => self.learn_neighbors(host, life),
             Action::Vip(vip, VipAction::SendProbe) => self.broadcast(host, *vip, Says::Probe),
             Action::Vip(vip, VipAction::SayFitness(fitness)) => self.say_fitness(host, *vip, *fitness),
+            Action::Vip(vip, VipAction::SayMember { member, .. }) => {
+                self.broadcast(host, *vip, Says::Member(*member));
+            }
             Action::Vip(vip, VipAction::AskWhoHasVip) => self.ask_who_has_vip(host, *vip),
             Action::Vip(vip, VipAction::Announce) => {
                 // The request form and the reply form.

@@ -311,7 +311,7 @@ impl World {
         if !self.hosts[to].is_awake() || !self.hosts[to].interface {
             return;
         }
-        if matches!(says, Says::Probe | Says::Fitness(_))
+        if matches!(says, Says::Probe | Says::Fitness(_) | Says::Member(_))
             && self.hosts[to].vips[place_of_vip(vip)].here.is_some()
             && let Some(asker) = (0..self.hosts.len()).find(|place| self.mac(*place) == from)
         {

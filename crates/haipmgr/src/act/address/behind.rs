@@ -20,6 +20,15 @@ use crate::clock;
 use linux::netlink::{NetlinkError, own_address};
 use linux::route_message::RouteMessage;
 
+/// Which of an interface's addresses are the host's own.
+#[derive(Clone, Copy, Debug)]
+pub enum OwnAddresses<'a> {
+    /// Those that are a member's.
+    Among(&'a [IpAddr]),
+    /// Where no member's address is: those with a network that bear no label but the interface's name. A VIP has one of its own.
+    Unlabelled,
+}
+
 impl Addresses {
     /// Puts the IPv4 VIP behind those of `own` that are on the interface, where it comes before one of them, or has a route of its own (the
     /// predecessor's). One that has its full prefix is left where it is: it has no network. Gives whether it had to be moved. To be called
@@ -31,7 +40,7 @@ impl Addresses {
         prefix: u8,
         label: &Label,
         lifetime: Option<Duration>,
-        own: &[IpAddr],
+        own: OwnAddresses<'_>,
     ) -> Result<bool, AddressError> {
         if address.is_ipv6() || prefix == full_prefix(address) {
             return Ok(false);
@@ -48,7 +57,11 @@ impl Addresses {
         }
     }
 
-    async fn try_to_put_behind(&self, wanted: Wanted<'_>, own: &[IpAddr]) -> Result<Moved, NetlinkError> {
+    async fn try_to_put_behind(
+        &self,
+        wanted: Wanted<'_>,
+        own: OwnAddresses<'_>,
+    ) -> Result<Moved, NetlinkError> {
         let socket = self.socket()?;
         let index = interface_index(wanted.interface)?;
         let on_interface = addresses_of(&socket, index).await?;
@@ -82,7 +95,7 @@ enum Moved {
 }
 
 /// `on_interface`: in the kernel's order.
-fn is_to_be_moved(on_interface: &[AddressMessage], wanted: Wanted<'_>, own: &[IpAddr]) -> bool {
+fn is_to_be_moved(on_interface: &[AddressMessage], wanted: Wanted<'_>, own: OwnAddresses<'_>) -> bool {
     let place = on_interface
         .iter()
         .position(|there| is(there, wanted.address) && there.header.prefix_len == wanted.prefix);
@@ -92,5 +105,18 @@ fn is_to_be_moved(on_interface: &[AddressMessage], wanted: Wanted<'_>, own: &[Ip
     let has_a_route = !vip.attributes.iter().any(|attribute| {
         matches!(attribute, AddressAttribute::Flags(flags) if flags.contains(AddressFlags::Noprefixroute))
     });
-    has_a_route || later.iter().filter_map(own_address).any(|address| own.contains(&address))
+    has_a_route || later.iter().any(|there| own.are_of(there, wanted.interface))
+}
+
+impl OwnAddresses<'_> {
+    fn are_of(self, there: &AddressMessage, interface: &str) -> bool {
+        let Some(address) = own_address(there) else { return false };
+        match self {
+            Self::Among(members) => members.contains(&address),
+            Self::Unlabelled => {
+                let plain = AddressAttribute::Label(interface.to_owned());
+                there.header.prefix_len < full_prefix(address) && there.attributes.contains(&plain)
+            }
+        }
+    }
 }

@@ -158,7 +158,7 @@ impl Teller<'_> {
                     Says::ReleaseToOthers => format!("{from} says that the VIP is free"),
                     Says::Reply => format!("{from} answers that it has the VIP"),
                     Says::Announcement => format!("{from} announces that it has the VIP"),
-                    Says::Fitness(_) => return,
+                    Says::Fitness(_) | Says::Member(_) => return,
                 }
             }
             Event::MemberPort { member, seen } => match &seen.fact {
@@ -207,6 +207,7 @@ impl Teller<'_> {
             VipAction::RenewAddress { .. }
             | VipAction::AskWhoHasVip
             | VipAction::SayFitness(_)
+            | VipAction::SayMember { .. }
             | VipAction::ListConnections
             | VipAction::KeepLatePackets { .. }
             | VipAction::WatchOrphanSyns { .. }

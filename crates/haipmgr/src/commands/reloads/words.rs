@@ -1,6 +1,6 @@
 //! What is other in a cluster's configuration, key by key, in words. No password.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{Debug, Display};
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -188,6 +188,16 @@ fn readers(old: &ReaderPolicy, new: &ReaderPolicy, lines: &mut Lines) {
     lines.key("when_no_reader", no_reader_word(*when_none), no_reader_word(new.when_none));
 }
 
+fn interfaces_in_words(interfaces: &BTreeMap<IpAddr, String>) -> String {
+    let names: BTreeSet<&String> = interfaces.values().collect();
+    let each = interfaces.iter().map(|(member, name)| format!("{member} {name}"));
+    match (names.len(), names.first()) {
+        (1, Some(name)) => (*name).clone(),
+        (0, _) | (_, None) => "the members'".to_owned(),
+        _ => each.collect::<Vec<_>>().join(", "),
+    }
+}
+
 fn gateway_in_words(gateway: VipGateway) -> String {
     match gateway {
         VipGateway::TheClusters => "the cluster's".to_owned(),
@@ -200,6 +210,7 @@ fn limits(old: &VipPolicy, new: &VipPolicy, lines: &mut Lines) {
     let VipPolicy {
         address: _,
         prefix: _,
+        interfaces,
         gateway,
         role,
         probe_count,
@@ -219,6 +230,7 @@ fn limits(old: &VipPolicy, new: &VipPolicy, lines: &mut Lines) {
     } = old;
     lines.time_or("lease", "off", *lease, new.lease);
     lines.key("prefix length", old.prefix_length(), new.prefix_length());
+    lines.key("interface", interfaces_in_words(interfaces), interfaces_in_words(&new.interfaces));
     lines.key("gateway", gateway_in_words(*gateway), gateway_in_words(new.gateway));
     lines.word("role", role, &new.role);
     lines.time("linger", *linger, new.linger);

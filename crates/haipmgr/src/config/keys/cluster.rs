@@ -24,8 +24,9 @@ pub(in crate::config) const CLUSTER: &[Key] = &[
         presence: Presence::Or("none"),
         kind: Kind::FurtherVips,
         about: "Further VIPs, each in a table `[[cluster.vips]]`: `address`, `role` (`\"writer\"`, the default: on the primary; `\"reader\"`: on a \
-                secondary that is fit to serve readers, docs/readers.md), `gateway`, its own one or `\"none\"` where none is to be asked for it (docs/vips.md), and `lease`, both where they are \
-                not the cluster's. Each moves by itself. Their \
+                secondary that is fit to serve readers, docs/readers.md), `interface` where that is another than the members' (`\"eth1\"`, or one for each \
+                member: `{ \"10.77.0.11\" = \"eth1\", … }`), `gateway`, its own one or `\"none\"` where none is to be asked for it (docs/vips.md), and \
+                `lease`, both where they are not the cluster's. Each moves by itself. Their \
                 switches are in the log; `stat_<port>` is the first VIP's, which is always the writer's.",
     },
     Key {

@@ -25,14 +25,18 @@ pub(super) struct Told {
 /// One cluster's, in one family.
 pub(super) struct Subscriber {
     interface: String,
+    /// This member's.
+    own_address: IpAddr,
     /// One of the cluster's, of either family.
     any_vip: IpAddr,
     /// The VIPs that are of this family.
     vips: BTreeMap<IpAddr, AboutVip>,
     /// The gateways that are; whether each has answered once.
     gateways: BTreeMap<IpAddr, bool>,
-    /// The MAC of each member of this family other than this host, as far as it is known and was told.
+    /// The MAC of each member other than this host, as far as it is known and was told: of those of this family, by their own addresses.
     members: BTreeMap<IpAddr, Option<Mac>>,
+    /// Where no member's address is looked for: all members in their order, each of which says its place. Then `members` has what was said.
+    places: Option<Vec<IpAddr>>,
     changes: TokenBucket,
     answers: TokenBucket,
     told: Arc<Told>,
@@ -58,8 +62,11 @@ impl Subscriber {
     pub(super) fn new(settings: &NeighborSettings, family: Family, told: &Arc<Told>) -> Option<Self> {
         let of_family = |address: &IpAddr| Family::of(*address) == family;
         let others = settings.members.iter().filter(|member| **member != settings.own_address);
-        let members: BTreeMap<_, _> =
-            others.filter(|member| of_family(member)).map(|member| (*member, None)).collect();
+        let places = settings.only_vips.then(|| settings.members.clone());
+        let by_address: BTreeMap<_, _> = others
+            .filter(|member| places.is_none() && of_family(member))
+            .map(|member| (*member, None))
+            .collect();
         let now = Instant::now();
         let bucket = || TokenBucket::new(FRAMES_PER_SECOND, now);
         let about = |(vip, id): (&IpAddr, &VipId)| {
@@ -70,15 +77,17 @@ impl Subscriber {
             settings.vips.iter().filter(|(vip, _)| of_family(vip)).map(about).collect();
         let gateways: BTreeMap<_, _> =
             settings.gateways.iter().filter(|gateway| of_family(gateway)).map(|it| (*it, false)).collect();
-        if members.is_empty() && vips.is_empty() && gateways.is_empty() {
+        if by_address.is_empty() && vips.is_empty() && gateways.is_empty() {
             return None;
         }
         Some(Self {
             interface: settings.interface.clone(),
+            own_address: settings.own_address,
             any_vip: *settings.vips.keys().next()?,
             vips,
             gateways,
-            members,
+            members: by_address,
+            places,
             changes: TokenBucket::new(CHANGES_PER_SECOND, now),
             answers: bucket(),
             told: Arc::clone(told),
@@ -108,14 +117,15 @@ impl Subscriber {
         self.gateways.contains_key(&gateway)
     }
 
-    /// The members of this family, each with its MAC as far as it is known.
+    /// The members that are known to be there, each with its MAC as far as that is known.
     pub(super) fn members(&self) -> impl Iterator<Item = (IpAddr, Option<Mac>)> {
         self.members.iter().map(|(member, mac)| (*member, *mac))
     }
 
-    /// All members, and the gateways.
+    /// All members whose addresses are looked for, and the gateways.
     pub(super) fn everyone(&self) -> impl Iterator<Item = IpAddr> {
-        self.members.keys().chain(self.gateways.keys()).copied()
+        let members = self.members.keys().filter(|_| self.places.is_none());
+        members.chain(self.gateways.keys()).copied()
     }
 
     /// The members whose MAC is not known, and each gateway until it has answered once.
@@ -129,17 +139,23 @@ impl Subscriber {
     pub(super) fn hear(&mut self, received: &Received, answer: bool, asked_at: Option<Time>) {
         let from = Mac(received.from.0);
         for (vip, about) in &mut self.vips {
-            let Some(says) = what_it_says(received, *vip) else { continue };
+            let Some(says) = what_it_says(received, *vip, self.places.as_deref()) else { continue };
             let is_member = self.members.values().any(|mac| *mac == Some(from));
             let bucket = if is_member { &mut about.from_members } else { &mut about.from_strangers };
             if bucket.take(Instant::now()) {
                 (self.told.tell)(Event::Frame(about.id, Frame { from, says }));
+                if let Says::Member(member) = says
+                    && member != self.own_address
+                {
+                    self.members.insert(member, Some(from));
+                }
             } else {
                 about.flood.dropped += 1;
             }
         }
         let Some(sender) = received.message.sender_address() else { return };
-        if let Some(known) = self.members.get_mut(&sender) {
+        // Where each says who it is, a member's address may be that of another of its interfaces.
+        if let Some(known) = self.members.get_mut(&sender).filter(|_| self.places.is_none()) {
             let bucket = if *known == Some(from) { &mut self.answers } else { &mut self.changes };
             // A change that is not told is not remembered either: the next frame brings it again.
             if (answer || *known != Some(from)) && bucket.take(Instant::now()) {
@@ -175,8 +191,8 @@ impl Subscriber {
     }
 }
 
-/// What another host says about this VIP; nothing where it is not about it.
-fn what_it_says(received: &Received, vip: IpAddr) -> Option<Says> {
+/// What another host says about this VIP; nothing where it is not about it. `places`: the members, where each says which it is.
+fn what_it_says(received: &Received, vip: IpAddr, places: Option<&[IpAddr]>) -> Option<Says> {
     match received.message {
         NeighborMessage::Reply { address, .. } if address == vip => Some(Says::Reply),
         // Whoever asks from the VIP says that it has it: a holder's kernel asks so for a client.
@@ -187,9 +203,10 @@ fn what_it_says(received: &Received, vip: IpAddr) -> Option<Says> {
         {
             Some(Says::Announcement)
         }
-        NeighborMessage::Word { target, word, .. } if target == vip => {
-            words::meant_by(word).map(Says::Fitness)
-        }
+        NeighborMessage::Word { target, word, .. } if target == vip => match places {
+            Some(places) => places.get(word.place()?).copied().map(Says::Member),
+            None => words::meant_by(word).map(Says::Fitness),
+        },
         NeighborMessage::Probe { target } if target == vip => Some(Says::Probe),
         NeighborMessage::Release { address, to } if address == vip => {
             let heard_at = received.wall_time.and_then(clock::at_wall_time);
@@ -221,7 +238,7 @@ mod tests {
 
     /// What comes of a frame that the kernel received a moment ago.
     fn says(frame: ArpFrame) -> Option<Says> {
-        received(frame, wall_time()).and_then(|received| what_it_says(&received, VIP.into()))
+        received(frame, wall_time()).and_then(|received| what_it_says(&received, VIP.into(), None))
     }
 
     fn wall_time() -> Option<i64> {
@@ -262,6 +279,19 @@ mod tests {
     }
 
     #[test]
+    fn where_only_vips_are_a_word_says_which_member_it_is_and_elsewhere_it_is_a_plain_question() {
+        let places: [IpAddr; 2] = [[10, 9, 0, 11].into(), [10, 9, 0, 12].into()];
+        let heard = |number, places| {
+            let word = wire::Word::new(number)?;
+            what_it_says(&received(ArpFrame::word(MAC, OTHER, VIP, word), wall_time())?, VIP.into(), places)
+        };
+        assert_eq!(heard(17, Some(&places[..])), Some(Says::Member(places[1])));
+        assert_eq!(heard(18, Some(&places[..])), None, "there are only two");
+        assert_eq!(heard(2, Some(&places[..])), None, "nobody serves readers there");
+        assert_eq!(heard(17, None), None);
+    }
+
+    #[test]
     fn the_word_that_it_is_free_is_for_the_one_it_names_and_only_with_the_time_at_which_it_was_heard() {
         let before = clock::now();
         let Some(Says::Release { heard_at }) = says(ArpFrame::release(MAC, VIP, Some(OURS))) else {
@@ -274,7 +304,7 @@ mod tests {
         assert_eq!(says(ArpFrame::release(MAC, VIP, Some(Mac([2; 6])))), Some(Says::ReleaseToOthers));
         assert_eq!(says(ArpFrame::release(MAC, VIP, None)), Some(Says::ReleaseToOthers));
         let no_time = received(ArpFrame::release(MAC, VIP, Some(OURS)), None);
-        let says = no_time.and_then(|received| what_it_says(&received, VIP.into()));
+        let says = no_time.and_then(|received| what_it_says(&received, VIP.into(), None));
         assert_eq!(says, Some(Says::ReleaseToOthers));
     }
 

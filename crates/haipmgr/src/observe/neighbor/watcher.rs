@@ -30,8 +30,8 @@ const ASKED_JUST_NOW: Duration = Duration::from_millis(20);
 pub(super) struct Watcher {
     interface: String,
     family: Family,
-    /// The member's own address, of either family.
-    own_address: IpAddr,
+    /// The member's own address, of either family; none: it is not looked for on this interface.
+    own_address: Option<IpAddr>,
     /// From which address of the family questions are asked; none where the interface has none, and then nothing is asked: from
     /// nobody's address it would be a claim.
     asker: Option<IpAddr>,
@@ -45,7 +45,7 @@ impl Watcher {
     pub(super) fn new(
         interface: String,
         family: Family,
-        own_address: IpAddr,
+        own_address: Option<IpAddr>,
         subscribers: Subscribers,
     ) -> Self {
         let (asked_at, questions) = (BTreeMap::new(), Questions::default());
@@ -175,8 +175,8 @@ impl Watcher {
     }
 
     fn find_asker(&self) -> Option<IpAddr> {
-        if Family::of(self.own_address) == self.family {
-            return Some(self.own_address);
+        if let Some(own) = self.own_address.filter(|own| Family::of(*own) == self.family) {
+            return Some(own);
         }
         match self.family {
             Family::V4 => {

@@ -47,6 +47,20 @@ pub(super) const ROWS: &[Outcome] = &[
         "each VIP goes by the gateway that it has (docs/vips.md)",
     ),
     row(
+        &["vip_on_an_interface_of_its_own"],
+        "a second VIP is on another interface (`interface = \"eth1\"`), which comes later than its configuration; switchovers; that interface is set down on the holder for 2 s, and up",
+        "nobody, until it is there; the new primary, with the first VIP; nobody; the same host, again. The first VIP: the same host, untouched",
+        "as long as the interface is away, and some 0.1 s; in a switchover as the first VIP",
+        "each agent says on that interface which member it is, so that a claim is yielded to as a member's; the interface is of stage 1 for that VIP alone, and only the primary's host is entitled to it",
+    ),
+    row(
+        &["vip_on_a_virtual_interface"],
+        "that VIP on a VLAN of the second interface (eth1.5), and on a bond over it, as far as the kernel has them; a switchover; that interface is set down and up",
+        "the new primary; nobody; the same host, again",
+        "as above",
+        "as above: what carries Ethernet frames will do",
+    ),
+    row(
         &["holders_interface_made_anew"],
         "the holder's interface is deleted and made anew",
         "the same host, again",
