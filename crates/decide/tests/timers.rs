@@ -86,6 +86,10 @@ fn where_only_vips_are() -> Set {
     })
 }
 
+fn expelling_silent_hosts() -> GroupPolicy {
+    GroupPolicy { silent_host: SilentHost::Expel, ..group_policy() }
+}
+
 fn story_of(timer: Timer) -> Set {
     match timer {
         Timer::LookAround | Timer::Renewal | Timer::RenewalLook | Timer::Announce => {
@@ -152,10 +156,7 @@ fn story_of(timer: Timer) -> Set {
         | Timer::ReaderBehind
         | Timer::ReadersHeard
         | Timer::AskMembers => reader_world::timers_of_a_member_that_comes_back_and_falls_behind(),
-        Timer::ListenToHosts => {
-            let policy = GroupPolicy { silent_host: SilentHost::Expel, ..group_policy() };
-            surviving(policy, 100, false, false)
-        }
+        Timer::ListenToHosts => surviving(expelling_silent_hosts(), 100, false, false),
     }
 }
 
