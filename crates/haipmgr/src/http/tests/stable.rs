@@ -15,7 +15,7 @@ const PAGE: &str = include_str!("../../../../../docs/http.md");
 fn described() -> String {
     let text = everything::text();
     let lines = text.lines().filter(|line| line.starts_with("# ") && *line != "# EOF");
-    lines.map(|line| format!("{line}\n")).collect()
+    lines.flat_map(|line| [line, "\n"]).collect()
 }
 
 /// Each metric as its samples are called, with its type and its unit in the manual's words.

@@ -98,8 +98,8 @@ fn with_readers() -> Picture {
         picture.vips.extend(others);
         picture.readers.extend(others);
         let status = status_of(picture);
-        let states = [(Has::Claiming, Wanted::Unknown), (Has::Releasing, Wanted::No)];
-        status.vips.extend(others.into_iter().zip(states).map(|(address, (state, wanted))| VipStatus {
+        let stands = [(Has::Claiming, Wanted::Unknown), (Has::Releasing, Wanted::No)];
+        status.vips.extend(others.into_iter().zip(stands).map(|(address, (state, wanted))| VipStatus {
             address,
             role: VipRole::Reader,
             wanted,
