@@ -19,7 +19,6 @@ use crate::checks::{Cause, Finding, Stage, Verdict, own_member};
 use crate::facts::Facts;
 use crate::input::{Event, Fact, GroupView, Member, MemberState, Role, Server, Why};
 use crate::moment::{Moment, VipMoment};
-use crate::net::Mac;
 use crate::policy::{Policy, VipGateway, VipPolicy, VipRole};
 use crate::step::{Decision, State, step};
 use crate::time::Time;
@@ -120,7 +119,16 @@ pub struct VipStatus {
     pub gateway: Option<String>,
     /// Of a VIP on an interface that has no member's address: each other member that says who it is there, with its hardware address.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub hosts: Vec<(IpAddr, Mac)>,
+    pub hosts: Vec<HostStatus>,
+}
+
+/// A member, by its own word on an interface that has no member's address.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostStatus {
+    /// Which member it says it is.
+    pub member: IpAddr,
+    /// The hardware address from which it says so, such as `02:00:00:00:00:0b`.
+    pub mac: String,
 }
 
 /// Whether a VIP should be here.
@@ -332,10 +340,12 @@ fn vip(machine: &VipMachine, words: Option<String>, at: VipMoment<'_>) -> VipSta
     }
 }
 
-fn hosts(at: VipMoment<'_>) -> Vec<(IpAddr, Mac)> {
+fn hosts(at: VipMoment<'_>) -> Vec<HostStatus> {
     let others = at.group.members.keys().filter(|member| Some(**member) != at.own_address());
     let there = others.filter(|_| at.elsewhere().is_some());
-    there.filter_map(|member| Some((*member, at.mac_of(*member)?))).collect()
+    there
+        .filter_map(|member| Some(HostStatus { member: *member, mac: at.mac_of(*member)?.to_string() }))
+        .collect()
 }
 
 fn gateway(at: VipMoment<'_>) -> Option<String> {

@@ -18,6 +18,8 @@ pub mod lock;
 pub mod observe;
 pub mod pause;
 pub mod recorder;
+#[cfg(test)]
+mod schema;
 pub mod self_protection;
 pub mod server_access;
 pub mod service_manager;

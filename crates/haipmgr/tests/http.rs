@@ -273,6 +273,15 @@ fn status_and_history_are_the_commands_own() {
     let last: Value = serde_json::from_str(&get(at, "/history.json?limit=1").body).unwrap();
     assert_eq!(last["switches"].as_array().map(Vec::len), Some(1));
     assert_eq!(last["switches"][0]["id"], "two");
+    for (path, answered) in [("/status.schema.json", all), ("/history.schema.json", last)] {
+        let schema = get(at, path);
+        assert!(schema.head.contains("content-type: application/schema+json"), "{}", schema.head);
+        let schema: Value = serde_json::from_str(&schema.body).unwrap();
+        let validator = jsonschema::draft202012::new(&schema).unwrap();
+        let wrong: Vec<_> = validator.iter_errors(&answered).map(|error| error.to_string()).collect();
+        assert!(wrong.is_empty(), "{path}: {wrong:?}: {answered}");
+    }
+    assert_eq!(get(at, "/hook.schema.json").status, 200);
 }
 
 #[test]
@@ -312,7 +321,16 @@ fn who_does_not_show_the_token_learns_only_that_the_agent_lives() {
     let listen = format!("listen = \"{at}\"\nlisten_token_file = \"FOLDER/token\"");
     let _site = Site::new(&listen, door(status("PRIMARY", 40)));
     assert_eq!(get(at, "/liveness").status, 200);
-    for path in ["/", "/metrics", "/primary", "/status.json", "/history.json", "/events", "/nothing"] {
+    for path in [
+        "/",
+        "/metrics",
+        "/primary",
+        "/status.json",
+        "/history.json",
+        "/events",
+        "/nothing",
+        "/status.schema.json",
+    ] {
         let refused = get(at, path);
         assert_eq!(refused.status, 401, "{path}");
         assert!(refused.head.contains("www-authenticate: basic"), "{}", refused.head);

@@ -264,6 +264,7 @@ mod tests {
 
     use super::super::learn::OrderSeen;
     use super::*;
+    use crate::schema::{Schema, Words, documented, never_printed, printed};
 
     const MS: u64 = 1_000;
 
@@ -310,6 +311,32 @@ mod tests {
         let line = serde_json::to_string(&record).unwrap();
         assert!(line.starts_with("{\"format\":1,"), "{line}");
         assert_eq!(serde_json::from_str::<Record>(&line).unwrap(), record);
+    }
+
+    #[test]
+    fn every_line_is_as_the_schema_says_and_the_manual_has_its_keys() {
+        let schema = Schema::read(include_str!("../../../../docs/history.schema.json"));
+        let order = OrderSeen { who: "root on db3".to_owned(), reason: Some("upgrade".to_owned()) };
+        let asked = Learnt { order: Some(order), last_write: Some(Time(13_400 * MS)), ..Learnt::default() };
+        let mut words = Words::new();
+        for (code, learnt) in Code::ALL.into_iter().flat_map(|code| [(code, None), (code, Some(&asked))]) {
+            let came = row(code);
+            let left =
+                Row { kind: Kind::Left, from: None, split: Split::default(), marks: Vec::new(), ..row(code) };
+            for row in [came, left] {
+                let record = match learnt {
+                    Some(learnt) => Record::learnt(row, &written(), learnt),
+                    None => Record::of(&row, &written()),
+                };
+                let all = serde_json::json!({ "format": FORMAT, "switches": [record.finished()], "lines_not_read": 0 });
+                assert_eq!(schema.against(&all), Vec::<String>::new(), "{all}");
+                printed(&all, "", &mut words);
+            }
+        }
+        assert_eq!(never_printed(&schema, &words), Vec::<String>::new());
+        let page = include_str!("../../../../docs/history.md");
+        let keys = documented(page, "## The file", "", "").into_iter().collect::<Vec<_>>();
+        assert_eq!(keys, schema.definition("switch").keys().into_keys().collect::<Vec<_>>());
     }
 
     #[test]

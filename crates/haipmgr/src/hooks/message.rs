@@ -78,3 +78,42 @@ impl Message {
         words
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use serde_json::json;
+
+    use super::*;
+    use crate::schema::{Schema, Words, documented, never_printed, printed};
+
+    #[test]
+    fn what_a_hook_is_told_is_as_the_schema_says_and_the_manual_has_its_keys() {
+        let switches = Schema::read(include_str!("../../../../docs/history.schema.json"));
+        let whole = Schema::read(include_str!("../../../../docs/hook.schema.json"));
+        let whole = whole.beside("history.schema.json", &switches);
+        let record = json!({
+            "format": 1, "id": "3306-20261129T013012.345Z", "kind": "left", "code": "SWITCHOVER", "at": "2026-11-29T02:30:00.123+00:00",
+            "cluster": "orders", "vip": "10.77.0.100", "from": { "name": "db1", "address": null }, "to": null,
+            "by": { "how": "ordered", "who": null, "reason": null }, "sentence": "it moved", "outage": null, "seen": [], "trace_us": 1,
+        });
+        let record: Record = serde_json::from_value(record).unwrap();
+        let mut words = Words::new();
+        for hook in [Happening::OnAcquire, Happening::OnRelease, Happening::OnConflict, Happening::OnTrouble]
+        {
+            let at = "2026-11-29T02:30:00.123Z".to_owned();
+            let of_words = Message::of_words(hook, "db1", "orders", at, "another has it".to_owned());
+            for message in [Message::of_switch(hook, "db1", record.clone()), of_words] {
+                let told = serde_json::from_str(&message.line().unwrap()).unwrap();
+                assert_eq!(whole.against(&told), Vec::<String>::new(), "{told}");
+                printed(&told, "", &mut words);
+            }
+        }
+        // The history's own test has the switch.
+        let own = |key: &String| !key.starts_with("switch.");
+        assert_eq!(never_printed(&whole, &words).into_iter().filter(own).collect::<Vec<_>>(), [""; 0]);
+        let page = include_str!("../../../../docs/hooks.md");
+        let keys = documented(page, "## What it is told", "", "").into_iter().collect::<Vec<_>>();
+        assert_eq!(keys, whole.keys().into_keys().filter(own).collect::<Vec<_>>());
+    }
+}

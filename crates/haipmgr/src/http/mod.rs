@@ -31,5 +31,7 @@ pub use self::server::{Http, HttpError};
 
 #[cfg(test)]
 mod tests {
+    mod everything;
     mod packaged;
+    mod stable;
 }

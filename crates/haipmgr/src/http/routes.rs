@@ -21,8 +21,15 @@ use crate::status::picture::Picture;
 pub(super) type Body = UnsyncBoxBody<Bytes, Infallible>;
 
 const PAGE: &str = include_str!("page.html");
+/// What programs may count on in the answers to `/status.json` and `/history.json`, and in what hooks are told.
+const SCHEMAS: [(&str, &str); 3] = [
+    ("/status.schema.json", include_str!("../../../../docs/status.schema.json")),
+    ("/history.schema.json", include_str!("../../../../docs/history.schema.json")),
+    ("/hook.schema.json", include_str!("../../../../docs/hook.schema.json")),
+];
 const PLAIN: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";
+const SCHEMA: &str = "application/schema+json";
 /// The format of `/history.json`.
 const HISTORY_FORMAT: u32 = 1;
 /// The page loads nothing from anywhere, and sends nothing.
@@ -102,9 +109,18 @@ pub(super) async fn answer<B>(site: &Site, request: &Request<B>) -> Response<Bod
         },
         "/history.json" => switches(site, &query).await,
         "/events" => stream(site, request.method() == Method::HEAD),
-        _ => plain(
+        _ => schema(path),
+    }
+}
+
+/// What is at no other path.
+fn schema(path: &str) -> Response<Body> {
+    match SCHEMAS.iter().find(|(at, _)| *at == path) {
+        Some((_, text)) => with(StatusCode::OK, SCHEMA, *text),
+        None => plain(
             StatusCode::NOT_FOUND,
-            "there are: / /metrics /primary /replica /readiness /liveness /status.json /history.json /events",
+            "there are: / /metrics /primary /replica /readiness /liveness /status.json /history.json /events \
+             /status.schema.json /history.schema.json /hook.schema.json",
         ),
     }
 }

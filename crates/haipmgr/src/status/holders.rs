@@ -87,9 +87,9 @@ fn here(picture: &Picture, vip: IpAddr) -> Known<Option<Holder>> {
 /// By the answers for the members' own addresses; on an interface that has none, by what each says there, as the agent heard it.
 fn member_at(picture: &Picture, vip: IpAddr, mac: Mac) -> Option<IpAddr> {
     let known = picture.status().and_then(|status| status.vips.iter().find(|known| known.address == vip));
-    let said = known.and_then(|known| known.hosts.iter().find(|(_, there)| there.0 == mac.0));
-    if let Some((member, _)) = said {
-        return Some(*member);
+    let said = known.and_then(|known| known.hosts.iter().find(|there| there.mac == mac.to_string()));
+    if let Some(said) = said {
+        return Some(said.member);
     }
     let asked = picture.segment.as_ref().ok()?;
     let members = picture.servers.iter().map(|server| server.address);

@@ -32,3 +32,7 @@ mod words;
 
 #[cfg(test)]
 mod sample;
+#[cfg(test)]
+mod tests {
+    mod schema;
+}

@@ -165,7 +165,12 @@ pub(super) fn claim_by_gratuitous_arp(host: &Host) -> Result<(), Broken> {
     let bridge = host.in_network(|| link_address(BRIDGE))?;
     let mac =
         bridge.map(|bridge| bridge.addr()).map_err(Broken::io("reading the bridge's hardware address"))?;
-    send_arp(host, BRIDGE, &claim(mac.unwrap_or_default()))
+    claim_from(host, mac.unwrap_or_default())
+}
+
+/// The same with another hardware address.
+pub(super) fn claim_from(host: &Host, mac: Mac) -> Result<(), Broken> {
+    send_arp(host, BRIDGE, &claim(mac))
 }
 
 /// To all: the VIP is at this MAC.

@@ -1,4 +1,12 @@
-//! What the operator has run when a VIP moves.
+//! What the operator has run when a VIP moves, or something is amiss.
+//!
+//! | file | the one idea |
+//! |---|---|
+//! | `hooks/words.rs` | a conflict and an ERROR: told once, by whose log has it |
+//! | `hooks/limit.rs` | a hook that hangs is ended, and holds no switchover up |
+
+pub(super) mod limit;
+pub(super) mod words;
 
 use std::time::{Duration, Instant};
 
@@ -33,10 +41,7 @@ pub(super) fn once_for_each_switch(under_test: &mut UnderTest) -> Result<String,
 
 fn switch_twice(experiment: &mut Experiment) -> Result<String, Broken> {
     let old = experiment.lab.wait_steady()?;
-    for host in &experiment.lab.segment.databases {
-        // What was told of the agents' start; where nothing was there is no file.
-        let _ = std::fs::remove_file(host.path(format!("{INSTALL_PATH}{TOLD}")));
-    }
+    forget(experiment);
     followed(&experiment.run(Fault::Switchover)?)?;
     let new = experiment.lab.wait_steady()?;
     for (place, hook) in [(new, "on_acquire"), (old, "on_release")] {
@@ -48,6 +53,14 @@ fn switch_twice(experiment: &mut Experiment) -> Result<String, Broken> {
     promise(told == 2, || format!("{told} hooks were told of one switch, and not the two hosts' own"))?;
     let while_one_hangs = followed(&experiment.run(Fault::Switchover)?)?;
     Ok(format!("while the old holder's hook hangs: {while_one_hangs}"))
+}
+
+/// What was told so far, of the agents' start for one.
+fn forget(experiment: &Experiment) {
+    for host in &experiment.lab.segment.databases {
+        // Where nothing was told there is no file.
+        let _ = std::fs::remove_file(host.path(format!("{INSTALL_PATH}{TOLD}")));
+    }
 }
 
 fn told_on(experiment: &Experiment, place: usize) -> Vec<Value> {

@@ -5,9 +5,11 @@
 //! |---|---|
 //! | `mod.rs` | the browser on the client's host, a page of each agent, the switches |
 //! | `readable.rs` | what a person with a telephone, in the dark, or with a screen reader is given |
+//! | `readers.rs` | VIPs for readers: who has each, and why |
 //! | `requests.rs` | what the page asked for, by the browser's own log |
 
 mod readable;
+mod readers;
 mod requests;
 
 use std::net::Ipv4Addr;
@@ -125,6 +127,7 @@ pub fn prove(layout: &Layout, times: u32, out: &Path) -> Result<String, PageErro
     lines.push(readable::look(browser, &pages[*holder], out)?);
     keep(browser, &pages[*holder], out)?;
     lines.push(shown.when_the_agent_ends(&mut experiment)?);
+    lines.push(shown.readers(&mut experiment, out)?);
     lines.push(shown.requests()?);
     experiment.finish();
     Ok(lines[2..].join("\n"))

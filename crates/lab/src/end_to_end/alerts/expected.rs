@@ -15,6 +15,8 @@ pub(super) struct Stretch {
     from: u64,
     to: u64,
     fire: Vec<Firing>,
+    /// Those whose time has begun in it and is not over: what is amiss is so for too short a time.
+    pending: Vec<Firing>,
     /// How much time passes between two samples: a second, or more for an alert that takes hours.
     each: &'static str,
     /// Whether it is a recording of its own, and does not know what was before.
@@ -23,12 +25,25 @@ pub(super) struct Stretch {
 
 impl Stretch {
     pub(super) fn new(name: &str, from: u64, to: u64, fire: &[Firing]) -> Self {
-        Self { name: name.to_owned(), from, to, fire: fire.to_vec(), each: "1s", alone: false }
+        let (name, fire, pending) = (name.to_owned(), fire.to_vec(), Vec::new());
+        Self { name, from, to, fire, pending, each: "1s", alone: false }
+    }
+
+    /// The same, in which these alerts are on their way to fire.
+    pub(super) fn with_pending(self, pending: &[Firing]) -> Self {
+        Self { pending: pending.to_vec(), ..self }
+    }
+
+    /// Its first seconds, as a recording of their own: nothing fires yet, and these are on their way to.
+    pub(super) fn first(&self, seconds: u64, name: &str, pending: &[Firing]) -> Self {
+        let to = self.to.min(self.from + seconds);
+        Self { alone: true, ..Self::new(name, self.from, to, &[]) }.with_pending(pending)
     }
 
     /// The same samples, told as if they had been recorded one a minute.
     pub(super) fn as_minutes(&self, name: &str, fire: &[Firing]) -> Self {
-        Self { name: name.to_owned(), fire: fire.to_vec(), each: "1m", alone: true, ..self.clone() }
+        let (name, fire, pending) = (name.to_owned(), fire.to_vec(), Vec::new());
+        Self { name, fire, pending, each: "1m", alone: true, ..self.clone() }
     }
 
     pub(super) fn is_silent(&self) -> bool {
@@ -37,22 +52,32 @@ impl Stretch {
 
     /// The same, of which nothing is expected.
     pub(super) fn silenced(&self) -> Self {
-        Self { fire: Vec::new(), ..self.clone() }
+        Self { fire: Vec::new(), pending: Vec::new(), ..self.clone() }
     }
 
-    /// The question at the end of the stretch: which alerts fired at any time in it.
+    /// The questions at the end of the stretch: which alerts fired at any time in it, and whether those on their way to were.
     fn question(&self, text: &mut String) -> fmt::Result {
+        writeln!(text, "      # {}", self.name)?;
+        self.ask(text, "alertstate=\"firing\"", &self.fire)?;
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        let names: Vec<_> = self.pending.iter().map(|(alert, _)| *alert).collect();
+        let pending = format!("alertstate=\"pending\",alertname=~\"{}\"", names.join("|"));
+        self.ask(text, &pending, &self.pending)
+    }
+
+    fn ask(&self, text: &mut String, which: &str, expected: &[Firing]) -> fmt::Result {
         let unit = self.each.trim_start_matches('1');
         let length = self.to.saturating_sub(self.from);
         let end = if self.alone { length } else { self.to };
         let back = length.saturating_sub(1).max(1);
         writeln!(
             text,
-            "      # {}\n      - expr: count by (alertname, instance) (count_over_time(ALERTS{{alertstate=\"firing\"}}[{back}{unit}])) > bool 0",
-            self.name
+            "      - expr: count by (alertname, instance) (count_over_time(ALERTS{{{which}}}[{back}{unit}])) > bool 0"
         )?;
         write!(text, "        eval_time: {}{unit}\n        exp_samples: [", end.saturating_sub(1))?;
-        for (alert, instance) in &self.fire {
+        for (alert, instance) in expected {
             let instance = instance.as_ref().map_or(String::new(), |name| format!(",instance=\"{name}\""));
             write!(text, "{{labels: '{{alertname=\"{alert}\"{instance}}}', value: 1}}, ")?;
         }
@@ -62,16 +87,19 @@ impl Stretch {
 
 impl fmt::Display for Stretch {
     fn fmt(&self, words: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let each: Vec<String> = self
-            .fire
-            .iter()
-            .map(|(alert, instance)| {
+        let words_of = |all: &[Firing]| {
+            let words = all.iter().map(|(alert, instance)| {
                 instance.as_ref().map_or_else(|| (*alert).to_owned(), |on| format!("{alert} on {on}"))
-            })
-            .collect();
-        let fire = if each.is_empty() { "silent".to_owned() } else { each.join(", ") };
+            });
+            words.collect::<Vec<_>>().join(", ")
+        };
+        let fire = if self.fire.is_empty() { "silent".to_owned() } else { words_of(&self.fire) };
+        let pending = match words_of(&self.pending) {
+            none if none.is_empty() => none,
+            pending => format!(" ({pending} waits)"),
+        };
         let (length, unit) = (self.to.saturating_sub(self.from), self.each.trim_start_matches('1'));
-        write!(words, "        {length:>4} {unit}  {}: {fire}", self.name)
+        write!(words, "        {length:>4} {unit}  {}: {fire}{pending}", self.name)
     }
 }
 
@@ -152,6 +180,25 @@ mod tests {
         assert!(text.contains("'{alertname=\"Gone\"}', value: 1}"), "{text}");
         assert!(text.contains("'{alertname=\"Down\",instance=\"db1\"}', value: 1}"), "{text}");
         assert!(document(&held(), &[stretch.silenced()], &Answered::default()).contains("exp_samples: []"));
+    }
+
+    #[test]
+    fn what_is_amiss_for_too_short_a_time_is_on_its_way_to_fire_and_does_not() {
+        let down = [("Down", Some("db1".to_owned()))];
+        let stretch = Stretch::new("short", 3, 7, &[]).with_pending(&down);
+        let text = document(&held(), &[stretch], &Answered::default());
+        assert!(
+            text.contains(
+                "{alertstate=\"firing\"}[3s])) > bool 0\n        eval_time: 6s\n        exp_samples: []"
+            ),
+            "{text}"
+        );
+        let asked = "{alertstate=\"pending\",alertname=~\"Down\"}[3s])) > bool 0\n        eval_time: 6s\n        exp_samples: [{labels: '{alertname=\"Down\",instance=\"db1\"}', value: 1}, ]";
+        assert!(text.contains(asked), "{text}");
+        let first = Stretch::new("long", 3, 7, &down).first(2, "its first seconds", &down);
+        let text = document(&held(), &[first], &Answered::default());
+        assert!(text.contains("values: '3+0x0 4+0x0'") && text.contains("exp_samples: []"), "{text}");
+        assert!(text.contains("alertname=~\"Down\"}[1s])) > bool 0\n        eval_time: 1s\n"), "{text}");
     }
 
     #[test]

@@ -8,12 +8,16 @@
 //! | `expected.rs` | which alerts fire in which stretch of a recording, as promtool's questions: pure |
 //! | `promtool.rs` | Prometheus's own program |
 //! | `stories.rs` | the faults, and what is expected of each |
+//! | `agents.rs` | those of agents: restarted, killed, held up, turned away, paused, drained |
+//! | `readers.rs` | those of VIPs for readers |
 //!
 //! In each stretch exactly the alerts that are named fire, and no other at any moment of it: so that an alert is quiet where it should
 //! be is looked at as well as that it fires.
 
+mod agents;
 mod expected;
 mod promtool;
+mod readers;
 mod scrape;
 mod series;
 mod stories;
@@ -26,13 +30,15 @@ use serde_json::Value;
 use self::expected::Stretch;
 use self::promtool::Promtool;
 use self::scrape::Scraper;
+pub(super) use self::scrape::scrape;
 pub use self::stories::Story;
-use super::agents::start_and_hear;
+use super::agents::{ADOPTED, AT_WORK, start_and_hear};
 use super::expect::promise;
-use super::{Broken, NotRun, Tally, UnderTest, agents, logs, prove};
-use crate::agents::{CONFIGURATION, Cluster, configuration, write};
+use super::{Broken, NotRun, Tally, UnderTest, logs, prove};
+use crate::agents::{Cluster, configure_under};
 use crate::experiment::Experiment;
 use crate::namespace::Layout;
+use crate::segment::all_readers;
 
 /// The rules, as they are packaged.
 const RULES: &str = include_str!("../../../../../packaging/monitoring/alerts.yml");
@@ -81,7 +87,8 @@ fn judged(under_test: &mut UnderTest, story: Story, out: &Path) -> Result<String
     story.tell(under_test, &mut told)?;
     let recorded = told.scraper.finish();
     let series = series::all(&recorded);
-    let queries = if story.has_everything() { dashboard_queries()? } else { Vec::new() };
+    let mut queries = dashboard_queries()?;
+    queries.retain(|query| story.shows(query));
     let seconds = recorded.seconds();
     let document =
         expected::document(&series, &told.stretches, &expected::Answered { queries: &queries, seconds });
@@ -147,17 +154,37 @@ impl Told {
         self.stretches.push(Stretch::new(name, from, self.scraper.second(), fire));
         Ok(())
     }
+
+    /// What is amiss in the time that `work` takes is so for too short a time: these alerts are on their way to fire, and none does.
+    fn too_short(
+        &mut self,
+        name: &str,
+        pending: &[(&'static str, Option<String>)],
+        work: impl FnOnce() -> Result<(), Broken>,
+    ) -> Result<(), Broken> {
+        self.stretch(name, &[], work)?;
+        let last = self.stretches.pop();
+        self.stretches.extend(last.map(|last| last.with_pending(pending)));
+        Ok(())
+    }
 }
 
-/// Has every agent of the lab answer over HTTP. The VIP stays where it is (S7).
+/// Has every agent of the lab answer over HTTP. The VIP stays where it is (S7); reader VIPs that the agents' file does not have any more are
+/// taken away, for a stopped agent leaves them.
 fn answer_http(experiment: &mut Experiment, cluster: &Cluster) -> Result<(), Broken> {
     let holder = experiment.lab.wait_steady()?;
+    experiment.lab.stop_agents()?;
+    let kept = (cluster.readers)();
+    for host in &experiment.lab.segment.databases {
+        configure_under(host, &format!("listen = \"{LISTEN}\"\n"), &[*cluster])?;
+        for address in experiment.lab.segment.addresses(host)? {
+            if all_readers().contains(&address) && !kept.contains(&address) {
+                experiment.lab.segment.remove_address(host, address)?;
+            }
+        }
+    }
     for place in 0..experiment.lab.agents.len() {
-        experiment.lab.agents[place].stop()?;
-        let file = format!("listen = \"{LISTEN}\"\n{}", configuration(&[*cluster]));
-        write(&experiment.lab.segment.databases[place], CONFIGURATION, &file, 0o644)?;
-        let says = if place == holder { agents::ADOPTED } else { agents::AT_WORK };
-        start_and_hear(experiment, place, says)?;
+        start_and_hear(experiment, place, if place == holder { ADOPTED } else { AT_WORK })?;
     }
     experiment.lab.wait_steady()?;
     Ok(())

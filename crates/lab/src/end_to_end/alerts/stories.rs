@@ -6,25 +6,22 @@ use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 
-use super::Told;
+use super::{Told, agents, readers};
 use crate::agents::{Cluster, LAB};
-use crate::end_to_end::agents::{ADOPTED, AT_WORK, start_and_hear};
-use crate::end_to_end::contested::claim_by_gratuitous_arp;
-use crate::end_to_end::drain::says;
+use crate::end_to_end::contested::{claim_by_gratuitous_arp, claim_from};
 use crate::end_to_end::expect::{followed, rows_are_there};
-use crate::end_to_end::history::typed;
 use crate::end_to_end::{Broken, UnderTest};
 use crate::experiment::Experiment;
 use crate::fault::{Fault, FaultError};
 use crate::packet_rules;
 
 /// How long nothing happens at the beginning, and between two faults: what should last can only be seen by letting time pass.
-const QUIET: Duration = Duration::from_secs(15);
+pub(super) const QUIET: Duration = Duration::from_secs(15);
 /// The same after a fault, before it is quiet again: the second that is being scraped, and the next.
 const SETTLED: Duration = Duration::from_secs(2);
 /// How long a fault lasts whose alert waits for 30 s, or for a minute.
-const HALF_A_MINUTE: Duration = Duration::from_secs(45);
-const A_MINUTE: Duration = Duration::from_secs(80);
+pub(super) const HALF_A_MINUTE: Duration = Duration::from_secs(45);
+pub(super) const A_MINUTE: Duration = Duration::from_secs(80);
 /// A member without a majority, where the others have one: longer than the alert of a group without waits for, and shorter than that of a
 /// member, which has been without since the group called the others silent.
 const CUT_OFF_FOR: Duration = Duration::from_secs(35);
@@ -33,46 +30,63 @@ const SLOW_FOR: Duration = Duration::from_secs(180);
 /// It stands still for so long, and goes on for so long, in turns: shorter than the agent's `query_limit`.
 const STANDS_STILL: Duration = Duration::from_millis(400);
 const GOES_ON: Duration = Duration::from_millis(60);
-/// A pause that is recorded for so many seconds is told to promtool as one of so many minutes. The alert waits for an hour.
-const FORGOTTEN: Duration = Duration::from_secs(66);
+/// A group without a majority shows that 5 s after its members fell silent: it is without for some ten seconds of these.
+const TOO_SHORT: Duration = Duration::from_secs(15);
+/// A slow server's first seconds, which are too short for its alert, and long enough for the average to be above its limit.
+const FIRST_SLOW: u64 = 40;
 /// How long a hook may take to be run and counted.
 const HOOK_IS_RUN: Duration = Duration::from_secs(6);
 /// How long a stranger's claim may take to be told in the log, and counted.
 const CONFLICT_IS_TOLD: Duration = Duration::from_secs(8);
 
 const HOOK_THAT_SUCCEEDS: &str = "on_acquire = [\"/bin/true\"]\n";
-const HOOK_THAT_FAILS: &str = "on_acquire = [\"/bin/false\"]\n";
+/// `on_acquire` fails; where strangers are told of, one hook hangs, and sixteen wait.
+const HOOKS_THAT_FAIL: &str = "on_acquire = [\"/bin/false\"]
+on_conflict = [\"/bin/sleep\", \"900\"]
+hook_limit = \"300s\"
+";
+/// So many strangers are more than hooks may wait …
+const STRANGERS: u8 = 40;
+/// … and each is told of within this.
+const STRANGER_EVERY: Duration = Duration::from_millis(400);
 
 /// Faults in a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Story {
     /// A planned switchover; kill -9 of the primary's mysqld; one member without a majority; a group without one
     Members,
-    /// An agent restarted, and killed; the agents' account turned away; a pause that nobody ends
+    /// An agent restarted, killed, and held up; the agents' account turned away; a pause and a drain that nobody ends
     Agents,
-    /// A slow server; a stranger that uses the VIP; a hook that fails
+    /// A slow server; a stranger that uses the VIP; hooks that are not run, and one that fails
     Surroundings,
+    /// VIPs for readers: a secondary that stops, and no secondary left
+    Readers,
 }
 
-type Firing = (&'static str, Option<String>);
+pub(super) type Firing = (&'static str, Option<String>);
 
 impl Story {
     /// Each.
-    pub(super) const ALL: [Self; 3] = [Self::Members, Self::Agents, Self::Surroundings];
+    pub(super) const ALL: [Self; 4] = [Self::Members, Self::Agents, Self::Surroundings, Self::Readers];
 
     /// How the agents are configured.
     pub(super) fn cluster(self) -> Cluster {
-        let more = match self {
-            Self::Members => HOOK_THAT_SUCCEEDS,
-            Self::Agents => "",
-            Self::Surroundings => HOOK_THAT_FAILS,
-        };
-        Cluster { more, ..LAB }
+        match self {
+            Self::Members => Cluster { more: HOOK_THAT_SUCCEEDS, ..LAB },
+            Self::Agents => LAB,
+            Self::Surroundings => Cluster { more: HOOKS_THAT_FAIL, ..LAB },
+            Self::Readers => readers::CLUSTER,
+        }
     }
 
-    /// Whether all that an agent can show is in its recording: switches with their outage, hooks, what was not known.
-    pub(super) fn has_everything(self) -> bool {
-        self == Self::Members
+    /// Whether its recording has what the query asks for: the one of members all but what is of readers, switches with their outage, hooks,
+    /// what was not known.
+    pub(super) fn shows(self, query: &str) -> bool {
+        match self {
+            Self::Members => !query.contains("haipmgr_reader_"),
+            Self::Readers => query.contains("haipmgr_reader_"),
+            Self::Agents | Self::Surroundings => false,
+        }
     }
 
     pub(super) fn tell(self, under_test: &mut UnderTest, told: &mut Told) -> Result<(), Broken> {
@@ -83,26 +97,23 @@ impl Story {
                 switchover(experiment, told)?;
                 primary_killed(experiment, told)?;
                 primary_cut_off(experiment, told)?;
+                majority_lost_shortly(experiment, told)?;
                 majority_lost(experiment, told)
             }
-            Self::Agents => {
-                an_hour_at_rest(told)?;
-                agent_restarted(experiment, told)?;
-                agent_killed(experiment, told)?;
-                account_turned_away(experiment, told)?;
-                pause_forgotten(experiment, told)
-            }
+            Self::Agents => agents::tell(experiment, told),
             Self::Surroundings => {
                 quiet("at rest", told)?;
                 slow_server(experiment, told)?;
                 stranger(experiment, told)?;
+                hooks_not_run(experiment, told)?;
                 failing_hook(experiment, told)
             }
+            Self::Readers => readers::tell(experiment, told),
         }
     }
 }
 
-fn quiet(name: &str, told: &mut Told) -> Result<(), Broken> {
+pub(super) fn quiet(name: &str, told: &mut Told) -> Result<(), Broken> {
     std::thread::sleep(SETTLED);
     told.stretch(name, &[], || {
         std::thread::sleep(QUIET);
@@ -111,7 +122,7 @@ fn quiet(name: &str, told: &mut Told) -> Result<(), Broken> {
 }
 
 /// On every host.
-fn everywhere(alert: &'static str, experiment: &Experiment) -> Vec<Firing> {
+pub(super) fn everywhere(alert: &'static str, experiment: &Experiment) -> Vec<Firing> {
     (0..experiment.lab.agents.len()).map(|place| (alert, Some(experiment.name(place)))).collect()
 }
 
@@ -167,87 +178,47 @@ fn primary_cut_off(experiment: &mut Experiment, told: &mut Told) -> Result<(), B
 
 /// The two other members stand still: what is left is no majority, and lets go of the VIP.
 fn majority_lost(experiment: &mut Experiment, told: &mut Told) -> Result<(), Broken> {
-    let figures = experiment.watched("two members of three hang", |experiment| {
-        let primary = experiment.lab.group.primary()?;
-        let mut fires = everywhere("HaipmgrMemberNotReady", experiment);
-        fires.extend([("HaipmgrNoMajority", None), ("HaipmgrVipNotHeld", None)]);
-        let others: Vec<usize> = (0..experiment.lab.agents.len()).filter(|place| *place != primary).collect();
-        let recorded = told.stretch("two members of three hang: no majority", &fires, || {
-            others.iter().try_for_each(|other| experiment.lab.group.servers()[*other].freeze())?;
+    let mut fires = everywhere("HaipmgrMemberNotReady", experiment);
+    fires.extend([("HaipmgrNoMajority", None), ("HaipmgrVipNotHeld", None)]);
+    others_hang(experiment, told, |told, freeze| {
+        told.stretch("two members of three hang: no majority", &fires, || {
+            freeze()?;
             std::thread::sleep(A_MINUTE);
             Ok(())
-        });
-        others.iter().try_for_each(|other| experiment.lab.group.servers()[*other].thaw())?;
-        experiment.lab.repair()?;
-        recorded
+        })
     })?;
-    rows_are_there(&figures)?;
     quiet("the group is whole again", told)
 }
 
-fn an_hour_at_rest(told: &mut Told) -> Result<(), Broken> {
-    told.stretch("at rest", &[], || {
-        std::thread::sleep(FORGOTTEN);
-        Ok(())
-    })?;
-    let minutes = told.stretches.last().map(|last| last.as_minutes("the same, as an hour", &[]));
-    told.stretches.extend(minutes);
-    Ok(())
-}
-
-fn agent_restarted(experiment: &mut Experiment, told: &mut Told) -> Result<(), Broken> {
-    let holder = experiment.lab.wait_steady()?;
-    told.stretch("the holder's agent restarted", &[], || {
-        experiment.lab.agents[holder].stop()?;
-        start_and_hear(experiment, holder, ADOPTED)?;
-        std::thread::sleep(QUIET);
-        Ok(())
-    })
-}
-
-fn agent_killed(experiment: &mut Experiment, told: &mut Told) -> Result<(), Broken> {
-    let holder = experiment.lab.wait_steady()?;
-    let other = (holder + 1) % experiment.lab.agents.len();
-    let fires = [("HaipmgrAgentDown", Some(experiment.name(other)))];
-    told.stretch("a secondary's agent killed", &fires, || {
-        experiment.lab.agents[other].kill()?;
-        std::thread::sleep(HALF_A_MINUTE);
-        Ok(())
-    })?;
-    start_and_hear(experiment, other, AT_WORK)?;
-    quiet("its agent is back", told)
-}
-
-/// As when somebody changes the password in the database alone.
-fn account_turned_away(experiment: &mut Experiment, told: &mut Told) -> Result<(), Broken> {
-    let figures = experiment.watched("the agents' password no longer fits", |experiment| {
-        let holder = experiment.lab.group.primary()?;
-        let mut fires = everywhere("HaipmgrMemberNotReady", experiment);
-        fires.push(("HaipmgrNoProof", Some(experiment.name(holder))));
-        let injected = Fault::WrongPassword.inject(&mut experiment.lab.scene())?;
-        let recorded = told.stretch("the agents' password no longer fits", &fires, || {
-            std::thread::sleep(A_MINUTE);
+/// The same for a moment: nobody is to be woken for that.
+fn majority_lost_shortly(experiment: &mut Experiment, told: &mut Told) -> Result<(), Broken> {
+    others_hang(experiment, told, |told, freeze| {
+        told.too_short("no majority for some ten seconds", &[("HaipmgrNoMajority", None)], || {
+            freeze()?;
+            std::thread::sleep(TOO_SHORT);
             Ok(())
-        });
-        injected.heal(&mut experiment.lab.scene())?;
+        })
+    })?;
+    quiet("the group has its majority again", told)
+}
+
+/// All but the primary's server hang from `freeze` on until the work is done.
+fn others_hang(
+    experiment: &mut Experiment,
+    told: &mut Told,
+    work: impl FnOnce(&mut Told, &dyn Fn() -> Result<(), Broken>) -> Result<(), Broken>,
+) -> Result<(), Broken> {
+    let figures = experiment.watched("two members of three hang", |experiment| {
+        let primary = experiment.lab.group.primary()?;
+        let others: Vec<usize> = (0..experiment.lab.agents.len()).filter(|place| *place != primary).collect();
+        let servers = experiment.lab.group.servers();
+        let freeze = || Ok(others.iter().try_for_each(|other| servers[*other].freeze())?);
+        let recorded = work(told, &freeze);
+        others.iter().try_for_each(|other| servers[*other].thaw())?;
+        experiment.lab.repair()?;
         recorded
     })?;
-    rows_are_there(&figures)?;
-    quiet("it fits again", told)
-}
-
-fn pause_forgotten(experiment: &mut Experiment, told: &mut Told) -> Result<(), Broken> {
-    let paused = ["pause", "--for", "3h", "--reason", "recorded"];
-    told.stretch("a pause of a minute", &[], || {
-        says(&typed(experiment, 0, &paused)?, 0, "confirmed")?;
-        std::thread::sleep(FORGOTTEN);
-        Ok(())
-    })?;
-    says(&typed(experiment, 0, &["resume"])?, 0, "resumed")?;
-    let fires = everywhere("HaipmgrPaused", experiment);
-    let minutes = told.stretches.last().map(|last| last.as_minutes("the same, as one of an hour", &fires));
-    told.stretches.extend(minutes);
-    quiet("resumed", told)
+    rows_are_there(&figures)
 }
 
 /// A secondary's server stands still again and again, too shortly for the group or the agent to give it up.
@@ -267,6 +238,9 @@ fn slow_server(experiment: &mut Experiment, told: &mut Told) -> Result<(), Broke
             Ok(())
         });
         server.thaw()?;
+        let last = told.stretches.last();
+        let first = last.map(|last| last.first(FIRST_SLOW, "its first seconds by themselves", &fires));
+        told.stretches.extend(first);
         recorded
     })?;
     rows_are_there(&figures)
@@ -291,7 +265,27 @@ fn stranger(experiment: &mut Experiment, told: &mut Told) -> Result<(), Broken> 
     rows_are_there(&figures)
 }
 
-/// The conflict is told for five minutes, so it is still there.
+/// More machines claim the VIP than hooks may wait. The conflicts are told for five minutes, so they are still there.
+fn hooks_not_run(experiment: &mut Experiment, told: &mut Told) -> Result<(), Broken> {
+    let holder = experiment.lab.wait_steady()?;
+    let figures = experiment.watched("forty strangers claim the VIP", |experiment| {
+        (0..STRANGERS).try_for_each(|stranger| {
+            claim_from(&experiment.lab.segment.gateway, [2, 0, 0, 0, 0x5a, stranger])?;
+            std::thread::sleep(STRANGER_EVERY);
+            Ok::<_, Broken>(())
+        })
+    })?;
+    rows_are_there(&figures)?;
+    std::thread::sleep(SETTLED);
+    let fires =
+        ["HaipmgrAddressConflict", "HaipmgrHookFailed"].map(|alert| (alert, Some(experiment.name(holder))));
+    told.stretch("more conflicts than hooks may wait", &fires, || {
+        std::thread::sleep(QUIET);
+        Ok(())
+    })
+}
+
+/// What went before is told for minutes, so it is still there.
 fn failing_hook(experiment: &mut Experiment, told: &mut Told) -> Result<(), Broken> {
     let old = experiment.lab.wait_steady()?;
     followed(&experiment.run(Fault::Switchover)?)?;
@@ -299,6 +293,7 @@ fn failing_hook(experiment: &mut Experiment, told: &mut Told) -> Result<(), Brok
     std::thread::sleep(HOOK_IS_RUN);
     let fires = [
         ("HaipmgrAddressConflict", Some(experiment.name(old))),
+        ("HaipmgrHookFailed", Some(experiment.name(old))),
         ("HaipmgrHookFailed", Some(experiment.name(new))),
     ];
     told.stretch("on_acquire failed at a switchover", &fires, || {

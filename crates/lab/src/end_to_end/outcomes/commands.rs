@@ -66,6 +66,20 @@ pub(super) const ROWS: &[Outcome] = &[
         "the new holder tells that the VIP came, the old one that it left, each once (docs/hooks.md); what hangs holds nothing up",
     ),
     row(
+        &["hook_that_hangs_is_ended"],
+        "a switchover, and the old holder's hook hangs for longer than `hook_limit` (2 s)",
+        "the new primary",
+        "as a switchover",
+        "the hook is ended with what it has started; the log says so, `haipmgr_hooks_total` counts it",
+    ),
+    row(
+        &["hook_of_a_conflict", "hook_of_trouble"],
+        "a machine that is no member claims the VIP; the VIP is removed by hand: what `on_conflict` and `on_trouble` are told",
+        "the same host",
+        "as each of them",
+        "the holder alone tells it, once, in its log's words (docs/hooks.md)",
+    ),
+    row(
         &["webhook_over_https_once_for_each_switch"],
         "two switchovers, each told to a web address over HTTPS whose certificate `hook_ca` signs; a stranger's certificate, and one for another name",
         "the new primary",
