@@ -9,5 +9,6 @@ use haipmgr::commands::{CommandLine, execute};
 const _: () = assert!(!decide::planted::CAN_BE_PLANTED);
 
 fn main() -> ExitCode {
+    linux::host_names::by_files_and_dns();
     execute(CommandLine::parse())
 }

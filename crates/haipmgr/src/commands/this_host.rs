@@ -83,6 +83,14 @@ impl ThisHost {
         self.member(cluster).map(|(own, _)| own.address)
     }
 
+    /// Each address with its interface; a label, `eth0:3306`, is of an address and no interface.
+    pub(super) fn addresses(&self) -> impl Iterator<Item = (&str, Own)> {
+        self.interfaces.iter().flat_map(|(name, addresses)| {
+            let interface = name.split(':').next().unwrap_or(name);
+            addresses.iter().map(move |own| (interface, *own))
+        })
+    }
+
     /// All addresses of this interface, whatever they are labelled.
     pub(super) fn addresses_on(&self, interface: &str) -> impl Iterator<Item = Own> {
         let of_it = move |(name, addresses): (&String, &'_ Vec<Own>)| {

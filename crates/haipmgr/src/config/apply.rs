@@ -320,6 +320,11 @@ pub(super) fn vip(value: &Value) -> Result<(IpAddr, Option<u8>), String> {
     Ok((address, Some(length).filter(|length| *length != full)))
 }
 
+/// The same, of what a person answers to a question.
+pub(crate) fn vip_of_text(text: &str) -> Result<(IpAddr, Option<u8>), String> {
+    vip(&Value::Text(text.to_owned().into()))
+}
+
 /// "broadcast" or "network", where this is that address of its network (RFC 919, RFC 922; not with /31, RFC 3021).
 pub(crate) fn address_of_no_host(address: IpAddr, prefix: u8) -> Option<&'static str> {
     let IpAddr::V4(address) = address else { return None };

@@ -32,7 +32,7 @@ use std::time::Duration;
 use decide::policy::Policy;
 
 pub(crate) use alike::Alike;
-pub(crate) use apply::address_of_no_host;
+pub(crate) use apply::{address_of_no_host, vip_of_text};
 pub use convert::convert;
 pub use document::{Documented, keys_of_a_cluster, keys_of_the_file, markdown};
 pub use duration::format as format_duration;

@@ -1,10 +1,11 @@
 //! What the local server and this host's kernel say of the group and the network.
 
-use std::net::{IpAddr, Ipv4Addr, ToSocketAddrs as _};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, ToSocketAddrs as _};
 
 use decide::input::{Fact, NotInGroup, Server, Why};
 use tokio::time::timeout;
 
+use crate::commands::this_host::{Own, ThisHost};
 use crate::server_access::session::{Error, Rows, Session};
 use crate::server_access::{Access, Connector, GIVE_UP, servers};
 
@@ -12,13 +13,13 @@ use crate::server_access::{Access, Connector, GIVE_UP, servers};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Found {
     /// This host's own address as a member.
-    pub(super) own: Ipv4Addr,
+    pub(super) own: IpAddr,
     /// Each member's address, this one's too, in order.
-    pub(super) members: Vec<Ipv4Addr>,
+    pub(super) members: Vec<IpAddr>,
     /// This member's interface.
     pub(super) interface: String,
     /// The segment's gateway.
-    pub(super) gateway: Ipv4Addr,
+    pub(super) gateway: IpAddr,
     pub(super) mysql_port: u16,
     /// Group Replication's own port; none with the communication stack MYSQL, which has none.
     pub(super) group_port: Option<u16>,
@@ -45,7 +46,7 @@ pub(in crate::commands) enum NotFound {
     NotUnderstood(String),
     /// A member's name has no address.
     #[error(
-        "member {0} (MEMBER_HOST) has no IPv4 address here; add it to /etc/hosts, or set report_host on that server to its address"
+        "member {0} (MEMBER_HOST) has no address here that other hosts could use; add it to /etc/hosts, or set report_host on that server to its address"
     )]
     NoAddress(String),
     /// No interface has this member's address.
@@ -58,7 +59,7 @@ pub(in crate::commands) enum NotFound {
     NoGateway(String),
     /// The VIP is an address of somebody.
     #[error("{0} is {1}'s own address: the VIP must be one that no host has")]
-    VipIsTaken(Ipv4Addr, &'static str),
+    VipIsTaken(IpAddr, &'static str),
     /// The kernel does not tell.
     #[error("this host's {0} can't be read: {1}")]
     Kernel(&'static str, std::io::Error),
@@ -69,13 +70,6 @@ const MEMBERS: &str = "SELECT MEMBER_ID = @@GLOBAL.server_uuid, MEMBER_HOST, @@G
 const STACK: &str = "SELECT @@GLOBAL.group_replication_communication_stack";
 /// `ER_UNKNOWN_SYSTEM_VARIABLE`: with STACK, a server before 8.0.27; with MEMBERS, one without the plugin.
 const UNKNOWN_VARIABLE: u16 = 1193;
-
-/// An address of this host.
-struct Own {
-    address: Ipv4Addr,
-    mask: u32,
-    interface: String,
-}
 
 /// What the server said.
 #[derive(Debug, PartialEq, Eq)]
@@ -88,14 +82,16 @@ struct Said {
 }
 
 /// Asks. Blocks, 10 s at the most for the connection and as long for the answers.
-pub(super) fn ask(access: Access, vip: Ipv4Addr, gateway: Option<Ipv4Addr>) -> Result<Found, NotFound> {
+pub(super) fn ask(access: Access, vip: IpAddr, gateway: Option<IpAddr>) -> Result<Found, NotFound> {
     let group = servers::wait_for(answers(access))
         .unwrap_or_else(|error| Err(NotFound::Silent(error.to_string())))?;
-    let own = own_addresses().map_err(|error| NotFound::Kernel("addresses", error.into()))?;
     let resolve = |host: &String| address_of(host).ok_or_else(|| NotFound::NoAddress(host.clone()));
-    let others: Vec<Ipv4Addr> =
+    let others: Vec<IpAddr> =
         group.members.iter().filter(|host| **host != group.own).map(resolve).collect::<Result<_, _>>()?;
-    let own = own_member(&own, address_of(&group.own), &others)
+    let host = ThisHost::read();
+    // The VIP may be here already.
+    let all: Vec<(&str, Own)> = host.addresses().filter(|(_, own)| own.address != vip).collect();
+    let (interface, own) = own_member(&all, address_of(&group.own), &others)
         .ok_or_else(|| NotFound::NoInterface(group.members.join(", ")))?;
     let mut members = others;
     members.push(own.address);
@@ -103,19 +99,27 @@ pub(super) fn ask(access: Access, vip: Ipv4Addr, gateway: Option<Ipv4Addr>) -> R
     if members.contains(&vip) {
         return Err(NotFound::VipIsTaken(vip, "a member"));
     }
-    let routes =
-        || std::fs::read_to_string("/proc/net/route").map_err(|error| NotFound::Kernel("routes", error));
-    let gateway = if let Some(gateway) = gateway {
-        gateway
-    } else {
-        default_gateway(&routes()?, &own.interface)
-            .ok_or_else(|| NotFound::NoGateway(own.interface.clone()))?
+    let gateway = match gateway {
+        Some(gateway) => gateway,
+        None => gateway_by(interface, own.address)?,
     };
     if gateway == vip {
         return Err(NotFound::VipIsTaken(vip, "the gateway"));
     }
     let Said { mysql_port, group_port, .. } = group;
-    Ok(Found { own: own.address, members, interface: own.interface.clone(), gateway, mysql_port, group_port })
+    let interface = interface.to_owned();
+    Ok(Found { own: own.address, members, interface, gateway, mysql_port, group_port })
+}
+
+/// The router of the members' own family, and where there is none, of the other.
+fn gateway_by(interface: &str, own: IpAddr) -> Result<IpAddr, NotFound> {
+    let table = |file| std::fs::read_to_string(file).map_err(|error| NotFound::Kernel("routes", error));
+    let v4 = default_gateway(&table("/proc/net/route")?, interface).map(IpAddr::V4);
+    // Not there where IPv6 is off.
+    let v6 = table("/proc/net/ipv6_route").ok().and_then(|table| default_gateway_v6(&table, interface));
+    let v6 = v6.map(IpAddr::V6);
+    let found = if own.is_ipv4() { v4.or(v6) } else { v6.or(v4) };
+    found.ok_or_else(|| NotFound::NoGateway(interface.to_owned()))
 }
 
 async fn answers(access: Access) -> Result<Said, NotFound> {
@@ -183,38 +187,29 @@ fn understand(rows: &Rows, stack: Option<&str>) -> Result<Said, NotFound> {
     Ok(Said { own, members, mysql_port, group_port })
 }
 
-/// The name's first IPv4 address that other hosts could use.
-fn address_of(host: &str) -> Option<Ipv4Addr> {
-    let addresses = (host, 0).to_socket_addrs().ok()?;
-    addresses
-        .filter_map(|address| match address.ip() {
-            IpAddr::V4(address) => Some(address),
-            IpAddr::V6(_) => None,
-        })
-        .find(|address| !address.is_loopback())
+/// The name's first address that other hosts could use; IPv4 before IPv6.
+fn address_of(host: &str) -> Option<IpAddr> {
+    let addresses = (host, 0).to_socket_addrs().ok()?.map(|address| address.ip());
+    let everywhere = |address: &IpAddr| match address {
+        IpAddr::V4(address) => !address.is_loopback(),
+        IpAddr::V6(address) => !address.is_loopback() && !address.is_unicast_link_local(),
+    };
+    addresses.filter(everywhere).min_by_key(IpAddr::is_ipv6)
 }
 
-/// This member's address: the one that its name has, or, where its own name means loopback here (Debian's /etc/hosts), the one in the
-/// other members' network.
-fn own_member<'a>(all: &'a [Own], named: Option<Ipv4Addr>, others: &[Ipv4Addr]) -> Option<&'a Own> {
-    let in_their_network = |own: &&Own| {
-        own.mask != u32::MAX
-            && others.iter().any(|other| (other.to_bits() ^ own.address.to_bits()) & own.mask == 0)
+/// This member's interface and address: the one that its name has, or, where its own name means loopback here (Debian's /etc/hosts), the
+/// one in the other members' network.
+fn own_member<'a>(
+    all: &[(&'a str, Own)],
+    named: Option<IpAddr>,
+    others: &[IpAddr],
+) -> Option<(&'a str, Own)> {
+    let in_their_network = |(_, own): &&(&str, Own)| {
+        let single_host = if own.address.is_ipv4() { 32 } else { 128 };
+        own.prefix != single_host && others.iter().any(|other| own.shares_network_with(*other))
     };
-    let named = named.and_then(|named| all.iter().find(|own| own.address == named));
-    named.or_else(|| all.iter().find(in_their_network))
-}
-
-fn own_addresses() -> nix::Result<Vec<Own>> {
-    let all = nix::ifaddrs::getifaddrs()?;
-    let of = |interface: nix::ifaddrs::InterfaceAddress| {
-        let address = interface.address?.as_sockaddr_in()?.ip();
-        let mask = interface.netmask?.as_sockaddr_in()?.ip().to_bits();
-        // A label, `eth0:3306`, is of an address and no interface.
-        let interface = interface.interface_name.split(':').next()?.to_owned();
-        (!address.is_loopback()).then_some(Own { address, mask, interface })
-    };
-    Ok(all.filter_map(of).collect())
+    let named = named.and_then(|named| all.iter().find(|(_, own)| own.address == named));
+    named.or_else(|| all.iter().find(in_their_network)).copied()
 }
 
 /// From the kernel's table of routes (`/proc/net/route`): addresses are hexadecimal numbers in the machine's byte order.
@@ -224,6 +219,16 @@ fn default_gateway(routes: &str, interface: &str) -> Option<Ipv4Addr> {
         let (name, destination, gateway) = (cells.next()?, cells.next()?, cells.next()?);
         let gateway = u32::from_str_radix(gateway, 16).ok().filter(|gateway| *gateway != 0)?;
         (name == interface && destination == "00000000").then(|| Ipv4Addr::from(gateway.to_ne_bytes()))
+    })
+}
+
+/// The same of IPv6 (`/proc/net/ipv6_route`): hexadecimal digits as they are written in an address.
+fn default_gateway_v6(routes: &str, interface: &str) -> Option<Ipv6Addr> {
+    routes.lines().find_map(|line| {
+        let cells: Vec<&str> = line.split_whitespace().collect();
+        let [_, "00", _, _, gateway, .., name] = cells.as_slice() else { return None };
+        let gateway = u128::from_str_radix(gateway, 16).ok().filter(|gateway| *gateway != 0)?;
+        (*name == interface).then(|| Ipv6Addr::from_bits(gateway))
     })
 }
 
@@ -237,9 +242,8 @@ mod tests {
         [own, host, "3306", group_address].map(|cell| Some(cell.to_owned())).to_vec()
     }
 
-    fn own(address: &str, prefix: u32, interface: &str) -> Own {
-        let mask = u32::MAX.checked_shl(32 - prefix).unwrap_or(0);
-        Own { address: address.parse().unwrap(), mask, interface: interface.to_owned() }
+    fn own(address: &str, prefix: u8, interface: &'static str) -> (&'static str, Own) {
+        (interface, Own { address: address.parse().unwrap(), prefix })
     }
 
     #[test]
@@ -264,9 +268,9 @@ mod tests {
         let all =
             [own("172.16.0.5", 24, "eth1"), own("10.77.0.11", 24, "eth0"), own("10.77.0.100", 32, "eth0")];
         let others = ["10.77.0.12".parse().unwrap()];
-        assert_eq!(own_member(&all, None, &others).unwrap().interface, "eth0");
+        assert_eq!(own_member(&all, None, &others).unwrap().0, "eth0");
         let named = Some("172.16.0.5".parse().unwrap());
-        assert_eq!(own_member(&all, named, &others).unwrap().interface, "eth1");
+        assert_eq!(own_member(&all, named, &others).unwrap().0, "eth1");
         assert!(own_member(&all[..1], None, &others).is_none());
     }
 
@@ -279,5 +283,20 @@ mod tests {
         );
         assert_eq!(default_gateway(&table, "eth0"), Some(Ipv4Addr::new(10, 77, 0, 254)));
         assert_eq!(default_gateway(&table, "eth2"), None);
+    }
+
+    #[test]
+    fn members_of_ipv6_are_found_by_their_network_and_their_routers_route() {
+        let all = [own("10.77.0.11", 24, "eth1"), own("fe80::11", 64, "eth0"), own("fd77::11", 64, "eth0")];
+        let found = own_member(&all, None, &["fd77::12".parse().unwrap()]).unwrap();
+        assert_eq!(found, own("fd77::11", 64, "eth0"));
+        let none = "0".repeat(32);
+        let table = format!(
+            "fd770000000000000000000000000000 40 {none} 00 {none} 00000100 00000001 00000000 00000001     eth0\n\
+             {none} 00 {none} 00 fd7700000000000000000000000000fe 00000400 00000001 00000000 00000003     eth0\n\
+             {none} 00 {none} 00 {none} ffffffff 00000001 00000000 00200200       lo\n"
+        );
+        assert_eq!(default_gateway_v6(&table, "eth0"), Some("fd77::fe".parse().unwrap()));
+        assert_eq!(default_gateway_v6(&table, "lo"), None);
     }
 }

@@ -2,14 +2,13 @@
 
 use std::fs::{File, Permissions};
 use std::io::{self, Read as _, Write as _};
-use std::net::Ipv4Addr;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 
 use core::fmt::Write as _;
 
-use super::Wishes;
 use super::found::Found;
+use super::{Vip, Wishes};
 use crate::config::Password;
 use crate::server_access::account::{PASSWORD_PLACE, whole_sql};
 
@@ -75,13 +74,16 @@ const READERS: &str = "
 ";
 
 /// The configuration, with comments.
-pub(super) fn configuration(found: &Found, vip: Ipv4Addr, user: &str, wishes: &Wishes) -> String {
+pub(super) fn configuration(found: &Found, vip: Vip, user: &str, wishes: &Wishes) -> String {
     let quoted = |text: &str| toml::Value::String(text.to_owned()).to_string();
+    let name = wishes.name.clone().unwrap_or_else(|| vip.address.to_string());
     let mut text = format!(
         "# haipmgr: the same file on every host of the group. Made by haipmgr init on {own}.
 # Every key: man haipmgr.toml. After a change: haipmgr check --config FILE
 
 [[cluster]]
+# What it is called in logs, metrics and commands: a name that you would say aloud. No other cluster of yours may have the same.
+name          = {name}
 # The address that clients connect to. No host has it as its own.
 vip           = \"{vip}\"
 # The router, found in this host's default route. A host that can't reach it does not hold the VIP.
@@ -89,6 +91,7 @@ gateway       = \"{gateway}\"
 mysql_port    = {port}
 ",
         own = found.own,
+        name = quoted(&name),
         gateway = found.gateway,
         port = found.mysql_port,
     );
@@ -126,4 +129,62 @@ install_path  = \"/var/lib/haipmgr/\"
     }
     text.push_str(READERS);
     text
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use clap::{Args as _, FromArgMatches as _};
+
+    use super::*;
+    use crate::config;
+
+    /// What comes of it is read as `haipmgr run` reads it.
+    fn read(vip: &str, members: &[&str], words: &[&str]) -> config::Config {
+        let folder = tempfile::tempdir().unwrap();
+        let password = folder.path().join("password");
+        file(&password, "secret\n", 0o600).unwrap();
+        let command = Wishes::augment_args(clap::Command::new("init").no_binary_name(true));
+        let all = [&["--password-file", password.to_str().unwrap()], words].concat();
+        let wishes = Wishes::from_arg_matches(&command.try_get_matches_from(all).unwrap()).unwrap();
+        let members: Vec<std::net::IpAddr> = members.iter().map(|member| member.parse().unwrap()).collect();
+        let found = Found {
+            own: members[0],
+            members,
+            interface: "eth0".to_owned(),
+            gateway: "10.77.0.254".parse().unwrap(),
+            mysql_port: 3306,
+            group_port: None,
+        };
+        let path = folder.path().join("haipmgr.toml");
+        let text = configuration(&found, vip.parse().unwrap(), "haip", &wishes);
+        let here = format!("{}/", folder.path().display());
+        std::fs::write(&path, text.replace("/var/lib/haipmgr/", &here)).unwrap();
+        config::load(&path).unwrap()
+    }
+
+    #[test]
+    fn a_vip_of_either_family_and_with_a_prefix_length_is_read_as_it_was_said() {
+        for (vip, members) in [
+            ("10.77.0.100", ["10.77.0.11", "10.77.0.12"]),
+            ("10.77.0.100/24", ["10.77.0.11", "10.77.0.12"]),
+            ("fd77::100", ["10.77.0.11", "10.77.0.12"]),
+            ("fd77::100/64", ["fd77::11", "fd77::12"]),
+        ] {
+            let config = read(vip, &members, &[]);
+            let cluster = config.clusters.first().unwrap();
+            let first = cluster.policy.vips.values().next().unwrap();
+            let said: Vip = vip.parse().unwrap();
+            assert_eq!((first.address, first.prefix), (said.address, said.prefix), "{vip}");
+            assert_eq!(cluster.name, said.address.to_string());
+            assert_eq!(cluster.policy.group.members.len(), 2);
+        }
+    }
+
+    #[test]
+    fn a_cluster_is_called_as_it_was_said() {
+        let config = read("10.77.0.100", &["10.77.0.11"], &["--name", "the \"orders\""]);
+        assert_eq!(config.clusters.first().unwrap().name, "the \"orders\"");
+    }
 }
