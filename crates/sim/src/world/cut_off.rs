@@ -31,8 +31,8 @@ impl World {
         }
         let Some(view) = self.serves(host) else { return false };
         let online = view.members.iter().filter(|member| member.state == MemberState::Online).count();
-        let reaches = |other: &Place| *other == host || self.hear_each_other(host, *other);
-        let reached: Vec<Place> = (0..self.hosts.len()).filter(reaches).collect();
+        let is_heard = |other: &Place| *other == host || self.hear_each_other(host, *other);
+        let reached: Vec<Place> = (0..self.hosts.len()).filter(is_heard).collect();
         let leads = |member: &&Member| member.role == Role::Primary && member.state == MemberState::Online;
         let primary = view.members.iter().find(leads).map(|member| member.id.as_str());
         let with_primary = reached.iter().any(|place| Some(id(*place).as_str()) == primary);
