@@ -157,7 +157,7 @@ fn where_only_vips_are_a_host_says_which_member_it_is_and_no_address_of_a_member
     let mut segment = Segment::new();
     let (a, b) = (segment.join(A), segment.join(B));
     reach(&a, B);
-    let heard = listen_where(&a, A, true, |watch| watch.learn_now());
+    let heard = listen_where(&a, A, true, NeighborWatch::learn_now);
     // B speaks from its address there, and is the third member, whose address is another.
     b.run(
         move |_| async move { Announcer::new(INTERFACE, VIP.into()).say_member(2, B.into()).expect("sent") },

@@ -101,7 +101,7 @@ pub(crate) fn part_from_members(segment: &Segment, host: &Host) -> Result<(), Pa
     let port = FIRST.group_port();
     let of_the_group =
         format!("ip protocol tcp tcp dport {port} accept; ip protocol tcp tcp sport {port} accept;");
-    let part = |one: &Host, from: &[&Host]| -> Result<(), PartError> {
+    let cut = |one: &Host, from: &[&Host]| -> Result<(), PartError> {
         let macs = from.iter().map(|other| Ok(named(segment.mac(other)?)));
         let macs = macs.collect::<Result<Vec<String>, SegmentError>>()?.join(", ");
         for other in from {
@@ -121,8 +121,8 @@ pub(crate) fn part_from_members(segment: &Segment, host: &Host) -> Result<(), Pa
         Ok(())
     };
     let others: Vec<&Host> = segment.databases.iter().filter(|other| other.name() != host.name()).collect();
-    part(host, &others)?;
-    others.iter().try_for_each(|other| part(other, &[host]))
+    cut(host, &others)?;
+    others.iter().try_for_each(|other| cut(other, &[host]))
 }
 
 /// Undoes [`part_from_members`], as far as it was done.
@@ -130,8 +130,8 @@ pub(crate) fn reunite_with_members(segment: &Segment, host: &Host) -> Result<(),
     for one in &segment.databases {
         mend(segment, one)?;
         if one.name() != host.name() {
-            segment.forget_neighbor(one, host.address().into())?;
-            segment.forget_neighbor(host, one.address().into())?;
+            Segment::forget_neighbor(one, host.address().into())?;
+            Segment::forget_neighbor(host, one.address().into())?;
         }
     }
     Ok(())

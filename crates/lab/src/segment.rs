@@ -246,7 +246,7 @@ impl Segment {
 
     /// Lets the client's kernel ask anew who has the VIP, as one does that has not spoken to it for long.
     pub fn forget_clients_way_to_the_vip(&self) -> Result<(), SegmentError> {
-        self.forget_neighbor(&self.client, vip())
+        Self::forget_neighbor(&self.client, vip())
     }
 
     /// Tells a host's kernel for good where another is.
@@ -259,7 +259,7 @@ impl Segment {
     }
 
     /// Lets a host's kernel ask anew where an address is.
-    pub(crate) fn forget_neighbor(&self, host: &Host, address: IpAddr) -> Result<(), SegmentError> {
+    pub(crate) fn forget_neighbor(host: &Host, address: IpAddr) -> Result<(), SegmentError> {
         on(host, "forgetting a neighbor", async |netlink| match among_neighbors(netlink, address).await? {
             Some(entry) => Ok(netlink.neighbours().del(entry).execute().await?),
             None => Ok(()),
@@ -268,7 +268,7 @@ impl Segment {
 
     /// Lets the gateway's kernel ask anew, by ARP, where a host is, before it can answer it.
     pub fn forget_gateways_way_to(&self, host: &Host) -> Result<(), SegmentError> {
-        self.forget_neighbor(&self.gateway, host.address().into())
+        Self::forget_neighbor(&self.gateway, host.address().into())
     }
 
     /// Leaves a host only its own address, as a boot does.

@@ -160,9 +160,9 @@ fn a_holder_that_reaches_too_few_lets_go_and_takes_none() {
         asked(&mut agent, answer);
         let verdict = agent.orders(&[remove()]);
         if cut {
-            fine(&verdict)
+            fine(&verdict);
         } else {
-            breaks(&verdict, Invariant::NoFlap)
+            breaks(&verdict, Invariant::NoFlap);
         }
         let mut agent = reader(follows);
         asked(&mut agent, answer);
