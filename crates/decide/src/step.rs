@@ -284,7 +284,7 @@ fn take_in(policy: &Policy, state: &mut State, event: &Event, now: Time, out: &m
 fn place_readers(policy: &Policy, state: &mut State, now: Time, out: &mut Output) {
     let Some(first) = policy.reader_vips().next() else { return };
     let reach = readers::reach(Moment { facts: &state.facts, group: &policy.group, now }, out);
-    state.facts.readers.note_reach(reach);
+    state.facts.readers.note_reach(reach, now);
     let at = Moment { facts: &state.facts, group: &policy.group, now };
     out.vip = Some(first);
     let mut gateways: Vec<VipGateway> =

@@ -76,6 +76,22 @@ fn it_takes_nothing_and_comes_back_once_it_has_been_well_for_a_while() {
 }
 
 #[test]
+fn back_it_does_not_take_what_one_has_that_it_hears_a_moment_later_than_the_other() {
+    for wait in (0..1_000).step_by(90) {
+        let mut world = World::settled(2);
+        world.node(3).cut = true;
+        world.run(ms(20_000 + wait));
+        assert_eq!([1, 2].map(|vip| world.holders(vip)), [vec![2], vec![2]]);
+        world.moves.clear();
+        (world.node(3).cut, world.parted) = (false, Some([2, 3]));
+        world.run(ms(450));
+        world.parted = None;
+        world.run(ms(4_000));
+        assert_eq!(world.moves, [], "{wait}");
+    }
+}
+
+#[test]
 fn a_cable_that_is_away_for_less_than_three_seconds_moves_nothing() {
     for wait in (0..1_000).step_by(90) {
         let mut world = World::settled(2);

@@ -59,6 +59,7 @@ fn status(role: &str, age_ms: u64) -> Status {
         "readers": {
             "own": if primary { "primary" } else { "ready" },
             "backlog": { "asked_ms": 300, "transactions": 7, "behind_ms": 20, "unknown": null },
+            "reach": { "answered": 2, "others": 2, "enough": true },
             "words": [{ "member": "10.77.0.12", "fitness": "ready", "age_ms": 250, "counts": true }],
             "placed": [{ "vip": "10.77.0.101", "member": "10.77.0.12" }],
         },

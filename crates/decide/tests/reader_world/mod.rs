@@ -58,6 +58,8 @@ pub struct World {
     pub slowness: u64,
     /// What this member's agent would hear of who has a VIP is lost, nine times in ten.
     pub half_deaf: Option<u8>,
+    /// These two do not hear each other.
+    pub parted: Option<[u8; 2]>,
     /// What the slowness of each is drawn from.
     pub seed: u64,
     /// From then on a member's server says this.
@@ -95,6 +97,7 @@ impl World {
             settles_until: now,
             slowness: 0,
             half_deaf: None,
+            parted: None,
             seed: 1,
             soon: Vec::new(),
             flying: Vec::new(),
@@ -305,7 +308,8 @@ impl World {
     }
 
     fn hear(&self, one: u8, other: u8) -> bool {
-        one != other && !self.nodes[&one].cut && !self.nodes[&other].cut
+        let parted = self.parted.is_some_and(|pair| pair.contains(&one) && pair.contains(&other));
+        one != other && !parted && !self.nodes[&one].cut && !self.nodes[&other].cut
     }
 
     fn send(&mut self, from: u8, vip: VipId, says: Says) {
