@@ -90,9 +90,12 @@ pub fn disturb(segment: &Segment, host: &Host, trouble: Trouble) -> Result<(), F
 
 /// The host's cable is well again. One that was well stays so.
 pub fn mend(segment: &Segment, host: &Host) -> Result<(), FilterError> {
-    let interface = host.name();
-    // Made first, so that there is one to delete.
-    filter(&segment.gateway, &format!("table netdev {interface} {{ }}\ndelete table netdev {interface}\n"))
+    filter(&segment.gateway, &rules_that_mend(host.name()))
+}
+
+/// The table is made first, so that there is one to delete.
+fn rules_that_mend(interface: &str) -> String {
+    format!("table netdev {interface} {{ }}\ndelete table netdev {interface}\n")
 }
 
 /// Cuts this host off from the other members' hosts on the segment: no frame passes between it and them, whichever it is, but those of the
@@ -125,14 +128,13 @@ pub(crate) fn part_from_members(segment: &Segment, host: &Host) -> Result<(), Pa
     others.iter().try_for_each(|other| cut(other, &[host]))
 }
 
-/// Undoes [`part_from_members`], as far as it was done.
+/// Undoes [`part_from_members`], as far as it was done: for all hosts in one breath, as when a switch forwards again.
 pub(crate) fn reunite_with_members(segment: &Segment, host: &Host) -> Result<(), PartError> {
-    for one in &segment.databases {
-        mend(segment, one)?;
-        if one.name() != host.name() {
-            Segment::forget_neighbor(one, host.address().into())?;
-            Segment::forget_neighbor(host, one.address().into())?;
-        }
+    let mended = segment.databases.iter().map(|one| rules_that_mend(one.name()));
+    filter(&segment.gateway, &mended.collect::<String>())?;
+    for one in segment.databases.iter().filter(|one| one.name() != host.name()) {
+        Segment::forget_neighbor(one, host.address().into())?;
+        Segment::forget_neighbor(host, one.address().into())?;
     }
     Ok(())
 }

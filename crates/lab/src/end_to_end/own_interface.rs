@@ -185,8 +185,10 @@ fn switch(experiment: &mut Experiment, from: usize, to: usize) -> Result<String,
     })?;
     let gap = |address: IpAddr| {
         let recording = experiment.recording();
-        let seen: Vec<(u64, bool)> =
+        let mut seen: Vec<(u64, bool)> =
             changes(&recording, address, since_us).map(|(recorded, there)| (recorded.at_us, there)).collect();
+        // Two hosts have a witness each: of what both saw in the same microsecond, in no order.
+        seen.sort_unstable();
         match seen.as_slice() {
             [(left, false), (came, true)] => Ok(Duration::from_micros(came - left).as_secs_f64()),
             other => Err(Broken::NotAsPromised(format!("{address} moved so: {other:?}"))),
