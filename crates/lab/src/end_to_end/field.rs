@@ -301,7 +301,6 @@ pub(super) fn account_needs_certificate(under_test: &mut UnderTest) -> Result<St
 
 /// A new primary that nobody makes writable: nobody holds the VIP until somebody does, and its host says why.
 pub(super) fn new_primary_stays_read_only(under_test: &mut UnderTest) -> Result<String, Broken> {
-    const ACTION: &str = "'mysql_disable_super_read_only_if_primary', 'AFTER_PRIMARY_ELECTION'";
     let old = under_test.experiment.lab.wait_steady()?;
     let new = (old + 1) % under_test.experiment.lab.segment.databases.len();
     let mark = logs::mark(&under_test.experiment, new);
@@ -309,7 +308,7 @@ pub(super) fn new_primary_stays_read_only(under_test: &mut UnderTest) -> Result<
     let servers = |experiment: &Experiment, place: usize, statement: &str| {
         experiment.lab.group.servers()[place].run(statement)
     };
-    servers(experiment, old, &format!("SELECT group_replication_disable_member_action({ACTION})"))?;
+    experiment.lab.group.make_new_primaries_writable(old, false)?;
     experiment.lab.group.switch_over(new)?;
     let away = wait_for_holders(experiment, &[], PATIENCE);
     let named = mark.wait_for(experiment, &["has been the primary and read-only"]);
@@ -317,7 +316,7 @@ pub(super) fn new_primary_stays_read_only(under_test: &mut UnderTest) -> Result<
     servers(experiment, new, "SET GLOBAL super_read_only = OFF")?;
     servers(experiment, new, "SET GLOBAL read_only = OFF")?;
     let back = wait_for_holders(experiment, &[new], PATIENCE);
-    servers(experiment, new, &format!("SELECT group_replication_enable_member_action({ACTION})"))?;
+    experiment.lab.group.make_new_primaries_writable(new, true)?;
     experiment.lab.wait_steady()?;
     away?;
     named?;

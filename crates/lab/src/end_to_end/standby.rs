@@ -9,8 +9,6 @@ use super::{Broken, UnderTest};
 use crate::agents::{Cluster, LAB};
 use crate::experiment::Experiment;
 
-/// What makes a new primary writable, and is disabled in such a group.
-const ACTION: &str = "'mysql_disable_super_read_only_if_primary', 'AFTER_PRIMARY_ELECTION'";
 /// How long is waited for what should come long before.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -23,7 +21,7 @@ pub(super) fn follows_the_read_only_primary(under_test: &mut UnderTest) -> Resul
     let experiment = &mut under_test.experiment;
     let outcome = and_back(experiment, |experiment| {
         follow(experiment, &[Cluster { more: "read_only_primary = \"follow\"\n", ..LAB }])?;
-        run(experiment, old, &format!("SELECT group_replication_disable_member_action({ACTION})"))?;
+        experiment.lab.group.make_new_primaries_writable(old, false)?;
         run(experiment, old, "SET GLOBAL super_read_only = ON")?;
         experiment.lab.group.switch_over(new)?;
         moved = wait_for_holders(experiment, &[new], PATIENCE)?;
@@ -35,7 +33,7 @@ pub(super) fn follows_the_read_only_primary(under_test: &mut UnderTest) -> Resul
     // However it went: the group is made one that takes writes, and the VIP stays where it is.
     run(experiment, new, "SET GLOBAL super_read_only = OFF")?;
     run(experiment, new, "SET GLOBAL read_only = OFF")?;
-    run(experiment, new, &format!("SELECT group_replication_enable_member_action({ACTION})"))?;
+    experiment.lab.group.make_new_primaries_writable(new, true)?;
     experiment.lab.wait_steady()?;
     outcome?;
     wait_for_holders(experiment, &[new], Duration::ZERO)?;

@@ -60,6 +60,10 @@ pub const SECOND: Identity = Identity {
 const START_LIMIT: Duration = Duration::from_secs(60);
 /// The same where it upgrades its data directory first: half a minute alone, minutes on a busy machine.
 const UPGRADE_LIMIT: Duration = Duration::from_secs(300);
+/// What makes a new primary writable.
+const ACTION: &str = "'mysql_disable_super_read_only_if_primary', 'AFTER_PRIMARY_ELECTION'";
+/// How long it may take until every server has it enabled, or disabled.
+const ACTION_LIMIT: Duration = Duration::from_secs(20);
 /// How long the group may take until all members are ONLINE. A member that died must be expelled before it can come
 /// back, which takes 21 s with MySQL's defaults.
 const WHOLE_LIMIT: Duration = Duration::from_secs(120);
@@ -313,6 +317,23 @@ impl Group {
         Ok(to)
     }
 
+    /// Whether new primaries become writable (MySQL's member action of that name), said on the primary. Waits until every server has it so:
+    /// it travels with the group's messages, and the next switchover may come before it.
+    pub fn make_new_primaries_writable(&self, primary: usize, writable: bool) -> Result<(), GroupError> {
+        let set = if writable { "enable" } else { "disable" };
+        let server = &self.servers[primary];
+        server.run(&format!("SELECT group_replication_{set}_member_action({ACTION})"))?;
+        let since = Instant::now();
+        while !self.servers.iter().map(Server::becomes_writable).all(|is| is.is_ok_and(|is| is == writable)) {
+            if since.elapsed() > ACTION_LIMIT {
+                let what = format!("not every server has {ACTION} {set}d");
+                return Err(GroupError::TooLong { what, limit: ACTION_LIMIT, words: self.describe() });
+            }
+            std::thread::sleep(LOOK_EVERY);
+        }
+        Ok(())
+    }
+
     /// Brings a member back, whatever became of it, and waits until the group is whole. Never makes a new group.
     pub fn heal(&mut self, number: usize, host: &Host) -> Result<(), GroupError> {
         self.heal_each(&[(number, host)])
@@ -405,7 +426,10 @@ impl Group {
             Ok(view) if view.state_of(server.address()).is_none_or(|state| state == "ERROR") => {
                 format!("{} says: {view}; its last words:\n{}", server.host(), server.last_words())
             }
-            Ok(view) => format!("{} says: {view}", server.host()),
+            Ok(view) => match server.becomes_writable() {
+                Ok(true) => format!("{} says: {view}", server.host()),
+                _ => format!("{} says: {view}; as a new primary it would stay read-only", server.host()),
+            },
             Err(_) => format!("{} does not answer; its last words:\n{}", server.host(), server.last_words()),
         });
         each.collect::<Vec<_>>().join("; ")

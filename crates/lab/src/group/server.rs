@@ -274,6 +274,14 @@ impl Server {
         Ok(ServerView { seen_at: Instant::now(), members, super_read_only })
     }
 
+    /// Whether it makes itself writable when it becomes the primary, by the member action of that name.
+    pub(super) fn becomes_writable(&self) -> Result<bool, GroupError> {
+        let statement = "SELECT enabled FROM performance_schema.replication_group_member_actions \
+                         WHERE name = 'mysql_disable_super_read_only_if_primary'";
+        let found: Option<bool> = self.admin()?.query_first(statement).map_err(self.said(statement))?;
+        Ok(found.unwrap_or_default())
+    }
+
     /// The transactions that it has: executed, or received and not yet applied when it died. Those it applies before it joins
     /// (MySQL 9.7 manual, 20.5.2 "Restarting a Group").
     pub(super) fn transactions(&self) -> Result<String, GroupError> {
