@@ -283,8 +283,10 @@ fn take_in(policy: &Policy, state: &mut State, event: &Event, now: Time, out: &m
 /// How fit this host is to serve readers, what the others are told of it, and where each reader VIP belongs.
 fn place_readers(policy: &Policy, state: &mut State, now: Time, out: &mut Output) {
     let Some(first) = policy.reader_vips().next() else { return };
-    let reach = readers::reach(Moment { facts: &state.facts, group: &policy.group, now }, out);
-    state.facts.readers.note_reach(reach, now);
+    let at = Moment { facts: &state.facts, group: &policy.group, now };
+    let reach = readers::reach(at, out);
+    let has_one = readers::here(policy, at).next().is_some();
+    state.facts.readers.note_reach(reach, has_one, now);
     let at = Moment { facts: &state.facts, group: &policy.group, now };
     out.vip = Some(first);
     let mut gateways: Vec<VipGateway> =

@@ -105,9 +105,9 @@ impl Readers {
     }
 
     /// Who answers on the segment. A host that was cut off has heard nobody meanwhile: it begins to listen anew, for the first that it
-    /// hears again may not be the one that has what it had.
-    pub(crate) fn note_reach(&mut self, reach: Option<Reach>, now: Time) {
-        if self.is_cut_off() && !reach.is_some_and(|reach| reach.is_cut_off()) {
+    /// hears again may not be the one that has what it had. Not while a reader VIP is here still: then it was too short for the others to take any.
+    pub(crate) fn note_reach(&mut self, reach: Option<Reach>, has_one: bool, now: Time) {
+        if self.is_cut_off() && !has_one && !reach.is_some_and(|reach| reach.is_cut_off()) {
             self.listens_since = Some(now);
         }
         self.reach = reach;
