@@ -62,6 +62,8 @@ const START_LIMIT: Duration = Duration::from_secs(60);
 const UPGRADE_LIMIT: Duration = Duration::from_secs(300);
 /// What makes a new primary writable.
 const ACTION: &str = "'mysql_disable_super_read_only_if_primary', 'AFTER_PRIMARY_ELECTION'";
+/// How long an order about it may take until every server has it; one that is lost is given again.
+const ACTION_TAKES: Duration = Duration::from_secs(2);
 /// How long it may take until every server has it enabled, or disabled.
 const ACTION_LIMIT: Duration = Duration::from_secs(20);
 /// How long the group may take until all members are ONLINE. A member that died must be expelled before it can come
@@ -318,20 +320,23 @@ impl Group {
     }
 
     /// Whether new primaries become writable (MySQL's member action of that name), said on the primary. Waits until every server has it so:
-    /// it travels with the group's messages, and the next switchover may come before it.
+    /// it travels with the group's messages, the next switchover may come before it, and one was lost.
     pub fn make_new_primaries_writable(&self, primary: usize, writable: bool) -> Result<(), GroupError> {
         let set = if writable { "enable" } else { "disable" };
-        let server = &self.servers[primary];
-        server.run(&format!("SELECT group_replication_{set}_member_action({ACTION})"))?;
         let since = Instant::now();
-        while !self.servers.iter().map(Server::becomes_writable).all(|is| is.is_ok_and(|is| is == writable)) {
-            if since.elapsed() > ACTION_LIMIT {
-                let what = format!("not every server has {ACTION} {set}d");
-                return Err(GroupError::TooLong { what, limit: ACTION_LIMIT, words: self.describe() });
+        let is_so = |server: &Server| server.becomes_writable().is_ok_and(|is| is == writable);
+        while since.elapsed() <= ACTION_LIMIT {
+            self.servers[primary].run(&format!("SELECT group_replication_{set}_member_action({ACTION})"))?;
+            let ordered = Instant::now();
+            while ordered.elapsed() <= ACTION_TAKES {
+                if self.servers.iter().all(is_so) {
+                    return Ok(());
+                }
+                std::thread::sleep(LOOK_EVERY);
             }
-            std::thread::sleep(LOOK_EVERY);
         }
-        Ok(())
+        let what = format!("not every server has {ACTION} {set}d");
+        Err(GroupError::TooLong { what, limit: ACTION_LIMIT, words: self.describe() })
     }
 
     /// Brings a member back, whatever became of it, and waits until the group is whole. Never makes a new group.
