@@ -113,7 +113,7 @@ fn the_procedures_change_nothing_but_what_they_are_for_and_the_agent_may_call_no
     assert_eq!(timeout(&server), 9);
 
     let direct = "SET GLOBAL group_replication_member_expel_timeout = 0";
-    let refused = as_agent().query_drop(direct).unwrap_err();
+    let refused = server::run(&mut as_agent(), direct).unwrap_err();
     assert!(matches!(&refused, mysql::Error::MySqlError(error) if error.code == 1227), "{refused}");
 }
 
@@ -126,7 +126,7 @@ fn the_checkpoint_period_is_shortened_and_put_back_and_nothing_else_is_done_to_i
     }
     let mut agent = as_agent();
     let mut after = |call: &str| {
-        agent.query_drop(call).unwrap_or_else(|error| panic!("{call}: {error}"));
+        server::run(&mut agent, call).unwrap_or_else(|error| panic!("{call}: {error}"));
         let period: Option<u32> =
             server.root().query_first("SELECT @@GLOBAL.replica_checkpoint_period").unwrap();
         period

@@ -21,6 +21,7 @@ use mysql::prelude::Queryable;
 use mysql::{Conn, DriverError, OptsBuilder};
 
 use crate::record::{Outcome, Recorded, What, now_us};
+use crate::statement;
 use crate::witness::{WitnessError, tell, tell_now};
 
 /// How long a connection may take, from the first packet to the end of the log-in.
@@ -194,7 +195,7 @@ pub(crate) fn insert_for_ever(
             },
             Some(open) => {
                 let statement = format!("INSERT INTO lab.ledger (id, note) VALUES ({id}, 'row {id}')");
-                let outcome = fate(open.query_drop(statement), in_recheck);
+                let outcome = fate(statement::run(open, statement), in_recheck);
                 let wait = if outcome.is_acknowledged() { pause } else { wait_after(&outcome) };
                 (outcome, wait)
             }
@@ -258,7 +259,7 @@ pub(crate) fn sleep_for_ever(who: &str, through: &Through, seconds: u32) -> Resu
             Ok((mut connection, server)) => {
                 told = None;
                 tell_now(who, What::Asleep { server })?;
-                let text = match connection.query_drop(format!("SELECT SLEEP({seconds})")) {
+                let text = match statement::run(&mut connection, format!("SELECT SLEEP({seconds})")) {
                     Ok(()) => "the sleep is over".to_owned(),
                     Err(cause) => words(&cause),
                 };

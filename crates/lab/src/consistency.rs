@@ -14,6 +14,7 @@ use crate::namespace::Layout;
 use crate::obstacle::{Obstacle, ObstacleError, ROWS};
 use crate::report::table::Style;
 use crate::scenario::{Lab, ScenarioError};
+use crate::statement;
 
 /// Every value, the default first (MySQL 9.7 manual, 20.5.3).
 const LEVELS: [&str; 5] = ["BEFORE_ON_PRIMARY_FAILOVER", "EVENTUAL", "BEFORE", "AFTER", "BEFORE_AND_AFTER"];
@@ -141,7 +142,7 @@ fn side_by_side(group: &Group) -> Result<(Took, Took), ConsistencyError> {
     // The table itself is waited for, or the first reads would be.
     let statement = "SELECT COUNT(*) FROM lab.consistency";
     let since = Instant::now();
-    while secondary.admin()?.query_drop(statement).is_err() {
+    while statement::run(&mut secondary.admin()?, statement).is_err() {
         if since.elapsed() > THERE_LIMIT {
             return Err(ConsistencyError::NotThere);
         }
@@ -163,7 +164,7 @@ fn again_and_again(server: &Server, statement: &str) -> Result<Took, GroupError>
     let (mut took, until) = (Vec::new(), Instant::now() + CLIENTS_FOR);
     while Instant::now() < until {
         let begun = Instant::now();
-        connection.query_drop(statement).map_err(server.said(statement))?;
+        statement::run(&mut connection, statement).map_err(server.said(statement))?;
         took.push(begun.elapsed().as_secs_f64() * 1000.0);
     }
     Ok(sorted(took))

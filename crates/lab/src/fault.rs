@@ -11,6 +11,7 @@ use crate::group::{AGENT_PASSWORD, AGENT_USER, Group, GroupError, Server};
 use crate::obstacle::{Obstacle, ObstacleError, Standing};
 use crate::packet_rules::{self, FilterError, PartError};
 use crate::segment::{Segment, SegmentError, all_readers, vip};
+use crate::statement;
 
 /// How long healing waits for the end of a server that was shut down, before it is killed. A few seconds are usual.
 const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(8);
@@ -390,7 +391,7 @@ impl Injected {
                 if let Some((limit, mut admin)) = self.connection_limit {
                     let statement = format!("SET GLOBAL max_connections = {limit}");
                     let server = &scene.group.servers()[self.victim];
-                    admin.query_drop(&statement).map_err(server.said(&statement))?;
+                    statement::run(&mut admin, &statement).map_err(server.said(&statement))?;
                 }
             }
         }
@@ -452,7 +453,7 @@ pub(crate) fn end_agent_connections(admin: &mut Conn, server: &Server) -> Result
     let mut ended = 0;
     for connection in connections {
         // It may have gone meanwhile.
-        ended += u64::from(admin.query_drop(format!("KILL {connection}")).is_ok());
+        ended += u64::from(statement::run(admin, format!("KILL {connection}")).is_ok());
     }
     Ok(ended)
 }
@@ -485,7 +486,7 @@ fn use_up_connections(server: &Server) -> Result<(u64, Conn), GroupError> {
         }
         last = others;
         let limit = format!("SET GLOBAL max_connections = {others}");
-        admin.query_drop(&limit).map_err(server.said(&limit))?;
+        statement::run(&mut admin, &limit).map_err(server.said(&limit))?;
     }
     Ok((before.unwrap_or(151), admin))
 }

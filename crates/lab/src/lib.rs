@@ -27,4 +27,5 @@ pub mod record;
 pub mod report;
 pub mod scenario;
 pub mod segment;
+mod statement;
 pub mod witness;

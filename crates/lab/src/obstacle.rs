@@ -7,6 +7,7 @@ use mysql::Conn;
 use mysql::prelude::Queryable;
 
 use crate::group::{Group, GroupError, Server};
+use crate::statement;
 
 /// Rows of the backlog, and of the table that is altered: seconds of work for a server.
 pub(crate) const ROWS: u64 = 300_000;
@@ -83,12 +84,12 @@ impl Obstacle {
             Self::Transaction => {
                 let mut connection = server.admin()?;
                 for statement in ["BEGIN", "INSERT INTO lab.bulk VALUES (1, 'not committed yet')"] {
-                    connection.query_drop(statement).map_err(server.said(statement))?;
+                    statement::run(&mut connection, statement).map_err(server.said(statement))?;
                 }
                 Some(thread::spawn(move || {
                     // The obstacle is that time passes.
                     thread::sleep(LASTS);
-                    connection.query_drop("COMMIT")
+                    statement::run(&mut connection, "COMMIT")
                 }))
             }
         };
@@ -133,7 +134,7 @@ fn fill(server: &Server) -> Result<(), GroupError> {
              SELECT id, CONCAT(SHA2(id, 256), REPEAT('x', 36)) FROM number"
         ),
     ] {
-        connection.query_drop(&statement).map_err(server.said(&statement))?;
+        statement::run(&mut connection, &statement).map_err(server.said(&statement))?;
     }
     Ok(())
 }
@@ -162,7 +163,7 @@ fn running(server: &Server, statement: String) -> Result<JoinHandle<Result<(), m
     let mut connection: Conn = server.admin()?;
     let id = connection.connection_id();
     let mut other = server.admin()?;
-    let work = thread::spawn(move || connection.query_drop(statement));
+    let work = thread::spawn(move || statement::run(&mut connection, statement));
     let at_it =
         format!("SELECT COUNT(*) FROM performance_schema.processlist WHERE ID = {id} AND COMMAND = 'Query'");
     let since = Instant::now();

@@ -3,14 +3,13 @@
 use std::process::Output;
 use std::time::Duration;
 
-use mysql::prelude::Queryable as _;
-
 use super::agents::{AT_WORK, start_and_hear};
 use super::expect::{followed, promise, rows_are_there, untouched};
 use super::network::wait_for_holders;
 use super::{Broken, UnderTest};
 use crate::experiment::Experiment;
 use crate::fault::{Fault, holders};
+use crate::statement;
 
 /// For how long a host that is to stay without the VIP is watched.
 const NOTHING_FOR: Duration = Duration::from_secs(2);
@@ -79,7 +78,7 @@ pub(super) fn refuses(under_test: &mut UnderTest) -> Result<String, Broken> {
         let server = &experiment.lab.group.servers()[primary];
         let mut held = server.admin()?;
         for statement in ["BEGIN", "INSERT INTO lab.ledger (id, note) VALUES (0, 'held')"] {
-            held.query_drop(statement).map_err(server.said(statement))?;
+            statement::run(&mut held, statement).map_err(server.said(statement))?;
         }
         // What is waited for is that nobody is at work on it.
         std::thread::sleep(NOTHING_FOR + Duration::from_millis(100));
@@ -98,7 +97,7 @@ pub(super) fn without_a_candidate(under_test: &mut UnderTest) -> Result<String, 
         let mut held = Vec::new();
         for (_, server) in servers.iter().enumerate().filter(|(place, _)| *place != primary) {
             let mut session = server.admin()?;
-            session.query_drop(READ_LOCK).map_err(server.said(READ_LOCK))?;
+            statement::run(&mut session, READ_LOCK).map_err(server.said(READ_LOCK))?;
             held.push(session);
         }
         let said = typed(experiment, primary, "drain");

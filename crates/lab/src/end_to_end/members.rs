@@ -189,6 +189,7 @@ pub(super) fn end_agents_connections(server: &Server) -> Result<(), crate::group
 /// The primary turns every ordinary client away: its VIP serves nobody, and nobody else may write.
 pub(super) fn offline_mode(under_test: &mut UnderTest) -> Result<String, Broken> {
     let mut gone = Duration::ZERO;
+    let held_by = under_test.experiment.lab.wait_steady()?;
     let figures = under_test.experiment.watched("offline mode", |experiment| {
         let primary = experiment.lab.group.primary()?;
         let server = &experiment.lab.group.servers()[primary];
@@ -199,8 +200,17 @@ pub(super) fn offline_mode(under_test: &mut UnderTest) -> Result<String, Broken>
         wait_for_holders(experiment, &[primary], BACK_LIMIT)?;
         Ok::<_, Broken>(())
     })?;
+    rejoin_after_offline_mode(&mut under_test.experiment, held_by)?;
     rows_are_there(&figures)?;
     Ok(format!("let go after {:.1} s; outage {} s", gone.as_secs_f64(), figures.outage))
+}
+
+/// What a member that was in offline mode does not hear any more (findings/offline-mode-stops-member-actions.sh) is not left to later tests.
+pub(super) fn rejoin_after_offline_mode(experiment: &mut Experiment, member: usize) -> Result<(), Broken> {
+    let lab = &mut experiment.lab;
+    lab.group.join_anew(member, &lab.segment.databases[member])?;
+    lab.wait_steady()?;
+    Ok(())
 }
 
 /// A thousand clients are turned away at `max_connections`, the agents among them.

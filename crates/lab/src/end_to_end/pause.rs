@@ -3,17 +3,17 @@
 use std::process::Output;
 use std::time::{Duration, Instant};
 
-use mysql::prelude::Queryable as _;
-
 use super::agents::{AT_WORK, start_and_hear};
 use super::drain::says;
 use super::expect::{followed, never_two_holders, promise, rows_are_there, untouched};
 use super::history::address;
+use super::members::rejoin_after_offline_mode;
 use super::network::{GATEWAY_LIMIT, wait_for_holders};
 use super::{Broken, UnderTest, logs};
 use crate::experiment::Experiment;
 use crate::fault::holders;
 use crate::group::AGENT_USER;
+use crate::statement;
 
 /// For how long hosts that are to take nothing are watched.
 const NOTHING_FOR: Duration = Duration::from_secs(2);
@@ -146,8 +146,8 @@ pub(super) fn holder_yields(under_test: &mut UnderTest) -> Result<String, Broken
 
 /// As docs/pause.md has it: a paused holder keeps the VIP where another would let go by choice, and does not put back what is removed.
 pub(super) fn holder_fault_by_fault(under_test: &mut UnderTest) -> Result<String, Broken> {
+    let holder = under_test.experiment.lab.wait_steady()?;
     let figures = under_test.experiment.watched("a paused holder, fault by fault", |experiment| {
-        let holder = experiment.lab.group.primary()?;
         let lab = &experiment.lab;
         let kept = |what: &str, after: Duration| {
             // What is shown is that nothing happens in this time.
@@ -174,6 +174,7 @@ pub(super) fn holder_fault_by_fault(under_test: &mut UnderTest) -> Result<String
         promise(there.is_empty(), || format!("removed by hand while paused, and the VIP is on {there:?}"))?;
         back.map(drop)
     })?;
+    rejoin_after_offline_mode(&mut under_test.experiment, holder)?;
     rows_are_there(&figures)?;
     Ok(format!("nobody held the VIP for {} s: from its removal until the host was resumed", figures.unheld))
 }
@@ -199,7 +200,7 @@ pub(super) fn names_who_has_it_not(under_test: &mut UnderTest) -> Result<String,
 
         let locked = {
             let mut session = servers[other].admin()?;
-            session.query_drop(LOCK).map_err(servers[other].said(LOCK))?;
+            statement::run(&mut session, LOCK).map_err(servers[other].said(LOCK))?;
             typed(experiment, third, &["pause", "--for", "1s"])?
         };
         says(&locked, 1, &format!("{named}the group has not copied it there within 5 s"))?;

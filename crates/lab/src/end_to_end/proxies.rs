@@ -22,6 +22,7 @@ use crate::fault::Fault;
 use crate::group::{CLIENT_PASSWORD, CLIENT_USER};
 use crate::namespace::Layout;
 use crate::record::now_us;
+use crate::statement;
 
 const HAPROXY: &str = include_str!("../../../../packaging/examples/haproxy.cfg");
 const ROUTER: &str = include_str!("../../../../packaging/examples/mysqlrouter.conf");
@@ -160,7 +161,7 @@ fn write_on(rows: &Mutex<Vec<(u64, String)>>, stop: &AtomicBool) -> Result<(), m
     let mut connection = Conn::new(options(WRITES))?;
     let server: String = connection.query_first("SELECT @@hostname")?.unwrap_or_default();
     while !stop.load(Ordering::Relaxed) {
-        connection.query_drop("INSERT INTO lab.through_a_proxy () VALUES ()")?;
+        statement::run(&mut connection, "INSERT INTO lab.through_a_proxy () VALUES ()")?;
         rows.lock().unwrap_or_else(PoisonError::into_inner).push((now_us(), server.clone()));
         std::thread::sleep(PAUSE);
     }

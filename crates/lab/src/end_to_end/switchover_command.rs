@@ -18,6 +18,7 @@ use crate::agents::{CONFIGURATION, write};
 use crate::experiment::Experiment;
 use crate::fault::Fault;
 use crate::group::{AGENT_USER, CLIENT_PASSWORD, CLIENT_USER, Server};
+use crate::statement;
 
 /// Exit statuses (docs/switchover.md).
 const DONE: i32 = 0;
@@ -79,7 +80,7 @@ fn session_of(server: &Server, account: &str, statements: &[&str]) -> Result<Con
     let options = OptsBuilder::new().user(Some(account)).pass(password).socket(server.socket().to_str());
     let mut connection = Conn::new(options).map_err(server.said("connecting"))?;
     for statement in statements {
-        connection.query_drop(statement).map_err(server.said(statement))?;
+        statement::run(&mut connection, statement).map_err(server.said(statement))?;
     }
     Ok(connection)
 }
@@ -152,12 +153,11 @@ fn refused_target(experiment: &Experiment, typed_on: usize, old: usize, to: usiz
         let mut held = session(&servers[to], &["FLUSH TABLES WITH READ LOCK"])?;
         let mut writer = session(&servers[old], &[])?;
         for row in 0..BEHIND {
-            writer
-                .query_drop(format!("REPLACE INTO lab.held VALUES ({row})"))
+            statement::run(&mut writer, format!("REPLACE INTO lab.held VALUES ({row})"))
                 .map_err(servers[old].said("REPLACE"))?;
         }
         refused("it is behind by")?;
-        held.query_drop("UNLOCK TABLES").map_err(servers[to].said("UNLOCK TABLES"))?;
+        statement::run(&mut held, "UNLOCK TABLES").map_err(servers[to].said("UNLOCK TABLES"))?;
     }
     servers[to].freeze()?;
     let silent = refused(&format!("{to_at} is not fit: its server cannot be asked"));
@@ -217,7 +217,8 @@ fn a_long_statement(experiment: &Experiment, typed_on: usize, old: usize, to_at:
     let server = &experiment.lab.group.servers()[old];
     let mut busy = session(server, &[])?;
     let id = busy.connection_id();
-    let work = std::thread::spawn(move || busy.query_drop("REPLACE INTO lab.held SELECT SLEEP(60)"));
+    let work =
+        std::thread::spawn(move || statement::run(&mut busy, "REPLACE INTO lab.held SELECT SLEEP(60)"));
     // What is waited for is that it has run for longer than the limit below.
     std::thread::sleep(IDLE_FOR);
     let said = typed(experiment, typed_on, &["--yes", "--to", to_at, "--timeout", "1s"]);
@@ -298,7 +299,7 @@ pub(super) fn at_work(server: &Server) -> Result<AtWork, Broken> {
     let over = Arc::new(AtomicBool::new(false));
     let is_over = Arc::clone(&over);
     let thread = std::thread::spawn(move || {
-        while !is_over.load(Ordering::SeqCst) && held.query_drop("DO SLEEP(0.2)").is_ok() {}
+        while !is_over.load(Ordering::SeqCst) && statement::run(&mut held, "DO SLEEP(0.2)").is_ok() {}
     });
     Ok(AtWork { over, thread })
 }

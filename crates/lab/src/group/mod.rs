@@ -9,13 +9,12 @@ mod template;
 
 use std::time::{Duration, Instant};
 
-use mysql::prelude::Queryable;
-
 pub use server::{Member, Server, ServerView};
 pub use stack::{Stack, stack};
 
 use crate::host::Host;
 use crate::namespace::Layout;
+use crate::statement;
 
 /// MySQL's port, on every host.
 pub const MYSQL_PORT: u16 = 3306;
@@ -62,7 +61,7 @@ const START_LIMIT: Duration = Duration::from_secs(60);
 const UPGRADE_LIMIT: Duration = Duration::from_secs(300);
 /// What makes a new primary writable.
 const ACTION: &str = "'mysql_disable_super_read_only_if_primary', 'AFTER_PRIMARY_ELECTION'";
-/// How long an order about it may take until every server has it; one that is lost is given again.
+/// How long an order about it may take until every server has it; one that has not is made to join anew.
 const ACTION_TAKES: Duration = Duration::from_secs(2);
 /// How long it may take until every server has it enabled, or disabled.
 const ACTION_LIMIT: Duration = Duration::from_secs(20);
@@ -194,7 +193,7 @@ impl Group {
             "START GROUP_REPLICATION",
             "SET GLOBAL group_replication_bootstrap_group = OFF",
         ] {
-            connection.query_drop(statement).map_err(first.said(statement))?;
+            statement::run(&mut connection, statement).map_err(first.said(statement))?;
         }
         Ok(())
     }
@@ -206,7 +205,7 @@ impl Group {
         let sql = format!("DROP USER IF EXISTS '{AGENT_USER}'@'%';\n{sql}")
             .replace("put the password here", AGENT_PASSWORD);
         for statement in sql.split_terminator(";\n") {
-            connection.query_drop(statement).map_err(primary.said(statement))?;
+            statement::run(&mut connection, statement).map_err(primary.said(statement))?;
         }
         Ok(())
     }
@@ -220,7 +219,7 @@ impl Group {
         for statement in
             sql.split_terminator(";\n").filter(|line| line.starts_with("GRANT") && line.contains(&of_agents))
         {
-            connection.query_drop(statement).map_err(primary.said(statement))?;
+            statement::run(&mut connection, statement).map_err(primary.said(statement))?;
         }
         Ok(())
     }
@@ -319,24 +318,39 @@ impl Group {
         Ok(to)
     }
 
-    /// Whether new primaries become writable (MySQL's member action of that name), said on the primary. Waits until every server has it so:
-    /// it travels with the group's messages, the next switchover may come before it, and one was lost.
+    /// Whether new primaries become writable (MySQL's member action of that name), said on the primary. Waits until every server has it so: it
+    /// travels with the group's messages, and the next switchover may come before it. A member that was in offline mode since it joined hears of
+    /// one such change and of none after it (findings/offline-mode-stops-member-actions.sh): it is made to join anew, and is told then.
     pub fn make_new_primaries_writable(&self, primary: usize, writable: bool) -> Result<(), GroupError> {
         let set = if writable { "enable" } else { "disable" };
+        self.servers[primary].run(&format!("SELECT group_replication_{set}_member_action({ACTION})"))?;
         let since = Instant::now();
-        let is_so = |server: &Server| server.becomes_writable().is_ok_and(|is| is == writable);
-        while since.elapsed() <= ACTION_LIMIT {
-            self.servers[primary].run(&format!("SELECT group_replication_{set}_member_action({ACTION})"))?;
-            let ordered = Instant::now();
-            while ordered.elapsed() <= ACTION_TAKES {
-                if self.servers.iter().all(is_so) {
-                    return Ok(());
-                }
-                std::thread::sleep(LOOK_EVERY);
+        let mut joined_anew = false;
+        loop {
+            let has_it = |server: &&Server| server.becomes_writable().is_ok_and(|is| is == writable);
+            let deaf: Vec<&Server> = self.servers.iter().filter(|server| !has_it(server)).collect();
+            if deaf.is_empty() && self.is_whole() {
+                return Ok(());
             }
+            if since.elapsed() > ACTION_LIMIT {
+                let what = format!("not every server has {ACTION} {set}d");
+                return Err(GroupError::TooLong { what, limit: ACTION_LIMIT, words: self.describe() });
+            }
+            if !joined_anew && since.elapsed() > ACTION_TAKES {
+                joined_anew = true;
+                for server in deaf.iter().filter(|server| server.address() != self.servers[primary].address())
+                {
+                    server.rejoin()?;
+                }
+            }
+            std::thread::sleep(LOOK_EVERY);
         }
-        let what = format!("not every server has {ACTION} {set}d");
-        Err(GroupError::TooLong { what, limit: ACTION_LIMIT, words: self.describe() })
+    }
+
+    /// A member leaves the group and joins it again, and the group is whole: what only a join mends.
+    pub(crate) fn join_anew(&mut self, number: usize, host: &Host) -> Result<(), GroupError> {
+        self.servers[number].rejoin()?;
+        self.heal(number, host)
     }
 
     /// Brings a member back, whatever became of it, and waits until the group is whole. Never makes a new group.

@@ -17,6 +17,7 @@ use super::{GroupError, Identity};
 use crate::host::Host;
 use crate::namespace::Layout;
 use crate::segment::databases;
+use crate::statement;
 
 /// `STOP GROUP_REPLICATION` may take its time; a server that says nothing for this long hangs.
 const STATEMENT_LIMIT: Duration = Duration::from_secs(90);
@@ -256,7 +257,7 @@ impl Server {
 
     /// Runs one statement as `root` and drops what it returns.
     pub fn run(&self, statement: &str) -> Result<(), GroupError> {
-        self.admin()?.query_drop(statement).map_err(self.said(statement))
+        statement::run(&mut self.admin()?, statement).map_err(self.said(statement))
     }
 
     /// What it says of the group, now.

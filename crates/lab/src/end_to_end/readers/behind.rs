@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use mysql::prelude::Queryable as _;
-
 use super::super::expect::{promise, untouched};
 use super::super::machine::with_all_cores_busy;
 use super::super::{Broken, UnderTest};
 use super::{a_reader, held, moved, none_moved, pauses, wait_until, with_readers, with_readers_anywhere};
 use crate::experiment::Experiment;
 use crate::record::now_us;
+use crate::statement;
 
 /// What a lab's own client writes in half a second.
 const SMALL: &str = "reader_max_behind = 100\nreader_behind_for = \"2s\"\nreader_well_for = \"3s\"\n";
@@ -30,7 +29,7 @@ const BUSY_FOR: Duration = Duration::from_secs(20);
 fn hold_up(experiment: &Experiment, place: usize) -> Result<mysql::Conn, Broken> {
     let server = &experiment.lab.group.servers()[place];
     let mut session = server.admin()?;
-    session.query_drop(HOLD).map_err(server.said(HOLD))?;
+    statement::run(&mut session, HOLD).map_err(server.said(HOLD))?;
     Ok(session)
 }
 
