@@ -165,12 +165,7 @@ pub(super) fn claim_by_gratuitous_arp(host: &Host) -> Result<(), Broken> {
     let bridge = host.in_network(|| link_address(BRIDGE))?;
     let mac =
         bridge.map(|bridge| bridge.addr()).map_err(Broken::io("reading the bridge's hardware address"))?;
-    claim_from(host, mac.unwrap_or_default())
-}
-
-/// The same with another hardware address.
-pub(super) fn claim_from(host: &Host, mac: Mac) -> Result<(), Broken> {
-    send_arp(host, BRIDGE, &claim(mac))
+    send_arp(host, BRIDGE, &claim(mac.unwrap_or_default()))
 }
 
 /// To all: the VIP is at this MAC.

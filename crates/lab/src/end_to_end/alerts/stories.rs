@@ -8,7 +8,7 @@ use clap::ValueEnum;
 
 use super::{Told, agents, readers};
 use crate::agents::{Cluster, LAB};
-use crate::end_to_end::contested::{claim_by_gratuitous_arp, claim_from};
+use crate::end_to_end::contested::claim_by_gratuitous_arp;
 use crate::end_to_end::expect::{followed, rows_are_there};
 use crate::end_to_end::{Broken, UnderTest};
 use crate::experiment::Experiment;
@@ -40,15 +40,11 @@ const HOOK_IS_RUN: Duration = Duration::from_secs(6);
 const CONFLICT_IS_TOLD: Duration = Duration::from_secs(8);
 
 const HOOK_THAT_SUCCEEDS: &str = "on_acquire = [\"/bin/true\"]\n";
-/// `on_acquire` fails; where strangers are told of, one hook hangs, and sixteen wait.
+/// `on_acquire` fails; the one of a conflict hangs, and is ended at its limit.
 const HOOKS_THAT_FAIL: &str = "on_acquire = [\"/bin/false\"]
 on_conflict = [\"/bin/sleep\", \"900\"]
-hook_limit = \"300s\"
+hook_limit = \"2s\"
 ";
-/// So many strangers are more than hooks may wait …
-const STRANGERS: u8 = 40;
-/// … and each is told of within this.
-const STRANGER_EVERY: Duration = Duration::from_millis(400);
 
 /// Faults in a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -57,7 +53,7 @@ pub enum Story {
     Members,
     /// An agent restarted, killed, and held up; the agents' account turned away; a pause and a drain that nobody ends
     Agents,
-    /// A slow server; a stranger that uses the VIP; hooks that are not run, and one that fails
+    /// A slow server; a stranger that uses the VIP, with a hook that hangs; a hook that fails
     Surroundings,
     /// VIPs for readers: a secondary that stops, and no secondary left
     Readers,
@@ -105,7 +101,6 @@ impl Story {
                 quiet("at rest", told)?;
                 slow_server(experiment, told)?;
                 stranger(experiment, told)?;
-                hooks_not_run(experiment, told)?;
                 failing_hook(experiment, told)
             }
             Self::Readers => readers::tell(experiment, told),
@@ -252,37 +247,19 @@ fn stranger(experiment: &mut Experiment, told: &mut Told) -> Result<(), Broken> 
     quiet("the server answers as ever", told)?;
     let holder = experiment.lab.wait_steady()?;
     let figures = experiment.watched("a stranger claims the VIP", |experiment| {
-        let fires = [("HaipmgrAddressConflict", Some(experiment.name(holder)))];
-        told.stretch("a machine that is no member claims the VIP", &fires, || {
+        let fires = ["HaipmgrAddressConflict", "HaipmgrHookFailed"]
+            .map(|alert| (alert, Some(experiment.name(holder))));
+        told.stretch("a machine that is no member claims the VIP, and `on_conflict` hangs", &fires, || {
             let since = Instant::now();
             while since.elapsed() < CONFLICT_IS_TOLD {
                 claim_by_gratuitous_arp(&experiment.lab.segment.gateway)?;
                 std::thread::sleep(Duration::from_millis(700));
             }
+            std::thread::sleep(HOOK_IS_RUN);
             Ok(())
         })
     })?;
     rows_are_there(&figures)
-}
-
-/// More machines claim the VIP than hooks may wait. The conflicts are told for five minutes, so they are still there.
-fn hooks_not_run(experiment: &mut Experiment, told: &mut Told) -> Result<(), Broken> {
-    let holder = experiment.lab.wait_steady()?;
-    let figures = experiment.watched("forty strangers claim the VIP", |experiment| {
-        (0..STRANGERS).try_for_each(|stranger| {
-            claim_from(&experiment.lab.segment.gateway, [2, 0, 0, 0, 0x5a, stranger])?;
-            std::thread::sleep(STRANGER_EVERY);
-            Ok::<_, Broken>(())
-        })
-    })?;
-    rows_are_there(&figures)?;
-    std::thread::sleep(SETTLED);
-    let fires =
-        ["HaipmgrAddressConflict", "HaipmgrHookFailed"].map(|alert| (alert, Some(experiment.name(holder))));
-    told.stretch("more conflicts than hooks may wait", &fires, || {
-        std::thread::sleep(QUIET);
-        Ok(())
-    })
 }
 
 /// What went before is told for minutes, so it is still there.
