@@ -121,6 +121,8 @@ await() {
 # What a step that failed said of it, for who sees but the end of a long output.
 say_again() {
     printf '\n== what failed in: %s\n' "$1"
+    # Which of them in the end, and how many: what is cut below may not say so.
+    grep -E 'FAILED again|passed, [0-9]+ failed|^test result: FAILED|second try, alone:' "$2" | cut -c1-300 | head -n 30 || true
     grep --no-group-separator -m 8 -A 40 -E '\bFAILED\b|panicked at|^error' "$2" | cut -c1-400 | head -n 120 || tail -n 20 "$2"
 }
 

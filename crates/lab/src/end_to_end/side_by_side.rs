@@ -22,8 +22,8 @@ const LABS_A_CORE: usize = 2;
 const BESIDE: usize = 1;
 /// Bringing a lab up takes as long as a test or two: for fewer than this many it is not worth it.
 const TESTS_A_LAB: usize = 4;
-/// Where more than these fail, it is not the machine.
-const SECOND_TRIES: usize = 8;
+/// Where more than these fail, one in ten of all, it is not the machine.
+const SECOND_TRIES: usize = 16;
 /// Lines shown of what a lab said that ended too soon.
 const SHOWN: usize = 20;
 
