@@ -5,8 +5,8 @@ use mysql::prelude::Queryable;
 
 /// Runs one statement, reads all that it returns, and drops it.
 ///
-/// The crate's own `query_drop` (mysql 28.0.4) says Ok where the server's error comes after the columns, as that of a function which it refuses
-/// does: `SELECT group_replication_set_as_primary(…)`, `SELECT group_replication_enable_member_action(…)`.
+/// The crate's own `query_drop` (mysql 28.0.4) says Ok where the server's error comes after the columns, as that of a function which fails at its
+/// work does (3910): `SELECT group_replication_set_as_primary(…)`, `SELECT group_replication_enable_member_action(…)`.
 ///
 /// # Errors
 ///
