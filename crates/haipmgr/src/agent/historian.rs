@@ -80,12 +80,13 @@ impl Historian {
     }
 
     fn tell(&mut self, cluster: &Cluster, row: Row, servers: &Servers) {
-        let (Some(path), Some(vip)) = (self.path.clone(), cluster.policy.address_of(row.vip)) else { return };
+        let (Some(path), Some(vip)) = (self.path.clone(), cluster.policy.vips.get(&row.vip)) else { return };
         let written = Written {
             cluster: cluster.name.clone(),
             port: cluster.mysql_port,
             vips: cluster.policy.vips.len(),
-            vip,
+            vip: vip.address,
+            role: vip.role,
             now: clock::now(),
             wall: jiff::Timestamp::now(),
         };

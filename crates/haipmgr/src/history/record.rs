@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use decide::history::{Code, Kind, Party, Row};
 use decide::net::VipId;
+use decide::policy::VipRole;
 use decide::time::Time;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -37,6 +38,9 @@ pub struct Record {
     pub cluster: String,
     /// The VIP.
     pub vip: IpAddr,
+    /// Whom it is for; none: the line is of a version that had no VIPs for readers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<VipRole>,
     /// Who had it before.
     pub from: Option<Party>,
     /// Who has it now.
@@ -111,6 +115,8 @@ pub struct Written {
     pub vips: usize,
     /// The VIP.
     pub vip: IpAddr,
+    /// Whom it is for.
+    pub role: VipRole,
     /// The agent's clock …
     pub now: Time,
     /// … and the wall clock at the same moment.
@@ -141,6 +147,7 @@ impl Record {
             at: utc(at),
             cluster: written.cluster.clone(),
             vip: written.vip,
+            role: Some(written.role),
             from: row.from.clone(),
             to: row.to.clone(),
             by: By { how, who: None, reason: None },
@@ -295,6 +302,7 @@ mod tests {
             port: 3306,
             vips: 1,
             vip: [10, 77, 0, 100].into(),
+            role: VipRole::Writer,
             now: Time(21_000 * MS),
             wall: "2026-11-29T01:30:13.345Z".parse().unwrap(),
         }

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use decide::policy::VipRole;
 use serde::Serialize;
 
 use crate::config::Happening;
@@ -72,11 +73,21 @@ impl Message {
         if let Some(switch) = &self.switch {
             words.push(("HAIPMGR_ID", switch.id.clone()));
             words.push(("HAIPMGR_CODE", switch.code.clone()));
+            words.extend(switch.role.map(|role| ("HAIPMGR_ROLE", word_of(role))));
             words.extend(switch.from.as_ref().map(|from| ("HAIPMGR_FROM", from.to_string())));
             words.extend(switch.to.as_ref().map(|to| ("HAIPMGR_TO", to.to_string())));
         }
         words
     }
+}
+
+/// As in the file of the configuration.
+fn word_of(role: VipRole) -> String {
+    match role {
+        VipRole::Writer => "writer",
+        VipRole::Reader => "reader",
+    }
+    .to_owned()
 }
 
 #[cfg(test)]
@@ -94,11 +105,13 @@ mod tests {
         let whole = whole.beside("history.schema.json", &switches);
         let record = json!({
             "format": 1, "id": "3306-20261129T013012.345Z", "kind": "left", "code": "SWITCHOVER", "at": "2026-11-29T02:30:00.123+00:00",
-            "cluster": "orders", "vip": "10.77.0.100", "from": { "name": "db1", "address": null }, "to": null,
+            "cluster": "orders", "vip": "10.77.0.100", "role": "reader", "from": { "name": "db1", "address": null }, "to": null,
             "by": { "how": "ordered", "who": null, "reason": null }, "sentence": "it moved", "outage": null, "seen": [], "trace_us": 1,
         });
         let record: Record = serde_json::from_value(record).unwrap();
         let mut words = Words::new();
+        let of_a_reader = Message::of_switch(Happening::OnAcquire, "db1", record.clone());
+        assert!(of_a_reader.environment().contains(&("HAIPMGR_ROLE", "reader".to_owned())));
         for hook in [Happening::OnAcquire, Happening::OnRelease, Happening::OnConflict, Happening::OnTrouble]
         {
             let at = "2026-11-29T02:30:00.123Z".to_owned();

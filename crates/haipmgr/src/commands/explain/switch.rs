@@ -167,6 +167,7 @@ mod tests {
             at: "2026-11-29T01:30:12.345+00:00".to_owned(),
             cluster: "orders".to_owned(),
             vip: [10, 77, 0, 100].into(),
+            role: None,
             from: None,
             to: None,
             by: By { how: How::Automatic, who: None, reason: None },
