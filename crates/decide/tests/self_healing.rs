@@ -180,6 +180,8 @@ fn a_vip_with_a_prefix_length_of_its_own_is_known_by_it_and_the_full_one_is_the_
     let renews = |actions: &[Action]| {
         actions.iter().any(|action| matches!(action, Action::Vip(_, VipAction::RenewAddress { .. })))
     };
+    // A lease that is due soon is renewed at the first look.
+    shows(&mut model, with_copies(&[on("eth0", 24)]));
     assert!(!renews(&shows(&mut model, with_copies(&[on("eth0", 24)]))), "as it is to be");
     assert!(renews(&shows(&mut model, with_copies(&[on("eth0", 32)]))), "of the file before");
     assert!(model.said(|reason| *reason == Reason::CopyWithPrefix("eth0".to_owned(), 32)));

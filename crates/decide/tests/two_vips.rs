@@ -401,3 +401,22 @@ fn a_lease_that_lapses_says_nothing_of_the_other_vip_which_a_pause_keeps_as_long
         assert_eq!(agent.here, BTreeSet::from(EACH), "{:#?}", agent.settled.last());
     }
 }
+
+#[test]
+fn leases_that_are_due_within_a_moment_of_each_other_are_renewed_after_one_look() {
+    let mut agent = Agent::new();
+    agent.run(ms(400));
+    assert_eq!(agent.here, BTreeSet::from(EACH));
+    // The second is put back: from now on its lease would be due half a second after the first's.
+    agent.here.remove(&SECOND);
+    agent.driver.push(agent.addresses());
+    agent.run(Duration::from_secs(7));
+    assert_eq!(agent.here, BTreeSet::from(EACH));
+    agent.deeds.clear();
+    agent.run(Duration::from_secs(20));
+    let renews = |action: &VipAction| matches!(action, VipAction::RenewAddress { .. });
+    let renewed = EACH.map(|vip| agent.count(vip, renews));
+    let looks = agent.deeds.iter().filter(|deed| **deed == Action::AskHost).count();
+    assert!(renewed[0] >= 6 && renewed[1] >= 6, "{renewed:?}");
+    assert!(looks <= renewed[0] + 2, "{looks} looks for {renewed:?} renewals");
+}

@@ -19,6 +19,9 @@ const RENEWED_ON_TIME: Duration = Duration::from_millis(50);
 /// many questions an older answer will do, or one that shows nothing, for the kernel renews only what is there.
 /// Not where its server is certainly down: what lingers there for the clients alone is no loss.
 const RENEWAL_LOOKS_WHEN_STARVED: u32 = 10;
+/// A lease that is due within this part of its length is renewed now where the kernel has just shown the address, and its server is as it
+/// should be: who looked for one VIP has looked for all, and many of a cluster come to be renewed together, after one look.
+const RENEWED_ALONG: u32 = 12;
 /// Time between two questions of who else has the VIP, from a holder whose server is heard of no more.
 const ASK_WHILE_NOTHING_IS_HEARD: Duration = Duration::from_secs(1);
 /// Time between two announcements while a member is not ONLINE in the group, at the most.
@@ -43,14 +46,16 @@ impl VipMachine {
 
     /// Renews the lease where it is due and the kernel has just shown the address; else the kernel is asked.
     fn renew_when_due(at: VipMoment<'_>, out: &mut Output, hold: &mut Hold, well: bool) {
-        let due = hold.next_renewal.filter(|due| at.now >= *due);
-        // Another's claim is settled first; the lease is thrice as long as a renewal may wait.
-        let due =
-            due.filter(|due| hold.dispute.is_none() || at.now.since(*due) > at.policy.dispute_limit * 2);
         let seen_at = at.facts.host.asked_at;
         // An answer that shows no addresses is no sight of this one.
         let shown = matches!(at.facts.host.fact, Fact::Known(_));
         let seen_just_now = shown && at.now.since(seen_at) <= RENEWED_ON_TIME;
+        let along = at.policy.lease.filter(|_| seen_just_now && well && Self::may_renew(at, well));
+        let soon = at.now + along.unwrap_or_default() / RENEWED_ALONG;
+        let due = hold.next_renewal.filter(|due| soon >= *due);
+        // Another's claim is settled first; the lease is thrice as long as a renewal may wait.
+        let due =
+            due.filter(|due| hold.dispute.is_none() || at.now.since(*due) > at.policy.dispute_limit * 2);
         let starved = hold.down_since.is_none()
             && hold.renewal_looks.is_some_and(|(looks, _)| looks >= RENEWAL_LOOKS_WHEN_STARVED);
         let seen = due.is_some_and(|due| seen_just_now || (seen_at >= due && starved));

@@ -3,6 +3,7 @@
 mod behind;
 mod label;
 mod message;
+mod tidy;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -17,6 +18,7 @@ use tokio::time::timeout;
 pub use self::behind::OwnAddresses;
 pub use self::label::Label;
 use self::message::{address_to_add, address_to_delete, address_to_renew};
+pub use self::tidy::{AllAddresses, Company};
 use linux::netlink::{Ipv6News, NetlinkError, RouteSocket, own_address};
 use linux::route_message::RouteMessage;
 

@@ -46,7 +46,12 @@ impl Agent {
     pub(super) fn prepare(&self) {
         for vip in self.cluster.policy.vips.values() {
             self.shared.addresses.prepare(vip.address);
-            let (address, journal) = (vip.address, self.journal.clone());
+        }
+        let addresses = || self.cluster.policy.vips.values().map(|vip| vip.address);
+        // One of each family stands for all: what is loaded is the kernel's.
+        for address in addresses().find(IpAddr::is_ipv4).into_iter().chain(addresses().find(IpAddr::is_ipv6))
+        {
+            let journal = self.journal.clone();
             tokio::spawn(async move {
                 // The first question makes the kernel load tcp_diag.
                 if let Err(error) = sockets::list(address).await {

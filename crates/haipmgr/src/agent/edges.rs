@@ -11,6 +11,7 @@ use decide::time::Time;
 
 use super::drive::Edges;
 use super::log_dedup::Line;
+use super::vip_edges::VipEdges;
 use super::{Agent, next_in};
 use crate::clock::{self, Clocks};
 use crate::config::Happening;
@@ -90,9 +91,7 @@ impl Edges for Agent {
     }
 
     async fn settled(&mut self, settled: &Settled) {
-        for vip in self.vips.values_mut() {
-            vip.tidy(&self.shared.addresses).await;
-        }
+        self.tidy().await;
         self.wiring.close_unused_echoes();
         let log = self.journal.at(self.wall_time.clone());
         let names = self.leaving.as_ref().map_or(&self.cluster.policy, |leaving| &leaving.policy);
@@ -120,6 +119,17 @@ impl Edges for Agent {
 }
 
 impl Agent {
+    /// Looks after the VIPs that this decision added or renewed, after one look at this host's addresses.
+    async fn tidy(&mut self) {
+        if !self.vips.values().any(VipEdges::is_to_be_tidied) {
+            return;
+        }
+        let all = tokio::time::timeout(LOOK_WITHIN, self.shared.addresses.all()).await.ok().flatten();
+        for vip in self.vips.values_mut() {
+            vip.tidy(&self.shared.addresses, all.as_ref()).await;
+        }
+    }
+
     /// The hook for what a line of the log says, where there is one.
     fn have_run(&self, line: &Line) {
         let (hook, text) = match line {

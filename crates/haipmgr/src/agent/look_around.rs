@@ -2,6 +2,7 @@
 //! read-only, a kernel that answers no ARP, a changed way of the frames. Decides nothing.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use decide::State;
 use decide::checks::{Cause, Finding};
@@ -51,19 +52,31 @@ impl Agent {
             self.once.error(&self.journal, error.to_string(), &error);
         }
         self.look_at_read_only(state);
+        self.look_at_listeners(state);
+    }
+
+    /// A server that listens elsewhere refuses the VIP's clients.
+    fn look_at_listeners(&self, state: &State) {
+        let mut here = Vec::new();
         for (id, vip) in &self.cluster.policy.vips {
-            let (address, port) = (vip.address, self.cluster.mysql_port);
-            let cause = format!("nobody listens at {address}");
-            if !held(state).any(|(held, _)| held == *id) {
-                self.once.forget(&cause);
-                continue;
+            if held(state).any(|(held, _)| held == *id) {
+                here.push(vip.address);
+            } else {
+                self.once.forget(&nobody_listens_at(vip.address));
             }
-            let (once, journal) = (self.once.clone(), self.journal.clone());
-            tokio::task::spawn_blocking(move || match listening::remark(address, port) {
-                Some(text) => once.error(&journal, cause, &text),
-                None => once.forget(&cause),
-            });
         }
+        if here.is_empty() {
+            return;
+        }
+        let (once, journal, port) = (self.once.clone(), self.journal.clone(), self.cluster.mysql_port);
+        tokio::task::spawn_blocking(move || {
+            for (vip, remark) in listening::remarks(&here, port) {
+                match remark {
+                    Some(text) => once.error(&journal, nobody_listens_at(vip), &text),
+                    None => once.forget(&nobody_listens_at(vip)),
+                }
+            }
+        });
     }
 
     /// The VIP stays here without an agent, so that only the kernel's answers keep others from taking it.
@@ -75,4 +88,9 @@ impl Agent {
             ));
         }
     }
+}
+
+/// The name of this trouble, by which it is said once.
+fn nobody_listens_at(vip: IpAddr) -> String {
+    format!("nobody listens at {vip}")
 }

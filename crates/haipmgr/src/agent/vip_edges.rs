@@ -12,7 +12,7 @@ use decide::output::Outcome;
 use decide::policy::VipPolicy;
 use tokio::time::timeout;
 
-use crate::act::address::{Addresses, Label, OwnAddresses};
+use crate::act::address::{Addresses, AllAddresses, Company, Label, OwnAddresses};
 use crate::act::late_packets::{LatePackets, LatePacketsError};
 use crate::act::orphan_syns::OrphanSyns;
 use crate::act::sockets::{self, Connection, SocketsError};
@@ -136,9 +136,21 @@ impl VipEdges {
         self.tidy = (*done == Outcome::Succeeded).then(tidy);
     }
 
-    /// Removes the predecessor's copies beside the VIP that was just put under a lease, and puts it behind the host's own address.
-    pub(super) async fn tidy(&mut self, addresses: &Addresses) {
+    /// Whether it was added or renewed since it was last looked at.
+    pub(super) fn is_to_be_tidied(&self) -> bool {
+        self.tidy.is_some()
+    }
+
+    /// Removes the predecessor's copies beside the VIP that was just put under a lease, and puts it behind the host's own address. Where
+    /// `all`, read since, show that there is nothing to do, nothing is done.
+    pub(super) async fn tidy(&mut self, addresses: &Addresses, all: Option<&AllAddresses>) {
         let Some(Tidy { interface, label, lifetime }) = self.tidy.take() else { return };
+        let own = self.members.as_deref().map_or(OwnAddresses::Unlabelled, OwnAddresses::Among);
+        let (address, prefix) = (self.address, self.prefix);
+        let company = Company { interface: &interface, address, prefix, leased: lifetime.is_some(), own };
+        if all.is_some_and(|all| all.are_tidy(company)) {
+            return;
+        }
         if lifetime.is_some() {
             let removal = addresses.remove_other_prefixes(&interface, self.address, self.prefix);
             let done = timeout(ADDRESS_LIMIT, removal).await.map(|done| done.map(|()| true));
@@ -147,7 +159,6 @@ impl VipEdges {
                 self.once.error(&self.journal, text.clone(), &text);
             }
         }
-        let own = self.members.as_deref().map_or(OwnAddresses::Unlabelled, OwnAddresses::Among);
         let move_it = addresses.put_behind(&interface, self.address, self.prefix, &label, lifetime, own);
         match timeout(ADDRESS_LIMIT, move_it).await {
             Ok(Ok(false)) => {}

@@ -148,8 +148,8 @@ fn fits(cluster: &Cluster, host: &ThisHost, here: &Here) -> Vec<Line> {
             "as it says; docs/manual.md, \"Network services that remove the VIP\"",
         );
     }
-    let deaf =
-        cluster.policy.vips.values().filter_map(|vip| listening::remark(vip.address, cluster.mysql_port));
+    let vips = cluster.policy.vips.values().map(|vip| &vip.address);
+    let deaf = listening::remarks(vips, cluster.mysql_port).filter_map(|(_, remark)| remark);
     let mend = "bind_address = * in the server's option file, and a restart of mysqld";
     // What is well is said of every member's server by its own word.
     for remark in deaf {
@@ -186,6 +186,10 @@ fn what_would_run(config: &Config) -> String {
             cluster.stat_file().display(),
             config::format_duration(cluster.stat_shown_for()),
         );
+        for vip in cluster.policy.reader_vips().filter_map(|vip| cluster.policy.address_of(vip)) {
+            let file = cluster.reader_stat_file(vip);
+            let _never_fails = writeln!(text, "  stat of {vip}, for readers: {}", file.display());
+        }
     }
     text
 }

@@ -256,8 +256,8 @@ pub(super) fn remarks(cluster: &Cluster) -> Vec<String> {
     let mut remarks = host.remarks(cluster);
     if let Some(here) = host.here(cluster) {
         remarks.extend(here.interfaces().filter_map(arp_kept_in::remark));
-        let vips = cluster.policy.vips.values();
-        remarks.extend(vips.filter_map(|vip| listening::remark(vip.address, cluster.mysql_port)));
+        let vips = cluster.policy.vips.values().map(|vip| &vip.address);
+        remarks.extend(listening::remarks(vips, cluster.mysql_port).filter_map(|(_, remark)| remark));
     }
     remarks.extend(missing_programs(&cluster.hooks));
     remarks

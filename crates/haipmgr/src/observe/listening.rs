@@ -27,15 +27,18 @@ const NEVER: u64 = u64::MAX;
 /// After a sign of the server's process it is looked at again and again, this long after the look before.
 const AFTER_A_SIGN_MS: [u64; 8] = [1, 4, 10, 15, 30, 60, 120, 250];
 
-/// One sentence where servers listen at this port and none of them at the VIP: its clients are refused there. None where
-/// nothing listens at all (the server is down, or has a network of its own), or the kernel does not tell.
-pub fn remark(vip: IpAddr, port: u16) -> Option<String> {
-    let listeners = Diag::open().and_then(|mut diag| diag.listeners(port)).ok()?;
-    refused_at(vip, port, listeners.into_iter().map(|(address, _)| address))
+/// For each of these VIPs one sentence where servers listen at this port and none of them at that VIP: its clients are refused there. None
+/// where nothing listens at all (the server is down, or has a network of its own), or the kernel, which is asked once, does not tell.
+pub fn remarks<'a>(
+    vips: impl IntoIterator<Item = &'a IpAddr>,
+    port: u16,
+) -> impl Iterator<Item = (IpAddr, Option<String>)> {
+    let listeners = Diag::open().and_then(|mut diag| diag.listeners(port)).unwrap_or_default();
+    let at: Vec<IpAddr> = listeners.into_iter().map(|(address, _)| address.to_canonical()).collect();
+    vips.into_iter().map(move |vip| (*vip, refused_at(*vip, port, &at)))
 }
 
-fn refused_at(vip: IpAddr, port: u16, listeners: impl Iterator<Item = IpAddr>) -> Option<String> {
-    let listeners: Vec<_> = listeners.map(|address| address.to_canonical()).collect();
+fn refused_at(vip: IpAddr, port: u16, listeners: &[IpAddr]) -> Option<String> {
     let serves = |address: &IpAddr| match address {
         // A server on `::` takes IPv4 connections as well; one that does not is not told apart here.
         IpAddr::V6(address) if address.is_unspecified() => true,
@@ -178,8 +181,9 @@ mod tests {
     use super::*;
 
     fn remark_for(listeners: &[&str]) -> Option<String> {
-        let listeners = listeners.iter().map(|address| address.parse().unwrap());
-        refused_at([10, 77, 0, 100].into(), 3306, listeners)
+        let at = |address: &&str| address.parse::<IpAddr>().unwrap().to_canonical();
+        let listeners: Vec<_> = listeners.iter().map(at).collect();
+        refused_at([10, 77, 0, 100].into(), 3306, &listeners)
     }
 
     #[test]

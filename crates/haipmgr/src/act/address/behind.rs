@@ -14,7 +14,8 @@ use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessa
 
 use super::message::address_to_add;
 use super::{
-    AddressError, Addresses, Doing, Label, Wanted, addresses_of, explain, full_prefix, interface_index, is,
+    AddressError, Addresses, Company, Doing, Label, Wanted, addresses_of, explain, full_prefix,
+    interface_index, is,
 };
 use crate::clock;
 use linux::netlink::{NetlinkError, own_address};
@@ -65,7 +66,9 @@ impl Addresses {
         let socket = self.socket()?;
         let index = interface_index(wanted.interface)?;
         let on_interface = addresses_of(&socket, index).await?;
-        if !is_to_be_moved(&on_interface, wanted, own) {
+        let Wanted { interface, address, prefix, .. } = wanted;
+        let company = Company { interface, address, prefix, leased: wanted.lifetime.is_some(), own };
+        if !is_to_be_moved(on_interface.iter(), company) {
             return Ok(Moved::No);
         }
         let it =
@@ -95,17 +98,17 @@ enum Moved {
 }
 
 /// `on_interface`: in the kernel's order.
-fn is_to_be_moved(on_interface: &[AddressMessage], wanted: Wanted<'_>, own: OwnAddresses<'_>) -> bool {
-    let place = on_interface
-        .iter()
-        .position(|there| is(there, wanted.address) && there.header.prefix_len == wanted.prefix);
-    let Some((vip, later)) = place.and_then(|place| on_interface.get(place..)?.split_first()) else {
-        return false;
-    };
+pub(super) fn is_to_be_moved<'a>(
+    on_interface: impl Iterator<Item = &'a AddressMessage>,
+    wanted: Company<'_>,
+) -> bool {
+    let mut from_it = on_interface
+        .skip_while(|there| !(is(there, wanted.address) && there.header.prefix_len == wanted.prefix));
+    let Some(vip) = from_it.next() else { return false };
     let has_a_route = !vip.attributes.iter().any(|attribute| {
         matches!(attribute, AddressAttribute::Flags(flags) if flags.contains(AddressFlags::Noprefixroute))
     });
-    has_a_route || later.iter().any(|there| own.are_of(there, wanted.interface))
+    has_a_route || from_it.any(|later| wanted.own.are_of(later, wanted.interface))
 }
 
 impl OwnAddresses<'_> {
