@@ -9,7 +9,7 @@ use lab::cost::StandIn;
 use lab::end_to_end::{Soak, Story};
 use lab::fault::Fault;
 use lab::group::Stack;
-use lab::load::{Crowd, InItsPlace};
+use lab::load::{Abuse, Crowd, InItsPlace};
 use lab::segment::Family;
 use lab::witness::Witness;
 
@@ -151,9 +151,12 @@ pub(crate) enum Task {
     },
     /// Measure what HTTP and hooks cost those who decide: switchovers with both off, and with both on under load and abuse, in turns
     Load {
-        /// How many switchovers on each side
-        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+        /// How many turns on each side, four switchovers in each
+        #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..))]
         times: u32,
+        /// How hard those who mean no good try
+        #[arg(long, default_value = "steady")]
+        abuse: Abuse,
         /// The table in Markdown
         #[arg(long)]
         markdown: bool,

@@ -93,8 +93,8 @@ fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
             measure_consistency(&inside(arguments.inside), times, markdown)
         }
         Task::Page { times, out } => Ok(shown(lab::page::prove(&inside(arguments.inside), times, &out)?)),
-        Task::Load { times, markdown } => {
-            Ok(shown(lab::load::measure(&inside(arguments.inside), times, style(markdown))?))
+        Task::Load { times, abuse, markdown } => {
+            Ok(shown(lab::load::measure(&inside(arguments.inside), times, abuse, style(markdown))?))
         }
         Task::TestShare { queue, then, last, out, .. } => {
             let share = Share { queue, then, last };

@@ -1,5 +1,6 @@
 //! Those who ask the agents over HTTP, well and badly, from the client's host: a process of its own.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -17,16 +18,14 @@ use super::words::Words;
 const SCRAPE_EVERY: Duration = Duration::from_secs(1);
 /// So many pages are open at each agent.
 const PAGES: usize = 10;
-/// So many connections are opened at a time by who means no good …
-const CONNECTIONS: usize = 1_000;
-/// … and kept so long, with nothing asked.
-const KEPT_FOR: Duration = Duration::from_secs(1);
+/// So many connections with nothing asked are open at a time to each agent, by who means no good.
+const CONNECTIONS: u32 = 1_000;
 /// So many ask a byte at a time.
 const SLOW: usize = 16;
 const A_BYTE_EVERY: Duration = Duration::from_millis(200);
 /// What a huge request has of headers.
 const HUGE: usize = 1 << 20;
-/// Between two requests of one who abuses.
+/// What failed is tried again after this.
 const AGAIN_AFTER: Duration = Duration::from_millis(50);
 /// No conversation waits longer than this.
 const LIMIT: Duration = Duration::from_secs(3);
@@ -36,6 +35,41 @@ const NO_REQUESTS: [&[u8]; 4] = [
     b"GET / HTTP/9.9\r\n: :\r\n\r\n",
     b"POST / HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
 ];
+
+/// How hard those who mean no good try. Scrapes, pages and slow requests are as many either way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Abuse {
+    /// A thousand connections open, each for ten seconds; a huge and four malformed requests a second
+    Steady,
+    /// A thousand new connections a second; as many huge and malformed requests as there is time for
+    Flood,
+}
+
+impl Abuse {
+    /// How long a connection that asks nothing is kept.
+    const fn keeps(self) -> Duration {
+        match self {
+            Self::Steady => Duration::from_secs(10),
+            Self::Flood => Duration::from_secs(1),
+        }
+    }
+
+    /// From one huge request, or from four malformed ones, to the next.
+    const fn pauses(self) -> Duration {
+        match self {
+            Self::Steady => Duration::from_secs(1),
+            Self::Flood => AGAIN_AFTER,
+        }
+    }
+
+    /// As an argument of this command.
+    pub(super) const fn word(self) -> &'static str {
+        match self {
+            Self::Steady => "steady",
+            Self::Flood => "flood",
+        }
+    }
+}
 
 /// What became of it all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,6 +122,9 @@ pub struct Crowd {
     /// The agents' token
     #[arg(long)]
     token: String,
+    /// How hard those who mean no good try
+    #[arg(long, default_value = "steady")]
+    abuse: Abuse,
     /// Print what the first of them answers to one who asks well, and do nothing else
     #[arg(long)]
     words: bool,
@@ -100,7 +137,7 @@ impl Crowd {
     /// The counts can't be written.
     pub fn run(self) -> io::Result<()> {
         if let (true, Some(agent)) = (self.words, self.agents.first()) {
-            let asker = Asker { agent: *agent, token: self.token, shared: Arc::default() };
+            let asker = Asker { agent: *agent, token: self.token, abuse: self.abuse, shared: Arc::default() };
             let words = asker.hear()?;
             return Ok(serde_json::to_writer(io::stdout(), &words)?);
         }
@@ -110,7 +147,8 @@ impl Crowd {
         let shared = Arc::<Shared>::default();
         let mut all = Vec::new();
         for agent in self.agents {
-            let asker = Asker { agent, token: self.token.clone(), shared: Arc::clone(&shared) };
+            let asker =
+                Asker { agent, token: self.token.clone(), abuse: self.abuse, shared: Arc::clone(&shared) };
             all.push(asker.go(Asker::scrape));
             all.extend((0..PAGES).map(|_| asker.go(Asker::page)));
             all.extend((0..SLOW).map(|_| asker.go(Asker::slow)));
@@ -141,6 +179,7 @@ impl Crowd {
 struct Asker {
     agent: SocketAddr,
     token: String,
+    abuse: Abuse,
     shared: Arc<Shared>,
 }
 
@@ -226,11 +265,13 @@ impl Asker {
         Ok(())
     }
 
+    /// Is refused long before its end, so that writing it fails as a rule.
     fn huge(&self) -> io::Result<()> {
         let mut stream = self.connect()?;
         let header = vec![b'x'; HUGE];
-        stream.write_all(b"GET / HTTP/1.1\r\nX-Huge: ").and_then(|()| stream.write_all(&header))?;
-        Err(io::ErrorKind::InvalidData.into())
+        let _ = stream.write_all(b"GET / HTTP/1.1\r\nX-Huge: ").and_then(|()| stream.write_all(&header));
+        thread::sleep(self.abuse.pauses());
+        Ok(())
     }
 
     fn malformed(&self) -> io::Result<()> {
@@ -239,16 +280,26 @@ impl Asker {
             stream.write_all(no_request)?;
             let _ = stream.read(&mut [0; 1_024]);
         }
-        thread::sleep(AGAIN_AFTER);
+        thread::sleep(self.abuse.pauses());
         Ok(())
     }
 
+    /// One after the other, so that as many are open at any time; what the agent closes is missed only by its place.
     fn many(&self) -> io::Result<()> {
-        let first = self.connect()?;
-        let others = (1..CONNECTIONS).map_while(|_| self.connect().ok());
-        let open: Vec<TcpStream> = [first].into_iter().chain(others).collect();
-        thread::sleep(KEPT_FOR);
-        drop(open);
+        let mut open = VecDeque::with_capacity(CONNECTIONS as usize);
+        let begun = Instant::now();
+        let every = self.abuse.keeps() / CONNECTIONS;
+        for number in 1.. {
+            if self.is_over() {
+                break;
+            }
+            // Where it is late, it catches up.
+            thread::sleep((every * number).saturating_sub(begun.elapsed()));
+            if open.len() == CONNECTIONS as usize {
+                open.pop_front();
+            }
+            open.push_back(self.connect()?);
+        }
         Ok(())
     }
 }

@@ -7,6 +7,7 @@
 //! | file | the one idea |
 //! |---|---|
 //! | `mod.rs` | the turns, and what comes of them |
+//! | `processors.rs` | the hosts on some of the processors, those who ask on another |
 //! | `crowd.rs` | those who ask |
 //! | `in_its_place.rs` | who answers in an agent's place |
 //! | `words.rs` | what it says |
@@ -15,6 +16,7 @@
 mod crowd;
 mod in_its_place;
 mod loop_late;
+mod processors;
 mod words;
 
 use std::io::{self, Read as _};
@@ -25,8 +27,9 @@ use std::time::Duration;
 use comfy_table::Table;
 use comfy_table::presets::{ASCII_MARKDOWN, UTF8_BORDERS_ONLY};
 
-pub use self::crowd::{Counts, Crowd};
+pub use self::crowd::{Abuse, Counts, Crowd};
 pub use self::in_its_place::InItsPlace;
+use self::processors::Processors;
 use self::words::Words;
 use crate::agents::{Agent, AgentError, Cluster, LAB};
 use crate::cost::{CostError, Memory, Spent};
@@ -56,6 +59,9 @@ hook_limit = \"300s\"
 const SETTLES_IN: Duration = Duration::from_secs(2);
 /// How often the VIP is taken off its holder by hand before each switchover: until it is back, the loop has noticed, decided and done.
 const TAKEN_AWAY: usize = 3;
+/// So many switchovers in each turn. Single ones differ by more than what is looked for: the medians of fourteen are apart by a tenth as it
+/// falls out.
+const SWITCHOVERS: usize = 4;
 /// An agent's resident memory, bytes, by the kernel's word as `lab cost` reads it: with HTTP off, and with it on under load.
 const MEMORY: [u64; 2] = [12_000_000, 16_000_000];
 /// What is to be no dearer with HTTP on than this many times what it is with HTTP off. Held against where somebody else is asked too.
@@ -130,11 +136,12 @@ struct Sides {
     loaded: Side,
 }
 
-/// So many switchovers on each side, in turns; gives the table and what those who asked were given.
+/// So many turns on each side, four switchovers in each; gives the table and what those who asked were given.
 ///
 /// # Errors
 /// The lab failed, or an agent takes more memory than it may.
-pub fn measure(layout: &Layout, times: u32, style: Style) -> Result<String, LoadError> {
+pub fn measure(layout: &Layout, times: u32, abuse: Abuse, style: Style) -> Result<String, LoadError> {
+    let processors = Processors::divide().map_err(LoadError::io("dividing the processors"))?;
     let mut experiment = Experiment::start(layout, false)?;
     give_token(&experiment)?;
     experiment.configure_agents_under(SERVED, LOADED)?;
@@ -147,14 +154,14 @@ pub fn measure(layout: &Layout, times: u32, style: Style) -> Result<String, Load
         sides.quiet.turn(&mut experiment)?;
 
         let others = InTheirPlace::start(layout, &experiment, &words)?;
-        let crowd = Asking::start(layout, &experiment)?;
+        let crowd = Asking::start(layout, &experiment, abuse, processors)?;
         let turn = sides.beside.turn(&mut experiment);
         beside.add(crowd.end()?);
         drop(others);
         turn?;
 
         experiment.configure_agents_under(SERVED, LOADED)?;
-        let crowd = Asking::start(layout, &experiment)?;
+        let crowd = Asking::start(layout, &experiment, abuse, processors)?;
         let turn = sides.loaded.turn(&mut experiment);
         all.add(crowd.end()?);
         turn?;
@@ -165,7 +172,7 @@ pub fn measure(layout: &Layout, times: u32, style: Style) -> Result<String, Load
             return Err(LoadError::NotAsked(counts));
         }
     }
-    let table = format!("{}\n{}", table(&sides, style), said(times, &sides, &beside, &all));
+    let table = format!("{}\n{}", table(&sides, style), said(abuse, &sides, &beside, &all));
     for (side, (may, on)) in
         [&sides.quiet, &sides.loaded].into_iter().zip(MEMORY.into_iter().zip([false, true]))
     {
@@ -187,10 +194,12 @@ impl Side {
         for _ in 0..TAKEN_AWAY {
             self.back.push(experiment.run(Fault::VipRemovedByHand)?.vip_moved);
         }
-        let figures = experiment.run(Fault::Switchover)?;
-        self.gaps.push(figures.outage);
-        self.elected.push(figures.elected);
-        self.followed.push(figures.vip_moved.less(figures.elected));
+        for _ in 0..SWITCHOVERS {
+            let figures = experiment.run(Fault::Switchover)?;
+            self.gaps.push(figures.outage);
+            self.elected.push(figures.elected);
+            self.followed.push(figures.vip_moved.less(figures.elected));
+        }
         let mut dearest = 0.0_f64;
         for (pid, before) in pids.iter().zip(before) {
             dearest = dearest.max(Spent::by(*pid)?.share_since(before));
@@ -278,15 +287,17 @@ fn row_of(name: &str, values: [Option<f64>; 3], places: usize, compared: bool) -
     [name.to_owned(), shown(off), shown(beside), shown(on), ratio(beside, on), ratio(off, on)]
 }
 
-fn said(times: u32, sides: &Sides, beside: &Counts, all: &Counts) -> String {
+fn said(abuse: Abuse, sides: &Sides, beside: &Counts, all: &Counts) -> String {
     let Sides { quiet, beside: other, loaded } = sides;
     format!(
-        "{times} switchovers and {} removals by hand on each side, in turns; the loops' lateness is that of {}, {} and {} wakes. \
-         Somebody else was asked: {beside}. The agents were asked: {all}.",
+        "{} switchovers and {} removals by hand on each side, in turns; the loops' lateness is that of {}, {} and {} wakes. \
+         Abuse: {}. Somebody else was asked: {beside}. The agents were asked: {all}.",
+        quiet.gaps.len(),
         quiet.back.len(),
         quiet.late_us.len(),
         other.late_us.len(),
         loaded.late_us.len(),
+        abuse.word(),
     )
 }
 
@@ -330,11 +341,19 @@ impl Drop for InTheirPlace {
 struct Asking(Child);
 
 impl Asking {
-    /// From the client's host. They would be on other machines: they take only time that nobody else wants here (`SCHED_IDLE`; a niceness of
-    /// 19 still lets them finish their turn when a server or an agent has something to do).
-    fn start(layout: &Layout, experiment: &Experiment) -> Result<Self, LoadError> {
-        let mut command: Command = experiment.lab.segment.client.command("chrt");
-        command.args(["--idle", "0"]).arg(layout.lab()).args(["crowd", "--token", TOKEN]);
+    /// From the client's host. They would be on other machines: they have a processor of their own where there is more than one, and take only
+    /// time that nobody else wants (`SCHED_IDLE`; a niceness of 19 still lets them finish their turn when a server or an agent has something
+    /// to do).
+    fn start(
+        layout: &Layout,
+        experiment: &Experiment,
+        abuse: Abuse,
+        processors: Processors,
+    ) -> Result<Self, LoadError> {
+        let mut command: Command = experiment.lab.segment.client.command("taskset");
+        command.args(["--cpu-list", &processors.of_those_who_ask()]);
+        command.args(["chrt", "--idle", "0"]).arg(layout.lab()).args(["crowd", "--token", TOKEN]);
+        command.args(["--abuse", abuse.word()]);
         command.args(databases().iter().map(|(_, address)| format!("{address}:{PORT}")));
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         command.spawn().map(Self).map_err(LoadError::io("starting those who ask"))
