@@ -19,7 +19,9 @@ const SCRAPE_EVERY: Duration = Duration::from_secs(1);
 /// So many pages are open at each agent.
 const PAGES: usize = 10;
 /// So many connections with nothing asked are open at a time to each agent, by who means no good.
-const CONNECTIONS: u32 = 1_000;
+const CONNECTIONS: usize = 1_000;
+/// From one of the first of them to the next.
+const FILLS_EVERY: Duration = Duration::from_millis(1);
 /// So many ask a byte at a time.
 const SLOW: usize = 16;
 const A_BYTE_EVERY: Duration = Duration::from_millis(200);
@@ -39,18 +41,18 @@ const NO_REQUESTS: [&[u8]; 4] = [
 /// How hard those who mean no good try. Scrapes, pages and slow requests are as many either way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Abuse {
-    /// A thousand connections open, each for ten seconds; a huge and four malformed requests a second
+    /// A thousand connections that stay, and ten new ones a second; a huge and four malformed requests a second
     Steady,
     /// A thousand new connections a second; as many huge and malformed requests as there is time for
     Flood,
 }
 
 impl Abuse {
-    /// How long a connection that asks nothing is kept.
-    const fn keeps(self) -> Duration {
+    /// From one new connection that asks nothing to the next, once a thousand are open.
+    const fn renews_every(self) -> Duration {
         match self {
-            Self::Steady => Duration::from_secs(10),
-            Self::Flood => Duration::from_secs(1),
+            Self::Steady => Duration::from_millis(100),
+            Self::Flood => Duration::from_millis(1),
         }
     }
 
@@ -284,18 +286,17 @@ impl Asker {
         Ok(())
     }
 
-    /// One after the other, so that as many are open at any time; what the agent closes is missed only by its place.
+    /// A thousand within a second; from then on the oldest is given up for a new one, so that as many are open at any time. What the agent
+    /// closes is missed only by its place.
     fn many(&self) -> io::Result<()> {
-        let mut open = VecDeque::with_capacity(CONNECTIONS as usize);
-        let begun = Instant::now();
-        let every = self.abuse.keeps() / CONNECTIONS;
-        for number in 1.. {
-            if self.is_over() {
-                break;
-            }
+        let mut open = VecDeque::with_capacity(CONNECTIONS);
+        let mut next = Instant::now();
+        while !self.is_over() {
             // Where it is late, it catches up.
-            thread::sleep((every * number).saturating_sub(begun.elapsed()));
-            if open.len() == CONNECTIONS as usize {
+            thread::sleep(next.saturating_duration_since(Instant::now()));
+            let filling = open.len() < CONNECTIONS;
+            next += if filling { FILLS_EVERY } else { self.abuse.renews_every() };
+            if !filling {
                 open.pop_front();
             }
             open.push_back(self.connect()?);

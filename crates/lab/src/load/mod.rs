@@ -7,7 +7,6 @@
 //! | file | the one idea |
 //! |---|---|
 //! | `mod.rs` | the turns, and what comes of them |
-//! | `processors.rs` | the hosts on some of the processors, those who ask on another |
 //! | `crowd.rs` | those who ask |
 //! | `in_its_place.rs` | who answers in an agent's place |
 //! | `words.rs` | what it says |
@@ -16,7 +15,6 @@
 mod crowd;
 mod in_its_place;
 mod loop_late;
-mod processors;
 mod words;
 
 use std::io::{self, Read as _};
@@ -29,7 +27,6 @@ use comfy_table::presets::{ASCII_MARKDOWN, UTF8_BORDERS_ONLY};
 
 pub use self::crowd::{Abuse, Counts, Crowd};
 pub use self::in_its_place::InItsPlace;
-use self::processors::Processors;
 use self::words::Words;
 use crate::agents::{Agent, AgentError, Cluster, LAB};
 use crate::cost::{CostError, Memory, Spent};
@@ -141,7 +138,6 @@ struct Sides {
 /// # Errors
 /// The lab failed, or an agent takes more memory than it may.
 pub fn measure(layout: &Layout, times: u32, abuse: Abuse, style: Style) -> Result<String, LoadError> {
-    let processors = Processors::divide().map_err(LoadError::io("dividing the processors"))?;
     let mut experiment = Experiment::start(layout, false)?;
     give_token(&experiment)?;
     experiment.configure_agents_under(SERVED, LOADED)?;
@@ -154,14 +150,14 @@ pub fn measure(layout: &Layout, times: u32, abuse: Abuse, style: Style) -> Resul
         sides.quiet.turn(&mut experiment)?;
 
         let others = InTheirPlace::start(layout, &experiment, &words)?;
-        let crowd = Asking::start(layout, &experiment, abuse, processors)?;
+        let crowd = Asking::start(layout, &experiment, abuse)?;
         let turn = sides.beside.turn(&mut experiment);
         beside.add(crowd.end()?);
         drop(others);
         turn?;
 
         experiment.configure_agents_under(SERVED, LOADED)?;
-        let crowd = Asking::start(layout, &experiment, abuse, processors)?;
+        let crowd = Asking::start(layout, &experiment, abuse)?;
         let turn = sides.loaded.turn(&mut experiment);
         all.add(crowd.end()?);
         turn?;
@@ -341,18 +337,11 @@ impl Drop for InTheirPlace {
 struct Asking(Child);
 
 impl Asking {
-    /// From the client's host. They would be on other machines: they have a processor of their own where there is more than one, and take only
-    /// time that nobody else wants (`SCHED_IDLE`; a niceness of 19 still lets them finish their turn when a server or an agent has something
-    /// to do).
-    fn start(
-        layout: &Layout,
-        experiment: &Experiment,
-        abuse: Abuse,
-        processors: Processors,
-    ) -> Result<Self, LoadError> {
-        let mut command: Command = experiment.lab.segment.client.command("taskset");
-        command.args(["--cpu-list", &processors.of_those_who_ask()]);
-        command.args(["chrt", "--idle", "0"]).arg(layout.lab()).args(["crowd", "--token", TOKEN]);
+    /// From the client's host. They would be on other machines: they take only time that nobody else wants here (`SCHED_IDLE`; a niceness of
+    /// 19 still lets them finish their turn when a server or an agent has something to do).
+    fn start(layout: &Layout, experiment: &Experiment, abuse: Abuse) -> Result<Self, LoadError> {
+        let mut command: Command = experiment.lab.segment.client.command("chrt");
+        command.args(["--idle", "0"]).arg(layout.lab()).args(["crowd", "--token", TOKEN]);
         command.args(["--abuse", abuse.word()]);
         command.args(databases().iter().map(|(_, address)| format!("{address}:{PORT}")));
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
