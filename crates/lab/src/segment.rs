@@ -191,10 +191,16 @@ impl Segment {
         })
     }
 
-    /// Adds the VIP to a host's interface with this prefix length and without an end, as `ip address add` does.
-    pub fn add_vip(&self, host: &Host, prefix: u8) -> Result<(), SegmentError> {
+    /// Adds the VIP to a host's interface with the segment's prefix length and without an end, as `ip address add` does; with IPv6 as
+    /// `ip address add … nodad`.
+    pub fn add_vip(&self, host: &Host) -> Result<(), SegmentError> {
         on(host, "adding the VIP", async |netlink| {
-            Ok(netlink.address().add(index(INTERFACE)?, VIP.into(), prefix).execute().await?)
+            let prefix = if vip().is_ipv6() { PREFIX_V6 } else { PREFIX };
+            let mut add = netlink.address().add(index(INTERFACE)?, vip(), prefix);
+            if vip().is_ipv6() {
+                add.message_mut().header.flags = AddressHeaderFlags::Nodad;
+            }
+            Ok(add.execute().await?)
         })
     }
 

@@ -1,6 +1,7 @@
 //! What others on the segment do to the VIP: a stranger that claims it or has it, one that lies to a client.
 
-use std::net::Ipv4Addr;
+mod frames;
+
 use std::os::fd::AsRawFd as _;
 use std::time::{Duration, Instant};
 
@@ -8,12 +9,13 @@ use nix::ifaddrs::getifaddrs;
 use nix::sys::socket::{LinkAddr, bind};
 use socket2::{Domain, Protocol, Socket, Type};
 
+use self::frames::{claim, told_to};
 use super::expect::{promise, untouched};
 use super::{Broken, UnderTest, logs};
 use crate::experiment::Experiment;
 use crate::host::Host;
 use crate::record::{ArpKind, What, now_us};
-use crate::segment::{BRIDGE, INTERFACE, Mac, PREFIX, VIP};
+use crate::segment::{BRIDGE, INTERFACE, Mac};
 
 /// How often the stranger claims the VIP, and how long it waits in between.
 const CLAIMS: usize = 10;
@@ -48,7 +50,7 @@ pub(super) fn stranger(under_test: &mut UnderTest) -> Result<String, Broken> {
     let mark = logs::mark(&under_test.experiment, holder);
     let figures = under_test.experiment.watched("a stranger claims the VIP", |experiment| {
         for _ in 0..CLAIMS {
-            claim_by_gratuitous_arp(&experiment.lab.segment.gateway)?;
+            claim_the_vip(&experiment.lab.segment.gateway)?;
             std::thread::sleep(CLAIM_EVERY);
         }
         Ok::<_, Broken>(())
@@ -76,8 +78,8 @@ pub(super) fn stranger_has_it(under_test: &mut UnderTest) -> Result<String, Brok
         let stranger = segment.join_stranger(&layout)?;
         let its_mac = segment.mac(&stranger)?;
         mac = words_of(its_mac);
-        segment.add_vip(&stranger, PREFIX)?;
-        send_arp(&stranger, INTERFACE, &claim(its_mac))?;
+        segment.add_vip(&stranger)?;
+        send_frame(&stranger, INTERFACE, &claim(its_mac))?;
         for _ in 0..QUESTIONS {
             std::thread::sleep(QUESTION_EVERY);
             segment.forget_clients_way_to_the_vip()?;
@@ -115,7 +117,7 @@ pub(super) fn cache_poisoned(under_test: &mut UnderTest) -> Result<String, Broke
     let holder = under_test.experiment.lab.wait_steady()?;
     wait_for_silence(&under_test.experiment)?;
     let mut lasted = Duration::ZERO;
-    let figures = under_test.experiment.watched("the client's ARP cache is poisoned", |experiment| {
+    let figures = under_test.experiment.watched("the client's neighbor cache is poisoned", |experiment| {
         let segment = &experiment.lab.segment;
         let secondary = &segment.databases[(holder + 1) % segment.databases.len()];
         let wrong = segment.mac(secondary)?;
@@ -126,7 +128,7 @@ pub(super) fn cache_poisoned(under_test: &mut UnderTest) -> Result<String, Broke
             promise(since.elapsed() <= BELIEVED_WITHIN, || {
                 "the client's kernel does not believe the lie".to_owned()
             })?;
-            send_arp(secondary, INTERFACE, &lie)?;
+            send_frame(secondary, INTERFACE, &lie)?;
             std::thread::sleep(LOOK_EVERY);
         }
         let since = Instant::now();
@@ -160,43 +162,22 @@ fn wait_for_silence(experiment: &Experiment) -> Result<(), Broken> {
     }
 }
 
-/// One gratuitous ARP request (RFC 5227 section 1.1) for the VIP, with the hardware address of this host's bridge.
-pub(super) fn claim_by_gratuitous_arp(host: &Host) -> Result<(), Broken> {
+/// One gratuitous ARP request (RFC 5227 section 1.1) for the VIP, or for an IPv6 VIP one advertisement to all hosts, with the hardware address
+/// of this host's bridge.
+pub(super) fn claim_the_vip(host: &Host) -> Result<(), Broken> {
     let bridge = host.in_network(|| link_address(BRIDGE))?;
     let mac =
         bridge.map(|bridge| bridge.addr()).map_err(Broken::io("reading the bridge's hardware address"))?;
-    send_arp(host, BRIDGE, &claim(mac.unwrap_or_default()))
+    send_frame(host, BRIDGE, &claim(mac.unwrap_or_default()))
 }
 
-/// To all: the VIP is at this MAC.
-fn claim(mac: Mac) -> Vec<u8> {
-    frame([0xff; 6], mac, 1, ([0; 6], VIP))
-}
-
-/// To this host alone, though it has not asked: the VIP is at this MAC.
-fn told_to(host: Mac, address: Ipv4Addr, mac: Mac) -> Vec<u8> {
-    frame(host, mac, 2, (host, address))
-}
-
-/// An ARP frame in which the VIP's MAC is this, to `destination`.
-fn frame(destination: Mac, mac: Mac, operation: u8, target: (Mac, Ipv4Addr)) -> Vec<u8> {
-    let mut frame = destination.to_vec();
-    frame.extend(mac);
-    frame.extend([8, 6, 0, 1, 8, 0, 6, 4, 0, operation]);
-    frame.extend(mac);
-    frame.extend(VIP.octets());
-    frame.extend(target.0);
-    frame.extend(target.1.octets());
-    frame
-}
-
-fn send_arp(host: &Host, interface: &str, frame: &[u8]) -> Result<(), Broken> {
+fn send_frame(host: &Host, interface: &str, frame: &[u8]) -> Result<(), Broken> {
     host.in_network(|| {
         let socket = Socket::new(Domain::PACKET, Type::RAW, Some(Protocol::from(0)))?;
         bind(socket.as_raw_fd(), &link_address(interface)?).map_err(std::io::Error::from)?;
         socket.send(frame).map(|_| ())
     })?
-    .map_err(Broken::io(format!("sending an ARP frame from {}", host.name())))
+    .map_err(Broken::io(format!("sending a frame from {}", host.name())))
 }
 
 /// An interface of this thread's network.

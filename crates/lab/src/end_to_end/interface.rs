@@ -93,7 +93,7 @@ pub(super) fn copied(under_test: &mut UnderTest) -> Result<String, Broken> {
     let figures = under_test.experiment.watched("the VIP is added with another prefix", |experiment| {
         for _ in 0..COPIES {
             let segment = &experiment.lab.segment;
-            segment.add_vip(&segment.databases[holder], PREFIX)?;
+            segment.add_vip(&segment.databases[holder])?;
             wait_for_one_vip(experiment, holder)?;
             std::thread::sleep(COPY_EVERY);
         }

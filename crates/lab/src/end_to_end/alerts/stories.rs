@@ -8,7 +8,7 @@ use clap::ValueEnum;
 
 use super::{Told, agents, readers};
 use crate::agents::{Cluster, LAB};
-use crate::end_to_end::contested::claim_by_gratuitous_arp;
+use crate::end_to_end::contested::claim_the_vip;
 use crate::end_to_end::expect::{followed, rows_are_there};
 use crate::end_to_end::{Broken, UnderTest};
 use crate::experiment::Experiment;
@@ -252,7 +252,7 @@ fn stranger(experiment: &mut Experiment, told: &mut Told) -> Result<(), Broken> 
         told.stretch("a machine that is no member claims the VIP, and `on_conflict` hangs", &fires, || {
             let since = Instant::now();
             while since.elapsed() < CONFLICT_IS_TOLD {
-                claim_by_gratuitous_arp(&experiment.lab.segment.gateway)?;
+                claim_the_vip(&experiment.lab.segment.gateway)?;
                 std::thread::sleep(Duration::from_millis(700));
             }
             std::thread::sleep(HOOK_IS_RUN);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::super::contested::claim_by_gratuitous_arp;
+use super::super::contested::claim_the_vip;
 use super::super::expect::{followed, promise, rows_are_there};
 use super::super::files::reconfigure;
 use super::super::{Broken, UnderTest, logs};
@@ -32,7 +32,7 @@ pub(in super::super) fn conflict(under_test: &mut UnderTest) -> Result<String, B
         let mark = logs::mark(experiment, holder);
         let figures = experiment.watched("a stranger claims the VIP, with hooks", |experiment| {
             for _ in 0..CLAIMS {
-                claim_by_gratuitous_arp(&experiment.lab.segment.gateway)?;
+                claim_the_vip(&experiment.lab.segment.gateway)?;
                 std::thread::sleep(CLAIM_EVERY);
             }
             Ok::<_, Broken>(())
