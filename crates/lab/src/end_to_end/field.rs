@@ -1,7 +1,6 @@
 //! What people reported of virtual IPs for databases, tried here: a login that is thrown out, copies of the VIP, another hardware
 //! address, files that somebody removed, settings of a host or a server that don't go with a VIP.
 
-use std::net::IpAddr;
 use std::process::Output;
 use std::time::{Duration, Instant};
 
@@ -14,7 +13,7 @@ use crate::agents::{CONFIGURATION, INSTALL_PATH, LAB, LOG, configuration, write}
 use crate::experiment::Experiment;
 use crate::fault::end_agent_connections;
 use crate::host::Host;
-use crate::segment::{INTERFACE, VIP};
+use crate::segment::{INTERFACE, VIP, vip};
 
 /// Longer than `hung_patience`, 30 s: until then a server that says nothing keeps its VIP in any case.
 const LONGER_THAN_PATIENCE: Duration = Duration::from_secs(36);
@@ -79,7 +78,7 @@ pub(super) fn copy_on_loopback(under_test: &mut UnderTest) -> Result<String, Bro
     let recording = under_test.experiment.recording();
     let mut added = None;
     let mut stayed = Vec::new();
-    for (seen, there) in changes(&recording, IpAddr::V4(VIP), since_us) {
+    for (seen, there) in changes(&recording, vip(), since_us) {
         promise(seen.who == host, || format!("the VIP itself was touched, on {}", seen.who))?;
         match added.take() {
             None if there => added = Some(seen.at_us),
@@ -95,7 +94,12 @@ pub(super) fn copy_on_loopback(under_test: &mut UnderTest) -> Result<String, Bro
 }
 
 fn add_to_loopback(host: &Host, scope: &str) -> Result<(), Broken> {
-    program(host, &["ip", "address", "add", &format!("{VIP}/32"), "dev", "lo", "scope", scope])
+    program(host, &["ip", "address", "add", &whole(), "dev", "lo", "scope", scope])
+}
+
+/// The VIP with its full prefix length.
+fn whole() -> String {
+    format!("{}/{}", vip(), if vip().is_ipv4() { 32 } else { 128 })
 }
 
 /// Also takes it away where it stays, so that the next test finds the lab whole.
@@ -104,11 +108,11 @@ fn wait_gone_from_loopback(host: &Host) -> Result<(), Broken> {
     loop {
         let shown = host.command("ip").args(["-br", "address", "show", "dev", "lo"]).output();
         let shown = shown.map_err(Broken::io("can't run ip"))?;
-        if !String::from_utf8_lossy(&shown.stdout).contains(&VIP.to_string()) {
+        if !String::from_utf8_lossy(&shown.stdout).contains(&vip().to_string()) {
             return Ok(());
         }
         if since.elapsed() > PATIENCE {
-            program(host, &["ip", "address", "del", &format!("{VIP}/32"), "dev", "lo"])?;
+            program(host, &["ip", "address", "del", &whole(), "dev", "lo"])?;
             let text = format!("{} still has the VIP on lo after {} s", host.name(), PATIENCE.as_secs());
             return Err(Broken::NotAsPromised(text));
         }

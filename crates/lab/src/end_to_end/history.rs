@@ -12,6 +12,7 @@ use crate::experiment::Experiment;
 use crate::fault::Fault;
 use crate::measure::Reading;
 use crate::scenario::Lab;
+use crate::segment::vip;
 
 /// A line is written once the servers have been asked about it, which is off the decision's path.
 pub(super) const TOLD_WITHIN: Duration = Duration::from_secs(6);
@@ -31,12 +32,15 @@ pub(super) fn words(said: &Output) -> String {
     String::from_utf8_lossy(&[said.stdout.as_slice(), said.stderr.as_slice()].concat()).into_owned()
 }
 
-/// All switches that the host in this place tells of.
+/// All switches that the host in this place tells of, of the VIP that the clients connect through.
 fn switches(experiment: &Experiment, on: usize) -> Result<Vec<Value>, Broken> {
     let said = typed(experiment, on, &["history", "--format", "json"])?;
     let all = serde_json::from_slice::<Value>(&said.stdout).unwrap_or_default();
     match &all["switches"] {
-        Value::Array(switches) if said.status.success() => Ok(switches.clone()),
+        Value::Array(switches) if said.status.success() => {
+            let of_it = |switch: &&Value| switch["vip"] == vip().to_string();
+            Ok(switches.iter().filter(of_it).cloned().collect())
+        }
         _ => Err(Broken::NotAsPromised(format!("{}: {}", said.status, words(&said)))),
     }
 }
