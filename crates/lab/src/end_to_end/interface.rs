@@ -1,6 +1,5 @@
 //! What happens to the holder's interface: made anew, set down, its addresses flushed, the VIP added to it a second time.
 
-use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use super::expect::{changes, promise, rows_are_there, untouched};
@@ -9,7 +8,7 @@ use super::{Broken, UnderTest, logs};
 use crate::experiment::Experiment;
 use crate::measure::{Figures, Reading};
 use crate::record::What;
-use crate::segment::{PREFIX, VIP, vip};
+use crate::segment::{PREFIX, vip};
 
 /// How long the VIP may take to be back on an interface that is there again with the member's address, and a copy of it to be gone. What
 /// is promised is 0.2 s; this is what a machine busy with other things must still keep. Seconds.
@@ -127,7 +126,7 @@ fn wait_for_one_vip(experiment: &Experiment, holder: usize) -> Result<(), Broken
     let since = Instant::now();
     loop {
         let addresses = segment.addresses(&segment.databases[holder])?;
-        if addresses.iter().filter(|address| **address == VIP).count() == 1 {
+        if addresses.iter().filter(|address| **address == vip()).count() == 1 {
             return Ok(());
         }
         promise(since.elapsed() <= WAITED_FOR, || {
@@ -160,12 +159,12 @@ fn back_after_own_address(under_test: &UnderTest, figures: &Figures, holder: usi
     let experiment = &under_test.experiment;
     let recording = experiment.recording();
     let added = |address| {
-        changes(&recording, IpAddr::V4(address), figures.injected_us)
+        changes(&recording, address, figures.injected_us)
             .find(|(_, there)| *there)
             .map(|(seen, _)| seen.at_us)
     };
-    let back = added(VIP)
-        .zip(added(experiment.lab.segment.databases[holder].address()))
+    let back = added(vip())
+        .zip(added(experiment.lab.segment.databases[holder].address().into()))
         .map(|(vip, own)| Duration::from_micros(vip.saturating_sub(own)).as_secs_f64());
     back.filter(|seconds| *seconds <= BACK_WITHIN).ok_or_else(|| {
         Broken::NotAsPromised(format!("the VIP was not back within {BACK_WITHIN} s of the address: {back:?}"))

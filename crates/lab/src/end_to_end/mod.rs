@@ -14,6 +14,7 @@ mod drain;
 mod elections;
 mod expect;
 mod failovers;
+mod families;
 mod field;
 mod files;
 mod first_steps;

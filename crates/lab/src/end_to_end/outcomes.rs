@@ -25,7 +25,8 @@ mod segment;
 mod servers;
 
 use self::cases::{CASES, Case};
-use self::elsewhere::{WITH_IPV6, WITH_MYSQL};
+use self::elsewhere::{IN_BOTH_FAMILIES, WITH_IPV6, WITH_MYSQL};
+use super::families;
 
 /// One row.
 struct Outcome {
@@ -79,13 +80,16 @@ Who holds the VIP, for how long nobody does, and why. Each row is shown on a rea
 names: `lab test NAME`; with `lab --members 5` in a group of five. In all of them no acknowledged row is lost, and no two hosts hold the VIP together (with 30 % of the frames lost: 0.1 s at the most).
 This page is written from the table in `crates/lab/src/end_to_end/outcomes`. Elections with the procedures of `haipmgr sql`; without them add what MySQL needs.
 
-| what happens | who holds the VIP | for how long nobody | why | shown by |
-|---|---|---|---|---|
+The column \"IPv6\" is what `lab --family 6 test` shows, with an IPv6 VIP and gateway, members' own addresses being IPv4: \"same\" is as with IPv4.
+
+| what happens | who holds the VIP | for how long nobody | why | IPv6 | shown by |
+|---|---|---|---|---|---|
 ",
     );
     for Outcome { tests, fault, holds, nobody, why } in outcomes() {
+        let ipv6 = with_ipv6(tests);
         let tests: Vec<String> = tests.iter().map(|test| format!("`{test}`")).collect();
-        text.push_str(&format!("| {fault} | {holds} | {nobody} | {why} | {} |\n", tests.join(", ")));
+        text.push_str(&format!("| {fault} | {holds} | {nobody} | {why} | {ipv6} | {} |\n", tests.join(", ")));
     }
     text.push_str(&reported());
     text.push_str(
@@ -103,17 +107,30 @@ VIP in the end is the same in each; this differs:
     }
     text.push_str(
         "
-## With IPv6
-`lab --family 6 test NAME` shows these rows with an IPv6 VIP and gateway, `lab --family both test NAME` with one VIP in each family, members' own addresses being IPv4. The other rows have not been shown with IPv6.
+## With one VIP in each family
+`lab --family both test NAME` shows these rows; the other rows have not been shown so.
 
-| shown by | what happens | an IPv6 VIP | one in each family |
-|---|---|---|---|
+| shown by | what happens | one VIP in each family |
+|---|---|---|
 ",
     );
-    for [tests, fault, alone, both] in WITH_IPV6 {
-        text.push_str(&format!("| {tests} | {fault} | {alone} | {both} |\n"));
+    for [tests, fault, both] in IN_BOTH_FAMILIES {
+        text.push_str(&format!("| {tests} | {fault} | {both} |\n"));
     }
     text
+}
+
+/// What comes of a row's fault with an IPv6 VIP.
+fn with_ipv6(tests: &[&str]) -> String {
+    let other = WITH_IPV6.iter().filter(|(test, _)| tests.contains(test)).map(|(_, words)| *words);
+    let none = tests.iter().filter_map(|test| Some((*test, families::reason(test)?)));
+    let none = none.map(
+        |(test, reason)| {
+            if tests.len() == 1 { reason.to_owned() } else { format!("`{test}`: {reason}") }
+        },
+    );
+    let all: Vec<String> = other.map(str::to_owned).chain(none).collect();
+    if all.is_empty() { "same".to_owned() } else { all.join("; ") }
 }
 
 /// The section about what people reported.

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use super::one_lab::{Share, Told};
 use super::queue::Filled;
-use super::{NotRun, Tally, Test, When, chosen};
+use super::{NotRun, Tally, Test, When, chosen, families};
 
 /// What a server takes, with its files, which are in memory too. Bytes.
 const OF_A_SERVER: u64 = 900_000_000;
@@ -45,7 +45,7 @@ pub fn run_side_by_side(filters: &[String], labs: &Labs<'_>) -> Result<Tally, No
     let since = Instant::now();
     let of =
         |tests: &[Test], when| tests.iter().filter(|test| test.when == when).copied().collect::<Vec<_>>();
-    let all = chosen(filters)?;
+    let all = families::fit(chosen(filters)?);
     let (anytime, each, last, alone) =
         (of(&all, When::Anytime), of(&all, When::InEachLab), of(&all, When::Last), of(&all, When::Alone));
     let mut results = Results::default();

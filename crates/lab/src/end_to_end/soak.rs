@@ -26,12 +26,12 @@ use self::stays::Stays;
 use super::expect::untouched;
 use super::machine::with_all_cores_busy;
 use super::one_lab::make_whole;
-use super::{Broken, NotRun, TESTS, Tally, Test, UnderTest, logs, prove};
+use super::{Broken, NotRun, TESTS, Tally, Test, UnderTest, families, logs, prove};
 use crate::experiment::Experiment;
 use crate::measure::Judged;
 use crate::namespace::Layout;
 use crate::record::now_us;
-use crate::segment::{readers, vips};
+use crate::segment::{Family, family, readers, vips};
 
 /// One recording is no longer than this.
 const STRETCH: Duration = Duration::from_secs(300);
@@ -275,7 +275,8 @@ impl Draw {
         let of_readers = self.readers && self.turns.is_multiple_of(2);
         let fits = |test: &&Test| {
             let drawn = !(NOT_DRAWN.contains(&test.name) || self.several && OF_ONE_VIP.contains(&test.name));
-            drawn && (!of_readers || test.name.contains("reader"))
+            let of_the_family = family() != Family::V6 || families::reason(test.name).is_none();
+            drawn && of_the_family && (!of_readers || test.name.contains("reader"))
         };
         let fit: Vec<_> = TESTS.iter().filter(fits).collect();
         self.seed = self.seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
