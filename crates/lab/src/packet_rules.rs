@@ -6,7 +6,7 @@ use std::process::Stdio;
 
 use crate::group::FIRST;
 use crate::host::Host;
-use crate::segment::{GATEWAY, Mac, Segment, SegmentError};
+use crate::segment::{GATEWAY, Mac, Segment, SegmentError, ipv6};
 
 /// The packet filter could not be set.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +41,10 @@ impl Trouble {
     /// The rules for frames that come from the host, and for those that go to it.
     fn rules(self, host: Ipv4Addr) -> (String, String) {
         let port = FIRST.group_port();
+        // What the gateway answers comes from its own address, and what is asked about it names it as the target (RFC 4861 section 4.3).
+        let v6 = ipv6(GATEWAY);
+        let v6_to = format!("ip6 daddr {v6} drop; icmpv6 type nd-neighbor-solicit icmpv6 taddr {v6} drop;");
+        let v6_from = format!("ip6 saddr {v6} drop; icmpv6 type nd-neighbor-advert icmpv6 taddr {v6} drop;");
         // Between members: with the stack MYSQL it is the clients' port too.
         let members = "ip saddr 10.77.0.11-10.77.0.15 ip daddr 10.77.0.11-10.77.0.15";
         let of_the_group = format!("{members} tcp dport {port} accept; {members} tcp sport {port} accept;");
@@ -64,8 +68,8 @@ impl Trouble {
                 format!("arp operation request arp saddr ip {GATEWAY} drop;"),
             ),
             Self::NoGateway => (
-                format!("ip daddr {GATEWAY} drop; arp daddr ip {GATEWAY} drop;"),
-                format!("ip saddr {GATEWAY} drop; arp saddr ip {GATEWAY} drop;"),
+                format!("ip daddr {GATEWAY} drop; arp daddr ip {GATEWAY} drop; {v6_to}"),
+                format!("ip saddr {GATEWAY} drop; arp saddr ip {GATEWAY} drop; {v6_from}"),
             ),
         }
     }

@@ -238,7 +238,8 @@ fn of_the_segment(cluster: &Cluster, here: &Here, found: &Found) -> Vec<Line> {
         .gateways()
         .map(|gateway| {
             let there = answers(here.interface_of_gateway(cluster, gateway));
-            segment::gateway(gateway, gateway == cluster.gateway, there)
+            let interface = here.interface_of_gateway(cluster, gateway).unwrap_or(&here.interface);
+            segment::gateway(gateway, interface, gateway == cluster.gateway, there)
         })
         .collect();
     lines.extend(here.vips.iter().map(|(vip, interfaces)| {

@@ -1,10 +1,11 @@
-//! Who has which address on the segment, asked by ARP: the VIP's holder, the gateway. The questions are those of any host that wants
+//! Who has which address on the segment, asked by ARP or neighbor discovery: the VIP's holder, the gateway. The questions are those of any host that wants
 //! to speak to an address, from this member's own: they claim nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use linux::neighbor_socket::NeighborListener;
 use tokio::time::{Instant, timeout_at};
 use wire::{Family, Mac, NeighborMessage};
@@ -19,27 +20,48 @@ const WAIT: Duration = Duration::from_millis(150);
 /// … where a member is known by its agent's word alone.
 const WAIT_FOR_WORDS: Duration = Duration::from_millis(400);
 
-/// Who answered for which address; an error where this process may not ask.
+/// Who answered for which address: nobody, for one that was asked for in vain. What could not be asked for is not among them, for the interface
+/// has no address of that family to ask from. An error where this process may not ask.
 pub(super) type Answers = Result<BTreeMap<IpAddr, BTreeSet<Mac>>, String>;
 
-/// Asks who has these addresses. It takes 0.45 s.
+/// Asks who has these addresses, of both families. It takes 0.45 s.
 pub(super) async fn ask(interface: &str, own: IpAddr, targets: &[IpAddr]) -> Answers {
-    let socket = NeighborListener::open(interface, Family::V4).map_err(|error| error.to_string())?;
-    let mut answers: BTreeMap<IpAddr, BTreeSet<Mac>> = BTreeMap::new();
+    let asked = Family::ALL.map(|family| async move {
+        let targets: Vec<_> =
+            targets.iter().copied().filter(|target| Family::of(*target) == family).collect();
+        match interface_address::to_ask_from(interface, Some(own), family, &targets) {
+            Some(asker) if !targets.is_empty() => ask_from(interface, asker, &targets).await,
+            _ => Ok(BTreeMap::new()),
+        }
+    });
+    let mut answers = BTreeMap::new();
+    for family in join_all(asked).await {
+        answers.append(&mut family?);
+    }
+    Ok(answers)
+}
+
+async fn ask_from(interface: &str, asker: IpAddr, targets: &[IpAddr]) -> Answers {
+    let socket = NeighborListener::open(interface, Family::of(asker)).map_err(|error| error.to_string())?;
+    let mut answers = nobody_yet(targets.iter().copied());
     for _ in 0..ROUNDS {
-        for target in targets.iter().filter(|target| target.is_ipv4() && own.is_ipv4()) {
-            let question = NeighborMessage::Question { target: *target, asker: own };
+        for target in targets {
+            let question = NeighborMessage::Question { target: *target, asker };
             socket.send(question, None).map_err(|error| error.to_string())?;
         }
         let until = Instant::now() + WAIT;
         while let Ok(received) = timeout_at(until, socket.receive()).await {
             let received = received.map_err(|error| error.to_string())?;
-            if let Some(address) = received.message.sender_address().filter(|one| targets.contains(one)) {
-                answers.entry(address).or_default().insert(received.from);
+            if let Some(macs) = received.message.sender_address().and_then(|one| answers.get_mut(&one)) {
+                macs.insert(received.from);
             }
         }
     }
     Ok(answers)
+}
+
+fn nobody_yet(targets: impl Iterator<Item = IpAddr>) -> BTreeMap<IpAddr, BTreeSet<Mac>> {
+    targets.map(|target| (target, BTreeSet::new())).collect()
 }
 
 /// The same on an interface that no member's address is on, from whichever address it has. It takes 1.2 s: each member's agent says there
@@ -52,7 +74,7 @@ pub(super) async fn ask_where_only_vips_are(
     let socket = NeighborListener::open(interface, Family::V4).map_err(|error| error.to_string())?;
     let asker = interface_address::ipv4_but(interface, targets)
         .ok_or_else(|| format!("{interface} has no IPv4 address of its own to ask from"))?;
-    let mut answers: BTreeMap<IpAddr, BTreeSet<Mac>> = BTreeMap::new();
+    let mut answers = nobody_yet(targets.iter().copied().filter(IpAddr::is_ipv4));
     for _ in 0..ROUNDS {
         for target in targets.iter().copied().filter(IpAddr::is_ipv4) {
             let question = NeighborMessage::Question { target, asker };
@@ -75,7 +97,7 @@ pub(super) async fn ask_where_only_vips_are(
     Ok(answers)
 }
 
-/// What is known beside ARP.
+/// What is known beside that.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Around<'a> {
     pub(super) own: IpAddr,
@@ -106,22 +128,16 @@ pub(super) fn holder(
             format!(
                 "{vip} is on {other} of this host: only {interface} may have it, and only the agent may put it there"
             ),
-            format!("ip address del {vip}/32 dev {other}"),
+            format!("ip address del {vip}/{} dev {other}", if vip.is_ipv4() { 32 } else { 128 }),
         );
     }
     let answers = match answers {
-        _ if vip.is_ipv6() => {
-            return Line::not_looked_at(
-                name,
-                format!("{vip} is not asked for by ARP"),
-                format!("ip -6 neighbor show {vip}"),
-            );
-        }
         Err(why) => return Line::not_looked_at(name, why, "run haipmgr check as root"),
         Ok(answers) => answers,
     };
-    let none = BTreeSet::new();
-    let macs = answers.get(&vip).unwrap_or(&none);
+    let Some(macs) = answers.get(&vip) else {
+        return Line::not_looked_at(name, cannot_be_asked(vip, interface), format!("ping -c 1 {vip}"));
+    };
     let words = |macs: &BTreeSet<Mac>| macs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     if macs.len() + usize::from(!here.is_empty()) > 1 {
         let too = if here.is_empty() { "" } else { " and this host" };
@@ -189,25 +205,40 @@ fn nobody(vip: IpAddr, around: Around<'_>) -> Line {
     }
 }
 
+fn asked_by(address: IpAddr) -> &'static str {
+    if address.is_ipv4() { "ARP" } else { "neighbor discovery" }
+}
+
+fn cannot_be_asked(address: IpAddr, interface: &str) -> String {
+    let family = if address.is_ipv4() { "IPv4" } else { "IPv6" };
+    format!("{interface} has no {family} address to ask for {address} from")
+}
+
 /// Whether the gateway answers.
-pub(super) fn gateway(gateway: IpAddr, is_the_clusters: bool, answers: &Answers) -> Line {
+pub(super) fn gateway(gateway: IpAddr, interface: &str, is_the_clusters: bool, answers: &Answers) -> Line {
     let name = "gateway";
     match answers {
-        _ if gateway.is_ipv6() => {
-            Line::not_looked_at(name, "it is not asked by ARP", format!("ping -c 1 {gateway}"))
-        }
         Err(why) => Line::not_looked_at(name, why, "run haipmgr check as root"),
-        Ok(answers) if answers.contains_key(&gateway) => Line::ok(name, format!("{gateway} answers")),
+        Ok(answers) if !answers.contains_key(&gateway) => {
+            Line::not_looked_at(name, cannot_be_asked(gateway, interface), format!("ping -c 1 {gateway}"))
+        }
+        Ok(answers) if answers.get(&gateway).is_some_and(|macs| !macs.is_empty()) => {
+            Line::ok(name, format!("{gateway} answers"))
+        }
         Ok(_) if is_the_clusters => Line::problem(
             name,
             format!(
-                "{gateway} does not answer ARP: no VIP starts on this host but one with a gateway of its own, or none"
+                "{gateway} does not answer {}: no VIP starts on this host but one with a gateway of its own, or none",
+                asked_by(gateway)
             ),
             "gateway = the router of this segment, in the configuration: ip route show default; or mend the router",
         ),
         Ok(_) => Line::problem(
             name,
-            format!("{gateway} does not answer ARP: no VIP with this gateway starts on this host"),
+            format!(
+                "{gateway} does not answer {}: no VIP with this gateway starts on this host",
+                asked_by(gateway)
+            ),
             "gateway = the router of that VIP's clients, in its table [[cluster.vips]], or \"none\"; or mend the router",
         ),
     }
@@ -215,6 +246,7 @@ pub(super) fn gateway(gateway: IpAddr, is_the_clusters: bool, answers: &Answers)
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::check::line::Level;
 
@@ -232,9 +264,8 @@ mod tests {
     fn answers(vip: &[u8]) -> BTreeMap<IpAddr, BTreeSet<Mac>> {
         let mut all: BTreeMap<_, _> =
             [12, 13, 254].map(|last| (at(last), BTreeSet::from([mac(last)]))).into();
-        if !vip.is_empty() {
-            all.insert(VIP, vip.iter().map(|last| mac(*last)).collect());
-        }
+        all.insert(at(253), BTreeSet::new());
+        all.insert(VIP, vip.iter().map(|last| mac(*last)).collect());
         all
     }
 
@@ -305,18 +336,32 @@ mod tests {
         let around =
             Around { own: at(11), members: &members, primary: None, agent_runs: true, for_readers: false };
         let refused: Answers = Err("CAP_NET_RAW is missing".to_owned());
-        for line in [holder(VIP, &[], "eth0", &refused, around), gateway(at(254), true, &refused)] {
+        for line in [holder(VIP, &[], "eth0", &refused, around), gateway(at(254), "eth0", true, &refused)] {
             assert_eq!(line.level, Level::Advice);
             assert!(line.says.contains("not looked at"), "{line}");
         }
     }
 
     #[test]
+    fn what_the_interface_has_no_address_to_ask_from_for_is_not_said_to_be_free() {
+        let (vip, members) = ("fd77::100".parse().unwrap(), [at(11)]);
+        let around =
+            Around { own: at(11), members: &members, primary: None, agent_runs: false, for_readers: false };
+        for line in [
+            holder(vip, &[], "eth0", &Ok(answers(&[])), around),
+            gateway(vip, "eth0", true, &Ok(answers(&[]))),
+        ] {
+            assert_eq!(line.level, Level::Advice);
+            assert!(line.says.contains("eth0 has no IPv6 address to ask for fd77::100 from"), "{line}");
+        }
+    }
+
+    #[test]
     fn a_silent_gateway_is_named() {
         let answers = Ok(answers(&[]));
-        assert_eq!(gateway(at(254), true, &answers).level, Level::Ok);
-        assert_eq!(gateway(at(253), true, &answers).level, Level::Problem);
-        let own = gateway(at(253), false, &answers);
+        assert_eq!(gateway(at(254), "eth0", true, &answers).level, Level::Ok);
+        assert_eq!(gateway(at(253), "eth0", true, &answers).level, Level::Problem);
+        let own = gateway(at(253), "eth0", false, &answers);
         assert_eq!(own.level, Level::Problem);
         assert!(own.says.contains("no VIP with this gateway"), "the others may start: {own:?}");
     }

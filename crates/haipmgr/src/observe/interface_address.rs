@@ -4,6 +4,22 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use nix::ifaddrs::{InterfaceAddress, getifaddrs};
 use nix::sys::socket::SockaddrIn6;
+use wire::Family;
+
+/// From which address of the interface others of this family are asked for: `own`, this member's address there, where it is of it. None: it
+/// has no address to ask from. `vips`: they are nobody's own.
+pub(crate) fn to_ask_from(
+    interface: &str,
+    own: Option<IpAddr>,
+    family: Family,
+    vips: &[IpAddr],
+) -> Option<IpAddr> {
+    match family {
+        _ if own.is_some_and(|own| Family::of(own) == family) => own,
+        Family::V4 => ipv4_but(interface, vips),
+        Family::V6 => link_local(interface),
+    }
+}
 
 /// The interface's link-local address of IPv6: every interface that does IPv6 has one, and it is never a VIP.
 pub(crate) fn link_local(interface: &str) -> Option<IpAddr> {

@@ -37,7 +37,7 @@ pub(super) async fn ask(
     let asked = Family::ALL.map(|family| async move {
         let targets: Vec<_> =
             targets.iter().copied().filter(|target| Family::of(*target) == family).collect();
-        match asker(interface, own, family, &targets) {
+        match interface_address::to_ask_from(interface, own, family, &targets) {
             Some(asker) if !targets.is_empty() => ask_from(interface, asker, &targets).await,
             _ => Ok(BTreeMap::new()),
         }
@@ -47,14 +47,6 @@ pub(super) async fn ask(
         found.append(&mut family?);
     }
     Ok(found)
-}
-
-fn asker(interface: &str, own: Option<IpAddr>, family: Family, targets: &[IpAddr]) -> Option<IpAddr> {
-    match family {
-        _ if own.is_some_and(|own| Family::of(own) == family) => own,
-        Family::V4 => interface_address::ipv4_but(interface, targets),
-        Family::V6 => interface_address::link_local(interface),
-    }
 }
 
 async fn ask_from(interface: &str, asker: IpAddr, targets: &[IpAddr]) -> Known<BTreeMap<IpAddr, Heard>> {
