@@ -14,6 +14,18 @@ pub(super) const IPV4_ALONE: &[(&str, &str)] = &[
         "vip_with_a_network_of_its_own",
         "not shown: no order among an interface's IPv6 addresses makes one go with another",
     ),
+    (
+        "arp_ignored_by_a_holder_without_an_agent",
+        "can't be: Linux has no such setting for neighbor discovery",
+    ),
+    (
+        "arp_dropped_by_a_holder_without_an_agent",
+        "not promised: an IPv6 VIP is not asked for by echo, so where a rule drops its holder's neighbor advertisements and no agent runs there, it is taken beside it",
+    ),
+    ("moving_over_from_keepalived", "not shown: its samples have an IPv4 VIP"),
+    ("moving_over_from_vip_manager", "not shown: its samples have an IPv4 VIP"),
+    ("moving_over_from_the_python_program", "can't be: it has no IPv6"),
+    ("router_before_the_vip", "not shown: its sample has an IPv4 VIP"),
     ("check_names_what_does_not_fit_the_host", "IPv6 has no broadcast address; the rest is as with IPv4"),
 ];
 

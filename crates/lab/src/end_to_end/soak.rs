@@ -46,9 +46,16 @@ const NOT_DRAWN: [&str; 6] = [
     "all_cores_busy_for_a_minute",
 ];
 
-/// What is not drawn where the cluster has several VIPs: it counts the hooks of one, or wants nothing before the host's own address.
-const OF_ONE_VIP: [&str; 3] =
-    ["hooks_once_for_each_switch", "hook_that_hangs_is_ended", "vip_with_a_network_of_its_own"];
+/// What is not drawn where the cluster has several VIPs: it counts the hooks of one, wants nothing before the host's own address, or knows what
+/// `check` has to say of one.
+const OF_ONE_VIP: [&str; 6] = [
+    "hooks_once_for_each_switch",
+    "hook_that_hangs_is_ended",
+    "webhook_over_https_once_for_each_switch",
+    "vip_with_a_network_of_its_own",
+    "check_finds_what_is_planted",
+    "check_is_silent_on_a_good_group",
+];
 
 /// The field cases; not the one that removes the log, which is to be measured.
 const FIELD: [&str; 13] = [

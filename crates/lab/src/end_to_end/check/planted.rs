@@ -200,7 +200,7 @@ pub(super) const HOST: &[Planted] = &[
         "vip-elsewhere",
         "problem",
         Shell(
-            "mkdir -p /etc/keepalived && echo 'virtual_ipaddress { 10.77.0.100/24 }' > /etc/keepalived/keepalived.conf",
+            "mkdir -p /etc/keepalived && echo 'virtual_ipaddress { 10.77.0.100/24 fd77::100/64 }' > /etc/keepalived/keepalived.conf",
         ),
         Shell("rm -r /etc/keepalived"),
     ),
