@@ -53,7 +53,7 @@ pub enum VipAction {
     },
     /// Tell the network that the VIP is here: gratuitous ARP, request and reply forms.
     Announce,
-    /// Remember the VIP's TCP connections, as they are now, for `TickleClients` and `DestroyConnections`.
+    /// Begin to list the VIP's TCP connections, for `TickleClients` and `DestroyConnections`.
     ListConnections,
     /// Keep, within bounds, what still arrives at this interface for the VIP once it has left. Where it can't be done the
     /// VIP leaves all the same. It ends by itself, and when the VIP is added here.

@@ -97,7 +97,7 @@ impl Agent {
                 let sent = self.wiring.announce(id);
                 self.report(sent);
             }
-            VipAction::ListConnections => vip.list_connections().await,
+            VipAction::ListConnections => vip.list_connections(),
             VipAction::KeepLatePackets { interface } => vip.keep_late_packets(interface),
             VipAction::ForwardLatePackets(to) => vip.forward_late_packets(*to),
             VipAction::WatchOrphanSyns { interface, mac } => vip.watch_orphan_syns(interface, *mac),

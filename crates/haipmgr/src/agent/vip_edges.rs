@@ -10,6 +10,8 @@ use std::time::Duration;
 use decide::net::Mac;
 use decide::output::Outcome;
 use decide::policy::VipPolicy;
+use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, Shared, ready};
 use tokio::time::timeout;
 
 use crate::act::address::{Addresses, AllAddresses, Company, Label, OwnAddresses};
@@ -20,8 +22,15 @@ use crate::journal::Log;
 
 /// The kernel's answer to an address order is waited for no longer than this.
 const ADDRESS_LIMIT: Duration = Duration::from_millis(500);
-/// The address does not wait longer than this for the list of its connections.
-const LIST_LIMIT: Duration = Duration::from_millis(50);
+/// Clients do not wait longer than this for the list of the VIP's connections.
+const LIST_LIMIT: Duration = Duration::from_secs(1);
+
+/// Connections, once they are listed. Each clone gives the same ones.
+type Listed = Shared<BoxFuture<'static, Arc<[Connection]>>>;
+
+fn no_connections() -> Listed {
+    ready(Arc::from(Vec::new())).boxed().shared()
+}
 
 /// What cannot be helped while the agent runs, and comes back at each switch: each cause goes to the log once.
 #[derive(Clone, Default)]
@@ -62,8 +71,8 @@ pub(super) struct VipEdges {
     members: Option<Arc<[IpAddr]>>,
     journal: Log,
     once: Once,
-    /// What `ListConnections` found, for `TickleClients` and `DestroyConnections`.
-    connections: Arc<[Connection]>,
+    /// What `ListConnections` finds, for `TickleClients` and `DestroyConnections`.
+    connections: Listed,
     /// What still arrives for the VIP after it has left.
     late_packets: LatePackets,
     /// Clients that ask a dead holder for a connection.
@@ -88,7 +97,7 @@ impl VipEdges {
             members: vip.interfaces.is_empty().then_some(members),
             journal,
             once,
-            connections: Arc::from(Vec::new()),
+            connections: no_connections(),
             late_packets: LatePackets::default(),
             orphan_syns: OrphanSyns::default(),
             tidy: None,
@@ -210,19 +219,20 @@ impl VipEdges {
         }
     }
 
-    pub(super) async fn list_connections(&mut self) {
-        self.connections = match timeout(LIST_LIMIT, sockets::list(self.address)).await {
-            Ok(Ok(connections)) => Arc::from(connections),
-            Ok(Err(error)) => {
-                self.journal.error(&error.to_string());
-                Arc::from(Vec::new())
+    /// Begins to list them. The address does not wait for it: the kernel looks through all its connections, which takes milliseconds, and
+    /// those of an address that has left are still there.
+    pub(super) fn list_connections(&mut self) {
+        let (vip, journal) = (self.address, self.journal.clone());
+        let listing = async move {
+            match timeout(LIST_LIMIT, sockets::list(vip)).await {
+                Ok(Ok(connections)) => return Arc::from(connections),
+                Ok(Err(error)) => journal.error(&error.to_string()),
+                Err(_) => journal.error("listing the VIP's connections took too long: the clients are not told that the VIP moves, and find out by their own time-outs"),
             }
-            Err(_) => {
-                self.journal
-                    .error("listing the VIP's connections took too long: the clients are not told that the VIP moves, and find out by their own time-outs");
-                Arc::from(Vec::new())
-            }
+            Arc::from(Vec::new())
         };
+        self.connections = listing.boxed().shared();
+        tokio::spawn(self.connections.clone());
     }
 
     pub(super) fn end_orphan_syns(&mut self) {
@@ -231,19 +241,19 @@ impl VipEdges {
 
     pub(super) fn tickle(&self) {
         let (once, journal, vip) = (self.once.clone(), self.journal.clone(), self.address);
-        let connections = Arc::clone(&self.connections);
+        let connections = self.connections.clone();
         tokio::spawn(async move {
-            if let Err(error) = sockets::tickle(vip, connections).await {
+            if let Err(error) = sockets::tickle(vip, connections.await).await {
                 once.sockets_error(&journal, &error);
             }
         });
     }
 
     pub(super) fn destroy(&mut self) {
-        let connections = std::mem::replace(&mut self.connections, Arc::from(Vec::new()));
+        let connections = std::mem::replace(&mut self.connections, no_connections());
         let (once, journal) = (self.once.clone(), self.journal.clone());
         tokio::spawn(async move {
-            if let Err(error) = sockets::destroy(connections).await {
+            if let Err(error) = sockets::destroy(connections.await).await {
                 once.sockets_error(&journal, &error);
             }
         });
