@@ -331,10 +331,11 @@ mod tests {
             let came = row(code);
             let left =
                 Row { kind: Kind::Left, from: None, split: Split::default(), marks: Vec::new(), ..row(code) };
-            for row in [came, left] {
+            for (row, role) in [(came, VipRole::Writer), (left, VipRole::Reader)] {
+                let written = Written { role, ..written() };
                 let record = match learnt {
-                    Some(learnt) => Record::learnt(row, &written(), learnt),
-                    None => Record::of(&row, &written()),
+                    Some(learnt) => Record::learnt(row, &written, learnt),
+                    None => Record::of(&row, &written),
                 };
                 let all = serde_json::json!({ "format": FORMAT, "switches": [record.finished()], "lines_not_read": 0 });
                 assert_eq!(schema.against(&all), Vec::<String>::new(), "{all}");
