@@ -47,13 +47,10 @@ impl Agent {
         for vip in self.cluster.policy.vips.values() {
             self.shared.addresses.prepare(vip.address);
         }
-        let addresses = || self.cluster.policy.vips.values().map(|vip| vip.address);
-        // One of each family stands for all: what is loaded is the kernel's.
-        for address in addresses().find(IpAddr::is_ipv4).into_iter().chain(addresses().find(IpAddr::is_ipv6))
-        {
+        if let Some(address) = self.cluster.policy.vips.values().next().map(|vip| vip.address) {
             let journal = self.journal.clone();
             tokio::spawn(async move {
-                // The first question makes the kernel load tcp_diag.
+                // The first question makes the kernel load tcp_diag, which is of both families.
                 if let Err(error) = sockets::list(address).await {
                     journal.error(&error.to_string());
                 }

@@ -70,7 +70,7 @@ impl Agent {
         }
         let (once, journal, port) = (self.once.clone(), self.journal.clone(), self.cluster.mysql_port);
         tokio::task::spawn_blocking(move || {
-            for (vip, remark) in listening::remarks(&here, port) {
+            for (vip, remark) in listening::remarks(here, port) {
                 match remark {
                     Some(text) => once.error(&journal, nobody_listens_at(vip), &text),
                     None => once.forget(&nobody_listens_at(vip)),

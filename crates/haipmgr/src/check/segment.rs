@@ -26,26 +26,16 @@ pub(super) type Answers = Result<BTreeMap<IpAddr, BTreeSet<Mac>>, String>;
 
 /// Asks who has these addresses, of both families. It takes 0.45 s.
 pub(super) async fn ask(interface: &str, own: IpAddr, targets: &[IpAddr]) -> Answers {
-    let asked = Family::ALL.map(|family| async move {
-        let targets: Vec<_> =
-            targets.iter().copied().filter(|target| Family::of(*target) == family).collect();
-        match interface_address::to_ask_from(interface, Some(own), family, &targets) {
-            Some(asker) if !targets.is_empty() => ask_from(interface, asker, &targets).await,
-            _ => Ok(BTreeMap::new()),
-        }
-    });
-    let mut answers = BTreeMap::new();
-    for family in join_all(asked).await {
-        answers.append(&mut family?);
-    }
-    Ok(answers)
+    let asked = interface_address::askers(interface, Some(own), targets);
+    let each = join_all(asked.map(|(asker, targets)| ask_from(interface, asker, targets))).await;
+    Ok(each.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
 }
 
-async fn ask_from(interface: &str, asker: IpAddr, targets: &[IpAddr]) -> Answers {
+async fn ask_from(interface: &str, asker: IpAddr, targets: Vec<IpAddr>) -> Answers {
     let socket = NeighborListener::open(interface, Family::of(asker)).map_err(|error| error.to_string())?;
     let mut answers = nobody_yet(targets.iter().copied());
     for _ in 0..ROUNDS {
-        for target in targets {
+        for target in &targets {
             let question = NeighborMessage::Question { target: *target, asker };
             socket.send(question, None).map_err(|error| error.to_string())?;
         }

@@ -148,7 +148,7 @@ fn fits(cluster: &Cluster, host: &ThisHost, here: &Here) -> Vec<Line> {
             "as it says; docs/manual.md, \"Network services that remove the VIP\"",
         );
     }
-    let vips = cluster.policy.vips.values().map(|vip| &vip.address);
+    let vips = cluster.policy.vips.values().map(|vip| vip.address);
     let deaf = listening::remarks(vips, cluster.mysql_port).filter_map(|(_, remark)| remark);
     let mend = "bind_address = * in the server's option file, and a restart of mysqld";
     // What is well is said of every member's server by its own word.

@@ -256,7 +256,7 @@ pub(super) fn remarks(cluster: &Cluster) -> Vec<String> {
     let mut remarks = host.remarks(cluster);
     if let Some(here) = host.here(cluster) {
         remarks.extend(here.interfaces().filter_map(arp_kept_in::remark));
-        let vips = cluster.policy.vips.values().map(|vip| &vip.address);
+        let vips = cluster.policy.vips.values().map(|vip| vip.address);
         remarks.extend(listening::remarks(vips, cluster.mysql_port).filter_map(|(_, remark)| remark));
     }
     remarks.extend(missing_programs(&cluster.hooks));

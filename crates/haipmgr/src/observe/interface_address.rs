@@ -6,19 +6,22 @@ use nix::ifaddrs::{InterfaceAddress, getifaddrs};
 use nix::sys::socket::SockaddrIn6;
 use wire::Family;
 
-/// From which address of the interface others of this family are asked for: `own`, this member's address there, where it is of it. None: it
-/// has no address to ask from. `vips`: they are nobody's own.
-pub(crate) fn to_ask_from(
+/// From which address of the interface these are asked for, family by family: from `own`, this member's address there, or in the other family,
+/// or where it is not there, from one that the interface has. What it has no address to ask from for is left out.
+pub(crate) fn askers(
     interface: &str,
     own: Option<IpAddr>,
-    family: Family,
-    vips: &[IpAddr],
-) -> Option<IpAddr> {
-    match family {
-        _ if own.is_some_and(|own| Family::of(own) == family) => own,
-        Family::V4 => ipv4_but(interface, vips),
-        Family::V6 => link_local(interface),
-    }
+    targets: &[IpAddr],
+) -> impl Iterator<Item = (IpAddr, Vec<IpAddr>)> {
+    Family::ALL.into_iter().filter_map(move |family| {
+        let of_it = |address: &IpAddr| Family::of(*address) == family;
+        let targets: Vec<_> = targets.iter().copied().filter(of_it).collect();
+        let asker = own.filter(of_it).or_else(|| match family {
+            Family::V4 => ipv4_but(interface, &targets),
+            Family::V6 => link_local(interface),
+        });
+        (!targets.is_empty()).then_some((asker?, targets))
+    })
 }
 
 /// The interface's link-local address of IPv6: every interface that does IPv6 has one, and it is never a VIP.

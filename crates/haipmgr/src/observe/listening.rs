@@ -29,13 +29,13 @@ const AFTER_A_SIGN_MS: [u64; 8] = [1, 4, 10, 15, 30, 60, 120, 250];
 
 /// For each of these VIPs one sentence where servers listen at this port and none of them at that VIP: its clients are refused there. None
 /// where nothing listens at all (the server is down, or has a network of its own), or the kernel, which is asked once, does not tell.
-pub fn remarks<'a>(
-    vips: impl IntoIterator<Item = &'a IpAddr>,
+pub fn remarks(
+    vips: impl IntoIterator<Item = IpAddr>,
     port: u16,
 ) -> impl Iterator<Item = (IpAddr, Option<String>)> {
     let listeners = Diag::open().and_then(|mut diag| diag.listeners(port)).unwrap_or_default();
     let at: Vec<IpAddr> = listeners.into_iter().map(|(address, _)| address.to_canonical()).collect();
-    vips.into_iter().map(move |vip| (*vip, refused_at(*vip, port, &at)))
+    vips.into_iter().map(move |vip| (vip, refused_at(vip, port, &at)))
 }
 
 fn refused_at(vip: IpAddr, port: u16, listeners: &[IpAddr]) -> Option<String> {

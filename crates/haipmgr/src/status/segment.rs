@@ -34,22 +34,12 @@ pub(super) async fn ask(
     own: Option<IpAddr>,
     targets: &[IpAddr],
 ) -> Known<BTreeMap<IpAddr, Heard>> {
-    let asked = Family::ALL.map(|family| async move {
-        let targets: Vec<_> =
-            targets.iter().copied().filter(|target| Family::of(*target) == family).collect();
-        match interface_address::to_ask_from(interface, own, family, &targets) {
-            Some(asker) if !targets.is_empty() => ask_from(interface, asker, &targets).await,
-            _ => Ok(BTreeMap::new()),
-        }
-    });
-    let mut found = BTreeMap::new();
-    for family in join_all(asked).await {
-        found.append(&mut family?);
-    }
-    Ok(found)
+    let asked = interface_address::askers(interface, own, targets);
+    let each = join_all(asked.map(|(asker, targets)| ask_from(interface, asker, targets))).await;
+    Ok(each.into_iter().collect::<Known<Vec<_>>>()?.into_iter().flatten().collect())
 }
 
-async fn ask_from(interface: &str, asker: IpAddr, targets: &[IpAddr]) -> Known<BTreeMap<IpAddr, Heard>> {
+async fn ask_from(interface: &str, asker: IpAddr, targets: Vec<IpAddr>) -> Known<BTreeMap<IpAddr, Heard>> {
     let listener = NeighborListener::open(interface, Family::of(asker)).map_err(|error| in_words(&error))?;
     let can_be_asked = |target: &&IpAddr| **target != asker;
     let begun = Instant::now();

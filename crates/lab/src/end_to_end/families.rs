@@ -26,6 +26,7 @@ pub(super) const IPV4_ALONE: &[(&str, &str)] = &[
     ("moving_over_from_vip_manager", "not shown: its samples have an IPv4 VIP"),
     ("moving_over_from_the_python_program", "can't be: it has no IPv6"),
     ("router_before_the_vip", "not shown: its sample has an IPv4 VIP"),
+    ("check_finds_what_is_planted", "not shown: what is planted is written for an IPv4 VIP and gateway"),
     ("check_names_what_does_not_fit_the_host", "IPv6 has no broadcast address; the rest is as with IPv4"),
 ];
 
