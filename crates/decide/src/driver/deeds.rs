@@ -131,7 +131,6 @@ fn rests_on_the_address_of(action: &Action) -> Option<VipId> {
             | VipAction::SendProbe
             | VipAction::AnnounceRelease(_)
             | VipAction::Announce
-            | VipAction::ListConnections
             | VipAction::KeepLatePackets { .. }
             | VipAction::ForwardLatePackets(_)
             | VipAction::RefuseOrphanSyns
@@ -147,6 +146,7 @@ fn rests_on_the_address_of(action: &Action) -> Option<VipId> {
         | Action::Vip(
             _,
             VipAction::AskWhoHasVip
+            | VipAction::ListConnections
             | VipAction::SayFitness(_)
             | VipAction::SayMember { .. }
             | VipAction::WatchOrphanSyns { .. }

@@ -31,7 +31,6 @@ impl VipMachine {
         hold: Hold,
         because: LetGo,
     ) -> VipState {
-        out.order(VipAction::ListConnections);
         // Before the address goes, so that nothing is missed.
         out.order(VipAction::KeepLatePackets { interface: hold.interface.clone() });
         out.order(VipAction::RemoveAddress { interface: hold.interface.clone() });
@@ -39,6 +38,9 @@ impl VipMachine {
         let lately = hold.settled.filter(|(_, until)| at.now < *until).map(|(member, _)| member);
         let to = claimant.or(lately).and_then(|member| at.mac_of(member));
         out.order(VipAction::AnnounceRelease(to));
+        // After that: the kernel looks through all its connections, and whoever waits for the address is not to wait for that. Those of an
+        // address that has left are still there.
+        out.order(VipAction::ListConnections);
         out.mark_switch(StatMark::Stopped);
         self.left_behind = Some(LeftBehind { at: at.now, tickled_at: None });
         out.say(Reason::Stopped { interface: hold.interface.clone(), because });

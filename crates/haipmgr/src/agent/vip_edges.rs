@@ -219,8 +219,7 @@ impl VipEdges {
         }
     }
 
-    /// Begins to list them. The address does not wait for it: the kernel looks through all its connections, which takes milliseconds, and
-    /// those of an address that has left are still there.
+    /// Begins to list them; nothing waits for it: the kernel looks through all its connections, which takes milliseconds.
     pub(super) fn list_connections(&mut self) {
         let (vip, journal) = (self.address, self.journal.clone());
         let listing = async move {
