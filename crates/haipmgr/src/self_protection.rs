@@ -16,6 +16,8 @@ use thread_priority::{
 const PRIORITY: u8 = 1;
 /// Where there is no real-time priority to be had.
 const NICE: i32 = -10;
+/// For what can wait, so that a server on this host does not.
+const BEHIND_OTHERS: i32 = 10;
 /// A real-time thread that runs for so long without waiting for anything is beside itself: the kernel ends the agent, systemd
 /// starts it again, and the lease sees to the rest. Microseconds.
 const RUNS_AT_MOST: u64 = 5_000_000;
@@ -148,6 +150,12 @@ pub fn as_ordinary_thread<T>(work: impl FnOnce() -> T) -> T {
     let done = work();
     let _ = realtime_again();
     done
+}
+
+/// Lets everybody else on the host come before this thread, and before those that it begins, for as long as they live.
+pub fn give_way() {
+    // Where it can't be had, it is as all others are.
+    let _ = rustix::process::setpriority_process(None, BEHIND_OTHERS);
 }
 
 fn realtime_again() -> Result<(), String> {

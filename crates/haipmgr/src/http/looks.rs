@@ -1,5 +1,6 @@
 //! Who asks over HTTP is answered from a look that is taken no more often than is good for those who are looked at: the agents' loops lose
-//! no more than a tenth of their time to it, and the members' servers are asked no more than five times a second, however many ask.
+//! no more than a tenth of their time to it, and the members' servers are asked once a second, or twice while something changes,
+//! however many ask.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,7 +53,7 @@ pub(super) struct Whole {
 impl Looks {
     /// Inside a tokio runtime.
     pub(super) fn new(config: Arc<Config>, doors: Doors, journal: Journal) -> Self {
-        let whole = Mutex::new((Watched::of(&config, None), None));
+        let whole = Mutex::new((Watched::often(&config), None));
         Self { doors, journal, config, since: Instant::now(), report: Mutex::new(None), whole }
     }
 

@@ -14,8 +14,8 @@
 //! | `events.rs` | the page's stream |
 //! | `page.html` | the page |
 //!
-//! It has a thread of its own, an ordinary one, which takes no time from the one that decides. docs/http.md has every path, metric and
-//! limit.
+//! It has a thread of its own, an ordinary one (nice 10), which takes no time from the one that decides, nor from mysqld.
+//! docs/http.md has every path, metric and limit.
 
 mod events;
 mod health;

@@ -1,4 +1,5 @@
-//! The thread that answers over HTTP: an ordinary one, so that whoever asks, and however often, takes no time from the one that decides.
+//! The thread that answers over HTTP: an ordinary one, and behind all others, so that whoever asks, and however often, takes no time from the
+//! one that decides, nor from the server on this host.
 
 use std::convert::Infallible;
 use std::io;
@@ -21,7 +22,7 @@ use super::routes::{Site, answer};
 use crate::config::{Config, Listen, ListenAt};
 use crate::control::Doors;
 use crate::journal::Journal;
-use crate::self_protection::as_ordinary_thread;
+use crate::self_protection::{as_ordinary_thread, give_way};
 
 /// So many are heard at a time; of those, who asks nothing gives way to whoever comes.
 const CONNECTIONS: usize = 64;
@@ -93,6 +94,10 @@ impl Http {
             runtime.shutdown_background();
         };
         let thread = std::thread::Builder::new().name("http".to_owned()).stack_size(STACK);
+        let work = || {
+            give_way();
+            work();
+        };
         thread.spawn(|| as_ordinary_thread(work)).map_err(failed)?;
         Ok(Self { _stop: stop })
     }

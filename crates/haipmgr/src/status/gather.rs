@@ -7,14 +7,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use decide::policy::VipPolicy;
-use futures_util::future::{join_all, join3};
+use futures_util::future::{FutureExt, join_all, join3};
 use jiff::Timestamp;
 use tokio::time::{Instant, timeout};
 
+use super::due::Due;
 use super::kernel::{self, KernelAddress};
 use super::picture::{Agent, Answers, Known, Limits, OnThisHost, Picture};
 use super::segment::{self, Heard};
-use super::servers::Servers;
+use super::servers::{Answered, Servers};
 use crate::config::{Cluster, Config};
 use crate::control::message::{Answer, Request};
 use crate::control::report::{Report, Told};
@@ -34,12 +35,20 @@ pub(crate) struct Watched {
     clusters: Vec<(Cluster, Servers)>,
     /// The one that was asked for; none: all.
     named: Option<String>,
+    /// When the servers are asked again; none: at each look.
+    due: Option<Due>,
 }
 
 /// What is asked of the segment, on one interface: from the member's address on it, or, where it has none, from whichever it has.
 type Segments = BTreeMap<(String, Option<IpAddr>), Known<BTreeMap<IpAddr, Heard>>>;
 
 impl Watched {
+    /// All clusters, for one who looks several times a second and spares the servers: while nothing changes, each is asked once a second,
+    /// and what it said is shown again. Inside a tokio runtime.
+    pub(crate) fn often(config: &Config) -> Self {
+        Self { due: Some(Due::default()), ..Self::of(config, None) }
+    }
+
     /// All clusters, or the one of this name; inside a tokio runtime.
     pub(crate) fn of(config: &Config, named: Option<&str>) -> Self {
         let wanted = |cluster: &&Cluster| named.is_none_or(|named| named == cluster.name);
@@ -48,15 +57,15 @@ impl Watched {
             socket: config.control_socket(),
             clusters: clusters.map(|cluster| (cluster.clone(), Servers::of(cluster))).collect(),
             named: named.map(str::to_owned),
+            due: None,
         }
     }
 
     /// Looks at everything once. Ages count back from the time that is given with it.
     pub(crate) async fn look(&mut self) -> (Timestamp, Vec<Picture>) {
-        let until = Instant::now() + SERVER_LIMIT;
-        let agent = ask_agent(self.socket.clone(), self.named.clone());
+        let agent = ask_agent(self.socket.clone(), self.named.clone()).shared();
         let clusters: Vec<Cluster> = self.clusters.iter().map(|(cluster, _)| cluster.clone()).collect();
-        let servers = join_all(self.clusters.iter_mut().map(|(_, servers)| servers.ask(until)));
+        let servers = ask_servers(&mut self.clusters, self.due.as_mut(), agent.clone());
         // An age counts from the question: whatever holds up an answer on its way makes the fact older, and nobody sees by how much.
         let asked_at = Instant::now();
         let around = async {
@@ -85,6 +94,22 @@ impl Watched {
         });
         (at, pictures.collect())
     }
+}
+
+/// Those that are due, each within its limit; of the others what they said.
+async fn ask_servers(
+    clusters: &mut [(Cluster, Servers)],
+    due: Option<&mut Due>,
+    agent: impl Future<Output = Result<Report, Agent>>,
+) -> Vec<Vec<Answered>> {
+    if let Some(due) = due {
+        if !due.by_time(Instant::now()) && !due.after(agent.await.as_ref().ok(), Instant::now()) {
+            return clusters.iter().map(|(_, servers)| servers.answered()).collect();
+        }
+        due.asked(Instant::now());
+    }
+    let until = Instant::now() + SERVER_LIMIT;
+    join_all(clusters.iter_mut().map(|(_, servers)| servers.ask(until))).await
 }
 
 fn limits(cluster: &Cluster) -> Limits {

@@ -6,6 +6,7 @@
 //! | `servers.rs` | each member's own server, asked directly |
 //! | `segment.rs` | who answers for an address on the segment |
 //! | `kernel.rs` | this host's addresses, and how long the kernel keeps them |
+//! | `due.rs` | when the servers are asked again, by one who looks several times a second: pure |
 //! | `gather.rs` | all of these and the agent, at the same time |
 //! | `picture.rs` | what was seen, as data: pure |
 //! | `member_row.rs` | one row for each member, from whoever said something of it: pure |
@@ -17,6 +18,7 @@
 //! Nobody's belief is shown as a fact: a VIP is where it answers, a server is what it says itself, and each says how old its word is.
 //! What could not be seen is "not known", with the reason, and never "no".
 
+mod due;
 pub(crate) mod gather;
 mod holders;
 pub(crate) mod json;

@@ -22,7 +22,11 @@ const GIVE_UP: Duration = Duration::from_secs(10);
 
 /// The members' servers, asked again and again.
 #[derive(Debug)]
-pub(super) struct Servers(Vec<Asked>);
+pub(super) struct Servers {
+    all: Vec<Asked>,
+    /// From when and until when they were asked last.
+    last: Option<(Instant, Instant)>,
+}
 
 #[derive(Debug)]
 struct Asked {
@@ -64,24 +68,31 @@ struct Kept {
 impl Servers {
     /// Of this cluster's members; inside a tokio runtime.
     pub(super) fn of(cluster: &Cluster) -> Self {
-        Self(cluster.policy.group.members.keys().map(|address| Asked::start(cluster, *address)).collect())
+        let members = cluster.policy.group.members.keys();
+        Self { all: members.map(|address| Asked::start(cluster, *address)).collect(), last: None }
     }
 
     /// Asks all of them, and waits no longer than until then.
     pub(super) async fn ask(&mut self, until: Instant) -> Vec<Answered> {
         let begun = Instant::now();
-        for asked in &self.0 {
+        self.last = Some((begun, until));
+        for asked in &self.all {
             asked.ask.notify_one();
         }
-        let mut all = Vec::new();
-        for asked in &mut self.0 {
+        for asked in &mut self.all {
             let newer = |known: &Kept| known.done.is_some_and(|asked_at| asked_at >= begun);
             while !newer(&asked.lock())
                 && matches!(timeout_at(until, asked.ended.changed()).await, Ok(Ok(())))
             {}
-            all.push(asked.answered(begun, until));
         }
-        all
+        self.answered()
+    }
+
+    /// What they answered when they were asked last, or have answered since. They must have been asked.
+    pub(super) fn answered(&self) -> Vec<Answered> {
+        let now = Instant::now();
+        let (begun, until) = self.last.unwrap_or((now, now));
+        self.all.iter().map(|asked| asked.answered(begun, until)).collect()
     }
 }
 
