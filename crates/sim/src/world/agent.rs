@@ -120,7 +120,7 @@ impl World {
         let next = driver.next(&this.policy, now, |state, event| {
             let parks_again = this.hosts[host].was_parked && is_of_the_readers(event);
             if alone && (parks_again || this.may_park(host, state, event)) {
-                before = Some(state.clone());
+                before = Some(Box::new(state.clone()));
             }
         });
         self.hosts[host].before = before;
@@ -339,7 +339,7 @@ fn is_of_the_readers(event: &Event) -> bool {
 }
 
 /// Whether a step changed nothing but the age of the facts.
-fn same_but_for_age(mut before: State, after: &State) -> bool {
+fn same_but_for_age(mut before: Box<State>, after: &State) -> bool {
     let (known, now) = (&mut before.facts.readers, &after.facts.readers);
     for (member, (fitness, at)) in &mut known.said {
         if let Some((_, told)) = now.said.get(member).filter(|(told, _)| told == fitness) {
@@ -359,5 +359,5 @@ fn same_but_for_age(mut before: State, after: &State) -> bool {
             known.asked_at = now.asked_at;
         }
     }
-    before == *after
+    *before == *after
 }

@@ -348,7 +348,7 @@ impl World {
         let agent = &mut self.hosts[host];
         agent.life += 1;
         agent.giving_up = false;
-        agent.agent = Some(Driver::new(&self.policy, now));
+        agent.agent = Some(Box::new(Driver::new(&self.policy, now)));
         for vip in &mut agent.vips {
             vip.book = Book::new(now);
         }

@@ -29,7 +29,7 @@ pub struct ModelHost {
     /// Counts the interfaces: each has a hardware address of its own.
     pub interface_serial: u8,
     /// The agent's memory, while it runs.
-    pub agent: Option<Driver>,
+    pub agent: Option<Box<Driver>>,
     /// Counts the agent's starts: what was meant for an earlier one is dropped.
     pub life: u32,
     /// The agent handles nothing before this.
@@ -81,7 +81,7 @@ pub struct ModelHost {
     /// When its agent decided last, on its clock.
     pub(super) decided_at: Time,
     /// What it knew before, where the poll that it decides on may be left out.
-    pub(super) before: Option<State>,
+    pub(super) before: Option<Box<State>>,
     /// So many transactions wait in its server's applier queue.
     pub(super) backlog: u64,
     /// How it stands as one that may serve readers.
