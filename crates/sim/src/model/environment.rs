@@ -198,6 +198,10 @@ impl Model {
                 host.well = 0;
             }
             Kind::GatewayLost => host.gateway_lost = true,
+            Kind::InterfaceDown => {
+                host.interface_down = true;
+                put(host, Mail { due: 0, age: 0, what: What::Addresses });
+            }
             Kind::WatcherStuck => host.stuck = true,
             Kind::WrongNo => host.wrong_no = true,
             Kind::Occupied => host.occupied = true,
@@ -240,6 +244,10 @@ impl Model {
             }
             Kind::Hang => rejoin(world, place, in_group),
             Kind::GatewayLost => host.gateway_lost = false,
+            Kind::InterfaceDown => {
+                host.interface_down = false;
+                put(host, Mail { due: 0, age: 0, what: What::Addresses });
+            }
             Kind::WatcherStuck => host.stuck = false,
             Kind::Occupied => host.occupied = false,
             Kind::Switchover
@@ -362,6 +370,7 @@ fn has(kind: Kind, host: &Host) -> bool {
         Kind::StartedAnew => host.process == Process::Refuses,
         Kind::Hang => host.process == Process::Blocks,
         Kind::GatewayLost => host.gateway_lost,
+        Kind::InterfaceDown => host.interface_down,
         Kind::WatcherStuck => host.stuck,
         Kind::Occupied => host.occupied,
         Kind::Switchover
@@ -399,6 +408,7 @@ fn can_begin(kind: Kind, world: &World, place: Place) -> bool {
         Kind::AgentStopped => host.agent.is_some(),
         Kind::RemovedByHand => host.vip.is_some(),
         Kind::GatewayLost => host.powered && !host.gateway_lost,
+        Kind::InterfaceDown => host.powered && !host.interface_down,
         Kind::WatcherStuck => host.agent.is_some() && !host.stuck,
         Kind::WrongNo => host.agent.is_some() && !host.wrong_no,
         Kind::Occupied => host.powered && !host.occupied && host.process == Process::Answers,
