@@ -77,7 +77,7 @@ fn it_is_taken_on_its_own_interface_while_that_is_of_use() {
     };
     let mut agent = that_wants_it();
     let order = on("eth1", agent.vip.lease);
-    fine(&agent.orders(&[order.clone()]));
+    fine(&agent.orders(std::slice::from_ref(&order)));
 
     let mut agent = that_wants_it();
     breaks(&agent.orders(&[add(agent.vip.lease)]), Invariant::Evidence);

@@ -287,7 +287,7 @@ impl Memories {
             What::Neighbors(members) => {
                 return (0..3)
                     .filter(|member| members & (1 << member) != 0)
-                    .map(|member| Event::Neighbor { address: address(member), mac: mac(member) })
+                    .map(|member| Event::Neighbor { address: address(member), mac: self.mac_at_home(member) })
                     .collect();
             }
             What::Sign(sign) => Event::Process(sign),
@@ -325,6 +325,11 @@ impl Memories {
     /// The VIP is on an interface of its own.
     fn is_elsewhere(&self) -> bool {
         !self.policy.vips[&VipId::FIRST].interfaces.is_empty()
+    }
+
+    /// A host's hardware address on the members' interface: another one where the VIP is not on that.
+    fn mac_at_home(&self, place: Place) -> Mac {
+        if self.is_elsewhere() { Mac([2, 0, 0, 0, 1, place]) } else { mac(place) }
     }
 
     /// The interface that the VIP belongs on.
@@ -365,7 +370,10 @@ fn act(action: &Action) -> Option<Act> {
         Action::LearnNeighbors => Act::Learn,
         Action::Vip(_, VipAction::SayMember { member, .. }) => Act::SayMember(*member),
         Action::Vip(_, VipAction::SendProbe) => Act::Probe,
-        Action::Vip(_, VipAction::AnnounceRelease(to)) => Act::AnnounceRelease(to.map(|mac| mac.0[5])),
+        // Nobody hears it there who has another hardware address.
+        Action::Vip(_, VipAction::AnnounceRelease(to)) => {
+            Act::AnnounceRelease(to.map(|mac| mac.0[5]).filter(|place| *to == Some(mac(*place))))
+        }
         Action::Vip(_, VipAction::Announce) => Act::Announce,
         Action::Vip(_, VipAction::AddAddress { lifetime, .. }) => {
             Act::Add(lifetime.as_ref().map_or(NEVER, ticks))

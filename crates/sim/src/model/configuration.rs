@@ -185,9 +185,9 @@ impl Configuration {
             0,
         ),
         Self::new(
-            "a switchover, the VIP on an interface of its own",
+            "an interface of its own",
             2,
-            &[Kind::Switchover, Kind::InterfaceDown],
+            &[Kind::Switchover, Kind::Shutdown, Kind::InterfaceDown],
             1,
             0,
         )
