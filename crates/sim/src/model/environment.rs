@@ -198,10 +198,7 @@ impl Model {
                 host.well = 0;
             }
             Kind::GatewayLost => host.gateway_lost = true,
-            Kind::InterfaceDown => {
-                host.interface_down = true;
-                put(host, Mail { due: 0, age: 0, what: What::Addresses });
-            }
+            Kind::InterfaceDown => set_interface_down(host, true),
             Kind::WatcherStuck => host.stuck = true,
             Kind::WrongNo => host.wrong_no = true,
             Kind::Occupied => host.occupied = true,
@@ -244,10 +241,7 @@ impl Model {
             }
             Kind::Hang => rejoin(world, place, in_group),
             Kind::GatewayLost => host.gateway_lost = false,
-            Kind::InterfaceDown => {
-                host.interface_down = false;
-                put(host, Mail { due: 0, age: 0, what: What::Addresses });
-            }
+            Kind::InterfaceDown => set_interface_down(host, false),
             Kind::WatcherStuck => host.stuck = false,
             Kind::Occupied => host.occupied = false,
             Kind::Switchover
@@ -349,6 +343,11 @@ fn rejoin(world: &mut World, place: Place, in_group: bool) {
 
 fn sign(sign: ProcessSign) -> Mail {
     Mail { due: 0, age: 0, what: What::Sign(sign) }
+}
+
+fn set_interface_down(host: &mut Host, down: bool) {
+    host.interface_down = down;
+    put(host, Mail { due: 0, age: 0, what: What::Addresses });
 }
 
 fn end_agent(host: &mut Host) {
