@@ -60,6 +60,9 @@ impl<'a> VipMoment<'a> {
     pub(crate) fn home(&self) -> Option<&'a str> {
         let Fact::Known(host) = &self.facts.host.fact else { return None };
         let (member, interface) = own_member(self.group, host)?;
+        if planted!(self.group, TakeOnTheMembersInterface) {
+            return Some(interface);
+        }
         Some(self.policy.interfaces.get(&member).map_or(interface, String::as_str))
     }
 
@@ -88,7 +91,8 @@ impl<'a> VipMoment<'a> {
 
     /// The member that owns this hardware address where the VIP is, another than this host.
     pub(crate) fn member_of(&self, mac: Mac) -> Option<IpAddr> {
-        let Some(elsewhere) = self.elsewhere() else { return self.facts.neighbors.member_of(mac) };
+        let own = self.elsewhere().filter(|_| !planted!(self.group, TakeMacsOfAnotherInterface));
+        let Some(elsewhere) = own else { return self.facts.neighbors.member_of(mac) };
         let member = self.facts.neighbors.introduced_as(elsewhere, mac);
         // Who says that it is this host is none.
         member.filter(|member| Some(*member) != self.own_address())
@@ -96,7 +100,7 @@ impl<'a> VipMoment<'a> {
 
     /// The hardware address of this member where the VIP is.
     pub(crate) fn mac_of(&self, member: IpAddr) -> Option<Mac> {
-        match self.elsewhere() {
+        match self.elsewhere().filter(|_| !planted!(self.group, TakeMacsOfAnotherInterface)) {
             None => self.facts.neighbors.macs.get(&member).copied(),
             Some(elsewhere) => self.facts.neighbors.mac_elsewhere(elsewhere, member),
         }
@@ -125,8 +129,7 @@ impl VipMoment<'_> {
     pub(crate) fn stages(&self) -> Stages {
         let mut stages = self.moment.stages();
         if stages.member.0 == Finding::Passed
-            && self.elsewhere().is_some()
-            && let Err(cause) = self.asker()
+            && let Err(cause) = self.own_interface_serves()
         {
             stages.member.0 = Finding::Failed(cause);
         }
@@ -140,6 +143,20 @@ impl VipMoment<'_> {
             stages.primary.0 = self.serves_readers(view);
         }
         stages
+    }
+
+    /// Stage 1 of a VIP that is not on the members' own interface: the one where it is is of use.
+    fn own_interface_serves(&self) -> Result<(), Cause> {
+        if planted!(self.group, LetGoOfAllWithOneInterface) {
+            let others = self.cluster.vips.iter().map(|(vip, policy)| Self { vip: *vip, policy, ..*self });
+            return others
+                .filter(|other| other.elsewhere().is_some())
+                .try_for_each(|other| other.asker().map(drop));
+        }
+        if self.elsewhere().is_none() || planted!(self.group, ClaimWhereTheInterfaceIsDown) {
+            return Ok(());
+        }
+        self.asker().map(drop)
     }
 
     /// The VIP is on the primary, whether that takes writes or not.

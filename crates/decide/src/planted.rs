@@ -116,13 +116,23 @@ mod mistakes {
         TakeFromTheSettling,
         /// A host that is cut off from the others on the segment alone goes on serving readers.
         ServeReadersCutOff,
+        /// On an interface that only VIPs are on a member is known by its hardware address on the members' interface.
+        TakeMacsOfAnotherInterface,
+        /// A VIP is claimed and held on an interface of its own that is missing, down or without an address.
+        ClaimWhereTheInterfaceIsDown,
+        /// A VIP that has an interface of its own is taken on the members' interface.
+        TakeOnTheMembersInterface,
+        /// On an interface that only VIPs are on no agent says which member it is.
+        NeverSayWhichMember,
+        /// An interface that one VIP alone has, and that is of no use, takes the other VIPs with it.
+        LetGoOfAllWithOneInterface,
         /// A server that takes no more clients counts as one that serves readers.
         ServeBehindClosedSockets,
     }
 
     impl Planted {
         /// Each.
-        pub const EACH: [Self; 41] = [
+        pub const EACH: [Self; 46] = [
             Self::SkipSecondCheck,
             Self::AcquireWithoutProbing,
             Self::TakeUnknownForYes,
@@ -163,6 +173,11 @@ mod mistakes {
             Self::PlaceOnTheSilent,
             Self::TakeFromTheSettling,
             Self::ServeReadersCutOff,
+            Self::TakeMacsOfAnotherInterface,
+            Self::ClaimWhereTheInterfaceIsDown,
+            Self::TakeOnTheMembersInterface,
+            Self::NeverSayWhichMember,
+            Self::LetGoOfAllWithOneInterface,
             Self::ServeBehindClosedSockets,
         ];
     }

@@ -40,7 +40,7 @@ pub struct Book {
     pub(crate) addresses_known: bool,
     /// Its kernel showed the VIP.
     pub(crate) here: bool,
-    /// Its kernel showed a member's own address.
+    /// Its kernel showed a member's own address; and, of a VIP that has an interface of its own, that this is of use.
     pub(crate) member: bool,
     /// Since when it has the VIP, by what it was told or ordered.
     pub(crate) held_since: Option<Time>,
@@ -470,7 +470,10 @@ impl Book {
             }
             _ => None,
         };
-        [by_server, by_gateway].into_iter().flatten().min()
+        // Where the interface is of no use nobody is served, and none of another's claims is heard.
+        let off = self.addresses_known && self.here && !self.member;
+        let by_host = off.then(|| self.host_since.max(held_since));
+        [by_server, by_gateway, by_host].into_iter().flatten().min()
     }
 
     /// Whether it was told a certain "no": its server follows, is gone, passed by or without a majority, or its gateway is lost.

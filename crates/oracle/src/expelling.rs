@@ -6,7 +6,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::inputs::{
-    Action, Event, Fact, GroupPolicy, GroupView, Member, MemberPort, MemberState, Outcome, Seen, Server, Time,
+    Action, Event, Fact, GroupPolicy, GroupView, Member, MemberPort, MemberState, Outcome, Seen, Server,
+    Time, VipId,
 };
 use crate::invariant::{Breach, Invariant};
 
@@ -296,7 +297,8 @@ impl Silence {
                     answered.insert(*address);
                 }
             }
-            Event::ReceiveUp(..) => self.questions.clear(),
+            // The first VIP is on the members' interface, where they are asked. What is not heard on another's says nothing of them.
+            Event::ReceiveUp(VipId::FIRST, _) => self.questions.clear(),
             Event::MemberPort { member, seen: Seen { fact: Fact::Known(_), asked_at } } => {
                 self.port_spoke.insert(*member, *asked_at);
             }

@@ -129,7 +129,7 @@ impl Book {
         }
         let here = sight.here.unwrap_or(self.holds());
         match (here, limits.adds(actions), limits.removes(actions)) {
-            (false, true, _) => self.judge_start(limits, now),
+            (false, true, _) => self.judge_start(limits, actions, now),
             // Where the kernel shows it still there, it is removed once more.
             (true, _, true) if !self.holds() => Verdict::default(),
             (true, _, true) => self.judge_release(limits, now),
@@ -172,7 +172,11 @@ impl Book {
     }
 
     /// EVIDENCE and NEWEST-VIEW: the address is not there, and is to be added.
-    fn judge_start(&self, limits: &Limits<'_>, now: Time) -> Verdict {
+    fn judge_start(&self, limits: &Limits<'_>, actions: &[Action], now: Time) -> Verdict {
+        if let Some(interface) = limits.added_where_it_does_not_belong(actions) {
+            let words = format!("takes the VIP on {interface}, where it does not belong");
+            return Verdict { starts: true, ..Verdict::breach(Invariant::Evidence, words) };
+        }
         Verdict { breach: self.lacks_evidence(limits, now), starts: true, ..Verdict::default() }
     }
 
@@ -253,9 +257,10 @@ impl Book {
         let invariant = if self.word == Word::Stale { Invariant::NewestView } else { Invariant::Lease };
         let since = self.word_since.min(self.gateway_since);
         let words = format!(
-            "goes on holding, though its server: {:?}, its gateway: {:?}, for {:.1} s",
+            "goes on holding, though its server: {:?}, its gateway: {:?}, its interface of use: {}, for {:.1} s",
             self.word,
             self.gateway,
+            self.member,
             now.since(since).as_secs_f64()
         );
         Verdict::breach(invariant, words)

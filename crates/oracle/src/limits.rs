@@ -51,6 +51,18 @@ impl<'a> Limits<'a> {
         runs && host.addresses.iter().any(asks)
     }
 
+    /// The interface that it is ordered onto and does not belong on, at whichever member's host.
+    pub(crate) fn added_where_it_does_not_belong(&self, actions: &[Action]) -> Option<String> {
+        let own = &self.vip.interfaces;
+        let named = if own.is_empty() { &self.group.members } else { own };
+        self.orders(actions).find_map(|action| match action {
+            VipAction::AddAddress { interface, .. } if !named.values().any(|known| known == interface) => {
+                Some(interface.clone())
+            }
+            _ => None,
+        })
+    }
+
     /// What is ordered about this VIP.
     pub(crate) fn orders<'b>(&self, actions: &'b [Action]) -> impl Iterator<Item = &'b VipAction> + use<'b> {
         let id = self.id;

@@ -86,7 +86,7 @@ impl Book {
             Some(false) if holds => self.gateway_since.max(oldest(slack)),
             _ => NEVER,
         };
-        self.host_since = NEVER;
+        self.host_since = if holds && !self.member { self.host_since.max(oldest(slack)) } else { NEVER };
         // Since when it holds counts where something speaks against it.
         let against = holds && (against.is_some() || self.gateway == Some(false));
         let since_then = self.word_since.max(self.gateway_since).max(NEVER);

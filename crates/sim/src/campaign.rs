@@ -26,6 +26,8 @@ pub struct Campaign {
     pub loss_alone: Option<u8>,
     /// Every schedule has so many reader VIPs, 1 to 3; 0: each has some, as its seed says; none: one in sixteen has some.
     pub readers: Option<u8>,
+    /// Every schedule has a second VIP for writers, on an interface of its own; otherwise one in sixteen has.
+    pub own_interface: bool,
     /// End after so many failures, 1 at the least.
     pub failures: usize,
     /// A mistake in the rules.
@@ -51,6 +53,8 @@ pub struct Findings {
     pub ran: BTreeMap<usize, u64>,
     /// … by the number of VIPs for writers and for readers.
     pub vips: BTreeMap<(u8, u8), u64>,
+    /// … in which the last VIP for writers had an interface of its own.
+    pub own_interface: u64,
     /// How often reader VIPs were looked for in their places, after nothing had changed for long; and how often one moved.
     pub placed: (u64, u64),
     /// Virtual time.
@@ -82,6 +86,7 @@ impl Findings {
         *self.ran.entry(schedule.members).or_default() += 1;
         let readers = schedule.readers.map_or(0, |readers| readers.vips);
         *self.vips.entry((1 + u8::from(schedule.second_vip), readers)).or_default() += 1;
+        self.own_interface += u64::from(schedule.own_interface);
         self.virtual_time += outcome.length;
         self.placed = (self.placed.0 + outcome.placed.0, self.placed.1 + outcome.placed.1);
         self.lossy_schedules += u64::from(schedule.loses_frames());
@@ -116,6 +121,7 @@ impl Findings {
         for (ms, count) in other.followed {
             *self.followed.entry(ms).or_default() += count;
         }
+        self.own_interface += other.own_interface;
         self.virtual_time += other.virtual_time;
         self.placed = (self.placed.0 + other.placed.0, self.placed.1 + other.placed.1);
         self.lossy_schedules += other.lossy_schedules;
@@ -199,6 +205,9 @@ impl Campaign {
             Some(percent) => Schedule::under_loss(seed, self.members, percent),
             None => Schedule::from_seed(seed, self.members),
         };
+        if self.own_interface {
+            schedule = schedule.with_own_interface();
+        }
         if let Some(vips) = self.readers {
             schedule = schedule.with_readers((vips > 0).then_some(vips));
         }
@@ -227,6 +236,9 @@ impl fmt::Display for Findings {
         }
         for ((writers, readers), count) in &self.vips {
             writeln!(f, "  {writers} VIPs for writers and {readers} for readers: {count}")?;
+        }
+        if self.own_interface > 0 {
+            writeln!(f, "  the last VIP for writers on an interface of its own: {}", self.own_interface)?;
         }
         if self.placed != (0, 0) {
             let (looks, moves) = self.placed;

@@ -4,11 +4,15 @@
 //! |---|---|
 //! | `fault/happen.rs` | what they do to the world |
 //! | `fault/words.rs` | what they are called |
+//! | `fault/elsewhere.rs` | those of the segment that only VIPs are on |
 
+mod elsewhere;
 mod happen;
 mod words;
 
 use serde::{Deserialize, Serialize};
+
+pub use self::elsewhere::Elsewhere;
 
 /// Whom a fault meets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,7 +78,7 @@ pub enum Fault {
     GroupPortCut { who: Who, ms: u64 },
     /// The clients' side is cut, the gateway too where `gateway`; the group's port lives.
     ClientSideCut { who: Who, gateway: bool, ms: u64 },
-    /// All links are cut.
+    /// All links are cut, on every segment.
     Isolated { who: Who, ms: u64 },
     /// The first `left` hosts and the others can't reach each other; both reach the gateway where not `gateway`.
     Partition { left: usize, gateway: bool, ms: u64 },
@@ -108,12 +112,17 @@ pub enum Fault {
     GatewayLostForAll { ms: u64 },
     /// The server is too far behind its group to serve readers.
     FallsBehind { who: Who, ms: u64 },
+    /// Something on the segment that only VIPs are on.
+    Elsewhere { what: Elsewhere, ms: u64 },
 }
 
 impl Fault {
     /// Takes something from the network so that frames between hosts that hear each other are lost or late.
     pub fn loses_frames(self) -> bool {
-        matches!(self, Self::Loss { .. } | Self::LossFrom { .. } | Self::Late { .. })
+        match self {
+            Self::Elsewhere { what, .. } => what.loses_frames(),
+            _ => matches!(self, Self::Loss { .. } | Self::LossFrom { .. } | Self::Late { .. }),
+        }
     }
 
     /// The primary changes, and nothing else is wrong: the VIP is to follow.
@@ -168,6 +177,7 @@ impl Fault {
             | Self::GatewayLost { ms, .. }
             | Self::OwnGatewayLost { ms, .. }
             | Self::FallsBehind { ms, .. }
+            | Self::Elsewhere { ms, .. }
             | Self::GatewayLostForAll { ms } => Some(ms),
         }
     }

@@ -7,6 +7,7 @@ pub mod fault;
 pub mod group;
 pub mod measure;
 pub mod model;
+pub mod nic;
 pub mod schedule;
 pub mod shrink;
 pub mod timeline;

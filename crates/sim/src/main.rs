@@ -29,6 +29,9 @@ struct Arguments {
     /// Every schedule has so many reader VIPs; 0: as many as its seed says. Without it one schedule in sixteen has some.
     #[arg(long, value_parser = clap::value_parser!(u8).range(0..=3))]
     readers: Option<u8>,
+    /// Every schedule has a second VIP for writers, on an interface of its own. Without it one schedule in sixteen has.
+    #[arg(long)]
+    own_interface: bool,
     /// End after so many failures.
     #[arg(long, default_value_t = 1)]
     failures: usize,
@@ -78,6 +81,7 @@ fn run(arguments: &Arguments) -> Result<bool, BadInput> {
         members: arguments.members.map(usize::from),
         loss_alone: arguments.loss_alone,
         readers: arguments.readers,
+        own_interface: arguments.own_interface,
         failures: arguments.failures,
         #[cfg(feature = "planted")]
         planted: None,

@@ -1,6 +1,7 @@
 //! A schedule: hosts, limits, faults and their times, made from a seed. It can be written down, read back and run again.
 
 mod draw;
+mod elsewhere;
 mod readers;
 
 use core::fmt;
@@ -15,8 +16,10 @@ use serde::{Deserialize, Serialize};
 pub use self::readers::Readers;
 
 use self::draw::{choose_of_the_site, draw, follow_up, give_backlogs, let_the_operator_pause};
+use self::elsewhere::has_own_interface;
 use self::readers::has_readers;
 use crate::fault::{Fault, Who};
+use crate::nic::Nic;
 use crate::world::{BEGIN, Chances, Measured, Setup, VIPS, World, policy};
 use oracle::{Broken, Counts};
 
@@ -95,6 +98,9 @@ pub struct Schedule {
     /// There is a second VIP, held by the same limits.
     #[serde(default)]
     pub second_vip: bool,
+    /// … which has an interface of its own, on every host.
+    #[serde(default)]
+    pub own_interface: bool,
     /// The last VIP of several has another gateway than the cluster's, or none.
     #[serde(default)]
     pub last_gateway: LastGateway,
@@ -151,6 +157,7 @@ impl Schedule {
             held_up: 0,
             peer_unknown: 0,
             second_vip: false,
+            own_interface: false,
             last_gateway: LastGateway::TheClusters,
             readers: None,
             faults: Vec::new(),
@@ -215,6 +222,8 @@ impl Schedule {
         }
         let schedule = Self { limits, held_up, peer_unknown, second_vip, faults, length_ms, ..quiet };
         let schedule = if has_readers(seed) { schedule.with_readers(None) } else { schedule };
+        let own_interface = second_vip && has_own_interface(seed);
+        let schedule = if own_interface { schedule.with_own_interface() } else { schedule };
         schedule.with_last_gateway(members)
     }
 
@@ -274,7 +283,12 @@ impl Schedule {
         let takeover_after = self.limits.takeover_after_ms;
         vip.takeover_after = (takeover_after > 0).then(|| Duration::from_millis(takeover_after));
         if self.second_vip {
-            policy.vips.insert(VipId(1), VipPolicy { address: VIPS[1], ..vip.clone() });
+            let mut second = VipPolicy { address: VIPS[1], ..vip.clone() };
+            if self.own_interface {
+                let members = policy.group.members.keys();
+                second.interfaces = members.map(|member| (*member, Nic::Eth1.name().to_owned())).collect();
+            }
+            policy.vips.insert(VipId(1), second);
         }
         if let Some(readers) = self.readers {
             policy.group.readers = readers.policy();
@@ -371,6 +385,9 @@ impl fmt::Display for Schedule {
                 f,
                 "{vips} reader VIPs; reader_behind_for {behind_for_ms} ms, reader_well_for {well_for_ms} ms, when_no_reader {when_none:?}"
             )?;
+        }
+        if self.own_interface {
+            writeln!(f, "the second VIP has an interface of its own")?;
         }
         match self.last_gateway {
             LastGateway::TheClusters => {}

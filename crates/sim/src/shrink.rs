@@ -54,7 +54,10 @@ fn candidates(schedule: &Schedule) -> Vec<Schedule> {
         candidates.push(Schedule { members, ..schedule.clone() });
     }
     if schedule.second_vip {
-        candidates.push(Schedule { second_vip: false, ..schedule.clone() });
+        candidates.push(Schedule { second_vip: false, own_interface: false, ..schedule.clone() });
+    }
+    if schedule.own_interface {
+        candidates.push(Schedule { own_interface: false, ..schedule.clone() });
     }
     if schedule.last_gateway != LastGateway::TheClusters {
         candidates.push(Schedule { last_gateway: LastGateway::TheClusters, ..schedule.clone() });

@@ -31,6 +31,7 @@ pub use segment::{Cut, address};
 use crate::fault::Fault;
 use crate::group::{Group, Place, Places, View};
 use crate::measure::Durations;
+use crate::nic::Nic;
 use invariants::Calm;
 use oracle::outside::OneHolder;
 use oracle::placed::Stillness;
@@ -235,20 +236,41 @@ pub struct World {
     skipping: bool,
     queue: Queue<Due>,
     segment: Segment,
-    receiving_since: [[Option<Time>; 8]; 8],
+    /// On each segment.
+    receiving_since: [[[Option<Time>; 8]; 8]; 2],
     silent_since: [[Option<Time>; 8]; 8],
     vips: Vec<WorldVip>,
     stillness: Stillness,
 }
 
 /// Who bears one VIP, and what is to be said of that.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 struct WorldVip {
+    /// The interface that it belongs on.
+    nic: Nic,
     holders: Places,
     one_holder: OneHolder,
     calm: Calm,
     /// The host that a reader VIP left last, of its own.
     left: Option<readers::Left>,
+}
+
+impl WorldVip {
+    fn new(policy: &VipPolicy) -> Self {
+        let nic = if policy.interfaces.is_empty() { Nic::Eth0 } else { Nic::Eth1 };
+        Self {
+            nic,
+            holders: Places::default(),
+            one_holder: OneHolder::default(),
+            calm: Calm::default(),
+            left: None,
+        }
+    }
+}
+
+/// The VIP at this place.
+fn id_of_vip(place: usize) -> VipId {
+    VipId(u16::try_from(place).unwrap_or(u16::MAX))
 }
 
 /// A VIP's place among the hosts' and the world's.
@@ -283,7 +305,7 @@ impl World {
             segment: Segment::default(),
             receiving_since: Default::default(),
             silent_since: Default::default(),
-            vips: vec![WorldVip::default(); vips],
+            vips: setup.policy.vips.values().map(WorldVip::new).collect(),
             stillness: Stillness::default(),
         };
         for place in 0..members {

@@ -29,6 +29,33 @@ fn an_agent_that_is_told_to_stop_in_any_state_breaks_no_invariant() {
     explore("an agent that stands still is told to stop");
 }
 
+#[test]
+fn a_vip_on_an_interface_of_its_own_breaks_no_invariant() {
+    explore("an interface of its own");
+}
+
+/// These are mistakes there alone.
+#[cfg(feature = "planted")]
+#[test]
+fn a_mistake_about_an_interface_of_its_own_is_caught() {
+    use decide::planted::Planted;
+
+    let own = |known: &&Configuration| known.own_interface;
+    let configuration = Configuration::EACH.iter().find(own).expect("such a configuration");
+    let caught = [
+        Planted::TakeMacsOfAnotherInterface,
+        Planted::ClaimWhereTheInterfaceIsDown,
+        Planted::TakeOnTheMembersInterface,
+        Planted::NeverSayWhichMember,
+    ]
+    .map(|mistake| {
+        let checked = check(&Configuration { planted: Some(mistake), ..configuration.clone() }, None);
+        println!("{mistake:?}: {checked}");
+        checked.broken.is_some()
+    });
+    assert_eq!(caught, [true; 4]);
+}
+
 #[cfg(feature = "planted")]
 #[test]
 fn a_mistake_planted_in_the_rules_is_caught() {

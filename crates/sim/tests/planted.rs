@@ -14,14 +14,16 @@ const AT_MOST: u64 = 200_000;
 
 /// Each schedule has reader VIPs, as many as its seed says.
 const EACH: Option<u8> = Some(0);
+/// Each schedule has a VIP on an interface of its own.
+const OWN_INTERFACE: bool = true;
 
 macro_rules! is_caught {
-    ($($name:ident: $mistake:ident, from $seed:literal, readers $readers:expr;)*) => {
+    ($($name:ident: $mistake:ident, from $seed:literal, readers $readers:expr $(, own interface $own:expr)?;)*) => {
         $(
             #[test]
             fn $name() {
                 let planted = Some(Planted::$mistake);
-                let campaign = Campaign { schedules: AT_MOST, seed: $seed, members: None, loss_alone: None, readers: $readers, failures: 1, planted };
+                let campaign = Campaign { schedules: AT_MOST, seed: $seed, members: None, loss_alone: None, readers: $readers, own_interface: [$($own,)? false][0], failures: 1, planted };
                 let findings = campaign.run();
                 assert!(!findings.failures.is_empty(), "not caught in {AT_MOST} schedules");
             }
@@ -75,6 +77,11 @@ is_caught! {
     placing_on_the_silent: PlaceOnTheSilent, from 0, readers EACH;
     taking_from_the_settling: TakeFromTheSettling, from 0, readers EACH;
     serving_readers_cut_off: ServeReadersCutOff, from 0, readers EACH;
+    taking_macs_of_another_interface: TakeMacsOfAnotherInterface, from 0, readers None, own interface OWN_INTERFACE;
+    claiming_where_the_interface_is_down: ClaimWhereTheInterfaceIsDown, from 0, readers None, own interface OWN_INTERFACE;
+    taking_on_the_members_interface: TakeOnTheMembersInterface, from 0, readers None, own interface OWN_INTERFACE;
+    never_saying_which_member: NeverSayWhichMember, from 0, readers None, own interface OWN_INTERFACE;
+    letting_go_of_all_with_one_interface: LetGoOfAllWithOneInterface, from 0, readers None, own interface OWN_INTERFACE;
 }
 
 /// All must have been well for long before a shutdown for it to be judged, which schedules made from seeds seldom are.

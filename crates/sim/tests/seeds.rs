@@ -8,7 +8,7 @@ use sim::measure::Durations;
 use sim::schedule::{Readers, Timed};
 use sim::shrink::{failure, shrink};
 use sim::timeline::timeline;
-use sim::{Fault, Outcome, Schedule, Who};
+use sim::{Fault, Outcome, Schedule, Who, fault::Elsewhere};
 
 /// How many seeds.
 fn seeds(default: u64) -> std::ops::Range<u64> {
@@ -39,6 +39,31 @@ fn schedules_with_overlapping_faults_break_no_invariant() {
 fn schedules_with_reader_vips_break_no_invariant() {
     for seed in seeds(60) {
         judge(&Schedule::from_seed(seed, None).with_readers(None));
+    }
+}
+
+#[test]
+fn schedules_with_a_vip_on_an_interface_of_its_own_break_no_invariant() {
+    for seed in seeds(150) {
+        judge(&Schedule::from_seed(seed, None).with_own_interface());
+    }
+}
+
+#[test]
+fn an_interface_that_only_one_vip_has_takes_that_one_alone_and_gives_it_back() {
+    let who = Who::Holder;
+    for seed in seeds(6) {
+        for what in
+            [Elsewhere::InterfaceGone { who }, Elsewhere::CarrierLost { who }, Elsewhere::AddressGone { who }]
+        {
+            let one = one(seed, Fault::Elsewhere { what, ms: 3_000 });
+            let schedule = Schedule { second_vip: true, own_interface: true, ..one };
+            let told = schedule.tell();
+            assert!(told.broken.is_empty(), "{}", timeline(&schedule));
+            let count = |ending: &str| told.story.iter().filter(|(_, words)| words.ends_with(ending)).count();
+            assert_eq!((count(": VIP up"), count(": VIP down")), (1, 0), "{}", timeline(&schedule));
+            assert_eq!(count(": second VIP up"), 2, "{}", timeline(&schedule));
+        }
     }
 }
 
@@ -161,8 +186,12 @@ fn polls_that_are_left_out_would_have_led_to_nothing() {
         let outcome = schedule.run_all_polls();
         assert!(outcome.broken.is_empty(), "seed {seed}: {:?}", outcome.broken);
         if seed % 6 == 0 {
-            let outcome = schedule.with_readers(None).run_all_polls();
+            let outcome = schedule.clone().with_readers(None).run_all_polls();
             assert!(outcome.broken.is_empty(), "seed {seed}, with readers: {:?}", outcome.broken);
+        }
+        if seed % 3 == 0 {
+            let outcome = schedule.with_own_interface().run_all_polls();
+            assert!(outcome.broken.is_empty(), "seed {seed}, own interface: {:?}", outcome.broken);
         }
     }
 }

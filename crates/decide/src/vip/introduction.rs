@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::machine::VipMachine;
 use crate::moment::VipMoment;
 use crate::output::{Output, VipAction};
+use crate::planted::planted;
 use crate::time::Time;
 use crate::timers::Timer;
 
@@ -37,6 +38,9 @@ impl VipMachine {
     /// Nothing is said of a VIP on the members' own interface, nor where the interface is of no use: then there is nobody to hear it.
     fn say_member(&mut self, at: VipMoment<'_>, out: &mut Output) {
         self.introduced_at = None;
+        if planted!(at.group, NeverSayWhichMember) {
+            return;
+        }
         if let (Some(_), Some(member), Ok(from)) = (at.elsewhere(), at.own_address(), at.asker()) {
             out.order(VipAction::SayMember { member, from });
             self.introduced_at = Some(at.now);

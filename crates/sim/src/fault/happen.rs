@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{Fault, Who};
 use crate::group::{Place, Places, TurnsAway};
+use crate::nic::Nic;
 use crate::world::{Change, Cut, World};
 
 impl Fault {
@@ -88,8 +89,8 @@ impl Fault {
             }
             Self::InterfaceGone { who, ms } => {
                 let host = place(world, who);
-                world.change_in(now, Change::InterfaceGoes(host));
-                world.change_in(after(ms), Change::InterfaceComes(host));
+                world.change_in(now, Change::InterfaceGoes(host, Nic::Eth0));
+                world.change_in(after(ms), Change::InterfaceComes(host, Nic::Eth0));
             }
             _ => self.happen_to_an_agent(world),
         }
@@ -163,36 +164,43 @@ impl Fault {
             }
             Self::ClientSideCut { who, gateway, ms } => {
                 let these = only(world, who);
-                world.cut_for(Cut::Segment(these), after(ms));
+                world.cut_for(Cut::Segment(Nic::Eth0, these), after(ms));
                 if gateway {
                     world.cut_for(Cut::Gateway(these), after(ms));
                 }
             }
             Self::Isolated { who, ms } => {
                 let these = only(world, who);
-                for cut in [Cut::Segment(these), Cut::GroupPort(these), Cut::Gateway(these)] {
+                for cut in [Cut::Segment(Nic::Eth0, these), Cut::GroupPort(these), Cut::Gateway(these)] {
                     world.cut_for(cut, after(ms));
+                }
+                if world.has_elsewhere() {
+                    for cut in [Cut::Segment(Nic::Eth1, these), Cut::OwnGateway(these)] {
+                        world.cut_for(cut, after(ms));
+                    }
                 }
             }
             Self::Partition { left, gateway, ms } => {
                 let left = Places::first(left.clamp(1, world.hosts.len().saturating_sub(1)));
-                world.cut_for(Cut::Segment(left), after(ms));
+                world.cut_for(Cut::Segment(Nic::Eth0, left), after(ms));
                 world.cut_for(Cut::GroupPort(left), after(ms));
                 if gateway {
                     world.cut_for(Cut::Gateway(left), after(ms));
                 }
             }
-            Self::ReceiveDown { who, ms } => world.cut_for(Cut::ReceiveDown(world.who(who)), after(ms)),
-            Self::Mute { who, ms } => world.cut_for(Cut::Mute(world.who(who)), after(ms)),
-            Self::Loss { percent, ms } => world.cut_for(Cut::Loss(percent), after(ms)),
-            Self::LossFrom { who, percent, ms } => {
-                world.cut_for(Cut::LossFrom(world.who(who), percent), after(ms));
+            Self::ReceiveDown { who, ms } => {
+                world.cut_for(Cut::ReceiveDown(Nic::Eth0, world.who(who)), after(ms));
             }
-            Self::Duplicated { ms } => world.cut_for(Cut::Duplicated, after(ms)),
-            Self::Reordered { ms } => world.cut_for(Cut::Reordered, after(ms)),
-            Self::Late { ms } => world.cut_for(Cut::Late, after(ms)),
-            Self::Stranger { ms } => world.cut_for(Cut::Stranger, after(ms)),
-            Self::SwitchAnswers { ms } => world.cut_for(Cut::SwitchAnswers, after(ms)),
+            Self::Mute { who, ms } => world.cut_for(Cut::Mute(Nic::Eth0, world.who(who)), after(ms)),
+            Self::Loss { percent, ms } => world.cut_for(Cut::Loss(Nic::Eth0, percent), after(ms)),
+            Self::LossFrom { who, percent, ms } => {
+                world.cut_for(Cut::LossFrom(Nic::Eth0, world.who(who), percent), after(ms));
+            }
+            Self::Duplicated { ms } => world.cut_for(Cut::Duplicated(Nic::Eth0), after(ms)),
+            Self::Reordered { ms } => world.cut_for(Cut::Reordered(Nic::Eth0), after(ms)),
+            Self::Late { ms } => world.cut_for(Cut::Late(Nic::Eth0), after(ms)),
+            Self::Stranger { ms } => world.cut_for(Cut::Stranger(Nic::Eth0), after(ms)),
+            Self::SwitchAnswers { ms } => world.cut_for(Cut::SwitchAnswers(Nic::Eth0), after(ms)),
             Self::GatewayLost { who, ms } => {
                 let these = only(world, who);
                 world.cut_for(Cut::Gateway(these), after(ms));
@@ -201,6 +209,7 @@ impl Fault {
                 let these = only(world, who);
                 world.cut_for(Cut::OwnGateway(these), after(ms));
             }
+            Self::Elsewhere { what, ms } => what.happen(world, after(ms)),
             Self::GatewayLostForAll { ms } => world.cut_for(Cut::Gateway(all), after(ms)),
             _ => {}
         }
@@ -215,6 +224,14 @@ impl World {
             Who::Holder => self.holders().first().copied().unwrap_or(self.group.view.primary),
             Who::Reader => self.reader_holder().unwrap_or(self.hosts.len() - 1),
             Who::Host(place) => place % self.hosts.len(),
+        }
+    }
+
+    /// The same on the segment that only VIPs are on: whoever bears the VIP there is the holder.
+    pub(super) fn who_elsewhere(&self, who: Who) -> Place {
+        match who {
+            Who::Holder => self.holder_elsewhere().unwrap_or(self.group.view.primary),
+            who => self.who(who),
         }
     }
 }

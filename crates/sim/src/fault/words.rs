@@ -83,6 +83,7 @@ impl fmt::Display for Fault {
                 write!(f, "{who} loses the gateway that the last VIP has of its own for {lasts}")
             }
             Self::FallsBehind { who, .. } => write!(f, "{who}'s server is too far behind for {lasts}"),
+            Self::Elsewhere { what, .. } => write!(f, "{what} for {lasts}"),
             Self::GatewayLostForAll { .. } => write!(f, "all lose the gateway for {lasts}"),
         }
     }

@@ -1,7 +1,7 @@
 //! Agents in the model: their memories, numbered, and what each does when it is told something. Few memories make up many
 //! states, so each step is computed once.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +25,11 @@ const VIP: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 77, 0, 100));
 
 fn address(place: Place) -> IpAddr {
     IpAddr::V4(Ipv4Addr::new(10, 77, 0, 11 + place))
+}
+
+/// … that it has on the interface that only the VIP is on.
+fn own_address(place: Place) -> IpAddr {
+    IpAddr::V4(Ipv4Addr::new(10, 78, 0, 11 + place))
 }
 
 fn mac(place: Place) -> Mac {
@@ -81,6 +86,8 @@ pub enum Act {
     AskPeer(Place),
     /// Ask for the members' hardware addresses.
     Learn,
+    /// Say that this host is that member.
+    SayMember(IpAddr),
     /// Probe.
     Probe,
     /// Say that it is free, to this host or to nobody in particular.
@@ -125,7 +132,16 @@ pub struct Reaction {
     pub starts: bool,
 }
 
-type Told = (Memory, Place, What, u8, bool);
+type Told = (Memory, Place, What, u8, Option<Shown>);
+
+/// What a host's kernel shows of the VIP, where it is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Shown {
+    /// The VIP is here.
+    pub vip: bool,
+    /// The interface that only the VIP is on has no carrier.
+    pub down: bool,
+}
 
 /// Every memory that was met, and every step.
 #[derive(Debug)]
@@ -205,10 +221,17 @@ impl Memories {
         older
     }
 
-    /// What an agent does when it is told this; `vip`: its kernel bears the address.
-    pub fn react(&mut self, memory: Memory, place: Place, what: What, age: u8, vip: bool) -> Arc<Reaction> {
+    /// What an agent does when it is told this; `shown`: by its kernel.
+    pub fn react(
+        &mut self,
+        memory: Memory,
+        place: Place,
+        what: What,
+        age: u8,
+        shown: Shown,
+    ) -> Arc<Reaction> {
         // Only the word about addresses depends on the kernel.
-        let told = (memory, place, what, age, vip && what == What::Addresses);
+        let told = (memory, place, what, age, Some(shown).filter(|_| what == What::Addresses));
         if let Some(known) = self.reactions.get(&told) {
             self.excuses.count(known.excuse);
             return Arc::clone(known);
@@ -216,7 +239,7 @@ impl Memories {
         let Mind { mut state, mut book } = Mind::clone(&self.minds[memory as usize]);
         let (mut actions, mut wake_at) = (Vec::new(), NOW);
         let (mut breaks, mut excuse, mut starts) = (None, None, false);
-        for event in events(place, what, age, vip) {
+        for event in self.events(place, what, age, shown) {
             let decision = step(&self.policy, &mut state, &event, NOW);
             let settled = decision.each_reason().find_map(|reason| match reason {
                 Reason::DisputeWon(member) => Some(*member),
@@ -241,6 +264,79 @@ impl Memories {
         reaction
     }
 
+    /// What an agent is told, as the events that its observers make of it.
+    fn events(&self, place: Place, what: What, age: u8, shown: Shown) -> Vec<Event> {
+        let asked_at = ago(u32::from(age));
+        vec![match what {
+            What::Frame(from, Says::Release { .. }) => Event::Frame(
+                VipId::FIRST,
+                Frame { from: mac(from), says: Says::Release { heard_at: asked_at } },
+            ),
+            What::Frame(from, says) => Event::Frame(VipId::FIRST, Frame { from: mac(from), says }),
+            What::Server(answer) => Event::Server(Seen { asked_at, fact: fact(place, answer) }),
+            What::Peer(peer, answer) => {
+                Event::Peer { member: address(peer), seen: Seen { asked_at, fact: fact(peer, answer) } }
+            }
+            What::Addresses => {
+                Event::Host(Seen { asked_at: NOW, fact: Fact::Known(self.host(place, shown)) })
+            }
+            What::Gateway(answers) => {
+                let gateway = if answers { Gateway::Reachable } else { Gateway::Lost { misses: 3 } };
+                Event::Gateway(Seen { asked_at: NOW, fact: Fact::Known(gateway) })
+            }
+            What::Neighbors(members) => {
+                return (0..3)
+                    .filter(|member| members & (1 << member) != 0)
+                    .map(|member| Event::Neighbor { address: address(member), mac: self.mac_at_home(member) })
+                    .collect();
+            }
+            What::Sign(sign) => Event::Process(sign),
+            What::Wake => Event::Wake,
+            What::Stopping => Event::Stopping,
+            // Its end is far off: when it comes is the model's choice.
+            What::OperatorPauses(true) => Event::Pause { until: NOW + TICK * 1000 },
+            What::OperatorPauses(false) => Event::Resume,
+            What::RenewalGone => Event::Done {
+                action: Action::Vip(
+                    VipId::FIRST,
+                    VipAction::RenewAddress { interface: self.interface().to_owned(), lifetime: None },
+                ),
+                outcome: Outcome::Gone,
+            },
+        }]
+    }
+
+    /// What a host's kernel shows.
+    fn host(&self, place: Place, shown: Shown) -> Host {
+        let on = |address, prefix, interface: &str| HostAddress {
+            address,
+            prefix,
+            interface: interface.to_owned(),
+        };
+        let elsewhere = self.is_elsewhere();
+        let mut addresses = vec![on(address(place), 24, "eth0")];
+        addresses.extend(elsewhere.then(|| on(own_address(place), 24, "eth1")));
+        addresses.extend(shown.vip.then(|| on(VIP, 32, self.interface())));
+        let mut interfaces = vec![Interface { name: "eth0".to_owned(), running: true }];
+        interfaces.extend(elsewhere.then(|| Interface { name: "eth1".to_owned(), running: !shown.down }));
+        Host { addresses, interfaces }
+    }
+
+    /// The VIP is on an interface of its own.
+    fn is_elsewhere(&self) -> bool {
+        !self.policy.vips[&VipId::FIRST].interfaces.is_empty()
+    }
+
+    /// A host's hardware address on the members' interface: another one where the VIP is not on that.
+    fn mac_at_home(&self, place: Place) -> Mac {
+        if self.is_elsewhere() { Mac([2, 0, 0, 0, 1, place]) } else { mac(place) }
+    }
+
+    /// The interface that the VIP belongs on.
+    fn interface(&self) -> &'static str {
+        if self.is_elsewhere() { "eth1" } else { "eth0" }
+    }
+
     fn number(&mut self, mut mind: Mind) -> Memory {
         bring_to_form(&mut mind.state);
         mind.book.bring_to_form(&Limits::of(&self.policy, VipId::FIRST), self.sight.slack, NOW);
@@ -258,6 +354,11 @@ impl Memories {
     }
 }
 
+/// Each member's interface that only the VIP is on.
+pub fn own_interfaces(group: &GroupPolicy) -> BTreeMap<IpAddr, String> {
+    group.members.keys().map(|member| (*member, "eth1".to_owned())).collect()
+}
+
 fn act(action: &Action) -> Option<Act> {
     let ticks =
         |wait: &Duration| u8::try_from(wait.as_micros().div_ceil(TICK.as_micros())).ok().unwrap_or(NEVER);
@@ -267,8 +368,12 @@ fn act(action: &Action) -> Option<Act> {
         Action::AskHost => Act::AskHost,
         Action::AskPeer(member) => Act::AskPeer((0..3).find(|place| address(*place) == *member)?),
         Action::LearnNeighbors => Act::Learn,
+        Action::Vip(_, VipAction::SayMember { member, .. }) => Act::SayMember(*member),
         Action::Vip(_, VipAction::SendProbe) => Act::Probe,
-        Action::Vip(_, VipAction::AnnounceRelease(to)) => Act::AnnounceRelease(to.map(|mac| mac.0[5])),
+        // Nobody hears it there who has another hardware address.
+        Action::Vip(_, VipAction::AnnounceRelease(to)) => {
+            Act::AnnounceRelease(to.map(|mac| mac.0[5]).filter(|place| *to == Some(mac(*place))))
+        }
         Action::Vip(_, VipAction::Announce) => Act::Announce,
         Action::Vip(_, VipAction::AddAddress { lifetime, .. }) => {
             Act::Add(lifetime.as_ref().map_or(NEVER, ticks))
@@ -280,52 +385,6 @@ fn act(action: &Action) -> Option<Act> {
         Action::PollEvery(every) => Act::Poll(ticks(every)),
         _ => return None,
     })
-}
-
-/// What an agent is told, as the events that its observers make of it.
-fn events(place: Place, what: What, age: u8, vip: bool) -> Vec<Event> {
-    let asked_at = ago(u32::from(age));
-    vec![match what {
-        What::Frame(from, Says::Release { .. }) => {
-            Event::Frame(VipId::FIRST, Frame { from: mac(from), says: Says::Release { heard_at: asked_at } })
-        }
-        What::Frame(from, says) => Event::Frame(VipId::FIRST, Frame { from: mac(from), says }),
-        What::Server(answer) => Event::Server(Seen { asked_at, fact: fact(place, answer) }),
-        What::Peer(peer, answer) => {
-            Event::Peer { member: address(peer), seen: Seen { asked_at, fact: fact(peer, answer) } }
-        }
-        What::Addresses => {
-            let on_interface =
-                |address, prefix| HostAddress { address, prefix, interface: "eth0".to_owned() };
-            let mut addresses = vec![on_interface(address(place), 24)];
-            addresses.extend(vip.then(|| on_interface(VIP, 32)));
-            let interfaces = vec![Interface { name: "eth0".to_owned(), running: true }];
-            Event::Host(Seen { asked_at: NOW, fact: Fact::Known(Host { addresses, interfaces }) })
-        }
-        What::Gateway(answers) => {
-            let gateway = if answers { Gateway::Reachable } else { Gateway::Lost { misses: 3 } };
-            Event::Gateway(Seen { asked_at: NOW, fact: Fact::Known(gateway) })
-        }
-        What::Neighbors(members) => {
-            return (0..3)
-                .filter(|member| members & (1 << member) != 0)
-                .map(|member| Event::Neighbor { address: address(member), mac: mac(member) })
-                .collect();
-        }
-        What::Sign(sign) => Event::Process(sign),
-        What::Wake => Event::Wake,
-        What::Stopping => Event::Stopping,
-        // Its end is far off: when it comes is the model's choice.
-        What::OperatorPauses(true) => Event::Pause { until: NOW + TICK * 1000 },
-        What::OperatorPauses(false) => Event::Resume,
-        What::RenewalGone => Event::Done {
-            action: Action::Vip(
-                VipId::FIRST,
-                VipAction::RenewAddress { interface: "eth0".to_owned(), lifetime: None },
-            ),
-            outcome: Outcome::Gone,
-        },
-    }]
 }
 
 fn fact(local: Place, answer: Answer) -> Fact<Server> {

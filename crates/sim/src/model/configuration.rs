@@ -35,6 +35,8 @@ pub enum Kind {
     RemovedByHand,
     /// A host's gateway does not answer.
     GatewayLost,
+    /// A host's interface that only the VIP is on has no carrier: the VIP stays on it until it is removed.
+    InterfaceDown,
     /// What watches a server is stuck.
     WatcherStuck,
     /// The operator pauses an agent, and resumes it some time.
@@ -91,6 +93,8 @@ pub struct Configuration {
     /// What is due is handled host after host, but for frames to hosts that claim or hold, wake-ups and other members' answers:
     /// those in every order. Else all in every order.
     pub calm: bool,
+    /// The VIP is on an interface of its own, where each agent says which member it is.
+    pub own_interface: bool,
     /// A mistake in the rules.
     #[cfg(feature = "planted")]
     pub planted: Option<decide::planted::Planted>,
@@ -110,9 +114,14 @@ impl Configuration {
             follows_within: FOLLOWS_WITHIN,
             strays_for: 0,
             calm: hosts > 2,
+            own_interface: false,
             #[cfg(feature = "planted")]
             planted: None,
         }
+    }
+
+    const fn on_its_own_interface(self) -> Self {
+        Self { own_interface: true, ..self }
     }
 
     const fn led_by(self, first_primary: Place) -> Self {
@@ -175,6 +184,14 @@ impl Configuration {
             2,
             0,
         ),
+        Self::new(
+            "an interface of its own",
+            2,
+            &[Kind::Switchover, Kind::Shutdown, Kind::InterfaceDown],
+            1,
+            0,
+        )
+        .on_its_own_interface(),
         Self::new("deaths", 3, &[Kind::Kill, Kind::PowerOff], 1, 0),
         Self::new(
             "deaths, and a network that answers for others",

@@ -198,6 +198,7 @@ impl Model {
                 host.well = 0;
             }
             Kind::GatewayLost => host.gateway_lost = true,
+            Kind::InterfaceDown => set_interface_down(host, true),
             Kind::WatcherStuck => host.stuck = true,
             Kind::WrongNo => host.wrong_no = true,
             Kind::Occupied => host.occupied = true,
@@ -240,6 +241,7 @@ impl Model {
             }
             Kind::Hang => rejoin(world, place, in_group),
             Kind::GatewayLost => host.gateway_lost = false,
+            Kind::InterfaceDown => set_interface_down(host, false),
             Kind::WatcherStuck => host.stuck = false,
             Kind::Occupied => host.occupied = false,
             Kind::Switchover
@@ -343,6 +345,11 @@ fn sign(sign: ProcessSign) -> Mail {
     Mail { due: 0, age: 0, what: What::Sign(sign) }
 }
 
+fn set_interface_down(host: &mut Host, down: bool) {
+    host.interface_down = down;
+    put(host, Mail { due: 0, age: 0, what: What::Addresses });
+}
+
 fn end_agent(host: &mut Host) {
     host.agent = None;
     host.paused = false;
@@ -362,6 +369,7 @@ fn has(kind: Kind, host: &Host) -> bool {
         Kind::StartedAnew => host.process == Process::Refuses,
         Kind::Hang => host.process == Process::Blocks,
         Kind::GatewayLost => host.gateway_lost,
+        Kind::InterfaceDown => host.interface_down,
         Kind::WatcherStuck => host.stuck,
         Kind::Occupied => host.occupied,
         Kind::Switchover
@@ -399,6 +407,7 @@ fn can_begin(kind: Kind, world: &World, place: Place) -> bool {
         Kind::AgentStopped => host.agent.is_some(),
         Kind::RemovedByHand => host.vip.is_some(),
         Kind::GatewayLost => host.powered && !host.gateway_lost,
+        Kind::InterfaceDown => host.powered && !host.interface_down,
         Kind::WatcherStuck => host.agent.is_some() && !host.stuck,
         Kind::WrongNo => host.agent.is_some() && !host.wrong_no,
         Kind::Occupied => host.powered && !host.occupied && host.process == Process::Answers,

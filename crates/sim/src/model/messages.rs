@@ -29,18 +29,26 @@ pub(super) fn act_on(world: &mut World, place: Place, act: Act) -> Option<What> 
         Act::Learn => {
             let heard = world
                 .places()
-                .filter(|other| world.hear(place, *other))
+                .filter(|other| world.reach(place, *other))
                 .fold(0, |all, other| all | (1 << other));
             return (heard != 0).then_some(What::Neighbors(heard));
         }
         Act::AskPeer(peer) => {
-            let answer = if world.hear(place, peer) {
+            let answer = if world.reach(place, peer) {
                 answer(&world.hosts[usize::from(peer)])
             } else {
                 Answer::Unreachable
             };
             let due = if matches!(answer, Answer::Unreachable | Answer::TimedOut) { PEER_LIMIT } else { 0 };
             put(&mut world.hosts[own], Mail { due, age: 0, what: What::Peer(peer, answer) });
+        }
+        Act::SayMember(says) => {
+            for other in world.places().filter(|other| world.hear(place, *other)).collect::<Vec<_>>() {
+                if world.hosts[usize::from(other)].vip.is_some() {
+                    frame(&mut world.hosts[own], other, Says::Reply);
+                }
+                frame(&mut world.hosts[usize::from(other)], place, Says::Member(says));
+            }
         }
         Act::Probe => {
             for other in world.places().filter(|other| world.hear(place, *other)).collect::<Vec<_>>() {

@@ -76,6 +76,11 @@ pub fn bring_to_form(state: &mut State) {
     facts.spoke_again_at = facts.spoke_again_at.filter(|at| *at > ago(10));
     facts.server_unknown_since = facts.server_unknown_since.map(|at| at.max(ago(20)));
     vip.other_holder = vip.other_holder.map(|(mac, at)| (mac, at.max(ago(21))));
+    // Each host has one hardware address, and keeps it: when it said whose that is decides nothing.
+    let said = facts.neighbors.introduced.values_mut().flat_map(|said| said.values_mut()).flatten();
+    said.for_each(|(_, at)| *at = NOW);
+    // It is said once more when that is over.
+    vip.introduced_at = vip.introduced_at.map(|at| at.max(ago(10)));
     // What a paused holder put up with counts from the end of the pause, for as long as its patience at the most.
     facts.pause.ended_at = facts.pause.ended_at.filter(|at| vip.holds() && *at > ago(20));
     form_addresses(facts, vip);
@@ -202,8 +207,7 @@ fn each_time(state: &mut State, change: &mut impl FnMut(&mut Time)) {
         spoke_again_at,
         views: _,
         peers: Peers { asked: peers, open: _ },
-        // The model's VIP is on the members' interface.
-        neighbors: Neighbors { macs: _, alive_at, learnt_at, not_heard: _, questions, introduced: _ },
+        neighbors: Neighbors { macs: _, alive_at, learnt_at, not_heard: _, questions, introduced },
         process: _,
         giving_up: _,
         pause: Pause { until, ended_at },
@@ -219,6 +223,8 @@ fn each_time(state: &mut State, change: &mut impl FnMut(&mut Time)) {
         .flatten()
         .for_each(&mut *change);
     alive_at.values_mut().for_each(&mut *change);
+    let said = introduced.values_mut().flat_map(|said| said.values_mut()).flatten();
+    said.for_each(|(_, at)| change(at));
     for question in questions {
         change(&mut question.at);
     }
@@ -246,9 +252,10 @@ fn each_time_of_a_vip(vip: &mut VipMachine, change: &mut impl FnMut(&mut Time)) 
         removed_copy_at: _,
         asks_anew,
         orphan_syns: _,
-        introduced_at: _,
+        introduced_at,
     } = vip;
     change(retry_at);
+    introduced_at.iter_mut().for_each(&mut *change);
     if let Some(anew) = asks_anew {
         change(&mut anew.since);
     }

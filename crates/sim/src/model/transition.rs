@@ -12,7 +12,7 @@ use decide::vip::VipState;
 use oracle::outside::{self, LetsGo};
 use oracle::{Counts, Excuse, Invariant};
 
-use super::agent::{Act, Memories, group_policy, vip_policy};
+use super::agent::{Act, Memories, Shown, group_policy, own_interfaces, vip_policy};
 use super::configuration::{Configuration, Kind};
 use super::environment::Change;
 use super::messages::{act_on, ask_server, gateway_answers, is_frame, put, sender, take};
@@ -61,6 +61,9 @@ impl Model {
         vip.claim_wait = TICK * u32::from(configuration.claim_wait);
         group.evidence_age = TICK * u32::from(configuration.evidence_age);
         configuration.plant(&mut group);
+        if configuration.own_interface {
+            vip.interfaces = own_interfaces(&group);
+        }
         let pauses = configuration.kinds.contains(&Kind::AgentPaused);
         let slack = if pauses { SLACK_OF_THE_PAUSED } else { SLACK };
         Self { configuration, memories: Mutex::new(Memories::new(Policy::new(group, vip), slack)) }
@@ -100,6 +103,7 @@ impl Model {
             wrong_no: false,
             stuck: false,
             gateway_lost: false,
+            interface_down: false,
             isolated: None,
             well: 0,
             stray: 0,
@@ -325,8 +329,9 @@ impl Model {
         }
         while let Some((what, age)) = told.pop() {
             let Some(memory) = world.hosts[usize::from(place)].agent else { return };
-            let vip = world.hosts[usize::from(place)].vip.is_some();
-            let reaction = memories.react(memory, place, what, age, vip);
+            let host = &world.hosts[usize::from(place)];
+            let shown = Shown { vip: host.vip.is_some(), down: host.interface_down };
+            let reaction = memories.react(memory, place, what, age, shown);
             let host = &mut world.hosts[usize::from(place)];
             host.agent = Some(reaction.next);
             host.wake = reaction.wake;

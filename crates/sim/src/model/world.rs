@@ -162,6 +162,8 @@ pub struct Host {
     pub stuck: bool,
     /// Its gateway does not answer.
     pub gateway_lost: bool,
+    /// Its interface that only the VIP is on has no carrier.
+    pub interface_down: bool,
     /// It is cut off from all others, since so many ticks (10 at most).
     pub isolated: Option<u8>,
     /// For so many ticks it has led in truth, and everything of it has been well.
@@ -249,8 +251,17 @@ impl World {
         one != other && self.is_on_segment(one) && self.is_on_segment(other)
     }
 
-    /// A host hears the segment.
+    /// A host hears the segment that the VIP is on.
     pub fn is_on_segment(&self, place: Place) -> bool {
+        self.is_reached(place) && !self.hosts[usize::from(place)].interface_down
+    }
+
+    /// Whether two hosts reach each other by the members' addresses.
+    pub fn reach(&self, one: Place, other: Place) -> bool {
+        one != other && self.is_reached(one) && self.is_reached(other)
+    }
+
+    fn is_reached(&self, place: Place) -> bool {
         let host = &self.hosts[usize::from(place)];
         host.powered && host.isolated.is_none()
     }
@@ -290,6 +301,7 @@ impl World {
             && !host.occupied
             && !host.stuck
             && !host.gateway_lost
+            && !host.interface_down
             && host.isolated.is_none()
     }
 }

@@ -14,6 +14,7 @@ use decide::time::Time;
 use super::segment::place_of;
 use super::{Change, Due, World, address, place_of_vip};
 use crate::group::Place;
+use crate::nic::Nic;
 
 impl World {
     pub(super) fn runs(&self, host: Place, life: u32) -> bool {
@@ -34,7 +35,7 @@ impl World {
         let mut at = self.now + wait;
         // One packet socket, one netlink socket, one word of the operator: what comes through each reaches the loop in the order of its arrival.
         let last = match event {
-            Event::Frame(..) => Some(&mut self.hosts[host].last_frame),
+            Event::Frame(..) | Event::ReceiveUp(..) => Some(&mut self.hosts[host].last_frame),
             Event::Host(_) => Some(&mut self.hosts[host].last_addresses),
             Event::Pause { .. } | Event::Resume => Some(&mut self.hosts[host].last_of_operator),
             _ => None,
@@ -118,7 +119,7 @@ impl World {
         let mut before = None;
         let this = &*self;
         let next = driver.next(&this.policy, now, |state, event| {
-            let parks_again = this.hosts[host].was_parked && is_of_the_readers(event);
+            let parks_again = this.hosts[host].was_parked && comes_once_a_second(event);
             if alone && (parks_again || this.may_park(host, state, event)) {
                 before = Some(Box::new(state.clone()));
             }
@@ -243,8 +244,8 @@ impl World {
                 self.broadcast(host, *vip, Says::Announcement);
                 self.broadcast(host, *vip, Says::Announcement);
             }
-            Action::Vip(vip, VipAction::AddAddress { lifetime, .. }) => {
-                return self.add(host, *vip, *lifetime);
+            Action::Vip(vip, VipAction::AddAddress { interface, lifetime }) => {
+                return self.add(host, *vip, interface, *lifetime);
             }
             Action::Vip(vip, VipAction::RenewAddress { lifetime, .. }) => {
                 return self.renew(host, *vip, *lifetime);
@@ -289,9 +290,12 @@ impl World {
         Outcome::Succeeded
     }
 
-    fn add(&mut self, host: Place, vip: VipId, lifetime: Option<Duration>) -> Outcome {
+    /// An interface without a carrier takes an address too. On another than its own a VIP is a mistake, which its judge names.
+    fn add(&mut self, host: Place, vip: VipId, interface: &str, lifetime: Option<Duration>) -> Outcome {
         let vip = place_of_vip(vip);
-        if self.hosts[host].vips[vip].here.is_some() || !self.hosts[host].interface {
+        let nic = self.nic_of(vip);
+        let is_there = self.hosts[host].card(nic).there && nic.name() == interface;
+        if self.hosts[host].vips[vip].here.is_some() || !is_there {
             return Outcome::Failed("it is there already, or the interface is gone".to_owned());
         }
         let expires = lifetime.map(|lifetime| self.now + lifetime);
@@ -302,7 +306,8 @@ impl World {
     /// The kernel renews what is there, and adds nothing.
     fn renew(&mut self, host: Place, vip: VipId, lifetime: Option<Duration>) -> Outcome {
         let vip = place_of_vip(vip);
-        let adds = renewal_adds_what_is_gone(&self.policy.group) && self.hosts[host].interface;
+        let adds =
+            renewal_adds_what_is_gone(&self.policy.group) && self.hosts[host].card(self.nic_of(vip)).there;
         if self.hosts[host].vips[vip].here.is_none() && !adds {
             return Outcome::Gone;
         }
@@ -314,8 +319,8 @@ impl World {
 
     fn learn_neighbors(&mut self, host: Place, life: u32) {
         for other in (0..self.hosts.len()).filter(|other| *other != host) {
-            if self.hear_each_other(host, other) && !self.loses_round_trip(host, other) {
-                let mac = self.mac(other);
+            if self.hear_each_other(Nic::Eth0, host, other) && !self.loses_round_trip(host, other) {
+                let mac = self.mac(Nic::Eth0, other);
                 self.tell_agent(host, life, Event::Neighbor { address: address(other), mac });
             }
         }
@@ -332,9 +337,9 @@ fn is_about_the_address(action: &Action) -> bool {
     )
 }
 
-/// Once a second from everybody, where there are reader VIPs: it leads to nothing as long as it says the same.
-fn is_of_the_readers(event: &Event) -> bool {
-    let word = matches!(event, Event::Frame(_, Frame { says: Says::Fitness(_), .. }));
+/// Once a second from everybody, where there are reader VIPs, or one on an interface of its own: it leads to nothing as long as it says the same.
+fn comes_once_a_second(event: &Event) -> bool {
+    let word = matches!(event, Event::Frame(_, Frame { says: Says::Fitness(_) | Says::Member(_), .. }));
     word || matches!(event, Event::Backlog(_) | Event::Listens(_))
 }
 
@@ -351,6 +356,18 @@ fn same_but_for_age(mut before: Box<State>, after: &State) -> bool {
     }
     if let (Some(known), Some(now)) = (&mut known.listens, &now.listens) {
         known.asked_at = now.asked_at;
+    }
+    for (interface, known) in &mut before.facts.neighbors.introduced {
+        let Some(now) = after.facts.neighbors.introduced.get(interface) else { continue };
+        for (member, macs) in known {
+            let Some(now) = now.get(member) else { continue };
+            // Whose is whose changes what is made of a claim; when it was said again does not, but of two that say the same.
+            if let ([(mac, at)], [(same, said)]) = (macs.as_mut_slice(), now.as_slice())
+                && mac == same
+            {
+                *at = *said;
+            }
+        }
     }
     before.facts.server.asked_at = after.facts.server.asked_at;
     before.facts.gateway.asked_at = after.facts.gateway.asked_at;

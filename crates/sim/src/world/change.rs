@@ -10,6 +10,11 @@ use oracle::Book;
 use super::questions::QUERY_LIMIT;
 use super::{Due, World};
 use crate::group::{Place, Process, TurnsAway};
+use crate::nic::Nic;
+
+/// Where hosts have to say who they are a new hardware address counts once the old one has been silent for 3 s, at the word after that: it is
+/// said once a second.
+const KNOWN_AGAIN_AFTER: Duration = Duration::from_millis(4_200);
 
 /// What a fault does to the world, at its time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,9 +44,13 @@ pub enum Change {
     /// Someone removes the VIP by hand, or a network service that is restarted does.
     Flush(Place),
     /// The interface goes.
-    InterfaceGoes(Place),
+    InterfaceGoes(Place, Nic),
     /// An interface comes: another hardware address.
-    InterfaceComes(Place),
+    InterfaceComes(Place, Nic),
+    /// The interface has a carrier, or none: its addresses stay.
+    Carrier(Place, Nic, bool),
+    /// The interface has an address of its own beside VIPs, or none.
+    OwnAddress(Place, Nic, bool),
     /// The agent's process goes on.
     AgentGoesOn(Place),
     /// What watches the agent's server is no longer stuck.
@@ -86,8 +95,10 @@ impl Change {
             | Self::ServerTurnsAway(host, _)
             | Self::ServerJoins(host)
             | Self::Flush(host)
-            | Self::InterfaceGoes(host)
-            | Self::InterfaceComes(host)
+            | Self::InterfaceGoes(host, _)
+            | Self::InterfaceComes(host, _)
+            | Self::Carrier(host, ..)
+            | Self::OwnAddress(host, ..)
             | Self::AgentGoesOn(host)
             | Self::AskerGoesOn(host)
             | Self::AgentEnds { host, .. }
@@ -115,8 +126,10 @@ impl World {
             Change::PowerOff(_)
             | Change::PowerOn(_)
             | Change::Flush(_)
-            | Change::InterfaceGoes(_)
-            | Change::InterfaceComes(_) => self.change_host(change),
+            | Change::InterfaceGoes(..)
+            | Change::InterfaceComes(..)
+            | Change::Carrier(..)
+            | Change::OwnAddress(..) => self.change_host(change),
             Change::AgentGoesOn(_)
             | Change::AskerGoesOn(_)
             | Change::AgentEnds { .. }
@@ -142,7 +155,10 @@ impl World {
             }
             Change::PowerOn(host) if !self.hosts[host].powered => {
                 self.hosts[host].powered = true;
-                self.hosts[host].interface = true;
+                for nic in Nic::EACH {
+                    let card = self.hosts[host].card_mut(nic);
+                    (card.there, card.carrier, card.addressed) = (true, true, true);
+                }
                 self.hosts[host].clock_ahead = 0;
                 self.server_starts(host);
                 self.agent_starts(host);
@@ -153,24 +169,41 @@ impl World {
                 self.readers_are_disturbed();
                 self.set_vip(host, vip, None);
             }
-            Change::InterfaceGoes(host) => {
-                self.flushed(host);
-                self.hosts[host].interface = false;
-                for vip in &mut self.hosts[host].vips {
-                    vip.here = None;
-                }
-                self.tell_addresses(host);
-                self.count_holders();
-                self.wire_up();
-            }
-            Change::InterfaceComes(host) => {
-                self.hosts[host].interface = true;
-                self.hosts[host].interface_serial = self.hosts[host].interface_serial.wrapping_add(1);
-                self.tell_addresses(host);
-                self.wire_up();
-            }
-            _ => {}
+            _ => self.change_interface(change),
         }
+    }
+
+    fn change_interface(&mut self, change: Change) {
+        let (host, nic) = match change {
+            Change::InterfaceGoes(host, nic) => {
+                self.flushed(host, Some(nic));
+                let known_from = self.now + KNOWN_AGAIN_AFTER;
+                let card = self.hosts[host].card_mut(nic);
+                (card.there, card.known_from) = (false, known_from);
+                self.lose_vips_of(host, nic);
+                (host, nic)
+            }
+            Change::InterfaceComes(host, nic) => {
+                let card = self.hosts[host].card_mut(nic);
+                card.there = true;
+                card.serial = card.serial.wrapping_add(1);
+                (host, nic)
+            }
+            Change::Carrier(host, nic, has_one) => {
+                self.hosts[host].card_mut(nic).carrier = has_one;
+                (host, nic)
+            }
+            Change::OwnAddress(host, nic, has_one) => {
+                self.hosts[host].card_mut(nic).addressed = has_one;
+                (host, nic)
+            }
+            _ => return,
+        };
+        self.tell_addresses(host);
+        if nic == Nic::Eth1 {
+            self.tell_of_receiving(host);
+        }
+        self.wire_up();
     }
 
     /// The agent, and what the operator tells it.
@@ -263,12 +296,16 @@ impl World {
         self.tell_agent(host, life, until.map_or(Event::Resume, |until| Event::Pause { until }));
     }
 
-    /// All VIPs leave a host, and its agent has not ordered it.
-    pub(super) fn flushed(&mut self, host: Place) {
-        for vip in &mut self.hosts[host].vips {
-            vip.flushed_at = Some(self.now);
+    /// All VIPs leave a host, or this interface of it, and its agent has not ordered it.
+    pub(super) fn flushed(&mut self, host: Place, nic: Option<Nic>) {
+        for (vip, seen) in self.hosts[host].vips.iter_mut().zip(&self.vips) {
+            if nic.is_none_or(|nic| seen.nic == nic) {
+                vip.flushed_at = Some(self.now);
+            }
         }
-        self.disturb_candidate(host);
+        if nic != Some(Nic::Eth1) {
+            self.disturb_candidate(host);
+        }
     }
 
     /// What watches the agent's server gets stuck for so long: not even a time-out is told.
@@ -377,6 +414,7 @@ impl World {
             driver.push(Event::Pause { until });
         }
         self.tell_agent(host, life, Event::Wake);
+        self.tell_of_receiving(host);
         self.hosts[host].process_is_hidden = self.chance(0.1);
         if self.hosts[host].server.process != Process::Refuses {
             self.tell_of_process(host, ProcessSign::Watched);

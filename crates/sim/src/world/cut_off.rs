@@ -6,6 +6,7 @@ use oracle::placed::{self, CUT_OFF_FOR};
 
 use super::{Due, World};
 use crate::group::{Place, id};
+use crate::nic::Nic;
 
 impl World {
     /// Looks who reaches too few of the others to serve readers.
@@ -26,12 +27,16 @@ impl World {
     /// and not by the primary where it is just half. Which host is whose its agent may not know: any counts.
     fn is_cut_off(&self, host: Place) -> bool {
         let seen = &self.hosts[host];
-        if !seen.agent_acts() || !seen.interface || seen.asker_stuck_until.is_some() || seen.server.lies {
+        if !seen.agent_acts()
+            || !seen.is_on(Nic::Eth0)
+            || seen.asker_stuck_until.is_some()
+            || seen.server.lies
+        {
             return false;
         }
         let Some(view) = self.serves(host) else { return false };
         let online = view.members.iter().filter(|member| member.state == MemberState::Online).count();
-        let is_heard = |other: &Place| *other == host || self.hear_each_other(host, *other);
+        let is_heard = |other: &Place| *other == host || self.hear_each_other(Nic::Eth0, host, *other);
         let reached: Vec<Place> = (0..self.hosts.len()).filter(is_heard).collect();
         let leads = |member: &&Member| member.role == Role::Primary && member.state == MemberState::Online;
         let primary = view.members.iter().find(leads).map(|member| member.id.as_str());

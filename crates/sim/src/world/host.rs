@@ -11,6 +11,7 @@ use oracle::Book;
 use super::World;
 use super::readers::Candidate;
 use crate::group::{ModelServer, Place, View};
+use crate::nic::Nic;
 
 /// One host.
 #[derive(Clone, Debug)]
@@ -24,10 +25,8 @@ pub struct ModelHost {
     pub(super) pause_length: Duration,
     /// Its clock is set right when it goes on.
     pub(super) clock_jumps: bool,
-    /// Its interface is there.
-    pub interface: bool,
-    /// Counts the interfaces: each has a hardware address of its own.
-    pub interface_serial: u8,
+    /// Its interfaces.
+    pub(super) cards: [Card; 2],
     /// The agent's memory, while it runs.
     pub agent: Option<Box<Driver>>,
     /// Counts the agent's starts: what was meant for an earlier one is dropped.
@@ -118,6 +117,34 @@ pub struct ModelHost {
     pub(super) ask_again: bool,
 }
 
+/// One interface of a host.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Card {
+    /// It is there.
+    pub(super) there: bool,
+    /// It has a carrier.
+    pub(super) carrier: bool,
+    /// It has an address of its own, beside VIPs.
+    pub(super) addressed: bool,
+    /// Counts the interfaces: each has a hardware address of its own.
+    pub(super) serial: u8,
+    /// Since when all of that has been so, the host being awake.
+    pub(super) serves_since: Option<Time>,
+    /// From then on its hardware address counts as its host's where hosts have to say who they are: there was another before it.
+    pub(super) known_from: Time,
+}
+
+impl Card {
+    fn new(now: Time) -> Self {
+        Self { there: true, carrier: true, addressed: true, serial: 0, serves_since: None, known_from: now }
+    }
+
+    /// A VIP may be on it.
+    pub(super) fn serves(&self) -> bool {
+        self.there && self.carrier && self.addressed
+    }
+}
+
 /// What one host has to do with one VIP.
 #[derive(Clone, Debug)]
 pub struct HostVip {
@@ -151,8 +178,7 @@ impl ModelHost {
             paused_until: None,
             pause_length: Duration::ZERO,
             clock_jumps: false,
-            interface: true,
-            interface_serial: 0,
+            cards: [Card::new(now), Card::new(now)],
             agent: None,
             life: 0,
             busy_until: now,
@@ -202,6 +228,21 @@ impl ModelHost {
             question_serial: 0,
             ask_again: false,
         }
+    }
+
+    /// One of its interfaces.
+    pub(super) fn card(&self, nic: Nic) -> &Card {
+        &self.cards[nic.place()]
+    }
+
+    pub(super) fn card_mut(&mut self, nic: Nic) -> &mut Card {
+        &mut self.cards[nic.place()]
+    }
+
+    /// This interface is there, and carries frames.
+    pub(super) fn is_on(&self, nic: Nic) -> bool {
+        let card = self.card(nic);
+        card.there && card.carrier
     }
 
     /// It has power and its clock runs.

@@ -13,8 +13,9 @@ use oracle::outside::{self, LetsGo, Overlap, SETTLE_WITHIN, Together};
 use oracle::{Breach, Broken, Excuse, Limits, Orders, Sight};
 
 use super::questions::QUERY_LIMIT;
-use super::{Due, World, WorldVip};
+use super::{Due, World, WorldVip, id_of_vip as id};
 use crate::group::{Place, View};
+use crate::nic::Nic;
 
 /// A writable primary on a whole network has the VIP after this long.
 pub(super) const FOLLOW_WITHIN: Duration = Duration::from_millis(1_500);
@@ -83,12 +84,10 @@ pub(super) struct Calm {
     primary: Option<Place>,
     /// The operator has paused its agent: it does not follow.
     paused: bool,
+    /// The VIP has an interface of its own, and on the members' own somebody's server can't be asked.
+    unasked: bool,
     since: Time,
     followed: bool,
-}
-
-fn id(vip: usize) -> VipId {
-    VipId(u16::try_from(vip).unwrap_or(u16::MAX))
 }
 
 impl World {
@@ -162,11 +161,14 @@ impl World {
         let act_since = act.collect::<Option<Vec<Time>>>().and_then(|each| each.into_iter().max());
         let together = Together {
             holders: &holders,
-            hear_since: &self.receiving_since,
-            frames_lost: holders.len() > 1 && self.lossy(),
+            hear_since: &self.receiving_since[self.nic_of(vip).place()],
+            frames_lost: holders.len() > 1 && self.lossy(self.nic_of(vip)),
             overruled: holders.iter().any(|place| self.hosts[*place].vips[vip].overruled),
             act_since,
-            settle_within: SETTLE_WITHIN + self.unproven() + self.held_up(),
+            settle_within: SETTLE_WITHIN
+                + self.unproven(vip)
+                + self.held_up()
+                + self.strange_for(vip, &holders),
         };
         let look = self.vips[vip].one_holder.look(&together, self.now);
         if let Some(Overlap { because, .. }) = look.news {
@@ -189,8 +191,11 @@ impl World {
     /// Where the peers' servers turn questions away, nothing proves a newer view to an old holder whose own server has yet
     /// to learn of it: the server itself learns it within 2 s, and the agent waits `claim_wait` for a claim. One whose group
     /// port is cut learns nothing; 6 s later it knows that it has no majority.
-    fn unproven(&self) -> Duration {
-        if self.chances.peer_unknown > 0.0 || self.hosts.iter().any(|host| host.server.turns_away.is_some()) {
+    fn unproven(&self, vip: usize) -> Duration {
+        if self.chances.peer_unknown > 0.0
+            || self.somebody_is_unasked(vip)
+            || self.hosts.iter().any(|host| host.server.turns_away.is_some())
+        {
             let members = 0..self.hosts.len();
             let apart = members.clone().any(|one| members.clone().any(|other| !self.group_link(one, other)));
             let learns = if apart { 6 } else { 3 };
@@ -206,8 +211,29 @@ impl World {
         if self.chances.held_up > 0.0 { FOLLOW_WITHIN * 3 } else { Duration::ZERO }
     }
 
-    fn follow_within(&self) -> Duration {
-        FOLLOW_WITHIN + self.unproven() + self.held_up()
+    fn follow_within(&self, vip: usize) -> Duration {
+        FOLLOW_WITHIN + self.unproven(vip) + self.held_up()
+    }
+
+    /// Servers are asked on the members' interface. A VIP that is on another may be claimed by hosts that hear each other there, and
+    /// can't be asked.
+    fn somebody_is_unasked(&self, vip: usize) -> bool {
+        let awake = |place: &Place| self.hosts[*place].is_awake();
+        let apart =
+            |one: Place| (0..one).filter(awake).any(|other| !self.hear_each_other(Nic::Eth0, one, other));
+        self.nic_of(vip) == Nic::Eth1 && (0..self.hosts.len()).filter(awake).any(apart)
+    }
+
+    /// So long one of these is a stranger yet to the others, where hosts have to say who they are: its interface was replaced.
+    fn strange_for(&self, vip: usize, hosts: &[Place]) -> Duration {
+        let known_from = hosts.iter().filter_map(|host| self.known_from(vip, *host)).max();
+        known_from.map_or(Duration::ZERO, |known_from| known_from.since(self.now))
+    }
+
+    /// From when on the others know whose hardware address this host's is, where hosts have to say who they are.
+    fn known_from(&self, vip: usize, host: Place) -> Option<Time> {
+        let nic = self.nic_of(vip);
+        (nic == Nic::Eth1).then(|| self.hosts[host].card(nic).known_from)
     }
 
     /// NO-FLAP: an address leaves, by its agent's order or at the end of its lease.
@@ -219,7 +245,7 @@ impl World {
         let well_since = match self.limits().gateway_lost {
             _ if !self.is_writers(vip) => seen.candidate.fit_since,
             GatewayLost::Release => self.well_since(host, vip),
-            GatewayLost::HoldWithMajority => seen.leads_since,
+            GatewayLost::HoldWithMajority => self.on_its_interface(host, vip, seen.leads_since),
         };
         let lets_go = LetsGo {
             well_for: well_since.map(|since| self.now.since(since.max(seen.busy_until))),
@@ -233,10 +259,19 @@ impl World {
     /// Since when the host's server has led, and answered the gateway that this VIP has.
     fn well_since(&self, host: Place, vip: usize) -> Option<Time> {
         let seen = &self.hosts[host];
-        match self.gateway_of(vip) {
+        let since = match self.gateway_of(vip) {
             VipGateway::TheClusters => seen.well_since,
             VipGateway::Own(_) => seen.own_well_since,
             VipGateway::Nobody => seen.leads_since,
+        };
+        self.on_its_interface(host, vip, since)
+    }
+
+    /// The same of a VIP that has an interface of its own, which has to be of use as long.
+    fn on_its_interface(&self, host: Place, vip: usize, since: Option<Time>) -> Option<Time> {
+        match self.nic_of(vip) {
+            Nic::Eth0 => since,
+            Nic::Eth1 => Some(since?.max(self.hosts[host].card(Nic::Eth1).serves_since?)),
         }
     }
 
@@ -258,12 +293,8 @@ impl World {
     /// Something changed in the world: who is well, who hears whom, and whether the VIP could follow.
     pub(super) fn reassess(&mut self) {
         self.group_listens();
-        for one in 0..self.hosts.len() {
-            for other in 0..self.hosts.len() {
-                let hear = one != other && self.hear_each_other(one, other);
-                let since = self.receiving_since[one][other];
-                self.receiving_since[one][other] = hear.then(|| since.unwrap_or(self.now));
-            }
+        for nic in self.nics() {
+            self.look_who_hears_whom(nic);
         }
         for place in 0..self.hosts.len() {
             let host = &self.hosts[place];
@@ -280,7 +311,7 @@ impl World {
             let leads = fit
                 && leads
                 && host.asker_stuck_until.is_none()
-                && host.interface
+                && host.is_on(Nic::Eth0)
                 && (host.server.says_it_leads() || (yields && host.server.says_it_takes_writes()));
             let well = leads && host.gateway_lost_at.is_none();
             let own_well = leads && host.own_gateway_lost_at.is_none();
@@ -297,6 +328,19 @@ impl World {
         self.look_at_candidates();
         self.look_for_stray_writes();
         self.look();
+    }
+
+    fn look_who_hears_whom(&mut self, nic: Nic) {
+        for one in 0..self.hosts.len() {
+            for other in 0..self.hosts.len() {
+                let hear = one != other && self.hear_each_other(nic, one, other);
+                let since = &mut self.receiving_since[nic.place()][one][other];
+                *since = hear.then(|| since.unwrap_or(self.now));
+            }
+            let serves = self.hosts[one].is_awake() && self.hosts[one].card(nic).serves();
+            let since = &mut self.hosts[one].card_mut(nic).serves_since;
+            *since = serves.then(|| since.unwrap_or(self.now));
+        }
     }
 
     /// NO-STRAY-WRITES: no VIP where a server takes writes outside its group. An agent that does not run is bounded by its lease.
@@ -327,14 +371,19 @@ impl World {
     fn calm_primary(&self, vip: usize) -> Option<Place> {
         let (primary, _) = self.group.writable?;
         self.well_since(primary, vip)?;
-        let awake = |place: &Place| self.hosts[*place].is_awake();
+        let nic = self.nic_of(vip);
+        // Where the VIP has an interface of its own, whoever lacks that interface has nothing to do with it.
+        let concerned = |place: &Place| {
+            let host = &self.hosts[*place];
+            let may_have_it = nic == Nic::Eth0 || host.is_on(nic) || host.vips[vip].here.is_some();
+            host.is_awake() && may_have_it
+        };
         let heard = (0..self.hosts.len())
-            .filter(awake)
-            .all(|place| place == primary || self.hear_each_other(primary, place));
+            .filter(concerned)
+            .all(|place| place == primary || self.hear_each_other(nic, primary, place));
         let held_by_agents =
             self.hosts.iter().all(|host| !host.powered || host.vips[vip].here.is_none() || host.agent_acts());
-        let frames = !self.lossy()
-            && !self.is_cut(|cut| matches!(cut, super::Cut::Stranger | super::Cut::SwitchAnswers));
+        let frames = !self.lossy(nic) && !self.is_cut(|cut| cut.answers_for_others_on(nic));
         // A rival whose own server can't be heard goes on asking until it is told of a time-out; it is asked about first.
         let told = self.hosts.iter().all(|host| {
             let waits = host.asker_back_at.is_some_and(|back| self.now.since(back) < QUERY_LIMIT);
@@ -347,13 +396,14 @@ impl World {
         for vip in (0..self.vips.len()).filter(|vip| self.is_writers(*vip)).collect::<Vec<_>>() {
             let primary = self.calm_primary(vip);
             let paused = primary.is_some_and(|primary| self.is_paused_by_operator(primary));
+            let unasked = self.somebody_is_unasked(vip);
             let calm = &self.vips[vip].calm;
-            if (primary, paused) == (calm.primary, calm.paused) {
+            if (primary, paused, unasked) == (calm.primary, calm.paused, calm.unasked) {
                 continue;
             }
-            self.vips[vip].calm = Calm { primary, paused, since: self.now, followed: false };
+            self.vips[vip].calm = Calm { primary, paused, unasked, since: self.now, followed: false };
             if primary.is_some() {
-                self.push(self.now + self.follow_within(), Due::FollowCheck(vip, self.now));
+                self.push(self.now + self.follow_within(vip), Due::FollowCheck(vip, self.now));
             }
         }
     }
@@ -378,9 +428,16 @@ impl World {
         let Some(primary) = calm.primary.filter(|_| calm.since == since) else { return };
         let paused = calm.paused;
         let holders: Vec<Place> = holders.each().collect();
-        let found = outside::follows(self.now.since(since), self.follow_within(), primary, &holders);
+        let within = self.follow_within(vip);
+        let known = self.known_from(vip, primary).map(|from| from + within);
+        let has_another = holders.iter().any(|holder| *holder != primary);
+        if let Some(known) = known.filter(|known| has_another && self.now < *known) {
+            // To whoever has it the primary has been a stranger.
+            return self.push(known, Due::FollowCheck(vip, since));
+        }
+        let found = outside::follows(self.now.since(since), within, primary, &holders);
         // What was flushed a moment ago is being put back.
-        let flushed = self.hosts[primary].vips[vip].flushed_at.map(|at| at + self.follow_within());
+        let flushed = self.hosts[primary].vips[vip].flushed_at.map(|at| at + within);
         match (found, flushed.filter(|until| self.now < *until)) {
             (Ok(()), _) => {}
             (Err(_), _) if paused => self.excuses.count(Excuse::Paused),
@@ -399,7 +456,7 @@ impl World {
         }
         for vip in 0..self.vips.len() {
             let Calm { primary, since, .. } = self.vips[vip].calm;
-            if primary.is_some() && self.now.since(since) > self.follow_within() {
+            if primary.is_some() && self.now.since(since) > self.follow_within(vip) {
                 self.check_followed(vip, since);
             }
         }

@@ -5,8 +5,10 @@ use std::time::Duration;
 use decide::input::{Event, Fact, Host, HostAddress, Interface, Seen};
 use decide::time::Time;
 
-use super::{Due, VIPS, World, address};
+use super::segment::address_on;
+use super::{Due, VIPS, World, id_of_vip};
 use crate::group::Place;
+use crate::nic::Nic;
 
 impl World {
     #[allow(clippy::option_option, reason = "here or not; and if here, without an end or until then")]
@@ -36,9 +38,7 @@ impl World {
     /// Works out anew who bears the VIPs.
     pub(super) fn count_holders(&mut self) {
         for (number, vip) in self.vips.iter_mut().enumerate() {
-            let bears = |host: &super::ModelHost| {
-                host.is_awake() && host.interface && host.vips[number].here.is_some()
-            };
+            let bears = |host: &super::ModelHost| host.is_awake() && host.vips[number].here.is_some();
             let hosts = self.hosts.iter().enumerate();
             vip.holders = hosts.filter_map(|(place, host)| bears(host).then_some(place)).collect();
         }
@@ -56,10 +56,24 @@ impl World {
 
     /// Its kernel bears no VIP any more, whoever took it away.
     pub(super) fn lose_vips(&mut self, host: Place) {
-        for vip in &mut self.hosts[host].vips {
-            vip.here = None;
+        for nic in Nic::EACH {
+            self.lose_vips_of(host, nic);
+        }
+    }
+
+    /// … on this interface.
+    pub(super) fn lose_vips_of(&mut self, host: Place, nic: Nic) {
+        for (vip, seen) in self.hosts[host].vips.iter_mut().zip(&self.vips) {
+            vip.here = vip.here.filter(|_| seen.nic != nic);
         }
         self.count_holders();
+    }
+
+    /// Frames on the interface that only VIPs are on can be heard by this host's agent, or no longer: its packet socket tells.
+    pub(super) fn tell_of_receiving(&mut self, host: Place) {
+        let Some(vip) = self.elsewhere() else { return };
+        let (life, up) = (self.hosts[host].life, self.hosts[host].is_on(Nic::Eth1));
+        self.tell_agent(host, life, Event::ReceiveUp(id_of_vip(vip), up));
     }
 
     pub(super) fn tell_addresses(&mut self, host: Place) {
@@ -71,13 +85,16 @@ impl World {
 
     /// What the kernel shows of this host now.
     pub(super) fn addresses(&self, host: Place) -> Event {
-        let on_interface = |address, prefix| HostAddress { address, prefix, interface: "eth0".to_owned() };
         let (mut addresses, mut interfaces) = (Vec::new(), Vec::new());
-        if self.hosts[host].interface {
-            addresses.push(on_interface(address(host), 24));
-            let here = VIPS.iter().zip(&self.hosts[host].vips).filter(|(_, vip)| vip.here.is_some());
-            addresses.extend(here.map(|(address, _)| on_interface(*address, 32)));
-            interfaces.push(Interface { name: "eth0".to_owned(), running: true });
+        for nic in self.nics().filter(|nic| self.hosts[host].card(*nic).there) {
+            let name = || nic.name().to_owned();
+            let on_interface = |address, prefix| HostAddress { address, prefix, interface: name() };
+            let card = self.hosts[host].card(nic);
+            addresses.extend(card.addressed.then(|| on_interface(address_on(nic, host), 24)));
+            let seen = VIPS.iter().zip(&self.hosts[host].vips).zip(&self.vips);
+            let here = seen.filter(|((_, vip), world)| vip.here.is_some() && world.nic == nic);
+            addresses.extend(here.map(|((address, _), _)| on_interface(*address, 32)));
+            interfaces.push(Interface { name: name(), running: card.carrier });
         }
         let fact = Fact::Known(Host { addresses, interfaces });
         let asked_at = self.clock(host);
@@ -133,7 +150,7 @@ impl World {
         // For its agent the machine stood still: it cannot know better.
         self.hosts[host].well_since = None;
         self.hosts[host].own_well_since = None;
-        self.flushed(host);
+        self.flushed(host, None);
         self.wake_again(host);
         self.reassess();
     }

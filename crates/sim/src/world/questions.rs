@@ -18,6 +18,7 @@ use oracle::{Breach, Invariant};
 use super::segment::{Cut, place_of};
 use super::{Due, World, address};
 use crate::group::{Place, Process, TurnsAway, id};
+use crate::nic::Nic;
 
 /// A query to the local server is given up after this long.
 pub(super) const QUERY_LIMIT: Duration = Duration::from_millis(1000);
@@ -216,25 +217,27 @@ impl World {
     }
 
     /// A question of this host is lost.
-    pub(super) fn loses_frame(&mut self, from: Place) -> bool {
+    pub(super) fn loses_frame(&mut self, nic: Nic, from: Place) -> bool {
         let mut kept = 1.0 - self.chances.loss;
         for (_, cut) in &self.segment.cuts {
             match *cut {
-                Cut::Loss(percent) => kept *= 1.0 - f64::from(percent) / 100.0,
-                Cut::LossFrom(host, percent) if host == from => kept *= 1.0 - f64::from(percent) / 100.0,
+                Cut::Loss(there, percent) if there == nic => kept *= 1.0 - f64::from(percent) / 100.0,
+                Cut::LossFrom(there, host, percent) if there == nic && host == from => {
+                    kept *= 1.0 - f64::from(percent) / 100.0;
+                }
                 _ => {}
             }
         }
         kept < 1.0 && self.rng.f64() >= kept
     }
 
-    /// Of a question and its answer, one is lost.
+    /// Of a question on the members' segment and its answer, one is lost.
     pub(super) fn loses_round_trip(&mut self, one: Place, other: Place) -> bool {
         let mut kept = (1.0 - self.chances.loss) * (1.0 - self.chances.loss);
         for (_, cut) in &self.segment.cuts {
             match *cut {
-                Cut::Loss(percent) => kept *= (1.0 - f64::from(percent) / 100.0).powi(2),
-                Cut::LossFrom(host, percent) if host == one || host == other => {
+                Cut::Loss(Nic::Eth0, percent) => kept *= (1.0 - f64::from(percent) / 100.0).powi(2),
+                Cut::LossFrom(Nic::Eth0, host, percent) if host == one || host == other => {
                     kept *= 1.0 - f64::from(percent) / 100.0;
                 }
                 _ => {}
@@ -245,16 +248,16 @@ impl World {
 
     pub(super) fn ask_peer(&mut self, host: Place, peer: Place) {
         let (life, asked_at, limit) = (self.hosts[host].life, self.clock(host), self.now + PEER_LIMIT);
-        let lost = !self.hear_each_other(host, peer) || self.loses_round_trip(host, peer);
+        let lost = !self.hear_each_other(Nic::Eth0, host, peer) || self.loses_round_trip(host, peer);
         // TCP sends again what was lost, and no sooner than the question is given up.
         let wait = if lost { PEER_LIMIT } else { self.between_ms(2, 20) };
         self.push(self.now + wait, Due::AskedPeer { host, life, peer, asked_at, limit });
     }
 
     pub(super) fn peer_answers(&mut self, host: Place, life: u32, peer: Place, asked_at: Time, limit: Time) {
-        let fact = if !self.hosts[peer].powered || !self.hosts[peer].interface {
+        let fact = if !self.hosts[peer].powered || !self.hosts[peer].is_on(Nic::Eth0) {
             Fact::Unknown(Why::Unreachable("no route to host".to_owned()))
-        } else if !self.hear_each_other(host, peer) || self.now >= limit {
+        } else if !self.hear_each_other(Nic::Eth0, host, peer) || self.now >= limit {
             Fact::Unknown(Why::TimedOut(PEER_LIMIT))
         } else if self.chance(self.chances.peer_unknown) {
             TurnsAway::WrongPassword.fact()
@@ -269,7 +272,7 @@ impl World {
 
     pub(super) fn look_at_member(&mut self, host: Place, member: IpAddr) {
         let Some(peer) = place_of(member, self.hosts.len()) else { return };
-        let hears = self.hear_each_other(host, peer) && !self.loses_round_trip(host, peer);
+        let hears = self.hear_each_other(Nic::Eth0, host, peer) && !self.loses_round_trip(host, peer);
         let server = &self.hosts[peer].server;
         let fact = match server.process {
             _ if !hears => Fact::Unknown(Why::TimedOut(PEER_LIMIT)),

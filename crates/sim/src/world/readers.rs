@@ -10,8 +10,9 @@ use decide::time::Time;
 use oracle::placed::{self, CLOSED_FOR, GIVEN_AWAY_WITHIN, Move, Standing};
 
 use super::questions::QUERY_LIMIT;
-use super::{Change, Cut, Due, World};
+use super::{Change, Due, World};
 use crate::group::{Place, Process};
+use crate::nic::Nic;
 
 /// A server is asked how far it is behind this often.
 const BACKLOG_EVERY: Duration = Duration::from_secs(1);
@@ -215,7 +216,7 @@ impl World {
     fn standing(&self, host: Place) -> Option<Standing> {
         let seen = &self.hosts[host];
         if !seen.agent_acts()
-            || !seen.interface
+            || !seen.is_on(Nic::Eth0)
             || seen.giving_up
             || self.readers_gateway_lost(host, |_| true)
         {
@@ -245,13 +246,13 @@ impl World {
 
     /// Nothing is lost, and nobody but the members answers for a VIP.
     fn frames_are_fair(&self) -> bool {
-        !self.lossy() && !self.is_cut(|cut| matches!(cut, Cut::Stranger | Cut::SwitchAnswers))
+        !self.lossy(Nic::Eth0) && !self.is_cut(|cut| cut.answers_for_others_on(Nic::Eth0))
     }
 
     fn everybody_hears(&self, host: Place) -> bool {
-        let there = |other: &Place| self.hosts[*other].is_awake() && self.hosts[*other].interface;
+        let there = |other: &Place| self.hosts[*other].is_awake() && self.hosts[*other].is_on(Nic::Eth0);
         let others = (0..self.hosts.len()).filter(|other| *other != host);
-        others.filter(there).all(|other| self.hear_each_other(host, other))
+        others.filter(there).all(|other| self.hear_each_other(Nic::Eth0, host, other))
     }
 
     /// Something that no standing shows has happened.
@@ -304,7 +305,7 @@ impl World {
         if !self.has_readers() {
             return;
         }
-        let there = |host: &Place| self.hosts[*host].is_awake() && self.hosts[*host].interface;
+        let there = |host: &Place| self.hosts[*host].is_awake() && self.hosts[*host].is_on(Nic::Eth0);
         let all_hear = (0..self.hosts.len()).filter(there).all(|host| self.everybody_hears(host));
         let orphaned = self.reader_vips().any(|vip| {
             self.hosts.iter().any(|host| host.powered && host.vips[vip].here.is_some() && !host.agent_acts())
