@@ -205,10 +205,10 @@ fn an_agent_told_to_give_the_vip_up_yields_it_as_to_a_claim_and_takes_it_no_more
         matches!(
             order[..],
             [
-                Action::Vip(VipId::FIRST, VipAction::ListConnections),
                 Action::Vip(_, VipAction::KeepLatePackets { .. }),
                 Action::Vip(_, VipAction::RemoveAddress { .. }),
-                Action::Vip(VipId::FIRST, VipAction::AnnounceRelease(None))
+                Action::Vip(VipId::FIRST, VipAction::AnnounceRelease(None)),
+                Action::Vip(VipId::FIRST, VipAction::ListConnections)
             ]
         ),
         "{order:?}"
