@@ -90,7 +90,7 @@ impl Diag {
     /// # Errors
     /// The kernel has no answer, or none that is whole.
     pub fn connections_of(&mut self, local: IpAddr) -> Result<Vec<Connection>, DiagError> {
-        self.sockets_of(local, WITH_A_CLIENT, usize::MAX)
+        self.sockets_of(local, &WITH_A_CLIENT, usize::MAX)
     }
 
     /// The TCP connections with this local address that are over, and that the kernel remembers for a minute (`TIME_WAIT`): `most` of
@@ -99,13 +99,13 @@ impl Diag {
     /// # Errors
     /// As [`Diag::connections_of`].
     pub fn ended_connections_of(&mut self, local: IpAddr, most: usize) -> Result<Vec<Connection>, DiagError> {
-        self.sockets_of(local, StateFlags::TIME_WAIT, most)
+        self.sockets_of(local, &StateFlags::TIME_WAIT, most)
     }
 
     fn sockets_of(
         &mut self,
         local: IpAddr,
-        states: StateFlags,
+        states: &StateFlags,
         most: usize,
     ) -> Result<Vec<Connection>, DiagError> {
         let mut connections = vec![];
