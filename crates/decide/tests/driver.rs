@@ -364,7 +364,7 @@ fn a_failed_deed_undoes_what_rests_on_it_and_nothing_else() {
             Action::AskPeer(member(2)),
             Action::PollEvery(ms(10)),
             Action::Vip(VipId::FIRST, VipAction::AskWhoHasVip),
-            // Its clients are told of the next attempt that succeeds.
+            // Where the address stays, its clients are those that it had.
             Action::Vip(VipId::FIRST, VipAction::ListConnections),
         ] {
             assert_eq!(deeds.may(&group, &stands, now), Permit::AsDecided, "{action:?}, {stands:?}");

@@ -11,7 +11,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use haipmgr::act::announce::Announcer;
-use haipmgr::act::sockets::{Connection, destroy, list, tickle};
+use haipmgr::act::sockets::{Connection, destroy, forget_ended, list, tickle};
 use segment::{Host, INTERFACE, LIMIT, Segment};
 
 const VIP: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 100);
@@ -98,9 +98,87 @@ fn a_client_asleep_in_a_read_is_freed_by_a_tickle_after_the_address_has_moved() 
     a_sleeping_client_is_freed("0.0.0.0");
 }
 
+/// The address may leave between a client's connection and the server's first word, which it can't say any more: a list that was made
+/// before does not have the client, and only one that is made after it has all.
+#[test]
+fn a_client_that_connected_last_is_in_the_list_that_is_made_once_the_address_has_left() {
+    let mut segment = Segment::new();
+    let (a, b, client) = (segment.join(A), segment.join(B), segment.join(CLIENT));
+    a.add_address(VIP, 32);
+    // It accepts nobody: its kernel does.
+    let _listener =
+        a.run(|_| async { TcpListener::bind(("::".parse::<IpAddr>().unwrap(), PORT)).expect("a listener") });
+    let _new_server = serve(&b, "::");
+    let too_early = connections(&a);
+    let end = connect(&client);
+    move_vip(&a, &b);
+    assert!(too_early.is_empty(), "{too_early:?}");
+    let found = connections(&a);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(is_asleep(&end), "nothing has told the client yet");
+    a.run(move |_| async move { tickle(VIP.into(), found).await.expect("tickled") });
+    let (read, _) = end.recv_timeout(LIMIT).expect("the client is freed");
+    assert_eq!(read, Err(ErrorKind::ConnectionReset));
+}
+
 #[test]
 fn so_is_the_client_of_a_server_that_listens_on_ipv6_as_mysqld_does() {
     a_sleeping_client_is_freed("::");
+}
+
+/// A client's end that uses always the same port.
+fn connect_from_one_port(host: &Host) -> TcpStream {
+    host.run(|_| async {
+        let from = SocketAddr::new(CLIENT.into(), 40_000);
+        let socket =
+            socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
+        socket.set_reuse_address(true).expect("the port may be used again");
+        socket.bind(&from.into()).expect("the port");
+        socket.connect_timeout(&SocketAddr::new(VIP.into(), PORT).into(), LIMIT).expect("connected");
+        socket.into()
+    })
+}
+
+/// A server that ends the first connection, as mysqld does when it is told to, and keeps the others.
+fn serve_and_end_the_first(host: &Host) {
+    host.run(|_| async {
+        let listener = TcpListener::bind(("::".parse::<IpAddr>().unwrap(), PORT)).expect("a listener");
+        std::thread::spawn(move || {
+            let mut connections = listener.incoming();
+            drop(connections.next());
+            let _open: Vec<_> = connections.collect();
+        });
+    });
+}
+
+/// B had the VIP, and a connection from a port that the client uses again for one to A. How that one ends when B has the VIP again.
+fn back_at_a_host_that_remembers_the_port(forgets: bool) -> Result<usize, ErrorKind> {
+    let mut segment = Segment::new();
+    let (a, b, client) = (segment.join(A), segment.join(B), segment.join(CLIENT));
+    b.add_address(VIP, 32);
+    serve_and_end_the_first(&b);
+    let _at_a = serve(&a, "::");
+    let mut first = connect_from_one_port(&client);
+    assert_eq!(first.read(&mut [0]).map_err(|error| error.kind()), Ok(0), "the server ends it first");
+    drop(first);
+    move_vip(&b, &a);
+    if forgets {
+        b.run(|_| async { forget_ended(VIP.into()).await.expect("forgotten") });
+    }
+    let mut again = connect_from_one_port(&client);
+    let found = connections(&a);
+    assert_eq!(found.len(), 1, "{found:?}");
+    move_vip(&a, &b);
+    a.run(move |_| async move { tickle(VIP.into(), found).await.expect("tickled") });
+    again.set_read_timeout(Some(Duration::from_millis(700))).unwrap();
+    again.read(&mut [0]).map_err(|error| error.kind())
+}
+
+#[test]
+fn a_client_that_uses_a_port_again_is_freed_by_a_host_that_has_forgotten_its_ended_connections() {
+    assert_eq!(back_at_a_host_that_remembers_the_port(true), Err(ErrorKind::ConnectionReset));
+    let remembered = back_at_a_host_that_remembers_the_port(false);
+    assert_eq!(remembered, Err(ErrorKind::WouldBlock), "this test sees no difference");
 }
 
 /// The server's end, whether or not the VIP is still there.

@@ -90,14 +90,32 @@ impl Diag {
     /// # Errors
     /// The kernel has no answer, or none that is whole.
     pub fn connections_of(&mut self, local: IpAddr) -> Result<Vec<Connection>, DiagError> {
+        self.sockets_of(local, &WITH_A_CLIENT, usize::MAX)
+    }
+
+    /// The TCP connections with this local address that are over, and that the kernel remembers for a minute (`TIME_WAIT`): `most` of
+    /// them for each family.
+    ///
+    /// # Errors
+    /// As [`Diag::connections_of`].
+    pub fn ended_connections_of(&mut self, local: IpAddr, most: usize) -> Result<Vec<Connection>, DiagError> {
+        self.sockets_of(local, &StateFlags::TIME_WAIT, most)
+    }
+
+    fn sockets_of(
+        &mut self,
+        local: IpAddr,
+        states: &StateFlags,
+        most: usize,
+    ) -> Result<Vec<Connection>, DiagError> {
         let mut connections = vec![];
         // An IPv4 address may be that of a v4-mapped socket of the other family.
         let families: &[u8] = if local.is_ipv4() { &[AF_INET, AF_INET6] } else { &[AF_INET6] };
         for family in families.iter().copied() {
-            let request = inet_request(family, WITH_A_CLIENT, SocketId::new_v4());
+            let request = inet_request(family, states.clone(), SocketId::new_v4());
             self.send(NLM_F_REQUEST | NLM_F_DUMP, FilteredDump { request, filter: only_from(local) })?;
             let mut found = vec![];
-            self.receive(|message| sort_out(message, local, &mut found))?;
+            self.receive(|message| sort_out(message, local, most, &mut found))?;
             connections.extend(found.into_iter().map(|id| Connection {
                 local: SocketAddr::new(id.source_address.to_canonical(), id.source_port),
                 client: SocketAddr::new(id.destination_address.to_canonical(), id.destination_port),
@@ -200,10 +218,12 @@ fn hand_over(
     Ok(false)
 }
 
-/// Takes a dump's message in: a socket whose local address is `local` is added; gives whether it is the dump's end.
+/// Takes a dump's message in: a socket whose local address is `local` is added, until there are so many; gives whether it is the dump's
+/// end.
 fn sort_out(
     message: NetlinkPayload<SockDiagMessage>,
     local: IpAddr,
+    most: usize,
     found: &mut Vec<SocketId>,
 ) -> Result<bool, DiagError> {
     match message {
@@ -211,7 +231,7 @@ fn sort_out(
         NetlinkPayload::InnerMessage(SockDiagMessage::InetResponse(response)) => {
             let id = response.header.socket_id;
             // The kernel has filtered; one that acts on no filter costs time, not somebody's connections.
-            if id.source_address.to_canonical() == local {
+            if found.len() < most && id.source_address.to_canonical() == local {
                 found.push(id);
             }
         }
@@ -296,7 +316,7 @@ fn only_from(local: IpAddr) -> Vec<u8> {
 #[doc(hidden)]
 pub fn sockets_in(local: IpAddr, datagram: &[u8]) -> Result<(Vec<IpAddr>, bool), DiagError> {
     let mut found = Vec::new();
-    let ended = hand_over(datagram, |message| sort_out(message, local, &mut found))?;
+    let ended = hand_over(datagram, |message| sort_out(message, local, usize::MAX, &mut found))?;
     Ok((found.into_iter().map(|id| id.source_address).collect(), ended))
 }
 
@@ -328,7 +348,7 @@ mod tests {
         datagram[20] = 20; // the length of the request that is quoted
         let mut found = vec![];
         let told = hand_over(&datagram, |message| {
-            sort_out(message, IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), &mut found)
+            sort_out(message, IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), usize::MAX, &mut found)
         });
         assert!(matches!(told.unwrap_err(), DiagError::Refused(Errno::UnknownErrno)));
     }

@@ -120,7 +120,7 @@ fn is_about_the_address_of(action: &Action) -> Option<VipId> {
 }
 
 /// The VIP that this is done for because it is here now, or is not here any more: after an order to the kernel that failed it
-/// would be a lie. Questions, the polling pace, and what concerns the group are not; the state file tells of the first VIP (S6).
+/// would be a lie. Questions (who is connected is one), the polling pace, and what concerns the group are not; the state file tells of the first VIP (S6).
 fn rests_on_the_address_of(action: &Action) -> Option<VipId> {
     match action {
         Action::Vip(

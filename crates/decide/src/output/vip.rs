@@ -53,7 +53,8 @@ pub enum VipAction {
     },
     /// Tell the network that the VIP is here: gratuitous ARP, request and reply forms.
     Announce,
-    /// Begin to list the VIP's TCP connections, for `TickleClients` and `DestroyConnections`.
+    /// Begin to list the VIP's TCP connections, for `TickleClients` and `DestroyConnections`. Ordered once the VIP has left: those of an
+    /// address that is gone are still there, and none comes any more.
     ListConnections,
     /// Keep, within bounds, what still arrives at this interface for the VIP once it has left. Where it can't be done the
     /// VIP leaves all the same. It ends by itself, and when the VIP is added here.
@@ -79,6 +80,6 @@ pub enum VipAction {
     EndOrphanSyns,
     /// Send each remembered client one bare ACK from the VIP, so that its kernel asks the new holder's, which resets it.
     TickleClients,
-    /// Close this host's ends of the remembered connections, and forget them.
+    /// Close this host's ends of the remembered connections, and forget them; and have the kernel forget the VIP's that are over.
     DestroyConnections,
 }

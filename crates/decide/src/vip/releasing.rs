@@ -7,6 +7,7 @@ use super::state::{Hold, LeftBehind, VipState};
 use crate::checks::Verdict;
 use crate::input::{Fact, Why};
 use crate::moment::VipMoment;
+use crate::net::Mac;
 use crate::output::{Action, LetGo, Output, Reason, StatMark, VipAction};
 use crate::time::Time;
 use crate::timers::Timer;
@@ -33,14 +34,10 @@ impl VipMachine {
     ) -> VipState {
         // Before the address goes, so that nothing is missed.
         out.order(VipAction::KeepLatePackets { interface: hold.interface.clone() });
-        out.order(VipAction::RemoveAddress { interface: hold.interface.clone() });
         let claimant = hold.dispute.map(|dispute| dispute.claimant);
         let lately = hold.settled.filter(|(_, until)| at.now < *until).map(|(member, _)| member);
         let to = claimant.or(lately).and_then(|member| at.mac_of(member));
-        out.order(VipAction::AnnounceRelease(to));
-        // After that: the kernel looks through all its connections, and whoever waits for the address is not to wait for that. Those of an
-        // address that has left are still there.
-        out.order(VipAction::ListConnections);
+        Self::remove(out, &hold.interface, to);
         out.mark_switch(StatMark::Stopped);
         self.left_behind = Some(LeftBehind { at: at.now, tickled_at: None });
         out.say(Reason::Stopped { interface: hold.interface.clone(), because });
@@ -50,6 +47,16 @@ impl VipMachine {
             interface: hold.interface,
             retry_at: at.now + REMOVE_AGAIN_AFTER,
         }
+    }
+
+    /// Takes the address away, tells the network, and lists who is connected: in this order, for a connection that is made after it was
+    /// looked for is in no list. Its client may have said all that it has to say, and wait for a server that can't answer from an address
+    /// that is gone; nothing of it arrives late then, and nobody tells it. Once the address is gone none is made any more, and those that
+    /// were are still there. The word that it is free does not wait for the list.
+    fn remove(out: &mut Output, interface: &str, to: Option<Mac>) {
+        out.order(VipAction::RemoveAddress { interface: interface.to_owned() });
+        out.order(VipAction::AnnounceRelease(to));
+        out.order(VipAction::ListConnections);
     }
 
     /// The address went without this agent: its lease ran out while the agent stood still, or somebody removed it. Its clients stay
@@ -99,8 +106,7 @@ impl VipMachine {
             return VipState::Releasing { since, interface, retry_at };
         }
         let retry_at = if at.now >= retry_at {
-            out.order(VipAction::RemoveAddress { interface: interface.clone() });
-            out.order(VipAction::AnnounceRelease(None));
+            Self::remove(out, &interface, None);
             out.act(Action::AskHost);
             at.now + REMOVE_AGAIN_AFTER
         } else {

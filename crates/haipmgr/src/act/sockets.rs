@@ -15,6 +15,10 @@ use nix::errno::Errno;
 use tokio::task::JoinError;
 use wire::tcp;
 
+/// Ended connections that are forgotten in one go, of each family: a busy server has some ten thousand of them.
+const FORGOTTEN_AT_ONCE: usize = 4096;
+/// How many times there are more, at the most.
+const FORGOTTEN_TIMES: usize = 16;
 /// No tickle waits longer than this for room in the socket's buffer.
 const SEND_LIMIT: Duration = Duration::from_millis(100);
 
@@ -87,6 +91,17 @@ pub enum SocketsError {
         /// The first client.
         client: SocketAddr,
         /// Why.
+        source: DiagError,
+    },
+    /// `SOCK_DESTROY` of a connection that is over is more than this kernel can do, or not allowed.
+    #[error(
+        "the kernel does not forget the ended connections of {vip} ({source}): should the VIP come back within a minute, a client that \
+         uses the port of one of them again is not told, and finds out by its own time-out"
+    )]
+    NotForgotten {
+        /// The VIP.
+        vip: IpAddr,
+        /// The kernel's word.
         source: DiagError,
     },
     /// The blocking task was cancelled: the agent is ending.
@@ -176,4 +191,33 @@ fn destroy_all(connections: &[Connection]) -> Result<(), SocketsError> {
         None => Ok(()),
         Some((client, source)) => Err(not_destroyed(failed, client, source)),
     }
+}
+
+/// Has the kernel forget the VIP's connections that are over (`TIME_WAIT`). To be called when the VIP has left: its kernel remembers them
+/// for a minute, and when the VIP is here again it answers what belongs to another connection between the same two ends with an ACK, and
+/// not with the reset that its client needs. A client has 28,000 ports, and one that connects anew for each question is soon through.
+pub async fn forget_ended(vip: IpAddr) -> Result<(), SocketsError> {
+    tokio::task::spawn_blocking(move || {
+        forget_all_ended(vip).map_err(|source| SocketsError::NotForgotten { vip, source })
+    })
+    .await?
+}
+
+fn forget_all_ended(vip: IpAddr) -> Result<(), DiagError> {
+    let mut diag = Diag::open()?;
+    for _ in 0..FORGOTTEN_TIMES {
+        let ended = diag.ended_connections_of(vip, FORGOTTEN_AT_ONCE)?;
+        for connection in &ended {
+            match diag.destroy(connection) {
+                // Its minute was over.
+                Ok(()) | Err(DiagError::Refused(Errno::ENOENT | Errno::ESTALE)) => {}
+                // None of the others would fare better.
+                Err(source) => return Err(source),
+            }
+        }
+        if ended.len() < FORGOTTEN_AT_ONCE {
+            return Ok(());
+        }
+    }
+    Ok(())
 }

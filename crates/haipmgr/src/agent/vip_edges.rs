@@ -52,6 +52,7 @@ impl Once {
         match error {
             SocketsError::CannotDestroy { .. } => self.error(journal, "cannot destroy", error),
             SocketsError::MayNotDestroy { .. } => self.error(journal, "may not destroy", error),
+            SocketsError::NotForgotten { .. } => self.error(journal, "not forgotten", error),
             other => journal.error(&other.to_string()),
         }
     }
@@ -219,7 +220,8 @@ impl VipEdges {
         }
     }
 
-    /// Begins to list them; nothing waits for it: the kernel looks through all its connections, which takes milliseconds.
+    /// Begins to list them. Nothing waits for it but what is told to the clients: the kernel looks through all its connections, which takes
+    /// milliseconds.
     pub(super) fn list_connections(&mut self) {
         let (vip, journal) = (self.address, self.journal.clone());
         let listing = async move {
@@ -248,12 +250,15 @@ impl VipEdges {
         });
     }
 
+    /// The listed ones, and what the kernel remembers of those that are over.
     pub(super) fn destroy(&mut self) {
         let connections = std::mem::replace(&mut self.connections, no_connections());
-        let (once, journal) = (self.once.clone(), self.journal.clone());
+        let (once, journal, vip) = (self.once.clone(), self.journal.clone(), self.address);
         tokio::spawn(async move {
-            if let Err(error) = sockets::destroy(connections.await).await {
-                once.sockets_error(&journal, &error);
+            for done in [sockets::destroy(connections.await).await, sockets::forget_ended(vip).await] {
+                if let Err(error) = done {
+                    once.sockets_error(&journal, &error);
+                }
             }
         });
     }

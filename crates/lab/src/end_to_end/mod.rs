@@ -343,6 +343,7 @@ const TESTS: &[Test] = &[
     anytime("switchover_to_a_reader", readers::ordered::switchover),
     at(When::Alone, "reader_agent_restart_and_upgrade", readers::ordered::agent_restart),
     anytime("reader_drained", readers::ordered::drain),
+    anytime("reader_vip_comes_back_to_a_port_used_again", readers::there_and_back::port_used_again),
     anytime("reader_dies_while_the_cluster_is_paused", readers::ordered::pause),
     anytime("last_reader_gone", readers::no_reader::primary),
     anytime("last_reader_shut_down", readers::no_reader::shut_down),

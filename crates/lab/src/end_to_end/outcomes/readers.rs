@@ -102,6 +102,13 @@ pub(super) const ROWS: &[Outcome] = &[
         "a drained host has no VIP of any kind, until it is undrained",
     ),
     row(
+        &["reader_vip_comes_back_to_a_port_used_again"],
+        "a reader VIP comes back within a minute, and a client uses a port again meanwhile",
+        OTHER,
+        "a few milliseconds",
+        "the host has forgotten the connection from that port, and resets the client",
+    ),
+    row(
         &["reader_dies_while_the_cluster_is_paused"],
         "the cluster is paused, and a reader's mysqld dies",
         "its reader VIP stays where it is until the cluster is resumed",

@@ -6,6 +6,7 @@
 //! | `readers/deaths.rs` | what takes a reader's server or host away |
 //! | `readers/behind.rs` | a secondary that falls behind, and one that is only busy |
 //! | `readers/ordered.rs` | what an operator asks for: a switchover, a drain, a pause, an agent started anew |
+//! | `readers/there_and_back.rs` | a VIP that comes back to a host that it left a moment ago |
 //! | `readers/no_reader.rs` | no secondary is left, or none is fit |
 //!
 //! A lab without reader VIPs (`--readers`) has two of them for each of these tests, and none again after it.
@@ -15,6 +16,7 @@ pub(super) mod cut_off;
 pub(super) mod deaths;
 pub(super) mod no_reader;
 pub(super) mod ordered;
+pub(super) mod there_and_back;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
