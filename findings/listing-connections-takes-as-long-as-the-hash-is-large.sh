@@ -3,8 +3,8 @@
 # connections there are and whatever the filter says. The hash grows with the machine's memory.
 #
 # A dump looks into every bucket: a millisecond for 262,144 buckets (24 GB of memory) without a single connection, for each of the two address families, and
-# ten times as long on a busy machine. What waits for the list in the path of a failover waits as long: an address should not be removed after the list but
-# beside it. haipmgr's holder waited so when it yielded; it does not any more (docs/protocol.md, "Yielding").
+# ten times as long on a busy machine. What waits for the list in the path of a failover waits as long: an address should be removed before the list is
+# made. haipmgr's holder waited so when it yielded; it does not any more (docs/protocol.md, "Yield").
 #
 # Shown in network namespaces, which share the machine's hash unless net.ipv4.tcp_child_ehash_entries (Linux 6.1) gives those made in one a small hash of their
 # own: the same question there is answered many times faster. Needs root, unshare, Python 3 with pip; takes seconds. Nothing is installed on the machine.
